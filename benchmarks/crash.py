@@ -162,18 +162,18 @@ class Torment:
 
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
-    from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+    from dailytalk_contiguous.pipelines import speak_stages, tag_stages
     from dailytalk_contiguous.run.passes import RunOptions
     from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
     from dailytalk_contiguous.run.tagging import find, tag_recordings
 
-    settings = TagSettings(profile="embedded", language="en", device="cpu")
+    settings = tag_stages(profile="embedded", language="en", device="cpu")
     options = RunOptions(workers=workers, shard_seconds=SHARD_SECONDS)
     found = find([str(work.parent / "calls")], work, shard_seconds=SHARD_SECONDS)
-    tag_recordings(found, work, settings.stages(), options, {})
-    said = SpeakSettings(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
+    tag_recordings(found, work, settings, options, {})
+    said = speak_stages(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
     script = read_synthesis_input(work, shard_seconds=SHARD_SECONDS)
-    speak_transcript(script, work, said.stages(), RunOptions(), {})
+    speak_transcript(script, work, said, RunOptions(), {})
 
 
 def _workers(pid: int) -> list[int]:

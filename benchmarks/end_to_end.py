@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sides import ROOT, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 
 #: Names of our sides, what they are, and how many times faster than the plain loop they have to be.
 GOALS = {
@@ -56,9 +56,9 @@ def _our_sides(material: Material) -> dict[str, Ours]:
     plain = {"compute_type": "float32", "affect_precision": "float32"}
     same = {"affect_model": material.affect, "language": "en", "device": "cpu"}
     return {
-        "equal precision": Ours(TagSettings(asr_model=material.packed, **plain, **same)),
-        "defaults": Ours(TagSettings(asr_model=material.packed, **same)),
-        "--fast": Ours(TagSettings(asr_model=material.alone, fast=True, **same)),
+        "equal precision": Ours(tag_stages(asr_model=material.packed, **plain, **same)),
+        "defaults": Ours(tag_stages(asr_model=material.packed, **same)),
+        "--fast": Ours(tag_stages(asr_model=material.alone, fast=True, **same)),
     }
 
 

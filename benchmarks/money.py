@@ -47,11 +47,12 @@ from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser  # n
 from dailytalk_contiguous.models.engines import load_synthesiser  # noqa: E402
 from dailytalk_contiguous.models.fish import MODELS  # noqa: E402
 from dailytalk_contiguous.models.offline_voices import Flite  # noqa: E402
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings  # noqa: E402
+from dailytalk_contiguous.pipelines import speak_stages, tag_stages  # noqa: E402
 from dailytalk_contiguous.run.outputs import TRANSCRIPT  # noqa: E402
 from dailytalk_contiguous.run.passes import RunOptions  # noqa: E402
 from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript  # noqa: E402
 from dailytalk_contiguous.run.tagging import find, tag_recordings  # noqa: E402
+from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 #: Conversations and turns of them; half of these are said: 54 lines.
 CONVERSATIONS, TURNS = 6, 18
@@ -106,15 +107,15 @@ def served(server: "Watched") -> Iterator["Watched"]:
         yield server
 
 
-def settings(place: Path, **chosen: Any) -> SpeakSettings:
+def settings(place: Path, **chosen: Any) -> Stages:
     """Fish speaks, nothing recognises."""
-    return SpeakSettings(**({"profile": "embedded", "tts": "fish", "cache": str(place / "cache")} | chosen))
+    return speak_stages(**({"profile": "embedded", "tts": "fish", "cache": str(place / "cache")} | chosen))
 
 
-def attempt(work: Path, chosen: SpeakSettings) -> tuple[dict[str, Any], str]:
+def attempt(work: Path, chosen: Stages) -> tuple[dict[str, Any], str]:
     """One run: its counts, and the sentence with which it stopped."""
     try:
-        outcome = speak_transcript(read_synthesis_input(work), work, chosen.stages(), RunOptions(), {})
+        outcome = speak_transcript(read_synthesis_input(work), work, chosen, RunOptions(), {})
     except DailytalkError as error:
         return {}, str(error)
     return outcome.record["counts"], ""
@@ -199,8 +200,8 @@ def takes(place: Path, calls: Path | None) -> bool:
     )
     for name, recordings in folders.items():
         work = place / name
-        tagging = TagSettings(profile="embedded", language="en")
-        tag_recordings(find([str(recordings)], work), work, tagging.stages(), RunOptions(), {})
+        tagging = tag_stages(profile="embedded", language="en")
+        tag_recordings(find([str(recordings)], work), work, tagging, RunOptions(), {})
         for engine, voice in (("espeak", ""), ("flite", "slt"), ("flite", "rms"), ("flite", "kal16")):
             counts, _ = attempt(work, settings(work, tts=engine, voice=voice))
             caught = planted(work, load_synthesiser(engine, "", voice, 0.7, 0.7, 24000, 5), None)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scoring import score, total
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.tagging import find, tag_recordings
 
@@ -31,13 +31,13 @@ def main() -> int:
     parser.add_argument("--asr-model", default="")
     parser.add_argument("--examples", type=Path, default=EXAMPLES)
     chosen = parser.parse_args()
-    settings = TagSettings(profile=chosen.profile, asr_model=chosen.asr_model, language="en")
+    settings = tag_stages(profile=chosen.profile, asr_model=chosen.asr_model, language="en")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         tag_recordings(
             find([str(chosen.examples)], out, settings.channel),
             out,
-            settings.stages(),
+            settings,
             RunOptions(),
             {},
         )

@@ -132,11 +132,11 @@ def digest_of(out: Path) -> str:
 def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same time for each conversation, however many there are."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from dailytalk_contiguous.pipelines import TagSettings
+    from dailytalk_contiguous.pipelines import tag_stages
     from dailytalk_contiguous.run.passes import RunOptions
     from dailytalk_contiguous.run.tagging import find, tag_recordings
 
-    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
+    stages = tag_stages(profile="embedded", language="en", device="cpu")
 
     def run(count: int, number: int) -> tuple[float, float]:
         """Processor and wall seconds a conversation, in a work folder of its own."""
@@ -271,11 +271,11 @@ def _sham_rows(number: int) -> list[dict[str, Any]]:
 
 @cache
 def _sham_stages() -> tuple[Any, Any, Any]:
-    from dailytalk_contiguous.pipelines import TagSettings
+    from dailytalk_contiguous.pipelines import tag_stages
     from dailytalk_contiguous.run.shard import features_of
     from dailytalk_contiguous.shards import chain_of
 
-    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
+    stages = tag_stages(profile="embedded", language="en", device="cpu")
     return stages, chain_of(stages), features_of(stages)
 
 

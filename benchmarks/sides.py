@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the makers of random models serve tes
 
 from tiny_models import make_affect, make_whisper  # noqa: E402
 
-from dailytalk_contiguous import Folder, TagSettings, tag_stages  # noqa: E402
+from dailytalk_contiguous import Folder, tag_stages  # noqa: E402
 from dailytalk_contiguous.core import prosody  # noqa: E402
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
@@ -41,6 +41,7 @@ from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
+from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
 WORDS_PER_SECOND = 3.0
@@ -90,7 +91,7 @@ def prepare(folder: Path, recordings: str, count: int, seconds: float, size: str
     for row in rows:
         row["duration"] = min(row["duration"], seconds)
     batches = [{name: [value] for name, value in row.items()} for row in rows]
-    segment = tag_stages(TagSettings())[0]
+    segment = tag_stages()[0]
     alone, packed = _words(segment(batch) for batch in batches)
     return Material(
         batches,
@@ -160,11 +161,11 @@ class Plain:
 
 
 class Ours:
-    """The pipeline under `settings`: seconds of each stage, and of those the ones inside models and pitch."""
+    """The pipeline: seconds of each stage, and of those the ones inside models and pitch."""
 
-    def __init__(self, settings: TagSettings) -> None:
+    def __init__(self, stages: Stages) -> None:
         self.clock, self.inside = Clock(), Clock()
-        self.stages = tag_stages(settings)
+        self.stages = stages
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
         for stage in self.stages:  # loads the models

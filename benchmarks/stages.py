@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sides import ROOT, Ours, Plain, prepare
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 
 GOALS = {"end to end": 2.0, "speech activity": 5.0, "pitch": 8.0}
 
@@ -34,7 +34,7 @@ def main() -> int:
         print(f"{material.audio_seconds:.0f} s; Whisper {chosen.whisper}, {material.words}")
         plain = Plain(material)
         models = {"asr_model": material.packed, "affect_model": material.affect}
-        ours = Ours(TagSettings(**models, compute_type="float32", language="en", device="cpu"))
+        ours = Ours(tag_stages(**models, compute_type="float32", language="en", device="cpu"))
         for batch in material.batches:
             plain(batch)
             ours(batch)

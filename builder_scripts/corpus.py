@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from dailytalk_contiguous.cli.terminal import guarded
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import build_corpus, read_corpus
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
@@ -28,8 +28,8 @@ FINISH = (Condition(), TakeConditioned(), FinishClip())
 def main(name: str, source: str, out: str) -> int:
     """Build it; the exit code is that of `dailytalk corpus`."""
     clips, folder = read_corpus(name, Path(source), Path(out)), Path(out)
-    settings = CorpusSettings(profile="embedded", split="sentences" if name in FEW_VOICES else "")
-    outcome = build_corpus(clips, folder, settings, stages=(MEASURE, FINISH))
+    wanted = ClipPlan(split="sentences" if name in FEW_VOICES else "")
+    outcome = build_corpus(clips, folder, (MEASURE, FINISH), wanted)
     print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} rejected")
     return 1 if not outcome.n_clips else 3 if outcome.rejects else 0
 

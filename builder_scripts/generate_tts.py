@@ -26,13 +26,14 @@ import sys
 from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError
-from dailytalk_contiguous.cli.options import rate_of
+from dailytalk_contiguous.cli.options import value_of
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.turns import MODES
-from dailytalk_contiguous.pipelines import SpeakSettings
+from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.speaking import SynthesisInput, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store.files import write_atomically, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
 
@@ -65,20 +66,20 @@ def main() -> int:
     if token := os.environ.get("BEARER_TOKEN"):  # what the older tool called it
         os.environ.setdefault("FISH_API_KEY", token)
     # Whisper would only be asked where Fish gives no word times: words then share the voiced time instead.
-    settings = SpeakSettings(
+    stages = speak_stages(
         profile="embedded",
         tts="fish",
         voice=chosen.voice,
         temperature=chosen.temperature,
         top_p=chosen.top_p,
         timeline=chosen.timeline,
-        sample_rate=rate_of(chosen.sample_rate),
+        sample_rate=value_of("--sample-rate", SAMPLE_RATE, int)(chosen.sample_rate),
     )
     folder: Path = chosen.output_dir
     script = read_synthesis_input(folder, chosen.transcript, folder)
     refuse_others(script, folder)
-    about = {"command": "generate_tts.py", "settings": settings.told()}
-    outcome = speak_transcript(script, folder / WORK, settings.stages(), RunOptions(), about)
+    about = {"command": "generate_tts.py"}
+    outcome = speak_transcript(script, folder / WORK, stages, RunOptions(), about)
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.record["counts"]
     print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")

@@ -22,7 +22,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from dailytalk_contiguous import DailytalkError, TagSettings
+from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.cli.terminal import Console, guarded, say
@@ -45,14 +45,14 @@ def main() -> int:
     parser.add_argument("--min-duration", type=float, default=0.8, help="seconds; shorter speech is left out")
     chosen = parser.parse_args()
     own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device", "min_duration")}
-    settings, output = TagSettings(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
+    stages, output = tag_stages(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find([chosen.input_dir], work, settings.channel, max_conversation=0, given=False)
+    found = find([chosen.input_dir], work, chosen.channel, max_conversation=0, given=False)
     show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
     with bar(Console(stderr=True), quiet=False) as shown:
-        about = {"settings": settings.told()}
-        outcome = tag_recordings(found, work, settings.stages(), RunOptions(), about, planned=shown.planned)
+        about = {"settings": {"profile": chosen.profile}}
+        outcome = tag_recordings(found, work, stages, RunOptions(), about, planned=shown.planned)
     assert outcome.record is not None
     for problem in outcome.problems:
         say(f"rejected: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)

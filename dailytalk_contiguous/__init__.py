@@ -18,7 +18,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
-    from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
+    from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
     from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
     from dailytalk_contiguous.run.build import run_recipe
     from dailytalk_contiguous.sources.folder import Folder
@@ -54,13 +54,12 @@ _HOMES = {
     "Script": "stages.script",
     "Segment": "stages.segment",
     "Speak": "stages.synthesis",
-    "SpeakSettings": "pipelines",
     "Stage": "stages.base",
     "StereoAudio": "publish.loading",
     "Tag": "stages.style",
-    "TagSettings": "pipelines",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
+    "clip_stages": "pipelines",
     "collate_windows": "publish.loading",
     "corpus_of": "stages.style",
     "load": "publish.loading",
@@ -88,13 +87,12 @@ __all__ = [
     "Script",
     "Segment",
     "Speak",
-    "SpeakSettings",
     "Stage",
     "StereoAudio",
     "Tag",
-    "TagSettings",
     "Transcribe",
     "add_speech",
+    "clip_stages",
     "collate_windows",
     "corpus_of",
     "load",

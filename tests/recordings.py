@@ -8,9 +8,10 @@ from typing import Any
 import soundfile
 from audio_files import Samples, example
 
-from dailytalk_contiguous.pipelines import TagSettings
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
+from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.segment import channel_of
 
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
@@ -39,12 +40,12 @@ def calls(folder: Path, *names: str) -> Path:
 
 
 def run(
-    source: Path, out: Path, settings: TagSettings, found: dict[str, Any] | None = None, **options: Any
+    source: Path, out: Path, settings: Stages, found: dict[str, Any] | None = None, **options: Any
 ) -> TagOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
     chosen = RunOptions(**({"shard_seconds": 1.0} | options))
-    conversations = find([str(source)], out, settings.channel, chosen.shard_seconds, **(found or {}))
-    return tag_recordings(conversations, out, settings.stages(), chosen, {"settings": settings.told()})
+    conversations = find([str(source)], out, channel_of(settings), chosen.shard_seconds, **(found or {}))
+    return tag_recordings(conversations, out, settings, chosen, {})
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -19,12 +19,13 @@ from dailytalk_contiguous.core.schema import SOURCE, STRING
 from dailytalk_contiguous.models import fish, paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
-from dailytalk_contiguous.pipelines import SpeakSettings
+from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakOutcome, SynthesisInput, read_synthesis_input, speak_transcript
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import BASE, identity_of
+from dailytalk_contiguous.stages.base import Stages
 
 RATE = 16000
 
@@ -118,14 +119,14 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
     }
 
 
-def settings(tmp_path: Path, **chosen: Any) -> SpeakSettings:
+def settings(tmp_path: Path, **chosen: Any) -> Stages:
     """Fish speaks, nothing recognises, and the cache is the test's own."""
-    return SpeakSettings(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
+    return speak_stages(**({"profile": "embedded", "tts": "fish", "cache": str(tmp_path / "cache")} | chosen))
 
 
 def say(
     work: Path,
-    chosen: SpeakSettings,
+    chosen: Stages,
     out: Path | None = None,
     script: SynthesisInput | None = None,
     progress: Progress = lambda stage, audio, wall: None,
@@ -133,8 +134,7 @@ def say(
 ) -> SpeakOutcome:
     """One run in this process, with a shard for each conversation unless a script says otherwise."""
     script = script or read_synthesis_input(work, shard_seconds=0.1)
-    told = {"settings": chosen.told()}
-    return speak_transcript(script, out or work, chosen.stages(), RunOptions(**options), told, progress)
+    return speak_transcript(script, out or work, chosen, RunOptions(**options), {}, progress)
 
 
 @contextmanager

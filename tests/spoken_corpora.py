@@ -11,7 +11,7 @@ from clips import RATE, line
 from corpus_trees import POINTER, put
 
 from dailytalk_contiguous.core.schema import FINISHED, Row
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, build_corpus, read_corpus
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.shards import read_rows
@@ -70,10 +70,10 @@ def run(
     **settings: Any,
 ) -> CorpusOutcome:
     """Build a corpus without models."""
-    chosen = CorpusSettings(**(PLAIN | settings))
+    stages, wanted = corpus_pipeline(**(PLAIN | settings))
     read = read_corpus(name, source, out)
     more = {"text_conditions": text_conditions, "report_only": report_only}
-    return build_corpus(read, out, chosen, options, **more)
+    return build_corpus(read, out, stages, wanted, options, **more)
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

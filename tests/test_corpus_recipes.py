@@ -8,12 +8,7 @@ from audio_files import ROOT
 from corpus_trees import put
 from spoken_corpora import faults, rows_of, spoken
 
-from dailytalk_contiguous.run.clip_plan import (
-    CorpusSettings,
-    finish_clip_stages,
-    measure_clip_stages,
-    settings_of_stages,
-)
+from dailytalk_contiguous.pipelines import clip_stages
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 
@@ -22,9 +17,7 @@ RECIPE = ROOT / "builder_scripts" / "corpus.py"
 
 def test_lists_of_the_recipe_are_those_of_the_command() -> None:
     told = runpy.run_path(str(RECIPE))
-    settings = settings_of_stages(CorpusSettings(profile="embedded"), (*told["MEASURE"], *told["FINISH"]))
-    assert told["MEASURE"] == measure_clip_stages(settings)
-    assert told["FINISH"] == finish_clip_stages(settings)
+    assert (told["MEASURE"], told["FINISH"]) == clip_stages("embedded")
     assert all(name in told["__doc__"] for name in CLIP_CORPORA)
     assert set(told["FEW_VOICES"]) < set(CLIP_CORPORA)
 
@@ -64,7 +57,7 @@ def test_recipe_does_and_records_what_its_edited_lists_say(
     assert runpy.run_path(str(tmp_path / "edited.py"))["main"]("ravdess", str(source), str(tmp_path / "out")) == 0
     told = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
     assert told["counts"]["copies"] > 0
-    assert (told["settings"]["asr_model"], told["settings"]["augment"]) == ("none", ["noise"])
+    assert (told["stages"][2]["settings"]["recogniser"], told["settings"]["augment"]) == ("", ["noise"])
 
 
 def test_recipe_without_its_arguments_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,66 +1,66 @@
-"""The settings of `dailytalk tag`: what a preview changes, and that the defaults stay."""
+"""The pipelines: what a preview changes, where each setting goes, and that the defaults stay."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.run.passes import fittable
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 
-def models_of(settings: TagSettings) -> tuple[Transcribe, RateAffect]:
-    inner = [stage.stage for stage in tag_stages(settings) if isinstance(stage, PerUtterance)]
+def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
+    inner = [stage.stage for stage in settings if isinstance(stage, PerUtterance)]
     (heard,) = [stage for stage in inner if isinstance(stage, Transcribe)]
     (rated,) = [stage for stage in inner if isinstance(stage, RateAffect)]
     return heard, rated
 
 
 def test_defaults_are_packed_windows_and_the_precision_that_this_machine_is_fast_in() -> None:
-    heard, rated = models_of(TagSettings(device="cpu"))
+    heard, rated = models_of(tag_stages(device="cpu"))
     assert (heard.windows, heard.compute_type) == ("packed", "int8")
     assert rated.precision == fast_precisions("cpu")[0]
 
 
 def test_a_preview_has_short_windows() -> None:
-    heard, rated = models_of(TagSettings(fast=True, device="cpu"))
-    assert (heard.windows, rated) == ("short", models_of(TagSettings(device="cpu"))[1])
+    heard, rated = models_of(tag_stages(fast=True, device="cpu"))
+    assert (heard.windows, rated) == ("short", models_of(tag_stages(device="cpu"))[1])
 
 
 def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
-    assert models_of(TagSettings(fast=True, asr_windows="packed", device="cpu"))[0].windows == "packed"
+    assert models_of(tag_stages(fast=True, asr_windows="packed", device="cpu"))[0].windows == "packed"
 
 
 def test_a_preview_leaves_the_estimate_of_affect_as_it_is() -> None:
-    estimated = (models_of(TagSettings(profile="embedded", fast=fast))[1] for fast in (False, True))
+    estimated = (models_of(tag_stages(profile="embedded", fast=fast))[1] for fast in (False, True))
     assert len({stage.digest for stage in estimated}) == 1
 
 
 def test_what_was_left_to_the_machine_is_told() -> None:
-    for settings in (TagSettings(device="cpu"), TagSettings(fast=True), TagSettings(compute_type="float32")):
+    for settings in (tag_stages(device="cpu"), tag_stages(fast=True), tag_stages(compute_type="float32")):
         heard, rated = models_of(settings)
-        told = settings.told()
+        told = settings_of(*settings)
         assert (told["compute_type"], told["affect_precision"]) == (heard.compute_type, rated.precision)
         assert told["compute_type"] != "auto"
 
 
 @pytest.mark.needs("a machine without a GPU")
 def test_a_driver_without_a_gpu_plans_for_those_of_its_workers() -> None:
-    heard, rated = models_of(TagSettings(device="cuda"))
+    heard, rated = models_of(tag_stages(device="cuda"))
     assert (heard.compute_type, rated.precision) == ("float16", "bfloat16")
 
 
 def test_another_context_of_affect_leaves_what_was_recognised(tiny_whisper: str, tiny_affect: str) -> None:
     models = {"asr_model": tiny_whisper, "affect_model": tiny_affect, "device": "cpu"}
-    plain, other = (tag_stages(TagSettings(**models, affect_context=seconds)) for seconds in (3.0, 0.0))
+    plain, other = (tag_stages(**models, affect_context=seconds) for seconds in (3.0, 0.0))
     same = [one.digest == another.digest for one, another in zip(plain, other, strict=True)]
     assert [stage.name for stage, kept in zip(plain, same, strict=True) if not kept] == ["RateAffect"]
 
@@ -93,8 +93,8 @@ def field_of(stages: Sequence[Stage], path: str) -> Any:
     ],
 )
 def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: str) -> None:
-    assert field_of(tag_stages(TagSettings(**({"device": "cpu"} | {setting: value}))), path) == value
-    assert field_of(tag_stages(TagSettings(device="cpu")), path) != value
+    assert field_of(tag_stages(**({"device": "cpu"} | {setting: value})), path) == value
+    assert field_of(tag_stages(device="cpu"), path) != value
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
         ("sample_rate", 16000, ["Speak.sample_rate", "Reconstruct.sample_rate"]),
         ("temperature", 0.5, ["Speak.temperature"]),
         ("top_p", 0.5, ["Speak.top_p"]),
-        ("tag_map", (("calm", "soft tone"),), ["Speak.tag_map"]),
+        ("map_tag", (("calm", "soft tone"),), ["Speak.tag_map"]),
         ("variants", 2, ["Speak.variants"]),
         ("candidates", 2, ["Speak.candidates"]),
         ("tries", 2, ["Speak.tries"]),
@@ -125,46 +125,55 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
 def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, paths: list[str]) -> None:
     usual = {"asr_model": "tiny", "verify": True}
     for path in paths:
-        assert field_of(speak_stages(SpeakSettings(**(usual | {setting: value}))), path) == value
-        assert field_of(speak_stages(SpeakSettings(**usual)), path) != value
+        assert field_of(speak_stages(**(usual | {setting: value})), path) == value
+        assert field_of(speak_stages(**usual), path) != value
 
 
 def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
-    plain, cloned = (speak_stages(SpeakSettings(voice=voice, revoice="right")) for voice in ("anna", "clone"))
+    plain, cloned = (speak_stages(voice=voice, revoice="right") for voice in ("anna", "clone"))
     assert cloned[0] == ChooseVoice(revoice="right")
     assert [stage.name for stage in plain] == [stage.name for stage in cloned[1:]]
     assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
 
 
 def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets() -> None:
-    settings = TagSettings(device="cpu", fast=True)
-    names = [stage.name for stage in settings.stages()]
+    settings = tag_stages(device="cpu", fast=True)
+    names = [stage.name for stage in settings]
     assert names == [
         *("Segment", "MatchTranscript", "Transcribe", "MeasureProsody", "RateAffect"),
         *("Bucket", "Tag", "Punctuate"),
     ]
-    robust = replace(settings, buckets="robust").stages()
-    assert fittable(robust) == settings.stages()[:5]
-    assert fittable(settings.stages()) == settings.stages()
+    robust = with_settings(settings, {"buckets": "robust"})
+    assert fittable(robust) == settings[:5]
+    assert fittable(settings) == settings
 
 
-@pytest.mark.parametrize("kind", [TagSettings, SpeakSettings])
-def test_profile_that_does_not_exist_is_refused_with_those_that_do(kind: type) -> None:
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages])
+def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError) as refused:
-        kind(profile="robot")
+        stages_of(profile="robot")
     assert refused.value.reason == "there is no profile 'robot'"
     assert refused.value.remedy == f"choose one of {', '.join(PROFILES)}"
 
 
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages])
+def test_option_that_no_stage_has_is_refused_with_those_there_are(stages_of: Callable[..., Any]) -> None:
+    with pytest.raises(DailytalkError, match="there is no setting 'colour'") as refused:
+        stages_of(colour="red")
+    assert "asr_model" in refused.value.remedy
+
+
 @pytest.mark.parametrize("profile", PROFILES)
-def test_empty_names_are_those_of_the_profile_and_others_stay(profile: str) -> None:
-    tag, speak = TagSettings(profile=profile), SpeakSettings(profile=profile)
-    usual = PROFILES[profile]
-    assert (tag.recogniser, tag.affect) == (usual.asr_model, usual.affect_model)
-    assert (speak.engine, speak.aligner) == (usual.tts, usual.aligner)
-    tag = TagSettings(profile=profile, asr_model="ears", affect_model="feelings")
-    speak = SpeakSettings(profile=profile, tts="mouth", asr_model="ears")
-    assert (tag.recogniser, tag.affect, speak.engine, speak.aligner) == ("ears", "feelings", "mouth", "ears")
+def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> None:
+    tag, speak, usual = tag_stages(profile), speak_stages(profile), PROFILES[profile].fields
+    for stages, kinds in ((tag, ("Transcribe", "RateAffect")), (speak, ("Speak", "Align"))):
+        for kind in kinds:
+            for name, value in usual[kind].items():
+                assert field_of(stages, f"{kind}.{name}") == value
+    tag = tag_stages(profile, asr_model="ears", affect_model="feelings")
+    speak = speak_stages(profile, tts="mouth", asr_model="ears")
+    assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("ears", "feelings")
+    assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("mouth", "ears")
 
 
 @pytest.mark.parametrize(
@@ -177,4 +186,4 @@ def test_empty_names_are_those_of_the_profile_and_others_stay(profile: str) -> N
     ],
 )
 def test_speech_is_verified_on_request_and_where_there_are_candidates(chosen: dict[str, Any], verify: str) -> None:
-    assert field_of(speak_stages(SpeakSettings(**({"asr_model": "base"} | chosen))), "Speak.verify") == verify
+    assert field_of(speak_stages(**({"asr_model": "base"} | chosen)), "Speak.verify") == verify

@@ -19,12 +19,11 @@ from dailytalk_contiguous import (
     Finish,
     PerUtterance,
     Script,
-    SpeakSettings,
     Stage,
-    TagSettings,
     run_recipe,
 )
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_rows
 
@@ -72,8 +71,8 @@ def test_other_scripts_are_those_with_the_arguments_of_the_older_tool() -> None:
 
 def test_the_recipe_for_a_folder_is_what_build_does() -> None:
     tagging, speaking = lists("build_from_folder")
-    assert tuple(tagging) == TagSettings().stages()
-    assert tuple(speaking) == SpeakSettings().stages()
+    assert tuple(tagging) == tag_stages()
+    assert tuple(speaking) == speak_stages()
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -163,7 +162,7 @@ def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
 ) -> None:
     (tmp_path / "in").mkdir()
     shutil.copy(ROOT / "examples/burnt_dinner.flac", tmp_path / "in")
-    stages = TagSettings(profile="embedded", language="en", device="cpu", buckets="robust").stages()
+    stages = tag_stages(profile="embedded", language="en", device="cpu", buckets="robust")
     built = run_recipe(str(tmp_path / "in"), tmp_path / "out", stages)
     assert built.tagged.n_made == 2  # the shard: measured, and then tagged
     robust = ("--out", tmp_path / "out", *EMBEDDED, "--device", "cpu", "--buckets", "robust")
@@ -226,7 +225,7 @@ class Longer(Stage):
 def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversations(tmp_path: Path) -> None:
     for name, seconds in (("a", 3.0), ("b", 6.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
-    chain = (*TagSettings(profile="embedded", language="en").stages(), PerUtterance(Longer()))
+    chain = (*tag_stages(profile="embedded", language="en"), PerUtterance(Longer()))
     assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 2
     (path,) = (tmp_path / "out/tagged").glob("*.parquet")
     rows = read_rows(path, ["start", "end", "longer"]).values()
@@ -239,7 +238,7 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
 def test_each_stage_of_a_recipe_that_must_know_all_rows_is_fitted_in_its_turn(tmp_path: Path) -> None:
     for name, seconds in (("a", 3.0), ("b", 6.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
-    stages = TagSettings(profile="embedded", language="en", device="cpu").stages()
+    stages = tag_stages(profile="embedded", language="en", device="cpu")
     chain = (*stages, Counted(), Again())
     assert (
         run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 3

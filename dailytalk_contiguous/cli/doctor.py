@@ -70,11 +70,7 @@ def examine() -> dict[str, Any]:
                 **_needs_of(profile, whisper_cached),
                 "models": {
                     role: {"name": model, "licence": licence_of(model).licence}
-                    for role, model in (
-                        ("recogniser", profile.asr_model),
-                        ("affect", profile.affect_model),
-                        ("synthesiser", profile.tts),
-                    )
+                    for role, model in profile.models.items()
                 },
             }
             for name, profile in PROFILES.items()
@@ -84,8 +80,8 @@ def examine() -> dict[str, Any]:
 
 def _needs_of(profile: Profile, whisper_cached: list[str]) -> dict[str, Any]:
     """What a profile still needs to tag and to speak; it is ready if that is nothing."""
-    needs = _needs(profile.asr_model, profile.affect_model, whisper_cached)
-    to_speak = _needs_to_speak(profile.tts)
+    needs = _needs(profile.models["recogniser"], profile.models["affect"], whisper_cached)
+    to_speak = _needs_to_speak(profile.models["synthesiser"])
     return {"ready": not needs and not to_speak, "needs": needs, "needs_to_speak": to_speak}
 
 

@@ -8,9 +8,10 @@ import ast
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -69,18 +70,28 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
-        return name, command_of(str(name)), rest
+        return name, command_of(str(name), _own_stages(rest)), rest
 
 
-def command_of(name: str) -> TyperCommand:
-    """A command with all its options; imports its module."""
+def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
+    """A command with all its options, those of a person's `own` stages too; imports its module."""
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
     function = getattr(module, name)
+    if own and "stage" in inspect.signature(function).parameters:
+        from dailytalk_contiguous.cli.options import with_options_of
+
+        function = with_options_of(function, own)
     alone.command(name, cls=OneCommand, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command
+
+
+def _own_stages(words: Sequence[str]) -> list[Path]:
+    """The files of `--stage` in a command line, which must be known before its other options can be read."""
+    after = [Path(value) for word, value in pairwise(words) if word == "--stage"]
+    return after + [Path(word.partition("=")[2]) for word in words if word.startswith("--stage=")]
 
 
 def command_summary(name: str) -> str:

@@ -1,19 +1,22 @@
 """Options that several commands have, and the folders and addresses they name."""
 
+import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
+
+import typer
 
 from dailytalk_contiguous.cli.terminal import HelpPanel, option
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, PRECISIONS
-from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
@@ -23,7 +26,7 @@ from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
-from dailytalk_contiguous.stages.transcribe import WINDOWS
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.store.hub import Reference, parse_reference
 
 # Values and words that several commands share.
@@ -60,7 +63,7 @@ def time_of(option: str, words: Mapping[str, float], least: float = 0.0) -> Call
     """
 
     def parse(text: str | float) -> float:
-        if isinstance(text, float):
+        if not isinstance(text, str):
             return text
         bare = text.strip().lower()
         if bare in words:
@@ -106,15 +109,198 @@ def size_text(count: int) -> str:
     return f"{count} bytes"
 
 
-def rate_of(text: str) -> int:
-    """The Hz that `--sample-rate` asks for; 0 for `source`, the recording's own. Raises DailytalkError."""
-    if text == "source":
-        return 0
-    if not text.isdecimal() or not LOWEST_RATE <= int(text) <= HIGHEST_RATE:
-        raise DailytalkError(
-            f"--sample-rate can't be {text!r}", f"give {LOWEST_RATE} to {HIGHEST_RATE}, or source"
+# Options that are made from the settings of stages.
+
+
+def load_stages(files: Iterable[Path]) -> Stages:
+    """The stages that a person's own files define: each has a list `STAGES`.
+
+    A file is imported by its name, so that worker processes find it too.
+
+    Raises DailytalkError for a file that is not there, can't be run, or has no such list.
+    """
+    stages: list[Stage] = []
+    for file in files:
+        path = file.absolute()
+        if path.suffix != ".py" or not path.is_file():
+            raise DailytalkError(f"--stage {as_text(file)!r} is no file of Python", "name one that ends in .py")
+        folder = str(path.parent)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+        module = import_module(path.stem)
+        if Path(module.__file__ or "") != path:
+            raise DailytalkError(
+                f"--stage {as_text(file)!r} has the name of another module", "give it another name"
+            )
+        own = getattr(module, "STAGES", ())
+        if not own or not all(isinstance(stage, Stage) for stage in own):
+            raise DailytalkError(
+                f"--stage {as_text(file)!r} has no list of stages",
+                "end it with STAGES = (PerUtterance(MyStage()),)",
+            )
+        stages += own
+    return tuple(stages)
+
+
+class NotGiven:
+    """The default of an option of a setting, for the help: what is not given is the profile's, or the stage's."""
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
+    """A parameter of a command for each setting of stages and other dataclasses, once each, by its name.
+
+    Its value is `NotGiven`, or what was given in the setting's own type. `without`: options that are left out.
+    """
+    taken: dict[str, inspect.Parameter] = {}
+    for place in settings_in(*holders):
+        if place.option not in without:
+            taken.setdefault(place.option, _parameter(place))
+    return taken
+
+
+def with_options(
+    settings: Mapping[str, inspect.Parameter],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, in place of its `**options`, an option for each setting (see `setting_options`)."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        taken = {name: own[name] for name in own if own[name].kind != inspect.Parameter.VAR_KEYWORD}
+        return with_parameters(command, {**taken, **settings})
+
+    return add
+
+
+def with_options_of(command: Callable[..., None], files: Sequence[Path]) -> Callable[..., None]:
+    """The command with an option for each setting of the stages in a person's own files.
+
+    Raises DailytalkError for a name that is taken, and as `load_stages` does.
+    """
+    own, known = setting_options(*load_stages(files)), inspect.signature(command).parameters
+    if taken := sorted(own.keys() & known.keys()):
+        flag = "--" + taken[0].replace("_", "-")
+        raise DailytalkError(f"{flag} is an option already", f"give the field {taken[0]!r} another name")
+
+    def extended(**options: Any) -> None:
+        command(**options)
+
+    return with_parameters(extended, {**known, **own})
+
+
+def with_parameters(
+    command: Callable[..., None], parameters: Mapping[str, inspect.Parameter]
+) -> Callable[..., None]:
+    """Give a command these parameters, for typer to read; those without a default come first."""
+    ordered = sorted(parameters.values(), key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in ordered]
+    command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return command
+
+
+def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Those of `options` that are settings, and that were given."""
+    given = {
+        name: options[name]
+        for name, parameter in settings.items()
+        if name in options and options[name] is not parameter.default and not isinstance(options[name], NotGiven)
+    }
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def _parameter(place: PlacedSetting) -> inspect.Parameter:
+    own, flag = place.setting, "--" + place.option.replace("_", "-")
+    panel = HelpPanel[own.panel.upper()]
+    about = own.about.replace("{choices}", either(own.choices)) if own.choices else own.about
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    hint = get_type_hints(place.kind)[place.name]
+    if hint is bool:
+        return inspect.Parameter(
+            place.option, keyword, default=False, annotation=Annotated[bool, option(panel, about, flag)]
         )
-    return int(text)
+    shown = own.shown or (time_text(place.value) if own.unit == "s" else _as_given(place))
+    metavar = own.metavar or (TIME if own.unit == "s" else _range(own) if hint in (int, float) else "NAME")
+    several = hint == tuple[tuple[str, str], ...]
+    parser = pair_of(flag) if several else value_of(flag, own, hint)
+    made = option(panel, about, metavar=metavar, parser=parser, show_default=bool(shown))
+    default = None if several else NotGiven(shown)
+    kind: Any = list[Any] | None if several else Any
+    return inspect.Parameter(place.option, keyword, default=default, annotation=Annotated[kind, made])
+
+
+def _range(own: Setting) -> str:
+    if own.least is None:
+        return "N"
+    return f"N [x>={own.least:g}]" if own.most is None else f"N [{own.least:g}<=x<={own.most:g}]"
+
+
+def _as_given(place: PlacedSetting) -> str:
+    """The value of a setting as its option takes it."""
+    words = {value: word for word, value in place.setting.words.items()}
+    text = f"{place.value:g}" if isinstance(place.value, float) else str(place.value)
+    return str(words.get(place.value, "" if place.value in (None, ()) else text))
+
+
+def value_of(flag: str, own: Setting, hint: Any) -> Callable[[Any], Any]:
+    """A parser of what is given for a setting of a type.
+
+    It raises DailytalkError for what is no choice, and typer.BadParameter for what is no number.
+
+    >>> value_of("--sample-rate", SAMPLE_RATE, int)("source")
+    0
+    """
+    if own.unit == "s":
+        return time_of(flag, own.words, own.least or 0.0)
+    number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
+
+    def parse(text: Any) -> Any:
+        if not isinstance(text, str):
+            return text
+        if text in own.words:
+            return own.words[text]
+        if number is not None:
+            return _number_of(flag, text, number, own)
+        if hint == tuple[str, ...]:
+            names = [name.strip() for name in text.split(",")]
+            return tuple(one_of(flag, name, own.choices) if own.choices else name for name in names if name)
+        return one_of(flag, text, own.choices) if own.choices else text
+
+    return parse
+
+
+def _number_of(flag: str, text: str, kind: type[int] | type[float], own: Setting) -> float:
+    least, most = -math.inf if own.least is None else own.least, math.inf if own.most is None else own.most
+    try:
+        number: float = kind(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        named = "a whole number" if kind is int else "a number"
+        ends = [f"from {least:g}" if least > -math.inf else "", f"to {most:g}" if most < math.inf else ""]
+        wanted = " ".join(filter(None, (named, *ends)))
+        if not own.words:
+            raise typer.BadParameter(f"{text!r} is not {wanted}")  # as typer says it of its own numbers
+        raise DailytalkError(f"{flag} can't be {text!r}", f"give {wanted}, or {' or '.join(own.words)}")
+    return number
+
+
+def pair_of(flag: str) -> Callable[[Any], Any]:
+    """A parser of `TAG=OTHER`; it raises DailytalkError for what is none."""
+
+    def parse(text: Any) -> Any:
+        name, sign, other = text.partition("=")
+        if not sign or not name or not other:
+            raise DailytalkError(f"{flag} can't be {text!r}", "give TAG=OTHER, such as determined=confident")
+        return name, other
+
+    return parse
 
 
 # Options that several commands have: one text in one panel, wherever they are.
@@ -148,12 +334,6 @@ def workers_option(show_default: str | bool = True) -> Any:
     return option(HelpPanel.RUN, text, metavar="N", min=1, show_default=show_default)
 
 
-def asr_windows_option(automatic: str = "") -> Any:
-    """`--asr-windows`, with what `auto` is in a command that has it."""
-    text = f"Utterances in a window of Whisper: {either(WINDOWS)}."
-    return option(HelpPanel.RARE, text, metavar="NAME", show_default=automatic or True)
-
-
 def eval_share_option(show_default: str | bool = True) -> Any:
     """`--eval-share`, from 0.01 to 0.5."""
     text = "Share of the time to evaluate on, where no split is settled yet."
@@ -163,10 +343,18 @@ def eval_share_option(show_default: str | bool = True) -> Any:
 
 def seed_option(show_default: str | bool = True) -> Any:
     """`--seed`; 0 everywhere."""
-    text = "Seed of all random choices: the same one makes the same choices."
-    return option(HelpPanel.RUN, text, metavar="N", show_default=show_default)
+    return option(HelpPanel.RUN, SEED.about, metavar="N", show_default=show_default)
 
 
+StageOption = Annotated[
+    list[Path] | None,
+    option(
+        HelpPanel.RARE,
+        "Your own file of Python whose list STAGES is run after the others; with --help, its options.",
+        "--stage",
+        metavar="FILE.py",
+    ),
+]
 TrainingOutOption = Annotated[Path, option(HelpPanel.INPUT, "The training folder to write.", metavar="DIR")]
 RevisionOption = Annotated[
     str | None,
@@ -175,37 +363,6 @@ RevisionOption = Annotated[
 FollowLinksOption = Annotated[
     bool, option(HelpPanel.RARE, "Follow symbolic links that lead out of the input.", "--follow-links")
 ]
-AsrModelOption = Annotated[
-    str,
-    option(
-        HelpPanel.MODELS,
-        "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
-        metavar="NAME|DIR",
-        show_default="the profile's",
-    ),
-]
-AffectModelOption = Annotated[
-    str,
-    option(
-        HelpPanel.MODELS,
-        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
-        metavar="NAME|DIR",
-        show_default="the profile's",
-    ),
-]
-AffectPrecisionOption = Annotated[
-    str,
-    option(
-        HelpPanel.MODELS,
-        f"The affect model's precision: {', '.join(PRECISIONS)}; auto: bfloat16 where the device has it.",
-        metavar="TYPE",
-    ),
-]
-ComputeTypeOption = Annotated[
-    str,
-    option(HelpPanel.MODELS, "Whisper's precision; auto: int8 on CPU, float16 on CUDA.", metavar="TYPE"),
-]
-DeviceOption = Annotated[str, option(HelpPanel.MODELS, f"Where models run: {either(DEVICES)}.", metavar="NAME")]
 WorkersOption = Annotated[int | None, workers_option("1; on Ray, all that have room")]
 RunnerOption = Annotated[
     str, option(HelpPanel.CLUSTER, f"What makes the shards: {either(RUNNERS)}.", metavar="NAME")

@@ -7,29 +7,32 @@ settings of the run that it is for.
 import inspect
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import seed_option
-from dailytalk_contiguous.cli.speak import speak, speak_settings
-from dailytalk_contiguous.cli.tag import tag, tag_settings
+from dailytalk_contiguous.cli.options import chosen, seed_option, with_parameters
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stage
+from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_run, refusal_of
 from dailytalk_contiguous.run.events import length
+from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.segment import channel_of
 
-#: Options of `tag` that say what the input is, or how it is worked on; those that are settings are taken over too.
+#: Options of `tag` that say what the input is, or how it is worked on; its settings are taken over too.
 _OF_TAG = (
     "inputs",
     "transcripts",
@@ -38,8 +41,11 @@ _OF_TAG = (
     "audio_column",
     "id_column",
     "max_conversation",
+    "profile",
+    "fast",
     "workers",
     "follow_links",
+    "stage",
 )
 
 #: Settings of `speak` that a plan has no use for.
@@ -65,8 +71,11 @@ def plan(**options: Any) -> None:
 
     Models are downloaded if need be, and recordings of a store are fetched as tag would. Nothing is bought.
     """
-    settings = tag_settings(options)
-    spoken = speak_settings(_DEFAULTS_OF_SPEAK | options) if options["with_speak"] else None
+    profile = options["profile"]
+    stages = stages_of(options)
+    spoken: Stages = ()
+    if options["with_speak"]:
+        spoken = speak_stages(profile, options["verify"], **chosen(options, SPEAK_SETTINGS))
     transcripts = options["transcripts"]
     console = Console(stderr=options["as_json"])
     inputs, _ = fetch_inputs(options["inputs"])
@@ -77,7 +86,7 @@ def plan(**options: Any) -> None:
         found = find(
             inputs,
             Path(folder),
-            settings.channel,
+            channel_of(stages),
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
@@ -88,14 +97,14 @@ def plan(**options: Any) -> None:
         made = estimate_run(
             found,
             Path(folder),
-            settings.stages(),
-            spoken.stages() if spoken else (),
+            stages,
+            spoken,
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],
             lambda place, of: _tell(console, shown, place, of),
         )
-    refusal = refusal_of(speak_stage(spoken).synthesiser()) if spoken else ""
+    refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
         print_json(_told(made) | {"refusal": refusal})
     else:
@@ -176,35 +185,26 @@ def _in_order(value: Range) -> tuple[float, float, float]:
     return value.expected, value.low, value.high
 
 
-def _with_options_of_both() -> None:
-    """Give `plan` the options of `tag` and of `speak` that decide what is computed, for typer to read."""
-    own = {
-        "with_speak": Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")],
-        "sample_minutes": Annotated[
-            float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)
-        ],
-        "seed": Annotated[int, seed_option()],
-        "as_json": AsJsonOption,
-    }
-    defaults = {"with_speak": False, "sample_minutes": 3.0, "seed": 0, "as_json": False}
-    of_tag = {*_OF_TAG, *(setting.name for setting in fields(TagSettings))}
-    of_speak = {"map_tag", *(setting.name for setting in fields(SpeakSettings))} - set(_NOT_OF_SPEAK)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    taken = {
-        name: inspect.Parameter(name, kind, default=value, annotation=own[name])
-        for name, value in defaults.items()
-    }
-    taken |= {name: parameter for name, parameter in _parameters(tag).items() if name in of_tag}
-    taken |= {name: parameter for name, parameter in _parameters(speak).items() if name in of_speak - of_tag}
-    ordered = [one.replace(kind=kind) for one in taken.values()]
-    plan.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-    hints = get_type_hints(speak, include_extras=True) | get_type_hints(tag, include_extras=True) | own
-    plan.__annotations__ = {name: hints[name] for name in taken}
-
-
-def _parameters(command: Any) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(command).parameters)
-
-
-_DEFAULTS_OF_SPEAK = {name: one.default for name, one in _parameters(speak).items()}
-_with_options_of_both()
+#: Options that only `plan` has.
+_OWN = {
+    "with_speak": (False, Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")]),
+    "sample_minutes": (
+        3.0,
+        Annotated[float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)],
+    ),
+    "seed": (0, Annotated[int, seed_option()]),
+    "as_json": (False, AsJsonOption),
+}
+with_parameters(
+    plan,
+    {
+        **{
+            name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (default, annotation) in _OWN.items()
+        },
+        **{name: inspect.signature(tag).parameters[name] for name in _OF_TAG},
+        "verify": inspect.signature(speak).parameters["verify"],
+        **{name: option for name, option in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
+        **TAG_SETTINGS,
+    },
+)

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -23,13 +23,12 @@ from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.affect import fast_precisions, settled_precision
+from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
 from dailytalk_contiguous.publish.page import PLOT, plot_quality
 from dailytalk_contiguous.publish.sections import MEASURES
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import CorpusOutcome, Read, WrittenConversations
 from dailytalk_contiguous.run.estimate import Price
 from dailytalk_contiguous.run.events import Account, length, log
@@ -48,8 +47,10 @@ from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisIn
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
+from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
 # What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
@@ -240,15 +241,15 @@ def strangers(console: Console, names: Sequence[str]) -> None:
         console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
 
 
-def slow_precision(console: Console, model: str, device: str, precision: str) -> None:
+def slow_precision(console: Console, stages: Iterable[Stage], asked: str | None) -> None:
     """That the affect model was asked for a precision in which its device is slower than in float32."""
-    fast = ("auto", *fast_precisions(device))
-    if precision != "auto" and settled_precision(model, device, precision) not in fast:
-        here = device_of(device).upper()
-        console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
+    rate = find_stage(RateAffect, stages)
+    if rate and asked not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
+        here = device_of(rate.device).upper()
+        console.print(f"the {here} here doesn't multiply in {asked}: affect takes longer than in float32")
 
 
-def tag_outcome(console: Console, result: TagOutcome, out: Path, settings: TagSettings) -> None:
+def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -> None:
     """What a run did."""
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
@@ -285,8 +286,8 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, settings: TagSe
     if counts["rejects"]:
         rejects = (reject for reject in rejects_in(out) if reject["stage"] not in SPOKEN_STAGES)
         show_rejects(console, share_text(record), f"in {as_text(out / REJECTS)}", rejects)
-    if settings.profile != "standard":
-        console.print(f"profile {settings.profile}: {PROFILES[settings.profile].about}.")
+    if profile != "standard":
+        console.print(f"profile {profile}: {PROFILES[profile].about}.")
     _results(console, out, record)
 
 
@@ -339,14 +340,14 @@ def speak_dry_run(
     console: Console,
     script: SynthesisInput,
     found: Price,
-    settings: SpeakSettings,
+    voice: Speak,
     plan: RunPlan,
     stages: Sequence[Stage],
 ) -> None:
     """What saying a script would take."""
     console.print(
         f"{counted(len(script.rows), 'conversation')}, {counted(found.utterances, 'utterance')} to say by "
-        f"{settings.engine} ({found.hours * 60:.1f} min in the recordings), "
+        f"{voice.engine} ({found.hours * 60:.1f} min in the recordings), "
         f"{found.cached:,} of them in the cache or said before"
     )
     console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
@@ -354,7 +355,7 @@ def speak_dry_run(
     if plan.tasks:
         stages_to_run(console, stages)
     if found.without_text:
-        console.print(f"{counted(found.without_text, 'utterance')} without text: {settings.no_text}")
+        console.print(f"{counted(found.without_text, 'utterance')} without text: {voice.no_text}")
     if found.not_cloned:
         console.print(f"{counted(found.not_cloned, 'conversation')} with too little speech to clone a voice from")
     for reject in script.rejects:
@@ -414,11 +415,11 @@ _PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def corpus_outcome(
-    console: Console, read: Read, result: CorpusOutcome, out: Path, settings: CorpusSettings, as_json: bool
+    console: Console, read: Read, result: CorpusOutcome, out: Path, wanted: ClipPlan, as_json: bool
 ) -> None:
     """What a run did, or would do."""
     if result.record is None and result.measured:
-        plot_quality(result.measured, settings.limits, out)
+        plot_quality(result.measured, wanted.limits, out)
     if as_json:
         told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
         told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
@@ -433,7 +434,7 @@ def corpus_outcome(
     elif result.record is None:
         _report(console, result, out)
     else:
-        _record(console, result.record, out, settings)
+        _record(console, result.record, out, wanted)
     _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
 
 
@@ -493,7 +494,7 @@ def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
-def _record(console: Console, record: dict[str, Any], out: Path, settings: CorpusSettings) -> None:
+def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPlan) -> None:
     counts, split, balance = record["counts"], record["split"], record["balance"]
     console.print(
         f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
@@ -510,9 +511,11 @@ def _record(console: Console, record: dict[str, Any], out: Path, settings: Corpu
             console.print(f"  {escape(split['note'])}")
     if balance and balance["failure"]:
         copies = (
-            f"{settings.most_copies} copies of a clip" if settings.most_copies else "no copies (see --augment)"
+            f"{wanted.most_copies} copies of a clip"
+            if record["settings"].get("augment")
+            else "no copies (see --augment)"
         )
-        most = copies if settings.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        most = copies if wanted.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
         console.print(f"  {escape(balance['failure'])}, with {most} at most")
     for one in (balance or {}).get("shortfalls", []):
         console.print(f"  {escape(one['to_record'])}")

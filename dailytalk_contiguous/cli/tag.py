@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +15,6 @@ from dailytalk_contiguous.cli.options import (
     SHARD_MINUTES,
     TIME,
     AddressOption,
-    AffectModelOption,
-    AffectPrecisionOption,
-    AsrModelOption,
-    ComputeTypeOption,
-    DeviceOption,
     DryRunOption,
     FollowLinksOption,
     ProfileStagesOption,
@@ -28,15 +23,17 @@ from dailytalk_contiguous.cli.options import (
     ScratchOption,
     ShardMinutesOption,
     ShardOption,
+    StageOption,
     WorkersOption,
-    asr_windows_option,
-    either,
+    chosen,
+    load_stages,
     on_this_machine,
-    one_of,
     parse_shard,
     profile_option,
+    setting_options,
     time_of,
     time_text,
+    with_options,
     work_option,
 )
 from dailytalk_contiguous.cli.show import bar, profile_table
@@ -51,14 +48,13 @@ from dailytalk_contiguous.cli.terminal import (
 )
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.tags import PRESETS as RULES
+from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.affect import PRECISIONS
-from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.pipelines import AUTO, SpeakSettings, TagSettings
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
-from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
+from dailytalk_contiguous.run.passes import RUNNERS, Runner, RunOptions, runner_of
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.streaming import (
@@ -80,10 +76,8 @@ from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, repository_of, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
-from dailytalk_contiguous.stages.style import BUCKET_PRESETS, MARKS_SET
-from dailytalk_contiguous.stages.transcribe import WINDOWS
+from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.segment import channel_of
 
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
@@ -118,9 +112,7 @@ def refuse_limits(given: Mapping[str, Any]) -> None:
             )
 
 
-def stream(
-    given: Mapping[str, Any], tag: TagSettings, speak: SpeakSettings | None, max_conversation: float
-) -> int:
+def stream(given: Mapping[str, Any], tag: Stages, speak: Stages, max_conversation: float) -> int:
     """Carry out what the options of `tag` or `build` ask for; the exit code."""
     for name, (values, why) in _UNUSED.items():
         if given.get(name, values[0]) not in values:  # `tag` has not all of them
@@ -134,17 +126,19 @@ def stream(
     repository = pinned(head, out)
     console = Console(stderr=given["as_json"])
     config = FolderConfig(
-        channel=tag.channel,
+        channel=channel_of(tag),
         max_conversation=max_conversation,
         transcripts=str(given["transcripts"].absolute()) if given["transcripts"] else None,
         follow_links=given["follow_links"],
     )
-    job = StreamJob(repository, tag, speak, config, 60 * given["shard_minutes"], given["source_licence"])
+    job = StreamJob(
+        repository, tag, speak, given["profile"], config, 60 * given["shard_minutes"], given["source_licence"]
+    )
     limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
     if given["dry_run"]:
         _stream_intended(console, job, out, limits, given["as_json"])
         return 0
-    show.slow_precision(console, tag.affect, tag.device, tag.affect_precision)
+    show.slow_precision(console, tag, chosen(given, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=given["as_json"]) as told:
@@ -152,10 +146,10 @@ def stream(
     if given["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:
-        _ends(console, done, out, speak is not None)
+        _ends(console, done, out, bool(speak))
     if given["profile_stages"]:
         console.print(profile_table(done.account, done.wall_seconds))
-    return _stream_exit_code(done, speak is not None)
+    return _stream_exit_code(done, bool(speak))
 
 
 def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
@@ -217,6 +211,11 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 # `dailytalk tag`: recordings in, a tagged transcript out.
 
 
+#: The options of `tag` that are settings of its stages.
+TAG_SETTINGS = setting_options(*tag_stages())
+
+
+@with_options(TAG_SETTINGS)
 def tag(
     inputs: Annotated[
         list[str],
@@ -235,13 +234,6 @@ def tag(
             show_default="those beside the audio",
         ),
     ] = None,
-    channel: Annotated[
-        str, option(HelpPanel.INPUT, f"Whose utterances are tagged: {either(CHANNEL_CHOICES)}.", metavar="NAME")
-    ] = TagSettings.channel,
-    language: Annotated[
-        str,
-        option(HelpPanel.INPUT, "ISO 639-1 code, or auto: recognised once a conversation.", metavar="CODE"),
-    ] = TagSettings.language,
     speakers: Annotated[
         Path | None,
         option(
@@ -250,16 +242,6 @@ def tag(
             metavar="FILE.csv",
         ),
     ] = None,
-    min_duration: Annotated[
-        float,
-        option(
-            HelpPanel.INPUT,
-            "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.",
-            metavar=TIME,
-            parser=time_of("--min-duration", {}),
-            show_default=time_text(TagSettings.min_duration),
-        ),
-    ] = TagSettings.min_duration,
     max_conversation: Annotated[
         float,
         option(
@@ -279,7 +261,7 @@ def tag(
             show_default="the card's, on the Hub",
         ),
     ] = "",
-    profile: Annotated[str, profile_option()] = TagSettings.profile,
+    profile: Annotated[str, profile_option()] = STANDARD,
     fast: Annotated[
         bool,
         option(
@@ -288,30 +270,6 @@ def tag(
             "--fast",
         ),
     ] = False,
-    device: DeviceOption = TagSettings.device,
-    asr_model: AsrModelOption = TagSettings.asr_model,
-    affect_model: AffectModelOption = TagSettings.affect_model,
-    affect_precision: AffectPrecisionOption = TagSettings.affect_precision,
-    compute_type: ComputeTypeOption = TagSettings.compute_type,
-    buckets: Annotated[
-        str,
-        option(
-            HelpPanel.STYLE,
-            f"How LOW, MID and HIGH are divided: {either(BUCKET_PRESETS)}.",
-            metavar="NAME",
-        ),
-    ] = TagSettings.buckets,
-    rules: Annotated[
-        str, option(HelpPanel.STYLE, f"Table of tags: {either(RULES)}.", metavar="NAME")
-    ] = TagSettings.rules,
-    punctuate: Annotated[
-        str,
-        option(
-            HelpPanel.STYLE,
-            f"When the tag sets the end mark: {either(MARKS_SET)}. Missing: where the recogniser wrote none.",
-            metavar="NAME",
-        ),
-    ] = TagSettings.punctuate,
     dry_run: DryRunOption = False,
     as_json: AsJsonOption = False,
     workers: WorkersOption = None,
@@ -361,50 +319,37 @@ def tag(
     address: AddressOption = "",
     shard: ShardOption = "1/1",
     scratch: ScratchOption = None,
-    asr_windows: Annotated[str, asr_windows_option("packed; short with --fast")] = TagSettings.asr_windows,
-    beam: Annotated[
-        int, option(HelpPanel.RARE, "Width of the recogniser's search.", metavar="N", min=1)
-    ] = TagSettings.beam,
-    affect_context: Annotated[
-        float,
-        option(
-            HelpPanel.RARE,
-            "Length up to which a short utterance is extended for the affect model by what its speaker says "
-            "around it. 0 rates it alone.",
-            metavar=TIME,
-            parser=time_of("--affect-context", {}),
-            show_default=time_text(TagSettings.affect_context),
-        ),
-    ] = TagSettings.affect_context,
     shard_minutes: ShardMinutesOption = SHARD_MINUTES,
     follow_links: FollowLinksOption = False,
+    stage: StageOption = None,
+    **options: Any,
 ) -> None:
     """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
-    given = dict(locals())
-    settings = tag_settings(given)
+    given = dict(locals()) | options
+    stages = stages_of(given)
     if transcripts is not None and not transcripts.is_dir():
         raise DailytalkError(f"--transcripts {as_text(transcripts)!r} is no folder", "check the path")
     if streaming:
-        raise typer.Exit(stream(given, settings, None, max_conversation))
+        raise typer.Exit(stream(given, stages, (), max_conversation))
     refuse_limits(given)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out, scratch)
     out = work.folder
     engine = runner_of(runner, address, work, mirrors)
-    settings = replace(settings, device=engine.device(settings.device))
-    options = RunOptions(
+    stages = stages_of(given, engine)
+    run_options = RunOptions(
         workers or engine.few, parse_shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
     console = Console(stderr=as_json)
     found = find(
         inputs,
         out,
-        settings.channel,
-        options.shard_seconds,
+        channel_of(stages),
+        run_options.shard_seconds,
         max_conversation,
         str(transcripts) if transcripts else None,
         hub=HubChoice(config, split, audio_column, id_column),
@@ -415,9 +360,9 @@ def tag(
     )
     show.left_out(console, found.left_out)
     show.strangers(console, found.strangers)
-    show.slow_precision(console, settings.affect, settings.device, settings.affect_precision)
+    show.slow_precision(console, stages, chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
-        plan, stages = intended_tag(found, out, settings.stages(), options)
+        plan = intended_tag(found, out, stages, run_options)[0]
         if as_json:
             print_json(_intended(found, plan, stages))
         else:
@@ -425,20 +370,29 @@ def tag(
         raise typer.Exit(0)
     about: dict[str, Any] = {
         "command": as_text(shlex.join(["dailytalk", *sys.argv[1:]])),
-        "settings": settings.told(),
+        "settings": {"profile": profile},
     }
     about |= {RECORDINGS: addresses} if addresses else {}
     with work.telling(), bar(console, quiet=as_json) as told:
-        outcome = run_tagging(found, out, settings.stages(), options, about, planned=told.planned)
+        outcome = run_tagging(found, out, stages, run_options, about, planned=told.planned)
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
         print_json(_told(outcome, out))
     else:
-        show.tag_outcome(console, outcome, out, settings)
+        show.tag_outcome(console, outcome, out, profile)
         show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(_exit_code(outcome))
+
+
+def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
+    """The stages that the options of `tag` ask for, a person's own last, for the devices of `engine`."""
+    settings, own = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
+    if engine:
+        settings |= {"device": engine.device(settings.get("device", "auto"))}
+    own = with_settings(own, chosen(options, setting_options(*own)))
+    return (*tag_stages(options["profile"], options["fast"], **settings), *own)
 
 
 def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
@@ -452,19 +406,6 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
         if as_json:
             print_json({"source": repository.about(), "to_fetch": missing._asdict()})
         raise typer.Exit(0)
-
-
-def tag_settings(given: Mapping[str, Any]) -> TagSettings:
-    """What the options of `tag` ask for. Raises DailytalkError for values that no option has."""
-    one_of("--channel", given["channel"], CHANNEL_CHOICES)
-    one_of("--asr-windows", given["asr_windows"], (AUTO, *WINDOWS))
-    one_of("--buckets", given["buckets"], BUCKET_PRESETS)
-    one_of("--rules", given["rules"], RULES)
-    one_of("--punctuate", given["punctuate"], MARKS_SET)
-    one_of("--device", given["device"], DEVICES)
-    one_of("--affect-precision", given["affect_precision"], ("auto", *PRECISIONS))
-    chosen = {setting.name: given[setting.name] for setting in fields(TagSettings) if setting.name in given}
-    return TagSettings(**chosen)
 
 
 def _exit_code(outcome: TagOutcome) -> int:

@@ -411,6 +411,14 @@ def _at(file: BinaryIO, offset: int, count: int) -> bytes:
 #: Hz. The rate of all analysis (Silero, Whisper and wav2vec2 were trained at it).
 ANALYSIS_RATE = 16000
 
+#: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
+AUDIO_SUFFIXES = frozenset(
+    """
+    .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64
+    .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
+    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
+)
+
 #: Hz. Below, speech has lost the consonants that recognisers need; above, a file is likely mislabelled.
 LOWEST_RATE, HIGHEST_RATE = 8000, 96000
 

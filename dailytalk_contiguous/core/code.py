@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ class _Statement:
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """All that it consists of, without docstrings."""
+        """All that it consists of, without docstrings and what settings tell of themselves."""
         waiting: list[ast.AST] = [self.node]
         nodes = []
         while waiting:  # `ast.walk` takes twice as long, and this is run for hundreds of statements
@@ -63,6 +63,8 @@ class _Statement:
             nodes.append(node)
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and _is_text(node.body[0]):
                 del node.body[0]
+            if isinstance(node, ast.AnnAssign) and _is_setting(node.value):
+                node.value = node.value.args[0]  # what the help says of a setting computes nothing
             for name in node._fields:
                 value = getattr(node, name, None)
                 if isinstance(value, list):
@@ -188,6 +190,13 @@ def _bound(node: ast.AST) -> Iterator[str]:
 def _is_text(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    )
+
+
+def _is_setting(node: ast.expr | None) -> TypeGuard[ast.Call]:
+    """Whether it makes a field with what a person must know to set it (see `core.settings`)."""
+    return (
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("setting", "unlisted") and bool(node.args)
     )
 
 

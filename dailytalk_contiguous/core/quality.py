@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words, voiced_spans
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
@@ -62,6 +63,14 @@ SPECTRUM, ENERGY_DB = 0.032, 65.0
 LOUDEST = 98
 
 
+#: What may be given in place of a limit, for none.
+NO_LIMIT: dict[str, float | None] = {"inf": None, "-inf": None}
+
+
+def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
+    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+
+
 @dataclass(frozen=True)
 class QualityLimits:
     """What a clip must keep to; None sets no limit. Defaults are loose: they find the broken, not the poor.
@@ -75,13 +84,26 @@ class QualityLimits:
         longest_silence: seconds without a sound between two sounds.
     """
 
-    shortest: float | None = 0.5
-    longest: float | None = 30.0
-    lowest_snr_db: float | None = 10.0
-    most_clipping: float | None = 0.005
-    lowest_bandwidth_hz: float | None = 6500.0
-    lowest_speech_ratio: float | None = 0.4
-    longest_silence: float | None = 1.5
+    shortest: float | None = _limit(0.5, "Shortest clip; 0 sets no limit.", "min_seconds", "SECONDS")
+    longest: float | None = _limit(30.0, "Longest clip; inf sets no limit.", "max_seconds", "SECONDS")
+    lowest_snr_db: float | None = _limit(
+        10.0, "Lowest signal-to-noise ratio; -inf sets no limit.", "min_snr", "DB"
+    )
+    most_clipping: float | None = _limit(
+        0.005, "Share of clipped samples; inf sets no limit.", "max_clipping", "SHARE"
+    )
+    lowest_bandwidth_hz: float | None = _limit(6500.0, "Lowest bandwidth; 0 sets no limit.", "min_bandwidth", "HZ")
+    lowest_speech_ratio: float | None = _limit(
+        0.4, "Share of speech; 0 sets no limit.", "min_speech_ratio", "SHARE"
+    )
+    longest_silence: float | None = setting(
+        1.5,
+        "Longest silence inside a clip: 1.5s, 300ms; inf sets no limit.",
+        option="max_silence",
+        panel="quality",
+        unit="s",
+        words=NO_LIMIT,
+    )
 
 
 def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> list[str]:

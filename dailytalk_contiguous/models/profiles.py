@@ -3,36 +3,61 @@
 Apart from the stages, so that `doctor` can say what a profile needs without loading them.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, AUDEERING
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, WHISPER
 
 
 class Profile(NamedTuple):
-    """A named set of models, and one sentence about it for people."""
+    """What stages are set to, by the stage's name and the field's, and one sentence about it for people."""
 
-    asr_model: str
-    affect_model: str
-    tts: str
-    aligner: str
+    fields: Mapping[str, Mapping[str, str]]
     about: str
 
+    @property
+    def models(self) -> dict[str, str]:
+        """The models that `tag` and `speak` use, by their role."""
+        places = {
+            "recogniser": ("Transcribe", "model"),
+            "affect": ("RateAffect", "model"),
+            "synthesiser": ("Speak", "engine"),
+        }
+        return {role: self.fields[stage][field] for role, (stage, field) in places.items()}
+
+
+#: The profile by default.
+STANDARD = "standard"
 
 PROFILES = {
-    "standard": Profile(
-        WHISPER,
-        AUDEERING,
-        "fish",
-        WHISPER,
+    STANDARD: Profile(
+        {
+            "Transcribe": {"model": WHISPER},
+            "RateAffect": {"model": AUDEERING},
+            "Speak": {"engine": "fish"},
+            "Align": {"recogniser": WHISPER},
+            "TimeWords": {"recogniser": WHISPER},
+        },
         "Whisper and audEERING's affect model, downloaded once; Fish Audio speaks",
     ),
     "embedded": Profile(
-        POCKETSPHINX,
-        ACOUSTIC_ESTIMATE,
-        "espeak",
-        "",
+        {
+            "Transcribe": {"model": POCKETSPHINX},
+            "RateAffect": {"model": ACOUSTIC_ESTIMATE},
+            "Speak": {"engine": "espeak"},
+            "Align": {"recogniser": ""},
+            "TimeWords": {"recogniser": POCKETSPHINX},
+        },
         "a preview with nothing to download: pocketsphinx hears clear English readers well and telephone talk "
         "badly, and affect is an estimate from sound and words",
     ),
 }
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name. Raises DailytalkError for one that isn't there."""
+    if name not in PROFILES:
+        raise DailytalkError(f"there is no profile {name!r}", f"choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import (
     SMALL,
@@ -362,25 +363,24 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
     for row in rows:
         quality.add(row)
     write_bytes(folder / PLOT, sheet(quality_plots(quality)))
-    write_text(folder / LIMITS, json.dumps(asdict(limits), indent=1) + "\n")
+    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 
-def planned_limits(folder: Path) -> dict[str, float | None]:
-    """The limits of the last `--report-only`, by name; empty before one."""
+def planned_limits(folder: Path) -> dict[str, Any]:
+    """The limits of the last `--report-only`, by the names of their options; empty before one."""
     try:
-        limits: dict[str, float | None] = read_json(inside(folder, LIMITS))
+        limits = read_json(inside(folder, LIMITS))
     except BadInput:
         return {}
-    return (
-        limits
-        if fits(limits, dict) and all(limit is None or is_number(limit) for limit in limits.values())
-        else {}
-    )
+    return _known_limits(limits) if fits(limits, dict) else {}
+
+
+def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
+    return values if all(value is None or is_number(value) for value in values.values()) else {}
 
 
 def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
     """The limits of the run; before there is one, those of the last `--report-only`."""
-    settings = (run.get("settings") or {}).get("limits") or (planned_limits(folder) if folder else {})
-    return QualityLimits(
-        **{limit.name: settings[limit.name] for limit in fields(QualityLimits) if limit.name in settings}
-    )
+    known = _known_limits(run.get("settings") or {}) or (planned_limits(folder) if folder else {})
+    return with_settings((QualityLimits(),), known)[0]

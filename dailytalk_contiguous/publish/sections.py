@@ -273,12 +273,6 @@ _STATUSES = {
 #: Reasons with a line of their own, and voices that are named among the settings.
 MOST_REASONS, MOST_VOICES = 15, 10
 
-#: Settings of `tag` that decide what is in the data. All others concern execution, or may hold paths.
-TAG_SETTINGS = (
-    *("profile", "channel", "language", "asr_windows", "beam", "compute_type"),
-    *("affect_context", "affect_precision", "min_duration", "buckets", "rules"),
-)
-
 #: How the parts are named that models have.
 ROLES = {
     "speech_activity": "speech activity",
@@ -348,7 +342,7 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
         for model, n in sorted(models.items())
     ]
     options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
-    values = {name: [options[name]] for name in TAG_SETTINGS if options.get(name) not in (None, "", [])}
+    values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
     values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
     settings = [(name.replace("_", " "), listed(of)) for name, of in values.items() if of not in _NO_VALUES]
     packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())

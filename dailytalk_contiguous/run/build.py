@@ -18,7 +18,7 @@ from dailytalk_contiguous.run.speaking import SpeakOutcome, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
@@ -71,7 +71,7 @@ def run_recipe(
     options = RunOptions(workers=workers)
     given = [inputs] if isinstance(inputs, str) else inputs
     found = find(given, folder, segment.channel, licence=source_licence)
-    about = {"command": "a recipe", "settings": {"recipe": _names(tagging), "channel": segment.channel}}
+    about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
     tagged = tag_recordings(found, folder, tagging, options, about, progress, planned)
     rejects = [*found.problems]
     if not speaking or not tagged.n_conversations:
@@ -82,7 +82,7 @@ def run_recipe(
     return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
 
 
-def _halves(stages: tuple[Stage, ...], n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
+def _halves(stages: Stages, n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
     """The stages before and after `Script`; without one, the first `n_tagging` and the rest.
 
     `Script` itself is not run: what it makes is read from transcript.jsonl, as people may have edited it.

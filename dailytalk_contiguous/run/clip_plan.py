@@ -1,4 +1,4 @@
-"""What becomes of the clips of a corpus: their stages and tags, and which are kept, copied, weighed and on which
+"""What becomes of the clips of a corpus: their tags, and which are kept, copied, weighed and on which
 side.
 """
 
@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from datasets import Features
@@ -29,14 +29,15 @@ from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
 from dailytalk_contiguous.core.schema import AFFECT, AUDIO, PROSODY, SOURCE, TOLD, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
+from dailytalk_contiguous.core.settings import SEED, setting, settings_in, unlisted, with_settings
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect, settled_precision
-from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, settled_type
-from dailytalk_contiguous.sources.corpora.registry import corpus_named
-from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
+from dailytalk_contiguous.sources.corpora.common import Corpus
+from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
@@ -59,18 +60,19 @@ RATERS = "raters"
 _CHANGED = ("f0_mean", "f0_std", "speech_rate")
 
 
-def describe(rows: Sequence[Row], affect_model: str, keep: float = Condition.keep) -> list[Row]:
+def describe(rows: Sequence[Row], affect_model: str, finishing: Sequence[Stage]) -> list[Row]:
     """Rows of clips with what is told beside others; in the order given.
 
     Args:
         rows: columns of `core.schema.CLIP` and of the measuring stages.
         affect_model: its name; empty for none. The acoustic estimate is made here.
-        keep: seconds that the edges will have (see `Condition.keep`).
+        finishing: what will be done with them: it decides how long the edges are (see `Condition.keep`).
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and `length`, and `copy_source`, which
     `core.copies.plan_copies` takes.
     """
+    keep = _condition(finishing).keep
     described: dict[str, Row] = {}
     for own in _by_speaker(rows):
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
@@ -153,221 +155,120 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-# What is done with the clips of a corpus, as two literal lists of stages, and the settings that decide it.
-#
-# Between the two lists stands what needs all clips of a corpus at once (`run.clip_plan`): who is loud for whom,
-# which side a speaker is on, how many copies an emotion needs. A recipe has lists of its own; then they decide
-# what the settings would say again, so that there is one place to change and run.json tells what ran.
+# What is asked of a corpus as a whole.
 
 
 #: Folders of shards inside a work folder: of measured clips, and of finished ones.
 MEASURED, CLIPS = "measured", "clips"
-
-#: In place of a model's name: none, although the profile has one.
-NO_MODEL = "none"
 
 #: Copies of a clip where an emotion has to be filled up. Kinds take turns: with fewer of them than this, some come
 #: again by another amount.
 MOST_COPIES = 4
 
 
-@dataclass(frozen=True)
-class CorpusSettings:
-    """What `dailytalk corpus` computes. Empty model names are those of the profile; `none` uses none.
+#: The divisions by default: those that corpora publish, where they are used with them, and speakers elsewhere.
+_OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
+    f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CLIP_CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
+)
 
-    Of a run with lists of stages of its own, leave to them what they say (see `staged`).
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """What `dailytalk corpus` keeps, splits, balances and copies. What it does with a clip its stages say.
 
     Attributes:
-        profile: of `pipeline.PROFILES`.
-        asr_model, asr_windows, compute_type: see `stages.clip_words.TimeWords`.
-        affect_model, affect_precision: see `RateAffect`; without any, affect is only what raters gave.
         language: clips of other languages are rejected; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
-        split: of `core.sampling.WAYS`; empty is the corpus's own (see `for_corpus`).
+        estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
+        split: of `core.sampling.WAYS`; empty is the corpus's own (`Corpus.SPLIT`).
         balance: of `core.sampling.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
-        augment: of `core.copies.KINDS`. noise_folder: recordings of noise; empty for generated noise.
         copies: of each training clip, at most; 0 is one, or `MOST_COPIES` with the balance `sample`.
         prompt_channel: whether the right channel begins with a neutral line of another speaker.
-        reduce_noise_under, keep: see `Condition`.
-        seed: of divisions, copies and prompts. device: where models run.
+        seed: of divisions, copies and prompts.
     """
 
-    profile: str = "standard"
-    asr_model: str = ""
-    asr_windows: str = "packed"
-    compute_type: str = "auto"
-    affect_model: str = ""
-    affect_precision: str = "auto"
-    language: str = ""
-    limits: QualityLimits = field(default_factory=QualityLimits)
-    agreed_only: bool = False
-    split: str = ""
-    balance: str = ""
-    target_minutes: float | None = None
-    augment: tuple[str, ...] = ()
-    noise_folder: str = ""
-    copies: int = 0
-    prompt_channel: bool = False
-    reduce_noise_under: float | None = None
-    keep: float = Condition.keep
-    seed: int = 0
-    device: str = "auto"
+    language: str = setting(
+        "", "Only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
+    )
+    limits: QualityLimits = QualityLimits()
+    agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).", panel="input")
+    estimate_affect: bool = unlisted(True)
+    split: str = setting(
+        "",
+        "How clips are split: by {choices} (as published).",
+        panel="splits",
+        choices=WAYS,
+        shown=_OWN_SPLITS,
+    )
+    balance: str = setting(
+        "", "Bring emotions to --target-minutes by {choices}.", panel="balance", choices=MODES, shown="no"
+    )
+    target_minutes: float | None = setting(
+        None, "Minutes of each emotion.", panel="balance", metavar="N", shown="30, or what there is"
+    )
+    copies: int = setting(
+        0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance sample {MOST_COPIES}"
+    )
+    prompt_channel: bool = setting(
+        False, "The right channel begins with a neutral line of another speaker.", panel="result"
+    )
+    seed: int = setting(0, SEED)
 
     def __post_init__(self) -> None:
-        _check_choice("profile", self.profile, PROFILES)
         if self.split:
             _check_choice("split", self.split, WAYS)
         if self.balance:
             _check_choice("balance", self.balance, MODES)
-        for kind in self.augment:
-            _check_choice("augmentation", kind, KINDS)
         if self.target_minutes is not None and not self.balance:
             raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
-        if self.noise_folder and "noise" not in self.augment:
-            raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
         if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
             raise DailytalkError(
                 f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
             )
-        if self.noise_folder and not any(_noise_files(Path(self.noise_folder))):
-            raise DailytalkError(
-                f"--noise-folder {self.noise_folder!r} holds no recording", "leave it out, or fill it"
-            )
 
-    def check(self) -> None:
-        """Raise DailytalkError for copies of no kind; of a run with stages of its own after `staged`."""
-        if self.copies and not self.augment:
+    def check(self, stages: Iterable[Stage]) -> None:
+        """Raise DailytalkError for copies of no kind, and for stages without which there are no clips."""
+        kinds = {type(stage): stage for stage in stages}
+        for needed in (
+            MeasureQuality,
+            CutSpeech,
+            TimeWords,
+            MeasureProsody,
+            Condition,
+            TakeConditioned,
+            FinishClip,
+        ):
+            if needed not in kinds:
+                raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
+        if self.copies and Augment not in kinds:
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
-
-    def for_corpus(self, name: str) -> "CorpusSettings":
-        """These, with the division that the corpus `name` is used with (`Corpus.SPLIT`) where none is chosen."""
-        return self if self.split else replace(self, split=corpus_named(name).SPLIT)
-
-    def told(self) -> dict[str, Any]:
-        """What run.json holds of these settings, with what they left to the machine."""
-        return asdict(self) | {
-            "compute_type": settled_type(self.recogniser, self.device, self.compute_type),
-            "affect_precision": settled_precision(self.affect, self.device, self.affect_precision),
-        }
-
-    @property
-    def recogniser(self) -> str:
-        """The recogniser's name; empty for none."""
-        name = self.asr_model or PROFILES[self.profile].asr_model
-        return "" if name == NO_MODEL else name
-
-    @property
-    def affect(self) -> str:
-        """The affect model's name; empty for none."""
-        name = self.affect_model or PROFILES[self.profile].affect_model
-        return "" if name == NO_MODEL else name
-
-    @property
-    def has_networks(self) -> bool:
-        """Whether a model runs that a GPU would be faster at."""
-        return self.recogniser not in ("", POCKETSPHINX) or self.affect not in ("", ACOUSTIC_ESTIMATE)
 
     @property
     def most_copies(self) -> int:
-        """How many copies a training clip may have."""
-        if not self.augment:
-            return 0
+        """How many copies a training clip may have, where there are kinds of them."""
         return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
 
+    def affect(self, stages: Iterable[Stage]) -> str:
+        """What rates affect where people did not; empty for nothing."""
+        rate = find_stage(RateAffect, stages)
+        return rate.model if rate else ACOUSTIC_ESTIMATE if self.estimate_affect else ""
 
-def measure_clip_stages(settings: CorpusSettings) -> tuple[Stage, ...]:
-    """What is done with every clip as it came.
 
-    The embedded estimate of affect is no stage, because it compares the clips of a speaker.
+def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
+    """The stages of `dailytalk corpus` (see `pipelines.clip_stages`) and what is wanted of the clips.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of both by the names of the command's options.
+
+    Raises DailytalkError for a profile or an option that isn't there, and for settings that contradict each other.
     """
-    rated = settings.affect and settings.affect != ACOUSTIC_ESTIMATE
-    return (
-        MeasureQuality(),
-        CutSpeech(),
-        TimeWords(
-            recogniser=settings.recogniser,
-            windows=settings.asr_windows,
-            compute_type=settings.compute_type,
-            device=settings.device,
-        ),
-        MeasureProsody(),
-        *(
-            (
-                RateAffect(
-                    model=settings.affect,
-                    context=0.0,
-                    precision=settings.affect_precision,
-                    device=settings.device,
-                ),
-            )
-            if rated
-            else ()
-        ),
-    )
-
-
-def finish_clip_stages(settings: CorpusSettings) -> tuple[Stage, ...]:
-    """What is done with every clip that is kept, and with its copies."""
-    augment = (Augment(kinds=settings.augment, noise_folder=settings.noise_folder),) if settings.augment else ()
-    return (
-        Condition(reduce_noise_under=settings.reduce_noise_under, keep=settings.keep),
-        TakeConditioned(),
-        *augment,
-        FinishClip(),
-    )
-
-
-def settings_of_stages(settings: CorpusSettings, stages: Iterable[Stage]) -> CorpusSettings:
-    """The settings of a run with these stages: what both could say, as the stages say it.
-
-    Raises DailytalkError if a stage is missing without which there are no clips, or if the settings say something
-    else than a stage. An affect model must have its stage; the embedded estimate has none, so that settings alone
-    (their profile, for one) ask for it.
-    """
-    found = {type(stage): stage for stage in stages}
-    for needed in (MeasureQuality, CutSpeech, TimeWords, MeasureProsody, Condition, TakeConditioned, FinishClip):
-        if needed not in found:
-            raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
-    told = _settings_record(found)
-    if RateAffect not in found and settings.affect not in ("", ACOUSTIC_ESTIMATE):
-        raise DailytalkError(
-            f"the settings rate affect with {settings.affect}, but the stages lack RateAffect",
-            f"add it after MeasureProsody, or set affect_model to {ACOUSTIC_ESTIMATE!r} or {NO_MODEL!r}",
-        )
-    usual = {setting.name: setting.default for setting in fields(CorpusSettings)}
-    for name, value in told.items():
-        said = getattr(settings, name)
-        if said not in (value, usual[name]):
-            told_twice = f"{name} is {said!r} in the settings and {value!r} in the stages"
-            raise DailytalkError(told_twice, "leave it out of the settings")
-    return replace(settings, **told)
-
-
-def _settings_record(found: Mapping[type, Any]) -> dict[str, Any]:
-    """What stages, by their class, say of settings."""
-    words, condition, augment = found[TimeWords], found[Condition], found.get(Augment)
-    told = {"asr_model": words.recogniser or NO_MODEL, "asr_windows": words.windows, "device": words.device}
-    if words.compute_type != "auto":  # which a recogniser without a choice keeps, whatever the settings say
-        told["compute_type"] = words.compute_type
-    told |= {"reduce_noise_under": condition.reduce_noise_under, "keep": condition.keep}
-    told |= {"augment": augment.kinds, "noise_folder": augment.noise_folder} if augment else {"augment": ()}
-    if rated := found.get(RateAffect):
-        told |= {"affect_model": rated.model, "affect_precision": rated.precision}
-    return told
-
-
-def noises_of(folder: str) -> list[str]:
-    """The recordings in a folder of noise, by name inside it; empty for the name of none."""
-    root = Path(folder)
-    return sorted(path.relative_to(root).as_posix() for path in _noise_files(root)) if folder else []
-
-
-def _noise_files(root: Path) -> Iterator[Path]:
-    if not root.is_dir():
-        raise DailytalkError(f"--noise-folder {str(root)!r} is no folder", "check the path")
-    for path in root.rglob("*"):
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+    of_plan = {place.option for place in settings_in(ClipPlan())}
+    stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
+    wanted = with_settings((ClipPlan(),), options)[0]
+    wanted = replace(wanted, estimate_affect=options.get("affect_model") != NO_MODEL)
+    wanted.check(chain(*stages))
+    return stages, wanted
 
 
 def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
@@ -419,14 +320,22 @@ class PlannedClips:
     unprompted: int = 0
 
 
-def filter_clips(rows: Sequence[Row], settings: CorpusSettings) -> tuple[list[Row], list[Reject]]:
-    """Rows that are of the language wanted and within the limits of quality, and rejects of the others."""
+def filter_clips(
+    rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
+) -> tuple[list[Row], list[Reject]]:
+    """Rows that are of the language wanted and within the limits of quality, and rejects of the others.
+
+    `finishing` are the stages of the clips that are kept: they may reduce noise.
+    """
+    under = _condition(finishing).reduce_noise_under
     kept, rejects = [], []
     for row in rows:
-        if settings.language and row["language"] != settings.language:
-            reason = f"its language is {row['language'] or 'not known'}, not {settings.language}"
+        if wanted.language and row["language"] != wanted.language:
+            reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
-        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, _limits(row, settings)):
+        elif why := failures(
+            {name: row[name] for name in (*NAMES, "duration")}, _limits(row, wanted.limits, under)
+        ):
             remedy = "leave it out, or change the limit after a look at --report-only"
             rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
         else:
@@ -434,29 +343,38 @@ def filter_clips(rows: Sequence[Row], settings: CorpusSettings) -> tuple[list[Ro
     return kept, rejects
 
 
-def _limits(row: Row, settings: CorpusSettings) -> QualityLimits:
+def _limits(row: Row, limits: QualityLimits, under: float | None) -> QualityLimits:
     """The limits that a clip must keep to: one whose noise will be reduced is not refused for it."""
-    under = settings.reduce_noise_under
     reduced = under is not None and row["snr_db"] is not None and row["snr_db"] < under
-    return replace(settings.limits, lowest_snr_db=None) if reduced else settings.limits
+    return replace(limits, lowest_snr_db=None) if reduced else limits
 
 
-def plan_clips(rows: Sequence[Row], settings: CorpusSettings) -> PlannedClips:
-    """Split, balance, copy and prompt the described clips that were kept."""
+def _condition(stages: Iterable[Stage]) -> Condition:
+    return next(stage for stage in stages if isinstance(stage, Condition))
+
+
+def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
+    """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
+
+    An empty `split` of `wanted` is by speakers.
+    """
+    keep, augment = _condition(finishing).keep, find_stage(Augment, finishing)
     planned = PlannedClips()
     if not rows:
         return planned
     clips = sorted(rows, key=lambda row: str(row["id"]))
-    if settings.split == "official":
+    split = wanted.split or Corpus.SPLIT
+    if split == "official":
         clips = _without_tests(clips, planned)
-    planned.split = split_corpus([_to_split(row, settings.keep) for row in clips], settings.split, settings.seed)
+    planned.split = split_corpus([_to_split(row, keep) for row in clips], split, wanted.seed)
     side = planned.split.side
-    copies = _copies([row for row in clips if side[row["id"]] == "train"], settings, planned)
-    if settings.balance:
-        planned.balance = _balanced(clips, side, copies, settings)
+    train = [row for row in clips if side[row["id"]] == "train"]
+    copies = _copies(train, wanted, augment, planned) if augment else {}
+    if wanted.balance:
+        planned.balance = _balanced(clips, train, copies, wanted, keep)
     times = planned.balance.times if planned.balance else {}
-    weighs, samples = settings.balance == "weights", settings.balance == "sample"
-    prompts = _prompts(clips, side, settings) if settings.prompt_channel else {}
+    weighs, samples = wanted.balance == "weights", wanted.balance == "sample"
+    prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
         own_copies = copies.get(row["id"], [])
         if samples and row["id"] in times:
@@ -467,7 +385,7 @@ def plan_clips(rows: Sequence[Row], settings: CorpusSettings) -> PlannedClips:
             continue
         own = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
         prompt = prompts.get(row["id"])
-        planned.unprompted += settings.prompt_channel and prompt is None
+        planned.unprompted += wanted.prompt_channel and prompt is None
         for copy in (None, *own_copies):
             planned.rows.append(_to_finish(row, own, prompt, copy))
     planned.rows.sort(key=lambda row: str(row["id"]))
@@ -491,15 +409,16 @@ def _to_split(row: Row, keep: float) -> sampling.SplitItem:
     return sampling.SplitItem(row["id"], seconds_of(row, keep), **{name: row[name] for name in names})
 
 
-def _copies(rows: Sequence[Row], settings: CorpusSettings, planned: PlannedClips) -> dict[str, list[Recipe]]:
+def _copies(
+    rows: Sequence[Row], wanted: ClipPlan, augment: Augment, planned: PlannedClips
+) -> dict[str, list[Recipe]]:
     """The copies that each training clip can have, in order."""
-    if not settings.most_copies:
-        return {}
-    noises = noises_of(settings.noise_folder)
+    most = wanted.most_copies
+    noises = augment.noises()
     made: dict[str, list[Recipe]] = {}
     refused: dict[str, int] = defaultdict(int)
     for row in rows:
-        found = plan_copies(row["copy_source"], settings.augment, settings.most_copies, settings.seed, noises)
+        found = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
         made[row["id"]] = found.recipes
         for refusal in found.refused:
             refused[refusal.kind] += 1
@@ -508,23 +427,26 @@ def _copies(rows: Sequence[Row], settings: CorpusSettings, planned: PlannedClips
 
 
 def _balanced(
-    clips: Sequence[Row], side: Mapping[str, str], copies: Mapping[str, list[Recipe]], settings: CorpusSettings
+    clips: Sequence[Row],
+    train: Sequence[Row],
+    copies: Mapping[str, list[Recipe]],
+    wanted: ClipPlan,
+    keep: float,
 ) -> Balance:
     """Only the training split is balanced: validation stays as people recorded it."""
-    given = []
-    for row in clips:
-        if side[row["id"]] == "train":
-            seconds = seconds_of(row, settings.keep)
-            lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
-            names = ("emotion", "style", "sentence_type", "length", "speaker")
-            cell = {name: row[name] for name in names}
-            given.append(sampling.BalanceItem(row["id"], **cell, seconds=seconds, copies=lengths))
-    hours = None if settings.target_minutes is None else settings.target_minutes / 60
+    items = []
+    for row in train:
+        seconds = seconds_of(row, keep)
+        lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
+        names = ("emotion", "style", "sentence_type", "length", "speaker")
+        cell = {name: row[name] for name in names}
+        items.append(sampling.BalanceItem(row["id"], **cell, seconds=seconds, copies=lengths))
+    hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
     emotions = {row["emotion"] for row in clips} - {None, "other"}
-    return plan_balance(given, hours, settings.balance, settings.seed, emotions)
+    return plan_balance(items, hours, wanted.balance, wanted.seed, emotions)
 
 
-def _prompts(clips: Sequence[Row], side: Mapping[str, str], settings: CorpusSettings) -> dict[str, Row]:
+def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[str, Row]:
     """For each clip a neutral line, spoken by another speaker of its side and language.
 
     It is chosen by the clip's id and the seed.
@@ -536,7 +458,7 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], settings: CorpusSett
     chosen = {}
     for row in clips:
         pool = pools[side[row["id"]], row["language"]]
-        first = int.from_bytes(hashlib.sha256(f"{settings.seed}\0{row['id']}".encode()).digest()[:8], "big")
+        first = int.from_bytes(hashlib.sha256(f"{seed}\0{row['id']}".encode()).digest()[:8], "big")
         for step in range(len(pool)):
             prompt = pool[(first + step) % len(pool)]
             if row["speaker"] is not None and prompt["speaker"] != row["speaker"]:

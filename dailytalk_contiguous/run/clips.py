@@ -1,12 +1,13 @@
 """An expressive corpus from its archive to its folder: read, measure, choose, finish, write."""
 
 import io
+import itertools
 import json
 import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
     own_seconds,
 )
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.run import local
@@ -39,14 +41,11 @@ from dailytalk_contiguous.run.clip_plan import (
     CLIPS,
     MEASURED,
     PLANNED,
-    CorpusSettings,
+    ClipPlan,
     PlannedClips,
     describe,
     filter_clips,
-    finish_clip_stages,
-    measure_clip_stages,
     plan_clips,
-    settings_of_stages,
 )
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import (
@@ -65,11 +64,12 @@ from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group,
 from dailytalk_contiguous.sources.corpora.registry import (
     CLIP_CORPORA,
     corpus_info,
+    corpus_named,
     corpus_rows,
     count_check,
     options_of,
 )
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
@@ -466,10 +466,10 @@ class CorpusOutcome:
 def build_corpus(
     read: Read,
     out: Path,
-    settings: CorpusSettings,
+    stages: tuple[Sequence[Stage], Sequence[Stage]],
+    wanted: ClipPlan = ClipPlan(),
     options: RunOptions = OPTIONS,
     about: Mapping[str, Any] | None = None,
-    stages: tuple[Sequence[Stage], Sequence[Stage]] | None = None,
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
     text_conditions: bool = False,
@@ -479,17 +479,18 @@ def build_corpus(
 
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
-        settings: what to compute. options: how.
+        stages: the two lists, measuring and finishing (see `pipelines.clip_stages`).
+        wanted: what is kept, split, balanced and copied. options: how it is carried out.
         about: goes into run.json as it is.
-        stages: the two lists, measuring and finishing; by default those of `settings`, and else they decide.
         progress, planned: told of every stage of every batch, and before each pass of what is left to do.
         text_conditions: whether annotations condition on emotion and style.
         report_only: measure, and tell what would be kept.
 
-    Raises DailytalkError if settings contradict each other, or the stages (see `settings_of_stages`).
+    Raises DailytalkError for stages that make no clips, and for what `wanted` can't have of them.
     """
     started = time.perf_counter()
-    settings, measuring, second = _settled(read, settings, stages)
+    measuring, second = stages
+    wanted = _checked(read, wanted, stages)
     todo = _measuring(read, out, measuring, options)
     about = dict(about or {})
     digest = chain_of((*measuring, *second))[-1]
@@ -501,11 +502,11 @@ def build_corpus(
         if not missing:
             todo.check_nothing_lost()
             measured, failed = _measured(todo, read.rows)
-            described = describe(measured, settings.affect, settings.keep)
-            kept, filtered = filter_clips(described, settings)
+            described = describe(measured, wanted.affect(measuring), second)
+            kept, filtered = filter_clips(described, wanted, second)
             rejects += [*failed, *filtered]
         if not missing and not report_only:
-            clips = plan_clips(kept, settings)
+            clips = plan_clips(kept, wanted, second)
             finishing = _finishing(clips, out, second, options)
             missing = passes.make(finishing, passes.plan(finishing))
             if not missing:
@@ -513,7 +514,7 @@ def build_corpus(
                 finished, failed = _ids(finishing)
                 rejects += [*clips.rejects, *failed]
                 _check_balance(read, clips, finished, rejects)
-                about |= {"settings": settings.told()}
+                about["settings"] = settings_of(*measuring, *second, wanted) | dict(about.get("settings", {}))
                 paths = finishing.outputs()
                 record = write_corpus_outputs(
                     out, paths, (*measuring, *second), read, clips, rejects, about, text_conditions
@@ -528,20 +529,25 @@ def build_corpus(
 
 
 def intended_corpus(
-    read: Read, out: Path, settings: CorpusSettings, options: RunOptions = OPTIONS
-) -> tuple[local.RunPlan, tuple[Stage, ...]]:
+    read: Read,
+    out: Path,
+    stages: tuple[Sequence[Stage], Sequence[Stage]],
+    wanted: ClipPlan = ClipPlan(),
+    options: RunOptions = OPTIONS,
+) -> tuple[local.RunPlan, Stages]:
     """What `build_corpus` would do first: its plan of measuring, or of finishing where all clips are measured.
 
     The stages are all that are left. Writes and downloads nothing. Raises DailytalkError for whatever
     `build_corpus` would refuse before its first shard.
     """
-    settings, measuring, second = _settled(read, settings, None)
+    measuring, second = stages
+    wanted = _checked(read, wanted, stages)
     todo = _measuring(read, out, measuring, options)
     plan = todo.plan(options.shard)
     left = (*measuring[plan.first_stage :], *second)
     if not todo.plan().tasks:
-        described = describe(_measured(todo, read.rows)[0], settings.affect, settings.keep)
-        clips = plan_clips(filter_clips(described, settings)[0], settings)
+        described = describe(_measured(todo, read.rows)[0], wanted.affect(measuring), second)
+        clips = plan_clips(filter_clips(described, wanted, second)[0], wanted, second)
         todo = _finishing(clips, out, second, options)
         plan = todo.plan(options.shard)
         left = tuple(second[plan.first_stage :])
@@ -551,14 +557,10 @@ def intended_corpus(
     return plan, left if plan.tasks else ()
 
 
-def _settled(
-    read: Read, settings: CorpusSettings, stages: tuple[Sequence[Stage], Sequence[Stage]] | None
-) -> tuple[CorpusSettings, Sequence[Stage], Sequence[Stage]]:
-    """Settings and both lists of stages, which say the same."""
-    first, second = stages or (measure_clip_stages(settings), finish_clip_stages(settings))
-    settings = settings_of_stages(settings, (*first, *second)).for_corpus(read.name)
-    settings.check()
-    return settings, first, second
+def _checked(read: Read, wanted: ClipPlan, stages: tuple[Sequence[Stage], Sequence[Stage]]) -> ClipPlan:
+    """What is wanted, with the division that the corpus is used with where none is chosen."""
+    wanted.check(itertools.chain(*stages))
+    return replace(wanted, split=wanted.split or corpus_named(read.name).SPLIT)
 
 
 def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:

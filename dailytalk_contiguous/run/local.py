@@ -32,7 +32,7 @@ from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, TimedShardJob, ahead, make_shard
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
@@ -272,5 +272,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(task: Task, stages: tuple[Stage, ...], batch_seconds: float) -> ShardReport:
+def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:
     return make_shard(task, stages, batch_seconds, lambda *event: _told.put(event))

@@ -32,7 +32,7 @@ from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import Entry, chain_of, expand_row
 from dailytalk_contiguous.sources.remote import Mirror
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stages
 
 # Ray itself: connecting to a cluster, or starting one of this process and keeping it.
 #
@@ -307,7 +307,7 @@ class WorkerConfig:
         till: an actor that keeps the money, if any may be spent. shared: a place that it must see then.
     """
 
-    stages: tuple[Stage, ...]
+    stages: Stages
     batch_seconds: float
     work: Mirror | None = None
     inputs: tuple[Mirror, ...] = ()

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, UTTERANCE, Row
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.people import People
@@ -338,12 +339,17 @@ def _as_built(row: Row) -> Row:
     return whole | {"duration": row["duration"], "utterances": utterances, "alignments": words}
 
 
+def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """How a run was asked for, with the settings of its stages."""
+    return {**about, "settings": settings_of(*stages) | dict(about.get("settings") or {})}
+
+
 def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
     tally = results.tally
     hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     return {
-        **about,
+        **_settled(about, results.stages),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(results.stages),
@@ -421,9 +427,9 @@ def write_spoken(
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
-        record = {**before, **about}
+        record = {**before, **_settled(about, stages)}
     else:
-        record = {**about, **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
+        record = {**_settled(about, stages), **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
     write_text(out / RUN, json_document(whole))

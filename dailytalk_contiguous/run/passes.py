@@ -15,6 +15,7 @@ from pathlib import Path
 
 from datasets import Features
 
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE, Row
@@ -28,9 +29,8 @@ from dailytalk_contiguous.run.local import networks_device
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows, shard_path
-from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.remote import Mirror
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which engine makes the shards of a plan, and where they are kept: the one place that chooses between this machine
@@ -296,7 +296,7 @@ class Passes:
         return left
 
 
-def fittable(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def fittable(stages: Sequence[Stage]) -> Stages:
     """The stages before the first that must be fitted to all rows; all of them where there is none."""
     return tuple(stages[: next((place for place, stage in enumerate(stages) if stage.unfitted), len(stages))])
 

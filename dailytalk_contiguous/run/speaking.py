@@ -15,6 +15,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, open_budget
 from dailytalk_contiguous.run import local
@@ -31,9 +32,8 @@ from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.finish import Finish
-from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.files import inside, sha256_of
@@ -43,12 +43,6 @@ DATASET = "dataset"
 
 #: What tags are written for, by model of Fish. The other engines map every tag of the first list.
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
-
-#: Settings of `Speak` that decide what a finished conversation sounds like, and that its provenance tells.
-_TOLD = (
-    *("revoice", "sample_rate", "temperature", "top_p", "tag_map", "variants", "candidates", "no_text"),
-    "on_failure",
-)
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,7 @@ def speak_transcript(
     Args:
         script: what is to be said. out: the work folder.
         stages: from `Speak` to `Finish`, whose provenance is set. options: how they are run.
-        about: goes into run.json as it is; its `settings` into the provenance, too.
+        about: goes into run.json as it is, its `settings` beside those of the stages.
         progress: told of every stage of every batch. planned: told what is left to do, before it is done.
 
     Raises DailytalkError, before anything is bought, for tags that the synthesiser does not know, and for results
@@ -236,7 +230,7 @@ def revoiced(row: Row, voice: Speak) -> list[int]:
     return [place for place, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
-def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> tuple[Stage, ...]:
+def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> Stages:
     """The stages, the last of which writes into every row how it was made, as JSON.
 
     `tagged` are the models that made the transcript, by role, as run.json has them.
@@ -244,12 +238,11 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> tuple
     *before, last = stages
     if not isinstance(last, Finish):
         return tuple(stages)
-    voice, timeline = speak_stage_of(stages), find_stage(Reconstruct, stages)
-    settings = {name: getattr(voice, name) for name in _TOLD} | {"verify": bool(voice.verify)}
+    voice = speak_stage_of(stages)
     told = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **models_of(stages)},
         "voice": voice.synthesiser().voice,
-        "settings": settings | ({"timeline": timeline.mode} if timeline else {}),
+        "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }
     return (*before, replace(last, provenance=json.dumps(told, sort_keys=True, ensure_ascii=False)))

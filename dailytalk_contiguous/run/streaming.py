@@ -16,8 +16,8 @@ from typing import Any
 from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lines, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings, speak_stages, tag_stages
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import (
@@ -44,6 +44,7 @@ from dailytalk_contiguous.run.speaking import (
     DATASET,
     SynthesisInput,
     check_script_tags,
+    speak_stage_of,
     spending,
     with_provenance,
 )
@@ -59,7 +60,7 @@ from dailytalk_contiguous.sources.hub_repository import (
 )
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.store.files import inside, json_text, write_lines, write_text
 
@@ -370,20 +371,22 @@ class StreamJob:
 
     Attributes:
         repository: at its commit. licence: of the recordings, where no card names it.
-        tag, speak: settings; without `speak`, conversations are tagged and no more.
+        tagging, speaking: the stages; without `speaking`, conversations are tagged and no more.
+        profile: where the stages are from.
         config: how recordings become conversations; its inputs mean nothing here.
         window_seconds: audio of a window, and so of a shard.
     """
 
     repository: Repository
-    tag: TagSettings
-    speak: SpeakSettings | None
+    tagging: Stages
+    speaking: Stages
+    profile: str
     config: FolderConfig
     window_seconds: float = RunOptions.shard_seconds
     licence: str = ""
 
     def __post_init__(self) -> None:
-        if self.tag.buckets == "robust":
+        if any(stage.unfitted for stage in self.tagging):
             raise DailytalkError(
                 "--buckets robust measures the whole corpus before it tags, which a stream does not keep",
                 "choose other --buckets, or leave --streaming out",
@@ -394,20 +397,19 @@ class StreamJob:
         """Where the recordings are from, as run.json tells it."""
         return self.repository.about() | ({"licence": self.licence} if self.licence else {})
 
-    def stages(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    def stages(self) -> tuple[Stages, Stages]:
         """Those that tag, and those that speak, if any do."""
-        tag = tag_stages(self.tag)
-        if self.speak is None:
-            return tag, ()
-        return tag, with_provenance(speak_stages(self.speak), models_of(tag))
+        if not self.speaking:
+            return self.tagging, ()
+        return self.tagging, with_provenance(self.speaking, models_of(self.tagging))
 
     def about(self) -> dict[str, Any]:
         """All that decides what the stream makes: two that differ in it may not share a work folder."""
         made_of = {
             "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
             "commit": self.repository.commit,
-            "tag": self.tag.told(),
-            "speak": self.speak.told() if self.speak else None,
+            "tag": settings_of(*self.tagging),
+            "speak": settings_of(*self.speaking),
             "config": {"max_conversation": self.config.max_conversation, "transcripts": self.config.transcripts},
         }
         return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages()]}
@@ -490,12 +492,12 @@ class StreamOutputs:
     positions: Positions
     tagged: ShardIndex
     dataset: ShardIndex
-    tag_stages: tuple[Stage, ...]
-    speak_stages: tuple[Stage, ...]
+    tag_stages: Stages
+    speak_stages: Stages
 
     def stand(self) -> bool:
         """Whether they are there, and tell of all windows."""
-        names = (TRANSCRIPT, SHIFTED) if self.job.speak else (TRANSCRIPT,)
+        names = (TRANSCRIPT, SHIFTED) if self.job.speaking else (TRANSCRIPT,)
         return self.positions.written and all((self.out / name).is_file() for name in names)
 
     def bytes_to_write(self) -> int:
@@ -518,9 +520,9 @@ class StreamOutputs:
             "time": account.as_dict(),
         }
         record = self._write_tagged(told)
-        if self.job.speak:
+        if self.job.speaking:
             told |= {"transcript_sha256": record["transcript_sha256"]}
-            self._write_spoken(told, self.job.speak, money)
+            self._write_spoken(told, money)
             record = read_run(self.out) or record
         self.positions.outputs_stand()
         return record
@@ -534,15 +536,15 @@ class StreamOutputs:
     def _write_tagged(self, told: Mapping[str, Any]) -> dict[str, Any]:
         paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
         problems = [problem for one in self.positions.windows for problem in one.problems]
-        about = {**told, "settings": self.job.tag.told()}
+        about = {**told, "settings": {"profile": self.job.profile}}
         record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
         drop_stale(self.tagged.folder, paths)
         return record
 
-    def _write_spoken(self, told: Mapping[str, Any], settings: SpeakSettings, money: Budget) -> None:
+    def _write_spoken(self, told: Mapping[str, Any], money: Budget) -> None:
         paths = self._spoken()
         unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
-        about = {**told, "settings": settings.told(), "money": money.as_dict()}
+        about = {**told, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
         write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
         drop_stale(self.dataset.folder, paths)
 
@@ -605,7 +607,7 @@ def stream_dataset(
     return _Run(job, out, limits, about, progress, planned).run()
 
 
-def intended_stream(job: StreamJob, out: Path, limits: Limits) -> tuple[Stage, ...]:
+def intended_stream(job: StreamJob, out: Path, limits: Limits) -> Stages:
     """The stages that `stream` would run; none where no window is left. Writes and downloads nothing.
 
     Raises DailytalkError for whatever `stream` would refuse before its first window.
@@ -640,7 +642,7 @@ class _Run:
     ) -> None:
         load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
         open_budget.cache_clear()
-        self.money = open_budget(job.speak.max_cost if job.speak else None)
+        self.money = open_budget(speak_stage_of(job.speaking).max_cost if job.speaking else None)
         self.job, self.out, self.limits, self.about = job, out, limits, dict(about)
         self.progress, self.planned = progress, planned
         self.tag_stages, self.speak_stages = job.stages()
@@ -655,16 +657,16 @@ class _Run:
         started = time.perf_counter()
         self._agree()
         scratch = self.out / SCRATCH
-        kind = "build" if self.job.speak else "tag"
+        kind = "build" if self.job.speaking else "tag"
         digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
         command = self.about.get("command", "")
-        spent = (lambda: self.money.spent) if self.job.speak else None
+        spent = (lambda: self.money.spent) if self.job.speaking else None
         record = read_run(self.out)
         with Journal(self.out, kind, digest, command, spent=spent) as journal:
             if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
                 try:
-                    with spending(self.out, kind, command, self.money if self.job.speak else None):
+                    with spending(self.out, kind, command, self.money if self.job.speaking else None):
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
@@ -760,7 +762,7 @@ class _Run:
         held = 0
         if window.rows:
             tagged = self._make(Pass(self.tagged, [window.rows], self.tag_stages), passes)
-        if tagged and self.job.speak:
+        if tagged and self.job.speaking:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:

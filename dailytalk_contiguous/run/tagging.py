@@ -33,7 +33,7 @@ from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, 
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.files import inside
 
@@ -228,7 +228,7 @@ def _make(passes: Passes, todo: Pass, later: Sequence[Stage] = ()) -> int:
 
 def intended_tag(
     found: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
-) -> tuple[local.RunPlan, tuple[Stage, ...]]:
+) -> tuple[local.RunPlan, Stages]:
     """What `tag_recordings` would do: its plan and all its stages. Writes and downloads nothing.
 
     Raises DailytalkError for whatever `tag_recordings` would refuse before its first shard.
@@ -248,7 +248,7 @@ def intended_tag(
     return plan, tuple(stages)
 
 
-def _fitted(todo: Pass, stages: Sequence[Stage]) -> tuple[Stage, ...]:
+def _fitted(todo: Pass, stages: Sequence[Stage]) -> Stages:
     """The stages with the one fitted that the stages of this pass stop before."""
     stage, *later = stages[len(todo.stages) :]
     return (*todo.stages, stage.fit(todo.rows(stage.needs)), *later)

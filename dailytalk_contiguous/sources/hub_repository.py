@@ -23,14 +23,13 @@ from huggingface_hub import DatasetCard, HfApi, HfFileSystem, hf_hub_download, t
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
-from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, probe
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.recordings import (
-    AUDIO_SUFFIXES,
     LARGEST,
     Names,
     Recording,

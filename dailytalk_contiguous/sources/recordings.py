@@ -17,6 +17,7 @@ import soundfile
 import soxr
 
 from dailytalk_contiguous.core.audio import (
+    AUDIO_SUFFIXES,
     HIGHEST_RATE,
     LOWEST_RATE,
     Probe,
@@ -322,15 +323,6 @@ def _audio(path: Path) -> dict[str, str | None]:
 #
 # A recording's name is its path under the input, without the ending where that is unambiguous. So two files of
 # one name in different folders stay apart, and a dataset made from a moved folder keeps its names.
-
-
-#: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
-AUDIO_SUFFIXES = frozenset(
-    """
-    .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64
-    .m4a .m4b .aac .wma .amr .ac3 .mka .mp4 .m4v .mov .mkv .webm .avi
-    """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
-)
 
 
 #: Bytes of a recording in an archive that are read into memory: three quarters of an hour of 16-bit stereo at

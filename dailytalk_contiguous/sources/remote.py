@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import fsspec
 
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
-from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import RECORD

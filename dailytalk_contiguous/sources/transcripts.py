@@ -13,11 +13,11 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.word_times import Cue, join_words
-from dailytalk_contiguous.sources.recordings import AUDIO_SUFFIXES
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
     Passage,

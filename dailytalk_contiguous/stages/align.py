@@ -6,14 +6,15 @@ gives any, else its speech is recognised and mapped onto the text, else words sh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, ClassVar
 
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, Batch
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Batch
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -23,7 +24,7 @@ from dailytalk_contiguous.core.word_times import (
     voiced_spans,
 )
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE, Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
 
@@ -38,10 +39,10 @@ class Align(Stage):
         device: where it runs.
     """
 
-    revoice: str = "left"
-    recogniser: str = ""
-    compute_type: str = "auto"
-    device: str = field(default="auto", metadata=EXECUTION)
+    revoice: str = setting(CHANNELS[0], REVOICE)
+    recogniser: str = setting("", ASR_MODEL)
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),

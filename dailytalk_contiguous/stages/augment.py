@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from datasets import Features, List
 
-from dailytalk_contiguous.core.audio import Samples, blocks, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Samples, blocks, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.copies import (
     KINDS,
     Recipe,
@@ -24,9 +24,10 @@ from dailytalk_contiguous.core.copies import (
     with_noise,
 )
 from dailytalk_contiguous.core.documents import shown
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Row
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import inside
@@ -47,16 +48,57 @@ class Augment(Stage):
     be read, is silent, or is too short for another pitch.
     """
 
-    kinds: tuple[str, ...] = KINDS
-    noise_folder: str = ""
+    kinds: tuple[str, ...] = setting(
+        KINDS,
+        f"Copies of training clips, by comma: {', '.join(KINDS)}.",
+        option="augment",
+        panel="balance",
+        choices=KINDS,
+        metavar="NAME,…",
+        shown="none",
+    )
+    noise_folder: str = setting(
+        "",
+        "Recordings of noise for --augment noise.",
+        panel="balance",
+        metavar="DIR",
+        shown="generated noise",
+        reference=True,
+    )
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.kinds) - set(KINDS)):
+            raise DailytalkError(f"there is no augmentation {unknown[0]!r}", f"choose one of {', '.join(KINDS)}")
+        if self.noise_folder and "noise" not in self.kinds:
+            raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
+
     def preflight(self, fetch: bool = True) -> None:
         if {"pitch", "stretch"} & set(self.kinds):
             voice_effects.praat_version()
+        self.noises()
+
+    def noises(self) -> list[str]:
+        """The recordings in the folder of noise, by name inside it; none without a folder.
+
+        Raises DailytalkError for a folder that isn't there, or that holds no recording.
+        """
+        if not self.noise_folder:
+            return []
+        root = Path(self.noise_folder)
+        if not root.is_dir():
+            raise DailytalkError(f"--noise-folder {str(root)!r} is no folder", "check the path")
+        names = sorted(
+            path.relative_to(root).as_posix()
+            for path in root.rglob("*")
+            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        )
+        if not names:
+            raise DailytalkError(f"--noise-folder {str(root)!r} holds no recording", "leave it out, or fill it")
+        return names
 
     def models(self) -> dict[str, str]:
         if {"pitch", "stretch"} & set(self.kinds):

@@ -13,15 +13,18 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset
 
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
+from dailytalk_contiguous.core.schema import CHANNELS, CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
+from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.models.devices import DEVICES
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
@@ -29,8 +32,29 @@ _Kind = TypeVar("_Kind", bound="Stage")
 #: Columns that a row with a problem keeps where a stage makes them again.
 IDS = ("conversation_id", "recording_id")
 
-#: Put on a field that says how a stage runs but not what it computes (a device): left out of the digest.
-EXECUTION: dict[str, Any] = {"execution": True}
+# Settings that several stages have, each one option.
+
+REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
+SAMPLE_RATE = Setting(
+    "Of the result; source: the recording's.",
+    panel="result",
+    words={"source": 0},
+    least=LOWEST_RATE,
+    most=HIGHEST_RATE,
+    metavar="HZ|source",
+)
+DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES)
+ASR_MODEL = Setting(
+    "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
+    option="asr_model",
+    panel="models",
+    metavar="NAME|DIR",
+    shown="the profile's",
+    reference=True,
+)
+COMPUTE_TYPE = Setting(
+    "Whisper's precision; auto: int8 on CPU, float16 on CUDA.", panel="models", metavar="TYPE", shown="auto"
+)
 
 
 class Stage:
@@ -225,6 +249,9 @@ class Stage:
                 ids = zip(batch[name], made[name], marks["problem"], strict=True)
                 made[name] = [new if problem is None else old for old, new, problem in ids]
         return made | marks
+
+
+Stages: TypeAlias = tuple[Stage, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ the text, as for conversations, and where there is none, or it heard something e
 time. Only a clip whose corpus has no text of it gets the recogniser's.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch, Row
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -25,8 +26,8 @@ from dailytalk_contiguous.core.word_times import (
 )
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_recogniser, settled_type
 from dailytalk_contiguous.models.speech_activity import read_clip
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
-from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
+from dailytalk_contiguous.stages.transcribe import ASR_WINDOWS, GIVEN, Transcribe
 
 #: Where the times of a clip's words are from. A word of a recognised clip whose probability is 0 was not heard as
 #: written, and shares the room between its neighbours.
@@ -74,10 +75,10 @@ class TimeWords(Stage):
         device: `auto`, `cpu` or `cuda`.
     """
 
-    recogniser: str = ""
-    windows: str = "packed"
-    compute_type: str = "auto"
-    device: str = field(default="auto", metadata=EXECUTION)
+    recogniser: str = setting("", ASR_MODEL)
+    windows: str = setting(Transcribe.windows, ASR_WINDOWS)
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
     refuses: ClassVar[bool] = True

@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
 from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Row
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
@@ -65,12 +66,18 @@ class Condition(Stage):
     soft to have a loudness.
     """
 
-    target_lufs: float = TARGET_LUFS
-    ceiling_dbtp: float = CEILING_DBTP
-    keep: float = 0.1
-    room_tone_dbfs: float = -70.0
-    prompt_gap: float = 0.2
-    reduce_noise_under: float | None = None
+    target_lufs: float = unlisted(TARGET_LUFS)
+    ceiling_dbtp: float = unlisted(CEILING_DBTP)
+    keep: float = unlisted(0.1)
+    room_tone_dbfs: float = unlisted(-70.0)
+    prompt_gap: float = unlisted(0.2)
+    reduce_noise_under: float | None = setting(
+        None,
+        "Reduce the noise of clips under this signal-to-noise ratio.",
+        panel="quality",
+        metavar="DB",
+        shown="never",
+    )
 
     needs: ClassVar[tuple[str, ...]] = ("id", "audio")
     uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt")

@@ -22,8 +22,9 @@ from dailytalk_contiguous.core.schema import (
     Batch,
     Row,
 )
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.word_times import fit_words
-from dailytalk_contiguous.stages.base import AnyDataset, Stage
+from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.stages.script import columns_besides
 
@@ -49,8 +50,8 @@ class Finish(Stage):
     that was left out has no start and no end.
     """
 
-    revoice: str = "left"
-    provenance: str = "{}"
+    revoice: str = setting(CHANNELS[0], REVOICE)
+    provenance: str = unlisted("{}")
 
     needs: ClassVar[tuple[str, ...]] = (
         *(

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.schema import CHANNELS, REJECTED, STRING, WORD, Batch
+from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
 
@@ -37,7 +38,7 @@ class MatchTranscript(Stage):
         max_distance: how far, in seconds, the middle of a word may lie from the utterance that gets it.
     """
 
-    max_distance: float = 1.0
+    max_distance: float = unlisted(1.0)
 
     needs: ClassVar[tuple[str, ...]] = (
         "conversation_id",

@@ -6,7 +6,7 @@ says next to it (see `core.spans`). That smears a short outburst, hence the sett
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import Taken, borrowed
 from dailytalk_contiguous.models.affect import (
     ACOUSTIC_ESTIMATE,
@@ -32,7 +33,7 @@ from dailytalk_contiguous.models.devices import (
     run_batched,
     run_side_by_side,
 )
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
@@ -66,12 +67,34 @@ class RateAffect(Stage):
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
-    model: str = AUDEERING
-    context: float = 0.0
-    reach: float = 2.0
-    precision: str = "auto"
-    device: str = field(default="auto", metadata=EXECUTION)
-    batch_seconds: float | None = field(default=None, metadata=EXECUTION)
+    model: str = setting(
+        AUDEERING,
+        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+        option="affect_model",
+        panel="models",
+        metavar="NAME|DIR",
+        shown="the profile's",
+        reference=True,
+    )
+    context: float = setting(
+        0.0,
+        "Length up to which a short utterance is extended for the affect model by what its speaker says "
+        "around it. 0 rates it alone.",
+        option="affect_context",
+        unit="s",
+    )
+    reach: float = unlisted(2.0)
+    precision: str = setting(
+        "auto",
+        f"The affect model's precision: {', '.join(PRECISIONS)}; auto: bfloat16 where the device has it.",
+        option="affect_precision",
+        panel="models",
+        choices=("auto", *PRECISIONS),
+        metavar="TYPE",
+        shown="auto",
+    )
+    device: str = setting("auto", DEVICE, execution=True)
+    batch_seconds: float | None = unlisted(None, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (

@@ -21,10 +21,11 @@ from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_sp
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
 from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, TIMELINE, Row, per_utterance
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
 from dailytalk_contiguous.core.turns import Timed, TurnEvent
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 
 #: Seconds of source around a piece that its fades may use.
 AROUND = 0.02
@@ -56,9 +57,11 @@ class Reconstruct(Stage):
         revoice: `left` or `right`: whose voice is new.
     """
 
-    mode: str = "anchor"
-    sample_rate: int = 24000
-    revoice: str = "left"
+    mode: str = setting(
+        "anchor", "How turns are placed: {choices}.", option="timeline", panel="result", choices=tuple(turns.MODES)
+    )
+    sample_rate: int = setting(24000, SAMPLE_RATE)
+    revoice: str = setting(CHANNELS[0], REVOICE)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "audio", "offset", "duration", "sample_rate"),

@@ -4,6 +4,7 @@ Everything after this stage works on 16 kHz int16 speech (`speech`), so that no 
 again. That column is never stored: its times are, and `restore` cuts it again without running Silero.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -16,10 +17,11 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, re
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, Row, per_utterance
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 
 #: Which channels become utterances, by the value of `--channel`. `mix` is for recordings with a single channel,
 #: or with one voice on both: the mean of the channels.
@@ -68,15 +70,19 @@ class Segment(Stage):
         crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
     """
 
-    channel: str = "both"
-    threshold: float = 0.5
-    min_speech: float = 0.25
-    min_silence: float = 0.35
-    pad: float = 0.03
-    longest: float = 12.0
-    short: float = 0.8
-    min_duration: float = 0.0
-    crosstalk: bool = True
+    channel: str = setting(
+        "both", "Whose utterances are tagged: {choices}.", panel="input", choices=CHANNEL_CHOICES
+    )
+    threshold: float = unlisted(0.5)
+    min_speech: float = unlisted(0.25)
+    min_silence: float = unlisted(0.35)
+    pad: float = unlisted(0.03)
+    longest: float = unlisted(12.0)
+    short: float = unlisted(0.8)
+    min_duration: float = setting(
+        0.0, "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.", panel="input", unit="s"
+    )
+    crosstalk: bool = unlisted(True)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
     uses: ClassVar[tuple[str, ...]] = ("given",)
@@ -248,3 +254,9 @@ def _clipping(name: str, channel: Pcm) -> list[str]:
     clipped = np.count_nonzero(channel >= FULL) + np.count_nonzero(channel <= -FULL)
     share = clipped / max(1, len(channel))
     return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
+
+
+def channel_of(stages: Iterable[Stage]) -> str:
+    """Whose utterances a list of stages tags: one of `CHANNEL_CHOICES`."""
+    segment = find_stage(Segment, stages)
+    return segment.channel if segment else Segment.channel

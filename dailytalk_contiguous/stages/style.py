@@ -25,7 +25,8 @@ from dailytalk_contiguous.core.buckets import (
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
-from dailytalk_contiguous.core.tags import Evidence, check_tags, choose_tag, rules_of, style_of
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.tags import PRESETS, Evidence, check_tags, choose_tag, rules_of, style_of
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -62,10 +63,16 @@ class Bucket(Stage):
     unknown or 0. Raises ValueError for settings that mean nothing.
     """
 
-    preset: str = "percentile"
-    floors: tuple[tuple[str, float], ...] = tuple(FLOORS)
-    min_values: int = MIN_VALUES
-    corpus: CorpusStatistics = ()
+    preset: str = setting(
+        "percentile",
+        "How LOW, MID and HIGH are divided: {choices}.",
+        option="buckets",
+        panel="style",
+        choices=tuple(BUCKET_PRESETS),
+    )
+    floors: tuple[tuple[str, float], ...] = unlisted(tuple(FLOORS))
+    min_values: int = unlisted(MIN_VALUES)
+    corpus: CorpusStatistics = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
         "utterance_id",
@@ -205,8 +212,8 @@ class Tag(Stage):
     that are null or NaN satisfy no rule. Raises ValueError for settings that don't exist.
     """
 
-    rules: str = "standard"
-    synthesiser: str = "fish-s1"
+    rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(PRESETS))
+    synthesiser: str = unlisted("fish-s1")
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
     uses: ClassVar[tuple[str, ...]] = ("question",)
@@ -262,8 +269,14 @@ class Punctuate(Stage):
             comma too, whoever wrote it.
     """
 
-    synthesiser: str = "fish-s1"
-    marks: str = MARKS_SET[0]
+    synthesiser: str = unlisted("fish-s1")
+    marks: str = setting(
+        MARKS_SET[0],
+        "When the tag sets the end mark: {choices}. Missing: where the recogniser wrote none.",
+        option="punctuate",
+        panel="style",
+        choices=MARKS_SET,
+    )
 
     needs: ClassVar[tuple[str, ...]] = ("text_raw", "tag")
     uses: ClassVar[tuple[str, ...]] = ("language", "recogniser")

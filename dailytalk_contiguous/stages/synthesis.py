@@ -16,7 +16,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -30,13 +30,14 @@ from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, SYNTHESIS, WORD, Batch
+from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
-from dailytalk_contiguous.models.engines import load_synthesiser, obtain, open_budget
+from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.paid import SpeechCache
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
@@ -88,27 +89,75 @@ class Speak(Stage):
         cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
     """
 
-    engine: str = "fish"
-    model: str = ""
-    voice: str = ""
-    revoice: str = "left"
-    sample_rate: int = 24000
-    temperature: float = 0.7
-    top_p: float = 0.7
-    tag_map: tuple[tuple[str, str], ...] = ()
-    variants: int = 1
-    candidates: int = 1
-    tries: int = 3
-    verify: str = ""
-    compute_type: str = "auto"
-    worst: float = 0.34
-    no_text: str = "drop"
-    on_failure: str = "hold"
-    gate: Gate = field(default_factory=Gate)
-    cache: str = field(default="", metadata=EXECUTION)
-    concurrency: int = field(default=5, metadata=EXECUTION)
-    max_cost: float | None = field(default=None, metadata=EXECUTION)
-    device: str = field(default="auto", metadata=EXECUTION)
+    engine: str = setting(
+        "fish",
+        "Synthesiser: {choices}.",
+        option="tts",
+        panel="voice",
+        choices=tuple(ENGINES),
+        shown="the profile's",
+        reference=True,
+    )
+    model: str = setting(
+        "",
+        "Its model: s1, s2-pro, …",
+        option="tts_model",
+        panel="voice",
+        metavar="NAME",
+        shown="the synthesiser's",
+        reference=True,
+    )
+    voice: str = setting(
+        "",
+        "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
+        panel="voice",
+        metavar="ID|clone|any",
+        shown="the synthesiser's; for Fish, FISH_AUDIO_REFERENCE_ID",
+        reference=True,
+    )
+    revoice: str = setting(CHANNELS[0], REVOICE)
+    sample_rate: int = setting(24000, SAMPLE_RATE)
+    temperature: float = setting(
+        0.7, "Sampling temperature, for engines that have one.", panel="voice", least=0, most=1
+    )
+    top_p: float = setting(0.7, "Nucleus sampling, for engines that have it.", panel="voice", least=0, most=1)
+    tag_map: tuple[tuple[str, str], ...] = setting(
+        (),
+        "Send OTHER where a line has TAG; as often as you like.",
+        option="map_tag",
+        panel="voice",
+        metavar="TAG=OTHER",
+    )
+    variants: int = setting(1, "Takes that utterances of one text are spread over.", panel="voice", least=1)
+    candidates: int = setting(1, "Good takes to verify and choose the best of.", panel="voice", least=1)
+    tries: int = setting(
+        3, "Takes that may be refused, in all runs, before an utterance has failed.", panel="voice", least=1
+    )
+    verify: str = unlisted("")
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    worst: float = unlisted(0.34)
+    no_text: str = setting("drop", "Utterances without text: {choices}.", panel="result", choices=NO_TEXT)
+    on_failure: str = setting(
+        "hold", "Conversations with a failed utterance: {choices}.", panel="result", choices=ON_FAILURE
+    )
+    gate: Gate = unlisted(Gate())
+    cache: str = setting(
+        "",
+        "Where bought speech is kept; on Ray, on a disk that all nodes share.",
+        execution=True,
+        metavar="DIR",
+        shown="the user's cache folder",
+    )
+    concurrency: int = setting(5, "Requests at a time, of each worker.", execution=True, least=1)
+    max_cost: float | None = setting(
+        None,
+        "What this run may spend, all workers together.",
+        execution=True,
+        panel="run",
+        least=0,
+        metavar="USD",
+    )
+    device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (

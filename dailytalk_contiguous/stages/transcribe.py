@@ -7,7 +7,7 @@ recogniser invents on noise is guarded: such an utterance keeps its row, with em
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,10 +17,11 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 
 #: What stands in `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
@@ -34,6 +35,11 @@ LANGUAGE_SECONDS = 30.0
 #: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
 #: as long as it, where the recogniser can.
 WINDOWS = ("packed", "utterance", "short")
+ASR_WINDOWS = Setting(
+    "Utterances in a window of Whisper: {choices}.",
+    option="asr_windows",
+    choices=WINDOWS,
+)
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,16 @@ class Transcribe(Stage):
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """
 
-    model: str = WHISPER
-    language: str = "auto"
-    windows: str = "packed"
-    beam: int = 5
-    compute_type: str = "auto"
-    guard: bool = True
-    device: str = field(default="auto", metadata=EXECUTION)
-    batch_windows: int = field(default=16, metadata=EXECUTION)
+    model: str = setting(WHISPER, ASR_MODEL)
+    language: str = setting(
+        "auto", "ISO 639-1 code, or auto: recognised once a conversation.", panel="input", metavar="CODE"
+    )
+    windows: str = setting(WINDOWS[0], ASR_WINDOWS)
+    beam: int = setting(5, "Width of the recogniser's search.", least=1)
+    compute_type: str = setting("auto", COMPUTE_TYPE)
+    guard: bool = unlisted(True)
+    device: str = setting("auto", DEVICE, execution=True)
+    batch_windows: int = unlisted(16, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "end", "given_text", "given_words")

@@ -12,7 +12,8 @@ from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.stages.base import REVOICE, Stage
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class ChooseVoice(Stage):
     BadInput.
     """
 
-    revoice: str = "left"
-    shortest: float = 3.0
-    longest: float = 20.0
+    revoice: str = setting(CHANNELS[0], REVOICE)
+    shortest: float = unlisted(3.0)
+    longest: float = unlisted(20.0)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("audio", "offset", "duration", "sample_rate"),

@@ -1,50 +1,40 @@
 """What a command does where an option is left out: no flag is on, and numbers are those of the settings."""
 
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Container
+from dataclasses import MISSING, fields
+from itertools import chain
 from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
-from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.cli.options import NotGiven
+from dailytalk_contiguous.core.settings import settings_in
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import ClipPlan
+from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.voice import ChooseVoice
 
 COMMANDS: Any = {name: command_of(name) for name in NAMES}
 
 #: Numbers that options have by default, wherever there is such an option. `seed` is 0 everywhere.
 NUMBERS = {
-    "affect_context": 3.0,
-    "beam": 5,
-    "candidates": 1,
-    "copies": 0,
     "eval_share": 0.1,
-    "max_clipping": 0.005,
     "max_conversation": 900.0,
     "max_length": 0.0,
-    "max_seconds": 30.0,
-    "max_silence": 1.5,
-    "min_bandwidth": 6500.0,
-    "min_duration": 0.0,
-    "min_seconds": 0.5,
-    "min_snr": 10.0,
-    "min_speech_ratio": 0.4,
     "sample_minutes": 3.0,
     "seed": 0,
     "shard_minutes": 10.0,
-    "temperature": 0.7,
     "test_share": 0.05,
-    "top_p": 0.7,
     "valid_share": 0.05,
-    "variants": 1,
 }
 
-#: Options that begin without a number (the settings have it), or with one that depends on the machine or service.
-ELSEWHERE = {"concurrency", "sample_rate", "tries", "workers"}
+#: Options that begin with a number which depends on the machine or the service.
+ELSEWHERE = {"sample_rate", "workers"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -62,57 +52,93 @@ def test_numbers_that_are_left_out_are_the_published_ones(name: str) -> None:
     assert found == {option: NUMBERS[option] for option in found}
 
 
-#: The settings that the options of a command are turned into, and options that are called otherwise there.
-SETTINGS: dict[str, tuple[type, ...]] = {
-    "tag": (TagSettings,),
-    "speak": (SpeakSettings,),
-    "build": (TagSettings, SpeakSettings),
-    "plan": (TagSettings, SpeakSettings),
-    "corpus": (CorpusSettings,),
-    "mix": (MixSettings,),
-    "push": (PushSettings, Target),
+#: Settings that decide something where nobody says anything, and what the help shows of others.
+PUBLISHED = {
+    "affect_context": 3.0,
+    "agreed_only": False,
+    "beam": 5,
+    "buckets": "percentile",
+    "candidates": 1,
+    "channel": "both",
+    "concurrency": 5,
+    "copies": 0,
+    "max_clipping": 0.005,
+    "max_seconds": 30.0,
+    "max_silence": 1.5,
+    "min_bandwidth": 6500.0,
+    "min_duration": 0.0,
+    "min_seconds": 0.5,
+    "min_snr": 10.0,
+    "min_speech_ratio": 0.4,
+    "no_text": "drop",
+    "on_failure": "hold",
+    "prompt_channel": False,
+    "punctuate": "missing",
+    "reduce_noise_under": None,
+    "revoice": "left",
+    "rules": "standard",
+    "sample_rate": 24000,
+    "seed": 0,
+    "temperature": 0.7,
+    "timeline": "anchor",
+    "top_p": 0.7,
+    "tries": 3,
+    "variants": 1,
 }
-LIMITS = {
-    "min_seconds": "shortest",
-    "max_seconds": "longest",
-    "min_snr": "lowest_snr_db",
-    "max_clipping": "most_clipping",
-    "min_bandwidth": "lowest_bandwidth_hz",
-    "min_speech_ratio": "lowest_speech_ratio",
-    "max_silence": "longest_silence",
+
+OF_TAG, OF_SPEAK = tag_stages(), (ChooseVoice(), *speak_stages())
+OF_CLIPS = (*chain(*clip_stages()), Augment(kinds=()), ClipPlan())
+
+#: What the settings of a command are of, and those that it leaves to themselves.
+SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
+    "tag": (OF_TAG, ()),
+    "speak": (OF_SPEAK, ()),
+    "build": (OF_TAG + OF_SPEAK, ()),
+    "plan": (OF_TAG + OF_SPEAK, ("cache", "max_cost")),
+    "corpus": (OF_CLIPS, ("affect_context",)),
 }
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_option_that_is_left_out_is_the_default_of_its_setting(name: str) -> None:
-    defaults = {field.name: field.default for settings in SETTINGS[name] for field in fields(settings)}
-    if name == "speak":
-        defaults["profile"] = ""  # that of tag
+def test_each_setting_is_an_option_and_is_left_to_its_stage_where_it_is_not_given(name: str) -> None:
+    holders, without = SETTINGS[name]
+    options = {option.name: option.default for option in COMMANDS[name].params}
+    wanted = {place.option for place in settings_in(*holders) if place.option not in without}
+    assert wanted <= {*options}
+    assert all(isinstance(options[one], NotGiven) or not options[one] for one in wanted - {"seed"})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_nobody_gives_are_the_published_ones(name: str) -> None:
+    values = {place.option: place.value for place in settings_in(*SETTINGS[name][0])}
+    if name == "corpus":
+        values["affect_context"] = 3.0  # which clips have no use for
+    assert {option: values[option] for option in values if option in PUBLISHED} == {
+        option: PUBLISHED[option] for option in values if option in PUBLISHED
+    }
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("mix", (MixSettings,)), ("push", (PushSettings, Target))])
+def test_option_that_is_left_out_is_the_default_of_its_setting(name: str, kinds: tuple[type, ...]) -> None:
+    defaults = {field.name: field.default for kind in kinds for field in fields(kind)}
     options = {
         option.name: option.default
         for option in COMMANDS[name].params
         if defaults.get(option.name, MISSING) is not MISSING
     }
-    as_text = {"sample_rate": str, "augment": ",".join, "cache": lambda cache: cache or None}
-    as_text["noise_folder"] = as_text["cache"]
-    assert options == {option: as_text.get(option, lambda value: value)(defaults[option]) for option in options}
+    assert options == {option: defaults[option] for option in options}
     assert len(options) >= 5
-
-
-def test_limits_of_clips_that_are_left_out_are_those_of_the_measures() -> None:
-    options = {option.name: option.default for option in COMMANDS["corpus"].params}
-    assert {limit: options[option] for option, limit in LIMITS.items()} == asdict(QualityLimits())
 
 
 @pytest.mark.parametrize(
     ("settings", "other"),
     [
-        (TagSettings(), {"RateAffect.context"}),  # which a stage has only where it is asked for
-        (SpeakSettings(), {"Align.recogniser", "Align.compute_type"}),  # the profile's, and what suits the machine
+        (tag_stages(), {"RateAffect.context"}),  # which a stage has only where it is asked for
+        (speak_stages(), {"Align.recogniser", "Align.compute_type"}),  # the profile's, and what suits the machine
     ],
 )
 def test_settings_that_are_left_out_are_those_of_the_stages(settings: Any, other: set[str]) -> None:
-    stages = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in settings.stages()]
+    stages = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in settings]
     assert {
         f"{type(stage).__name__}.{field.name}"
         for stage in stages

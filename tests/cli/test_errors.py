@@ -41,7 +41,7 @@ def source(tmp_path: Path) -> Path:
             "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16.",
         ),
         (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
-        (("--asr-windows", "x"), "--asr-windows can't be 'x': choose one of auto, packed, utterance, short."),
+        (("--asr-windows", "x"), "--asr-windows can't be 'x': choose one of packed, utterance, short."),
         (("--device", "tpu"), "--device can't be 'tpu': choose one of auto, cpu, cuda."),
         (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N, such as 1/8."),
         (("--shard", "0/2"), "--shard can't be '0/2': give i/N with i from 1 to N, such as 1/8."),

@@ -33,22 +33,22 @@ from dailytalk_contiguous.cli import tag as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
-from dailytalk_contiguous.cli.options import rate_of, recordings_of
+from dailytalk_contiguous.cli.options import pair_of, recordings_of, value_of
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.models.paid import INSECURE
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run import on_ray
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.passes import Runner
 from dailytalk_contiguous.run.storage import OF_CORPUS, WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
-from dailytalk_contiguous.stages.base import find_stage
+from dailytalk_contiguous.stages.base import SAMPLE_RATE, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.hub import Reference
 
@@ -64,7 +64,7 @@ OF_MODELS = (
     *("--asr-windows", "short", "--beam", "3", "--compute-type", "float32", "--affect-model", "acoustic-estimate"),
     *("--affect-context", "4s", "--min-duration", "250ms", "--buckets", "seed", "--rules", "seed"),
 )
-TAGGING = TagSettings(
+TAGGING = tag_stages(
     profile="embedded",
     channel="left",
     language="en",
@@ -88,28 +88,28 @@ OF_SPEECH = (
     *("--no-text", "keep-original", "--on-failure", "keep-original", "--concurrency", "6"),
     *("--profile", "embedded", "--compute-type", "float32", "--device", "cpu"),
 )
-SPEAKING = SpeakSettings(
-    profile="embedded",
-    tts="fish",
-    tts_model="s2-pro",
-    voice="anna",
-    revoice="right",
-    timeline="sequential",
-    sample_rate=16000,
-    temperature=0.5,
-    top_p=0.6,
-    tag_map=(("calm", "soft"),),
-    variants=4,
-    candidates=2,
-    tries=5,
-    verify=True,
-    asr_model="pocketsphinx",
-    compute_type="float32",
-    no_text="keep-original",
-    on_failure="keep-original",
-    concurrency=6,
-    device="cpu",
-)
+SPEAKING: dict[str, Any] = {
+    "profile": "embedded",
+    "tts": "fish",
+    "tts_model": "s2-pro",
+    "voice": "anna",
+    "revoice": "right",
+    "timeline": "sequential",
+    "sample_rate": 16000,
+    "temperature": 0.5,
+    "top_p": 0.6,
+    "map_tag": (("calm", "soft"),),
+    "variants": 4,
+    "candidates": 2,
+    "tries": 5,
+    "verify": True,
+    "asr_model": "pocketsphinx",
+    "compute_type": "float32",
+    "no_text": "keep-original",
+    "on_failure": "keep-original",
+    "concurrency": 6,
+    "device": "cpu",
+}
 
 
 class Reached(Exception):
@@ -162,7 +162,7 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
     assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
     run = caught(tag_command, "run_tagging", *command)
-    assert (run["stages"], run["about"]["settings"]) == (TagSettings().stages(), TagSettings().told())
+    assert (run["stages"], run["about"]["settings"]) == (tag_stages(), {"profile": "standard"})
     options = run["options"]
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (1, (1, 1), 600.0, False)
     more = (
@@ -172,12 +172,12 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     )
     full = caught(tag_command, "find", *more, *OF_HUB)
     assert full["inputs"] == [str(tmp_path / "in")]
-    assert (full["channel"], full["shard_seconds"]) == (TAGGING.channel, 120.0)
+    assert (full["channel"], full["shard_seconds"]) == ("left", 120.0)
     assert (full["hub"], full["licence"], full["follow_links"]) == (HubChoice("c", "s", "a", "i"), "mit", True)
     assert (full["max_conversation"], full["transcripts"]) == (3600.0, str(tmp_path / "texts"))
     run = caught(tag_command, "run_tagging", *more)
     options = run["options"]
-    assert run["stages"] == TAGGING.stages()
+    assert run["stages"] == TAGGING
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (3, (2, 3), 120.0, True)
 
 
@@ -205,7 +205,7 @@ def test_options_of_a_stream_reach_its_job_and_its_limits(
     plain = caught(stream_command, "run_streaming", *command)
     assert plain["limits"] == Limits(None, 0.0)
     assert (plain["job"].window_seconds, plain["job"].licence) == (600.0, "")
-    assert plain["job"].speak == (SpeakSettings(profile="embedded") if both else None)
+    assert plain["job"].speaking == (speak_stages(profile="embedded") if both else ())
     full = caught(
         *(stream_command, "run_streaming", *command, "--channel", "both" if both else "left", "--follow-links"),
         *("--limit-hours", "2", "--limit-disk", "3", "--shard-minutes", "5", "--source-licence", "mit"),
@@ -254,13 +254,9 @@ def test_code_of_a_stream_is_that_of_its_command_which_does_nothing_else(
     )
     assert called(*command, "--max-conversation", "1h") == 7
     ((options, tagging, speaking, longest),) = given
-    assert (options["inputs"], options["streaming"], tagging.profile, longest) == (
-        ["a/b"],
-        True,
-        "embedded",
-        3600.0,
-    )
-    assert speaking == (SpeakSettings(profile="embedded") if both else None)
+    assert (options["inputs"], options["streaming"], longest) == (["a/b"], True, 3600.0)
+    assert tagging == tag_stages("embedded")
+    assert speaking == (speak_stages("embedded") if both else ())
 
 
 def test_stream_as_json_keeps_its_lines_off_stdout(
@@ -313,15 +309,17 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
 def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
-    settings = SpeakSettings(profile="embedded")
-    assert (plain["stages"], plain["about"]["settings"]) == (settings.stages(), settings.told())
+    assert (plain["stages"], plain["about"]["settings"]) == (
+        speak_stages("embedded"),
+        {"profile": "embedded", "tts": "espeak", "tts_model": "", "voice": ""},
+    )
     assert (plain["out"], plain["options"].prune, plain["options"].workers) == (work, False, 1)
     full = caught(
         *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
         *("--cache", tmp_path / "speech", "--max-cost", "1.5", "--workers", "3", "--prune"),
     )
     own = {"cache": str(tmp_path / "speech"), "max_cost": 1.5}
-    assert full["stages"] == SpeakSettings(**(vars(SPEAKING) | own)).stages()
+    assert full["stages"] == speak_stages(**(SPEAKING | own))
     assert (full["out"], full["options"].prune, full["options"].workers) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
@@ -336,10 +334,11 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     [("source", 0), ("8000", 8000), ("96000", 96000), ("7999", None), ("96001", None), ("x", None)],
 )
 def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: int | None) -> None:
+    rate_of = value_of("--sample-rate", SAMPLE_RATE, int)
     if rate is not None:
         assert rate_of(text) == rate
         return
-    with pytest.raises(DailytalkError, match=r"--sample-rate can't be"):
+    with pytest.raises(DailytalkError, match=r"--sample-rate can't be .* from 8000 to 96000, or source"):
         rate_of(text)
 
 
@@ -354,8 +353,9 @@ def test_device_of_a_cluster_is_what_its_nodes_have(
     cluster = ("--profile", "embedded", "--runner", "ray", "--address", "host:6379")
     found = caught(tag_command, "run_tagging", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
     said = caught(speak_command, "run_speaking", "speak", work, *cluster)
-    devices = [ran["about"]["settings"]["device"] for ran in (found, said)]
-    assert (devices, asked) == (["cuda" if gpus else "cpu"] * 2, ["host:6379"] * 2)
+    stages = [getattr(stage, "stage", stage) for ran in (found, said) for stage in ran["stages"]]
+    devices = [stage.device for stage in stages if hasattr(stage, "device")]
+    assert (set(devices), asked) == ({"cuda" if gpus else "cpu"}, ["host:6379"] * 2)
     assert (found["options"].runner.name, said["options"].runner.name) == ("ray", "ray")
 
 
@@ -366,8 +366,8 @@ BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice":
     ("before", "options", "chosen"),
     [
         (BEFORE, {}, {"tts": "openai", "tts_model": "tts-2", "voice": "nova"}),
-        (BEFORE, {"voice": "anna"}, {"tts": "openai", "tts_model": "tts-2", "voice": "anna"}),
-        (BEFORE | {"tts": "", "voice": None}, {}, {"tts": "espeak", "tts_model": "tts-2", "voice": ""}),
+        (BEFORE, {"voice": "anna"}, {"tts": "openai", "tts_model": "tts-2"}),
+        (BEFORE | {"tts_model": "", "voice": None}, {}, {"tts": "openai"}),
         (BEFORE | {"tts": "of a later version"}, {}, {}),
         (BEFORE | {"profile": "standard"}, {}, {}),
         (BEFORE, {"tts": "espeak"}, {}),
@@ -378,11 +378,10 @@ BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice":
 def test_voice_is_that_of_the_last_run_unless_another_or_another_profile_is_asked_for(
     before: dict[str, Any] | None, options: dict[str, str], chosen: dict[str, str], tmp_path: Path
 ) -> None:
-    assert speak_command._voice_of(tmp_path, {"tts": "", "profile": "embedded"}) == {}  # no run yet
+    assert speak_command._voice_of(tmp_path, "embedded", {}) == {}  # no run yet
     record = {} if before is None else {"speak": {"settings": before}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    asked = {"profile": "embedded", "tts": "", "tts_model": "", "voice": ""}
-    assert speak_command._voice_of(tmp_path, asked | options) == chosen
+    assert speak_command._voice_of(tmp_path, "embedded", options) == chosen
 
 
 @pytest.mark.parametrize(
@@ -406,7 +405,7 @@ def test_profile_of_speak_is_that_of_tag_where_that_is_known(
 @pytest.mark.parametrize("text", ["calm", "calm=", "=soft", "="])
 def test_pair_of_tags_has_both(text: str) -> None:
     with pytest.raises(DailytalkError, match=r"--map-tag can't be"):
-        speak_command._pair(text)
+        pair_of("--map-tag")(text)
 
 
 def test_candidates_of_a_voice_that_never_varies_are_refused(tmp_path: Path) -> None:
@@ -456,7 +455,7 @@ def test_dry_run_of_a_build_names_the_stages_of_both_halves_and_json_those_of_th
     assert called(*command) == 0
     first, *_, last = capfd.readouterr().out.splitlines()
     assert first == "1 recording, 1 conversation, 6.0 s"
-    said = [stage.name for stage in SpeakSettings(profile="embedded").stages()]
+    said = [stage.name for stage in speak_stages(profile="embedded")]
     assert last == f"then, to speak: {', '.join(said)}"
     assert called(*command, "--json") == 0
     told = json.loads(capfd.readouterr().out)
@@ -477,7 +476,7 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
     save(tmp_path / "in/call.wav")
     command = ("plan", tmp_path / "in", "--profile", "embedded", "--language", "en")
     plain = caught(plan_command, "estimate_run", *command)
-    assert plain["stages"] == TagSettings(profile="embedded", language="en").stages()
+    assert plain["stages"] == tag_stages(profile="embedded", language="en")
     values = list(plain.values())
     assert values[3:7] == [(), 1, 180.0, 0]
     full = caught(
@@ -496,7 +495,7 @@ def test_options_of_plan_reach_the_estimate(tmp_path: Path, caught: Caught) -> N
         *("--timeline", "sequential", "--beam", "7"),
     )
     values = list(full.values())
-    assert values[3] == SpeakSettings(profile="embedded", timeline="sequential").stages()
+    assert values[3] == speak_stages(profile="embedded", timeline="sequential")
     assert (values[4:7], find_stage(Transcribe, full["stages"]).beam) == ([3, 120.0, 4], 7)
     search = caught(plan_command, "find", *command)
     assert (search["hub"], search["follow_links"]) == (HubChoice(), False)
@@ -527,7 +526,8 @@ def test_options_of_corpus_reach_its_settings(
     noise = save(tmp_path / "noise/a.wav").parent
     plain = caught(corpus_command, "build_corpus", *command)
     work = WorkFolder(tmp_path / "out")
-    assert (plain["settings"], plain["options"]) == (CorpusSettings(), replace(OPTIONS, runner=Runner(work=work)))
+    assert (plain["stages"], plain["wanted"]) == (clip_stages(), ClipPlan())
+    assert plain["options"] == replace(OPTIONS, runner=Runner(work=work))
     assert (plain["text_conditions"], plain["report_only"]) == (False, False)
     assert callable(plain["planned"])  # the bar
     full = caught(
@@ -551,12 +551,18 @@ def test_options_of_corpus_reach_its_settings(
         *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
         *("--shard", "2/3", "--shard-minutes", "2"),
     )
-    assert full["settings"] == CorpusSettings(
+    assert full["stages"] == clip_stages(
         profile="embedded",
         asr_model="none",
         asr_windows="short",
         compute_type="float32",
         affect_model="none",
+        augment=("pitch", "noise"),
+        noise_folder=str(noise),
+        reduce_noise_under=12.0,
+        device="cpu",
+    )
+    assert full["wanted"] == ClipPlan(
         language="en",
         limits=QualityLimits(
             shortest=1.0,
@@ -568,16 +574,13 @@ def test_options_of_corpus_reach_its_settings(
             longest_silence=2.0,
         ),
         agreed_only=True,
+        estimate_affect=False,
         split="speakers",
         balance="sample",
         target_minutes=4.0,
-        augment=("pitch", "noise"),
-        noise_folder=str(noise),
         copies=2,
         prompt_channel=True,
-        reduce_noise_under=12.0,
         seed=9,
-        device="cpu",
     )
     assert (full["options"].workers, full["text_conditions"], full["report_only"]) == (3, True, True)
     assert (full["options"].shard, full["options"].shard_seconds) == ((2, 3), 120.0)

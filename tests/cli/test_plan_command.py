@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run.estimate import Measured, Range, estimate_run, extrapolate, sample
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import compress_row
@@ -166,7 +166,7 @@ def test_models_are_loaded_with_the_shortest_piece_and_all_that_is_measured_is_o
     for name, seconds in (("a", 5.0), ("b", 0.7)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
     told: list[tuple[int, int]] = []
-    stages = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper).stages()
+    stages = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     found = find([str(tmp_path / "in")], tmp_path / "out")
     made = estimate_run(found, tmp_path, stages, seed=1, told=lambda *piece: told.append(piece))
     runs = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")}

@@ -189,7 +189,7 @@ def test_wrong_token_is_said_and_never_shown(
     [
         (("--tts", "festival"), "--tts can't be 'festival': choose one of fish"),
         (("--sample-rate", "²"), "--sample-rate can't be"),
-        (("--sample-rate", "4000"), "give 8000 to 96000, or source"),
+        (("--sample-rate", "4000"), "from 8000 to 96000, or source"),
         (("--map-tag", "determined"), "give TAG=OTHER"),
         (("--no-text", "say"), "choose one of drop, keep-original"),
         (("--revoice", "both"), "choose one of left, right"),

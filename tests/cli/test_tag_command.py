@@ -11,7 +11,7 @@ from command import EMBEDDED, PROGRAM, Command, start, start_held
 from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
-from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.pipelines import tag_stages
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Pat
     folder = tmp_path_factory.mktemp("unbroken")
     calls(folder / "in", *"abcdef")
     save(folder / "in/mono.wav", tones(1, channels=1))
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(folder / "in", folder / "out", settings, shard_seconds=6.0)
     return folder
 

@@ -37,8 +37,7 @@ from dailytalk_contiguous.core.changes import Shifts
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined
 from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
-from dailytalk_contiguous.pipelines import tag_stages as tagging_stages
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.publish.checking import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exports import WordCounts
@@ -51,12 +50,13 @@ from dailytalk_contiguous.publish.pushing import PushPlan as Push
 from dailytalk_contiguous.publish.version import Listed
 from dailytalk_contiguous.run import clips, estimate, local, speaking, streaming, tagging
 from dailytalk_contiguous.run.build import Built
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account, Run, length
 from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 OUT = Path("/data")
@@ -130,7 +130,7 @@ def write_results(folder: Path, transcript: str = "transcript.jsonl") -> None:
 
 def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_lines(tmp_path: Path) -> None:
     write_results(tmp_path)
-    assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, TagSettings())) == [
+    assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")) == [
         "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
         "stage       seconds  real-time factor  model",
         "Segment         1.2",
@@ -155,7 +155,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     write_results(tmp_path, "transcript.new.jsonl")
     record = copy.deepcopy(RECORD) | {"notes": RECORD["notes"][:5], "transcript": "transcript.new.jsonl"}
     record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
-    embedded = TagSettings(profile="embedded")
+    embedded = "embedded"
     lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
     assert lines[0] == "nothing to do: all 4 shards stand"
     assert lines[5] == "  note: n0: [faint]"
@@ -174,7 +174,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
 def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Path) -> None:
     lines = shown(
         lambda console: show.tag_outcome(
-            console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path, TagSettings()
+            console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path, "standard"
         )
     )
     assert lines[1:] == [
@@ -225,7 +225,7 @@ def found(n_problems: int) -> tagging.FoundRecordings:
 
 
 def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject() -> None:
-    stages = tagging_stages(TagSettings(profile="embedded", language="en"))
+    stages = tag_stages(profile="embedded", language="en")
     plan = local.RunPlan([OUT / "a", OUT / "b"], [task(5400.0)], 4)
     assert shown(lambda console: show.tag_dry_run(console, found(7), plan, stages)) == [
         "2 recordings, 3 conversations, 3.0 h",
@@ -357,7 +357,7 @@ def test_each_half_of_the_work_shows_its_own_rejects(tmp_path: Path) -> None:
     written = [Reject(name, stage, "why", "mend it") for name, stage in (("t", "Transcribe"), ("s", "Speak"))]
     write_rejects(tmp_path, written)
     for own, show_outcome in (
-        ("t", lambda console: show.tag_outcome(console, tagged(), tmp_path, TagSettings())),
+        ("t", lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")),
         ("s", lambda console: show.speak_outcome(console, spoken(), tmp_path)),
     ):
         lines = [line for line in shown(show_outcome) if line.startswith("  rejected")]
@@ -376,7 +376,7 @@ def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
 
 def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() -> None:
     script = speaking.SynthesisInput([[{"conversation_id": "a"}, {"conversation_id": "b"}]], rejects(1))
-    settings = SpeakSettings(profile="embedded", no_text="drop")
+    settings = Speak(engine="espeak", no_text="drop")
     whole = estimate.Price(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
     plan = local.RunPlan([OUT / "a", OUT / "b"], [task(60.0)], 0)
     stages = (ChooseVoice(), Finish())
@@ -779,7 +779,7 @@ def corpus_lines(**told: Any) -> list[str]:
     fields: dict[str, Any] = {"measured": [], "kept": [], "n_made": 1, "wall_seconds": 2.345, "rejects": []}
     fields |= {"n_missing": 0, "account": Account({}, {})}
     outcome = clips.CorpusOutcome(**(fields | told))
-    return shown(lambda console: show.corpus_outcome(console, READ, outcome, OUT, CorpusSettings(), False))
+    return shown(lambda console: show.corpus_outcome(console, READ, outcome, OUT, ClipPlan(), False))
 
 
 def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> None:
@@ -811,7 +811,7 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = clips.CorpusOutcome(None, clip_rows(101), clip_rows(7), rejects(5), 1, 0, 2.345, Account({}, {}))
-    on = lambda console: show.corpus_outcome(console, READ, outcome, tmp_path, CorpusSettings(), False)  # noqa: E731
+    on = lambda console: show.corpus_outcome(console, READ, outcome, tmp_path, ClipPlan(), False)  # noqa: E731
     lines = [" ".join(line.split()) for line in shown(on)]
     assert lines[1:3] == ["measure 1 % 5 % 50 % 95 % 99 %", "duration 1 5 50 95 99"]
     assert len([line for line in lines if line.startswith("silence_seconds")]) == 0
@@ -819,12 +819,12 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     assert f"the measures are plotted with their limits in {tmp_path}/quality.png" in lines
     assert not [line for line in lines if "more (--json" in line]
     assert (tmp_path / "quality.png").is_file()
-    show.corpus_outcome(Console(), READ, outcome, tmp_path, CorpusSettings(), True)
+    show.corpus_outcome(Console(), READ, outcome, tmp_path, ClipPlan(), True)
     told = json.loads(capsys.readouterr().out)
     assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
     assert (told["kept"], told["seconds"], len(told["rejected"])) == (7, 2.35, 5)
     nothing = clips.CorpusOutcome(None, [], [], [], 0, 0, 1.0, Account({}, {}))
-    show.corpus_outcome(Console(), READ, nothing, tmp_path / "none", CorpusSettings(), False)
+    show.corpus_outcome(Console(), READ, nothing, tmp_path / "none", ClipPlan(), False)
     assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
@@ -1227,7 +1227,7 @@ def test_sentence_and_path_are_never_broken(
     script = speaking.SynthesisInput([], one)
     priced = estimate.Price(1, 0, 0, 0, 1, 0.0, 0.0, long)
     plan_of = local.RunPlan([], [], 0)
-    embedded = SpeakSettings(profile="embedded")
+    embedded = Speak(engine="espeak")
     dry = narrow(lambda console: show.speak_dry_run(console, script, priced, embedded, plan_of, ()))
     assert f"  rejected: c: {long}; {long}" in dry
     changes = Changes(

@@ -180,7 +180,7 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
         assert (bars[part].sum() > 100) == (name != "snr_db"), name  # letters have grey edges
         drawn = runs(lines[part].sum(axis=0) > high / 4)
         assert len(drawn) == len(measure.limits(limits)), name
-    assert planned_limits(tmp_path)["lowest_snr_db"] == 20.0
+    assert planned_limits(tmp_path)["min_snr"] == 20.0
 
 
 def test_title_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
@@ -192,10 +192,10 @@ def test_title_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
     assert [title for title in titles if "unknown" in title] == ["Signal-to-noise ratio, 1 unknown"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"lowest_snr_db": "20"}', '{"lowest_snr_db": true}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"min_snr": "20"}', '{"min_snr": true}'])
 def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
     (tmp_path / LIMITS).write_text(text)
     assert planned_limits(tmp_path) == {}
-    (tmp_path / LIMITS).write_text(json.dumps({"longest": None, "lowest_snr_db": 1}))
-    assert planned_limits(tmp_path) == {"longest": None, "lowest_snr_db": 1}
+    (tmp_path / LIMITS).write_text(json.dumps({"max_seconds": None, "min_snr": 1}))
+    assert planned_limits(tmp_path) == {"max_seconds": None, "min_snr": 1}

@@ -25,7 +25,7 @@ HOSTILE = "<b>&\"'</script></svg>é|`"
 CORPUS = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
 
 RUN: dict[str, Any] = {
-    "settings": {"limits": {"lowest_snr_db": 20.0, "longest": None}},
+    "settings": {"min_snr": 20.0, "max_seconds": None},
     "balance": {"minutes_before": {"happy": 45.0, "sad": 10.0}},
 }
 

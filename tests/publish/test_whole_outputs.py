@@ -181,7 +181,7 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
             "prosody": dict.fromkeys(PROSODY, 10.0 * number),
         }
     rows[9] |= {"augmented_from": f"{name}/s3-8", "augmentation": None}
-    settings = {"limits": {"lowest_snr_db": 20.0, "longest": None}, "target_minutes": 25.0}
+    settings = {"min_snr": 20.0, "max_seconds": None, "target_minutes": 25.0}
     balance = {"minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
     measured = [
         measures(snr_db=4.0 * n, bandwidth_hz=1000.0 * n, speech_ratio=n / 12, duration=3.0 * n) for n in range(12)

@@ -11,9 +11,10 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Batch
+from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.run.shard import Task, make_shard
 from dailytalk_contiguous.shards import ShardIndex, part_path, read_rows
-from dailytalk_contiguous.stages.base import EXECUTION, Stage
+from dailytalk_contiguous.stages.base import Stage
 
 #: What the stages of these tests were called with, in order: their name and the conversations.
 calls: list[tuple[str, list[str]]] = []

@@ -15,10 +15,10 @@ from recordings import read_lines
 from spoken_corpora import crema_d, faults, rows_of, run, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.run.clip_plan import CorpusSettings
+from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, build_corpus, read_corpus
+from dailytalk_contiguous.stages.augment import Augment
 
 MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
 
@@ -69,7 +69,7 @@ def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: Path, out: Path) -> None:
-    run(source, out, limits=QualityLimits(longest=2.0))
+    run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
     assert {line["reason"] for line in rejects} == {"it is 2.50 s long (limit 2.00 s)"}
@@ -225,7 +225,7 @@ def test_second_run_makes_nothing_and_touches_no_result(source: Path, built: Pat
 
 def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, shard_seconds=8.0)
-    settings, out = CorpusSettings(profile="embedded", asr_model="none"), tmp_path / "out"
+    (stages, wanted), out = corpus_pipeline("embedded", asr_model="none"), tmp_path / "out"
     seen: list[str] = []
 
     def stop(stage: str, audio: float, wall: float | None) -> None:
@@ -234,7 +234,7 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(read_corpus("crema_d", source, out), out, settings, options, progress=stop)
+        build_corpus(read_corpus("crema_d", source, out), out, stages, wanted, options, progress=stop)
     before = {name: time for name, time in times(out).items() if "/shard-" in name}
     assert any(name.startswith("clips/") for name in before)
     assert not (out / "run.json").exists()
@@ -288,15 +288,17 @@ def test_agreement_of_raters_that_a_corpus_has_none_of_is_refused(source: Path, 
 
 
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    noise = {"augment": ("noise",), "noise_folder": str(tmp_path)}
     for settings in (
         {"target_minutes": 30.0},
         {"balance": "weights", "target_minutes": -1.0},
         {"copies": 2},
         {"noise_folder": str(tmp_path)},
-        noise,  # nothing is in it
-        noise | {"noise_folder": str(tmp_path / "nowhere")},
         {"split": "age"},
+        {"balance": "luck"},
+        {"augment": ("echo",)},
     ):
         with pytest.raises(DailytalkError):
-            CorpusSettings(**settings).check()  # type: ignore[arg-type]
+            corpus_pipeline(**settings)  # type: ignore[arg-type]
+    for folder in (tmp_path, tmp_path / "nowhere"):  # nothing is in it
+        with pytest.raises(DailytalkError, match="noise-folder"):
+            Augment(kinds=("noise",), noise_folder=str(folder)).preflight()

@@ -1,5 +1,6 @@
 import math
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP
 from dailytalk_contiguous.core.sentences import length_class
-from dailytalk_contiguous.run.clip_plan import CorpusSettings, describe, filter_clips, plan_clips
+from dailytalk_contiguous.pipelines import clip_stages
+from dailytalk_contiguous.run.clip_plan import PlannedClips, corpus_pipeline, describe, filter_clips, plan_clips
 from dailytalk_contiguous.run.clips import Read, _check_balance
 
 
@@ -28,12 +30,18 @@ def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]
     return row | {"heard": [{"start": 0.2, "end": 2.0}], "words": []} | columns
 
 
-def settings_of(**chosen: Any) -> CorpusSettings:
-    return CorpusSettings(**({"profile": "embedded", "split": "speakers"} | chosen))
+def plan(rows: Sequence[dict[str, Any]], **chosen: Any) -> PlannedClips:
+    (_, finishing), wanted = corpus_pipeline("embedded", **chosen)
+    return plan_clips(rows, wanted, finishing)
+
+
+def filtered(rows: Sequence[dict[str, Any]], **chosen: Any) -> tuple[list[dict[str, Any]], list[Reject]]:
+    (_, finishing), wanted = corpus_pipeline("embedded", **chosen)
+    return filter_clips(rows, wanted, finishing)
 
 
 def described(*rows: dict[str, Any], model: str = "acoustic-estimate") -> list[dict[str, Any]]:
-    return describe(rows, model)
+    return describe(rows, model, clip_stages()[1])
 
 
 def test_affect_that_people_rated_is_kept_before_an_estimate() -> None:
@@ -111,17 +119,17 @@ def test_length_class_is_that_of_the_trimmed_clip() -> None:
 
 
 def test_clip_of_another_language_is_rejected() -> None:
-    kept, rejects = filter_clips([clip("a"), clip("b", language="zh")], settings_of(language="en"))
+    kept, rejects = filtered([clip("a"), clip("b", language="zh")], language="en")
     assert [row["id"] for row in kept] == ["a"]
     assert rejects[0].reason == "its language is zh, not en"
 
 
 def test_clip_whose_noise_will_be_reduced_is_not_refused_for_it() -> None:
     rows = [clip(name, snr_db=ratio) for name, ratio in (("noisy", 5.0), ("less", 7.0), ("good", 30.0))]
-    assert [row["id"] for row in filter_clips(rows, settings_of())[0]] == ["good"]
-    assert [row["id"] for row in filter_clips(rows, settings_of(reduce_noise_under=6.0))[0]] == ["noisy", "good"]
+    assert [row["id"] for row in filtered(rows)[0]] == ["good"]
+    assert [row["id"] for row in filtered(rows, reduce_noise_under=6.0)[0]] == ["noisy", "good"]
     short = clip("short", snr_db=5.0, duration=0.1)
-    assert "0.10 s long" in filter_clips([short], settings_of(reduce_noise_under=6.0))[1][0].reason
+    assert "0.10 s long" in filtered([short], reduce_noise_under=6.0)[1][0].reason
 
 
 def corpus(numbers: int) -> list[dict[str, Any]]:
@@ -137,8 +145,8 @@ def corpus(numbers: int) -> list[dict[str, Any]]:
 @given(st.integers(1, 7), st.randoms(use_true_random=False), st.sampled_from(["", "sample", "weights"]))
 def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Random, balance: str) -> None:
     rows = corpus(numbers)
-    chosen = settings_of(augment=("noise", "pitch"), balance=balance, prompt_channel=True)
-    planned = plan_clips(rows, chosen)
+    chosen: dict[str, Any] = {"augment": ("noise", "pitch"), "balance": balance, "prompt_channel": True}
+    planned = plan(rows, **chosen)
     sources = [row["id"] for row in planned.rows if row["augmented_from"] is None]
     assert sorted([*sources, *(reject.id for reject in planned.rejects)]) == sorted(row["id"] for row in rows)
     splits = {row["id"]: row["split"] for row in planned.rows}
@@ -147,35 +155,35 @@ def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Rand
             assert (row["split"], splits[row["augmented_from"]]) == ("train", "train")
     shuffled = list(rows)
     chance.shuffle(shuffled)
-    assert plan_clips(shuffled, chosen) == planned
+    assert plan(shuffled, **chosen) == planned
 
 
 def test_digest_changes_with_what_goes_into_a_clip() -> None:
     rows = corpus(3)
-    chosen = settings_of()
-    before = {row["id"]: row["input_digest"] for row in plan_clips(rows, chosen).rows}
+    chosen: dict[str, Any] = {}
+    before = {row["id"]: row["input_digest"] for row in plan(rows, **chosen).rows}
     rows[4] |= {"emotion": "calm"}
-    after = {row["id"]: row["input_digest"] for row in plan_clips(rows, chosen).rows}
+    after = {row["id"]: row["input_digest"] for row in plan(rows, **chosen).rows}
     changed = {name for name, digest in after.items() if before[name] != digest}
     assert rows[4]["id"] in changed
     moved = [row | {"audio": {"bytes": None, "path": "/elsewhere"}} for row in rows]
-    assert {row["id"]: row["input_digest"] for row in plan_clips(moved, chosen).rows} == after
+    assert {row["id"]: row["input_digest"] for row in plan(moved, **chosen).rows} == after
 
 
 def test_nothing_kept_plans_nothing() -> None:
-    planned = plan_clips([], settings_of(balance="sample"))
+    planned = plan([], balance="sample")
     assert (planned.rows, planned.split, planned.balance) == ([], None, None)
 
 
 @pytest.mark.parametrize(("copies", "expected"), [(0, 1), (3, 3)])
 def test_without_balance_every_training_clip_has_its_copies(copies: int, expected: int) -> None:
-    planned = plan_clips(corpus(2), settings_of(augment=("noise",), copies=copies))
+    planned = plan(corpus(2), augment=("noise",), copies=copies)
     trained = [row for row in planned.rows if row["split"] == "train" and row["augmented_from"] is None]
     assert len(planned.rows) - 12 == expected * len(trained)
 
 
 def test_kinds_of_copies_take_turns_where_balance_asks_for_more_than_there_are_kinds() -> None:
-    planned = plan_clips(corpus(2), settings_of(augment=("pitch",), balance="sample"))
+    planned = plan(corpus(2), augment=("pitch",), balance="sample")
     copies = [row for row in planned.rows if row["augmented_from"]]
     own = [row["augmentation"]["amount"] for row in copies if row["augmented_from"] == copies[0]["augmented_from"]]
     assert len(set(own)) == len(own) == 4
@@ -184,16 +192,16 @@ def test_kinds_of_copies_take_turns_where_balance_asks_for_more_than_there_are_k
 def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_split() -> None:
     sets = ("train", "validation", "test")
     rows = described(*(clip(name, name, official_split=name) for name in sets))
-    planned = plan_clips(rows, settings_of(split="official"))
+    planned = plan(rows, split="official")
     assert {row["id"]: row["split"] for row in planned.rows} == {"train": "train", "validation": "validation"}
     assert [(reject.id, reject.stage) for reject in planned.rejects] == [("test", "Split")]
-    assert plan_clips(rows, settings_of()).rejects == []
-    assert {row["official_split"] for row in plan_clips(rows, settings_of()).rows} == set(sets)
+    assert plan(rows).rejects == []
+    assert {row["official_split"] for row in plan(rows).rows} == set(sets)
 
 
 def test_weights_count_the_copies_that_are_there() -> None:
-    chosen = settings_of(augment=("noise",), balance="weights", target_minutes=1.0)
-    planned = plan_clips(corpus(4), chosen)
+    chosen: dict[str, Any] = {"augment": ("noise",), "balance": "weights", "target_minutes": 1.0}
+    planned = plan(corpus(4), **chosen)
     assert planned.balance is not None
     for emotion, after in planned.balance.after.items():
         own = [row for row in planned.rows if (row["emotion"], row["split"]) == (emotion, "train")]
@@ -206,10 +214,10 @@ def test_weights_count_the_copies_that_are_there() -> None:
 def test_songs_prompt_nobody() -> None:
     neutral = [clip(f"n{number}", f"s{number}", emotion="neutral", style="sung") for number in range(6)]
     rows = described(*neutral, *(clip(f"h{number}", f"s{number}") for number in range(6)))
-    planned = plan_clips(rows, settings_of(prompt_channel=True))
+    planned = plan(rows, prompt_channel=True)
     assert (planned.unprompted, {row["prompt_id"] for row in planned.rows}) == (12, {None})
     spoken = described(*(row | {"style": None} for row in neutral), *rows[6:])
-    assert plan_clips(spoken, settings_of(prompt_channel=True)).unprompted < 12
+    assert plan(spoken, prompt_channel=True).unprompted < 12
 
 
 def test_prompt_is_a_neutral_line_of_another_speaker_of_the_clips_side_and_language() -> None:
@@ -226,7 +234,7 @@ def test_prompt_is_a_neutral_line_of_another_speaker_of_the_clips_side_and_langu
     sources = {row["id"]: row for row in rows}
     chosen = []
     for seed in (0, 0, 1):
-        planned = plan_clips(rows, settings_of(prompt_channel=True, seed=seed)).rows
+        planned = plan(rows, prompt_channel=True, seed=seed).rows
         sides = {row["id"]: row["split"] for row in planned}
         chosen.append({row["id"]: row["prompt_id"] for row in planned})
         for name, prompt in chosen[-1].items():
@@ -249,14 +257,14 @@ def test_hidden_files_and_folders_are_no_noises(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.wav").mkdir()
-    chosen = settings_of(augment=("noise",), copies=12, noise_folder=str(tmp_path))
-    copies = [row["augmentation"]["detail"] for row in plan_clips(corpus(2), chosen).rows if row["augmented_from"]]
+    chosen: dict[str, Any] = {"augment": ("noise",), "copies": 12, "noise_folder": str(tmp_path)}
+    copies = [row["augmentation"]["detail"] for row in plan(corpus(2), **chosen).rows if row["augmented_from"]]
     assert set(copies) == {"hum.wav", "deep/fan.flac"}
 
 
 def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
     rows = corpus(1)
-    planned, read = plan_clips(rows, settings_of()), Read("acted", rows, [], DatasetInfo(), [])
+    planned, read = plan(rows), Read("acted", rows, [], DatasetInfo(), [])
     names = {row["id"] for row in rows}
     _check_balance(read, planned, names, [])
     some, other = sorted(names)[:2]

@@ -6,26 +6,26 @@ from multiprocessing import get_context
 import ctranslate2
 import pytest
 
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.local import VISIBLE, gpus_to_share, networks_device
 from dailytalk_contiguous.stages.base import Stage
 
-WHISPER = TagSettings(asr_model="tiny", affect_model="acoustic-estimate").stages()
+WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
 
 
 @pytest.mark.parametrize(
     ("stages", "device"),
     [
-        (TagSettings().stages(), "auto"),
-        (TagSettings(device="cuda").stages(), "cuda"),
+        (tag_stages(), "auto"),
+        (tag_stages(device="cuda"), "cuda"),
         (WHISPER, "auto"),
-        (TagSettings(profile="embedded").stages(), None),
-        (TagSettings(device="cpu").stages(), None),
-        (SpeakSettings(tts="fish").stages(), None),
-        (SpeakSettings(tts="fish", verify=True).stages(), "auto"),
-        (SpeakSettings(tts="fish", verify=True, asr_model="pocketsphinx").stages(), None),
-        (SpeakSettings(profile="embedded", tts="flite").stages(), None),
+        (tag_stages(profile="embedded"), None),
+        (tag_stages(device="cpu"), None),
+        (speak_stages(tts="fish"), None),
+        (speak_stages(tts="fish", verify=True), "auto"),
+        (speak_stages(tts="fish", verify=True, asr_model="pocketsphinx"), None),
+        (speak_stages(profile="embedded", tts="flite"), None),
     ],
 )
 def test_device_is_used_where_a_network_runs_that_is_asked_often(
@@ -36,7 +36,7 @@ def test_device_is_used_where_a_network_runs_that_is_asked_often(
 
 def test_speech_without_word_times_is_timed_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "tests")
-    assert networks_device(SpeakSettings(tts="openai").stages()) == "auto"
+    assert networks_device(speak_stages(tts="openai")) == "auto"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_gpus_to_share_are_those_that_cuda_shows(
     if chosen is not None:
         monkeypatch.setenv(VISIBLE, chosen)
     assert gpus_to_share(WHISPER) == names
-    assert gpus_to_share(TagSettings(profile="embedded").stages()) == []
+    assert gpus_to_share(tag_stages(profile="embedded")) == []
 
 
 def test_workers_take_a_gpu_in_turn_before_anything_that_looks_for_one_is_imported() -> None:

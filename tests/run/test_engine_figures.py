@@ -23,9 +23,8 @@ from dailytalk_contiguous import Align, Bucket, Finish, Reconstruct, Segment, Sp
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.run import build, estimate, events, speaking, streaming, tagging
-from dailytalk_contiguous.run.clip_plan import CorpusSettings, finish_clip_stages, measure_clip_stages, noises_of
 from dailytalk_contiguous.run.events import (
     EVENTS,
     Journal,
@@ -53,6 +52,10 @@ from dailytalk_contiguous.shards import ShardIndex
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import PendingRecording, StreamPosition
 from dailytalk_contiguous.sources.recordings import Names, Recording
+from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.stages.clip_words import TimeWords
+from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 PATH = Path("shard-1.parquet")
 
@@ -456,9 +459,11 @@ def test_provenance_tells_how_speech_was_made() -> None:
         "sample_rate": 24000,
         "temperature": 0.7,
         "top_p": 0.7,
-        "tag_map": [],
+        "map_tag": [],
         "variants": 1,
         "candidates": 1,
+        "tries": 7,
+        "compute_type": "int8",
         "no_text": "drop",
         "on_failure": "hold",
         "verify": True,
@@ -638,43 +643,21 @@ def test_runner_here_has_one_worker_and_the_device_that_was_asked_for() -> None:
 
 
 def test_each_setting_of_a_corpus_reaches_its_stage(tmp_path: Path) -> None:
-    settings = CorpusSettings(
+    measuring, finishing = clip_stages(
         asr_model="tiny",
         asr_windows="short",
         compute_type="float32",
         affect_model="nobody/model",
         device="cpu",
         reduce_noise_under=12.0,
-        keep=0.3,
         augment=("pitch", "noise"),
     )
-    _, _, words, _, affect = measure_clip_stages(settings)
-    told = {name: getattr(words, name) for name in ("recogniser", "windows", "compute_type", "device")}
-    assert told == {"recogniser": "tiny", "windows": "short", "compute_type": "float32", "device": "cpu"}
-    assert {name: getattr(affect, name) for name in ("model", "context", "device")} == {
-        "model": "nobody/model",
-        "context": 0.0,
-        "device": "cpu",
-    }
-    condition, _, augment, _ = finish_clip_stages(settings)
-    assert [getattr(condition, name) for name in ("reduce_noise_under", "keep")] == [12.0, 0.3]
-    assert augment.kinds == ("pitch", "noise")  # type: ignore[attr-defined]
-    none = CorpusSettings(asr_model="none", affect_model="none")
-    assert (none.recogniser, none.affect, none.has_networks, none.most_copies) == ("", "", False, 0)
-    assert len(measure_clip_stages(none)) == 4
-    assert len(finish_clip_stages(none)) == 3
-    embedded = CorpusSettings(profile="embedded")
-    assert (embedded.has_networks, len(measure_clip_stages(embedded))) == (False, 4)
-    assert CorpusSettings(profile="embedded", asr_model="tiny").has_networks
-    assert CorpusSettings(profile="embedded", affect_model="nobody/model").has_networks
-
-
-@pytest.mark.parametrize(
-    ("settings", "copies"),
-    [({}, 0), ({"augment": ("pitch",)}, 1), ({"augment": ("pitch",), "copies": 3}, 3)],
-)
-def test_copies_are_one_unless_more_are_asked_for(settings: dict[str, Any], copies: int) -> None:
-    assert CorpusSettings(**settings).most_copies == copies
+    _, _, words, _, affect = measuring
+    assert words == TimeWords(recogniser="tiny", windows="short", compute_type="float32", device="cpu")
+    assert affect == RateAffect(model="nobody/model", context=0.0, device="cpu")
+    condition, _, augment, _ = finishing
+    assert condition == Condition(reduce_noise_under=12.0)
+    assert augment == Augment(kinds=("pitch", "noise"))
 
 
 def test_noises_are_the_recordings_of_a_folder_by_name(tmp_path: Path) -> None:
@@ -682,10 +665,9 @@ def test_noises_are_the_recordings_of_a_folder_by_name(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "e.wav").mkdir()
-    assert noises_of(str(tmp_path)) == ["a/c.WAV", "b.wav"]
-    assert noises_of("") == []
+    assert Augment(kinds=("noise",), noise_folder=str(tmp_path)).noises() == ["a/c.WAV", "b.wav"]
     with pytest.raises(DailytalkError, match="is no folder"):
-        noises_of(str(tmp_path / "none"))
+        Augment(kinds=("noise",), noise_folder=str(tmp_path / "none")).noises()
 
 
 def test_json_of_journals_is_ascii(tmp_path: Path) -> None:
@@ -697,9 +679,7 @@ def test_plan_of_free_speech_says_it_and_weighs_the_results(tmp_path: Path) -> N
     work = folder(tmp_path / "work", first=SHORT[:2])
     piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
     piece["sample_rate"] = 16000
-    quantities, stages = estimate._speak(
-        piece, work, SpeakSettings(profile="embedded", asr_model="pocketsphinx").stages()
-    )
+    quantities, stages = estimate._speak(piece, work, speak_stages(profile="embedded", asr_model="pocketsphinx"))
     assert quantities["dataset_bytes"] == estimate._size(work / "dataset") > 0
     assert quantities["wav_bytes"] == (work / "audio/first_edited.wav").stat().st_size
     assert quantities["cache_bytes"] == estimate._size(work / "cache") > 0
@@ -713,8 +693,8 @@ def test_plan_of_paid_speech_prices_it_and_says_nothing(tmp_path: Path, monkeypa
     work = folder(tmp_path / "work", first=SHORT[:2])
     piece = {"audio": {"bytes": None, "path": str(work / "recordings/first.wav")}, "offset": 0.0, "duration": 2.0}
     piece["sample_rate"] = 16000
-    settings = SpeakSettings(profile="embedded", tts="fish", sample_rate=0)
-    quantities, stages = estimate._speak(piece, work, settings.stages())
+    settings = speak_stages(profile="embedded", tts="fish", sample_rate=0)
+    quantities, stages = estimate._speak(piece, work, settings)
     assert (stages, quantities["text_bytes"], quantities["wav_bytes"]) == ({}, len(SHORT[0][1]), 2 * 2 * 32000)
     assert quantities["usd"] > 0
     assert "speak_seconds" not in quantities
@@ -730,7 +710,7 @@ class Missing(Runner):
 
 def test_models_are_asked_for_before_work_and_not_where_there_is_none(tmp_path: Path) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
-    stages = TagSettings(profile="embedded", language="en").stages()
+    stages = tag_stages(profile="embedded", language="en")
     options = RunOptions(runner=Missing())
     found = tagging.find([str(tmp_path / "in")], tmp_path / "out")
     with pytest.raises(DailytalkError, match="a model is missing"):

@@ -6,7 +6,6 @@ import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from hypothesis import strategies as st
 from recordings import calls, excerpt, read_lines, run, save, state
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run.events import (
     EVENTS,
     Event,
@@ -34,6 +34,7 @@ from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.shards import chain_of
 from dailytalk_contiguous.sources.store_notes import NOTES
+from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}], {})
 MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": 1.5}, {"Segment": 6.0}, 4711)
@@ -53,8 +54,8 @@ def of_shards(events: list[Event]) -> list[Event]:
 
 
 @pytest.fixture
-def settings(tiny_whisper: str) -> TagSettings:
-    return TagSettings(profile=EMBEDDED[1], language="en", asr_model=tiny_whisper)
+def settings(tiny_whisper: str) -> Stages:
+    return tag_stages(profile=EMBEDDED[1], language="en", asr_model=tiny_whisper)
 
 
 # The file
@@ -147,7 +148,7 @@ def test_last_event_is_that_of_any_host(tmp_path: Path) -> None:
 # A run
 
 
-def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: TagSettings) -> None:
+def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
     events = of_shards(read_lines(tmp_path / "out" / EVENTS))
@@ -170,7 +171,7 @@ def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: Ta
     assert outcome.record["time"]["stages"]["Segment"]["audio_seconds"] == pytest.approx(12, abs=0.1)
 
 
-def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: TagSettings) -> None:
+def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "out", settings)
     told = (tmp_path / "out" / EVENTS).read_text()
@@ -179,7 +180,7 @@ def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: TagSet
     assert not [text for text in texts if text and text in told]
 
 
-def test_run_with_nothing_to_do_adds_no_line(tmp_path: Path, settings: TagSettings) -> None:
+def test_run_with_nothing_to_do_adds_no_line(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = state(tmp_path / "out")
@@ -187,7 +188,7 @@ def test_run_with_nothing_to_do_adds_no_line(tmp_path: Path, settings: TagSettin
     assert state(tmp_path / "out") == before
 
 
-def test_workers_and_runs_of_a_host_write_to_one_file(tmp_path: Path, settings: TagSettings) -> None:
+def test_workers_and_runs_of_a_host_write_to_one_file(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", *"abc")
     run(tmp_path / "in", tmp_path / "out", settings, shard=(1, 2), workers=2)
     run(tmp_path / "in", tmp_path / "out", settings, shard=(2, 2))
@@ -199,9 +200,9 @@ def test_workers_and_runs_of_a_host_write_to_one_file(tmp_path: Path, settings: 
     assert len({event["run"] for event in events}) == 2
 
 
-def test_two_passes_over_a_corpus_are_one_run(tmp_path: Path, settings: TagSettings) -> None:
+def test_two_passes_over_a_corpus_are_one_run(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/a.wav", excerpt(seconds=30))
-    run(tmp_path / "in", tmp_path / "out", replace(settings, buckets="robust"))
+    run(tmp_path / "in", tmp_path / "out", with_settings(settings, {"buckets": "robust"}))
     assert kinds(tmp_path / "out") == ["started", "shard", "planned", "shard", "finished"]
 
 
@@ -270,7 +271,7 @@ def test_money_is_told_with_every_event(tmp_path: Path) -> None:
 
 def test_settings_are_told_apart_and_not_told(tmp_path: Path) -> None:
     for language in ("en", "de"):
-        digest = chain_of(TagSettings(language=language).stages())[-1]
+        digest = chain_of(tag_stages(language=language))[-1]
         with Journal(tmp_path, "tag", digest) as told:
             told.planned(RunPlan([TASK.path], [TASK], 0), 6.0, [])
     events = [event for event in read_events(tmp_path / EVENTS) if event["event"] == "started"]

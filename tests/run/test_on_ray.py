@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.models import engines
 from dailytalk_contiguous.models.engines import Budget, open_budget
 from dailytalk_contiguous.models.whisper import load_whisper
-from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run import local, on_ray
 from dailytalk_contiguous.run.on_ray import (
     ActorResources,
@@ -49,7 +49,7 @@ from dailytalk_contiguous.run.passes import Runner, RunOptions
 from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_entries, read_rows
 from dailytalk_contiguous.sources.remote import Mirror
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, Stages
 
 #: Starting Ray costs seconds of all cores: where tests run side by side, these stay in one process.
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.needs("ray")]
@@ -178,7 +178,7 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def plan(place: Path, *names: str, stage: Stage | tuple[Stage, ...]) -> local.RunPlan:
+def plan(place: Path, *names: str, stage: Stage | Stages) -> local.RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
@@ -264,7 +264,7 @@ def test_rows_of_a_cluster_are_those_of_a_process_of_more_threads_bit_for_bit(
     """Each of these actors has one thread. CTranslate2 in int8 would round differently with three."""
     monkeypatch.setenv("RAY_ADDRESS", cluster)
     source = calls(tmp_path / "in", "a", "b", "c")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     with monkeypatch.context() as environment:
         environment.setenv("OMP_NUM_THREADS", "3")
         load_whisper.cache_clear()

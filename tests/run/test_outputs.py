@@ -7,27 +7,28 @@ from typing import Any
 import pytest
 from recordings import calls, read_lines, results, run, save, state
 
-from dailytalk_contiguous import Bucket, Tag, TagSettings
+from dailytalk_contiguous import Bucket, Tag, tag_stages
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import Results
 from dailytalk_contiguous.shards import Entry
+from dailytalk_contiguous.stages.base import Stages
 
 
 @pytest.fixture
-def settings(tiny_whisper: str) -> TagSettings:
-    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+def settings(tiny_whisper: str) -> Stages:
+    return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
 
 
 @pytest.fixture
-def seed(tiny_whisper: str) -> TagSettings:
+def seed(tiny_whisper: str) -> Stages:
     """Settings whose transcript differs."""
-    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper, rules="seed")
+    return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper, rules="seed")
 
 
 @pytest.fixture
-def out(tmp_path: Path, settings: TagSettings) -> Path:
+def out(tmp_path: Path, settings: Stages) -> Path:
     """A finished run over `tmp_path / "in"`."""
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "out", settings)
@@ -51,7 +52,7 @@ def test_outputs_are_the_three_files_and_the_shards_beside_the_events(out: Path)
     assert {path.suffix for path in (out / "tagged").iterdir()} == {".parquet"}
 
 
-def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path, settings: TagSettings) -> None:
+def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b", "c")
     record = run(tmp_path / "in", tmp_path / "out", settings).record
     audio = 3600 * record["hours"]["audio"]
@@ -62,7 +63,7 @@ def test_speed_of_each_stage_is_its_seconds_by_those_of_all_audio(tmp_path: Path
         assert stage["realtime_factor"] == pytest.approx(stage["seconds"] / audio, rel=0.02)
 
 
-def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, seed: TagSettings) -> None:
+def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, seed: Stages) -> None:
     edited = edit(out)
     for _ in range(2):
         outcome = run(out.parent / "in", out, seed)
@@ -74,16 +75,14 @@ def test_edited_transcript_is_kept_and_the_new_one_lies_beside_it(out: Path, see
         }
 
 
-def test_edited_transcript_is_left_alone_where_nothing_else_changed(out: Path, settings: TagSettings) -> None:
+def test_edited_transcript_is_left_alone_where_nothing_else_changed(out: Path, settings: Stages) -> None:
     edit(out)
     before = state(out)
     run(out.parent / "in", out, settings)
     assert state(out) == before
 
 
-def test_new_transcript_that_was_accepted_is_ours_again(
-    out: Path, seed: TagSettings, settings: TagSettings
-) -> None:
+def test_new_transcript_that_was_accepted_is_ours_again(out: Path, seed: Stages, settings: Stages) -> None:
     edit(out)
     run(out.parent / "in", out, seed)
     (out / "transcript.new.jsonl").replace(out / "transcript.jsonl")
@@ -95,9 +94,7 @@ def test_new_transcript_that_was_accepted_is_ours_again(
 
 
 @pytest.mark.parametrize("left", [{"transcript.jsonl"}, {"transcript.jsonl", "rejects.jsonl"}])
-def test_run_killed_between_its_files_is_not_taken_for_an_edit(
-    out: Path, seed: TagSettings, left: set[str]
-) -> None:
+def test_run_killed_between_its_files_is_not_taken_for_an_edit(out: Path, seed: Stages, left: set[str]) -> None:
     """The transcript of the next settings stands, but run.json is still that of the ones before."""
     old = {name: (out / name).read_bytes() for name in ("run.json", "rejects.jsonl")}
     run(out.parent / "in", out, seed)
@@ -114,7 +111,7 @@ def test_run_killed_between_its_files_is_not_taken_for_an_edit(
 
 @pytest.mark.parametrize("step", ["rejects", "again", "record"])
 def test_transcript_of_a_killed_run_is_ours_to_settings_that_differ_from_it(
-    out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch, step: str
+    out: Path, seed: Stages, settings: Stages, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     first = results(out)
     with monkeypatch.context() as patch:
@@ -144,7 +141,7 @@ def _killed(*given: Any, **named: Any) -> Any:
 
 
 def test_edit_of_a_transcript_that_a_killed_run_left_is_an_edit(
-    out: Path, seed: TagSettings, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
+    out: Path, seed: Stages, settings: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(outputs, "_rejects_before", _killed)
@@ -157,7 +154,7 @@ def test_edit_of_a_transcript_that_a_killed_run_left_is_an_edit(
 
 
 @pytest.mark.parametrize("name", ["run.json", "rejects.jsonl", "transcript.jsonl"])
-def test_file_that_was_deleted_comes_back(out: Path, settings: TagSettings, name: str) -> None:
+def test_file_that_was_deleted_comes_back(out: Path, settings: Stages, name: str) -> None:
     before = results(out)
     (out / name).unlink()
     assert run(out.parent / "in", out, settings).n_made == 0
@@ -165,14 +162,14 @@ def test_file_that_was_deleted_comes_back(out: Path, settings: TagSettings, name
     assert (out / name).is_file()
 
 
-def test_damaged_run_json_is_made_anew(out: Path, settings: TagSettings) -> None:
+def test_damaged_run_json_is_made_anew(out: Path, settings: Stages) -> None:
     (out / "run.json").write_text("{")
     outcome = run(out.parent / "in", out, settings)
     assert outcome.record is not None
     assert outcome.record["transcript"] == "transcript.jsonl"
 
 
-def test_transcript_of_somebody_else_is_not_written_over(tmp_path: Path, settings: TagSettings) -> None:
+def test_transcript_of_somebody_else_is_not_written_over(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/transcript.jsonl").write_text("mine\n")
@@ -181,7 +178,7 @@ def test_transcript_of_somebody_else_is_not_written_over(tmp_path: Path, setting
     assert read_lines(tmp_path / "out/transcript.new.jsonl")
 
 
-def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings: TagSettings) -> None:
+def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings: Stages) -> None:
     half = out / "tagged/.shard-abc.parquet.77.tmp"
     half.write_bytes(b"PAR1")
     os.utime(out.parent / "in/a.wav", ns=(0, 1))
@@ -189,7 +186,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(out: Path, settings
     assert not half.exists()
 
 
-def test_rejects_of_the_source_come_first_and_counts_agree(out: Path, settings: TagSettings) -> None:
+def test_rejects_of_the_source_come_first_and_counts_agree(out: Path, settings: Stages) -> None:
     save(out.parent / "in/mono.wav").write_bytes(b"")
     outcome = run(out.parent / "in", out, settings)
     assert [line["stage"] for line in read_lines(out / "rejects.jsonl")] == ["Folder"]

@@ -1,18 +1,19 @@
 """Who makes shards is chosen in one place, and what can't be is refused there."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import Runner, RunOptions, runner_of
 from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.stages.base import Stages
 
 
 @pytest.mark.parametrize(
@@ -43,21 +44,21 @@ def test_only_a_cluster_with_an_address_is_elsewhere(
 @pytest.mark.parametrize(
     ("settings", "device", "gpus"),
     [
-        (TagSettings(asr_model="tiny"), "cuda", True),
-        (TagSettings(asr_model="tiny"), "cpu", False),
-        (TagSettings(profile="embedded"), "cuda", False),
-        (TagSettings(profile="embedded"), "cpu", False),
+        (tag_stages(asr_model="tiny"), "cuda", True),
+        (tag_stages(asr_model="tiny"), "cpu", False),
+        (tag_stages(profile="embedded"), "cuda", False),
+        (tag_stages(profile="embedded"), "cpu", False),
     ],
 )
 def test_cluster_gives_gpus_to_networks_that_are_to_run_there_and_to_nothing_else(
-    settings: TagSettings, device: str, gpus: bool, monkeypatch: pytest.MonkeyPatch
+    settings: Stages, device: str, gpus: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[on_ray.Cluster] = []
     monkeypatch.setattr(
         on_ray, "run_on_ray", lambda plan, setup, cluster, *rest: asked.append(cluster) or iter(())
     )
     plan = RunPlan([Path("a")], [Task(Path("a"), [], {})], 0)
-    run: Any = Runner("ray", "head:1").run(plan, replace(settings, device=device).stages(), RunOptions(3))
+    run: Any = Runner("ray", "head:1").run(plan, with_settings(settings, {"device": device}), RunOptions(3))
     assert list(run) == []
     assert asked == [on_ray.Cluster("head:1", 3, gpus)]
 
@@ -70,6 +71,6 @@ def test_workers_of_a_cluster_must_see_the_cache_that_was_chosen(
     monkeypatch.setattr(on_ray, "run_on_ray", lambda plan, setup, *rest: seen.append(setup.shared) or iter(()))
     plan = RunPlan([Path("a")], [Task(Path("a"), [], {})], 0)
     for cache in (str(tmp_path / "chosen"), ""):
-        stages = SpeakSettings(tts="fish", cache=cache, device="cpu").stages()
+        stages = speak_stages(tts="fish", cache=cache, device="cpu")
         assert list(Runner("ray").run(plan, stages, RunOptions(2))) == []
     assert seen == [str(tmp_path / "chosen"), str(tmp_path / "usual" / "speech")]

@@ -193,10 +193,10 @@ def test_record_of_a_work_folder_is_that_of_its_own_transcript_alone(tmp_path: P
 def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=talk("a long one", 24))
     script = read_synthesis_input(work)
-    whole = price_of(script, settings(tmp_path).stages()).price
+    whole = price_of(script, settings(tmp_path)).price
     with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
         say(work, settings(tmp_path, max_cost=0.4 * whole))
-    left = price_of(script, settings(tmp_path).stages()).price
+    left = price_of(script, settings(tmp_path)).price
     assert 0.6 * whole <= left < 0.75 * whole
     outcome = say(work, settings(tmp_path, max_cost=left))  # just enough is enough
     assert outcome.record["money"]["spent"] == pytest.approx(left)
@@ -234,13 +234,13 @@ def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) ->
 def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=talk("another", 4))
     edited(work, 5, text="")
-    found = price_of(read_synthesis_input(work), settings(tmp_path).stages())
+    found = price_of(read_synthesis_input(work), settings(tmp_path))
     assert (found.utterances, found.cached, found.without_text, server.asked) == (4, 1, 1, [])  # one is said twice
     edited(work, 5, text="Well, this is line number 0.")
     say(work, settings(tmp_path))
     n_asked = len(server.asked)
     edited(work, 7, text="Something new is on line 2.")
-    found = price_of(read_synthesis_input(work), settings(tmp_path).stages())
+    found = price_of(read_synthesis_input(work), settings(tmp_path))
     assert (found.utterances, found.cached, len(server.asked)) == (5, 4, n_asked)
     assert found.price == pytest.approx(15e-6 * len("(calm) Something new is on line 2."))
     own = [line for line in read_lines(work / "transcript.jsonl") if line["channel"] == "left"]
@@ -251,26 +251,26 @@ def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server:
 def test_estimate_counts_every_candidate(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=SHORT)
     script = read_synthesis_input(work)
-    alone = price_of(script, settings(tmp_path).stages()).price
+    alone = price_of(script, settings(tmp_path)).price
     say(work, settings(tmp_path))
-    assert price_of(script, settings(tmp_path, candidates=3).stages()).price == pytest.approx(2 * alone)
+    assert price_of(script, settings(tmp_path, candidates=3)).price == pytest.approx(2 * alone)
 
 
 def test_estimate_asks_for_another_take_of_what_was_refused_as_long_as_tries_are_left(
     tmp_path: Path, server: Stubborn
 ) -> None:
     work = folder(tmp_path, first=SHORT[:2])
-    alone = price_of(read_synthesis_input(work), settings(tmp_path).stages()).price
+    alone = price_of(read_synthesis_input(work), settings(tmp_path)).price
     server.short[MORNING] = 0.2
     assert say(work, settings(tmp_path, tries=1)).record["counts"]["rejects"] == 1
-    found = [price_of(read_synthesis_input(work), settings(tmp_path, tries=tries).stages()) for tries in (1, 2, 3)]
+    found = [price_of(read_synthesis_input(work), settings(tmp_path, tries=tries)) for tries in (1, 2, 3)]
     assert [(one.utterances, one.cached, one.price) for one in found] == [
         (1, 1, 0.0),
         (1, 0, alone),
         (1, 0, alone),
     ]
     say(work, settings(tmp_path, tries=2))
-    assert price_of(read_synthesis_input(work), settings(tmp_path, tries=2).stages()).price == 0.0
+    assert price_of(read_synthesis_input(work), settings(tmp_path, tries=2)).price == 0.0
 
 
 # Tags
@@ -281,11 +281,11 @@ def test_tag_that_the_synthesiser_does_not_know_stops_everything_before_it_costs
 ) -> None:
     work = folder(tmp_path, first=SHORT)
     edited(work, 2, tag="giggling")
-    for attempt in (say, lambda folder, chosen: price_of(read_synthesis_input(folder), chosen.stages())):
+    for attempt in (say, lambda folder, chosen: price_of(read_synthesis_input(folder), chosen)):
         with pytest.raises(DailytalkError, match=r"'giggling'.*\"giggling\": \".*--map-tag TAG=OTHER"):
             attempt(work, settings(tmp_path))
     assert server.asked == []
-    say(work, settings(tmp_path, tag_map=(("giggling", "chuckling"),)))
+    say(work, settings(tmp_path, map_tag=(("giggling", "chuckling"),)))
     assert "(chuckling) The bicycle makes a noise again." in asked_for(server)
     assert read_lines(work / "transcript_shifted.jsonl")[2]["tag"] == "giggling"
 
@@ -312,10 +312,10 @@ def test_model_that_fish_does_not_have_is_left_to_its_synthesiser_to_name(
     tmp_path: Path, server: Stubborn
 ) -> None:
     script = read_synthesis_input(folder(tmp_path, first=(("left", "Well.", "giggling"),)))
-    check_script_tags(script, settings(tmp_path, tts_model="s9").stages())
+    check_script_tags(script, settings(tmp_path, tts_model="s9"))
     for other in ({"tts_model": "s1"}, {"tts": "openai", "tts_model": "s9"}):
         with pytest.raises(DailytalkError, match="'giggling'"):
-            check_script_tags(script, settings(tmp_path, **other).stages())
+            check_script_tags(script, settings(tmp_path, **other))
 
 
 def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
@@ -323,7 +323,7 @@ def test_paid_lines_are_bought_by_one_process_whatever_the_number_of_workers(
 ) -> None:
     """Only the purse of this process knows what was spent."""
     work = folder(tmp_path, first=SHORT, second=talk("another", 2))
-    price = price_of(read_synthesis_input(work), settings(tmp_path).stages()).price
+    price = price_of(read_synthesis_input(work), settings(tmp_path)).price
     outcome = say(work, settings(tmp_path), workers=3)
     assert read_events(work / EVENTS)[0]["workers"] == 3
     assert outcome.record["money"]["spent"] == pytest.approx(price, abs=1e-6)
@@ -339,7 +339,7 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
     work = folder(tmp_path, first=SHORT)
     script, cloned = read_synthesis_input(work), settings(tmp_path, voice="clone")
     say(work, settings(tmp_path))
-    assert (price_of(script, settings(tmp_path).stages()).cached, price_of(script, cloned.stages()).cached) == (
+    assert (price_of(script, settings(tmp_path)).cached, price_of(script, cloned).cached) == (
         2,
         0,
     )
@@ -350,7 +350,7 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
         assert sample["audio"][:4] == b"RIFF"
         assert sample["text"] == "Good morning, is anybody there? The bicycle makes a noise again."
     assert len(server.asked) == 4
-    found = price_of(script, cloned.stages())
+    found = price_of(script, cloned)
     assert (found.utterances, found.cached, found.price) == (2, 2, 0)
 
 
@@ -359,7 +359,7 @@ def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
 ) -> None:
     work = folder(tmp_path, first=(("left", "Yes.", "calm"), *SHORT[1:2]))
     cloned = settings(tmp_path, voice="clone")
-    found = price_of(read_synthesis_input(work), cloned.stages())
+    found = price_of(read_synthesis_input(work), cloned)
     assert (found.utterances, found.not_cloned) == (0, 1)
     say(work, cloned)
     (reject,) = read_lines(work / "rejects.jsonl")

@@ -144,7 +144,7 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
     assert record["money"] == {"spent": 0, "saved_by_cache": 0, "unit": "USD"}
     assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
     assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
-    assert record["settings"]["tts"] == "espeak"
+    assert (record["settings"]["timeline"], record["settings"]["revoice"]) == ("anchor", "left")
 
 
 def test_hours_of_a_large_result_are_those_of_its_rows(spoken: Path, tmp_path: Path) -> None:
@@ -182,6 +182,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     lost = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
     rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
     assert record == {
+        "settings": {},
         "counts": {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1},
         "rejected": rejected,
         "hours": 0.0,

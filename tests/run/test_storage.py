@@ -9,7 +9,7 @@ import pytest
 from recordings import calls, results, run
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.pipelines import TagSettings
+from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run.events import journals, read_events, run_status
 from dailytalk_contiguous.run.passes import Runner
 from dailytalk_contiguous.run.storage import OF_TAG, fetched, folder_of, open_work, watched_store
@@ -181,7 +181,7 @@ def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, tiny_whisper: str
 ) -> None:
     source = calls(tmp_path / "in", "a", "b")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(source, tmp_path / "local", chosen)
     for machine, made in (("first", 2), ("second", 0)):
         monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
@@ -198,7 +198,7 @@ def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
 
 def test_shard_is_in_the_store_before_the_next_is_begun(tmp_path: Path, address: str, tiny_whisper: str) -> None:
     source = calls(tmp_path / "in", "a", "b")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     work = open_work(Path(address))
     (work.folder / "tagged").mkdir()
     stopped = source / "b.wav"
@@ -256,7 +256,7 @@ def test_second_run_into_a_store_leaves_the_events_of_both(
     tmp_path: Path, address: str, tiny_whisper: str
 ) -> None:
     source = calls(tmp_path / "in", "a")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     for name in ("b", "c"):
         work = open_work(Path(address))
         run(source, work.folder, chosen, runner=Runner(work=work))
@@ -272,7 +272,7 @@ def test_runs_are_watched_from_another_machine_before_they_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, tiny_whisper: str
 ) -> None:
     source = calls(tmp_path / "in", "a", "b")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     work = open_work(Path(address))
     seen: list[tuple[str, int]] = []
 
@@ -293,7 +293,7 @@ def test_shards_of_another_machine_are_seen_once_they_are_brought(
 ) -> None:
     """A worker on another node writes to the store; nothing lies here until all is made."""
     source = calls(tmp_path / "in", "a", "b")
-    chosen = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    chosen = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     work = open_work(Path(address))
 
     class Elsewhere(Runner):

@@ -3,7 +3,6 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,8 @@ from scripted import Stubborn, loopback
 from scripted import settings as paid
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.pipelines import SpeakSettings, TagSettings
+from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import local, streaming
 from dailytalk_contiguous.run.local import networks_device
 from dailytalk_contiguous.run.passes import PAID_BATCH_SECONDS, Runner, RunOptions
@@ -40,6 +40,8 @@ from dailytalk_contiguous.run.streaming import (
 from dailytalk_contiguous.run.tagging import find, tag_recordings
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository
+from dailytalk_contiguous.stages.base import Stages, find_stage
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -62,13 +64,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tagger(tiny_whisper: str) -> TagSettings:
-    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+def tagger(tiny_whisper: str) -> Stages:
+    return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
 
 
 @pytest.fixture
-def speaker(tmp_path: Path) -> SpeakSettings:
-    return SpeakSettings(
+def speaker(tmp_path: Path) -> Stages:
+    return speak_stages(
         profile="embedded", no_text="keep-original", on_failure="keep-original", cache=str(tmp_path / "speech")
     )
 
@@ -126,28 +128,24 @@ def pairs() -> dict[str, bytes]:
     }
 
 
-def job(tagger: TagSettings, speaker: SpeakSettings | None, out: Path, seconds: float = TWO) -> StreamJob:
+def job(tagger: Stages, speaker: Stages, out: Path, seconds: float = TWO) -> StreamJob:
     repository = pinned(open_repository(Reference(REPO), HubChoice()), out)
-    return StreamJob(repository, tagger, speaker, FolderConfig(), seconds)
+    return StreamJob(repository, tagger, speaker, "embedded", FolderConfig(), seconds)
 
 
-def streamed(tagger: TagSettings, speaker: SpeakSettings | None, out: Path, **limits: Any) -> Streamed:
+def streamed(tagger: Stages, speaker: Stages, out: Path, **limits: Any) -> Streamed:
     return stream_dataset(job(tagger, speaker, out), out, Limits(**limits), {})
 
 
-def eager(
-    layout: Callable[[], dict[str, bytes]], tagger: TagSettings, speaker: SpeakSettings | None, out: Path
-) -> dict[str, Any]:
+def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
     if speaker or layout not in TAGGED_EAGERLY:
-        tag_recordings(
-            find([REPO], out, shard_seconds=TWO), out, tagger.stages(), RunOptions(), {"settings": tagger.told()}
-        )
+        tag_recordings(find([REPO], out, shard_seconds=TWO), out, tagger, RunOptions(), {})
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
     script = read_synthesis_input(out, shard_seconds=TWO)
-    speak_transcript(script, out, speaker.stages(), RunOptions(), {"settings": speaker.told()})
+    speak_transcript(script, out, speaker, RunOptions(), {})
     return results(out)
 
 
@@ -187,12 +185,12 @@ def left_of_input(tmp_path: Path) -> list[Path]:
 def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
     tmp_path: Path,
     hub: HubServer,
-    tagger: TagSettings,
-    speaker: SpeakSettings,
+    tagger: Stages,
+    speaker: Stages,
     layout: Callable[[], dict[str, bytes]],
 ) -> None:
     publish(layout())
-    spoken = speaker if layout is tables else None  # of tagged rows no stage knows how they came here
+    spoken = speaker if layout is tables else ()  # of tagged rows no stage knows how they came here
     done = streamed(tagger, spoken, tmp_path / "out")
     assert (done.complete, done.stopped, done.windows) == (True, "", done.made)
     seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
@@ -215,8 +213,8 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run(
 def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
     tmp_path: Path,
     hub: HubServer,
-    tagger: TagSettings,
-    speaker: SpeakSettings,
+    tagger: Stages,
+    speaker: Stages,
     monkeypatch: pytest.MonkeyPatch,
     networks: bool,
     gpu: bool,
@@ -235,7 +233,7 @@ def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
     monkeypatch.setattr(Runner, "on_cuda", lambda runner, stages: gpu and networks_device(stages) is not None)
     with loopback(monkeypatch):
         speaking = paid(tmp_path, no_text="keep-original") if server else speaker
-        tagging = tagger if networks else TagSettings(profile="embedded", language="en")
+        tagging = tagger if networks else tag_stages(profile="embedded", language="en")
         assert streamed(tagging, speaking, tmp_path / "out").complete
     assert seen == batches
 
@@ -244,7 +242,7 @@ def test_only_networks_on_a_gpu_and_a_server_of_speech_get_batches(
 
 
 def test_second_run_does_nothing_and_fetches_nothing(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings
+    tmp_path: Path, hub: HubServer, tagger: Stages, speaker: Stages
 ) -> None:
     publish(tables())
     first = streamed(tagger, speaker, tmp_path / "out")
@@ -258,12 +256,12 @@ def test_second_run_does_nothing_and_fetches_nothing(
 
 @pytest.mark.parametrize("layout", [tables, webdataset, pairs])
 def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, layout: Callable[[], dict[str, bytes]]
+    tmp_path: Path, hub: HubServer, tagger: Stages, layout: Callable[[], dict[str, bytes]]
 ) -> None:
     publish(layout())
     out = tmp_path / "out"
     hours, runs = 0.0, 0
-    while not (done := streamed(tagger, None, out, hours=hours + 1e-6)).complete:
+    while not (done := streamed(tagger, (), out, hours=hours + 1e-6)).complete:
         assert (done.stopped, done.made) == (HOURS, 1)
         assert left_of_input(tmp_path) == []
         assert done.record is not None
@@ -274,12 +272,12 @@ def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
     # The columns of WebDataset are those of its first sample, which is read anew by each run.
     first = [one for one in hub.requests if one.path.endswith(("train-0.parquet", "a.wav", "a.flac"))]
     assert sum(one.bytes_sent for one in first if one.method == "GET") <= 2 * FOOTER
-    assert results(out) == eager(layout, tagger, None, tmp_path / "eager")
+    assert results(out) == eager(layout, tagger, (), tmp_path / "eager")
 
 
 @pytest.mark.parametrize("gone", ["shard", "line", "torn"])
 def test_crash_between_shard_and_position_loses_and_doubles_nothing(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings, gone: str
+    tmp_path: Path, hub: HubServer, tagger: Stages, speaker: Stages, gone: str
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
@@ -303,19 +301,19 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
 
 
 def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(pairs())
-    streamed(tagger, None, tmp_path / "out_whole")
+    streamed(tagger, (), tmp_path / "out_whole")
     out = tmp_path / "out"
     for where, name in ((TimedShardJob, "finish"), (Positions, "add"), (streaming, "write_outputs")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, _interrupted)
             with pytest.raises(KeyboardInterrupt):
-                streamed(tagger, None, out)
+                streamed(tagger, (), out)
         assert not (out / ".stream").exists()
     assert Positions(out).complete
-    assert streamed(tagger, None, out).made == 0
+    assert streamed(tagger, (), out).made == 0
     assert results(out) == results(tmp_path / "out_whole")
 
 
@@ -324,7 +322,7 @@ def _interrupted(*given: Any) -> None:
 
 
 def test_input_is_on_the_disk_for_two_windows_at_most(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({f"{number}.wav": call(number) for number in range(5)})
     seen: list[list[str]] = []
@@ -336,7 +334,7 @@ def test_input_is_on_the_disk_for_two_windows_at_most(
         return finish(making)
 
     monkeypatch.setattr(TimedShardJob, "finish", looked_at)
-    done = stream_dataset(job(tagger, None, tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
+    done = stream_dataset(job(tagger, (), tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
     assert done.windows == len(seen) == 5
     for number, folders in enumerate(seen):
         assert f"{number:06d}" in folders
@@ -345,7 +343,7 @@ def test_input_is_on_the_disk_for_two_windows_at_most(
 
 
 def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
@@ -353,14 +351,18 @@ def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
     usage = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=next(free, 5e9)), rmtree=shutil.rmtree)
     with monkeypatch.context() as patch:
         patch.setattr(streaming, "shutil", usage)
-        done = streamed(tagger, None, out, free_bytes=10e9)
+        done = streamed(tagger, (), out, free_bytes=10e9)
     assert (done.stopped, done.made, done.record) == (DISK, 1, None)
     assert left_of_input(tmp_path) == []
-    assert streamed(tagger, None, out, free_bytes=1.0).complete
+    assert streamed(tagger, (), out, free_bytes=1.0).complete
 
 
 def test_outputs_that_the_disk_has_no_room_for_are_not_begun(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    hub: HubServer,
+    tagger: Stages,
+    speaker: Stages,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
@@ -384,7 +386,7 @@ def outputs_in(out: Path) -> list[Path]:
 
 
 def test_held_conversations_are_fetched_and_tried_again_alone(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({f"{number}.wav": wav_bytes(excerpt() * (1 - 0.1 * number)) for number in range(3)})
     out = tmp_path / "out"
@@ -406,7 +408,7 @@ def test_held_conversations_are_fetched_and_tried_again_alone(
 
 
 def test_money_that_is_out_stops_the_stream_and_more_of_it_goes_on(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({f"{number}.wav": call(number) for number in range(2)})
     out = tmp_path / "out"
@@ -415,18 +417,18 @@ def test_money_that_is_out_stops_the_stream_and_more_of_it_goes_on(
         with pytest.raises(DailytalkError, match="spending limit"):
             streamed(tagger, chosen, out)
         assert left_of_input(tmp_path) == []
-        assert streamed(tagger, replace(chosen, max_cost=1.0), out).complete
+        assert streamed(tagger, with_settings(chosen, {"max_cost": 1.0}), out).complete
 
 
 # What may not share a folder
 
 
-def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: TagSettings) -> None:
+def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stages) -> None:
     commit = publish(pairs())
     out = tmp_path / "out"
-    assert not streamed(tagger, None, out, hours=1e-6).complete
+    assert not streamed(tagger, (), out, hours=1e-6).complete
     later = publish({"train/a.wav": call(5), "train/z.wav": call(4)})
-    again = job(tagger, None, out)
+    again = job(tagger, (), out)
     assert (again.repository.commit, commit != later) == (commit, True)
     done = stream_dataset(again, out, Limits(), {})
     assert done.record is not None
@@ -437,18 +439,18 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: TagS
 
 
 def test_other_settings_source_or_results_are_refused(
-    tmp_path: Path, hub: HubServer, tagger: TagSettings, speaker: SpeakSettings
+    tmp_path: Path, hub: HubServer, tagger: Stages, speaker: Stages
 ) -> None:
     publish(pairs())
     out = tmp_path / "out"
-    streamed(tagger, None, out, hours=1e-6)
-    other = TagSettings(profile="embedded", language="en", asr_model=tagger.asr_model, beam=2)
+    streamed(tagger, (), out, hours=1e-6)
+    other = tag_stages(profile="embedded", language="en", asr_model=find_stage(Transcribe, tagger).model, beam=2)
     with pytest.raises(DailytalkError, match=r"other settings \(beam: 5 there, 2 now\)"):
-        streamed(other, None, out)
-    others = replace(other, language="de", channel="left", min_duration=0.5)
+        streamed(other, (), out)
+    others = with_settings(other, {"language": "de", "channel": "left", "min_duration": 0.5})
     with pytest.raises(DailytalkError) as refused:
-        streamed(others, None, out)
-    told = "channel: 'both' there, 'left' now; language: 'en' there, 'de' now; beam: 5 there, 2 now"
+        streamed(others, (), out)
+    told = "channel: 'both' there, 'left' now; min_duration: 0.0 there, 0.5 now; language: 'en' there, 'de' now"
     assert refused.value.reason == f"--out '{out}' holds a stream of other settings ({told})"
     with pytest.raises(DailytalkError, match=r"\(its models, its voice, the version of this package"):
         streamed(tagger, speaker, out)
@@ -457,11 +459,11 @@ def test_other_settings_source_or_results_are_refused(
     tag_recordings(
         find([REPO], tmp_path / "eager", shard_seconds=TWO),
         tmp_path / "eager",
-        tagger.stages(),
+        tagger,
         RunOptions(),
-        {"settings": tagger.told()},
+        {},
     )
     with pytest.raises(DailytalkError, match="without --streaming"):
         pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):
-        job(TagSettings(profile="embedded", buckets="robust"), None, tmp_path / "new")
+        job(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")

@@ -12,21 +12,25 @@ from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 from scripted import SHORT, folder
 
-from dailytalk_contiguous import DailytalkError, ModelMissing, TagSettings
+from dailytalk_contiguous import DailytalkError, ModelMissing, tag_stages
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.passes import Runner, RunOptions
 from dailytalk_contiguous.run.tagging import FoundRecordings, find, intended_tag, tag_recordings
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.stages.base import Stages, find_stage
+from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.owned_folder import mark
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_whisper: str) -> TagSettings:
-    return TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+def settings(tiny_whisper: str) -> Stages:
+    return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +47,15 @@ def rejected(out: Path) -> dict[str, str]:
     return {line["id"]: line["reason"] for line in read_lines(out / "rejects.jsonl")}
 
 
-def changed_setting(settings: TagSettings, **changes: object) -> TagSettings:
-    return TagSettings(**(vars(settings) | changes))  # type: ignore[arg-type]
+def changed_setting(settings: Stages, **changes: object) -> Stages:
+    return with_settings(settings, changes)
 
 
 # Ids in = ids out + rejects
 
 
 def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
-    tmp_path: Path, settings: TagSettings
+    tmp_path: Path, settings: Stages
 ) -> None:
     source, short = tmp_path / "in", excerpt(seconds=4.0)
     one_side, not_numbers = short.copy(), short.copy()
@@ -93,7 +97,7 @@ def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
     assert any(name == "clipped" and "of the left channel is clipped" in note for name, note in notes)
 
 
-def test_silent_conversation_keeps_its_row(tmp_path: Path, settings: TagSettings) -> None:
+def test_silent_conversation_keeps_its_row(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/silent.wav", 0 * excerpt())
     run(tmp_path / "in", tmp_path / "out", settings)
     assert ids(tmp_path / "out") == ["silent"]
@@ -101,7 +105,7 @@ def test_silent_conversation_keeps_its_row(tmp_path: Path, settings: TagSettings
 
 
 def test_folder_of_recordings_that_can_not_be_used_leaves_rejects_and_opens(
-    tmp_path: Path, settings: TagSettings
+    tmp_path: Path, settings: Stages
 ) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
@@ -119,9 +123,7 @@ def test_folder_of_recordings_that_can_not_be_used_leaves_rejects_and_opens(
     assert ids(tmp_path / "out") == ["good"]
 
 
-def test_utterances_under_the_minimum_are_rejected_with_their_length(
-    tmp_path: Path, settings: TagSettings
-) -> None:
+def test_utterances_under_the_minimum_are_rejected_with_their_length(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "all", settings)
     run(tmp_path / "in", tmp_path / "some", changed_setting(settings, min_duration=2.0))
@@ -135,7 +137,7 @@ def test_utterances_under_the_minimum_are_rejected_with_their_length(
 # Doing nothing twice
 
 
-def test_second_run_makes_and_writes_nothing(tmp_path: Path, settings: TagSettings) -> None:
+def test_second_run_makes_and_writes_nothing(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     assert run(tmp_path / "in", tmp_path / "out", settings).n_made == 2
@@ -145,7 +147,7 @@ def test_second_run_makes_and_writes_nothing(tmp_path: Path, settings: TagSettin
     assert state(tmp_path / "out") == before
 
 
-def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings: TagSettings) -> None:
+def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = read_lines(tmp_path / "out/transcript.jsonl")
@@ -155,7 +157,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     tag_recordings(
         found,
         tmp_path / "out",
-        seed.stages(),
+        seed,
         RunOptions(),
         {},
         lambda stage, audio, wall: done.append(stage),
@@ -167,7 +169,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
 
 
 def test_models_that_are_gone_are_not_missed_where_nothing_needs_them(
-    tmp_path: Path, tiny_whisper: str, settings: TagSettings
+    tmp_path: Path, tiny_whisper: str, settings: Stages
 ) -> None:
     """What stands is read back: rules can be changed on a machine without the weights."""
     calls(tmp_path / "in", "a")
@@ -177,7 +179,7 @@ def test_models_that_are_gone_are_not_missed_where_nothing_needs_them(
         run(tmp_path / "in", tmp_path / "out", changed_setting(settings, asr_model=str(tmp_path / "in")))
 
 
-def test_touched_recording_is_redone_alone(tmp_path: Path, settings: TagSettings) -> None:
+def test_touched_recording_is_redone_alone(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b", "c")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = state(tmp_path / "out/tagged")
@@ -188,7 +190,7 @@ def test_touched_recording_is_redone_alone(tmp_path: Path, settings: TagSettings
     assert len({name for name in after if after[name] != before[name]}) == 1
 
 
-def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings: TagSettings) -> None:
+def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "c")
     one_shard = {"shard_seconds": 100.0}
     run(tmp_path / "in", tmp_path / "out", settings, **one_shard)
@@ -199,7 +201,7 @@ def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings:
     tag_recordings(
         found,
         tmp_path / "out",
-        settings.stages(),
+        settings,
         RunOptions(),
         {},
         lambda stage, audio, wall: done.update({stage: audio if wall else 0.0}),
@@ -211,7 +213,7 @@ def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings:
     assert len(list((tmp_path / "out/tagged").iterdir())) == 1
 
 
-def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: TagSettings) -> None:
+def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = results(tmp_path / "out")
@@ -220,7 +222,7 @@ def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: TagSe
     tag_recordings(
         found,
         tmp_path / "out",
-        settings.stages(),
+        settings,
         RunOptions(),
         {},
         lambda stage, audio, wall: done.append(stage),
@@ -230,7 +232,7 @@ def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: TagSe
     assert len(list((tmp_path / "out/tagged").iterdir())) == 1
 
 
-def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings: TagSettings) -> None:
+def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings)
     before = state(tmp_path / "out")
@@ -251,19 +253,19 @@ def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings
     ],
 )
 def test_results_that_would_be_lost_are_counted_and_the_first_three_named(
-    tmp_path: Path, settings: TagSettings, names: tuple[str, ...], told: str
+    tmp_path: Path, settings: Stages, names: tuple[str, ...], told: str
 ) -> None:
     work = folder(tmp_path / "work", **dict.fromkeys(names, SHORT[:1]), kept=SHORT[:1])
     here = FoundRecordings([], [Reject("kept", "Folder", "it is mono", "mix it")])
     with pytest.raises(DailytalkError) as refused:
-        intended_tag(here, work, settings.stages(), RunOptions())
+        intended_tag(here, work, settings, RunOptions())
     assert refused.value.reason == f"--out '{work}' holds results of {told}"
     assert refused.value.remedy == "choose another --out, or pass --prune to drop them"
-    plan, _ = intended_tag(here, work, settings.stages(), RunOptions(prune=True))
+    plan, _ = intended_tag(here, work, settings, RunOptions(prune=True))
     assert (plan.paths, plan.tasks) == ([], [])
 
 
-def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, settings: TagSettings) -> None:
+def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings)
     (tmp_path / "in/a.wav").write_bytes(b"")
@@ -271,7 +273,7 @@ def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, s
     assert (ids(tmp_path / "out"), list(rejected(tmp_path / "out"))) == (["b"], ["a"])
 
 
-def test_reject_of_a_stage_becomes_a_row_once_the_settings_allow_it(tmp_path: Path, settings: TagSettings) -> None:
+def test_reject_of_a_stage_becomes_a_row_once_the_settings_allow_it(tmp_path: Path, settings: Stages) -> None:
     same = np.repeat(excerpt()[:, :1], 2, axis=1)
     save(tmp_path / "in/same.wav", same)
     run(tmp_path / "in", tmp_path / "out", settings)
@@ -285,7 +287,7 @@ def test_reject_of_a_stage_becomes_a_row_once_the_settings_allow_it(tmp_path: Pa
 
 
 def test_workers_and_hosts_make_what_one_process_makes(
-    tmp_path: Path, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of two workers has half the cores. CTranslate2 in int8 would round differently with three threads."""
     calls(tmp_path / "in", "a", "b", "c")
@@ -303,7 +305,7 @@ def test_workers_and_hosts_make_what_one_process_makes(
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
-def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: TagSettings, hosts: int) -> None:
+def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: Stages, hosts: int) -> None:
     for name, start in (("a", 0.0), ("b", 14.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(start=start, seconds=14.0))
     robust = changed_setting(settings, buckets="robust")
@@ -320,7 +322,7 @@ def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: TagSettin
     assert results(tmp_path / "out") == results(tmp_path / "alone")
 
 
-def test_shards_open_as_a_dataset_before_the_run_is_over(tmp_path: Path, settings: TagSettings) -> None:
+def test_shards_open_as_a_dataset_before_the_run_is_over(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings, shard=(1, 2))
     (tmp_path / "out/tagged/.shard-x.parquet.123.tmp").write_bytes(b"PAR1 half")  # as one in flight looks
@@ -331,7 +333,7 @@ def test_shards_open_as_a_dataset_before_the_run_is_over(tmp_path: Path, setting
     assert "speech" not in data.features
 
 
-def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings: TagSettings) -> None:
+def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/call.flac", excerpt("burnt_dinner", seconds=26.0))
     run(tmp_path / "in", tmp_path / "whole", settings)
     run(tmp_path / "in", tmp_path / "cut", settings, {"max_conversation": 10.0})
@@ -352,7 +354,7 @@ def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings
 
 
 def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversation(
-    tmp_path: Path, settings: TagSettings
+    tmp_path: Path, settings: Stages
 ) -> None:
     calls(tmp_path / "in", "a", "b")
     for side, text in (("left", "where should we go"), ("right", "to the mountains")):
@@ -373,7 +375,7 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     assert said()[1] == ("to the sea", "given")
 
 
-def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, settings: TagSettings) -> None:
+def test_marks_that_people_wrote_are_not_changed_by_an_estimate(tmp_path: Path, settings: Stages) -> None:
     save(tmp_path / "in/a.wav", example("old_friends"))
     for side in CHANNELS:
         said = [line for line in reference("old_friends") if line["channel"] == side]
@@ -400,16 +402,16 @@ def stamp(seconds: float) -> str:
     return f"00:{int(seconds) // 60:02d}:{int(seconds) % 60:02d},{round(seconds % 1 * 1000):03d}"
 
 
-def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: TagSettings) -> None:
+def test_words_that_people_gave_are_held_folded_until_their_turn(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "in/a.left.srt").write_text("1\n00:00:00,700 --> 00:00:03,600\nwhere should we go\n")
-    found = find([str(tmp_path / "in")], tmp_path / "out", settings.channel)
+    found = find([str(tmp_path / "in")], tmp_path / "out", channel_of(settings))
     (row,) = found.rows
     assert set(row) == set(PLANNING_COLUMNS)
     assert expand_row(row) == next(folder_rows(FolderConfig(inputs=(str(tmp_path / "in"),))))
 
 
-def test_broken_transcript_rejects_its_recording_by_name(tmp_path: Path, settings: TagSettings) -> None:
+def test_broken_transcript_rejects_its_recording_by_name(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     (tmp_path / "in/a.srt").write_text("1\n00:00:01,000 --> 00:00:0")
     run(tmp_path / "in", tmp_path / "out", settings)
@@ -433,7 +435,7 @@ class Watched(Runner):
 
 
 def test_only_networks_on_a_gpu_get_batches_and_a_finished_run_asks_for_no_gpu(
-    tmp_path: Path, settings: TagSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls(tmp_path / "in", "a")
     batches: list[float] = []
@@ -451,20 +453,20 @@ def test_only_networks_on_a_gpu_get_batches_and_a_finished_run_asks_for_no_gpu(
         asked.append(runner.asked)
     assert asked == [["gpu"], [], ["gpu"]]
     assert batches == [RunOptions.batch_seconds, 0.0]
-    assert not Runner().on_cuda(TagSettings(profile="embedded", device="cuda").stages())
+    assert not Runner().on_cuda(tag_stages(profile="embedded", device="cuda"))
 
 
 # Where results go
 
 
-def test_results_may_lie_inside_the_input(tmp_path: Path, settings: TagSettings) -> None:
+def test_results_may_lie_inside_the_input(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     for _ in range(2):
         run(tmp_path / "in", tmp_path / "in/out", settings)
     assert ids(tmp_path / "in/out") == ["a"]
 
 
-def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: TagSettings) -> None:
+def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: Stages) -> None:
     """The next run would take transcript.jsonl for a transcript that somebody made."""
     calls(tmp_path / "in", "a")
     for source in (tmp_path / "in", tmp_path / "in/a.wav"):
@@ -483,7 +485,7 @@ def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: TagS
     ],
 )
 def test_folder_that_can_not_be_written_is_named_with_the_reason_before_any_work(
-    tmp_path: Path, settings: TagSettings, out: str, why: str
+    tmp_path: Path, settings: Stages, out: str, why: str
 ) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "file").touch()
@@ -491,7 +493,7 @@ def test_folder_that_can_not_be_written_is_named_with_the_reason_before_any_work
         run(tmp_path / "in", tmp_path / out, settings)
 
 
-def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: TagSettings) -> None:
+def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     for missing in ({"asr_model": str(tmp_path / "in")}, {"affect_model": str(tmp_path / "in")}):
         with pytest.raises(ModelMissing):
@@ -499,7 +501,7 @@ def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: TagSettin
     assert not (tmp_path / "out").exists()
 
 
-def test_folder_without_recordings_is_named(tmp_path: Path, settings: TagSettings) -> None:
+def test_folder_without_recordings_is_named(tmp_path: Path, settings: Stages) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.txt").write_text("nothing")
     with pytest.raises(DailytalkError, match=r"no recordings in '.*in'"):
@@ -518,12 +520,12 @@ def test_folder_of_results_alone_is_told_which_may_be_named(tmp_path: Path) -> N
     assert nothing.value.remedy == f"name what dailytalk made there to take it: {made}"
 
 
-def test_record_says_how_it_was_made(tmp_path: Path, settings: TagSettings) -> None:
+def test_record_says_how_it_was_made(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record == json.loads(json.dumps(outcome.record))
-    assert record["settings"]["asr_model"] == settings.asr_model
+    assert record["stages"][2]["settings"]["model"] == find_stage(Transcribe, settings).model
     assert record["models"]["affect"]["name"] == "acoustic-estimate"
     assert {stage["name"] for stage in record["stages"]} >= {"Segment", "Transcribe", "RateAffect", "Punctuate"}
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, rel=0.01)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from recordings import calls, read_lines, run, save
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.run.outputs import lines, shifted
 from dailytalk_contiguous.sources.people import Person
@@ -23,7 +23,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path
     folder = tmp_path_factory.mktemp("run")
     calls(folder / "in", "b", "sub/a")
     save(folder / "in/c d.flac")
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(folder / "in", folder / "out", settings, shard_seconds=7.0)
     return folder / "out/transcript.jsonl"
 

@@ -10,7 +10,7 @@ import soundfile
 from audio_files import Samples, room_tone
 from recordings import excerpt, run, save
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.audio import BLOCK_SECONDS, read_pcm, to_uri
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
@@ -321,7 +321,7 @@ def test_files_that_are_named_are_a_pair_too(tmp_path: Path) -> None:
 
 def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone(tmp_path: Path) -> None:
     source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
-    run(source, out, TagSettings(profile="embedded", language="en"))
+    run(source, out, tag_stages(profile="embedded", language="en"))
     shutil.rmtree(tmp_path / "cache")
     rejects: list[Reject] = []
     assert list(transcribed(out / "transcript.jsonl", out / "tagged", None, rejects)) == []
@@ -334,7 +334,7 @@ def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone
 
 def test_side_that_is_gone_says_so_where_the_transcript_is_read(tmp_path: Path) -> None:
     source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
-    run(source, out, TagSettings(profile="embedded", language="en"))
+    run(source, out, tag_stages(profile="embedded", language="en"))
     (source / "talk.right.wav").unlink()
     rejects: list[Reject] = []
     assert list(transcribed(out / "transcript.jsonl", None, source, rejects)) == []

@@ -19,7 +19,7 @@ from revoicing import Said, recording
 from scripted import SHORT
 from scripted import folder as tagged_folder
 
-from dailytalk_contiguous import TagSettings
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -46,7 +46,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, tiny_whisper: str) -> Path:
     folder = tmp_path_factory.mktemp("work")
     save(folder / "in/long.wav", excerpt("weekend_trip", 0.0, 24.0))
     save(folder / "in/short.wav", excerpt("bicycle_repair", 0.0, 9.0))
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(folder / "in", folder / "out", settings, found={"max_conversation": 14.0})
     return folder / "out"
 
@@ -232,7 +232,7 @@ def test_a_side_that_was_not_tagged_keeps_the_name_that_its_transcript_gives(
         for side, name in (("left", "Anna"), ("right", "Bob"))
     ]
     (tmp_path / "in/talk.json").write_text(json.dumps(cues), encoding="utf-8")
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper, channel="left")
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper, channel="left")
     run(tmp_path / "in", tmp_path / "out", settings)
     rows, _ = read(tmp_path / "out", read_lines(tmp_path / "out/transcript.jsonl"), tmp_path)
     assert set(zip(rows[0]["source_channel"], rows[0]["speaker"], strict=True)) == {
@@ -502,7 +502,7 @@ def test_a_tagged_recording_that_is_gone_is_rejected_and_found_where_it_lies_now
     tmp_path: Path, tiny_whisper: str
 ) -> None:
     source = save(tmp_path / "in/call.wav", excerpt("bicycle_repair", 0.0, 9.0))
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(tmp_path / "in", tmp_path / "out", settings)
     told = read_lines(tmp_path / "out/transcript.jsonl")
     (tmp_path / "moved").mkdir()
@@ -520,7 +520,7 @@ def test_a_recording_that_was_exported_anew_is_rejected_and_the_rest_goes_on(
 ) -> None:
     first = save(tmp_path / "in/first.wav", excerpt("bicycle_repair", 0.0, 6.0))
     second = save(tmp_path / "in/second.wav", excerpt("weekend_trip", 0.0, 6.0))
-    settings = TagSettings(profile="embedded", language="en", asr_model=tiny_whisper)
+    settings = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     run(tmp_path / "in", tmp_path / "out", settings)
     shutil.copytree(tmp_path / "in", tmp_path / "kept")
     told = read_lines(tmp_path / "out/transcript.jsonl")
@@ -566,7 +566,7 @@ def test_a_line_whose_conversation_leads_out_of_the_folder_is_refused(
 def test_conversation_in_which_nobody_speaks_is_a_reject_and_never_just_gone(tmp_path: Path) -> None:
     save(tmp_path / "in/talk.wav", excerpt("bicycle_repair", 0.0, 9.0))
     save(tmp_path / "in/silent.wav", np.zeros((16000 * 3, 2), np.float32))
-    run(tmp_path / "in", tmp_path / "out", TagSettings(profile="embedded", language="en"))
+    run(tmp_path / "in", tmp_path / "out", tag_stages(profile="embedded", language="en"))
     rejects: list[Reject] = []
     rows = list(transcribed(tmp_path / "out/transcript.jsonl", tmp_path / "out/tagged", None, rejects))
     assert [row["conversation_id"] for row in rows] == ["talk"]

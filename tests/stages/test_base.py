@@ -26,8 +26,8 @@ from dailytalk_contiguous import stages
 from dailytalk_contiguous.core.code import _file_of
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
+from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.stages.base import (
-    EXECUTION,
     PerUtterance,
     Stage,
     flatten,

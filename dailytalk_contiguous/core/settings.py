@@ -1,0 +1,160 @@
+"""Settings: fields of frozen dataclasses that say themselves what a person must know to set them.
+
+A stage is such a dataclass, and so are the plan of a corpus and its limits of quality. Whatever else names a
+setting is made from the fields: the options of the commands, what run.json and a dataset's card hold.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+from dailytalk_contiguous.core.errors import DailytalkError
+
+_Holder = TypeVar("_Holder")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field tells of itself.
+
+    Attributes:
+        about: a sentence for the help; `{choices}` stands for the choices.
+        option: the name of its option, with underscores; empty for the field's own. Fields of several stages that
+            have one option (`device`) are set together.
+        panel: of the help, by its name in lower case (see `cli.terminal.HelpPanel`).
+        choices: the values that it can have; empty where there are others.
+        words: what may be given in place of a value, and the value that it is.
+        least, most: the range of a number.
+        unit: `s` for a time, which is given as 3s or 15m; empty where the help's `metavar` says it.
+        metavar: what the help shows in place of a value.
+        shown: what the help shows as the default; empty for the default itself.
+        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are told
+            elsewhere, with their licences, and folders of this machine nowhere.
+    """
+
+    about: str
+    option: str = ""
+    panel: str = "rare"
+    choices: tuple[str, ...] = ()
+    words: Mapping[str, Any] = field(default_factory=dict)
+    least: float | None = None
+    most: float | None = None
+    unit: str = ""
+    metavar: str = ""
+    shown: str = ""
+    reference: bool = False
+
+
+#: The seed of whatever chooses at random.
+SEED = Setting("Seed of all random choices: the same one makes the same choices.", panel="run")
+
+#: Metadata of a field that says how a stage is carried out (on which device), not what it computes: in no digest.
+EXECUTION: dict[str, Any] = {"execution": True}
+
+
+def setting(default: Any, about: str | Setting, execution: bool = False, **attributes: Any) -> Any:
+    """A field of a dataclass with what it tells of itself.
+
+    Args:
+        default: the field's.
+        about: its sentence, with further `attributes` of `Setting`; or a `Setting` that several stages have.
+        execution: see `EXECUTION`.
+    """
+    known = about if isinstance(about, Setting) else Setting(about, **attributes)
+    return field(default=default, metadata={"setting": known} | (EXECUTION if execution else {}))
+
+
+def unlisted(default: Any, execution: bool = False) -> Any:
+    """A field that is set from Python alone: a table, a measured limit, what nobody would turn by hand."""
+    return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
+
+
+class PlacedSetting(NamedTuple):
+    """A setting where it stands: the dataclass that has the field, the field's name, what it tells of itself."""
+
+    kind: type
+    name: str
+    setting: Setting
+    execution: bool
+    value: Any
+
+    @property
+    def option(self) -> str:
+        """The name of its option, with underscores."""
+        return self.setting.option or self.name
+
+
+def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
+    """The settings of dataclasses and of the dataclasses inside them, in order.
+
+    A field that tells nothing of itself is an option by its name.
+    """
+    for holder in holders:
+        for own in fields(holder):
+            value = getattr(holder, own.name)
+            if _is_holder(own, value):
+                yield from settings_in(value)
+            elif _is_listed(own):
+                told, execution = _setting_of(type(holder), own), bool(own.metadata.get("execution"))
+                yield PlacedSetting(type(holder), own.name, told, execution, value)
+
+
+def _is_listed(own: Field[Any]) -> bool:
+    return not own.metadata.get("unlisted")
+
+
+def _is_holder(own: Field[Any], value: Any) -> bool:
+    return _is_listed(own) and is_dataclass(value)
+
+
+def _setting_of(kind: type, own: Field[Any]) -> Setting:
+    known: Setting | None = own.metadata.get("setting")
+    return known or Setting(f"{own.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
+
+
+def settings_of(*holders: Any) -> dict[str, Any]:
+    """What is computed, by the names of the options: a line each in run.json and in a dataset's card.
+
+    Without what says how it is carried out, and without references.
+
+    >>> from dailytalk_contiguous import Bucket, Punctuate
+    >>> settings_of(Bucket(), Punctuate())
+    {'buckets': 'percentile', 'punctuate': 'missing'}
+    """
+    values: dict[str, Any] = {}
+    for place in settings_in(*holders):
+        if not (place.execution or place.setting.reference):
+            values.setdefault(place.option, place.value)
+    return values
+
+
+def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a dataclass among `options`, which have the names of options.
+
+    >>> from dailytalk_contiguous import Bucket
+    >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
+    {'preset': 'robust'}
+    """
+    names = {own.name: _setting_of(kind, own).option or own.name for own in fields(kind) if _is_listed(own)}
+    return {name: options[option] for name, option in names.items() if option in options}
+
+
+def with_settings(holders: Sequence[_Holder], options: Mapping[str, Any]) -> tuple[_Holder, ...]:
+    """Dataclasses, and those inside them, with what `options` say of them, by the names of the options."""
+    return tuple(_with(holder, options) for holder in holders)
+
+
+def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
+    changed = chosen_for(type(holder), options)
+    for own in fields(holder):  # type: ignore[arg-type]
+        value = getattr(holder, own.name)
+        if _is_holder(own, value):
+            changed[own.name] = _with(value, options)
+    return replace(holder, **changed)  # type: ignore[type-var]
+
+
+def check_known(options: Mapping[str, Any], *holders: Any) -> None:
+    """Raise DailytalkError for an option that none of the dataclasses has."""
+    known = {place.option for place in settings_in(*holders)}
+    if unknown := sorted(set(options) - known):
+        raise DailytalkError(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")
