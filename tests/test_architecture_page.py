@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             for name, (code,) in EXAMPLES.items():
                 (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
                 modules[name] = importlib.import_module(f"example_of_a_{name}")
+            runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
         finally:  # other tests in this process have the engines that are in the package
             for table, entries in zip((engines.ENGINES, engines.LOADERS), before, strict=True):
                 table.clear()

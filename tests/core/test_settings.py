@@ -1,0 +1,98 @@
+"""Settings: a field says itself what a person must know to set it, and everything else is made from that."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import (
+    EXECUTION,
+    Setting,
+    check_known,
+    chosen_for,
+    setting,
+    settings_in,
+    settings_of,
+    unlisted,
+    with_settings,
+)
+
+VOICE = Setting("Whose voice it is: {choices}.", choices=("left", "right"))
+
+
+@dataclass(frozen=True)
+class Inner:
+    shortest: float = setting(0.5, "Shortest clip.", option="min_seconds")
+
+
+@dataclass(frozen=True)
+class Outer:
+    voice: str = setting("left", VOICE)
+    plain: int = 3
+    device: str = setting("auto", "Where.", execution=True)
+    model: str = setting("base", "Which.", option="asr_model", reference=True)
+    table: tuple[str, ...] = unlisted(("a",))
+    threads: int = field(default=1, metadata=EXECUTION)
+    inner: Inner = Inner()
+
+
+@dataclass(frozen=True)
+class Other:
+    voice: str = setting("right", VOICE)
+
+
+def test_settings_are_those_of_all_that_is_inside_in_order_and_each_has_its_option() -> None:
+    assert [(place.option, place.value) for place in settings_in(Outer())] == [
+        ("voice", "left"),
+        ("plain", 3),
+        ("device", "auto"),
+        ("asr_model", "base"),
+        ("threads", 1),
+        ("min_seconds", 0.5),
+    ]
+    told = {place.option: place.setting.about for place in settings_in(Outer())}
+    assert (told["plain"], told["voice"]) == ("Plain of Outer.", VOICE.about)
+
+
+def test_record_has_what_is_computed_and_neither_how_nor_with_whose_model() -> None:
+    assert settings_of(Outer(), Other()) == {"voice": "left", "plain": 3, "min_seconds": 0.5}
+
+
+def test_options_go_to_every_field_that_has_them_and_leave_the_rest() -> None:
+    outer, other = with_settings((Outer(plain=4), Other()), {"voice": "mix", "min_seconds": 2.0, "unknown": 1})
+    assert outer == Outer(voice="mix", plain=4, inner=Inner(2.0))
+    assert other == Other("mix")
+    assert chosen_for(Outer, {"asr_model": "tiny", "table": ("b",), "beam": 3}) == {"model": "tiny"}
+
+
+def test_option_that_nobody_has_is_refused_with_those_there_are() -> None:
+    check_known({"voice": "x", "min_seconds": 1}, Outer())
+    with pytest.raises(DailytalkError, match="there is no setting 'table'") as refused:
+        check_known({"table": ()}, Outer())
+    assert refused.value.remedy == "choose among asr_model, device, min_seconds, plain, threads, voice"
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('beam: int = setting(5, "Another sentence.", panel="rare", least=2)', True),
+        ("beam: int = setting(5, OTHER)", True),
+        ('beam: int = setting(6, "A sentence.")', False),
+        ("beam: int = 5", True),
+    ],
+)
+def test_what_the_help_says_of_a_setting_computes_nothing(
+    text: str, same: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    head = (
+        "from dailytalk_contiguous.core.settings import Setting, setting\nOTHER = Setting('x')\nclass Stage:\n    "
+    )
+    digests = []
+    for number, line in enumerate(('beam: int = setting(5, "A sentence.")', text)):
+        name = f"with_settings_{number}_{tmp_path.name}".replace("-", "_")
+        (tmp_path / f"{name}.py").write_text(f"{head}    {line}")
+        digests.append(code_digest(__import__(name).Stage))
+    assert (digests[0] == digests[1]) == same
