@@ -128,7 +128,11 @@ def load_stages(files: Iterable[Path]) -> Stages:
         if folder not in sys.path:
             sys.path.insert(0, folder)
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-        module = import_module(path.stem)
+        try:
+            module = import_module(path.stem)
+        except Exception as error:  # whatever the file does
+            reason = f"--stage {as_text(file)!r} can't be imported ({type(error).__name__}: {as_text(str(error))})"
+            raise DailytalkError(reason, "mend it, and run it with python first") from error
         if Path(module.__file__ or "") != path:
             raise DailytalkError(
                 f"--stage {as_text(file)!r} has the name of another module", "give it another name"

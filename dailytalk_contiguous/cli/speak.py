@@ -59,10 +59,8 @@ from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
-
-#: Who speaks: what run.json tells for the next run, which goes on with it.
-_VOICE = ("tts", "tts_model", "voice")
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = setting_options(ChooseVoice(), *speak_stages())
@@ -125,8 +123,7 @@ def speak(
             engine.preflight(left, fetch=False)
         raise typer.Exit(0)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    who = dict(zip(_VOICE, (voice.engine, voice.model, voice.voice), strict=True))
-    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile, **who}}
+    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as shown:
@@ -215,10 +212,14 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
 
     Empty where another synthesiser is asked for, or that run was one of another profile.
     """
-    before = ((read_run(folder) or {}).get("speak") or {}).get("settings") or {}
-    if "tts" in settings or before.get("profile") != profile or before.get("tts") not in ENGINES:
+    before = (read_run(folder) or {}).get("speak") or {}
+    stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
+    voice = stages.get(Speak.__name__, {})
+    same = before.get("settings", {}).get("profile") == profile
+    if "tts" in settings or not same or voice.get("engine") not in ENGINES:
         return {}
-    return {name: str(before[name]) for name in _VOICE if before.get(name) and name not in settings}
+    known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
+    return {name: str(value) for name, value in known.items() if value and name not in settings}
 
 
 def _exit_code(outcome: SpeakOutcome) -> int:

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -102,7 +102,7 @@ NOTES_KEPT = 200
 _TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage", "repository", "revision")}
 _OF_A_HALF = {
     "models?": {str: {"name": str, "licence?": str, "url?": str}},
-    "stages?": [{"name": str, "digest?": str}],
+    "stages?": [{"name": str, "digest?": str, "settings?": dict}],
     "counts?": {"rejects?": int, "conversations?": int},
     "settings?": dict,
     "fingerprint?": str,
@@ -264,8 +264,7 @@ def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
 def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:
     """A stage as run.json has it, with what was measured of it."""
     inner: Any = getattr(stage, "stage", stage)
-    settings = {setting.name: getattr(inner, setting.name) for setting in fields(inner)}
-    return {"name": stage.name, **measured, "digest": stage.digest, "settings": settings}
+    return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
 
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
@@ -476,7 +475,7 @@ def _written(
         "mean": {name: round(moments.mean, 4) for name, moments in tally.timeline.items() if moments.n} or None,
         "lost_speech_seconds": tally.lost["speech"],
         "lost_sound_seconds": tally.lost["sound"],
-        "stages": [{"name": name, "seconds": round(took, 3)} for name, took in results.seconds.items()],
+        "stages": [stage_record(stage, results.measured(stage)) for stage in stages],
     }
 
 

@@ -311,7 +311,7 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
     assert (plain["stages"], plain["about"]["settings"]) == (
         speak_stages("embedded"),
-        {"profile": "embedded", "tts": "espeak", "tts_model": "", "voice": ""},
+        {"profile": "embedded"},
     )
     assert (plain["out"], plain["options"].prune, plain["options"].workers) == (work, False, 1)
     full = caught(
@@ -359,7 +359,7 @@ def test_device_of_a_cluster_is_what_its_nodes_have(
     assert (found["options"].runner.name, said["options"].runner.name) == ("ray", "ray")
 
 
-BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
+BEFORE = {"profile": "embedded", "engine": "openai", "model": "tts-2", "voice": "nova"}
 
 
 @pytest.mark.parametrize(
@@ -367,8 +367,8 @@ BEFORE = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice":
     [
         (BEFORE, {}, {"tts": "openai", "tts_model": "tts-2", "voice": "nova"}),
         (BEFORE, {"voice": "anna"}, {"tts": "openai", "tts_model": "tts-2"}),
-        (BEFORE | {"tts_model": "", "voice": None}, {}, {"tts": "openai"}),
-        (BEFORE | {"tts": "of a later version"}, {}, {}),
+        (BEFORE | {"model": "", "voice": None}, {}, {"tts": "openai"}),
+        (BEFORE | {"engine": "of a later version"}, {}, {}),
         (BEFORE | {"profile": "standard"}, {}, {}),
         (BEFORE, {"tts": "espeak"}, {}),
         ({}, {}, {}),
@@ -379,7 +379,8 @@ def test_voice_is_that_of_the_last_run_unless_another_or_another_profile_is_aske
     before: dict[str, Any] | None, options: dict[str, str], chosen: dict[str, str], tmp_path: Path
 ) -> None:
     assert speak_command._voice_of(tmp_path, "embedded", {}) == {}  # no run yet
-    record = {} if before is None else {"speak": {"settings": before}}
+    spoken: dict[str, Any] = {"settings": before, "stages": [{"name": "Speak", "settings": before}]}
+    record = {} if before is None else {"speak": spoken}
     (tmp_path / "run.json").write_text(json.dumps(record))
     assert speak_command._voice_of(tmp_path, "embedded", options) == chosen
 
@@ -814,7 +815,8 @@ def test_what_is_said_before_the_work_is_not_mixed_with_json(
     save(tmp_path / "in/call.wav")
     save(tmp_path / "in/.call.wav")
     work = folder(tmp_path / "work", first=SHORT)
-    (work / "run.json").write_text(json.dumps({"speak": {"settings": {"profile": "embedded", "tts": "openai"}}}))
+    before = {"settings": {"profile": "embedded"}, "stages": [{"name": "Speak", "settings": {"engine": "openai"}}]}
+    (work / "run.json").write_text(json.dumps({"speak": before}))
     monkeypatch.setattr(push_command, "edited_since", lambda folder: True)
     embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
     for module, work_of_it, command, told in (

@@ -327,10 +327,9 @@ def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Comman
 
 def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
-    settings = {"profile": "embedded", "tts": "openai", "tts_model": "tts-2", "voice": "nova"}
-    (work / "run.json").write_text(
-        json.dumps({"settings": {"profile": "embedded"}, "speak": {"settings": settings}})
-    )
+    profile = {"settings": {"profile": "embedded"}}
+    voice = {"name": "Speak", "settings": {"engine": "openai", "model": "tts-2", "voice": "nova"}}
+    (work / "run.json").write_text(json.dumps({**profile, "speak": {**profile, "stages": [voice]}}))
     done = dailytalk("speak", work, "--dry-run")
     assert "spoken by openai, as in the last run here: --tts chooses another" in done.out
     assert "to say by openai" in done.out
