@@ -6,7 +6,7 @@ settings of the run that it is for.
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from rich.status import Status
 from rich.table import Table
 
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
 from dailytalk_contiguous.cli.options import chosen, seed_option, with_parameters
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
@@ -23,7 +24,9 @@ from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import speak_stages
-from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_run, refusal_of
+from dailytalk_contiguous.run.clip_plan import corpus_pipeline
+from dailytalk_contiguous.run.clips import read_corpus
+from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_corpus, estimate_run, refusal_of
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
@@ -48,6 +51,12 @@ _OF_TAG = (
     "stage",
 )
 
+#: Options of `corpus` that decide how long it takes, besides those that it shares with `tag`.
+_OF_CLIPS = ("augment", "copies", "noise_folder", "prompt_channel", "reduce_noise_under")
+
+#: Options that mean nothing for a corpus of clips.
+_NOT_OF_CLIPS = ("with_speak", "transcripts", "config", "split", "audio_column", "id_column", "stage", "fast")
+
 #: Settings of `speak` that a plan has no use for.
 _NOT_OF_SPEAK = ("cache", "max_cost")
 
@@ -58,6 +67,9 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "dataset_bytes": ("dataset/ (FLAC)", lambda size: _bytes(size)),
     "wav_bytes": ("audio/ (WAV)", lambda size: _bytes(size)),
     "cache_bytes": ("cache of speech", lambda size: _bytes(size)),
+    "measured_bytes": ("measured/ (Parquet)", lambda size: _bytes(size)),
+    "clips_bytes": ("clips/ (Parquet)", lambda size: _bytes(size)),
+    "data_bytes": ("data/ (WAV)", lambda size: _bytes(size)),
     "text_bytes": ("text to say", lambda size: _bytes(size)),
     "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
 }
@@ -69,8 +81,16 @@ _LEAST_SHARE = 0.005
 def plan(**options: Any) -> None:
     """Estimate hours, disk, money and time of tag (and speak) for INPUT, by running a small sample of it here.
 
-    Models are downloaded if need be, and recordings of a store are fetched as tag would. Nothing is bought.
+    With --corpus it is what dailytalk corpus takes for the clips in INPUT. Models are downloaded if need be, and
+    recordings of a store are fetched as tag would. Nothing is bought.
     """
+    if options["corpus"]:
+        _plan_corpus(options)
+        return
+    if given := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
+        raise DailytalkError(
+            f"--{given[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
+        )
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()
@@ -113,6 +133,40 @@ def plan(**options: Any) -> None:
             console.print(f"speak would not begin: {escape(refusal)}")
 
 
+def _plan_corpus(options: Mapping[str, Any]) -> None:
+    """What `dailytalk corpus` would take."""
+    given = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
+    given |= chosen(options, TAG_SETTINGS).keys()
+    if unused := sorted(given - (CLIP_SETTINGS.keys() - {"language"})):
+        flag = {"with_speak": "speak"}.get(unused[0], unused[0]).replace("_", "-")
+        raise DailytalkError(f"--{flag} is for conversations, not for --corpus", "leave one of them out")
+    if len(options["inputs"]) != 1:
+        raise DailytalkError("--corpus takes one INPUT", "name its folder, or its zip archive")
+    own = {name: CLIP_SETTINGS[name] for name in CLIP_SETTINGS if name not in ("language", "seed")}
+    stages, wanted = corpus_pipeline(options["profile"], **chosen(options, own))
+    console = Console(stderr=options["as_json"])
+    with (
+        tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
+        console.status("looking at the clips") as shown,
+    ):
+        source = Path(options["inputs"][0])
+        read = read_corpus(options["corpus"], source, Path(folder), follow_links=options["follow_links"])
+        made = estimate_corpus(
+            read,
+            Path(folder),
+            stages,
+            wanted,
+            options["workers"] or 1,
+            60 * options["sample_minutes"],
+            options["seed"],
+            lambda place, of: _tell(console, shown, place, of),
+        )
+    if options["as_json"]:
+        print_json(_told(made))
+    else:
+        _show(console, made)
+
+
 def _tell(console: Console, shown: Status, place: int, of: int) -> None:
     """Say which piece is run: in one place on a terminal, elsewhere in a line each on stderr."""
     text = (
@@ -149,8 +203,9 @@ def rounded(value: Range) -> dict[str, float]:
 
 
 def _show(console: Console, made: Estimate) -> None:
-    rejects = f", {counted(made.rejected, 'recording')} rejected" if made.rejected else ""
-    conversations = counted(made.conversations, "conversation")
+    rejected = "clip" if made.unit == "clip" else "recording"
+    rejects = f", {counted(made.rejected, rejected)} rejected" if made.rejected else ""
+    conversations = counted(made.conversations, made.unit)
     console.print(f"{length(3600 * made.audio_hours)} of audio in {conversations}{rejects}")
     console.print(
         f"estimated from {counted(made.sample_pieces, 'piece')} of it, {length(made.sample_seconds)} together; "
@@ -162,7 +217,7 @@ def _show(console: Console, made: Estimate) -> None:
     for name, (heading, text) in _SHOWN.items():
         if name in made.quantities:
             table.add_row(heading, *map(text, _in_order(made.quantities[name])))
-    for command in ("tag", "speak"):
+    for command in ("tag", "speak", "corpus"):
         if value := made.quantities.get(f"{command}_seconds"):
             table.add_row(f"time of {command} --workers {made.workers}", *map(length, _in_order(value)))
     whole = sum(value.expected for value in made.stages.values())
@@ -187,6 +242,18 @@ def _in_order(value: Range) -> tuple[float, float, float]:
 
 #: Options that only `plan` has.
 _OWN = {
+    "corpus": (
+        "",
+        Annotated[
+            str,
+            option(
+                HelpPanel.INPUT,
+                "INPUT is this published corpus: crema_d, esd, …",
+                metavar="NAME",
+                show_default="conversations",
+            ),
+        ],
+    ),
     "with_speak": (False, Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")]),
     "sample_minutes": (
         3.0,
@@ -206,5 +273,6 @@ with_parameters(
         "verify": inspect.signature(speak).parameters["verify"],
         **{name: option for name, option in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
+        **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
     },
 )

@@ -20,6 +20,8 @@ from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import SpeechCache, cache_key
 from dailytalk_contiguous.run import speaking
+from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED, ClipPlan
+from dailytalk_contiguous.run.clips import DATA, Read, build_corpus
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
 from dailytalk_contiguous.run.passes import RunOptions
@@ -27,7 +29,7 @@ from dailytalk_contiguous.run.speaking import SynthesisInput, check_script_tags,
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, tag_recordings
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.transcripts import cues_within
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
@@ -153,7 +155,7 @@ LEAST_PIECES = 3
 MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
 
 #: What several workers share.
-SHARED = ("tag_seconds", "speak_seconds")
+SHARED = ("tag_seconds", "speak_seconds", "corpus_seconds")
 
 #: Points drawn for every piece that is wanted: short conversations are drawn twice, and fill less.
 DRAWS = 8
@@ -181,11 +183,11 @@ class Estimate:
     """What a corpus would take.
 
     Attributes:
-        audio_hours, conversations, rejected: what was found; not estimated.
+        audio_hours, conversations, rejected: what was found; not estimated. unit: what `conversations` counts.
         sample_pieces, sample_seconds: what was run to tell the rest. workers: processes.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` by the clock with `workers`, `usd`,
             `text_bytes` to be said, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
-            `cache_bytes`.
+            `cache_bytes`. Of clips `corpus_seconds`, `measured_bytes`, `clips_bytes` and `data_bytes`.
         stages: seconds of each stage in one process, by name.
         loading_seconds: about what loading the models takes, once a process.
     """
@@ -199,6 +201,7 @@ class Estimate:
     quantities: dict[str, Range]
     stages: dict[str, Range]
     loading_seconds: float
+    unit: str = "conversation"
 
 
 def estimate_run(
@@ -224,16 +227,54 @@ def estimate_run(
     """
     if not found.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
-    total = sum(row["duration"] for row in found.rows)
-    pieces = sample(found.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
+    pieces = [[piece] for piece in sample(found.rows, _sampled(found, sample_seconds), seed)]
+    return _estimated(
+        found, pieces, lambda piece, out: _measure(piece[0], out, stages, spoken), folder, workers, told
+    )
+
+
+def estimate_corpus(
+    read: Read,
+    folder: Path,
+    stages: tuple[Stages, Stages],
+    wanted: ClipPlan,
+    workers: int = 1,
+    sample_seconds: float = 180.0,
+    seed: int = 0,
+    told: Callable[[int, int], None] = lambda done, of: None,
+) -> Estimate:
+    """Run a sample of the clips of a corpus and extrapolate: `estimate_run`, with what `build_corpus` takes."""
+    if not read.rows:
+        raise DailytalkError("none of the clips can be used", "run dailytalk corpus --dry-run to see why")
+    pieces = sample_clips(read.rows, _sampled(read, sample_seconds), seed)
+    made = _estimated(
+        read, pieces, lambda piece, out: _measure_clips(read, piece, out, stages, wanted), folder, workers, told
+    )
+    return replace(made, unit="clip")
+
+
+def _sampled(found: FoundRecordings | Read, seconds: float) -> float:
+    total: float = sum(row["duration"] for row in found.rows)
+    return min(seconds, max(LEAST_SECONDS, MOST_SHARE * total))
+
+
+def _estimated(
+    found: FoundRecordings | Read,
+    pieces: Sequence[list[Row]],
+    measure: Callable[[list[Row], Path], Measured | None],
+    folder: Path,
+    workers: int,
+    told: Callable[[int, int], None],
+) -> Estimate:
+    """Measure the pieces, after the shortest of them was run to load the models, and extrapolate."""
     with _share_of(workers):
-        shortest = min(range(len(pieces)), key=lambda place: pieces[place]["duration"])
+        shortest = min(range(len(pieces)), key=lambda place: sum(row["duration"] for row in pieces[place]))
         told(0, len(pieces))
-        warm = _measure(pieces[shortest], folder / "warm", stages, spoken)
+        warm = measure(pieces[shortest], folder / "warm")
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
             told(place + 1, len(pieces))
-            measured.append(_measure(piece, folder / str(place), stages, spoken))
+            measured.append(measure(piece, folder / str(place)))
     used = [one for one in measured if one]
     if not used:
         why = next(rejects_in(folder / "0"))["reason"]
@@ -262,6 +303,19 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
         start = max(0.0, min(inside - length / 2, row["duration"] - length))
         pieces.setdefault((row["conversation_id"], start), _piece(row, start, min(length, row["duration"])))
     return list(pieces.values())
+
+
+def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Row]]:
+    """About `seconds` of clips, drawn at random, in `LEAST_PIECES` pieces or more of up to `PIECE_SECONDS`."""
+    drawn = random.Random(seed).sample(rows, len(rows))
+    pieces: list[list[Row]] = [[] for _ in range(max(LEAST_PIECES, ceil(seconds / PIECE_SECONDS)))]
+    total = 0.0
+    for place, row in enumerate(drawn):
+        if total >= seconds and place >= len(pieces):
+            break
+        pieces[place % len(pieces)].append(row)
+        total += row["duration"]
+    return [piece for piece in pieces if piece]
 
 
 def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
@@ -322,6 +376,19 @@ def _measure(piece: Row, out: Path, tagging: Sequence[Stage], spoken: Sequence[S
     return Measured(piece["duration"], quantities, stages)
 
 
+def _measure_clips(
+    read: Read, piece: list[Row], out: Path, stages: tuple[Stages, Stages], wanted: ClipPlan
+) -> Measured | None:
+    """Run some clips; None if none of them can be used."""
+    outcome = build_corpus(replace(read, rows=piece, problems=[], counts=[]), out, stages, wanted)
+    if not outcome.n_clips:
+        return None
+    took = _stages(outcome.account)
+    sizes = {"measured_bytes": out / MEASURED, "clips_bytes": out / CLIPS, "data_bytes": out / DATA}
+    quantities = {"corpus_seconds": sum(took.values())} | {name: _size(path) for name, path in sizes.items()}
+    return Measured(sum(row["duration"] for row in piece), quantities, took)
+
+
 def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
     """Quantities of the second half: run where it costs nothing, else what can be told without buying."""
     # With an empty cache: the user's would make all look cheap.
@@ -354,7 +421,7 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
 
 
 def extrapolate(
-    found: FoundRecordings, measured: Sequence[Measured], workers: int, loading_seconds: float
+    found: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
 ) -> Estimate:
     """What the whole would take, if it is as the sample: shared by the workers, as far as there are cores."""
     seconds = sum(row["duration"] for row in found.rows)
