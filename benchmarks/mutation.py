@@ -301,6 +301,12 @@ SAME = (
         "core/word_times.py", "while i and j:", "i and j -> i or j", "beyond the edge of the table nothing matches"
     ),
     Same(
+        "models/affect_network.py",
+        "with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):",
+        "torch.backends.cudnn.flags(enabled=True, allow_tf32=False) -> torch.backends.cudnn.flags(allow_tf32=False)",
+        "decides something on CUDA alone",
+    ),
+    Same(
         "models/speech_activity.py",
         'return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])',
         "onnxruntime.InferenceSession(str(network), options, providers=['CPUExecutionProvider']) -> "

@@ -146,7 +146,7 @@ def modified_of(digest: str) -> int:
 def _licence(card: Path) -> str | None:
     """What a card's metadata says: `cc-by-4.0`, or for `other` the name and the link that it gives."""
     try:
-        data = DatasetCard(card.read_text(encoding="utf-8"), ignore_metadata_errors=True).data.to_dict()  # type: ignore[no-untyped-call]
+        data = DatasetCard(card.read_text(encoding="utf-8")).data.to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, yaml.YAMLError):  # metadata that is no YAML says nothing of a licence
         return None
     licence = data.get("license")

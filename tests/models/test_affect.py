@@ -66,6 +66,10 @@ def test_frames_are_those_of_the_encoder_that_they_are_made_of(tiny_affect: str)
         np.testing.assert_allclose(FrameEncoder(stock)(samples), stock(samples), atol=1e-5)
 
 
+def test_a_cpu_computes_frames_with_ours_which_is_faster(tiny_affect: str) -> None:
+    assert isinstance(load(tiny_affect)._module.wav2vec2.feature_extractor, FrameEncoder)
+
+
 def test_a_padded_batch_gives_what_utterances_give_one_by_one(tiny_affect: str) -> None:
     model = load(tiny_affect)
     singly = [model.rate([samples])[0] for samples in UTTERANCES]

@@ -127,6 +127,10 @@ def test_a_line_does_not_depend_on_those_before_it() -> None:
     assert first.words == again.words
 
 
+def test_lines_are_said_one_after_another() -> None:
+    assert (Espeak().concurrency, Espeak().deterministic) == (1, True)
+
+
 def test_another_take_changes_nothing() -> None:
     assert np.array_equal(say(take=0).samples, say(take=1).samples)
 

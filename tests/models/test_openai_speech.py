@@ -111,6 +111,8 @@ def test_the_public_service_has_a_price_and_needs_a_token(monkeypatch: pytest.Mo
 
 def test_settings_decide_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     base = OpenAISpeech().settings()
+    assert base["server"] == "public"
+    assert OpenAISpeech(base_url="http://localhost:8880/v1").settings()["server"] == "own"
     assert OpenAISpeech(speed=1.2).settings() != base
     monkeypatch.setitem(INSTRUCTIONS, "shouting", "Shout as loud as you can.")
     assert OpenAISpeech().settings() != base

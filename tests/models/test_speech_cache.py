@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,6 +197,15 @@ def test_a_damaged_entry_is_named_and_not_bought_again_behind_the_users_back(
         cache.get(KEY)
 
 
+def test_sound_of_another_line_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    cache, other = SpeechCache(tmp_path), "abcd"
+    cache.put(KEY, SPOKEN)
+    cache.put(other, SPOKEN._replace(samples=-SPOKEN.samples))
+    shutil.copy(tmp_path / other[:2] / f"{other}.flac", tmp_path / KEY[:2] / f"{KEY}.flac")
+    with pytest.raises(DailytalkError, match=rf"{KEY}\.flac is damaged"):
+        cache.get(KEY)
+
+
 @pytest.mark.parametrize(
     "notes",
     [
@@ -329,6 +339,15 @@ def test_lock_counts_only_while_its_file_has_its_name(tmp_path: Path) -> None:
         assert not paid._is_still(held.fileno(), path)
         path.touch()
         assert not paid._is_still(held.fileno(), path)
+
+
+def test_lock_that_somebody_cleared_away_is_not_missed(tmp_path: Path) -> None:
+    cache = SpeechCache(tmp_path)
+    with cache.buying(KEY):
+        (lock,) = tmp_path.glob("*/*.lock")
+        lock.unlink()
+        cache.put(KEY, SPOKEN)
+    assert cache.get(KEY) is not None
 
 
 def test_a_kill_while_entries_are_written_leaves_whole_ones_only(tmp_path: Path) -> None:

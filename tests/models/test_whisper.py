@@ -274,11 +274,19 @@ def test_a_second_try_is_for_text_without_times(looping: Whisper, monkeypatch: p
         prompts.append(get_prompt(*given, **settings))
         return prompts[-1]
 
+    place, ends = looping._model.add_word_timestamps, list[float]()
+
+    def placing(*given: Any) -> Any:
+        ends.append(given[-1])
+        return place(*given)
+
     monkeypatch.setattr(looping._model, "get_prompt", seeing)
+    monkeypatch.setattr(looping._model, "add_word_timestamps", placing)
     looping._without_repetition(
         np.zeros((80, 3000), np.float32), 3.0, _tokenizer(looping), looping._options(_tokenizer(looping))
     )
     assert [prompt[-1] for prompt in prompts] == [_tokenizer(looping).no_timestamps]  # type: ignore[attr-defined]
+    assert ends == [0.0]  # nothing was said before a window
 
 
 @pytest.mark.parametrize(
@@ -369,6 +377,14 @@ def test_a_broken_model_is_said_so(tiny_whisper: str, tmp_path: Path) -> None:
     (folder / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:5000])
     with pytest.raises(ModelMissing, match="does not load"):
         load_recogniser(str(folder), "cpu", "auto", 5, 16)
+
+
+@pytest.mark.parametrize("compute_type", ["int8", "float32"])
+def test_model_computes_in_the_type_that_its_rows_are_told_to_be_made_in(
+    tiny_whisper: str, compute_type: str
+) -> None:
+    loaded = load_recogniser(tiny_whisper, "cpu", compute_type, 5, 16)
+    assert loaded._model.model.compute_type == {"int8": "int8_float32"}.get(compute_type, compute_type)
 
 
 def test_a_type_that_the_device_lacks_is_said_with_its_option(tiny_whisper: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from praatio import textgrid
 
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources import transcript_formats
 from dailytalk_contiguous.sources.transcript_formats import person, sides_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
 
@@ -310,6 +311,10 @@ def grid(path: Path, tiers: dict[str, list[tuple[float, float, str]]], form: str
 
 
 WORDS = [(0.0, 0.5, "hello"), (0.5, 1.0, "sp"), (1.0, 1.5, "you")]
+
+
+def test_praat_reads_a_text_from_its_first_sign_to_its_last() -> None:
+    assert [*transcript_formats._tokens(Path("call.TextGrid"), '"a ""b""" 1.5 x1 -2')] == ['a "b"', 1.5, -2.0]
 
 
 @pytest.mark.parametrize("form", ["long_textgrid", "short_textgrid"])

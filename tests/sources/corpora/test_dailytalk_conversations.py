@@ -164,6 +164,7 @@ def test_files_that_are_no_turns_are_rows_with_a_reason(tmp_path: Path) -> None:
     files = dailytalk(TALK) | {"data/25/x.wav": clip(), "old/25/0_0_d25.wav": clip(), "data/25/0.mp3": b"x"}
     rows = read("dailytalk_conversations", put(tmp_path, files))
     assert set(problems(rows)) == {"data/25/x.wav", "old/25/0_0_d25.wav", "data/25/0.mp3"}
+    assert problems(rows)["data/25/0.mp3"].startswith("DailyTalk is not known to hold a file like '0.mp3'")
     assert len(good(rows)) == 2
     told = rows["data/25/0.mp3"]
     assert told["audio"] == {"bytes": None, "path": to_uri(tmp_path / "data/25/0.mp3")}
