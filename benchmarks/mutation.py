@@ -303,7 +303,14 @@ SAME = (
     Same(
         "models/affect_network.py",
         "with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):",
-        "torch.backends.cudnn.flags(enabled=True, allow_tf32=False) -> torch.backends.cudnn.flags(allow_tf32=False)",
+        "torch.backends.cudnn.flags(enabled=True, allow_tf32=False) -> "
+        "torch.backends.cudnn.flags(allow_tf32=False)",
+        "decides something on CUDA alone",
+    ),
+    Same(
+        "models/affect_network.py",
+        "torch.from_numpy(padded).to(self._device), torch.tensor(lengths, device=self._device)",
+        "torch.tensor(lengths, device=self._device) -> torch.tensor(lengths)",
         "decides something on CUDA alone",
     ),
     Same(

@@ -228,6 +228,12 @@ def test_no_more_than_five_weights_are_named_and_the_others_counted(copy: Path, 
     assert f"(missing: {', '.join(names[:5])}{rest})" in str(caught.value)
 
 
+def test_weights_that_the_model_lacks_are_named_in_order(copy: Path) -> None:
+    change_weights(copy, {f"{name}.extra": torch.zeros(1) for name in "dbeac"})
+    with pytest.raises(ModelMissing, match=r"\(unexpected: a.extra, b.extra, c.extra, d.extra, e.extra\)"):
+        load(copy)
+
+
 def test_a_checkpoint_without_the_head_is_refused(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     change_weights(copy, dict.fromkeys(name for name in weights if name.startswith("classifier.")))

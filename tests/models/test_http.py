@@ -455,6 +455,15 @@ def test_a_path_that_is_not_there_is_told_apart_where_the_caller_asks_for_it() -
             client(server.url).post(FISH, BODY, {}, lambda reply: reply, absent=frozenset({404}))
 
 
+def test_waits_grow_from_the_first_failure_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+    monkeypatch.setattr(paid, "backoff", lambda attempt, after: attempts.append(attempt) or 0.0)
+    with TtsServer() as server:
+        server.plan = ["500", "500", "500"]
+        assert ask(client(server.url))
+    assert attempts == [0, 1, 2]
+
+
 def test_waits_that_run_out_still_leave_the_spacing_between_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paid, "backoff", lambda attempt, after: 0.05)
     monkeypatch.setattr(paid, "FIRST_SPACING", 0.1)
