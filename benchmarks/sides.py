@@ -17,7 +17,7 @@ for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0")):
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from contextlib import contextmanager  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
 from functools import lru_cache  # noqa: E402
@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
 from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
+from dailytalk_contiguous.shards import chain_of  # noqa: E402
 from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
@@ -173,12 +174,24 @@ class Ours:
                 stage.stage(one)
         speech_activity.speech_probabilities(np.zeros(ANALYSIS_RATE, np.float32))
 
-    def __call__(self, batch: Batch) -> None:
-        dataset = Dataset.from_dict(batch, Features({name: SOURCE[name] for name in batch}))
+    def __call__(self, batches: Sequence[Batch]) -> None:
+        """Take conversations through all stages together, each stage's batches as on a shard (see `run.shard`)."""
+        rows = {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
+        dataset = Dataset.from_dict(rows, Features({name: SOURCE[name] for name in rows}))
+        chain = chain_of(self.stages)
         with _watched(self.inside), quiet_datasets():
-            for stage in self.stages:
+            for stage, digest in zip(self.stages, chain, strict=True):
+                alone = not stage.by_row and any(stage.models().values())
+                options = {"keep_in_memory": True, "new_fingerprint": digest}
+                options |= {"batch_size": 1 if alone else len(batches)}
                 with self.clock.timed(stage.name):
-                    dataset = stage.map(dataset, keep_in_memory=True)
+                    dataset = stage.map(dataset, **options)
+
+    def outside_by_stage(self) -> list[tuple[str, float]]:
+        """Seconds of processor time of each stage outside model calls and pitch, the longest first."""
+        inner = {"Segment": "speech activity", "MeasureProsody": "pitch"}
+        left = {name: whole - self.inside.cpu[inner.get(name, name)] for name, whole in self.clock.cpu.items()}
+        return sorted(left.items(), key=lambda pair: -pair[1])
 
     @property
     def outside(self) -> float:

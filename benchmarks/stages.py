@@ -37,7 +37,7 @@ def main() -> int:
         ours = Ours(tag_stages(**models, compute_type="float32", language="en", device="cpu"))
         for batch in material.batches:
             plain(batch)
-            ours(batch)
+        ours(material.batches)
     return _report(plain, ours, material.audio_seconds)
 
 
