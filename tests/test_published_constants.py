@@ -310,6 +310,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "models.offline_voices": {
         "NEUTRAL_RATE": 175,
+        "NOISE_SEED": 1,
         "_HIGHEST_PITCH": 1.9,
         "_NEUTRAL_VOLUME": 50.0,
         "TIMEOUT": 60.0,

@@ -102,6 +102,9 @@ VOICES = {"en": "en-us", "zh": "cmn", "no": "nb", "nn": "nb", "iw": "he", "in": 
 #: Words a minute that espeak takes for normal speech.
 NEUTRAL_RATE = 175
 
+#: Of the noise in its consonants: the same line is the same sound.
+NOISE_SEED = 1
+
 # From espeak-ng's speak_lib.h (API revision 12).
 _SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1
 _RATE, _VOLUME, _ESPEAK_PITCH, _RANGE = 1, 2, 3, 4
@@ -296,7 +299,7 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
     callback = _CALLBACK(collect)
     with _LOCK, _library() as (library, rate):
         library.espeak_SetSynthCallback(callback)
-        library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        library.espeak_ng_SetRandSeed(ctypes.c_long(NOISE_SEED))
         _choose_voice(library, voice, line.language)
         for parameter, value in parameters(prosody_of_tag(line.tag)).items():
             library.espeak_SetParameter(parameter, value, 0)

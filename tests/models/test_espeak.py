@@ -12,6 +12,7 @@ import pytest
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import PRESETS, STYLES
 from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.models import offline_voices
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.offline_voices import (
     NEUTRAL,
@@ -125,6 +126,23 @@ def test_a_line_does_not_depend_on_those_before_it() -> None:
     again = say()
     assert np.array_equal(first.samples, again.samples)
     assert first.words == again.words
+
+
+@pytest.mark.parametrize(
+    ("text", "starts", "position", "number"),
+    [
+        ("Hello at you", [0, 6, 9], 0, 0),
+        ("Hello at you", [0, 6, 9], 6, 1),
+        ("Hello at you", [0, 6, 9], 9, 2),
+        ("Hello - you", [0, 6, 8], 6, 2),  # at the dash before the word
+        ("Hello -", [0, 6], 6, 1),  # behind which there is none
+        ("Hello", [0], 0, 0),
+    ],
+)
+def test_place_in_a_text_means_the_word_there_or_behind_a_dash(
+    text: str, starts: list[int], position: int, number: int
+) -> None:
+    assert offline_voices._written_word(text, text.split(), starts, position) == number
 
 
 def test_lines_are_said_one_after_another() -> None:

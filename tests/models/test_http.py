@@ -599,6 +599,10 @@ def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.
     assert TOKEN not in told.getvalue()
 
 
+def test_token_says_of_itself_only_whether_it_is_there() -> None:
+    assert (repr(Token(TOKEN, "A_TOKEN")), repr(Token("", "A_TOKEN"))) == ("Token(***)", "Token()")
+
+
 def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
     def repeats(reply: Reply) -> bytes:
         raise ShortRead(f"said {TOKEN}")

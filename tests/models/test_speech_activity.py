@@ -33,6 +33,7 @@ def test_blocks_of_any_size_give_the_same_bits_as_the_whole(sizes: list[int]) ->
     activity = SpeechActivity()
     found = [activity.push(piece) for piece in np.split(SIGNAL, np.cumsum(sizes))]
     np.testing.assert_array_equal(np.concatenate([*found, activity.flush()]), WHOLE)
+    assert activity.flush().shape == (0,)  # nothing is left
 
 
 def test_a_long_signal_is_the_same_in_blocks() -> None:
