@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -188,6 +189,33 @@ def test_columns_follow_the_names_in_the_configuration(copy: Path, tiny_affect: 
     (copy / "config.json").write_text(json.dumps(config))
     (was,), (now,) = (load(folder).rate(UTTERANCES[:1]) for folder in (tiny_affect, copy))
     assert (now.valence, now.arousal, now.dominance) == (was.arousal, was.dominance, was.valence)
+
+
+def test_columns_follow_the_numbers_of_the_names_and_not_their_order_in_the_file(
+    copy: Path, tiny_affect: str
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["id2label"] = dict(reversed(config["id2label"].items()))
+    (copy / "config.json").write_text(json.dumps(config))
+    assert load(copy).rate(UTTERANCES[:1]) == load(tiny_affect).rate(UTTERANCES[:1])
+
+
+class Opens:
+    """What unpickles to a file that it made: as a checkpoint that runs code when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (open, (str(self.path), "w"))
+
+
+def test_checkpoint_that_would_run_code_is_refused_and_runs_none(copy: Path, tmp_path: Path) -> None:
+    torch.save({"classifier.dense.weight": Opens(tmp_path / "made")}, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelMissing, match="can't be read as weights"):
+        load(copy)
+    assert not (tmp_path / "made").exists()
 
 
 def test_results_are_kept_between_nought_and_one(copy: Path) -> None:

@@ -274,6 +274,19 @@ def test_alignment_of_any_other_shape_is_an_answer_that_is_not_whole(alignment: 
         read_stream_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
 
 
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"message": "no credit"}, "no credit"),
+        ({"error": "busy"}, "busy"),
+        ({}, "no audio in an event"),
+    ],
+)
+def test_event_without_audio_says_why_as_far_as_it_tells(event: dict[str, str], said: str) -> None:
+    with pytest.raises(ShortRead, match=f"its stream says: {said}"):
+        read_stream_events(Reply(f"data: {json.dumps(event)}\n\n".encode(), "text/event-stream"))
+
+
 def test_voice_and_server_come_from_the_environment(server: TtsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "from-the-environment")
