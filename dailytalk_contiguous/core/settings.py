@@ -9,6 +9,7 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.wording import portable
 
 _Holder = TypeVar("_Holder")
 
@@ -115,7 +116,7 @@ def _setting_of(kind: type, own: Field[Any]) -> Setting:
 def settings_of(*holders: Any) -> dict[str, Any]:
     """What is computed, by the names of the options: a line each in run.json and in a dataset's card.
 
-    Without what says how it is carried out, and without references.
+    Without what says how it is carried out, and without references; of a path on this machine its last part.
 
     >>> from dailytalk_contiguous import Bucket, Punctuate
     >>> settings_of(Bucket(), Punctuate())
@@ -124,7 +125,7 @@ def settings_of(*holders: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for place in settings_in(*holders):
         if not (place.execution or place.setting.reference):
-            values.setdefault(place.option, place.value)
+            values.setdefault(place.option, portable(place.value) if isinstance(place.value, str) else place.value)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Words for people that every room needs: a number with its noun, a length, and the kind of a reason."""
+"""Words for people that every room needs: a number with its noun, a length, a kind of reason, a portable name."""
 
 import re
 
@@ -7,6 +7,9 @@ import re
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 _PATH = re.compile(r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)")
 _FIGURE = re.compile(r"(?!\b[45]\d\d\b)(?<![\w.])[-+]?\d[\d.,:]*(?<![.,:])(?!\w)")
+
+#: What a path begins with and a name on the Hub does not.
+_BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
 #: Characters of a kind that are kept.
 _LONGEST = 120
@@ -41,3 +44,10 @@ def kind_of(reason: str) -> str:
     for pattern in (_QUOTED, _PATH, _FIGURE):
         kind = pattern.sub("…", kind)
     return " ".join(kind.split())[:_LONGEST] or "no reason given"
+
+
+def portable(name: str | None) -> str | None:
+    """A name as it is, or the last part of one that is a path on this machine: what may be published."""
+    if name is None or not _BEGINS_PATH.match(name):
+        return name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
+from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.items import (
     SMALL,
     TOLERANCE,
@@ -206,10 +207,6 @@ def _refuse_unfit(row: Row) -> None:
 # published.
 
 
-#: What a path begins with and a name on the Hub does not.
-_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
-
-
 @dataclass(frozen=True)
 class RowOrigin:
     """What `run.json` of a work folder records about all of its rows.
@@ -264,13 +261,6 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
         "stages": _stages(() if labels else finished.chain, made_by),
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
     }
-
-
-def portable(name: str | None) -> str | None:
-    """A name as it is, or the last part of one that is a path on this machine."""
-    if name is None or not _PATH.match(name):
-        return name
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
 def utterance(fields: Mapping[str, Any]) -> dict[str, Any]:

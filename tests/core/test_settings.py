@@ -60,6 +60,10 @@ def test_record_has_what_is_computed_and_neither_how_nor_with_whose_model() -> N
     assert settings_of(Outer(), Other()) == {"voice": "left", "plain": 3, "min_seconds": 0.5}
 
 
+def test_record_tells_no_path_of_this_machine() -> None:
+    assert settings_of(Other(voice="/home/me/secret/words.csv")) == {"voice": "words.csv"}
+
+
 def test_options_go_to_every_field_that_has_them_and_leave_the_rest() -> None:
     outer, other = with_settings((Outer(plain=4), Other()), {"voice": "mix", "min_seconds": 2.0, "unknown": 1})
     assert outer == Outer(voice="mix", plain=4, inner=Inner(2.0))

@@ -23,6 +23,7 @@ from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO, BUILT, STRING, published_features
+from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, manifest_text
 from dailytalk_contiguous.publish.packing import (
     RowOrigin,
@@ -31,7 +32,6 @@ from dailytalk_contiguous.publish.packing import (
     index_folder,
     origin,
     pack_version,
-    portable,
     read_row,
     words_of,
 )
