@@ -56,7 +56,9 @@ FORMS = ("clips", "conversations")
 
 
 #: The options of `corpus` that are settings of its stages and of its plan.
-CLIP_SETTINGS = setting_options(*chain(*clip_stages()), Augment(kinds=()), ClipPlan(), without=("affect_context",))
+CLIP_SETTINGS = setting_options(
+    *chain(*clip_stages(device="cpu")), Augment(kinds=()), ClipPlan(), without=("affect_context",)
+)
 
 
 @with_options(CLIP_SETTINGS)

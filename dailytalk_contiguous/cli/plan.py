@@ -55,7 +55,9 @@ _OF_TAG = (
 _OF_CLIPS = ("augment", "copies", "noise_folder", "prompt_channel", "reduce_noise_under")
 
 #: Options that mean nothing for a corpus of clips.
-_NOT_OF_CLIPS = ("with_speak", "transcripts", "config", "split", "audio_column", "id_column", "stage", "fast")
+_NOT_OF_CLIPS = (
+    *("with_speak", "verify", "transcripts", "config", "split", "audio_column", "id_column", "stage", "fast"),
+)
 
 #: Settings of `speak` that a plan has no use for.
 _NOT_OF_SPEAK = ("cache", "max_cost")

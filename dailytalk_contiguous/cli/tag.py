@@ -211,8 +211,8 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 # `dailytalk tag`: recordings in, a tagged transcript out.
 
 
-#: The options of `tag` that are settings of its stages.
-TAG_SETTINGS = setting_options(*tag_stages())
+#: The options of `tag` that are settings of its stages: made for a CPU, so that a help asks no GPU what it can do.
+TAG_SETTINGS = setting_options(*tag_stages(device="cpu"))
 
 
 @with_options(TAG_SETTINGS)

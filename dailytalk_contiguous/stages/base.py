@@ -43,7 +43,7 @@ SAMPLE_RATE = Setting(
     most=HIGHEST_RATE,
     metavar="HZ|source",
 )
-DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES)
+DEVICE = Setting("Where models run: {choices}.", panel="models", choices=DEVICES, shown="auto")
 ASR_MODEL = Setting(
     "Recogniser: a Whisper size, a CTranslate2 folder, or pocketsphinx.",
     option="asr_model",

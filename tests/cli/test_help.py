@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -94,3 +96,10 @@ def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -
     assert [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")] == ["Options", *LISTED]
     listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
     assert listed == list(COMMANDS)
+
+
+@pytest.mark.parametrize("module", ["tag", "speak", "corpus", "plan"])
+def test_options_are_made_without_asking_a_model_s_library_what_a_device_can_do(module: str) -> None:
+    code = f"import sys, dailytalk_contiguous.cli.{module}; print({{'torch', 'ctranslate2'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
