@@ -30,6 +30,7 @@ from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_corpus, 
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
@@ -139,6 +140,7 @@ def _plan_corpus(options: Mapping[str, Any]) -> None:
     """What `dailytalk corpus` would take."""
     given = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
     given |= chosen(options, TAG_SETTINGS).keys()
+    given |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
     if unused := sorted(given - (CLIP_SETTINGS.keys() - {"language"})):
         flag = {"with_speak": "speak"}.get(unused[0], unused[0]).replace("_", "-")
         raise DailytalkError(f"--{flag} is for conversations, not for --corpus", "leave one of them out")

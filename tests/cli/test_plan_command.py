@@ -224,6 +224,10 @@ def test_plan_of_a_corpus_runs_some_of_its_clips_and_leaves_nothing(tmp_path: Pa
         (("--corpus", "crema_d", "--speak"), "--speak is for conversations, not for --corpus"),
         (("--corpus", "crema_d", "--language", "en"), "--language is for conversations, not for --corpus"),
         (("--corpus", "crema_d", "--timeline", "anchor"), "--timeline is for conversations, not for --corpus"),
+        (
+            ("--corpus", "crema_d", "--max-conversation", "1h"),
+            "--max-conversation is for conversations, not for --corpus",
+        ),
         (("--corpus", "crema_d", "--verify"), "--verify is for conversations, not for --corpus"),
         (("--corpus", "iemocap"), "there is no corpus 'iemocap' of clips"),
         (("--augment", "noise"), "--augment is for clips"),
