@@ -303,15 +303,13 @@ class ShardIndex:
         if not path.is_file() or leads_out(path, self.folder):
             return
         chains: _Chains = {}
-        try:
+        with contextlib.suppress(BadInput):  # it can't be read: the shards can
             for _, line in numbered_lines(path, limit=MOST_OWN_BYTES):
                 if not line.isspace():
                     self._n_lines += 1
                     with contextlib.suppress(BadInput):  # cut off by a crash, or written by two hosts at once
                         name, file = _of_index(line, chains)
                         self._noted[name] = file
-        except BadInput:  # it can't be read: the shards can
-            return
 
     def _file(self, path: Path, stat: os.stat_result) -> _File:
         for known in (self._files.get(path.name), self._noted.get(path.name)):

@@ -101,7 +101,7 @@ class OpenAISpeech:
 
     def settings(self) -> dict[str, object]:
         """What decides the sound, with a digest of the wording of instructions."""
-        wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")], sort_keys=True).encode()).hexdigest()
+        wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")]).encode()).hexdigest()
         server = "public" if self._is_public else "own"
         return {"format": "wav", "speed": self._speed, "server": server, "instructions": wording[:16]}
 
