@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import socket
 import sys
 import tempfile
@@ -301,9 +302,8 @@ def talks(place: Path) -> Path:
 
 def copied(work: Path, place: Path) -> Path:
     """A work folder with the transcript and the shards of another."""
-    place.mkdir(parents=True)
-    for name in (TRANSCRIPT, "tagged"):
-        (place / name).symlink_to(work / name)
+    shutil.copytree(work / "tagged", place / "tagged")
+    shutil.copy(work / TRANSCRIPT, place)
     return place
 
 
