@@ -27,11 +27,12 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.checking import Finding, check_version
 from dailytalk_contiguous.publish.checking import check_folder as run_check
+from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
+from dailytalk_contiguous.publish.verdict import Finding
 from dailytalk_contiguous.publish.version import Version
 
 FORMATS = ("moshi", "csm", "j-moshi")

@@ -38,7 +38,6 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.pipelines import tag_stages
-from dailytalk_contiguous.publish.checking import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exports import WordCounts
 from dailytalk_contiguous.publish.listening import JudgedClip
@@ -47,6 +46,7 @@ from dailytalk_contiguous.publish.mixture import Mixed, MixPart
 from dailytalk_contiguous.publish.pushing import Change, Published, Target
 from dailytalk_contiguous.publish.pushing import PushOutcome as Pushed
 from dailytalk_contiguous.publish.pushing import PushPlan as Push
+from dailytalk_contiguous.publish.verdict import Finding
 from dailytalk_contiguous.publish.version import Listed
 from dailytalk_contiguous.run import clips, estimate, local, speaking, streaming, tagging
 from dailytalk_contiguous.run.build import Built
