@@ -432,7 +432,7 @@ _BOUNDS = (
         "low-confidence",
         "bad",
         "have words of which the recogniser is less than {} sure",
-        "tag them with a better recogniser (--model), or correct transcript.jsonl",
+        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
     ),
     _Bound(
         "unheard_words",
