@@ -70,7 +70,7 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Where and what; `.` is all of it, and a conversation may be named already."""
-        named = self.file == "." or self.what.endswith(f" in {self.file}")
+        named = self.file == "." or f" in {self.file}" in self.what
         return self.what if named else f"{self.file}: {self.what}"
 
     def as_dict(self) -> dict[str, str]:
@@ -612,6 +612,9 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
+#: A note that stands in the first line even of good data.
+_UNKNOWN_CONFIDENCE = "unknown-confidence"
+
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
 
@@ -800,12 +803,10 @@ class Judge:
         for recogniser, n in self._unsure.most_common():
             if n:
                 note = licence_of(recogniser).note
-                what = (
-                    f"nobody knows how sure the words of {counted(n, 'utterance')} are: {recogniser} does not say"
-                )
+                what = f"{recogniser} does not say how sure it is of {counted(n, 'utterance')}"
                 what += f" ({note})" if note else ""
                 remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
-                yield advice("unknown-confidence", ".", what, remedy, "note")
+                yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
 
     def _of_speakers(self) -> Iterator[Finding]:
         if self._nameless and self.n > 1:
@@ -835,9 +836,10 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
+    unsure = next((finding.sentence for finding in ordered if finding.kind == _UNKNOWN_CONFIDENCE), None)
+    why += f"; {unsure}" if unsure and not reasons else ""
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
-    notes = f", with {counted(len(ordered), 'note')}" if ordered and not reasons else ""
-    return Verdict(level, f"{level}: {why}{more}{notes}", ordered)
+    return Verdict(level, f"{level}: {why}{more}", ordered)
 
 
 _WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}

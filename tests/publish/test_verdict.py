@@ -179,7 +179,7 @@ PLANTED = [
         {"utterances": changed(**SPHINX)},
         "unknown-confidence",
         "note",
-        "4 utterances are: pocketsphinx does not say",
+        "pocketsphinx does not say how sure it is of 4 utterances (a preview: hears clear",
     ),
     (
         {"utterances": changed(**SPHINX), "sides": sides(bandwidth_hz=3600.0)},
@@ -347,3 +347,14 @@ def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
     assert "<b>a</b>" not in part
     assert 'data-conversation="&lt;b&gt;a&lt;/b&gt;"' in part
     assert "<script>" not in made_line({"command": "<script>"}, tally)
+
+
+def test_words_of_a_preview_are_named_in_the_first_line_even_of_good_data():
+    judge = Judge()
+    judge.add(talk(utterances=changed(**SPHINX)))
+    level, headline, _ = judge.verdict()
+    assert level == "good"
+    assert headline.startswith(
+        "good: nothing speaks against training on it; pocketsphinx does not say how sure it is"
+    )
+    assert "a preview" in headline
