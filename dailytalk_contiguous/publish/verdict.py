@@ -791,6 +791,7 @@ class Judge:
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
             *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *([_lost_recordings(lost)] if lost and lost.recordings else []),
             *self._of_speakers(),
             *self._of_hours(),
         ]
@@ -960,6 +961,12 @@ def _lost(lost: LostHours, tally: Tally | None) -> Finding:
     what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
     remedy = "see rejects.jsonl; `dailytalk speak --on-failure keep-original` keeps what can't be said"
     return advice("lost-hours", ".", what, remedy)
+
+
+def _lost_recordings(lost: LostHours) -> Finding:
+    what = f"{counted(lost.recordings, 'recording')} can't be used, and nobody knows how long they are"
+    severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+    return advice("lost-recordings", ".", what, "see rejects.jsonl", severity)
 
 
 def _of_lengths(part: float, whole: float) -> str:

@@ -235,6 +235,14 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
 
 
+def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
+    run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
+    few = found_in(talk(), run=run)["lost-recordings"]
+    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and nobody knows how long they are")
+    many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
+    assert many.severity == "doubtful"
+
+
 def test_unknown_speakers_are_noted_of_more_than_one_conversation():
     nameless = [talk(name, speakers={"left": None, "right": None}) for name in "ab"]
     assert "2 of 2 conversations" in found_in(*nameless)["unknown-speakers"].what
