@@ -151,6 +151,10 @@ TABLE: dict[str, dict[str, object]] = {
         "SPECTRUM": 0.032,
         "ENERGY_DB": 65.0,
         "LOUDEST": 98,
+        "SPECTRA": 300,
+        "PAUSE_DB": 15.9,
+        "SILENCE_DBFS": -60.0,
+        "BELOW_LOUDEST": 40.0,
         "QualityLimits.shortest": 0.5,
         "QualityLimits.longest": 30.0,
         "QualityLimits.lowest_snr_db": 10.0,
@@ -553,6 +557,7 @@ TABLE: dict[str, dict[str, object]] = {
         "FitnessLimits.language_hours": 400.0,
         "FitnessLimits.most_lost": 0.1,
         "WIDESPREAD": 0.1,
+        "TELEPHONE_HZ": 5000.0,
     },
     "publish.splits": {
         "LARGEST": 2.0,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.options import (
     RevisionOption,
     chosen,
@@ -13,18 +14,23 @@ from dailytalk_contiguous.cli.options import (
     on_this_machine,
     place_of,
     seed_option,
-    setting_options,
     with_options,
 )
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    say,
+    show_judgement,
+)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
-from dailytalk_contiguous.publish.verdict import FitnessLimits
 from dailytalk_contiguous.publish.version import Version
 
 # `dailytalk report`: a page to look at and listen to what was made.
@@ -34,10 +40,7 @@ from dailytalk_contiguous.publish.version import Version
 LARGE = 60_000_000
 
 
-LIMIT_OPTIONS = setting_options(FitnessLimits())
-
-
-@with_options(LIMIT_OPTIONS)
+@with_options(FITNESS_SETTINGS)
 def report(
     source: Annotated[
         str,
@@ -105,9 +108,8 @@ def report(
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other = _other(against, found, listening_test)
     labelled = isinstance(found, Path) and open_items(found).labelled
-    limits = chosen(options, LIMIT_OPTIONS)
     given = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
-    given += [f"--{name.replace('_', '-')}" for name in limits]
+    given += [f"--{name.replace('_', '-')}" for name in chosen(options, FITNESS_SETTINGS)]
     if labelled and given:
         raise DailytalkError(f"{given[0]} goes with conversations, and these are clips", "leave it out")
     if audio is not None and audio not in AUDIO:
@@ -118,9 +120,8 @@ def report(
     if isinstance(found, Path) and listening_test is not None:
         _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
         return
-    (fitness,) = with_settings((FitnessLimits(),), limits)
     shown = chosen_conversations(conversations or [])
-    written = write_report(found, out, shown, other, markdown, audio, fitness)
+    written = write_report(found, out, shown, other, markdown, audio, fitness_limits(options))
     told: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         told |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
@@ -141,7 +142,7 @@ def report(
     if written.size > LARGE:
         say("note    a browser takes long to open so large a page: give --conversations N, or --audio beside")
     if written.verdict:
-        say(f"verdict {written.verdict.headline}")
+        show_judgement(Console(), written.verdict.level, written.verdict.headline)
 
 
 def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:

@@ -24,7 +24,6 @@ from dailytalk_contiguous.core.documents import (
     quoted,
     read_bytes,
     read_json,
-    shown,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
@@ -59,6 +58,7 @@ from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
 from dailytalk_contiguous.publish.verdict import (
+    NOTHING_FINISHED,
     Finding,
     FitnessLimits,
     Judge,
@@ -1053,15 +1053,30 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
         of_dataset, counts = check_dataset(folder, limits)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
-        if not counts["conversations"] and not of_dataset:
+        if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
             findings.append(
-                error("nothing-finished", ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
+                error(NOTHING_FINISHED, ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
             )
     elif (folder / TAGGED).is_dir():
-        what = "it was tagged and not spoken yet: there is nothing to train on"
-        findings.append(advice("not-spoken", ".", what, f"run dailytalk speak {shown(folder)}"))
+        findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
     return findings, facts
+
+
+def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:
+    """What is found of conversations that wait to be spoken, `n` of them; bad lines have their own findings."""
+    judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
+    try:
+        items = open_items(folder)
+        for row in items.rows():
+            tally.add(row)
+            judge.add(row)
+        for reject in items.rejects():
+            tally.add_reject(reject)
+    except DailytalkError:
+        judge = Judge(limits, rebuilt=False)
+    judge.n = max(judge.n, n)
+    return judge.findings(tally, read_run(folder) or {})
 
 
 def _tagged(folder: Path) -> Facts:

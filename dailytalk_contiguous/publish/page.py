@@ -76,6 +76,8 @@ from dailytalk_contiguous.publish.verdict import (
     Judge,
     Judged,
     Verdict,
+    made_line,
+    verdict_part,
 )
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
@@ -263,17 +265,6 @@ def write_report(
     return _write_clips(items, path, markdown, sides)
 
 
-def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
-    """What made it, in a line."""
-    return fill('<p class="soft">{}</p>', ", ".join(sorted(tally.tools))) if tally.tools else _EMPTY
-
-
-def verdict_part(verdict: Verdict) -> Html:
-    """The verdict and the findings that it is made of."""
-    findings = joined(fill("<li>{}: {}</li>", finding.what, finding.remedy) for finding in verdict.findings)
-    return fill('<section id="verdict"><p><b>{}</b></p><ul>{}</ul></section>', verdict.headline, findings)
-
-
 class _Listed(NamedTuple):
     """A conversation in the table: lengths in seconds, and its strips as recorded and as rebuilt."""
 
@@ -442,7 +433,8 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
         if known:
             value, number = max(known, key=lambda pair: pair[0] if highest else -pair[0])
             if name != "length_ratio" or value < 1:
-                candidates.append((number, f"{title}: {measured_text(name, value)}"))
+                unit = " of the recorded length" if name == "length_ratio" else ""
+                candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
     candidates += [
         (number, f"next worst: {_beyond(judged[number])}") for number in worst[1:] if judged[number].badness
     ]
@@ -499,7 +491,7 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
         else ""
     )
     return fill(
-        '<li class="card"><p class="why">{}</p><p><button type="button" data-conversation="{}">{}</button></p>'
+        '<li class="card"><p class="why">{}</p><p><button type="button" data-number="{}">{}</button></p>'
         '<noscript><p>{}</p></noscript><p class="soft">{}</p>{}{}</li>',
         why,
         number,

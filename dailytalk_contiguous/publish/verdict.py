@@ -23,14 +23,18 @@ from typing import Any, Literal, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.recogniser import WIDE_BAND
 from dailytalk_contiguous.publish.exports import WINDOW_SECONDS
-from dailytalk_contiguous.publish.items import voices
+from dailytalk_contiguous.publish.items import kept_speaker, voices
+from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
+from dailytalk_contiguous.stages.transcribe import GIVEN
 
 # Findings.
 
@@ -62,6 +66,12 @@ class Finding:
     remedy: str
     kind: str
     severity: Severity = "doubtful"
+
+    @property
+    def sentence(self) -> str:
+        """Where and what; `.` is all of it, and a conversation may be named already."""
+        named = self.file == "." or f" in {self.file}" in self.what
+        return self.what if named else f"{self.file}: {self.what}"
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -139,8 +149,8 @@ CONVERSATION_MEASURES = {
         "leak", "dB", 0, 1.0, "high", "Level of the other speaker's voice in a channel, against its source."
     ),
     "length_ratio": ConversationMeasure(
-        "new length",
-        "×",
+        "new/recorded length",
+        "",
         2,
         1.0,
         "far",
@@ -415,6 +425,9 @@ class _Bound(NamedTuple):
 #: Share of the hours: what fewer have can be left out, by the page's table, and speaks against those alone.
 WIDESPREAD = 0.1
 
+#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, what was recorded at 16 kHz 7 to 8.
+TELEPHONE_HZ = 5000.0
+
 _BOUNDS = (
     _Bound(
         "confidence",
@@ -423,7 +436,7 @@ _BOUNDS = (
         "low-confidence",
         "bad",
         "have words of which the recogniser is less than {} sure",
-        "tag them with a better recogniser (--model), or correct transcript.jsonl",
+        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
     ),
     _Bound(
         "unheard_words",
@@ -599,6 +612,15 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
+#: A note that stands in the first line even of good data.
+_UNKNOWN_CONFIDENCE = "unknown-confidence"
+
+#: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
+NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
+
+_NOT_SPOKEN = "it was tagged and not spoken yet: there is nothing to train on", "run dailytalk speak on it"
+
+
 class Judged(NamedTuple):
     """A conversation beside the limits.
 
@@ -641,6 +663,12 @@ class _Beyond:
     value: float = math.nan
     excess: float = -1.0
 
+    def add(self, name: str, seconds: float, value: float, excess: float) -> None:
+        self.n += 1
+        self.seconds += seconds
+        if excess > self.excess:
+            self.worst, self.value, self.excess = name, value, excess
+
 
 #: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
 _MOST_EXCESS = 3.0
@@ -663,17 +691,45 @@ class Judge:
         self.seconds = 0.0
         self.voices: dict[str, float] = defaultdict(float)
         self.languages: dict[str, float] = defaultdict(float)
+        self._unsure: Counter[str] = Counter()
+        self._nameless = 0
+        self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
 
     def add(self, row: Row) -> Judged:
         """Judge a row that can be used, and count it."""
         measured = measure_conversation(row, self.rebuilt)
+        hours = (row["duration"] or 0.0) / 3600
         for voice in voices(row):
-            self.voices[voice] += (row["duration"] or 0.0) / 3600
+            self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
-            self.languages[row["language"]] += (row["duration"] or 0.0) / 3600
-        return self.add_measured(row["conversation_id"], measured)
+            self.languages[row["language"]] += hours
+        self._nameless += not row.get("labels") and kept_speaker(row) is None
+        unsure: Counter[str] = Counter()
+        for utterance in row["utterances"] or ():
+            recogniser = (utterance["models"] or {}).get("recogniser")
+            if recogniser and recogniser != GIVEN and (utterance["text_raw"] or utterance["text"]):
+                unsure[recogniser] += utterance["confidence"] is None
+        self._unsure += unsure
+        judged = self.add_measured(row["conversation_id"], measured)
+        if not self._is_misheard(judged, unsure):
+            return judged
+        return judged._replace(badness=judged.badness + _WEIGHTS["bad"])
+
+    def _is_misheard(self, judged: Judged, unsure: Mapping[str, int]) -> bool:
+        """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
+
+        No measure of the words alone tells: those of two telephone calls that were 86 to 106 % wrong came at 2.7
+        a second, 0.5 % of the speech without text, 11 % of the utterances of one word, and as likely by the
+        recogniser's own model of language as those of clear readers, at 3.3, 0 % and 12 %.
+        """
+        bandwidth, names = judged.values["bandwidth"], sorted(WIDE_BAND & unsure.keys())
+        if not names or bandwidth is None or bandwidth > TELEPHONE_HZ:
+            return False
+        seconds = judged.values["duration"] or 0.0
+        self._misheard[names[0]].add(judged.name, seconds, bandwidth, TELEPHONE_HZ - bandwidth)
+        return True
 
     def add_measured(self, name: str, values: MeasuredConversation) -> Judged:
         """Judge a conversation by its measures, and count it."""
@@ -692,11 +748,7 @@ class Judge:
                 continue
             weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
             excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
-            beyond = self._beyond[bound.kind]
-            beyond.n += 1
-            beyond.seconds += seconds
-            if excess > beyond.excess:
-                beyond.worst, beyond.value, beyond.excess = name, value, excess
+            self._beyond[bound.kind].add(name, seconds, value, excess)
         breaches = tuple(sorted(excesses, key=lambda measure: -excesses[measure]))
         return Judged(name, values, breaches, sum(excesses.values()))
 
@@ -707,7 +759,15 @@ class Judge:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
         """
-        return [*self._of_conversations(), *self._of_hours()]
+        lost = lost_hours(run)
+        return [
+            *self._of_words(),
+            *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
+            *self._of_conversations(),
+            *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *self._of_speakers(),
+            *self._of_hours(),
+        ]
 
     def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
         """The verdict on all that was added; arguments as of `findings`."""
@@ -722,13 +782,37 @@ class Judge:
                     what = bound.clause.format(_shown(bound.measure, middle))
                     yield advice(bound.kind, ".", what, bound.remedy, bound.severity)
             elif beyond.n:
-                share = f"{beyond.n:,} of {counted(self.n, 'conversation')}"
                 way = "down to" if bound.is_least else "up to"
                 worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
-                what = f"{share} {bound.clause.format(_shown(bound.measure, limit, True))}, {worst}"
-                widespread = beyond.seconds >= WIDESPREAD * self.seconds
-                severity = bound.severity if widespread else _milder(bound.severity)
-                yield advice(bound.kind, beyond.worst, what, bound.remedy, severity)
+                clause = bound.clause.format(_shown(bound.measure, limit, True))
+                what = f"{_share(beyond.n, self.n)} {clause}, {worst}"
+                yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
+
+    def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
+        return severity if beyond.seconds >= WIDESPREAD * self.seconds else _milder(severity)
+
+    def _of_words(self) -> Iterator[Finding]:
+        for recogniser, beyond in self._misheard.items():
+            place = f"{_shown('bandwidth', beyond.value)} in {beyond.worst}"
+            what = (
+                f"the words of {_share(beyond.n, self.n)} can't be trusted: {recogniser}, which knows no "
+                f"telephones and does not say how sure it is, heard one ({place})"
+            )
+            remedy = "tag with Whisper (--profile standard), or give transcripts"
+            yield advice("misheard-words", beyond.worst, what, remedy, self._severity("bad", beyond))
+        for recogniser, n in self._unsure.most_common():
+            if n:
+                note = licence_of(recogniser).note
+                what = f"{recogniser} does not say how sure it is of {counted(n, 'utterance')}"
+                what += f" ({note})" if note else ""
+                remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
+                yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
+
+    def _of_speakers(self) -> Iterator[Finding]:
+        if self._nameless and self.n > 1:
+            what = f"nobody is named as the recorded speaker of {_share(self._nameless, self.n)}"
+            remedy = "name them (tag --speakers), or one person may be in training and in validation"
+            yield advice("unknown-speakers", ".", what, remedy, "note")
 
     def _of_hours(self) -> Iterator[Finding]:
         needed = self.limits.voice_hours
@@ -748,20 +832,31 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     """The verdict that findings on `n` conversations (or files) come to."""
     ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
     reasons = [finding for finding in ordered if finding.severity != "note"]
-    if reasons:
-        level = reasons[0].severity
-        more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
-        return Verdict(level, f"{level}: {reasons[0].what}{more}", ordered)
-    if not n:
-        return Verdict("empty", "empty: there is no conversation", ordered)
-    notes = f", with {counted(len(ordered), 'note')}" if ordered else ""
-    return Verdict("good", f"good: nothing speaks against training on it{notes}", ordered)
+    level: Any = reasons[0].severity if reasons else "good"
+    if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
+        level = "empty"
+    why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
+    unsure = next((finding.sentence for finding in ordered if finding.kind == _UNKNOWN_CONFIDENCE), None)
+    why += f"; {unsure}" if unsure and not reasons else ""
+    more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
+    return Verdict(level, f"{level}: {why}{more}", ordered)
+
+
+_WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}
 
 
 def _excess(value: float, limit: float, bound: _Bound) -> float:
     """How far beyond its limit a value is, in steps; 0 or less within."""
     step = bound.step or abs(limit) or 1.0
     return (limit - value if bound.is_least else value - limit) / step
+
+
+def _is_over(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _share(some: int, whole: int) -> str:
+    return f"{some:,} of {counted(whole, 'conversation')}"
 
 
 def _milder(severity: Severity) -> Severity:
@@ -778,7 +873,189 @@ def _shown(name: str, value: float, limit: bool = False) -> str:
     if name == "turns_per_window":
         return f"{value:g}" if limit else f"{value:.1f}"
     scaled = value * measure.factor
-    text = f"{scaled:g}" if limit else f"{scaled:.{max(1, measure.digits)}f}"
+    text = f"{scaled:g}" if limit else f"{scaled:.{measure.digits}f}"
     if measure.unit == "%":
         return f"{text} %"
     return f"{text} {measure.unit}".strip()
+
+
+# What was lost on the way, by the record of the run.
+
+
+class LostHours(NamedTuple):
+    """What a run rejected of its input, in whole conversations.
+
+    Attributes:
+        conversations, of_conversations: how many, of how many.
+        seconds, of_seconds: how long they are, of how much. Recordings that can't be read have no length.
+        reasons: seconds by kind of reason, the longest first.
+        recordings: how many recordings can't be used, which are none of these conversations.
+    """
+
+    conversations: int
+    of_conversations: int
+    seconds: float
+    of_seconds: float
+    reasons: Mapping[str, float]
+    recordings: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the seconds, in [0, 1]."""
+        return self.seconds / self.of_seconds if self.of_seconds else 0.0
+
+
+def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
+    """What both halves of a work folder rejected, by its run.json; None where it does not say.
+
+    A conversation that tagging rejected is not spoken, so that no second is counted twice.
+    """
+    halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
+    whole = next((half for half in halves if half.get("of_seconds")), None)
+    if whole is None:
+        return None
+    reasons: Counter[str] = Counter()
+    for half in halves:
+        reasons.update(half.get("reasons") or {})
+    return LostHours(
+        sum(half.get("conversations") or 0 for half in halves),
+        whole.get("of_conversations") or 0,
+        sum(half.get("seconds") or 0.0 for half in halves),
+        whole["of_seconds"],
+        dict(reasons.most_common()),
+        (run.get("counts") or {}).get("recordings_rejected") or 0,
+    )
+
+
+def _lost(lost: LostHours, tally: Tally | None) -> Finding:
+    kinds = [*lost.reasons] or [kind for (_, kind), _ in (tally.rejects.most_common() if tally else ())]
+    why = f": {kinds[0]}" if kinds else ""
+    lengths = f"{_of_lengths(lost.seconds, lost.of_seconds)}, {_share(lost.conversations, lost.of_conversations)}"
+    what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
+    remedy = "see rejects.jsonl; `dailytalk speak --on-failure keep-original` keeps what can't be said"
+    return advice("lost-hours", ".", what, remedy)
+
+
+def _of_lengths(part: float, whole: float) -> str:
+    return f"{part:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(part)} of {length_text(whole)}"
+
+
+def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    """What was rejected and how much of the input it is, by kind of reason, the most first.
+
+    The share of the seconds where the run recorded them (`59 %, 119.8 s`), the number of rejects otherwise; then
+    recordings that nobody could read, by their number.
+    """
+    lost = lost_hours(run)
+    if lost and lost.reasons:
+        shares = [
+            (kind, f"{percent(seconds, lost.of_seconds)}, {length_text(seconds)}")
+            for kind, seconds in lost.reasons.items()
+        ]
+    else:
+        shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
+    if lost and lost.recordings:
+        shares.append(("recordings that can't be used", f"{lost.recordings:,}"))
+    return shares
+
+
+# On the page: what made the data, and the verdict.
+
+
+#: The parts that a reader asks for first, and what they are called there.
+_PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
+
+
+def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    """What made the data, as names and values: models with their notes, profile, licence, date, command, hours.
+
+    Args:
+        run: run.json; empty where there is none, as for a version: then what the rows say of themselves.
+        tally: of the rows.
+    """
+    speak = run.get("speak") or {}
+    named = {
+        role: (model["name"], model.get("licence"))
+        for half in (run, speak)
+        for role, model in (half.get("models") or {}).items()
+    } or {}
+    named |= {origin.role: (origin.name, origin.licence) for origin in sorted(tally.models)}
+    facts = []
+    for role, title in _PARTS.items():
+        if role in named:
+            name, licence = named[role]
+            note = licence_of(name).note
+            extra = "; ".join(filter(None, (licence, note)))
+            facts.append((title, f"{model_name(name)} ({extra})" if extra else model_name(name)))
+    voices_used = sorted(filter(None, tally.voices))
+    if voices_used:
+        more = f" and {len(voices_used) - 3:,} more" if len(voices_used) > 3 else ""
+        facts.append(("voice", ", ".join(voices_used[:3]) + more))
+    profile = (run.get("settings") or {}).get("profile")
+    facts += [("profile", str(profile))] if profile else []
+    tools = sorted({*tally.tools} - {UNKNOWN}) or (
+        [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
+    )
+    facts += [("made with", " and ".join(tools))] if tools else []
+    licences = {str(licence) for _, licence in tally.sources if licence} | (
+        {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
+    )
+    facts.append(("licence of the recordings", ", ".join(sorted(licences)) or "unknown"))
+    dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
+    facts += [("date", " and ".join(dates))] if dates else []
+    commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
+    facts += [("command", public(command)) for command in commands]
+    return facts + _hours_facts(run, tally)
+
+
+def _hours_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    lost, facts = lost_hours(run), []
+    if lost:
+        facts.append(("in", f"{length_text(lost.of_seconds)}, {counted(lost.of_conversations, 'conversation')}"))
+    out = length_text(tally.total.seconds)
+    if tally.rebuilt and tally.before.seconds:
+        out += f" (recorded: {length_text(tally.before.seconds)})"
+    facts.append(("out", f"{out}, {counted(tally.total.conversations, 'conversation')}"))
+    shares = shares_of_rejects(run, tally)
+    rejected = "; ".join(f"{share}: {kind}" for kind, share in shares[:_MOST_REASONS])
+    more = f"; and {len(shares) - _MOST_REASONS:,} more reasons" if len(shares) > _MOST_REASONS else ""
+    if lost or shares:
+        facts.append(("rejected", rejected + more if shares else "nothing"))
+    return facts
+
+
+#: Reasons that the header of a page names.
+_MOST_REASONS = 3
+
+
+def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
+    """`made_facts` as the list at the top of a page."""
+    pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tally))
+    return fill('<dl class="made">{}</dl>', joined(pairs))
+
+
+def verdict_part(verdict: Verdict) -> Html:
+    """The verdict on a page: its sentence, then the findings, each with what to do.
+
+    A finding about a conversation has its id as `data-conversation`, for a script that shows it.
+    """
+    items = (_finding_item(finding) for finding in verdict.findings)
+    findings = fill("<ul>{}</ul>", joined(items)) if verdict.findings else Html()
+    return fill(
+        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
+        verdict.level,
+        verdict.headline,
+        findings,
+    )
+
+
+def _finding_item(finding: Finding) -> Html:
+    place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
+    return fill(
+        '<li class="{}"{}><b>{}</b> {} <span class="soft">{}</span></li>',
+        finding.severity,
+        place,
+        finding.severity,
+        finding.sentence,
+        finding.remedy,
+    )

@@ -15,6 +15,7 @@ from dailytalk_contiguous.publish.checking import (
     check_folder,
     measure_loudness,
 )
+from dailytalk_contiguous.publish.verdict import verdict_of
 
 
 def kinds(folder, level="error"):
@@ -31,7 +32,8 @@ def checked(tmp_path, **columns):
 
 def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
     findings, facts = check_folder(write_dataset(tmp_path, [built_row("a")], [built_row("b")]))
-    assert {finding.kind for finding in findings} == {"few-hours-of-voice"}
+    assert {finding.kind for finding in findings} == {"few-hours-of-voice", "unknown-speakers"}
+    assert verdict_of(findings, facts["conversations"]).level == "good"
     assert (facts["kind"], facts["conversations"], facts["utterances"], facts["words"]) == ("work", 2, 8, 18)
 
 
@@ -157,12 +159,9 @@ def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n")
     record = {"counts": {"conversations": 2, "utterances": 5}, "hours": {"audio": 0.5, "speech": 0.25}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    [finding], facts = check_folder(tmp_path)
-    assert (finding.kind, finding.level, finding.remedy) == (
-        "not-spoken",
-        "advice",
-        f"run dailytalk speak {tmp_path}",
-    )
+    findings, facts = check_folder(tmp_path)
+    assert findings[0].kind == "not-spoken"
+    assert (findings[0].level, findings[0].remedy) == ("advice", "run dailytalk speak on it")
     assert facts == {"kind": "work", "conversations": 2, "utterances": 5, "hours_of_audio": 0.5} | {
         "hours_of_speech": 0.25
     }

@@ -94,7 +94,7 @@ def cell(text: str, name: str) -> list[str]:
 
 
 def fact(text: str, name: str) -> str:
-    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text)
+    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text.partition('class="facts"')[2])
     assert found, name
     return found[1]
 
@@ -418,7 +418,7 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
     assert reasons["noisy"] == "worst: beyond 1 limit, first signal to noise 2 dB"
     assert reasons["plain"] == "typical: nearest to the middle of all measures"
     assert reasons["busy"] == "most overlap: 50.0 %"
-    assert reasons["short"] == "most shortened: 0.50 ×"
+    assert reasons["short"] == "most shortened: 0.50 of the recorded length"
     assert reasons["vague"] == "lowest confidence: 0.20"
     assert [entries[number].name for number in examples_of(entries, 1)] == ["noisy"]
     assert examples_of(entries, 0) == examples_of([], 5) == {}

@@ -732,8 +732,8 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
   };
 
   const markChosen = () => {
-    for (const button of document.querySelectorAll("[data-conversation]")) {
-      const chosen = row && Number(button.dataset.conversation) === row.number;
+    for (const button of document.querySelectorAll("[data-number]")) {
+      const chosen = row && Number(button.dataset.number) === row.number;
       if (chosen) button.setAttribute("aria-current", "true"); else button.removeAttribute("aria-current");
     }
   };
@@ -945,7 +945,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
       name.setAttribute("role", "rowheader");
       const button = make("button", "", one.name);
       button.type = "button";
-      button.dataset.conversation = String(one.number);
+      button.dataset.number = String(one.number);
       button.addEventListener("click", () => { choose(one.number); showPlayer(); });
       name.append(button, make("span", "soft", ` ${clock(one.seconds)}${one.detailed ? "" : " · no sound here"}`));
       const strip = make("canvas", "strip");
@@ -1004,8 +1004,18 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
   $("page-on").addEventListener("click", () => { page++; showRows(); });
   $("every-label").hidden = known.length <= FEW;
 
-  for (const button of document.querySelectorAll("#examples button[data-conversation]")) {
-    button.addEventListener("click", () => { choose(Number(button.dataset.conversation)); showPlayer(); });
+  for (const button of document.querySelectorAll("#examples button[data-number]")) {
+    button.addEventListener("click", () => { choose(Number(button.dataset.number)); showPlayer(); });
+  }
+
+  for (const finding of document.querySelectorAll("#verdict [data-conversation]")) {
+    const one = byName.get(finding.dataset.conversation);
+    if (!one) continue;
+    const button = make("button", "", `Show ${one.name}`);
+    button.type = "button";
+    button.dataset.number = String(one.number);
+    button.addEventListener("click", () => { choose(one.number); showPlayer(); });
+    finding.append(" ", button);
   }
 
   // A link to `#conversation=ID`, such as a finding has, shows that one.
