@@ -1,17 +1,113 @@
-"""Opens a page in a browser, and does there what a reader would do."""
+"""Opens pages in Debian's Chromium, and does there what a reader would do: by a script of the page, or by hand."""
 
 import base64
 import hashlib
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 CHROMIUM = shutil.which("chromium")
 
 needs_chromium = pytest.mark.needs("chromium")
+needs_playwright = pytest.mark.needs("chromium", "playwright", "axe_playwright_python")
+
+
+@dataclass
+class Visit:
+    """A page in a window of its own, without a network, and what it complained of or asked for.
+
+    Attributes:
+        page: of Playwright.
+        complaints: errors of its script, and errors and warnings on the console.
+        requests: addresses that are neither in the page nor files.
+    """
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def overflow(self) -> int:
+        """CSS pixels by which the page is wider than its window."""
+        return int(
+            self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        )
+
+    def violations(self) -> list[str]:
+        """What axe-core finds that is serious or critical, with the elements."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in serious]
+
+    def wait(self, condition: str) -> None:
+        """Until a condition in JavaScript holds. Playwright's own way is against the page's policy."""
+        self.page.evaluate(
+            f"""() => new Promise((done, fail) => {{
+                const late = setTimeout(() => fail(new Error("never: " + {condition!r})), 15000);
+                const look = () => {{
+                    if (!({condition})) return void requestAnimationFrame(look);
+                    clearTimeout(late);
+                    done();
+                }};
+                look();
+            }})"""
+        )
+
+    def paused(self) -> list[bool]:
+        """Of each sound in the page, whether it is silent."""
+        silent: list[bool] = self.page.evaluate("[...document.querySelectorAll('audio')].map((one) => one.paused)")
+        return silent
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser for all the pages of a module."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(
+    browser: Any, page: Path, width: int = 1280, script: str = "", address: str = "", **context: Any
+) -> Iterator[Visit]:
+    """Open a page from the disk in a window of this width.
+
+    Args:
+        browser: of `chromium`.
+        page: the file.
+        width: CSS pixels.
+        script: run before those of the page.
+        address: what its address ends in.
+        context: further arguments of Playwright's `new_context`, such as `color_scheme`.
+    """
+    window = {"viewport": {"width": width, "height": 900}, "offline": True, **context}
+    opened = browser.new_context(**window)
+    made = Visit(opened.new_page())
+    made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+    made.page.on(
+        "console", lambda said: made.complaints.append(said.text) if said.type in ("error", "warning") else None
+    )
+    made.page.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("data:", "file:")) else made.requests.append(asked.url),
+    )
+    if script:
+        made.page.add_init_script(script)
+    made.page.goto(page.as_uri() + address)
+    yield made
+    opened.close()
 
 
 def acted(page: Path, script: str) -> str:

@@ -45,7 +45,7 @@ def _root() -> bool:
 
 
 #: Packages that a test may need.
-PACKAGES = ("espeakng_loader", "hf_xet", "ray", "s3fs")
+PACKAGES = ("axe_playwright_python", "espeakng_loader", "hf_xet", "playwright", "ray", "s3fs")
 
 #: What a test can need, by the name that `pytest.mark.needs` gives it.
 NEEDS: dict[str, Callable[[], bool]] = {

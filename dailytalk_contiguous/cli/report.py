@@ -6,19 +6,41 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import RevisionOption, on_this_machine, place_of, seed_option
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
+from dailytalk_contiguous.cli.options import (
+    RevisionOption,
+    chosen,
+    either,
+    on_this_machine,
+    place_of,
+    seed_option,
+    with_options,
+)
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    say,
+    show_judgement,
+)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import is_mix, open_items
 from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
-from dailytalk_contiguous.publish.page import SHOWN, write_report
+from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version
 
 # `dailytalk report`: a page to look at and listen to what was made.
 
 
+#: Bytes of a page from which a browser takes seconds to open it.
+LARGE = 60_000_000
+
+
+@with_options(FITNESS_SETTINGS)
 def report(
     source: Annotated[
         str,
@@ -38,9 +60,18 @@ def report(
         list[str] | None,
         option(
             HelpPanel.RESULT,
-            "How many conversations to draw and to embed; or the id of one, as often as you like.",
-            metavar="N|ID",
+            "How many examples to choose for the player; or the id of one, as often as you like; or all.",
+            metavar="N|ID|all",
             show_default=str(SHOWN),
+        ),
+    ] = None,
+    audio: Annotated[
+        str | None,
+        option(
+            HelpPanel.RESULT,
+            "Where sound goes: files beside the page, inside it, or nowhere.",
+            metavar="|".join(AUDIO),
+            show_default="inside below 20 MB, else beside",
         ),
     ] = None,
     markdown: Annotated[
@@ -58,12 +89,13 @@ def report(
     ] = None,
     as_json: AsJsonOption = False,
     seed: Annotated[int | None, seed_option("0")] = None,
+    **options: Any,
 ) -> None:
-    """Write one page of HTML: counts, tags, affect, turn-taking, lengths, money, and conversations to listen to.
+    """Write one page of HTML: the verdict, examples to listen to, all conversations in a table, and the figures.
 
     Of a corpus of clips or a mix: hours along every label, balance, quality with its limits, what to record, whose
-    work it is, and clips to listen to. With --against, both are side by side. The page needs no
-    network and no other file. Conversations are cut to three minutes there.
+    work it is, and clips to listen to. With --against, both are side by side. The page needs no network, and no
+    other file unless its sound is beside it. The player shows the first three minutes of a conversation.
     """
     on_this_machine("--out", out)
     on_this_machine("--markdown", markdown)
@@ -76,15 +108,20 @@ def report(
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other = _other(against, found, listening_test)
     labelled = isinstance(found, Path) and open_items(found).labelled
-    if labelled and conversations:
-        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+    given = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
+    given += [f"--{name.replace('_', '-')}" for name in chosen(options, FITNESS_SETTINGS)]
+    if labelled and given:
+        raise DailytalkError(f"{given[0]} goes with conversations, and these are clips", "leave it out")
+    if audio is not None and audio not in AUDIO:
+        raise DailytalkError(f"--audio can't be {audio!r}", f"give {either(AUDIO)}")
     if not labelled and (markdown or listening_test):
         option = "--markdown" if markdown else "--listening-test"
         raise DailytalkError(f"{option} goes with what dailytalk corpus wrote", "leave it out")
     if isinstance(found, Path) and listening_test is not None:
         _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
         return
-    written = write_report(found, out, chosen_conversations(conversations or []), other, markdown)
+    shown = chosen_conversations(conversations or [])
+    written = write_report(found, out, shown, other, markdown, audio, fitness_limits(options))
     told: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         told |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
@@ -93,9 +130,19 @@ def report(
         what = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
         told |= {"conversations": written.conversations, "shown": written.shown}
-        what = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} with sound"
-    line = f"report  {told['out']} ({written.size / 1e6:.1f} MB, {what})"
-    print_json(told) if as_json else say(line)
+        told |= {"files": written.files and as_text(written.files)}
+        told |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
+        what = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
+    beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
+    line = f"report  {told['out']} ({written.size / 1e6:.1f} MB, {what}{beside})"
+    if as_json:
+        print_json(told)
+        return
+    say(line)
+    if written.size > LARGE:
+        say("note    a browser takes long to open so large a page: give --conversations N, or --audio beside")
+    if written.verdict:
+        show_judgement(Console(), written.verdict.level, written.verdict.headline)
 
 
 def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:
@@ -126,10 +173,12 @@ def _listening_test(
     print_json(told) if as_json else say(line)
 
 
-def chosen_conversations(given: list[str]) -> int | list[str]:
-    """What `--conversations` asks for: one number by itself is how many, anything else are ids."""
+def chosen_conversations(given: list[str]) -> int | str | list[str]:
+    """What `--conversations` asks for: a number by itself is how many, `all` is all, anything else are ids."""
     if not given:
         return SHOWN
+    if given == [ALL]:
+        return ALL
     return int(given[0]) if len(given) == 1 and given[0].isdecimal() else given
 
 

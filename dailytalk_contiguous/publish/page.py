@@ -4,32 +4,60 @@ import base64
 import hashlib
 import itertools
 import json
+import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
-from dailytalk_contiguous.core.audio import probe, read_at
+import numpy as np
+
+from dailytalk_contiguous.core.audio import Samples, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import LEAST_HOURS
-from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
+    ItemSound,
     clip_of,
     is_mix,
     open_items,
     record_of,
 )
-from dailytalk_contiguous.publish.player import encode, panel
+from dailytalk_contiguous.publish.player import (
+    BYTES_A_SECOND,
+    CELLS,
+    COARSE,
+    FINE,
+    LONGEST,
+    NO_SAMPLES,
+    RATE,
+    detail,
+    encode,
+    sound_of,
+    strips_of,
+)
 from dailytalk_contiguous.publish.plots import sheet
-from dailytalk_contiguous.publish.render import Credit, Html, credits_of, fill, joined, template
+from dailytalk_contiguous.publish.render import (
+    Credit,
+    Html,
+    credits_of,
+    data_block,
+    fill,
+    fragment,
+    joined,
+    template,
+)
 from dailytalk_contiguous.publish.sections import (
     Compared,
     CorpusFigures,
@@ -42,11 +70,23 @@ from dailytalk_contiguous.publish.sections import (
     quality_plots,
     summary,
 )
+from dailytalk_contiguous.publish.verdict import (
+    CONVERSATION_MEASURES,
+    FitnessLimits,
+    Judge,
+    Judged,
+    Verdict,
+    made_line,
+    verdict_part,
+)
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
+
+_EMPTY = joined(())
 
 # The clips of a page or of a listening test: which of them, and the sound of each.
 
@@ -140,23 +180,44 @@ def _names(folder: Path, other: Path) -> tuple[str, str]:
 
 # The page of conversations: a file of HTML that needs no network and can be sent by mail.
 #
-# Rows are read once, one at a time, and counted; only the conversations that the user chose are drawn and embedded
-# with their sound. The page forbids every connection.
+# Rows are read once, one at a time, and counted, judged and drawn as two strips each. Examples are chosen by what
+# was measured; these, and the ones that the user names, are read once more for the player, with their sound. The
+# page forbids every connection.
 
 
-#: The page's name in its folder, and the number of conversations that it shows by default.
-REPORT, SHOWN = "report.html", 3
+#: The page's name in its folder, and the number of examples that it shows by default.
+REPORT, SHOWN = "report.html", 5
 
 #: Rejects that are listed with their remedies.
 EXAMPLES = 30
+
+#: Where the sound goes: files beside the page, the page itself, or nowhere.
+AUDIO = ("beside", "inside", "none")
+
+#: What `shown` and `--conversations` call every conversation.
+ALL = "all"
+
+#: Bytes of sound up to which it goes into the page by default: what can still be sent by mail.
+MOST_INSIDE = 20_000_000
+
+#: Seconds in the player up to which waveforms are fine.
+MOST_FINE = 1200.0
+
+#: Probability of a word below which the player marks it.
+UNSURE = 0.5
+
+#: What the page may play: the sound that is in it, and that of files beside it. In a page that was opened from a
+#: disk, Chromium takes `'self'` for the files of that disk.
+_MEDIA = {"beside": "'self' data:", "inside": "data:", "none": "data:"}
 
 
 @dataclass(frozen=True)
 class WrittenReport:
     """A report: its place, its bytes, and how many conversations or recorded clips it is about.
 
-    `shown` are the ids of those with sound. `labelled`: they are clips. `measured`: how many were measured, those
-    that were not kept too.
+    `shown` are the ids of those with sound or that the player shows. `labelled`: they are clips. `measured`: how
+    many were measured, those that were not kept too. `verdict`: on conversations. `files`: the folder of their
+    sound beside the page; None where there is none.
     """
 
     path: Path
@@ -165,64 +226,109 @@ class WrittenReport:
     shown: tuple[str, ...]
     labelled: bool = False
     measured: int = 0
+    verdict: Verdict | None = None
+    files: Path | None = None
 
 
 def write_report(
     where: Path | Version,
     out: Path | None = None,
-    shown: int | Sequence[str] = SHOWN,
+    shown: int | str | Sequence[str] = SHOWN,
     other: Path | None = None,
     markdown: Path | None = None,
+    audio: str | None = None,
+    limits: FitnessLimits | None = None,
 ) -> WrittenReport:
     """Write the report of conversations or clips. Of a version, rows are read one by one over the network.
 
     Args:
         where: what `open_items` takes: a work folder, a folder of finished shards, a mix, or a version.
         out: the file; by default `report.html` in the folder.
-        shown: how many conversations to draw and embed, from the first; or their ids. Of clips the page chooses.
+        shown: how many examples to choose; or the ids of conversations; or `ALL` of them, to look at and to hear.
+            Of clips the page chooses.
         other: a folder to compare it with, as `compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
+        audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
+        limits: from where on conversations are remarked on.
 
-    Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, or
-    there is nothing to compare.
+    Raises DailytalkError if it holds nothing or can't be read, an id is not in it, `shown` asks for clips, there
+    is nothing to compare, or the folder for its sound holds something else.
     """
     path = out or _default_path(where)
     sides = compare_folders(where, other) if other and isinstance(where, Path) else None
     items = open_items(where)
     if not items.labelled:
-        return _write(items, path, shown, sides)
-    if shown != SHOWN:
-        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+        return _write(items, path, shown, sides, audio, limits)
+    if shown != SHOWN or audio:
+        option = "--audio" if audio else "--conversations"
+        raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
     return _write_clips(items, path, markdown, sides)
 
 
-def _write(items: Items, path: Path, shown: int | Sequence[str], sides: Sides | None) -> WrittenReport:
-    tally = Tally(items.rebuilt)
-    ids = () if isinstance(shown, int) else tuple(dict.fromkeys(shown))
-    panels: dict[str, Html] = {}
+class _Listed(NamedTuple):
+    """A conversation in the table: lengths in seconds, and its strips as recorded and as rebuilt."""
+
+    judged: Judged
+    seconds: float
+    source_seconds: float | None
+    recorded: str
+    rebuilt: str
+
+
+def _write(
+    items: Items,
+    path: Path,
+    shown: int | str | Sequence[str],
+    sides: Sides | None,
+    audio: str | None,
+    limits: FitnessLimits | None,
+) -> WrittenReport:
+    tally, judge = Tally(items.rebuilt), Judge(limits, items.rebuilt)
+    listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
     for row in items.rows(SMALL):
-        name = row["conversation_id"]
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
         tally.add(row)
-        if name in ids or (isinstance(shown, int) and len(panels) < shown):
-            panels[name] = _panel(items, row)
-    missing = [name for name in ids if name not in panels]
-    if missing:
-        raise DailytalkError(
-            f"{items.where} has no conversation {', '.join(map(repr, missing))}",
-            "give conversation ids as the dataset has them, or a number of conversations",
-        )
-    examples = _count_rejects(tally, itertools.chain(refused, items.rejects()))
-    chosen = [panels[name] for name in ids or panels]
+        strips = strips_of(row, items.rebuilt)
+        listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
+    examples = _chosen(items, listed, shown)
+    numbers = range(len(listed)) if shown == ALL else examples.keys()
+    heard = sum(min(listed[number].seconds, LONGEST) for number in numbers)
+    mode = audio or ("inside" if heard * BYTES_A_SECOND < MOST_INSIDE else "beside")
+    levels = FINE if heard <= MOST_FINE else COARSE
+    sounds = _Sounds(mode, path)
+    parts = _Parts(items, sounds, levels)
+    details = {number: parts.of(items.row(listed[number].judged.name), number, True) for number in examples}
+    rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = (read_run(items.folder) if items.folder else None) or {}
-    sections = [*conversation_sections(tally, run, examples, _against(sides))]
-    if chosen:
-        sections.append(Section("listen", "Listen and look", chosen))
-    write_lines(path, page_of(items.name, sections))
-    return WrittenReport(path, path.stat().st_size, tally.total.conversations, tuple(ids or panels))
+    verdict = judge.verdict(tally, run)
+    sections = [*conversation_sections(tally, run, rejects, _against(sides))]
+    if listed:
+        cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
+        sections[:0] = [
+            Section("listen", "Listen and look", [_wrapped(_list(cards), fragment("conversations.html"))]),
+            Section("conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]),
+        ]
+
+    def data() -> Iterator[str]:
+        if listed:
+            opens = next(iter(examples), None)
+            yield data_block("conversations", _table(listed, numbers, opens, items.rebuilt))
+            for number, part in details.items():
+                # Sound that is in the page is in the element of its example, and not twice.
+                in_page = {"sound": None} if mode == "inside" else {}
+                yield data_block(f"detail-{number}", part | in_page)
+        if shown == ALL:
+            yield from parts.of_all(listed, details.keys())
+        sounds.finish()
+
+    top = joined((made_line(run, tally), verdict_part(verdict)))
+    write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
+    ids = tuple(listed[number].judged.name for number in numbers)
+    files = sounds.folder if sounds.written else None
+    return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
 
 
 def _refusal(row: Row) -> dict[str, str]:
@@ -237,14 +343,6 @@ def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict
         if len(examples) < EXAMPLES:
             examples.append(reject)
     return examples
-
-
-def _panel(items: Items, row: Row) -> Html:
-    try:
-        sound = items.sound(row["conversation_id"])
-    except BadInput as problem:
-        return panel(row | {"audio": None}, 0.0, items.rebuilt, problem.reason)
-    return panel(row | {"audio": sound.audio}, sound.offset, items.rebuilt, "")
 
 
 def _default_path(folder: Path | Version) -> Path:
@@ -263,17 +361,273 @@ def _against(sides: Sides | None) -> list[Section]:
     return [against_section(*sides)] if sides else []
 
 
-def page_of(name: str, sections: Sequence[Section]) -> Iterator[str]:
-    """The pieces of a page's text."""
-    top, bottom = template("report.html").split("@@CONTENT@@")
-    yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name))
+def page_of(
+    name: str, sections: Sequence[Section], header: Html = _EMPTY, data: Iterable[str] = (), media: str = "data:"
+) -> Iterator[str]:
+    """The pieces of a page's text.
+
+    Args:
+        name: what it is about.
+        sections: its parts with their headings.
+        header: what is between the name and the list of sections.
+        data: blocks for its script.
+        media: where its sound may come from, in words of a content security policy.
+    """
+    top, middle = template("report.html").split("@@CONTENT@@")
+    rest, bottom = middle.split("@@DATA@@")
+    yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name)).replace("@@MEDIA@@", media)
     yield fill("<h1>{}</h1>", name)
+    yield header
     links = joined(
         fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title
     )
     yield fill('<nav aria-label="Sections">{}</nav>', links)
     yield from map(page_html, sections)
+    yield rest
+    yield from data
     yield bottom
+
+
+# Examples: which conversations are worth listening to, and why.
+
+
+def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence[str]) -> dict[int, str]:
+    """The examples by their number, with the reason for each."""
+    if shown == ALL:
+        return examples_of([entry.judged for entry in listed], SHOWN)
+    if isinstance(shown, int):
+        return examples_of([entry.judged for entry in listed], shown)
+    numbers: dict[str, int] = {}
+    for number, entry in enumerate(listed):
+        numbers.setdefault(entry.judged.name, number)
+    missing = [name for name in dict.fromkeys(shown) if name not in numbers]
+    if missing:
+        raise DailytalkError(
+            f"{items.where} has no conversation {', '.join(map(repr, missing))}",
+            "give conversation ids as the dataset has them, or a number of conversations",
+        )
+    return {numbers[name]: "chosen by its id" for name in shown}
+
+
+def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
+    """Numbers of the conversations that say most about all of them, `count` at most, with the reason for each.
+
+    The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
+    overlap, the most shortened, the one with the lowest confidence; then the next worst, and the next typical.
+    """
+    worst = sorted(range(len(judged)), key=lambda number: -judged[number].badness)
+    typical = _typical(judged)
+    candidates: list[tuple[int, str]] = []
+    if judged and judged[worst[0]].badness:
+        candidates.append((worst[0], f"worst: {_beyond(judged[worst[0]])}"))
+        typical = [number for number in typical if number != worst[0]]
+    candidates += [(number, "typical: nearest to the middle of all measures") for number in typical[:1]]
+    for name, title, highest in (
+        ("overlap", "most overlap", True),
+        ("length_ratio", "most shortened", False),
+        ("confidence", "lowest confidence", False),
+    ):
+        known = [
+            (value, number) for number, entry in enumerate(judged) if is_number(value := entry.values.get(name))
+        ]
+        if known:
+            value, number = max(known, key=lambda pair: pair[0] if highest else -pair[0])
+            if name != "length_ratio" or value < 1:
+                unit = " of the recorded length" if name == "length_ratio" else ""
+                candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
+    candidates += [
+        (number, f"next worst: {_beyond(judged[number])}") for number in worst[1:] if judged[number].badness
+    ]
+    candidates += [(number, "next typical") for number in typical[1:]]
+    chosen: dict[int, list[str]] = {}
+    for number, why in candidates:
+        if number in chosen and not why.startswith("next"):
+            chosen[number].append(why)
+        elif number not in chosen and len(chosen) < count:
+            chosen[number] = [why]
+    return {number: "; ".join(reasons) for number, reasons in chosen.items()}
+
+
+def _beyond(judged: Judged) -> str:
+    name = judged.breaches[0]
+    value = judged.values.get(name)
+    figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
+    return f"beyond {counted(len(judged.breaches), 'limit')}, first {figure}"
+
+
+def _typical(judged: Sequence[Judged]) -> list[int]:
+    """All numbers, those first whose measures are in the middle of the ranks; what nobody knows counts half."""
+    distances = np.zeros(len(judged))
+    for name in CONVERSATION_MEASURES if judged else ():
+        values = np.array([_or_nan(entry.values.get(name)) for entry in judged])
+        known = ~np.isnan(values)
+        ranks = np.full(len(judged), np.nan)
+        places = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
+        ranks[known] = (places + 0.5) / max(1, known.sum()) - 0.5
+        distances += np.where(known, np.abs(ranks), 0.25)
+    return [int(number) for number in np.argsort(distances, kind="stable")]
+
+
+def _or_nan(value: float | None) -> float:
+    return value if is_number(value) else math.nan
+
+
+def measured_text(name: str, value: float) -> str:
+    """A measure of a conversation as people read it, with its unit."""
+    measure = CONVERSATION_MEASURES[name]
+    return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
+
+
+def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
+    number, problem, source = detail["number"], detail["problem"], detail["sound"]
+    player = (
+        fill(
+            '<audio controls preload="none" id="sound-{}" aria-label="Listen to {}" src="{}"></audio>',
+            number,
+            name,
+            source,
+        )
+        if source
+        else ""
+    )
+    return fill(
+        '<li class="card"><p class="why">{}</p><p><button type="button" data-number="{}">{}</button></p>'
+        '<noscript><p>{}</p></noscript><p class="soft">{}</p>{}{}</li>',
+        why,
+        number,
+        name,
+        name,
+        detail["about"],
+        player,
+        fill('<p class="note">{}</p>', problem) if problem else "",
+    )
+
+
+def _list(cards: Sequence[Html]) -> Html:
+    return fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
+
+
+def _wrapped(*parts: Html) -> Html:
+    return fill('<div class="conversations">{}</div>', joined(parts))
+
+
+_NO_SCRIPT = fill("<noscript><p>The player and the table need JavaScript, which is off here.</p></noscript>")
+
+
+def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None, rebuilt: bool) -> dict[str, Any]:
+    """What the table shows, as the page's script reads it."""
+    measures, order = CONVERSATION_MEASURES, {name: place for place, name in enumerate(CONVERSATION_MEASURES)}
+    by_badness = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
+    places, has_detail = {number: place for place, number in enumerate(by_badness)}, set(detailed)
+    digits = [measure.digits + max(0, round(math.log10(measure.factor))) for measure in measures.values()]
+    rows = [
+        [
+            judged.name,
+            round(entry.seconds, 2),
+            None if entry.source_seconds is None else round(entry.source_seconds, 2),
+            places[number],
+            [
+                round(value, most) if is_number(value := judged.values.get(name)) else None
+                for name, most in zip(measures, digits, strict=True)
+            ],
+            [order[name] for name in judged.breaches],
+            entry.recorded,
+            entry.rebuilt,
+            int(number in has_detail),
+        ]
+        for number, entry in enumerate(listed)
+        for judged in (entry.judged,)
+    ]
+    return {
+        "cells": CELLS,
+        "rebuilt": rebuilt,
+        "unsure": UNSURE,
+        "opens": opens,
+        "names": [*measures],
+        "titles": [measure.title for measure in measures.values()],
+        "units": [measure.unit for measure in measures.values()],
+        "digits": [measure.digits for measure in measures.values()],
+        "factors": [measure.factor for measure in measures.values()],
+        "worse": [measure.worse for measure in measures.values()],
+        "abouts": [measure.about for measure in measures.values()],
+        "rows": rows,
+    }
+
+
+# The sound of a page, and what its player shows of each conversation.
+
+
+class _Sounds:
+    """Where the sound goes: into the page, into a folder beside it, which we own, or nowhere."""
+
+    def __init__(self, mode: str, page: Path) -> None:
+        self.mode, self.folder = mode, page.with_name(f"{page.stem}_files")
+        self.written = 0
+        is_wanted = mode == "beside" or is_marked(self.folder)
+        self._files = OwnedFolder(self.folder, "sound of a report", ()) if is_wanted else None
+
+    def place(self, row: Row, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
+        """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
+        if self.mode == "inside":
+            return {"sound": _as_address(encode(samples, RATE)), "sides": []}
+        name, data = file_name(row["conversation_id"]), sound.audio.get("bytes") or b""
+        if data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST:
+            address = self._put(f"{name}.flac", data)
+        else:
+            address = self._put(f"{name}.mp3", encode(samples, RATE))
+        channels = enumerate(CHANNELS if is_example else ())
+        # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
+        sides = [self._put(f"{name}--{channel}.mp3", encode(samples[:, [n]], RATE)) for n, channel in channels]
+        return {"sound": address, "sides": sides}
+
+    def finish(self) -> None:
+        """Take away the files of an earlier page."""
+        if self._files is not None:
+            self._files.finish({})
+
+    def _put(self, name: str, data: bytes) -> str:
+        assert self._files is not None
+        self._files.write_bytes(name, data)
+        self.written += 1
+        return f"{quote(os.fsencode(self.folder.name))}/{name}"
+
+
+def _as_address(mp3: bytes) -> str:
+    return f"data:audio/mpeg;base64,{base64.b64encode(mp3).decode()}"
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the player shows of conversations, and their sound."""
+
+    items: Items
+    sounds: _Sounds
+    levels: int
+
+    def of(self, row: Row, number: int, is_example: bool) -> dict[str, Any]:
+        """What it shows of one. Where its sound can't be read it says why, and shows the rest."""
+        samples, problem, sound = NO_SAMPLES, "", None
+        if self.sounds.mode != "none":
+            try:
+                sound = self._sound(row)
+            except BadInput as error:
+                problem = f"No sound: {error.reason}."
+            else:
+                samples, problem = sound_of(row, sound.audio, sound.offset)
+        kept = self.sounds.place(row, sound, samples, is_example) if sound and len(samples) and not problem else {}
+        shown = detail(row, self.items.rebuilt, samples if kept else NO_SAMPLES, self.levels)
+        return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
+
+    def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
+        """Blocks of data on all that are not `done`, read in the order of the files."""
+        rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
+        usable = (row for row in rows if not row.get("problem"))
+        for number, (row, _) in enumerate(zip(usable, listed, strict=False)):
+            if number not in done:
+                yield data_block(f"detail-{number}", self.of(row, number, False))
+
+    def _sound(self, row: Row) -> ItemSound:
+        return ItemSound(row["audio"]) if row.get("audio") else self.items.sound(row["conversation_id"])
 
 
 # The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.

@@ -1,13 +1,12 @@
-"""A player of one conversation: both channels' waveforms with the words along them, and the sound.
+"""What the page holds of a conversation: two strips for the table, and what the player shows and plays of it.
 
-The sound goes into the page as MP3 at a constant rate, the one small format that every browser plays and seeks to
-the frame; both speakers stay on their sides. Drawing and sound end after three minutes, which keeps a page with a
-few conversations under 10 MB.
+All of it is data, which the page's own script reads as JSON and shows as text. Inside the page sound is MP3 at a
+constant rate, the one small format that every browser plays and seeks to the frame; both speakers stay on their
+sides. What the player shows ends after three minutes, which keeps a page with a few conversations small.
 """
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,79 +14,100 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples, read_at
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.publish.render import Html, fill, joined
+from dailytalk_contiguous.core.wording import counted
 
-#: Seconds of a conversation that are shown and embedded, and the rate in Hz that they are embedded at.
+#: Seconds of a conversation that the player shows and plays, and the rate in Hz of sound inside the page.
 LONGEST, RATE = 180.0, 24000
 
 #: libsndfile's scale from 0 (best) to 1; at 24 kHz stereo this is a constant 80 kbit/s.
 COMPRESSION = 0.5
 
-#: CSS pixels a second of the drawing, and between two lines of the waveform. `report.html` reads the first from
-#: the attribute `data-scale`.
-SCALE, STROKE = 100, 2
+#: Bytes of a page that a second of such sound takes: 80 kbit/s in base64.
+BYTES_A_SECOND = 80_000 / 8 * 4 / 3
 
-#: Pixels: height of a line of lettering, of a waveform, of the time axis; estimated width of a letter.
-LINE, WAVE, AXIS, LETTER = 15, 64, 22, 7.2
+#: Cells of a strip.
+CELLS = 256
 
-#: Lines over a waveform for tags and below it for words, so that neighbours do not cover each other.
-TAG_LINES, WORD_LINES = 2, 3
+#: How 64 values are written, a letter each: levels of a waveform, and runs of a strip.
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-#: Top of a channel's waveform (its name is above the tags), and the height of the whole channel.
-WAVE_TOP = LINE * (1 + TAG_LINES) + 8
-LANE = WAVE_TOP + WAVE + LINE * WORD_LINES + 10
+#: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
+FINE, COARSE = 100, 20
 
-_NOTHING = np.zeros((0, 2), np.float32)
+#: Cells that the longest run of a strip has; a longer one is several.
+_RUN = 16
+
+_Span = tuple[float, float]
+
+#: No sound.
+NO_SAMPLES = np.zeros((0, 2), np.float32)
 
 
-def panel(row: Mapping[str, Any], offset: float, rebuilt: bool, problem: str = "") -> Html:
-    """The HTML of one conversation. Where its sound can't be read the page says why, and shows the rest.
+def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
+    """Who speaks when: as recorded, and as rebuilt, both in `CELLS` cells over the longer of the two.
 
     Args:
         row: columns of `core.schema.BUILT`.
-        offset: seconds of `audio` before the conversation begins.
-        rebuilt: whether the left speaker is resynthesised.
-        problem: why there is no `audio`; empty where there is.
+        rebuilt: whether it was rebuilt; if not, or where the source's times are not known, one strip is empty.
     """
-    seconds = min(row["duration"] or 0.0, LONGEST)
-    samples, problem = _sound(row, offset, seconds) if not problem else (_NOTHING, f"No sound: {problem}.")
-    utterances = [
-        utterance
-        for utterance in row["utterances"] or ()
-        if utterance["status"] != "dropped" and utterance["start"] is not None
-    ]
-    utterances = sorted(
-        (utterance for utterance in utterances if utterance["start"] < seconds),
-        key=lambda utterance: utterance["start"],
-    )
-    cut = f", of which the first {LONGEST / 60:g} minutes are shown" if (row["duration"] or 0.0) > LONGEST else ""
-    player = fill('<p class="note">{}</p>', problem) if problem else _audio(samples, row["conversation_id"])
-    names = joined(
-        fill('<span class="lane-name {}" style="top:{}px">{}</span>', channel, number * LANE + 2, title)
-        for number, (channel, title) in enumerate(_sides(row, rebuilt))
-    )
-    return fill(
-        '<article class="card player" data-scale="{0}"><h3>{1}</h3>'
-        '<p class="soft">{2}{3} · {4} utterances · {5}</p>{6}'
-        '<div class="scroll" tabindex="0" role="region" aria-label="Waveform and words of {1}">'
-        '<div class="names">{7}</div>{8}<div class="head" hidden></div></div>{9}</article>',
-        SCALE,
-        row["conversation_id"],
-        _length(row["duration"] or 0.0),
-        cut,
-        len(row["utterances"] or ()),
-        row["language"] or "language unknown",
-        player,
-        names,
-        _drawing(row, utterances, samples, seconds),
-        _script(utterances),
-    )
+    seconds = max(row["duration"] or 0.0, row["source_duration"] or 0.0)
+    recorded: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
+    new: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
+    for utterance in row["utterances"] or ():
+        for spans, edges in ((recorded, ("source_start", "source_end")), (new, ("start", "end"))):
+            start, end = (utterance[edge] for edge in edges)
+            is_heard = spans is recorded or utterance["status"] != "dropped"
+            if is_heard and is_number(start) and is_number(end) and end > start:
+                spans[utterance["channel"]].append((start, end))
+    before = strip(recorded, seconds) if any(recorded.values()) else ""
+    return (before, strip(new, seconds)) if rebuilt else (strip(new, seconds), "")
+
+
+def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
+    """Who speaks in each of `CELLS` even parts of a conversation, in runs, a letter each.
+
+    A letter of `LETTERS` is 16 times a state and a run's length less one. States: 0 nobody, 1 left, 2 right, 3
+    both at once, for however short a time; where they take turns within a cell, whoever has more of it.
+
+    Args:
+        spans: starts and ends in seconds of what each channel says.
+        seconds: the length of the conversation.
+    """
+    if seconds <= 0:
+        return ""
+    edges = np.linspace(0.0, seconds, CELLS + 1)
+    left, right = (_covered(spans[name], edges) for name in CHANNELS)
+    either = _covered([span for name in CHANNELS for span in spans[name]], edges)
+    states = np.where(left + right > either + 1e-6, 3, np.where(either <= 1e-9, 0, np.where(left >= right, 1, 2)))
+    text = []
+    ends = [*(np.flatnonzero(np.diff(states)) + 1).tolist(), CELLS]
+    for start, end in zip([0, *ends], ends, strict=False):
+        for first in range(start, end, _RUN):
+            text.append(LETTERS[16 * int(states[start]) + min(_RUN, end - first) - 1])
+    return "".join(text)
+
+
+def _covered(spans: Sequence[_Span], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds of each cell that the union of spans covers."""
+    if not spans:
+        return np.zeros(len(edges) - 1)
+    merged: list[list[float]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    knots = np.asarray(merged, np.float64)
+    lengths = np.cumsum(knots[:, 1] - knots[:, 0])
+    reached = np.stack([np.concatenate([[0.0], lengths[:-1]]), lengths], axis=1)
+    return np.asarray(np.diff(np.interp(edges, knots.ravel(), reached.ravel())), np.float64)
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
-    """Stereo samples, shape (n, 2), as MP3; what is outside [-1, 1] is clipped."""
+    """Samples, shape (n, channels), as MP3; what is outside [-1, 1] is clipped."""
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger
     options = {"format": "MP3", "compression_level": COMPRESSION, "bitrate_mode": "CONSTANT"}
@@ -105,190 +125,164 @@ def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.asarray(np.maximum.reduceat(np.abs(channel), edges), np.float32)
 
 
-def lines_of(spans: Sequence[tuple[float, float]], n_lines: int) -> list[int]:
-    """The line that each label goes on: the first free one, or the one that is free soonest.
+def shown_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds of a conversation that the player shows."""
+    return float(min(row["duration"] or 0.0, LONGEST))
+
+
+def sound_of(row: Mapping[str, Any], audio: dict[str, Any], offset: float) -> tuple[Samples, str]:
+    """The samples that are played, shape (n, 2), at `RATE`, and why there are none.
 
     Args:
-        spans: left and right edge of each label, by left edge.
-        n_lines: how many there are.
+        row: columns of `core.schema.BUILT`.
+        audio: encoded, as `core.audio` takes it.
+        offset: seconds of it before the conversation begins.
     """
-    free = [float("-inf")] * n_lines
-    chosen = []
-    for left, right in spans:
-        line = next((number for number in range(n_lines) if free[number] <= left), free.index(min(free)))
-        free[line] = max(free[line], right)
-        chosen.append(line)
-    return chosen
-
-
-def _sound(row: Mapping[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
-    """The samples that are shown, shape (n, 2), and why there are none."""
     try:
-        samples = read_at(row["audio"], RATE, offset, seconds)
+        samples = read_at(audio, RATE, offset, shown_seconds(row))
     except (BadInput, OSError) as error:
-        return _NOTHING, f"No sound: {error}."
+        return NO_SAMPLES, f"No sound: {error}."
     if samples.shape[1] != 2:
-        return _NOTHING, f"No sound: the recording has {samples.shape[1]} channel(s), not 2."
+        return NO_SAMPLES, f"No sound: the recording has {counted(samples.shape[1], 'channel')}, not 2."
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 
-def _audio(samples: Samples, name: str) -> Html:
-    return fill(
-        '<audio controls preload="metadata" aria-label="Listen to {}" src="data:audio/mpeg;base64,{}"></audio>',
-        name,
-        base64.b64encode(encode(samples, RATE)).decode(),
-    )
+def _about(row: Mapping[str, Any]) -> str:
+    """Length, utterances and language of a conversation in a line."""
+    seconds = row["duration"] or 0.0
+    cut = f", of which the first {LONGEST / 60:g} minutes are shown" if seconds > LONGEST else ""
+    utterances = counted(len(row["utterances"] or ()), "utterance")
+    return f"{_clock(seconds)}{cut} · {utterances} · {row['language'] or 'language unknown'}"
 
 
-def _sides(row: Mapping[str, Any], rebuilt: bool) -> list[tuple[str, str]]:
+def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
+    """What the player shows of a conversation; times are seconds.
+
+    `lines` are side (0 left, 1 right), start, end, text, tag, event, a description, start and end in the
+    recording, and status; `words` side, start, end, word, probability and how the times are known; `sounds` side,
+    start and end; `both` where both speak at once; `peaks` the waveform of each side, a letter of `LETTERS` each
+    level, against the side's `loudest`.
+
+    Args:
+        row: columns of `core.schema.BUILT`.
+        rebuilt: whether the left speaker is resynthesised.
+        samples: what is played, shape (n, 2), at `RATE`; none where there is no sound.
+        levels_a_second: of the waveform.
+    """
+    seconds = shown_seconds(row)
+    utterances = [
+        utterance
+        for utterance in row["utterances"] or ()
+        if utterance["status"] != "dropped" and utterance["start"] is not None and utterance["start"] < seconds
+    ]
+    utterances.sort(key=lambda utterance: (utterance["start"], utterance["end"]))
+    words = [
+        word
+        for word in row["alignments"] or ()
+        if is_number(word["start"]) and is_number(word["end"]) and word["start"] < seconds
+    ]
+    loudest = np.abs(samples).max(axis=0).tolist() if len(samples) else [0.0, 0.0]
+    waves = [_wave(samples[:, side], loudest[side], round(seconds * levels_a_second)) for side in (0, 1)]
+    return {
+        "shown": round(seconds, 3),
+        "names": _names(row, rebuilt),
+        "about": _about(row),
+        "rebuilt": rebuilt,
+        "lines": [_line(utterance) for utterance in utterances],
+        "words": [
+            [
+                *_placed(word, word["speaker"]),
+                word["word"] or "",
+                _rounded(word.get("probability")),
+                word.get("source") or "",
+            ]
+            for word in sorted(words, key=lambda word: word["start"])
+        ],
+        "sounds": [_placed(sound, sound["channel"]) for sound in row["sounds"] or () if sound["start"] < seconds],
+        "both": _both(utterances),
+        "peaks": waves if len(samples) else ["", ""],
+        "peak_rate": levels_a_second,
+        "loudest": [round(value, 4) for value in loudest],
+    }
+
+
+def _names(row: Mapping[str, Any], rebuilt: bool) -> list[str]:
+    """What both sides are called, with their speakers where known."""
     titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
     speakers = row["speakers"] or {}
     return [
-        (channel, f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel])
+        f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
         for channel in CHANNELS
     ]
 
 
-def _drawing(
-    row: Mapping[str, Any], utterances: Sequence[Mapping[str, Any]], samples: Samples, seconds: float
-) -> Html:
-    width, height = max(1, round(seconds * SCALE)), len(CHANNELS) * LANE + AXIS
-    loudest = float(np.abs(samples).max()) if len(samples) else 0.0
-    parts = []
-    for number, channel in enumerate(CHANNELS):
-        top = number * LANE
-        channel_utterances = [item for item in utterances if item["channel"] == channel]
-        words = [
-            item for item in row["alignments"] or () if item["speaker"] == channel and item["start"] < seconds
-        ]
-        parts += _boxes(channel_utterances, top, channel, seconds)
-        parts += _sounds([item for item in row["sounds"] or () if item["channel"] == channel], top, seconds)
-        if len(samples):
-            parts.append(_wave(samples[:, number], loudest, top, channel, seconds))
-        parts += _words(words, top)
-    for second in range(int(seconds) + 1):
-        x = second * SCALE
-        parts.append(fill('<line x1="{0}" x2="{0}" y1="0" y2="{1}" class="grid"/>', x, len(CHANNELS) * LANE))
-        label = f"{second // 60}:{second % 60:02d}"
-        parts.append(fill('<text x="{}" y="{}" class="soft">{}</text>', x + 3, height - 7, label))
-    return fill(
-        '<svg class="wave" width="{0}" height="{1}" viewBox="0 0 {0} {1}" aria-hidden="true">{2}</svg>',
-        width,
-        height,
-        joined(parts),
-    )
-
-
-def _boxes(utterances: Sequence[Mapping[str, Any]], top: int, channel: str, seconds: float) -> list[Html]:
-    """Where the speaker speaks, and the tag with which each utterance begins."""
-    labels = [utterance["tag"] or "" for utterance in utterances]
-    edges = [utterance["start"] * SCALE for utterance in utterances]
-    spans = [(x, x + len(label) * LETTER + 8) for x, label in zip(edges, labels, strict=True)]
-    lines = lines_of(spans, TAG_LINES)
-    parts = []
-    for utterance, label, x, line in zip(utterances, labels, edges, lines, strict=True):
-        width = (min(utterance["end"], seconds) - utterance["start"]) * SCALE
-        parts.append(
-            fill(
-                '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="said {}">'
-                "<title>{}</title></rect>",
-                x,
-                top + WAVE_TOP,
-                max(1.0, width),
-                WAVE,
-                channel,
-                _hint(utterance),
-            )
-        )
-        y = top + LINE * (line + 2) + 2
-        parts.append(fill('<text x="{:.1f}" y="{}" class="tag {}">{}</text>', x, y, channel, label))
-    return parts
-
-
-def _sounds(sounds: Sequence[Mapping[str, Any]], top: int, seconds: float) -> list[Html]:
-    """Laughs, breaths and coughs of the kept speaker: framed, since they are no utterances."""
+def _line(utterance: Mapping[str, Any]) -> list[Any]:
+    recorded = [_rounded(utterance[name]) for name in ("source_start", "source_end")]
     return [
-        fill(
-            '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" rx="4" class="sound {}">'
-            "<title>{:.2f} to {:.2f} s\nlaugh, breath or cough</title></rect>",
-            sound["start"] * SCALE,
-            top + WAVE_TOP,
-            max(1.0, (min(sound["end"], seconds) - sound["start"]) * SCALE),
-            WAVE,
-            sound["channel"],
-            sound["start"],
-            sound["end"],
-        )
-        for sound in sounds
-        if sound["start"] < seconds
+        *_placed(utterance, utterance["channel"]),
+        utterance["text"] or "",
+        utterance["tag"] or "",
+        utterance["event"] or "",
+        _description(utterance),
+        *(recorded if None not in recorded else (None, None)),
+        utterance["status"] or "",
     ]
 
 
-def _wave(channel: NDArray[np.float32], loudest: float, top: int, name: str, seconds: float) -> Html:
-    heights = peaks(channel, round(seconds * SCALE / STROKE)) / max(loudest, 1e-6) * (WAVE / 2 - 3)
-    middle = top + WAVE_TOP + WAVE / 2
-    path = "".join(
-        f"M{number * STROKE + 1} {middle - height:.1f}v{2 * height:.1f}"
-        for number, height in enumerate(heights.tolist())
-        if height >= 0.3
-    )
-    return fill('<path class="wave-{}" d="M0 {}H{}{}"/>', name, middle, round(seconds * SCALE), path)
+def _placed(item: Mapping[str, Any], channel: str) -> list[Any]:
+    return [CHANNELS.index(channel), round(item["start"], 3), round(item["end"], 3)]
 
 
-def _words(words: Sequence[Mapping[str, Any]], top: int) -> list[Html]:
-    edges = [(word["start"] * SCALE, word["start"] * SCALE + len(word["word"]) * LETTER + 5) for word in words]
-    lines = lines_of(edges, WORD_LINES)
-    base = top + WAVE_TOP + WAVE
-    return [
-        fill(
-            '<text x="{:.1f}" y="{}" class="word">{}<title>{}</title></text>',
-            x,
-            base + LINE * (line + 1) - 2,
-            word["word"],
-            f"{word['start']:.2f} to {word['end']:.2f} s" + (f" ({word['source']})" if word["source"] else ""),
-        )
-        for word, (x, _), line in zip(words, edges, lines, strict=True)
+def _rounded(value: Any) -> float | None:
+    return round(value, 3) if is_number(value) else None
+
+
+def _both(utterances: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Where both sides speak at once."""
+    sides = [[(item["start"], item["end"]) for item in utterances if item["channel"] == name] for name in CHANNELS]
+    found = [
+        [round(max(first[0], second[0]), 3), round(min(first[1], second[1]), 3)]
+        for first, second in _pairs(*sides)
+        if min(first[1], second[1]) > max(first[0], second[0])
     ]
+    return sorted(found)
 
 
-def _script(utterances: Sequence[Mapping[str, Any]]) -> Html:
-    """The utterances in order; each line is a button that plays from there."""
-    if not utterances:
-        return fill('<p class="note">Nobody speaks here.</p>')
-    items = joined(
-        fill(
-            '<li><button type="button" data-at="{:.2f}">{}</button><span class="who {}">{}</span>'
-            "<span>{}{}</span></li>",
-            utterance["start"],
-            _length(utterance["start"]),
-            utterance["channel"],
-            utterance["channel"],
-            fill("<i>({})</i> ", utterance["tag"]) if utterance["tag"] else "",
-            utterance["text"] or "",
-        )
-        for utterance in utterances
-    )
-    return fill(
-        "<details><summary>What is said ({} utterances)</summary><ol>{}</ol></details>", len(utterances), items
-    )
+def _pairs(left: Sequence[_Span], right: Sequence[_Span]) -> Iterable[tuple[_Span, _Span]]:
+    """Those spans of both sides that may touch: of spans by start, none begins after the other's end."""
+    for first in left:
+        for second in right:
+            if second[0] >= first[1]:
+                break
+            yield first, second
 
 
-def _hint(utterance: Mapping[str, Any]) -> str:
+def _wave(channel: NDArray[np.float32], loudest: float, count: int) -> str:
+    """Levels of a channel against its loudest, a letter each."""
+    if not loudest:
+        return LETTERS[0] * count
+    levels = np.rint(peaks(channel, count) / loudest * (len(LETTERS) - 1)).astype(int)
+    return "".join(LETTERS[level] for level in levels.tolist())
+
+
+def _description(utterance: Mapping[str, Any]) -> str:
     measures = ", ".join(
         f"{name} {utterance[name]:.2f}"
         for name in ("valence", "arousal", "dominance")
-        if utterance[name] is not None
+        if is_number(utterance[name])
     )
-    lines = (
+    confidence = utterance["confidence"]
+    parts = (
         f"{utterance['start']:.2f} to {utterance['end']:.2f} s",
-        utterance["text"],
         utterance["tag"]
         and f"tag: {utterance['tag']}" + (f" (rule {utterance['rule']})" if utterance["rule"] else ""),
         measures,
-        " · ".join(utterance[name] for name in ("event", "status", "reason") if utterance[name]),
+        f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
+        *(utterance[name] for name in ("event", "status", "reason")),
     )
-    return "\n".join(line for line in lines if line)
+    return " · ".join(part for part in parts if part)
 
 
-def _length(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def _clock(seconds: float) -> str:
+    """Seconds as minutes and seconds."""
+    return f"{round(seconds) // 60}:{round(seconds) % 60:02d}"

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,11 +64,34 @@ def percent(part: float, whole: float) -> str:
 
 
 def template(name: str) -> str:
-    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler."""
-    page = files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler.
+
+    `@@NAME.css@@` and `@@NAME.js@@` in it are replaced by these files.
+    """
+    page = re.sub(r"@@(\w+\.(?:css|js))@@", lambda match: _asset(match[1]), _asset(name))
     script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page.replace("@@SCRIPT@@", f"'sha256-{digest}'")
+
+
+def fragment(name: str) -> Html:
+    """A part of a page of this package."""
+    return Html(_asset(name))
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+#: What would end a script or begin a comment in it, and what no UTF-8 has.
+_UNSAFE_IN_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+
+
+def data_block(name: str, value: object) -> Html:
+    """A value as JSON in a page: data that the page's script reads by this id, and that no browser runs."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    safe = _UNSAFE_IN_SCRIPT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return fill('<script type="application/json" id="{}">{}</script>\n', name, Html(safe))
 
 
 # Markdown from values: escaped, so that data can't become syntax, and without this machine's paths.

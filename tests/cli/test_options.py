@@ -40,6 +40,7 @@ from dailytalk_contiguous.models.paid import INSECURE
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
+from dailytalk_contiguous.publish.verdict import FitnessLimits
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
@@ -725,12 +726,13 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     work = folder(tmp_path / "work", first=SHORT)
     command = ("report", work)
     plain = list(caught(report_command, "write_report", *command).values())
-    assert plain == [work, None, report_command.SHOWN, None, None]
+    assert plain == [work, None, report_command.SHOWN, None, None, None, FitnessLimits()]
     full = caught(
         *(report_command, "write_report", *command, "--out", tmp_path / "page.html", "--conversations", "first"),
-        *("--against", work),
+        *("--against", work, "--audio", "beside", "--max-turn", "3s", "--min-snr", "-inf"),
     )
-    assert list(full.values()) == [work, tmp_path / "page.html", ["first"], work, None]
+    limits = FitnessLimits(longest_turn=3.0, lowest_snr_db=None)
+    assert list(full.values()) == [work, tmp_path / "page.html", ["first"], work, None, "beside", limits]
     for option, told in (
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
@@ -738,6 +740,7 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
         (("--listening-test", "3", "--against", work), "--against goes with a report"),
         (("--against", tmp_path / "none"), "is no folder"),
         (("--out", tmp_path), "is a folder"),
+        (("--audio", "loud"), "--audio can't be 'loud'"),
     ):
         with pytest.raises(DailytalkError, match=told):
             called(*command, *option)
@@ -753,16 +756,18 @@ def test_options_of_report_reach_the_page_about_clips(
     other, page = tmp_path / "other", tmp_path / "page.html"
     other.mkdir()
     plain = caught(report_command, "write_report", "report", tmp_path)
-    assert list(plain.values()) == [tmp_path, None, report_command.SHOWN, None, None]
+    assert list(plain.values()) == [tmp_path, None, report_command.SHOWN, None, None, None, FitnessLimits()]
     places = ("--out", page, "--markdown", tmp_path / "card.md", "--against", other)
     full = caught(report_command, "write_report", "report", tmp_path, *places)
-    assert list(full.values()) == [tmp_path, page, report_command.SHOWN, other, tmp_path / "card.md"]
+    named = [tmp_path, page, report_command.SHOWN, other, tmp_path / "card.md"]
+    assert list(full.values()) == [*named, None, FitnessLimits()]
     test = ("report", tmp_path, "--listening-test", "3", "--out", page)
     for options, seed in (((), 0), (("--seed", "4"), 4)):
         values = caught(report_command, "write_listening_test", *test, *options).values()
         assert list(values) == [tmp_path, page, 3, seed]
-    with pytest.raises(DailytalkError, match="--conversations goes with conversations"):
-        called("report", tmp_path, "--conversations", "3")
+    for option, value in (("--conversations", "3"), ("--audio", "none"), ("--max-turn", "3s")):
+        with pytest.raises(DailytalkError, match=f"{option} goes with conversations"):
+            called("report", tmp_path, option, value)
 
 
 @pytest.mark.parametrize(

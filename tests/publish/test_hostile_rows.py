@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from browser import acted, needs_chromium
 from command import Command
 from publish.built_conversations import LINES, built_row, write_dataset
 from publish.published_folder import NAME, published_row, upload, write_published
@@ -107,47 +106,6 @@ def test_check_and_report_say_that_a_row_without_bytes_has_no_sound(dailytalk: C
     text = write_report(folder).path.read_text(encoding="utf-8")
     assert "No sound: the row holds no audio" in text
     assert text.count("<audio") == 1
-
-
-#: Seeks by the second line, runs what a hostile row would have brought, and tells what came of both. A browser
-#: that prints a page counts no seconds but those that it works; the sums give the sound time to be decoded.
-READER = """<script>
-window.ran = [];
-const markup = "<img src='x:' onerror='ran.push(1)'><b onclick='ran.push(2)'>b</b>";
-document.body.insertAdjacentHTML("beforeend", markup);
-document.body.lastElementChild.click();
-const inline = document.createElement("script");
-inline.textContent = "ran.push(3)";
-document.body.append(inline);
-const sound = document.querySelector("audio");
-const tell = () => {
-  const pre = document.body.appendChild(document.createElement("pre"));
-  const head = !document.querySelector(".head").hidden;
-  pre.textContent = JSON.stringify({ ran, at: sound.currentTime, length: sound.duration, head });
-};
-let told = false;
-let clicked = false;
-const work = () => {
-  let sum = 0;
-  for (let i = 0; i < 2e7; i++) sum += Math.sqrt(i);
-  if (sound.readyState && !clicked) {
-    clicked = true;
-    sound.addEventListener("seeked", () => { told = true; tell(); });
-    document.querySelectorAll("button[data-at]")[1].click();
-  }
-  if (!told) setTimeout(work, 1);
-};
-work();
-</script>"""
-
-
-@needs_chromium
-def test_page_plays_and_seeks_and_runs_nothing_but_its_own_script(tmp_path: Path) -> None:
-    page = write_report(write_dataset(tmp_path / "work", [built_row("good")])).path
-    told = json.loads(acted(page, READER))
-    assert told["ran"] == []
-    assert (told["head"], round(told["length"])) == (True, 6)
-    assert 1.3 < told["at"] < 3
 
 
 def test_markup_of_a_report_is_made_from_literals_alone() -> None:

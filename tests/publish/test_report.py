@@ -21,10 +21,12 @@ from dailytalk_contiguous.cli.report import chosen_conversations, report
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.publish.page import write_report
-from dailytalk_contiguous.publish.player import SCALE, encode, lines_of, panel, peaks
+from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.publish.page import examples_of, write_report
+from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, encode, peaks, strip, strips_of
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
 from dailytalk_contiguous.publish.sections import turns_table
+from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -64,6 +66,19 @@ def page_of(folder: Path, **options: Any) -> str:
     return text
 
 
+def blocks_of(text: str) -> dict[str, Any]:
+    """The data of a page by their ids."""
+    found = re.findall(r'<script type="application/json" id="([^"]+)">(.*?)</script>', text)
+    return {name: json.loads(block) for name, block in found}
+
+
+def shown_of(text: str) -> dict[str, Any]:
+    """What the player shows, by the id of the conversation."""
+    blocks = blocks_of(text)
+    rows = blocks["conversations"]["rows"]
+    return {rows[block["number"]][0]: block for name, block in blocks.items() if name.startswith("detail-")}
+
+
 def with_source(row: dict[str, Any], shift: float = 0.5) -> dict[str, Any]:
     """The row with every utterance in the source as long and as far apart as now, `shift` s later."""
     for one in row["utterances"]:
@@ -79,7 +94,7 @@ def cell(text: str, name: str) -> list[str]:
 
 
 def fact(text: str, name: str) -> str:
-    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text)
+    found = re.search(rf"<dt>{name}</dt><dd>([^<]*)", text.partition('class="facts"')[2])
     assert found, name
     return found[1]
 
@@ -126,7 +141,8 @@ def test_texts_and_names_are_escaped(tmp_path):
     text = page_of(folder)
     assert not re.search("<b>&(?!lt;b&gt;)", text)
     assert "<i>&" not in text
-    assert text.count("</script>") == 1
+    assert text.count("</script>") == text.count("<script") == 3
+    assert shown_of(text)[HOSTILE]["lines"][0][3:5] == [HOSTILE, HOSTILE]
 
 
 @pytest.mark.parametrize("rows", [[], [built_row("silent", [])], [built_row("short", [], seconds=0.01)]])
@@ -143,7 +159,7 @@ def test_values_that_are_no_numbers_change_nothing(tmp_path):
     row["timeline"] |= {"offset_median": float("nan"), "lost_speech_seconds": float("nan")}
     text = page_of(write_dataset(tmp_path, [row]))
     assert "no measures of affect" in text
-    assert not re.search(r"\bnan\b", text.partition("Listen and look</h2>")[0])
+    assert not re.search(r"\b(nan|NaN)\b", text[: text.rindex("<script>")])
 
 
 def test_writing_again_replaces_the_page(tmp_path):
@@ -254,8 +270,8 @@ def test_page_says_what_made_it(tmp_path):
     (folder / "run.json").write_text(json.dumps({"models": models, "settings": {"profile": "embedded"}}))
     other = write_report(folder).path.read_text()
     assert cell(other, "profile") == ["embedded"]
-    for page in (text, other):
-        assert '<td>words</td><td><a href="https://a.org">medium</a></td><td>MIT</td>' in page
+    for told in (text, other):
+        assert '<td>words</td><td><a href="https://a.org">medium</a></td><td>MIT</td>' in told
 
 
 def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
@@ -364,10 +380,10 @@ def sounds(text: str) -> list[tuple[np.ndarray, int]]:
     return [soundfile.read(io.BytesIO(base64.b64decode(data))) for data in found]
 
 
-def test_first_three_conversations_are_embedded_in_stereo(tmp_path):
+def test_examples_are_embedded_in_stereo(tmp_path):
     folder = write_dataset(tmp_path, [built_row(name) for name in "abcd"])
-    written = write_report(folder)
-    assert written.shown == ("a", "b", "c")
+    written = write_report(folder, shown=3)
+    assert len(written.shown) == 3
     heard = sounds(written.path.read_text())
     assert len(heard) == 3
     samples, rate = heard[0]
@@ -385,6 +401,99 @@ def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
         write_report(folder, shown=["a", "x"])
 
 
+def judged(name: str, badness: float = 0.0, **values: float | None) -> Judged:
+    breaches = tuple(values)[:1] if badness else ()
+    return Judged(name, dict.fromkeys(CONVERSATION_MEASURES) | values, breaches, badness)
+
+
+def test_examples_are_chosen_for_a_reason_that_they_say():
+    entries = [
+        judged("plain", overlap=0.02, length_ratio=0.9, confidence=0.8),
+        judged("noisy", 3.0, snr=2.0, overlap=0.01, length_ratio=0.95, confidence=0.9),
+        judged("busy", overlap=0.5, length_ratio=1.1, confidence=0.7),
+        judged("short", overlap=0.03, length_ratio=0.5, confidence=0.75),
+        judged("vague", overlap=0.0, length_ratio=1.0, confidence=0.2),
+    ]
+    reasons = {entries[number].name: why for number, why in examples_of(entries, 5).items()}
+    assert reasons["noisy"] == "worst: beyond 1 limit, first signal to noise 2 dB"
+    assert reasons["plain"] == "typical: nearest to the middle of all measures"
+    assert reasons["busy"] == "most overlap: 50.0 %"
+    assert reasons["short"] == "most shortened: 0.50 of the recorded length"
+    assert reasons["vague"] == "lowest confidence: 0.20"
+    assert [entries[number].name for number in examples_of(entries, 1)] == ["noisy"]
+    assert examples_of(entries, 0) == examples_of([], 5) == {}
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.none() | st.floats(0, 1)), max_size=12), st.integers(0, 15))
+def test_each_example_is_another_conversation_and_none_is_without_a_reason(values, count):
+    entries = [judged(str(number), badness, overlap=overlap) for number, (badness, overlap) in enumerate(values)]
+    reasons = examples_of(entries, count)
+    assert len(reasons) == min(count, len(entries))
+    assert all(reasons.values())
+
+
+def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
+    folder = write_dataset(tmp_path, [built_row("a"), built_row("a", LINES[:2])])
+    assert write_report(folder, shown="all").conversations == 2
+    assert write_report(folder, shown=["a"]).shown == ("a",)
+
+
+def test_sound_beside_the_page_is_the_sound_of_the_dataset_in_a_folder_that_belongs_to_it(tmp_path):
+    row, other = built_row("../../Ünsafe <name>"), built_row("b")
+    folder = write_dataset(tmp_path / "work", [row, other])
+    page = tmp_path / "page.html"
+    written = write_report(folder, page, "all", audio="beside")
+    files = tmp_path / "page_files"
+    assert written.files == files
+    parts = shown_of(page.read_text())
+    for one in (row, other):
+        named = parts[one["conversation_id"]]["sound"]
+        assert re.fullmatch(r"page_files/[\w-]+\.flac", named)
+        assert (tmp_path / named).read_bytes() == one["audio"]["bytes"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page_files", "work"]
+    left, right = (soundfile.read(tmp_path / name)[0] for name in parts["b"]["sides"])
+    assert left.shape == right.shape == (6 * 24000,)
+    assert re.search(r"media-src 'self' data:;", page.read_text())
+    write_report(folder, page, ["b"], audio="beside")
+    assert sorted(path.name for path in files.glob("*.flac")) == ["b.flac"]
+    write_report(folder, page, audio="inside")
+    assert not list(files.glob("*.flac"))
+
+
+def test_folder_of_somebody_else_is_no_place_for_sound(tmp_path):
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    (tmp_path / "page_files").mkdir()
+    (tmp_path / "page_files" / "thesis.txt").write_text("mine")
+    with pytest.raises(DailytalkError, match="no export of ours"):
+        write_report(folder, tmp_path / "page.html", audio="beside")
+    assert (tmp_path / "page_files" / "thesis.txt").read_text() == "mine"
+    assert write_report(folder, tmp_path / "page.html", audio="inside").files is None
+
+
+def test_large_sound_goes_beside_the_page_unless_it_is_to_be_inside(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_INSIDE", 100_000)
+    folder = write_dataset(tmp_path / "work", [built_row(name) for name in "abc"])
+    assert write_report(folder, tmp_path / "page.html", 1).files is None
+    assert write_report(folder, tmp_path / "page.html", 2).files == tmp_path / "page_files"
+    assert write_report(folder, tmp_path / "other.html", 2, audio="inside").files is None
+    silent = write_report(folder, tmp_path / "silent.html", "all", audio="none")
+    assert (silent.files, "<audio" in silent.path.read_text()) == (None, False)
+    assert len(shown_of(silent.path.read_text())) == 3
+
+
+def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_full(tmp_path):
+    long = built_row("monologue", [("left", 0.0, 14.0, "So."), ("right", 14.5, 15.0, "Yes.")], 16.0)
+    folder = write_dataset(tmp_path, [with_source(built_row(name)) for name in "abc"] + [long])
+    table = blocks_of(page_of(folder, shown=1))["conversations"]
+    rows = {row[0]: row for row in table["rows"]}
+    assert list(rows) == ["a", "b", "c", "monologue"]
+    assert rows["monologue"][3] == 0
+    assert "longest_turn" in [table["names"][number] for number in rows["monologue"][5]]
+    assert [row[8] for row in rows.values()] == [0, 0, 0, 1]
+    assert rows["a"][4][table["names"].index("duration")] == 6
+    assert all(sum(LETTERS.index(letter) % 16 + 1 for letter in row[7]) == CELLS for row in rows.values())
+
+
 def test_long_conversation_is_cut_to_three_minutes(tmp_path):
     lines = [("left", 1.0, 2.0, "Early."), ("right", 182.0, 183.0, "Late.")]
     folder = write_dataset(tmp_path, [built_row("long", lines, seconds=184.0, rate=8000)])
@@ -392,24 +501,23 @@ def test_long_conversation_is_cut_to_three_minutes(tmp_path):
     [(samples, rate)] = sounds(text)
     assert abs(len(samples) / rate - 180) < 0.01
     assert "first 3 minutes" in text
-    assert "Early." in text
-    assert "Late." not in text
+    part = shown_of(text)["long"]
+    assert ([line[3] for line in part["lines"]], [word[3] for word in part["words"]]) == (["Early."], ["Early."])
+    beside = write_report(folder, audio="beside")
+    assert [path.suffix for path in beside.files.glob("long.*")] == [".mp3"]
 
 
-def test_laughs_are_framed_where_they_are_heard():
-    text = panel(built_row(sounds=[(5.25, 5.75)]), 0.0, True)
-    assert text.count('class="sound right"') == 1
-    assert f'<rect x="{5.25 * SCALE:.1f}"' in text
-    assert "5.25 to 5.75 s" in text
+def test_laughs_and_overlaps_are_where_they_are_heard():
+    part = detail(built_row(sounds=[(5.25, 5.75)]), True, NO_SAMPLES, 100)
+    assert part["sounds"] == [[1, 5.25, 5.75]]
+    assert part["both"] == [[1.4, 1.5], [3.9, 4.0]]
 
 
-def test_a_word_tells_its_times_and_how_they_are_known_if_that_is_known():
+def test_a_word_has_its_times_how_they_are_known_and_how_sure_its_text_is():
     row = built_row()
-    row["alignments"][0]["source"] = "proportional"
-    text = panel(row, 0.0, True)
-    assert "0.50 to 1.00 s (proportional)" in text
-    assert "1.00 to 1.50 s (" not in text
-    assert "1.00 to 1.50 s" in text
+    row["alignments"][0] |= {"source": "proportional", "probability": 0.25}
+    words = detail(row, True, NO_SAMPLES, 100)["words"]
+    assert words[:2] == [[0, 0.5, 1.0, "Hello", 0.25, "proportional"], [0, 1.0, 1.5, "there.", None, ""]]
 
 
 def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
@@ -417,9 +525,47 @@ def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
     rows = [built_row("broken", audio={"bytes": b"fLaC", "path": None})]
     rows.append(built_row("mono", audio={"bytes": mono, "path": None}))
     text = page_of(write_dataset(tmp_path, rows))
-    assert text.count("No sound: ") == 2
+    assert text.count('<p class="note">No sound: ') == 2
     assert sounds(text) == []
+    assert all(part["problem"].startswith("No sound: ") for part in shown_of(text).values())
     assert "Quite" in text
+
+
+def cells(letters: str) -> list[int]:
+    return [LETTERS.index(letter) // 16 for letter in letters for _ in range(LETTERS.index(letter) % 16 + 1)]
+
+
+def test_strip_shows_who_speaks_and_every_overlap_however_short():
+    found = cells(strip({"left": [(0.0, 50.0)], "right": [(49.9, 75.0)]}, 100.0))
+    assert len(found) == CELLS
+    assert (found[0], found[100], found[127], found[150], found[-1]) == (1, 1, 3, 2, 0)
+    assert found.count(3) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["left", "right"]), st.floats(0, 90), st.floats(0.01, 10)), max_size=12))
+def test_strip_invents_no_overlap_and_loses_none(spoken):
+    spans = {
+        name: [(at, at + length) for side, at, length in spoken if side == name] for name in ("left", "right")
+    }
+    found = cells(strip(spans, 100.0))
+    width = 100.0 / CELLS
+    assert len(found) == CELLS
+    for number, state in enumerate(found):
+        low, high = number * width, (number + 1) * width
+        both = any(
+            min(a[1], b[1], high) - max(a[0], b[0], low) > 1e-4 for a in spans["left"] for b in spans["right"]
+        )
+        assert not both or state == 3
+        if state == 3:
+            assert any(min(a[1], b[1], high) > max(a[0], b[0], low) for a in spans["left"] for b in spans["right"])
+
+
+def test_strips_are_of_the_recording_and_of_the_result_on_one_scale():
+    row = with_source(built_row(), shift=3.0) | {"source_duration": 12.0}
+    recorded, rebuilt = (cells(one) for one in strips_of(row, True))
+    assert (recorded.index(1), rebuilt.index(1)) == (int(3.5 / 12 * CELLS), int(0.5 / 12 * CELLS))
+    assert strips_of(row, False)[1] == ""
+    assert strips_of(row | {"utterances": None, "duration": 0.0, "source_duration": None}, True) == ("", "")
 
 
 def test_sound_starts_where_the_drawing_does():
@@ -437,18 +583,6 @@ def test_peaks_miss_no_sample(n_samples, n_peaks):
     assert len(found) == n_peaks
     if n_samples and n_peaks:
         assert found.max() == np.abs(channel).max()
-
-
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 5)), max_size=30), st.integers(1, 4))
-def test_labels_of_a_line_touch_only_when_all_lines_are_full(spans, n_lines):
-    edges = sorted((left, left + width) for left, width in spans)
-    lines = lines_of(edges, n_lines)
-    for i, (left, _) in enumerate(edges):
-        before = [
-            max((edges[j][1] for j in range(i) if lines[j] == line), default=-1.0) for line in range(n_lines)
-        ]
-        if min(before) <= left:
-            assert before[lines[i]] <= left
 
 
 # A folder that was only tagged
@@ -502,13 +636,13 @@ def test_tagged_folder_reports_what_is_known(tmp_path):
     assert (len(samples), rate) == (6 * 24000, 24000)
     loud = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate
     assert abs(loud[0] - 1.0) < 0.01
-    assert 'data-at="1.00"' in text
+    assert shown_of(text)["call.001"]["lines"][0][1] == 1.0
 
 
 def test_tagged_folder_without_shards_still_has_a_page(tmp_path):
     text = page_of(tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi", "b")]))
     assert fact(text, "conversations") == "2"
-    assert text.count("does not say where its recording is") == 2
+    assert text.count('<p class="note">No sound: the folder does not say where its recording is') == 2
 
 
 def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):
@@ -547,10 +681,6 @@ def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
         write_report(folder)
 
 
-def test_conversation_in_which_nobody_speaks_says_so() -> None:
-    assert '<p class="note">Nobody speaks here.</p></article>' in panel(built_row("silent", []), 0.0, True)
-
-
 # The command
 
 
@@ -562,12 +692,20 @@ def test_command_says_what_it_wrote(tmp_path):
     options = ["--out", str(out), "--conversations", "b", "--json"]
     done = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
     told = json.loads(done.output)
-    assert told == {"out": str(out), "bytes": out.stat().st_size, "conversations": 2, "shown": ["b"]}
+    assert told.pop("verdict")["level"] in ("good", "doubtful", "bad")
+    assert told == {
+        "out": str(out),
+        "bytes": out.stat().st_size,
+        "conversations": 2,
+        "shown": ["b"],
+        "files": None,
+    }
     assert "1 of 2" in CliRunner().invoke(app, [str(folder), "--conversations", "1"]).output
 
 
 def test_a_number_is_how_many_and_anything_else_is_an_id():
-    assert chosen_conversations([]) == 3
+    assert chosen_conversations([]) == 5
+    assert chosen_conversations(["all"]) == "all"
     assert chosen_conversations(["12"]) == 12
     assert chosen_conversations(["12", "13"]) == ["12", "13"]
     assert chosen_conversations(["call"]) == ["call"]

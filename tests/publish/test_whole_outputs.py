@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
-from dailytalk_contiguous.publish.player import panel
+from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, sound_of, strips_of
 from dailytalk_contiguous.publish.plots import (
     Axis,
     Bar,
@@ -366,8 +366,8 @@ def sections(folder: Path) -> str:
     return rows_as_text([[section.name, section.title] for section in told] + shown)
 
 
-def long_panel(folder: Path) -> str:
-    """Conversations of which more is known than is shown, or less, without the grid of seconds."""
+def player_parts(folder: Path) -> str:
+    """What the player shows of conversations of which more is known than is shown, or less."""
     lines = [
         ("left", 0.5, 1.5, "One."),
         ("right", 179.0, 190.0, "Two."),
@@ -388,15 +388,13 @@ def long_panel(folder: Path) -> str:
     row["alignments"][0]["source"] = "given"
     limit = row | {"duration": 180.0, "language": None, "utterances": None, "alignments": None, "speakers": None}
     empty = limit | {"duration": None, "sounds": None, "audio": None}
-    shown = [
-        panel(row, 0.0, True),
-        panel(limit, 1.0, False),
-        panel(limit, 2.5, True),
-        panel(empty, 0.0, False, "it is gone"),
-    ]
-    text = page_text("\n".join(shown))
-    text = re.sub(r'<line [^>]*class="grid"/>\n|<text [^>]*class="soft">[^<]*\n?</text>\n?', "", text)
-    return re.sub(r'(class="wave-\w+" d="M0 \S+).*?"', r'\1…"', text)
+    shown = []
+    for one, offset, rebuilt in ((row, 0.0, True), (limit, 1.0, False), (limit, 2.5, True), (empty, 0.0, False)):
+        samples, problem = sound_of(one, one["audio"], offset) if one["audio"] else (NO_SAMPLES, "it is gone")
+        part = detail(one, rebuilt, samples, 20) | {"problem": problem}
+        part["peaks"] = [len(wave) for wave in part["peaks"]]
+        shown.append([part, strips_of(one, rebuilt)])
+    return "".join(json.dumps(plain(one), ensure_ascii=False, indent=1) + "\n" for one in shown)
 
 
 def mixed(folder: Path) -> str:
@@ -777,7 +775,7 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "drawings.html": drawings,
     "pictures.txt": pictures,
     "sections.txt": sections,
-    "long_panel.html": long_panel,
+    "player_parts.txt": player_parts,
     "moshi.txt": moshi,
     "moshi_swapped.txt": moshi_swapped,
     "csm.txt": csm,

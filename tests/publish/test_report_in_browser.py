@@ -1,0 +1,402 @@
+"""The page about conversations as a reader uses it: by mouse, by keys, on a telephone, without a script."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Visit, chromium, needs_playwright, visit
+from built_conversations import LINES, built_row, write_dataset
+from rich_conversations import rich_row
+
+from dailytalk_contiguous.publish.page import write_report
+
+pytestmark = needs_playwright
+
+#: What would run, or become an element, if a page took it for markup.
+MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"
+
+#: Reads the sound of each side after solo and mute: the largest sample of left and right.
+LISTENER = """
+const merger = AudioContext.prototype.createChannelMerger;
+AudioContext.prototype.createChannelMerger = function (count) {
+  const made = merger.call(this, count);
+  const split = this.createChannelSplitter(2);
+  made.connect(split);
+  window.ears = [0, 1].map((channel) => {
+    const analyser = this.createAnalyser();
+    split.connect(analyser, channel);
+    return analyser;
+  });
+  return made;
+};
+window.heard = () => window.ears.map((one) => {
+  const samples = new Float32Array(one.fftSize);
+  one.getFloatTimeDomainData(samples);
+  return Math.max(...samples);
+});
+"""
+
+#: The sound that plays.
+HEARD = "[...document.querySelectorAll('audio')].find((one) => !one.paused)"
+
+#: Whether a sound plays, and is past a second.
+PLAYING = "[...document.querySelectorAll('audio')].some((one) => !one.paused && one.currentTime > {})"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages about the same conversations, with their sound inside, beside, and about next to nothing."""
+
+    folder: Path
+    inside: Path
+    beside: Path
+    tagged: Path
+    empty: Path
+    rejects: Path
+
+
+def with_hostile_texts(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with markup in every text that is shown."""
+    for utterance in row["utterances"]:
+        utterance |= dict.fromkeys(("text", "tag", "rule", "reason", "event", "text_raw", "tagged_text"), MARKUP)
+    for word in row["alignments"]:
+        word |= {"word": MARKUP, "source": MARKUP}
+    return row | {"language": MARKUP, "speakers": {"left": MARKUP, "right": MARKUP}, "conversation_id": MARKUP}
+
+
+def many_words(name: str, count: int, seconds: float) -> dict[str, Any]:
+    """An hour, of which the first minutes have `count` words, and the first seconds sound."""
+    lines = [("left", 5.0 * n, 5.0 * n + 4, "a word") for n in range(int(seconds / 5))]
+    row = built_row(name, lines, 5.0, 8000, duration=seconds, source_duration=seconds)
+    step = 170.0 / count
+    row["alignments"] = [
+        {"word": f"w{n}", "start": n * step, "end": (n + 1) * step, "speaker": "left", "source": None}
+        | {"probability": 0.1 if n % 2 else 0.9}
+        for n in range(count)
+    ]
+    return row
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    folder = tmp_path_factory.mktemp("pages")
+    monologue = built_row("monologue", [("left", 0.2, 13.0, "So."), ("right", 12.5, 13.5, "Yes.")], 14.0, 8000)
+    texts = {"会話": ("こんにちは、元気ですか。", "はい。"), "محادثة": ("مرحبا كيف حالك", "بخير")}
+    foreign = [
+        built_row(name, [("left", 0.5, 2.0, first), ("right", 2.2, 3.0, second)], 4.0, 8000)
+        for name, (first, second) in texts.items()
+    ]
+    rows = [
+        rich_row("rich"),
+        monologue,
+        with_hostile_texts(rich_row("x")),
+        *foreign,
+        built_row("long" * 50, LINES, 6.0, 8000),
+        many_words("hour", 5000, 3600.0),
+        *(built_row(f"small{n:03d}", LINES[: 2 + n % 3], 6.0 + n / 100, 8000) for n in range(60)),
+    ]
+    work = write_dataset(folder / "work", rows)
+    named = ("rich", "monologue", MARKUP, "会話", "محادثة", "hour")
+    line = {"conversation_id": "call", "channel": "left", "start": 1.0, "end": 2.0, "text": "Hello"}
+    line |= {"words": [{"word": "Hello", "start": 1.0, "end": 2.0}]}
+    (folder / "tagged").mkdir()
+    (folder / "tagged" / "transcript.jsonl").write_text(json.dumps(line) + "\n")
+    write_dataset(folder / "empty", [])
+    write_dataset(folder / "rejects", [built_row("bad", duration=-1.0)])
+    reject = {"id": "a", "stage": "Segment", "reason": "nobody speaks in it", "remedy": "leave it out"}
+    (folder / "rejects" / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
+    write_report(work, folder / "inside.html", named, audio="inside")
+    few = write_dataset(folder / "few", [rows[1], *rows[-6:]])
+    write_report(few, folder / "beside.html", "all", audio="beside")
+    for name in ("tagged", "empty", "rejects"):
+        write_report(folder / name, folder / f"{name}.html")
+    return Pages(folder, *(folder / f"{name}.html" for name in ("inside", "beside", "tagged", "empty", "rejects")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+def press(seen: Visit, *keys: str) -> None:
+    for key in keys:
+        seen.page.keyboard.press(key)
+
+
+def rows_of(seen: Visit) -> list[str]:
+    return [text.strip() for text in seen.page.locator("#table-body th button").all_inner_texts()]
+
+
+def at(seen: Visit) -> float:
+    """The second of the conversation at which the head is."""
+    return float(seen.page.locator("#seek").input_value())
+
+
+LOOKS = (
+    {"width": 1280, "color_scheme": "light"},
+    {"width": 1280, "color_scheme": "dark"},
+    {"width": 400, "color_scheme": "light"},
+    {"width": 400, "color_scheme": "dark"},
+    {"width": 1280, "forced_colors": "active"},
+)
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: "-".join(map(str, look.values())))
+def test_page_fits_its_window_asks_for_nothing_and_can_be_read_by_everybody(
+    look: dict[str, Any], pages: Pages, browser: Any
+) -> None:
+    with visit(browser, pages.inside, **look) as seen:
+        seen.page.locator("#every").check()
+        assert seen.violations() == []
+        assert seen.overflow() <= 0
+        assert (seen.complaints, seen.requests) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["tagged", "empty", "rejects", "beside"])
+def test_next_to_nothing_opens_without_a_complaint(name: str, pages: Pages, browser: Any) -> None:
+    with visit(browser, getattr(pages, name), 400) as seen:
+        assert seen.page.locator("#verdict").is_visible()
+        assert seen.overflow() <= 0
+        assert (seen.complaints, seen.requests) == ([], [])
+
+
+def test_everything_to_touch_on_a_telephone_is_large_enough_for_a_finger(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, 400, has_touch=True) as seen:
+        small = seen.page.evaluate(
+            """[...document.querySelectorAll('.conversations :is(button, select, input, summary)')]
+            .filter((one) => one.offsetParent && (one.type !== 'checkbox'))
+            .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+            .filter(([, box]) => box.width < 24 || box.height < 24).map(([name]) => name)"""
+        )
+        assert small == []
+
+
+def test_texts_of_a_hostile_row_are_shown_as_text_and_run_nowhere(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#examples button", has_text="img src").click()
+        assert seen.page.locator("#player-name").inner_text() == MARKUP
+        assert MARKUP in seen.page.locator("#lines").inner_text()
+        press(seen, "]", "]")
+        assert MARKUP in seen.page.locator("#about-here").inner_text()
+        assert seen.page.locator("img, b.planted").count() == 0
+        assert seen.page.evaluate("window.ran === undefined")
+
+
+def test_policy_runs_no_script_but_the_page_s_own(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.evaluate(
+            """() => { const planted = document.createElement('script'); planted.textContent = 'window.ran = 1';
+            document.body.append(planted);
+            document.body.insertAdjacentHTML('beforeend', '<i onclick="ran=1">i</i>');
+            document.body.lastElementChild.click(); }"""
+        )
+        assert seen.page.evaluate("window.ran === undefined")
+
+
+def test_without_a_script_the_examples_can_be_heard_and_the_figures_read(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, java_script_enabled=False) as seen:
+        assert seen.page.locator("#examples audio").first.is_visible()
+        assert seen.page.locator("#verdict").is_visible()
+        assert "need JavaScript" in seen.page.locator("noscript p", has_text="table").inner_text()
+        assert seen.page.locator("noscript p", has_text="monologue").is_visible()
+
+
+def test_player_is_used_by_keys_alone(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        press(seen, "Space")
+        seen.wait(PLAYING.format(0.6))
+        assert seen.page.locator("#play").inner_text() == "Pause"
+        assert seen.page.locator("#lines li[aria-current] .said").inner_text().endswith("Hello there.")
+        assert seen.page.locator("#lines .now").inner_text() == "Hello"
+        assert seen.page.locator("#live").inner_text() == "left: Hello there."
+        press(seen, "Space")
+        assert all(seen.paused())
+        press(seen, "Shift+ArrowRight")
+        assert at(seen) == pytest.approx(1.4, abs=0.02)
+        press(seen, "ArrowRight")
+        assert at(seen) == pytest.approx(3.4, abs=0.02)
+        press(seen, "ArrowLeft", "ArrowLeft")
+        assert at(seen) == 0
+        press(seen, "]")
+        assert (
+            "“Hello” · left · 0.50 to 1.00 s · confidence unknown" in seen.page.locator("#about-here").inner_text()
+        )
+        press(seen, "]", "]", "]")
+        assert "confidence" in seen.page.locator("#about-here").inner_text()
+        press(seen, "0")
+        assert seen.page.locator("#zoom").input_value() == "0"
+        press(seen, *["+"] * 12)
+        assert seen.page.locator("#zoom").get_attribute("aria-valuetext") == "1.0 seconds in view"
+        for name in ("play", "loop", "speed", "solo-left", "mute-right", "seek", "zoom", "search", "order"):
+            seen.page.locator(f"#{name}").focus()
+            assert seen.page.evaluate("document.activeElement.id") == name
+
+
+def test_a_line_is_played_again_and_again(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#lines button").nth(3).click()  # “Mhm.”, 3.0 to 3.3 s
+        seen.page.locator("#loop").click()
+        assert seen.page.locator("#loop").get_attribute("aria-pressed") == "true"
+        seen.page.evaluate(
+            """() => { window.turns = 0; for (const one of document.querySelectorAll('audio'))
+            one.addEventListener('seeked', () => window.turns++); }"""
+        )
+        seen.wait("window.turns >= 2")
+        assert 2.9 < at(seen) < 3.4
+        seen.page.locator("#forward").click()
+        assert seen.page.locator("#loop").get_attribute("aria-pressed") == "false"
+
+
+def test_one_sound_plays_at_a_time_and_speed_is_kept(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#speed").select_option("2")
+        seen.page.locator("#play").click()
+        seen.wait(PLAYING.format(0.1))
+        assert (
+            seen.page.evaluate("[...document.querySelectorAll('audio')].find((one) => !one.paused).playbackRate")
+            == 2
+        )
+        seen.page.locator("#examples button", has_text="monologue").click()
+        seen.page.locator("#play").click()
+        seen.wait(PLAYING.format(0.1))
+        assert seen.paused().count(False) == 1
+        seen.page.evaluate("document.querySelector('#examples audio').play()")
+        seen.wait("!document.querySelector('#examples audio').paused")
+        seen.wait("[...document.querySelectorAll('audio')].filter((one) => !one.paused).length === 1")
+
+
+def test_one_side_is_heard_alone_where_the_sound_is_in_the_page(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, script=LISTENER) as seen:
+        seen.page.locator("#examples button", has_text="monologue").click()
+        seen.page.locator("#solo-right").click()
+        seen.page.locator("#play").click()
+        seen.wait(PLAYING.format(0.5))
+        seen.page.locator("#solo-right").click()
+        seen.wait("heard()[0] > 0.1 && heard()[1] < 0.01")  # the left one speaks here
+        seen.page.locator("#mute-left").click()
+        assert seen.page.locator("#mute-left").get_attribute("aria-pressed") == "true"
+        seen.wait("heard()[0] === 0")
+        seen.page.locator("#solo-left").click()
+        seen.wait("heard()[0] > 0.1")
+
+
+def test_sound_beside_the_page_plays_and_one_side_is_a_file_of_its_own(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.beside) as seen:
+        seen.page.locator("#examples button", has_text="monologue").click()
+        seen.page.locator("#play").click()
+        seen.wait(PLAYING.format(0.1))
+        seen.page.locator("#solo-left").click()
+        seen.wait(f"{HEARD}?.src.includes('--left.mp3')")
+        seen.page.locator("#solo-left").click()
+        seen.wait(f"{HEARD}?.src.endsWith('.flac')")
+        shown = set(seen.page.locator("#examples button").all_inner_texts())
+        other = next(name for name in rows_of(seen) if name not in shown)
+        seen.page.locator("#table-body button", has_text=other).click()
+        assert seen.page.locator("#solo-left").is_disabled()
+        assert seen.page.locator("#sides-note").is_visible()
+        press(seen, "Space")
+        seen.wait(PLAYING.format(0.1))
+        assert (seen.complaints, seen.requests) == ([], [])
+
+
+def test_a_sound_that_is_gone_is_said(tmp_path: Path, browser: Any) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a", rate=8000)])
+    page = write_report(folder, tmp_path / "page.html", audio="beside").path
+    (tmp_path / "page_files" / "a.flac").unlink()
+    with visit(browser, page) as seen:
+        seen.page.locator("#play").click()
+        seen.page.locator("#trouble").wait_for()
+        assert "page_files/a.flac can't be played" in seen.page.locator("#trouble").inner_text()
+
+
+def test_table_is_sorted_filtered_searched_and_paged(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        assert seen.page.locator("#count").inner_text() == "1 to 50 of 67 conversations"
+        worst = rows_of(seen)
+        seen.page.locator("#page-on").click()
+        assert seen.page.locator("#count").inner_text() == "51 to 67 of 67 conversations"
+        assert not set(worst) & set(rows_of(seen))
+        seen.page.locator("#order").select_option(label="longest turn")
+        assert rows_of(seen)[0] == "monologue"
+        assert seen.page.locator("#table-head [aria-sort=descending]").inner_text().startswith("longest turn")
+        seen.page.locator("#turn").click()
+        assert rows_of(seen)[0] != "monologue"
+        seen.page.locator("#table-head button", has_text="conversation").click()
+        assert rows_of(seen)[:2] == sorted(rows_of(seen))[:2]
+        seen.page.locator("#breaches").check()
+        assert (
+            seen.page.locator("#table-body tr").count()
+            == seen.page.locator("#table-body tr:has(.beyond)").count()
+            > 0
+        )
+        seen.page.locator("#breaches").uncheck()
+        seen.page.locator("#measure").select_option(label="longest turn (s)")
+        seen.page.locator("#least").fill("10")
+        assert rows_of(seen) == ["monologue"]
+        seen.page.locator("#least").fill("")
+        seen.page.locator("#search").fill("SMALL01")
+        assert rows_of(seen) == [f"small{n:03d}" for n in range(10, 20)]
+        seen.page.locator("#search").fill("nobody")
+        assert (rows_of(seen), seen.page.locator("#count").inner_text()) == ([], "0 to 0 of 0 conversations")
+
+
+def test_strip_is_the_scrubber_and_without_sound_it_selects(pages: Pages, browser: Any) -> None:
+    drawn = "(one) => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data].some(Boolean)"
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#search").fill("monologue")
+        strip = seen.page.locator("#table-body canvas")
+        strip.scroll_into_view_if_needed()
+        seen.wait(f"({drawn})(document.querySelector('#table-body canvas'))")
+        box = strip.bounding_box()
+        assert box
+        strip.click(position={"x": box["width"] / 2, "y": 5})
+        seen.wait(PLAYING.format(7))
+        assert seen.page.locator("#player-name").inner_text() == "monologue"
+        seen.page.locator("#search").fill("small000")
+        seen.page.locator("#table-body canvas").click()
+        assert seen.page.locator("#player-name").inner_text() == "small000"
+        assert "--conversations small000" in seen.page.locator("#player-about").inner_text()
+        assert all(seen.paused())
+        assert seen.page.locator("#parts").is_hidden()
+
+
+def test_a_touch_of_the_drawing_says_what_is_there(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, 400, has_touch=True) as seen:
+        box = seen.page.locator("#wave").bounding_box()
+        assert box
+        seen.page.locator("#wave").scroll_into_view_if_needed()
+        seen.page.locator("#whole").tap()
+        seen.page.locator("#wave").tap(position={"x": box["width"] * 1.0 / 6.0, "y": 150})
+        said = seen.page.locator("#about-here").inner_text()
+        assert "left · 0.50 to 1.50 s · tag: calm" in said
+        assert at(seen) == pytest.approx(1.0, abs=0.05)
+
+
+def test_low_confidence_is_marked_and_unknown_confidence_is_not(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#examples button", has_text="rich").click()
+        assert seen.page.locator("#lines .unsure").count() > 0
+        assert seen.page.locator("#key-unsure").is_visible()
+        seen.page.locator("#examples button", has_text="monologue").click()
+        assert seen.page.locator("#lines .unsure").count() == 0
+        assert seen.page.locator("#key-unknown").is_visible()
+
+
+def test_an_hour_with_thousands_of_words_is_cut_and_says_so(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        seen.page.locator("#examples button", has_text="hour").click()
+        assert "60:00, of which the first 3 minutes are shown" in seen.page.locator("#player-about").inner_text()
+        press(seen, "]", "]", "0")
+        assert "“w2”" in seen.page.locator("#about-here").inner_text()
+        assert seen.complaints == []
+
+
+def test_a_link_to_a_conversation_shows_it(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, address="#conversation=monologue") as seen:
+        assert seen.page.locator("#player-name").inner_text() == "monologue"
+        seen.page.evaluate("location.hash = '#conversation=' + encodeURIComponent('会話')")
+        seen.wait("document.getElementById('player-name').textContent === '会話'")
