@@ -136,12 +136,12 @@ def test_the_page_says_what_is_missing_and_what_was_rejected(tmp_path: Path) -> 
     reject = {
         "id": "a.wav",
         "stage": "Quality",
-        "reason": "it is 0.10 s long (limit 0.50 s)",
+        "reason": "it is 0.10 s long (at least 0.50 s)",
         "remedy": "leave it out",
     }
     text = page(corpus_folder(tmp_path, rows(), RUN, [reject]))
     assert re.search(r"<td>sad</td><td[^>]*>10.0 min</td><td[^>]*>0.0 min</td><td[^>]*>20.0 min</td>", text)
-    assert "<td>Quality</td><td>it is … s long</td>" in text
+    assert "<td>Quality</td><td>it is under 0.50 s long</td>" in text
     assert "<td>ODbL-1.0</td>" in text
 
 
