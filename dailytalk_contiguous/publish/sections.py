@@ -8,15 +8,17 @@ that makes a part of the tally, and name it in a list of sections (`conversation
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.sampling import LEAST_HOURS, Shortfall, disparity, plan_balance
+from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
 from dailytalk_contiguous.core.schema import EVENTS
 from dailytalk_contiguous.core.tally import (
+    AFFECT_CELL,
     BUCKETED,
     LENGTH_LIMIT,
     UNKNOWN,
@@ -27,8 +29,22 @@ from dailytalk_contiguous.core.tally import (
     TurnTaking,
     total,
 )
-from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Plot, Series, png, svg
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.publish.plots import (
+    Axis,
+    Bar,
+    BarPlot,
+    HistogramPlot,
+    Limit,
+    MapPlot,
+    MatrixPlot,
+    MultiplesPlot,
+    Plot,
+    Series,
+    alternative,
+    png,
+    svg,
+)
 from dailytalk_contiguous.publish.render import (
     Code,
     Credit,
@@ -49,6 +65,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
+from dailytalk_contiguous.run.clip_plan import QUALITY
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,8 @@ def _card(part: Table | Plot) -> Html:
         if part.folded:
             what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
     note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
-    wide = " wide" if isinstance(part, Table) and part.characters > MOST_CHARACTERS else ""
+    is_wide = isinstance(part, MultiplesPlot) or (isinstance(part, Table) and part.characters > MOST_CHARACTERS)
+    wide = " wide" if is_wide else ""
     return fill('<article class="card{}"><h3>{}</h3>{}{}</article>', wide, part.title, what, note)
 
 
@@ -168,10 +186,10 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
     if isinstance(part, Plot) and pictures is not None:
         path = f"assets/{part.name}.png"
         pictures[path] = png(part)
-        return "\n\n".join(filter(None, (f"![{title}]({path})", note)))
-    if not isinstance(part, Table | BarPlot):
-        return ""
+        return "\n\n".join(filter(None, (f"![{escaped(alternative(part))}]({path})", note)))
     text = markdown_table(part.head, part.rows if isinstance(part, Table) else part.table())
+    if not text:
+        return ""
     if isinstance(part, Table) and part.folded:
         return details(title, text)
     return "\n\n".join(filter(None, (f"**{title}**", text, note)))
@@ -183,8 +201,11 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
 #: Values with a bar or a line of their own; what comes after them is added up.
 MOST_VALUES = 25
 
-#: Axes of affect, the same on each map.
-VALENCE, AROUSAL = Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25)
+#: Titles of the axes of affect.
+VALENCE, AROUSAL = "valence (0 to 1)", "arousal (0 to 1)"
+
+#: Tags whose affect has a map of its own.
+MOST_MAPS = 9
 
 #: The measures of utterances: name, unit and decimals.
 MEASURED_NAMES = {
@@ -210,15 +231,56 @@ def ranked(sums: Mapping[str, Sum]) -> list[tuple[str, Sum]]:
     return [*values[:MOST_VALUES], (f"{len(rest):,} others", total(part for _, part in rest))]
 
 
-def affect_map(title: str, grid: CountGrid, unit: str, name: str = "") -> MapPlot:
-    """Numbers of `unit` by valence and arousal."""
+def fitted_axis(title: str, values: Iterable[float]) -> Axis:
+    """An axis within [0, 1], in tenths, over all values and at least 0.4 long.
+
+    >>> fitted_axis("valence", [0.42, 0.55])
+    Axis(title='valence', low=0.3, high=0.7, step=0.1)
+    """
+    known = list(values) or [0.0, 1.0]
+    low, high = math.floor(10 * min(known) + 1e-9), math.ceil(10 * max(known) - 1e-9)
+    while high - low < 4:
+        low, high = max(0, low - 1), min(10, high + 1)
+    return Axis(title, low / 10, high / 10, 0.1 if high - low <= 5 else 0.2)
+
+
+def affect_axes(grids: Iterable[CountGrid]) -> tuple[Axis, Axis]:
+    """Axes of valence and arousal over all cells of some maps that are to be compared."""
+    points = [point for grid in grids for point in grid.points()]
+    half = AFFECT_CELL / 2
+    valence, arousal = ([point[place] + side for point in points for side in (-half, half)] for place in (0, 1))
+    return fitted_axis(VALENCE, valence), fitted_axis(AROUSAL, arousal)
+
+
+def affect_map(
+    title: str, grid: CountGrid, unit: str, name: str = "", style: str = "after", axes: Sequence[Axis] = ()
+) -> MapPlot:
+    """Numbers of `unit` by valence and arousal, on axes that fit them unless some are given."""
+    x_axis, y_axis = axes or affect_axes([grid])
     return MapPlot(
         title=f"{title} ({counted(grid.n, unit)})",
         points=list(grid.points()),
-        x_axis=VALENCE,
-        y_axis=AROUSAL,
+        x_axis=x_axis,
+        y_axis=y_axis,
         unit=unit,
-        note=f"Area: number of {unit}s in each cell.",
+        nothing="no measures of affect",
+        name=name,
+        style=style,
+    )
+
+
+def affect_maps(title: str, affect: Mapping[str, CountGrid], unit: str, name: str = "") -> MultiplesPlot:
+    """A small map of valence and arousal for each label, those of most first, before all others in grey."""
+    grids = sorted(affect.items(), key=lambda item: (-item[1].n, item[0]))
+    hidden = [label for label, _ in grids[MOST_MAPS:]]
+    x_axis, y_axis = affect_axes(affect.values())
+    return MultiplesPlot(
+        title=f"{title} ({counted(sum(grid.n for _, grid in grids), unit)})",
+        panels=[(label, list(grid.points())) for label, grid in grids[:MOST_MAPS] if grid.n],
+        x_axis=x_axis,
+        y_axis=y_axis,
+        unit=unit,
+        note=f"Grey: all of them. Not drawn: {', '.join(hidden)}." if hidden else "Grey: all of them.",
         nothing="no measures of affect",
         name=name,
     )
@@ -287,7 +349,14 @@ def conversation_sections(
     tally: Tally, run: Mapping[str, Any], examples: Sequence[Mapping[str, str]], against: Sequence[Section] = ()
 ) -> Iterator[Section]:
     """The sections of a report on conversations; `run` is its run.json."""
-    style = (tags_plot(tally), affect_plot(tally), buckets_table(tally), measures_table(tally), tags_table(tally))
+    style: list[SectionPart] = [
+        tags_plot(tally),
+        affect_plot(tally),
+        tag_affect_plot(tally),
+        measures_table(tally),
+        tags_table(tally),
+    ]
+    style += [table] if (table := buckets_table(tally)) else []
     synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
@@ -302,7 +371,7 @@ def conversation_sections(
 
 def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     """How much there is, and what it cost."""
-    whole, saved = tally.total, _money_of(run).get("saved_by_cache")
+    whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
     languages = [name for name, _ in ranked(tally.by["language"])]
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
@@ -318,7 +387,12 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
         ("utterances", f"{whole.utterances:,}", channels),
         ("words with times", f"{whole.words:,}", ""),
         ("resynthesised", f"{tally.statuses['spoken']:,}", rebuilt["spoken"]),
-        ("spent on speech", money(tally.cost), rebuilt["saved"]),
+        *(
+            [("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")]
+            if ratio > 0
+            else []
+        ),
+        *([("spent on speech", money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
         ("rejected", f"{tally.rejects.total():,}", "utterances, conversations or recordings"),
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
@@ -504,19 +578,33 @@ def tags_table(tally: Tally) -> Table:
 
 def affect_plot(tally: Tally) -> MapPlot:
     """Utterances by valence and arousal."""
-    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect")
+    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect", "before")
+
+
+def tag_affect_plot(tally: Tally) -> MultiplesPlot:
+    """Valence and arousal of the source performance by tag."""
+    named = {tag: grid for tag, grid in tally.affect.items() if tag != UNKNOWN}
+    plot = affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
+    return replace(plot, nothing="no tags with measures of affect")
+
+
+#: How far from a third a share of LOW, MID or HIGH is worth a line: they are thirds by definition.
+UNEVEN = 0.1
 
 
 def buckets_table(tally: Tally) -> Table:
-    """The shares of LOW, MID and HIGH."""
+    """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
     rows = [
         (_BUCKETS.get(name, name), *(percent(counts[level], counts.total()) for level in levels))
         for name in BUCKETED
         if (counts := tally.buckets.get(name))
+        and any(abs(counts[level] / counts.total() - 1 / 3) > UNEVEN for level in levels)
     ]
-    title = "Buckets, relative to their speaker and conversation"
-    return Table(title, ("measure", *levels), rows, nothing="no buckets", folded=True)
+    note = (
+        "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
+    )
+    return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
 def lengths_plot(tally: Tally) -> MapPlot:
@@ -552,11 +640,13 @@ def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     rows.append(("needed more than one try", f"{tally.n_retried:,} ({percent(tally.n_retried, spoken)})"))
     if tally.error_rates.n:
         rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
-    rows.append(("paid for what is in here", money(tally.cost)))
-    rows.append(("an hour of finished audio", money(3600 * tally.cost / seconds) if seconds else "–"))
     names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
-    rows += [(title, money(spending[name])) for name, title in names.items() if is_number(spending.get(name))]
-    return Table("Utterances and money", ("", ""), rows)
+    amounts = {"paid for what is in here": tally.cost}
+    amounts |= {"an hour of finished audio": 3600 * tally.cost / seconds} if seconds else {}
+    amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
+    if any(amounts.values()):
+        rows += [(title, money(amount)) for title, amount in amounts.items()]
+    return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
 
 
 def word_sources_table(tally: Tally) -> Table:
@@ -595,10 +685,11 @@ class Measure:
     least: str = ""
     most: str = ""
 
-    def limits(self, all_limits: QualityLimits) -> list[float]:
-        """Its limits in units of the axis; those that are set."""
-        values = [getattr(all_limits, name) for name in (self.least, self.most) if name]
-        return [value * self.factor for value in values if value is not None]
+    def sides(self, all_limits: QualityLimits) -> list[tuple[float, str]]:
+        """Its limits that are set, in units of the axis, with the side that each rejects: `below` or `above`."""
+        names = {side: name for side, name in (("below", self.least), ("above", self.most)) if name}
+        values = {side: getattr(all_limits, name) for side, name in names.items()}
+        return [(value * self.factor, side) for side, value in values.items() if value is not None]
 
 
 MEASURES = {
@@ -618,7 +709,7 @@ class QualityTally:
     Attributes:
         measured: number of clips. refused: of these, how many are beyond any limit.
         bins: values by measure, in units of its axis.
-        outside: of each measure, how many are beyond its limits.
+        outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -630,6 +721,7 @@ class QualityTally:
         }
     )
     outside: Counter[str] = field(default_factory=Counter)
+    below: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.measured += 1
@@ -639,6 +731,8 @@ class QualityTally:
             if value is not None:
                 self.bins[name].add(value * MEASURES[name].factor)
                 self.outside[name] += bool(failures(dict.fromkeys(MEASURES) | {name: value}, self.limits))
+                least = getattr(self.limits, MEASURES[name].least, None)
+                self.below[name] += least is not None and value < least
 
 
 @dataclass
@@ -689,9 +783,14 @@ def corpus_sections(
     has_clips = bool(figures.tally.total.conversations)
     yield Section("facts", "", [corpus_facts(figures)])
     if has_clips:
-        yield Section("what", "What is in it", [dimension_plot(figures, name) for name in DIMENSIONS])
+        yield Section("what", "What is in it", label_parts(figures))
+        if crossed := crossed_parts(figures):
+            yield Section("emotions", "Emotions", crossed)
         yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
-        yield Section("affect", "Affect", affect_maps(figures))
+        affect = affect_maps(
+            "Valence and arousal by emotion", figures.tally.affect, figures.unit, "affect_by_emotion"
+        )
+        yield Section("affect", "Affect", [affect])
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
@@ -720,6 +819,22 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     )
 
 
+def label_parts(figures: CorpusFigures) -> list[SectionPart]:
+    """Hours and counts by each dimension, and in a sentence those of which all clips have one value."""
+    same, unknown, plots = [], [], list[SectionPart]()
+    for name in DIMENSIONS:
+        values = list(figures.tally.by[name])
+        if len(values) > 1:
+            plots.append(dimension_plot(figures, name))
+        elif values == [UNKNOWN]:
+            unknown.append(name.replace("_", " "))
+        elif values:
+            same.append(f"{name.replace('_', ' ')} {values[0]}")
+    sentences = [f"All {figures.unit}s: {', '.join(same)}."] if same else []
+    sentences += [f"Unknown of all: {', '.join(unknown)}."] if unknown else []
+    return [Text(" ".join(sentences)), *plots] if sentences else plots
+
+
 def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
     """Hours and counts of each value of a dimension."""
     rows = []
@@ -727,8 +842,9 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
         recorded = length_text(part.seconds)
         cells = (part.conversations, part.copies, recorded, length_text(part.seen))
         rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
+    n_clips = counted(figures.tally.total.conversations, figures.unit)
     return BarPlot(
-        title=label_title(name),
+        title=f"{label_title(name)} ({n_clips})",
         head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
         rows=rows,
         series=[Series("after", "recorded")],
@@ -738,81 +854,179 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
     )
 
 
+#: Speakers with a row of their own in a matrix.
+MOST_SPEAKERS = 15
+
+
+def crossed_plot(
+    figures: CorpusFigures, rows: str, columns: str, title: str, note: str = "", name: str = ""
+) -> MatrixPlot:
+    """How many recorded clips have which value of two labels; empty unless each has two values that are known."""
+    counts = figures.tally.crossed[rows, columns]
+    row_sums: Counter[str] = Counter()
+    column_sums: Counter[str] = Counter()
+    for (row, column), n in counts.items():
+        row_sums[row] += n
+        column_sums[column] += n
+    names = [value for value, _ in sorted(row_sums.items(), key=lambda item: (-item[1], item[0]))]
+    known = (len({*sums} - {UNKNOWN}) for sums in (row_sums, column_sums))
+    if rows == columns or {rows, columns} == {"emotion", "perceived"}:
+        names = sorted(names)
+    heads = sorted(column_sums)
+    lines = [(value, tuple(counts[value, head] for head in heads)) for value in names[:MOST_SPEAKERS]]
+    if rest := names[MOST_SPEAKERS:]:
+        sums = tuple(sum(counts[value, head] for value in rest) for head in heads)
+        lines.append((f"{len(rest):,} others", sums))
+    return MatrixPlot(
+        title=f"{title} ({counted(counts.total(), figures.unit)})",
+        head=(label_title(rows).lower(), *heads),
+        rows=lines if min(known) > 1 else [],
+        columns=tuple(heads),
+        note=note,
+        nothing="one of both is the same everywhere, or unknown",
+        name=name,
+    )
+
+
+def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
+    """The emotion that was meant against the one that raters heard."""
+    counts = {pair: n for pair, n in figures.tally.crossed["emotion", "perceived"].items() if UNKNOWN not in pair}
+    agreed, whole = sum(n for (meant, heard), n in counts.items() if meant == heard), sum(counts.values())
+    mean = figures.tally.agreement
+    note = (
+        f"Rows: what was meant; columns: what raters heard. They agree in {agreed:,} of {whole:,} "
+        f"({percent(agreed, whole)})."
+    )
+    if mean.n:
+        note += f" On average {percent(mean.mean, 1)} of the raters of a clip chose what was heard most."
+    return crossed_plot(figures, "emotion", "perceived", "Emotion meant and heard", note, "perceived")
+
+
+def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
+    """Emotions as heard, by speaker and by gender, where that is known."""
+    plots = (
+        perceived_plot(figures),
+        crossed_plot(figures, "gender", "emotion", "Emotion by gender", name="emotion_by_gender"),
+        crossed_plot(figures, "speaker", "emotion", "Emotion by speaker", name="emotion_by_speaker"),
+    )
+    return [plot for plot in plots if plot]
+
+
 def balance_plot(figures: CorpusFigures) -> BarPlot:
-    """Minutes in training of each emotion, as recorded and as seen."""
+    """Minutes in training of each emotion, as recorded and as seen, and what could not be balanced."""
     training = figures.training()
-    balanced = [pair for name, pair in training.items() if name not in (UNKNOWN, "other")]
-    before, after = (disparity(pair[side] for pair in balanced) for side in (0, 1))
+    balanced = {name: pair for name, pair in training.items() if name not in (UNKNOWN, "other")}
+    before, after = (disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
     rows = [
         Bar(name, pair, (_minutes(pair[0]), _minutes(pair[1])), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
         for name, pair in training.items()
     ]
+    note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
+    most = max((seen for _, seen in balanced.values()), default=0.0)
+    behind = [name for name, (_, seen) in balanced.items() if seen * BALANCED < most]
+    if figures.before and after > BALANCED:
+        note += (
+            ": not balanced. Copies and weights, as often as they are allowed, do not bring "
+            f"{listed_names(behind)} up to the others"
+        )
     return BarPlot(
-        title="Minutes of training, before and after balancing",
+        title=f"Minutes of training, {'before and after balancing' if figures.before else 'recorded and seen'}",
         head=("emotion", "recorded", "seen"),
         rows=rows,
         series=[Series("before", "recorded"), Series("after", "seen: with weights and copies")],
         axis="minutes",
         grouped=True,
-        note=f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen.",
+        note=f"{note}.",
         nothing="no finished clips",
         name="balance",
     )
 
 
+def listed_names(names: Sequence[str]) -> str:
+    """Names as a part of a sentence.
+
+    >>> listed_names(["happy", "sad", "calm"]), listed_names(["sad"])
+    ('happy, sad and calm', 'sad')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def missing_table(figures: CorpusFigures) -> Table:
-    """What recordings every emotion lacks to reach the target, and what to record."""
+    """What recordings every emotion lacks to reach the target, and once what all of them ask for."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
+    shortfalls = figures.shortfalls()
+    kinds = [" ".join(filter(None, (short.length, short.sentence_type))) for short in shortfalls]
+    alike = len({*kinds}) < 2
     rows = []
-    for short in figures.shortfalls():
+    for short, kind in zip(shortfalls, kinds, strict=True):
         minutes = map(_minutes, (*training[short.emotion], short.seconds))
-        rows.append((short.emotion, *minutes, short.to_record().partition(": ")[2]))
-    head = ("emotion", "recorded for training", "seen", "lacks recorded", "what to record")
+        rows.append((short.emotion, *minutes, *([] if alike else [kind or "any"])))
+    head = ("emotion", "recorded for training", "seen", "lacks recorded", *([] if alike else ["fewest sentences"]))
+    what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
+    note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
-    return Table(f"What is missing to reach {goal}", head, rows, nothing=nothing)
+    return Table(f"What is missing to reach {goal}", head, rows, note, nothing)
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def affect_maps(figures: CorpusFigures) -> list[MapPlot]:
-    """A map of valence and arousal for every emotion."""
-    grids = sorted(figures.tally.affect.items())
-    return [affect_map(name, grid, figures.unit) for name, grid in grids] or [
-        affect_map("Affect", figures.tally.all_affect(), figures.unit)
-    ]
-
-
 def quality_table(quality: QualityTally) -> Table:
     """The limits of each measure, and how many are beyond them."""
     rows: list[tuple[TableCell, ...]] = []
     for name, measure in MEASURES.items():
-        limit = " and ".join(f"{limit:g}" for limit in measure.limits(quality.limits)) or "none"
+        unit = measure.axis.title.partition("(")[2].rstrip(")")
+        words = {"below": "at least", "above": "at most"}
+        limits = [f"{words[side]} {value:g} {unit}" for value, side in measure.sides(quality.limits)]
         known, outside = quality.bins[name].n, quality.outside[name]
-        rows.append((measure.axis.title, limit, outside, percent(outside, known), quality.measured - known))
+        cells = (outside, percent(outside, known), quality.measured - known)
+        rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
     return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
 def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
-    """A distribution of every measure, with its limits."""
+    """A distribution of every measure, with its limits and what is rejected by them."""
     plots = []
     for name, measure in MEASURES.items():
         bins, axis = quality.bins[name], measure.axis
-        unknown = quality.measured - bins.n
+        unknown, below = quality.measured - bins.n, quality.below[name]
+        beyond = {"below": below, "above": quality.outside[name] - below}
+        counts = {round(number * bins.width, 6): float(n) for number, n in sorted(bins.counts.items())}
+        title = f"{axis.title.partition(' (')[0].capitalize()} of {counted(bins.n, 'clip')}"
         plots.append(
             HistogramPlot(
-                title=axis.title.partition(" (")[0].capitalize() + (f", {unknown:,} unknown" if unknown else ""),
-                series=[(Series("before", ""), bins.shares(axis.low, axis.high, measure.bin_width))],
+                title=title + (f", {unknown:,} unknown" if unknown else ""),
+                series=[(Series("before", ""), counts)],
                 axis=axis,
                 bin_width=measure.bin_width,
                 of="clips",
-                limits=measure.limits(quality.limits),
+                limits=[Limit(value, side, beyond[side], bins.n) for value, side in measure.sides(quality.limits)],
+                counted=True,
                 nothing="no values",
                 name=name,
             )
         )
     return plots
+
+
+#: Rejected clips to listen to.
+MOST_REJECTED = 6
+
+
+def rejected_to_hear(rejects: Iterable[Mapping[str, str]], most: int = MOST_REJECTED) -> list[tuple[str, str]]:
+    """Ids of rejected clips over which one judges a limit of quality, and why each was rejected.
+
+    As many of each kind of reason as possible, in the order of `rejects`; of each kind `most` are held at a time.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for reject in rejects:
+        if reject["stage"] == QUALITY:
+            clips = kinds.setdefault(kind_of(reject["reason"]), [])
+            if len(clips) < most:
+                clips.append((reject["id"], reject["reason"]))
+    rounds = (clip for clips in zip_longest(*kinds.values()) for clip in clips if clip)
+    return list(islice(rounds, most))
 
 
 def licences_table(figures: CorpusFigures) -> Table:
@@ -874,9 +1088,11 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
         rows.append((f"{title} ({unit})", *(_spread(side, name) for side in sides)))
     note = "Mean ± standard deviation of what is measured."
     table = Table("Figures", ("", ours.name, theirs.name), rows, note)
+    grids = [side.tally.all_affect() for side in sides]
+    axes = affect_axes(grids)
     maps = [
-        affect_map(f"Affect of {side.name}", side.tally.all_affect(), side.unit.removesuffix("s"))
-        for side in sides
+        affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes)
+        for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
     return Section("against", f"Against {theirs.name}", [table, *maps, *plots])
@@ -896,10 +1112,10 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
     return BarPlot(
-        title=label_title(label),
+        title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
         head=(label_title(label).lower(), ours.name, theirs.name),
         rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
-        series=[Series("after", ours.name), Series("before", theirs.name)],
+        series=[Series("after", ours.name), Series("other", theirs.name)],
         axis=f"share of {units}",
         grouped=True,
         name=label,
