@@ -79,7 +79,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u20
 _WIDE = 10_000
 
 #: How the words that begin a line are shown where there are colours.
-_COLOURS = {"error": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
+_COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
 
 
 def visible(text: str) -> str:
@@ -201,6 +201,11 @@ def show_verdict(console: Console, code: int) -> None:
     """Say on a terminal what the exit code of a run says to a program."""
     if console.is_terminal:
         console.verdict(*_VERDICTS[code])
+
+
+def show_judgement(console: Console, level: str, headline: str) -> None:
+    """The line of a verdict on data: green where it is good, red where it is bad, else yellow."""
+    console.verdict({"good": True, "bad": False}.get(level), headline)
 
 
 def share_text(record: Mapping[str, Any]) -> str:

@@ -35,7 +35,9 @@ def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Comma
 def test_finished_folder_stands_up_to_the_check(dailytalk: Command, spoken: Path) -> None:
     done = dailytalk("check", spoken)
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[-1].startswith("errors: 0")
+    last = done.out.splitlines()[-1]
+    assert last.startswith("doubtful: ")
+    assert "touch an overlap" in last
 
 
 def test_moshi_folder_holds_the_manifests_and_the_words_of_both_on_request(
@@ -153,7 +155,8 @@ def test_check_shows_facts_then_twenty_errors_then_its_verdict(
         "batch size: 1",
         *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
         *more,
-        f"errors: {count}, advice: 0: not fit for training",
+        "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
+        + (f"; and {count - 1} more reasons" if count > 1 else ""),
     ]
     told = json.loads(dailytalk("check", tmp_path, "--json").out)
     assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]

@@ -30,7 +30,7 @@ from rich_conversations import rich_row, rich_rows
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
-from dailytalk_contiguous.publish.checking import Figures, check_folder, check_version, fitness_advice
+from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
@@ -64,6 +64,7 @@ from dailytalk_contiguous.publish.sections import (
     splits_table,
     tags_plot,
 )
+from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judge
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -669,19 +670,24 @@ def damaged_moshi(folder: Path) -> str:
 
 def unfit(folder: Path) -> str:
     """Advice on conversations that are too long, late, slow, lonely or few, one of each and two of some."""
-    fine = {"longest_turn_seconds": 10.0, "turns_per_window": 3.0, "longest_monologue_seconds": 60.0}
-    fine |= {"response_median_seconds": 2.5, "overlapping_turns": 0.05}
+    fine = {"longest_turn": 10.0, "turns_per_window": 3.0, "longest_monologue": 60.0}
+    fine |= {"response": 2.5, "overlapping_turns": 0.05, "duration": 60.0}
     unlike = [
         {},
-        {"longest_turn_seconds": 10.25},
-        {"longest_turn_seconds": 12.5, "longest_monologue_seconds": 60.5},
-        {"turns_per_window": 2.5, "response_median_seconds": math.nan},
-        {"turns_per_window": 2.0, "response_median_seconds": 0.5, "overlapping_turns": 0.5},
-        {"longest_monologue_seconds": 90.0, "overlapping_turns": 0.08},
+        {"longest_turn": 10.25},
+        {"longest_turn": 12.5, "longest_monologue": 60.5},
+        {"turns_per_window": 2.5, "response": None},
+        {"turns_per_window": 2.0, "response": 0.5, "overlapping_turns": 0.5},
+        {"longest_monologue": 90.0, "overlapping_turns": 0.08},
     ]
-    of = {f"c{n}": Figures(fine | one, first=3.0 + n) for n, one in enumerate(unlike)}
-    hours = ({"b": 19.5, "a": 0.125, "c": 20.0}, {"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
-    return rows_as_text(one.as_dict() for one in fitness_advice(of, *hours))
+    judge = Judge()
+    for n, changes in enumerate(unlike):
+        judge.add_measured(
+            f"c{n}", dict.fromkeys(CONVERSATION_MEASURES) | fine | {"first_turn": 3.0 + n} | changes
+        )
+    judge.voices.update({"b": 19.5, "a": 0.125, "c": 20.0})
+    judge.languages.update({"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
+    return rows_as_text(finding.as_dict() for finding in judge.findings())
 
 
 def damaged_csm(folder: Path) -> str:
