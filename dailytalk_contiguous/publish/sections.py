@@ -5,10 +5,12 @@ which a plot is a picture if pictures are wanted and else a table or nothing. To
 that makes a part of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
 from dailytalk_contiguous.core.schema import EVENTS
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
     BUCKETED,
@@ -30,6 +33,8 @@ from dailytalk_contiguous.core.tally import (
     total,
 )
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.plots import (
     Axis,
     Bar,
@@ -65,7 +70,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
-from dailytalk_contiguous.run.clip_plan import QUALITY
+from dailytalk_contiguous.run.clip_plan import QUALITY, ClipPlan
 
 
 @dataclass(frozen=True)
@@ -399,11 +404,24 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
 
 
 #: What settings hold that say nothing.
-_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]])
+_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False])
+
+
+@cache
+def default_settings() -> dict[str, Any]:
+    """What each setting is where nobody chose, by the name of its option."""
+    measuring, finishing = clip_stages()
+    values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
+    return {"profile": STANDARD} | {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a setting as it is in JSON."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
-    """The models that had a part, the settings that decide what is in the data, and the programs.
+    """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`.
     """
@@ -418,14 +436,18 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
     options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
     values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
     values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
-    settings = [(name.replace("_", " "), listed(of)) for name, of in values.items() if of not in _NO_VALUES]
+    settings = [
+        (name.replace("_", " "), listed(of))
+        for name, of in values.items()
+        if of not in _NO_VALUES and of != [default_settings().get(name, object())]
+    ]
     packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
     programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
     known = [Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
     head = ("part", "model", "licence", "conversations")
     return [
         Table("Models", head, rows, nothing="no model is known"),
-        Table("Settings", ("setting", "value"), settings, nothing="no setting is known", folded=True),
+        Table("Settings", ("setting", "value"), settings, "All others are the defaults.", "all are the defaults"),
         *known,
     ]
 
