@@ -569,17 +569,24 @@ def blocks(
 
 
 def pcm_blocks(
-    audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None
+    audio: dict[str, Any],
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    tap: Callable[[Samples], object] | None = None,
 ) -> Iterator[Pcm]:
     """Yield a part of a recording as int16 at a rate in Hz, shape (n, channels), by one streaming resampler.
 
-    16-bit samples at that rate come back unchanged. Raises BadInput as `blocks` does.
+    16-bit samples at that rate come back unchanged. `tap` is called with each block as `blocks` yields it, before
+    it is resampled. Raises BadInput as `blocks` does.
     """
     info = probe(audio)
     resampler = None
     if info.sample_rate != sample_rate:
         resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
     for block in blocks(audio, start, duration):
+        if tap is not None:
+            tap(block)
         yield to_pcm(resampler.resample_chunk(block) if resampler else block)
     nothing = np.zeros((0, info.channels), np.float32)
     yield to_pcm(resampler.resample_chunk(nothing, last=True) if resampler else nothing)
@@ -590,12 +597,23 @@ def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float |
     return pcm_blocks(audio, ANALYSIS_RATE, start, duration)
 
 
-def read_analysis(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Pcm:
+def read_analysis(
+    audio: dict[str, Any],
+    start: float = 0.0,
+    duration: float | None = None,
+    tap: Callable[[Samples], object] | None = None,
+) -> Pcm:
     """`read_pcm` at the rate of all analysis, 16 kHz."""
-    return read_pcm(audio, ANALYSIS_RATE, start, duration)
+    return read_pcm(audio, ANALYSIS_RATE, start, duration, tap)
 
 
-def read_pcm(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duration: float | None = None) -> Pcm:
+def read_pcm(
+    audio: dict[str, Any],
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    tap: Callable[[Samples], object] | None = None,
+) -> Pcm:
     """What `pcm_blocks` yields, as one array."""
     info = probe(audio)
     left = info.seconds - start
@@ -603,7 +621,7 @@ def read_pcm(audio: dict[str, Any], sample_rate: int, start: float = 0.0, durati
     # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0
-    for block in pcm_blocks(audio, sample_rate, start, duration):
+    for block in pcm_blocks(audio, sample_rate, start, duration, tap):
         if held + len(block) > len(samples):
             samples = np.concatenate((samples[:held], np.empty((held + len(block), info.channels), np.int16)))
         samples[held : held + len(block)] = block

@@ -8,6 +8,7 @@ the colour of the room don't matter) can't explain words that the speaker says h
 of a leak between such frames is judged as a whole, with a lower share, because a long stretch fluctuates less.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -81,13 +82,23 @@ class Leakage(NamedTuple):
         Unlike `mask` this does not depend on what else the channel holds: a leak is known beside its own speaker's
         words, too. Zeros where less than `LEAKY` of the other speaker's loud frames are leakage.
         """
+        # By Parseval's theorem: half of a spectrum, of int16 samples under a Hann window.
+        whole = 32768.0**2 * WINDOW / 2 * np.sum(np.hanning(WINDOW) ** 2)
+        return np.asarray(self._share * self.energies[1].astype(np.float64) / whole)
+
+    @property
+    def leak_db(self) -> float | None:
+        """Of the leak against its source in dB, wherever it can be heard; None where `predicted` finds none."""
+        return 10 * math.log10(self._share) if self._share > 0 else None
+
+    @property
+    def _share(self) -> float:
+        """Power of the leak over that of its source; 0 without one."""
         energy, source, rest = self.energies.astype(np.float64)
         alone = (source >= _threshold(self.energies[1])) & (source >= energy * 10 ** (MARGIN_DB / 10))
         if not alone.any() or np.mean(self.mask[alone]) < LEAKY:
-            return np.zeros(len(energy))
-        share = max(0.0, float(np.median((energy - rest)[alone] / source[alone])))
-        # By Parseval's theorem: half of a spectrum, of int16 samples under a Hann window.
-        return np.asarray(share * source / (32768.0**2 * WINDOW / 2 * np.sum(np.hanning(WINDOW) ** 2)))
+            return 0.0
+        return max(0.0, float(np.median((energy - rest)[alone] / source[alone])))
 
 
 def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words, voiced_spans
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
@@ -27,6 +28,9 @@ Measures = dict[str, float | None]
 
 #: Starts and ends in seconds, in order.
 SpanPairs = Sequence[tuple[float, float]]
+
+#: Mean squares of frames, shape (frames,), or powers.
+Levels = NDArray[np.float64] | NDArray[np.float32]
 
 #: What `measure` returns.
 NAMES = (
@@ -179,11 +183,15 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     # An offset is no noise. It is the usual mean of a frame: a lopsided voice gives the whole clip another one.
     frames = frames - np.median(frames.mean(axis=1))
     levels = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / width
-    spoken = _frames_in(speech, len(levels), 0.0) & (levels > NOTHING)
-    quiet = ~_frames_in(heard, len(levels), MARGIN)
+    return _snr_db(levels, _frames_in(speech, len(levels), 0.0), _frames_in(heard, len(levels), MARGIN))
+
+
+def _snr_db(levels: Levels, speech: NDArray[np.bool_], heard: NDArray[np.bool_]) -> float | None:
+    """`snr_db` from the mean square of each frame, and which of them are speech, and not noise alone."""
+    spoken = speech & (levels > NOTHING)
     if not spoken.any():
         return None
-    noise = levels[quiet]
+    noise = levels[~heard]
     floor = float(np.median(noise) if len(noise) >= ENOUGH_NOISE else np.percentile(levels, SOFTEST))
     signal = float(levels[spoken].mean()) - floor
     if floor <= NOTHING:
@@ -198,7 +206,74 @@ def clipping_ratio(samples: Samples) -> float:
     one height: speech comes to its own maximum once. Top and bottom are examined separately, as an offset clips
     only one of them. What was resampled or coded lossily after it was clipped is no longer flat and is not found.
     """
-    return sum(_flat_tops(side) for side in (samples, -samples)) / max(len(samples), 1)
+    tops = FlatTops()
+    tops.push(samples)
+    return tops.samples / max(len(samples), 1)
+
+
+class FlatTops:
+    """Flat tops of samples that come in blocks, as `clipping_ratio` finds them.
+
+    Memory grows with what is clipped alone. Where a later block is louder, only those earlier runs still count
+    that reach its height as a whole.
+
+    >>> tops = FlatTops()
+    >>> tops.push(np.array([0.0, 1.0, 1.0], np.float32))
+    >>> tops.push(np.array([1.0, -0.5], np.float32))
+    >>> tops.samples
+    3
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._peaks = [0.0, 0.0]
+        # Of each polarity and block: starts, ends and lowest samples of the runs, shape (3, runs).
+        self._runs: tuple[list[NDArray[np.float64]], ...] = ([], [])
+
+    def push(self, samples: Samples) -> None:
+        """The next samples, float32 in [-1, 1], shape (n,)."""
+        for side, sign in enumerate((1, -1)):
+            peak = float(samples.max(initial=0.0) if sign > 0 else -samples.min(initial=0.0))
+            self._peaks[side] = max(self._peaks[side], peak)
+            # What is under the lowest top that counts may never have been one.
+            limit = _top_limit(max(self._peaks[side], LOWEST_TOP))
+            if peak >= limit:
+                self._runs[side].append(_runs_from(samples * sign, limit, self._seen))
+        self._seen += len(samples)
+
+    @property
+    def samples(self) -> int:
+        """How many samples so far are in flat tops."""
+        return sum(self._flat(peak, runs) for peak, runs in zip(self._peaks, self._runs, strict=True))
+
+    @staticmethod
+    def _flat(peak: float, blocks: Sequence[NDArray[np.float64]]) -> int:
+        if peak < LOWEST_TOP:
+            return 0
+        starts, ends, lowest = np.concatenate(blocks, axis=1)
+        if not len(starts):
+            return 0
+        begins = np.append(True, starts[1:] != ends[:-1])  # a run may go on in the next block
+        lengths = np.append(ends[:-1][begins[1:]], ends[-1:]) - starts[begins]
+        top = np.minimum.reduceat(lowest, np.flatnonzero(begins)) >= _top_limit(peak)
+        lengths = lengths[top & (lengths >= TOP_RUN)]
+        return int(lengths.sum()) if peak >= FULL_SCALE or len(lengths) >= TOPS else 0
+
+
+def _runs_from(samples: Samples, limit: float, first: int) -> NDArray[np.float64]:
+    """Starts, ends and lowest samples of the runs from `limit` up that may be flat; `first`: where they begin."""
+    top = samples >= limit
+    starts, ends = np.flatnonzero(np.diff(top, prepend=False, append=False)).reshape(-1, 2).T
+    lowest = np.minimum.reduceat(samples[top], np.cumsum(ends - starts) - (ends - starts))
+    kept = (ends - starts >= TOP_RUN) | (starts == 0) | (ends == len(samples))
+    return np.stack((starts + first, ends + first, lowest))[:, kept]
+
+
+def _top_limit(peak: float) -> float:
+    """From where on a sample is at the top, of which `peak` is the highest."""
+    return float(
+        np.float32(FULL_SCALE if peak >= FULL_SCALE else peak - max(FLAT_STEPS / 32768, FLAT_SHARE * peak))
+    )
 
 
 def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
@@ -213,6 +288,13 @@ def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
     level = samples - samples.mean(dtype=np.float64).astype(np.float32)  # an offset would leak into its neighbours
     frames = np.lib.stride_tricks.sliding_window_view(level, width)[:: width // 2]
     power = np.abs(np.fft.rfft(frames * np.hanning(width).astype(np.float32), axis=1)) ** 2
+    return _bandwidth_hz(power, sample_rate, width)
+
+
+def _bandwidth_hz(power: Levels, sample_rate: int, width: int) -> float | None:
+    """`bandwidth_hz` from power spectra of frames of `width` samples, shape (frames, bins)."""
+    if not len(power):
+        return None
     rank = min(len(power) - 1, len(power) * LOUDEST // 100)
     loudest = np.partition(power, rank, axis=0)[rank]
     if float(loudest.max()) / width**2 < NOTHING / width:
@@ -221,30 +303,11 @@ def bandwidth_hz(samples: Samples, sample_rate: int) -> float | None:
     return float(energy[-1] * sample_rate / width)
 
 
-def _flat_tops(side: Samples) -> int:
-    """Samples of one polarity that are in flat tops."""
-    top = float(side.max(initial=0.0))
-    if top >= FULL_SCALE:
-        runs = _runs(side >= FULL_SCALE)
-        return int(runs[runs >= TOP_RUN].sum())
-    if top < LOWEST_TOP:
-        return 0
-    runs = _runs(side >= top - max(FLAT_STEPS / 32768, FLAT_SHARE * top))
-    runs = runs[runs >= TOP_RUN]
-    return int(runs.sum()) if len(runs) >= TOPS else 0
-
-
-def _runs(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Lengths of the runs of True."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    return np.asarray(edges[1::2] - edges[::2])
-
-
-def _frames_in(spans: SpanPairs, count: int, margin: float) -> NDArray[np.bool_]:
-    """Which of `count` frames are in spans, widened by `margin` seconds, at least in part."""
+def _frames_in(spans: SpanPairs, count: int, margin: float, frame: float = FRAME) -> NDArray[np.bool_]:
+    """Which of `count` frames of `frame` seconds are in spans, widened by `margin` seconds, at least in part."""
     inside = np.zeros(count, bool)
     for start, end in spans:
-        inside[max(0, int((start - margin) / FRAME)) : max(0, math.ceil((end + margin) / FRAME))] = True
+        inside[max(0, int((start - margin) / frame)) : max(0, math.ceil((end + margin) / frame))] = True
     return inside
 
 
@@ -266,6 +329,128 @@ def _seconds(value: float) -> str:
 
 def _kilohertz(value: float) -> str:
     return f"{value / 1000:.1f} kHz"
+
+
+# One side of a conversation, measured while it is read.
+#
+# A conversation may last hours, so no more is kept of it than a figure a frame and some spectra. Its speech is
+# found later than it is read: which frames count is asked at the end.
+
+
+#: Spectra that are taken of a side, evenly spread, since each costs more than a second of all else. On the bundled
+#: conversations and on telephone calls, at 8 to 44.1 kHz, they give the bandwidth of all frames within 0.06 kHz.
+SPECTRA = 300
+
+#: dB under the mean power of speech at which its pauses begin (the margin of ITU-T P.56, where a level is that of
+#: active speech alone).
+PAUSE_DB = 15.9
+
+#: dBFS. What never gets louder is silence: room tone of a quiet recording is at -60 and below.
+SILENCE_DBFS = -60.0
+
+#: dB. What is this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below
+#: shouts.
+BELOW_LOUDEST = 40.0
+
+
+class SideMeter:
+    """Measures one channel that comes in blocks, at the rate of its file.
+
+    >>> meter = SideMeter(8000, 1.0)
+    >>> meter.push(np.tile(np.array([0.0, 0.5, 0.0, -0.5], np.float32), 2000))
+    >>> round(meter.measures([(0.0, 1.0)], [(0.0, 1.0)])["level_dbfs"], 1)
+    -9.0
+
+    Args:
+        sample_rate: Hz.
+        seconds: of the conversation, about.
+    """
+
+    def __init__(self, sample_rate: int, seconds: float) -> None:
+        self._rate = sample_rate
+        self._width = round(FRAME * sample_rate)
+        self._window = np.hanning(round(SPECTRUM * sample_rate)).astype(np.float32)
+        self._step = max(1, int(seconds / FRAME / SPECTRA))
+        self._tops = FlatTops()
+        self._seen = self._framed = 0
+        self._rest = np.zeros(0, np.float32)
+        self._frames: list[NDArray[np.float64]] = []
+        self._spectra: list[NDArray[np.float32]] = []
+
+    def push(self, samples: Samples) -> None:
+        """The next samples, float32 in [-1, 1], shape (n,)."""
+        from scipy import fft  # here: commands that read no sound can spare it
+
+        signal = np.concatenate((self._rest, samples))
+        self._tops.push(signal[len(self._rest) :])  # one after another in memory, unlike a channel of a block
+        self._seen += len(samples)
+        # A spectrum reaches past its frame, so the last frames wait for what comes next.
+        count = max(0, len(signal) - len(self._window)) // self._width
+        first = -self._framed % self._step
+        if first < count:
+            windows = np.lib.stride_tricks.sliding_window_view(signal, len(self._window))
+            chosen = windows[first * self._width : count * self._width : self._step * self._width]
+            level = chosen - chosen.mean(axis=1, keepdims=True)  # an offset would leak into its neighbours
+            spectra = fft.rfft(level * self._window, axis=1)
+            self._spectra.append(spectra.real**2 + spectra.imag**2)
+        self._frames.append(self._measured(signal[: count * self._width]))
+        self._framed += count
+        self._rest = signal[count * self._width :]
+
+    def measures(self, speech: SpanPairs, heard: SpanPairs, leak_db: float | None = None) -> dict[str, Any]:
+        """The fields of `core.schema.SIDE` that follow from the sound.
+
+        `level_dbfs` is the mean power of speech without its pauses (`PAUSE_DB`). Of a channel that never gets
+        louder than `SILENCE_DBFS`, only `speech_seconds` is known.
+
+        Args:
+            speech: when this side's speaker speaks, as starts and ends in seconds, in any order.
+            heard: when anything but noise is in this channel, speech included.
+            leak_db: of the other speaker's voice in this channel against its source; None if there is none.
+        """
+        levels = self._levels()
+        seconds = _total(merge_gaps(sorted(speech), 0.0))
+        if _dbfs(levels.max(initial=0.0)) < SILENCE_DBFS:
+            unknown = ("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db")
+            return {"speech_seconds": seconds, **dict.fromkeys(unknown)}
+        frame = self._width / self._rate
+        spoken = _frames_in(speech, len(levels), 0.0, frame)
+        power = levels[spoken]
+        active = power[power >= power.mean() * 10 ** (-PAUSE_DB / 10)] if len(power) else power
+        spectra = np.concatenate([np.zeros((0, len(self._window) // 2 + 1), np.float32), *self._spectra])
+        in_speech = spoken[:: self._step][: len(spectra)]
+        return {
+            "speech_seconds": seconds,
+            "level_dbfs": _finite(_dbfs(active.mean())) if len(active) else None,
+            "snr_db": _snr_db(levels, spoken, _frames_in(heard, len(levels), MARGIN, frame)),
+            "bandwidth_hz": _bandwidth_hz(spectra[in_speech], self._rate, len(self._window)),
+            "clipping_ratio": self._tops.samples / self._seen,
+            "leak_db": leak_db,
+        }
+
+    def audible(self) -> list[tuple[float, float]]:
+        """When anything is heard, in seconds and in order: no silence, nor too far under the loudest moment."""
+        levels, frame = self._levels(), self._width / self._rate
+        least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
+        edges = np.flatnonzero(np.diff(levels >= least, prepend=False, append=False)).reshape(-1, 2)
+        return [(start * frame, end * frame) for start, end in edges.tolist()]
+
+    def _measured(self, samples: Samples) -> NDArray[np.float64]:
+        """Mean square and mean of each frame, shape (2, frames)."""
+        frames = samples.reshape(-1, self._width)
+        powers = np.einsum("ij,ij->i", frames, frames) / np.float32(self._width)
+        return np.array((powers, frames.mean(axis=1)), np.float64)
+
+    def _levels(self) -> NDArray[np.float64]:
+        """Mean square of each frame so far about the usual mean: an offset is no noise. Shape (frames,)."""
+        last = self._rest[: len(self._rest) // self._width * self._width]
+        powers, means = np.concatenate([*self._frames, self._measured(last)], axis=1)
+        offset = float(np.median(means)) if len(means) else 0.0
+        return np.asarray(np.maximum(powers - 2 * offset * means + offset**2, 0.0))
+
+
+def _dbfs(power: float) -> float:
+    return 10 * math.log10(power) if power > 0 else -math.inf
 
 
 # Whether synthesised speech can be right, judged by its sound, its text and its voice.

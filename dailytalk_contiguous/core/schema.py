@@ -82,6 +82,9 @@ CONVERSATION_COLUMNS = frozenset({"conversation_id", "recording_id", "sample_rat
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 AFFECT = ("valence", "arousal", "dominance")
 
+#: Those of `PROSODY` that are measured on a take, to be compared with its source.
+TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
+
 
 def per_utterance(features: Features) -> Features:
     """Features of flat utterance columns as list columns of conversations."""
@@ -155,7 +158,9 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
 
-#: What a synthesis cost and where it is in the cache. Null for utterances that were not resynthesised.
+#: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
+#: take as `core.prosody` measures them, null where they were not measured. Null for utterances that were not
+#: resynthesised.
 SYNTHESIS = {
     "engine": STRING,
     "model": STRING,
@@ -165,6 +170,7 @@ SYNTHESIS = {
     "tries": Value("int32"),
     "cost": Value("float64"),
     "word_error_rate": MEASURE,
+    **dict.fromkeys(TAKE_PROSODY, MEASURE),
 }
 
 UTTERANCE = {
@@ -241,6 +247,22 @@ TIMELINE = {
     "loudness_missing_db": MEASURE,
 }
 
+#: One side of the sound in `audio` or, where there is none, of the recording. `speech_seconds` is how long its
+#: utterances are, `level_dbfs` the mean power of its speech without pauses; `snr_db`, `bandwidth_hz` and
+#: `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other speaker's voice in this
+#: channel against its source, null where none leaks; `unheard_words` counts aligned words where nothing is heard.
+#: Null is unknown: a silent side has no measures of its sound, a recording that was only tagged no aligned words.
+SIDE = {
+    "channel": STRING,
+    "speech_seconds": SECONDS,
+    "level_dbfs": MEASURE,
+    "snr_db": MEASURE,
+    "bandwidth_hz": MEASURE,
+    "clipping_ratio": MEASURE,
+    "leak_db": MEASURE,
+    "unheard_words": Value("int32"),
+}
+
 BUILT = Features(
     {
         "conversation_id": STRING,
@@ -253,11 +275,27 @@ BUILT = Features(
         "utterances": List(UTTERANCE),
         "alignments": List(ALIGNED_WORD),
         "sounds": List(SOUND),
+        "sides": List(SIDE),
         "speakers": {"left": STRING, "right": STRING},
         "timeline": TIMELINE,
         "provenance": STRING,
     }
 )
+
+#: Columns of `BUILT` that a dataset may lack, which another version or another program made; its readers see null.
+OPTIONAL = frozenset({"sides"})
+
+
+def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The measures of each side of a row by its channel, with the fields of `SIDE`; none where they are unknown.
+
+    >>> measured_sides({"sides": [{"channel": "left", "snr_db": 31.0}]})["left"]["snr_db"]
+    31.0
+    """
+    measured = [side for side in row.get("sides") or () if isinstance(side, Mapping)]
+    return {
+        side["channel"]: dict.fromkeys(SIDE) | dict(side) for side in measured if side.get("channel") in CHANNELS
+    }
 
 
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     as_text,
     expect,
+    fits,
     is_number,
     json_lines,
     parse_json,
@@ -39,7 +40,9 @@ from dailytalk_contiguous.core.schema import (
     FINISHED,
     LABELS,
     MAIN,
+    OPTIONAL,
     PROSODY,
+    SIDE,
     SOUND,
     UTTERANCE,
     Row,
@@ -394,23 +397,29 @@ class Shards(FiledItems):
                 opened.check(FINISHED, FINISHED)
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                opened.check(_TYPED, BUILT, remedy)
+                opened.check(_TYPED, BUILT.keys() - OPTIONAL, remedy)
             yield opened
 
     def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
         if not self.labelled:
-            return [name for name in BUILT if columns is None or name in {"conversation_id", *columns}]
+            wanted = set(BUILT) if columns is None else {"conversation_id", *columns}
+            return [name for name in BUILT if name in wanted and name in names]
         if columns is not None and columns <= _SHARED:
             return [name for name in FINISHED if name in {"conversation_id", "split", *columns}]
         return [name for name in FINISHED if name != "audio" or columns is None or name in columns]
 
     def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        made = {"labels": None, "split": None, **row}
+        made = {"labels": None, "split": None, **_lacking(columns), **row}
         if "words" in row:
             made = conversation_of(row) | {"provenance": self._provenance}
         if "audio" in row:
             made["audio"] = embedded(row["audio"])
         return judged(made, f"row {number} of {Path(file).name}") if made.keys() >= _JUDGED else made
+
+
+def _lacking(columns: Set[str] | None) -> Row:
+    """Null in those of the columns that a file may lack."""
+    return {name: None for name in OPTIONAL if columns is None or name in columns}
 
 
 def _provenance(folder: Path) -> str:
@@ -451,7 +460,7 @@ class VersionItems(FiledItems):
 
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
         required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
-        return self._version.parquet(str(file), required)
+        return self._version.parquet(str(file), required - OPTIONAL)
 
     def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
         wanted = {*BUILT, "labels"} if columns is None else {"conversation_id", *columns}
@@ -459,7 +468,7 @@ class VersionItems(FiledItems):
 
     def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         split = self._split_of[str(file)]
-        made = {"labels": None, **row, "split": split}
+        made = {"labels": None, **_lacking(columns), **row, "split": split}
         if "audio" in row:
             made["audio"] = embedded(row["audio"])
         if "provenance" in row:
@@ -599,12 +608,19 @@ def conversation_of(clip: Row) -> Row:
         "utterances": [utterance],
         "alignments": words,
         "sounds": [],
+        "sides": [_side_of(clip["quality"])],
         "speakers": {"left": clip["speaker"], "right": None},
         "timeline": None,
         "provenance": None,
         "labels": {label: clip[label] for label in LABELS},
         "split": clip["split"],
     }
+
+
+def _side_of(quality: Any) -> dict[str, Any]:
+    """The measures of a clip's one side: those that were taken of its file as it came."""
+    measured = {name: quality.get(name) for name in NAMES if name in SIDE} if isinstance(quality, Mapping) else {}
+    return dict.fromkeys(SIDE) | {"channel": "left"} | measured
 
 
 def clip_of(row: Row) -> Row:
@@ -731,7 +747,7 @@ class TrainingItems(Items):
             "split": _SPLITS[side],
             "weight": float(times),
         }
-        row = conversation_of(clip | {"words": []})
+        row = conversation_of(clip | {"words": []}) | {"sides": None}
         for aligned, source in zip(annotation["alignments"], sources, strict=False):
             match aligned:
                 case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
@@ -822,6 +838,9 @@ _LINE = {
     "words?": [{"word": str, "start": float, "end": float}],
 }
 
+#: Measures of a recording's sides in a tagged shard, which may come from outside.
+_SIDES = [{"channel": str} | {f"{name}?": float for name in SIDE if name != "channel"}]
+
 _Lines = Sequence[tuple[int, dict[str, Any]]]
 
 
@@ -872,7 +891,7 @@ class TaggedItems(Items):
     def _base(self, path: Path) -> dict[str, Row]:
         """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
         if self._latest[0] != path:
-            self._latest = path, read_rows(path, BASE)
+            self._latest = path, read_rows(path, (*BASE, "sides"))
         return self._latest[1]
 
     _latest: tuple[Path | None, dict[str, Row]] = (None, {})
@@ -881,7 +900,8 @@ class TaggedItems(Items):
         # A transcript counts from the start of the recording, which may have been cut into several conversations.
         shard, entry = self._entries.get(name, (None, None))
         is_made = entry is not None and not entry.reject
-        offset = tagged_row(self._base(shard).get(name))["offset"] if shard and is_made else 0.0
+        tagged = tagged_row(self._base(shard).get(name)) if shard and is_made else {}
+        offset = tagged.get("offset", 0.0)
         utterances = [_utterance(line, offset, self._transcript, number) for number, line in lines]
         words = [
             {**word, "start": word["start"] - offset, "end": word["end"] - offset}
@@ -902,6 +922,7 @@ class TaggedItems(Items):
             "utterances": utterances,
             "alignments": sorted(words, key=lambda word: word["start"]),
             "sounds": [],
+            "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
             "timeline": None,
             "provenance": None,

@@ -38,6 +38,7 @@ from dailytalk_contiguous.core.schema import (
     CONFIGS,
     FINISHED,
     LABELS,
+    OPTIONAL,
     SPLITS,
     Row,
     wrong_type,
@@ -449,7 +450,7 @@ def _is_pushed_alone(version: Version) -> bool:
     """Whether a dataset has the columns of finished conversations in the config of a plain `push_to_hub`."""
     known = version.configs()
     features = version.features(DEFAULT) if DEFAULT in known and CONFIGS[0] not in known else None
-    if features is None or not features.keys() >= BUILT.keys():
+    if features is None or not features.keys() >= BUILT.keys() - OPTIONAL:
         return False
     # Text where it comes from the stages, a struct where it was published and pushed again.
     columns = [name for name in BUILT if name != "provenance"]

@@ -1,6 +1,7 @@
 """What is kept of a conversation, or of a clip, once it is finished."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from datasets import Features, IterableDataset, List
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.schema import (
     AUDIO,
     BUILT,
@@ -16,6 +18,7 @@ from dailytalk_contiguous.core.schema import (
     CONDITIONING,
     FINISHED,
     SECONDS,
+    SIDE,
     TOLD,
     UTTERANCE,
     WORD,
@@ -62,6 +65,7 @@ class Finish(Stage):
             "built_audio",
             "built_rate",
             "built_duration",
+            "built_sides",
         ),
         *("alignments", "sounds", "timeline"),
         *(_RENAMED.get(name, name) for name in UTTERANCE if name != "channel"),
@@ -106,6 +110,7 @@ class Finish(Stage):
             "utterances": utterances,
             "alignments": words,
             "sounds": sounds,
+            "sides": [_side(side, words) for side in row["built_sides"]],
             "speakers": {sides[channel]: _person(row, channel) for channel in CHANNELS},
             "timeline": row["timeline"],
             "provenance": self.provenance,
@@ -127,6 +132,19 @@ def _sound(found: dict[str, float]) -> dict[str, Any]:
         "source_start": found["start"],
         "source_end": found["end"],
     }
+
+
+def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
+    """The measures of a side, with how many of its words lie where nothing is heard, give or take a frame."""
+    audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
+    ends = [end for _, end in audible]
+
+    def heard(word: dict[str, Any]) -> bool:
+        after = bisect_right(ends, word["start"])  # the first stretch that ends after the word begins
+        return after < len(audible) and audible[after][0] < word["end"]
+
+    unheard = sum(not heard(word) for word in words if word["speaker"] == side["channel"])
+    return {name: side[name] for name in SIDE} | {"unheard_words": unheard}
 
 
 def _person(row: dict[str, Any], channel: str) -> str | None:

@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.audio import Pcm, Samples, pcm_to_float, read_ana
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
-from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, STRING, TIMELINE, Row, per_utterance
+from dailytalk_contiguous.core.quality import SideMeter
+from dailytalk_contiguous.core.schema import AUDIO, CHANNELS, SECONDS, SIDE, STRING, TIMELINE, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME, find_sounds, frame_levels, sound_blocks
 from dailytalk_contiguous.core.turns import Timed, TurnEvent
@@ -76,6 +77,7 @@ class Reconstruct(Stage):
             "built_audio": AUDIO,
             "built_rate": Value("int32"),
             "built_duration": SECONDS,
+            "built_sides": List(SIDE | {"audible": List({"start": SECONDS, "end": SECONDS})}),
             "timeline": TIMELINE,
             "sounds": List({"start": SECONDS, "end": SECONDS, "new_start": SECONDS, "new_end": SECONDS}),
             **per_utterance(
@@ -109,12 +111,13 @@ class Reconstruct(Stage):
         heard = float(np.mean(np.square(tones[kept]))) * 10 ** (HEARD_DB / 10)
         replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
-        rebuilt = np.stack((left, right), axis=1)
+        rebuilt = to_pcm(np.stack((left, right), axis=1))
         measures = turns.compare_turns([events[i] for i in said], [starts[i] for i in said], total, new_total)
         return {
             "built_audio": {"bytes": _flac(rebuilt, rate), "path": None},
             "built_rate": rate,
             "built_duration": len(rebuilt) / rate,
+            "built_sides": self._sides(parts, starts, leaks, rebuilt, rate),
             "timeline": measures
             | {
                 "mode": self.mode,
@@ -125,6 +128,35 @@ class Reconstruct(Stage):
             },
             **_times(row, parts, starts, events),
         }
+
+    def _sides(
+        self, parts: list[Part], starts: list[float], leaks: tuple[Leakage, Leakage], rebuilt: Pcm, rate: int
+    ) -> list[dict[str, Any]]:
+        """The measures of both sides of the result, and when anything can be heard there.
+
+        A leak is still in it where a piece that came through as it was lies under the other speaker's words. It
+        has the level of the recording; of a voice that is no longer there the result itself tells nothing.
+        """
+        sides = []
+        for place, name in enumerate(CHANNELS):
+            side = CHANNELS.index(self.revoice) ^ place
+            placed = [pair for pair in zip(parts, starts, strict=True) if pair[0].event.channel == CHANNELS[side]]
+            heard = [(start, start + part.event.new_length) for part, start in placed]
+            speech = [span for span, (part, _) in zip(heard, placed, strict=True) if part.utterance is not None]
+            kept = [part.event for part, _ in placed if part.event.kept]
+            others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
+            leaky = any(own.start < other.end and other.start < own.end for own in kept for other in others)
+            meter = SideMeter(rate, len(rebuilt) / rate)
+            meter.push(pcm_to_float(rebuilt[:, place].tobytes()))
+            sides.append(
+                {
+                    "channel": name,
+                    **meter.measures(speech, heard, leaks[side].leak_db if leaky else None),
+                    "unheard_words": None,
+                    "audible": [{"start": start, "end": end} for start, end in meter.audible()],
+                }
+            )
+        return sides
 
     def _sounds(
         self, row: dict[str, Any], analysed: Pcm, leaks: tuple[Leakage, Leakage]
@@ -319,7 +351,7 @@ def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: 
     return times
 
 
-def _flac(samples: Samples, rate: int) -> bytes:
+def _flac(samples: Pcm, rate: int) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, to_pcm(samples), rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
     return file.getvalue()

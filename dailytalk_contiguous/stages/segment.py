@@ -7,16 +7,17 @@ again. That column is never stored: its times are, and `restore` cuts it again w
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
-from dailytalk_contiguous.core.crosstalk import Leakage, leakage
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, STRING, Batch, Row, per_utterance
+from dailytalk_contiguous.core.quality import SideMeter
+from dailytalk_contiguous.core.schema import MEASURE, REJECTED, SECONDS, SIDE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import Span, cut_long, frame_levels, speech_seconds, speech_spans
 from dailytalk_contiguous.models import speech_activity
@@ -44,12 +45,16 @@ BLOCK = FRAME * MAX_FRAMES
 
 
 class FoundSpeech(NamedTuple):
-    """What was found in one channel: its utterances, how much of each is speech, and what to tell about it."""
+    """What was found in one channel: its utterances, how much of each is speech, and what to tell about it.
+
+    `side` are the fields of `core.schema.SIDE`.
+    """
 
     channel: str
     spans: list[Span]
     spoken: list[float]
     notes: list[str]
+    side: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Segment(Stage):
     """Speech activity on each channel, as utterances with their samples.
 
     Times are seconds from the start of the conversation. Utterances are in order of start (the left one first
-    where both start at once) and numbered within their channel.
+    where both start at once) and numbered within their channel. `sides` measures each channel that is listened to,
+    at the rate of the file.
 
     Attributes:
         channel: `both`, `left`, `right`, or `mix` for the mean of all channels.
@@ -107,6 +113,7 @@ class Segment(Stage):
                     }
                 )
             ),
+            "sides": List(SIDE),
             "notes": List(STRING),
             "rejected": List(REJECTED),
         }
@@ -128,12 +135,20 @@ class Segment(Stage):
         return {"speech": found}
 
     def row(self, row: Row) -> Row:
-        samples = read_analysis(row["audio"], row["offset"], row["duration"])
+        meters = self._meters(row)
+
+        def measure(block: Samples) -> None:
+            for name, meter in meters.items():
+                meter.push(block.mean(axis=1) if name == "mix" else block[:, ("left", "right").index(name)])
+
+        samples = read_analysis(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
         total = len(samples) / ANALYSIS_RATE
         leaks = self._leaks(samples)
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
-            found = list(pool.map(lambda name: self._channel(name, pcm, leaks.get(name), total), pcm))
+            found = list(
+                pool.map(lambda name: self._channel(name, pcm[name], meters[name], leaks.get(name), total), pcm)
+            )
         numbered = [
             (f"{row['conversation_id']}/{one.channel}", one.channel, span, spoken)
             for one in found
@@ -155,9 +170,16 @@ class Segment(Stage):
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
             "speech": [_cut(pcm[channel], start, end) for channel, start, end in spans],
+            "sides": [one.side for one in found],
             "notes": [note for one in found for note in one.notes],
             "rejected": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
         }
+
+    def _meters(self, row: Row) -> dict[str, SideMeter]:
+        """A meter for each of the chosen channels; none where the recording has no such channels."""
+        info = probe(row["audio"])
+        names = CHANNEL_CHOICES[self.channel] if self.channel == "mix" or info.channels == 2 else ()
+        return {name: SideMeter(info.sample_rate, row["duration"]) for name in names}
 
     def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
@@ -171,11 +193,11 @@ class Segment(Stage):
             )
         return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
 
-    def _channel(self, name: str, pcm: dict[str, Pcm], leak: Leakage | None, total: float) -> FoundSpeech:
-        probabilities, levels = _listen(pcm[name])
+    def _channel(self, name: str, pcm: Pcm, meter: SideMeter, leak: Leakage | None, total: float) -> FoundSpeech:
+        probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
-            return FoundSpeech(name, [], [], [f"the {name} channel is silent"])
-        notes = _clipping(name, pcm[name])
+            return FoundSpeech(name, [], [], [f"the {name} channel is silent"], _side(name, meter, [], leak))
+        notes = _clipping(name, pcm)
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
@@ -198,7 +220,7 @@ class Segment(Stage):
             for span in cut_long(spans, levels, FRAME_SECONDS, self.longest)
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
-        return FoundSpeech(name, pieces, spoken, notes)
+        return FoundSpeech(name, pieces, spoken, notes, _side(name, meter, spans, leak))
 
     def _leaks(self, samples: Pcm) -> dict[str, Leakage]:
         """What each channel holds of the other one. Raises BadInput where both are one signal."""
@@ -230,6 +252,13 @@ def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities.append(activity.push(block))
         levels.append(frame_levels(block, FRAME))
     return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
+
+
+def _side(name: str, meter: SideMeter, spans: list[tuple[float, float]], leak: Leakage | None) -> dict[str, Any]:
+    """The fields of `core.schema.SIDE`; a leak is no noise."""
+    leaked = leaked_spans(leak.mask, ANALYSIS_RATE) if leak else []
+    heard = [*spans, *((start / ANALYSIS_RATE, end / ANALYSIS_RATE) for start, end in leaked)]
+    return {"channel": name, **meter.measures(spans, heard, leak and leak.leak_db), "unheard_words": None}
 
 
 def _numbered(prefixes: list[str]) -> list[str]:

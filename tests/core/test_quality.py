@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.quality import (
     LEAST_SNR_DB,
     NAMES,
+    FlatTops,
     QualityLimits,
+    SideMeter,
     bandwidth_hz,
     clipping_ratio,
     failures,
@@ -301,3 +304,102 @@ def test_samples_in_three_flat_tops_of_three_samples_are_clipped_and_in_fewer_ar
     comb = np.tile(np.float32([1, 1, 1, 0]), 9)
     assert clipping_ratio(np.float32(0.05) * comb) == pytest.approx(27 / 36)
     assert clipping_ratio(np.float32(0.0499) * comb) == 0
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.2, 0.7, 1.0]), st.lists(st.integers(1, 4000), max_size=6))
+def test_flat_tops_are_the_same_in_one_block_and_in_many(seed: int, height: float, cuts: list[int]) -> None:
+    samples = np.clip(2 * height * np.random.default_rng(seed).standard_normal(4000), -height, height / 2)
+    samples = samples.astype(np.float32)
+    samples[:3] = height / 2, height / 2, -height  # no block after the first is louder
+    tops = FlatTops()
+    for block in np.split(samples, sorted({4, *cuts})):
+        tops.push(block)
+    assert tops.samples == round(clipping_ratio(samples) * len(samples)) > 0
+
+
+def test_flat_tops_under_those_that_came_later_are_none() -> None:
+    tops = FlatTops()
+    for height in (0.3, 0.6):
+        tops.push(np.tile(np.float32([height, height, height, 0]), 5))
+    assert tops.samples == 15
+
+
+def metered(
+    samples: Samples, rate: int = RATE, spans: list[tuple[float, float]] | None = None, block: int = RATE
+) -> dict[str, Any]:
+    """The measures of a side that is read in blocks, all of it speech by default."""
+    meter = SideMeter(rate, len(samples) / rate)
+    for start in range(0, len(samples), block):
+        meter.push(samples[start : start + block])
+    spans = [(0.0, len(samples) / rate)] if spans is None else spans
+    return meter.measures(spans, spans)
+
+
+SPOKEN = [(1.0, 3.0), (4.5, 6.5)]
+
+
+def side_of_a_call(rate: int = RATE, offset: float = 0.0) -> Samples:
+    """Eight seconds of room tone with speech in `SPOKEN`."""
+    samples = room_tone(8 * rate, -60.0) + np.float32(offset)
+    for seed, (start, end) in enumerate(SPOKEN):
+        samples[round(start * rate) : round(end * rate)] += voice(end - start, rate, 0.4, seed)
+    return samples
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 24000, 44100])
+@pytest.mark.parametrize("block", [997, 50_000])
+def test_measures_of_a_side_are_those_of_the_whole_sound_in_blocks_of_any_size(rate: int, block: int) -> None:
+    samples = side_of_a_call(rate, 0.01)
+    found = metered(samples, rate, SPOKEN, block)
+    assert found == pytest.approx(metered(samples, rate, SPOKEN, len(samples)), rel=1e-3, abs=1e-6)
+    assert found["snr_db"] == pytest.approx(snr_db(samples, rate, SPOKEN, SPOKEN), abs=0.1)
+    assert found["bandwidth_hz"] == pytest.approx(bandwidth_hz(samples, rate), abs=rate / 100)
+    assert found["speech_seconds"] == 4.0
+
+
+def test_level_of_a_side_is_that_of_its_speech_without_the_pauses_in_it() -> None:
+    samples = side_of_a_call()
+    level = metered(samples, spans=SPOKEN)["level_dbfs"]
+    assert metered(10 ** (-12 / 20) * samples, spans=SPOKEN)["level_dbfs"] == pytest.approx(level - 12, abs=0.05)
+    assert metered(samples, spans=[(0.5, 7.5)])["level_dbfs"] == pytest.approx(level, abs=0.6)
+    tone = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
+    assert metered(tone)["level_dbfs"] == pytest.approx(-9.03, abs=0.01)
+
+
+def test_telephone_speech_in_a_file_of_a_high_rate_has_the_bandwidth_of_a_telephone() -> None:
+    samples = np.asarray(soxr.resample(side_of_a_call(8000), 8000, RATE), np.float32)
+    assert 3400 <= metered(samples, spans=SPOKEN)["bandwidth_hz"] <= 4100
+    assert metered(side_of_a_call(), spans=SPOKEN)["bandwidth_hz"] > 10_000
+
+
+def test_bandwidth_of_a_long_side_is_known_from_a_few_of_its_spectra() -> None:
+    samples = np.tile(side_of_a_call(8000), 40)
+    upsampled = np.asarray(soxr.resample(samples, 8000, RATE), np.float32)
+    assert 3400 <= metered(upsampled)["bandwidth_hz"] <= 4100
+
+
+def test_silent_side_has_no_measures_of_its_sound() -> None:
+    unknown = dict.fromkeys(("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db"))
+    for samples in (np.zeros(RATE, np.float32), room_tone(RATE, -75.0), np.zeros(0, np.float32)):
+        assert metered(samples, spans=[]) == {"speech_seconds": 0.0, **unknown}
+    assert metered(room_tone(RATE, -40.0), spans=[]) == {"speech_seconds": 0.0, **unknown, "clipping_ratio": 0.0}
+
+
+def test_clipped_side_says_what_share_of_it_is_clipped() -> None:
+    found = metered(np.clip(4 * side_of_a_call(), -1, 1), spans=SPOKEN)["clipping_ratio"]
+    assert found == pytest.approx(clipping_ratio(np.clip(4 * side_of_a_call(), -1, 1)))
+    assert found > 0.01
+
+
+def test_seconds_of_speech_that_overlap_on_one_side_are_counted_once() -> None:
+    assert metered(side_of_a_call(), spans=[(4.0, 5.0), (1.0, 2.0), (1.5, 3.0)])["speech_seconds"] == 3.0
+
+
+def test_what_is_heard_of_a_side_is_over_silence_and_near_its_loudest_moment() -> None:
+    samples = np.zeros(10 * RATE, np.float32)
+    for second, dbfs in ((1, -10.0), (3, -45.0), (5, -55.0), (7, -70.0)):
+        samples[second * RATE : (second + 1) * RATE] = room_tone(RATE, dbfs)
+    for gain, expected in ((1.0, [(1, 2), (3, 4)]), (0.25, [(1, 2), (3, 4)]), (0.1, [(1, 2)])):
+        meter = SideMeter(RATE, 10.0)
+        meter.push(gain * samples)
+        assert meter.audible() == [pytest.approx(span, abs=1e-6) for span in expected]

@@ -9,10 +9,13 @@ import pytest
 from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
 from publish.published_folder import write_published
+from recordings import run, save
 
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import BUILT, FINISHED
+from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.schema import BUILT, FINISHED, SIDE, measured_sides
 from dailytalk_contiguous.publish.exports import export_moshi
 from dailytalk_contiguous.publish.items import (
     clip_of,
@@ -22,6 +25,7 @@ from dailytalk_contiguous.publish.items import (
     problem_of,
 )
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.shards import read_rows
 
 
 def conversations(path: Path) -> Path:
@@ -262,3 +266,53 @@ def test_what_is_no_folder_of_ours_is_one_sentence(tmp_path: Path) -> None:
         open_items(tmp_path / "gone")
     with pytest.raises(DailytalkError, match="holds no finished conversations"):
         open_items(tmp_path)
+
+
+def test_conversations_of_a_dataset_without_measures_of_their_sides_have_none(tmp_path: Path) -> None:
+    folder = conversations(tmp_path / "work")
+    for path in (folder / "dataset").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns("sides"), path)
+    items = open_items(folder)
+    assert [row["sides"] for row in items.rows()] == [None] * 3
+    assert [row["sides"] for row in items.rows(["sides"])] == [None] * 3
+    assert (items.row("c")["sides"], items.row("c")["problem"]) == (None, None)
+    assert "sides" not in next(items.rows(["duration"]))
+
+
+def test_clip_has_the_measures_of_its_file_on_its_one_side(tmp_path: Path) -> None:
+    quality = dict.fromkeys(NAMES, 0.5) | {"snr_db": 31.0, "bandwidth_hz": None}
+    rows = [clip_row("s1-0", quality=quality), clip_row("s1-1", quality=None)]
+    first, second = open_items(corpus_folder(tmp_path, rows)).rows()
+    unknown = dict.fromkeys(SIDE) | {"channel": "left"}
+    assert first["sides"] == [unknown | {"snr_db": 31.0, "clipping_ratio": 0.5}]
+    assert second["sides"] == [unknown]
+    assert measured_sides(first) == {"left": first["sides"][0]}
+
+
+def test_measures_of_the_sides_of_a_tagged_conversation_are_those_of_its_recording(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav")
+    run(tmp_path / "in", tmp_path / "work", tag_stages("embedded"))
+    items = open_items(tmp_path / "work")
+    (row,) = items.rows()
+    (path,) = (tmp_path / "work/tagged").glob("shard-*.parquet")
+    (tagged,) = read_rows(path, ["sides"]).values()
+    assert [side["channel"] for side in row["sides"]] == ["left", "right"]
+    assert row["sides"] == tagged["sides"] == items.row("call")["sides"]
+    assert row["sides"][0]["bandwidth_hz"] > 7000
+
+
+def test_measures_of_no_known_side_are_left_out() -> None:
+    left = {"channel": "left", "snr_db": 31.0}
+    assert measured_sides({"sides": [left, {"channel": "mix"}, None, {}]}) == {"left": dict.fromkeys(SIDE) | left}
+    assert measured_sides({"sides": None}) == measured_sides({}) == {}
+
+
+def test_measures_in_a_tagged_shard_that_are_none_are_unknown(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav")
+    run(tmp_path / "in", tmp_path / "work", tag_stages("embedded"))
+    (path,) = (tmp_path / "work/tagged").glob("shard-*.parquet")
+    table = pq.read_table(path)
+    place = table.schema.names.index("sides")
+    pq.write_table(table.set_column(place, "sides", [["loud"]]), path)
+    (row,) = open_items(tmp_path / "work").rows()
+    assert (row["sides"], row["conversation_id"]) == (None, "call")

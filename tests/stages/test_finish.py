@@ -11,7 +11,7 @@ from datasets import Dataset
 from revoicing import Said, columns, recording, voice
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.schema import BUILT, UTTERANCE
+from dailytalk_contiguous.core.schema import BUILT, SIDE, UTTERANCE
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -193,3 +193,20 @@ def test_a_conversation_without_utterances_is_finished_too() -> None:
     row, _ = finished(said=())
     assert (row["utterances"], row["alignments"]) == ([], [])
     assert Dataset.from_dict({name: [value] for name, value in row.items()}, features=BUILT).num_rows == 1
+
+
+def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:
+    _, batch = finished()
+    (word, *_), *_ = batch["alignments"]
+    left, _ = batch["built_sides"][0]
+    assert left["audible"] == [pytest.approx({"start": 0.5, "end": 1.7}, abs=0.03)]
+    times = [("left", 0.1, 0.4), ("left", 0.3, 0.6), ("left", 1.0, 1.1), ("left", 3.9, 4.1), ("right", 0.6, 0.9)]
+    words = [word | {"speaker": side, "start": start, "end": end} for side, start, end in times]
+    row = {name: values[0] for name, values in Finish()(batch | {"alignments": [words]}).items()}
+    assert [side["unheard_words"] for side in row["sides"]] == [2, 1]
+    assert [list(side) for side in row["sides"]] == 2 * [list(SIDE)]
+    assert {name: row["sides"][0][name] for name in SIDE if name != "unheard_words"} == {
+        name: left[name] for name in SIDE if name != "unheard_words"
+    }
+    row, _ = finished()
+    assert [side["unheard_words"] for side in row["sides"]] == [0, 0]

@@ -147,6 +147,19 @@ REBUILT_LEVELS = (
         "-62 -62 -28 -17 -17 -17 -17 -17 -17 -17 -24 -38 -34 -62 -62 -62 -28 -17 -17 -25 -62 -62"
     ),
 )
+REBUILT_SIDES = [
+    {
+        "channel": name,
+        "speech_seconds": seconds,
+        "level_dbfs": -17.46,
+        "snr_db": 44.5,
+        "bandwidth_hz": 8000.0,
+        "clipping_ratio": 0.0,
+        "leak_db": None,
+        "unheard_words": None,
+    }
+    for name, seconds in (("left", 4.98), ("right", 5.1))
+]
 
 
 def test_rebuilt_conversation_is_told_whole() -> None:
@@ -159,6 +172,9 @@ def test_rebuilt_conversation_is_told_whole() -> None:
     timeline, sounds = row.pop("timeline"), row.pop("sounds")
     times = list(zip(row.pop("new_start"), row.pop("new_end"), strict=True))
     assert [one if one[0] is None else pytest.approx(one, abs=1e-6) for one in REBUILT_TIMES] == times
+    sides = row.pop("built_sides")
+    assert [side.pop("audible") != [] for side in sides] == [True, True]
+    assert sides == [pytest.approx(side, abs=0.05) for side in REBUILT_SIDES]
     assert row == {
         "built_rate": 16000,
         "built_duration": 11.68,
@@ -607,3 +623,27 @@ def test_first_reasons_of_failed_utterances_are_named_and_each_remedy_once() -> 
     named = "; ".join(f"reason {place} (call/left/{place:04d})" for place in range(3))
     assert error.value.reason == f"held back: 6 utterances could not be said: {named}; 3 more reasons"
     assert error.value.remedy == "change it; raise it; or pass --on-failure keep-original"
+
+
+def test_sides_of_the_result_are_measured_on_its_sound_whichever_side_is_new() -> None:
+    said = (Said("left", 0.5, 3.5), Said("right", 4.0, 7.0, peak=0.1))
+    samples = recording(said, 8.0, 8000)
+    for revoice, rates in (("left", (12000, 4000)), ("right", (12000, 4000))):
+        row = rebuilt(Reconstruct(revoice=revoice), columns(said, samples, 8000, 24000, revoice)).row
+        for side, name, bandwidth in zip(row["built_sides"], ("left", "right"), rates, strict=True):
+            assert side["channel"] == name
+            assert side["speech_seconds"] == pytest.approx(3.0, abs=0.01)
+            assert side["bandwidth_hz"] == pytest.approx(bandwidth, abs=150)
+        levels = [side["level_dbfs"] for side in row["built_sides"]]
+        # The new voice has the loudness of the old one: both sides keep their own level.
+        assert abs(levels[0] - levels[1]) == pytest.approx(9.5, abs=4)
+
+
+@pytest.mark.parametrize("both_speak", [True, False])
+def test_leak_stays_in_the_result_where_a_kept_line_lies_under_the_other_voice(both_speak: bool) -> None:
+    said = (Said("left", 0.5, 6.0), Said("right", 5.0 if both_speak else 6.5, 8.0), Said("left", 8.5, 11.5))
+    samples = recording(said, 12.0, 16000)
+    samples[96:, 1] += np.float32(10 ** (-25 / 20)) * samples[:-96, 0]
+    left, right = rebuilt(KEPT, columns(said, samples, 16000, 0)).row["built_sides"]
+    assert left["leak_db"] is None
+    assert right["leak_db"] == (pytest.approx(-25, abs=1.5) if both_speak else None)

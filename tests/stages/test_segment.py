@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_files import EXAMPLES, conversations, example, reference, room_tone
+import soxr
+from audio_files import EXAMPLES, conversations, example, reference, room_tone, wav_bytes
 from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import to_pcm
@@ -16,7 +17,7 @@ from dailytalk_contiguous.core.schema import PROBLEM, SOURCE
 from dailytalk_contiguous.stages.segment import Segment
 
 NAME = "old_friends"  # holds a turn of 17 s
-PER_UTTERANCE = [name for name in Segment.adds if name not in ("notes", "rejected")]
+PER_UTTERANCE = [name for name in Segment.adds if name not in ("sides", "notes", "rejected")]
 
 
 @lru_cache(maxsize=None)
@@ -311,3 +312,61 @@ def test_map_gives_the_types_it_promises() -> None:
     assert mapped.features == SOURCE | Segment.adds | PROBLEM
     assert mapped[0]["utterance_id"] == []
     assert mapped[1]["speech"] == Segment()(batch)["speech"][1]
+
+
+def sides(samples: np.ndarray, rate: int = 16000, **settings: Any) -> dict[str, dict[str, Any]]:
+    row = one_row(Segment(**settings)(conversations(wav_bytes(samples, rate))))
+    return {side["channel"]: side for side in row["sides"]}
+
+
+def test_sides_of_a_recording_are_measured_at_the_rate_of_its_file() -> None:
+    clean = example(NAME)[: 20 * 16000].copy()
+    clean[:, 0] *= 10 ** (-12 / 20)
+    telephone = soxr.resample(soxr.resample(clean[:, 1], 16000, 8000), 8000, 24000)
+    mixed = np.stack((soxr.resample(clean[:, 0], 16000, 24000), telephone), axis=1)
+    before, after = sides(example(NAME)[: 20 * 16000]), sides(mixed, 24000)
+    assert list(after) == ["left", "right"]
+    assert after["left"]["bandwidth_hz"] > 7000
+    assert 3400 <= after["right"]["bandwidth_hz"] <= 4000
+    for name, lost in (("left", 12), ("right", 0)):
+        assert after[name]["level_dbfs"] == pytest.approx(before[name]["level_dbfs"] - lost, abs=1)
+        assert after[name]["snr_db"] == pytest.approx(before[name]["snr_db"], abs=4)
+        assert after[name]["speech_seconds"] == pytest.approx(before[name]["speech_seconds"], rel=0.1)
+    assert after["left"]["unheard_words"] is None
+    assert {(side["clipping_ratio"], side["leak_db"]) for side in after.values()} == {(0.0, None)}
+
+
+def test_seconds_of_speech_of_a_side_are_those_of_its_utterances() -> None:
+    row = segmented()
+    for side in row["sides"]:
+        spans = zip(row["channel"], row["start"], row["end"], strict=True)
+        spoken = sum(end - start for channel, start, end in spans if channel == side["channel"])
+        assert side["speech_seconds"] == pytest.approx(spoken, abs=0.01)
+
+
+@pytest.mark.parametrize("leak_db", [-20.0, -25.0, -30.0])
+def test_leak_into_a_side_is_measured_against_its_source(leak_db: float) -> None:
+    samples = example(NAME)[: 30 * 16000].copy()
+    samples[96:, 0] += np.float32(10 ** (leak_db / 20)) * samples[:-96, 1]
+    found = sides(samples)
+    assert found["left"]["leak_db"] == pytest.approx(leak_db, abs=1.5)
+    assert found["right"]["leak_db"] is None
+    # Of a leak nothing is noise: the signal-to-noise ratio stays.
+    assert found["left"]["snr_db"] == pytest.approx(sides(example(NAME)[: 30 * 16000])["left"]["snr_db"], abs=3)
+
+
+def test_clipped_side_and_silent_side_are_measured_as_such() -> None:
+    samples = example(NAME)[: 10 * 16000].copy()
+    samples[:, 0] = np.clip(12 * samples[:, 0], -1, 1)
+    samples[:, 1] = 0
+    found = sides(samples)
+    assert found["left"]["clipping_ratio"] > 0.01
+    unknown = ("level_dbfs", "snr_db", "bandwidth_hz", "clipping_ratio", "leak_db", "unheard_words")
+    assert found["right"] == {"channel": "right", "speech_seconds": 0.0, **dict.fromkeys(unknown)}
+
+
+def test_only_channels_that_are_listened_to_are_measured() -> None:
+    samples = example(NAME)[: 5 * 16000]
+    assert list(sides(samples, channel="right")) == ["right"]
+    assert list(sides(samples, channel="mix")) == ["mix"]
+    assert list(sides(samples[:, :1], channel="mix")) == ["mix"]
