@@ -217,6 +217,8 @@ class TurnTaking:
     overlap_seconds: float = 0.0
     speech_seconds: float = 0.0
     seconds: float = 0.0
+    offsets_of: dict[str, Histogram] = field(default_factory=dict)
+    indicators: dict[str, dict[str, Histogram]] = field(default_factory=dict)
 
     def add(
         self, timed: list[Timed], groups: list[list[int]], events: Iterable[str | None], seconds: float
@@ -224,8 +226,11 @@ class TurnTaking:
         """Count one conversation. Missing events are derived from the times."""
         derived = turns.label(timed, groups)
         self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
-        for offset in turns.turn_offsets(turns.stretches(timed, groups)):
-            self.offsets.add(float(offset))
+        for stretch in turns.stretches(timed, groups):
+            if stretch.offset is not None:
+                self.offsets.add(stretch.offset)
+                other = Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
+                self.offsets_of.setdefault(stretch.channel, other).add(stretch.offset)
         self.overlap_seconds += turns.overlap_seconds(timed)
         self.speech_seconds += sum(turn.end - turn.start for turn in timed)
         self.seconds += seconds
@@ -339,6 +344,8 @@ class Tally:
     trained: list[BalanceItem] = field(default_factory=list)
     crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: Moments = field(default_factory=Moments)
+    tag_measures: dict[str, dict[str, Moments]] = field(default_factory=dict)
+    confidence: Histogram = field(default_factory=lambda: Histogram(0.05, 0.0, 1.0))
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
         """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""

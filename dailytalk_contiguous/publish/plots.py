@@ -350,8 +350,15 @@ def _svg_histogram(plot: HistogramPlot) -> Html:
     for limit in plot.limits:
         edges = (plot.axis.low, limit.value) if limit.side == "below" else (limit.value, plot.axis.high)
         first, last = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in edges)
-        place = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="beyond"/>'
-        parts.append(fill(place, first, top, last - first, frame.y(0) - top))
+        parts.append(
+            fill(
+                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="beyond"/>',
+                first,
+                top,
+                last - first,
+                frame.y(0) - top,
+            )
+        )
     parts += frame.axes(lambda value: f"{value:g}" if plot.counted else f"{100 * value:.0f}")
     for number, (series, values) in enumerate(plot.series):
         outline = [f"M{frame.x(plot.axis.low):.1f} {frame.y(0):.1f}"]
@@ -494,15 +501,30 @@ def _svg_matrix(plot: MatrixPlot) -> Html:
     parts = []
     for number, name in enumerate(plot.columns):
         x = left + (number + 0.5) * width
-        turned = '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>'
-        parts.append(fill(turned, x, top - 6, shortened_name(name, 12), name))
+        parts.append(
+            fill(
+                '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>',
+                x,
+                top - 6,
+                shortened_name(name, 12),
+                name,
+            )
+        )
     for row_number, (name, counts) in enumerate(plot.rows):
         y, whole = top + row_number * side, max(1, sum(counts))
         parts.append(_text(left - 6, y + 17, shortened_name(name, 14), "end", title=name))
         for number, n in enumerate(counts):
             x = left + number * width
-            cell = '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>'
-            parts.append(fill(cell, x + 0.5, y, width - 1, side - 1, 0.5 * n / whole))
+            parts.append(
+                fill(
+                    '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>',
+                    x + 0.5,
+                    y,
+                    width - 1,
+                    side - 1,
+                    0.5 * n / whole,
+                )
+            )
             if n:
                 parts.append(_text(x + width / 2, y + 17, f"{n:,}", "middle"))
     return _svg(plot, top + side * len(plot.rows) + 2, parts)
@@ -562,8 +584,12 @@ class _Frame:
         parts.append(
             _text((self.left + self.width - self.right) / 2, self.height - 5, self.x_axis.title, "middle")
         )
-        turned = '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
-        return [*parts, fill(turned, middle, self.y_axis.title)] if y_label else parts
+        turned = fill(
+            '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
+            middle,
+            self.y_axis.title,
+        )
+        return [*parts, turned] if y_label else parts
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:

@@ -8,7 +8,7 @@ that makes a part of the tally, and name it in a list of sections (`conversation
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice, zip_longest
@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
-from dailytalk_contiguous.core.schema import EVENTS
+from dailytalk_contiguous.core.schema import CHANNELS, EVENTS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.tally import (
     UNKNOWN,
     CountGrid,
     Histogram,
+    Moments,
     Sum,
     Tally,
     TurnTaking,
@@ -45,6 +46,8 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
+    Range,
+    RangePlot,
     Series,
     alternative,
     png,
@@ -322,10 +325,10 @@ def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Sec
 
 
 #: What the columns and colours of turn-taking mean.
-RECORDED, REBUILT = Series("before", "recording"), Series("after", "rebuilt")
+RECORDED, REBUILT = Series("before", "recorded"), Series("after", "rebuilt")
 
-#: Offsets that are drawn, in seconds, and the width of a bin. 200 ms apart is what listeners notice.
-OFFSETS, OFFSET_WIDTH = Axis("floor-transfer offset (s; below 0: overlap)", -2.0, 3.0, 1.0), 0.1
+#: Between which offsets are drawn at most, in seconds, and the width of a bin; listeners notice 200 ms.
+OFFSETS, OFFSET_WIDTH = (-2.0, 3.0), 0.1
 
 #: How buckets are named where it is not by the word itself.
 _BUCKETS = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
@@ -355,14 +358,14 @@ def conversation_sections(
 ) -> Iterator[Section]:
     """The sections of a report on conversations; `run` is its run.json."""
     style: list[SectionPart] = [
-        tags_plot(tally),
-        affect_plot(tally),
-        tag_affect_plot(tally),
-        measures_table(tally),
-        tags_table(tally),
+        *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
+        *([measured] if (measured := tag_measures_table(tally)) else []),
+        *tag_measures_plots(tally),
+        *(measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
-    synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
+    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
+    synthesis += [plot] if (plot := confidence_plot(tally)) else []
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
@@ -404,14 +407,16 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
 
 
 #: What settings hold that say nothing.
-_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False])
+_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
 
 
 @cache
 def default_settings() -> dict[str, Any]:
-    """What each setting is where nobody chose, by the name of its option."""
+    """What each setting is where nobody chose, by the name of its option; not those that depend on the machine."""
     measuring, finishing = clip_stages()
     values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
+    for name in ("compute_type", "affect_precision"):
+        values.pop(name, None)
     return {"profile": STANDARD} | {name: _plain(value) for name, value in values.items()}
 
 
@@ -497,6 +502,20 @@ def voice_tables(tally: Tally) -> list[Table]:
     return tables if tally.rebuilt else tables[:1]
 
 
+#: The timing indicators of dialogue by which corpora are compared (Nguyen et al. 2023, "Generative Spoken Dialogue
+#: Language Modeling"), and what each channel means of them.
+INDICATORS = {
+    "ipu": ("inter-pausal unit", "who speaks"),
+    "pause": ("pause", "who speaks before and after it"),
+    "gap": ("gap", "who takes the floor"),
+    "overlap": ("overlap", "who comes in"),
+}
+
+
+#: How an indicator is named beside a line, if not by its name.
+_SHORT = {"ipu": "unit"}
+
+
 def turn_parts(tally: Tally) -> list[SectionPart]:
     """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
@@ -504,8 +523,10 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
         "gap above 0, an overlap below it. A backchannel lies inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
-    plot, table = offsets_plot(tally), turns_table(tally)
-    return [Text(explained), plot, table] if table else [plot, table]
+    table = turns_table(tally)
+    more = (time_plot(tally), indicators_plot(tally), table, indicators_table(tally))
+    parts: list[SectionPart] = [offsets_plot(tally), *(part for part in more if part or part is table)]
+    return [Text(explained), *parts] if table else parts
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
@@ -513,21 +534,147 @@ def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
 
 
 def offsets_plot(tally: Tally) -> HistogramPlot:
-    """Distribution of floor-transfer offsets, recorded and rebuilt."""
+    """Distribution of floor-transfer offsets by who takes the floor: of the rebuilt conversations where there are.
+
+    The rebuild is to keep them, so that before and after side by side would be one curve twice; they are in
+    `turns_table`.
+    """
+    side = tally.after if tally.rebuilt else tally.before
+    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS if channel in side.offsets_of}
+    known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
+    low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
+    high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
+    low, high = min(low, -0.5), max(high, 1.0)
+    others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
+    medians = [
+        f"{channel} starts {_seconds_from(histogram.quantile(0.5))} the end of {others[channel]}"
+        for channel, histogram in offsets.items()
+        if histogram.n
+    ]
+    outside = " What is outside is counted at the ends." if any(not low <= one < high for one in known) else ""
     return HistogramPlot(
-        title="Changes of speaker: overlap (below 0) and gap (above)",
+        title=f"Who waits for whom ({counted(sum(one.n for one in offsets.values()), 'change')} of speaker)",
         series=[
-            (series, side.offsets.shares(OFFSETS.low, OFFSETS.high, OFFSET_WIDTH))
-            for series, side in _sides(tally)
-            if side.offsets.n
+            (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
+            for channel, histogram in offsets.items()
+            if (shares := histogram.shares(low, high, OFFSET_WIDTH))
         ],
-        axis=OFFSETS,
+        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 0.5),
         bin_width=OFFSET_WIDTH,
         of="changes",
-        note="What is outside is counted at the ends.",
+        note=f"In the middle {listed_names(medians)}.{outside}",
         nothing="the speaker never changes",
         name="offsets",
     )
+
+
+def _ends(histogram: Histogram) -> tuple[float, float]:
+    """Between which values all are except one in a hundred at either end."""
+    return histogram.quantile(0.01), histogram.quantile(0.99)
+
+
+def _seconds_from(offset: float) -> str:
+    return f"{abs(offset):.2f} s {'after' if offset >= 0 else 'before'}"
+
+
+def time_plot(tally: Tally) -> BarPlot:
+    """How long one, both and nobody speak, as recorded and as rebuilt: lengths change, and overlap with them."""
+    sides = [(series, side) for series, side in _sides(tally) if side.speech_seconds]
+    longest = max((side.seconds for _, side in sides), default=0.0)
+    scale, unit = next((pair for pair in ((3600.0, "hours"), (60.0, "minutes")) if longest >= pair[0]), (1.0, "s"))
+    amounts = {
+        "whole length": [side.seconds for _, side in sides],
+        "one speaks": [side.speech_seconds - 2 * side.overlap_seconds for _, side in sides],
+        "both speak": [side.overlap_seconds for _, side in sides],
+        "nobody speaks": [side.seconds - side.speech_seconds + side.overlap_seconds for _, side in sides],
+    }
+    rows = []
+    for name, values in amounts.items():
+        label = " → ".join(map(length_text, values))
+        if len(values) == 2 and values[0] > 0:
+            label += f" ({_change(values[1] / values[0])})"
+        rows.append(Bar(name, tuple(max(0.0, value) / scale for value in values), (label,), label))
+    kept = tally.timeline["overlap_kept"]
+    note = ""
+    if tally.rebuilt and kept.n:
+        note = (
+            "A new line that is shorter than the recorded one leaves less to overlap with. Of the overlap that "
+            f"the new lengths allow, {percent(kept.mean, 1)} is kept."
+        )
+    return BarPlot(
+        title=f"How the time is spent ({counted(tally.total.conversations, 'conversation')})",
+        head=("", "recorded → rebuilt" if len(sides) == 2 else "length"),
+        rows=rows if sides else [],
+        series=[series for series, _ in sides],
+        axis=unit,
+        grouped=True,
+        note=note,
+        nothing="no conversation has a length",
+        name="time",
+    )
+
+
+def _change(ratio: float) -> str:
+    return _signed(100 * (ratio - 1), 0) + " %"
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign, and `±0` where it rounds to nothing."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else f"±{text[1:]}"
+
+
+def indicators_plot(tally: Tally) -> RangePlot:
+    """Lengths of the four timing indicators by speaker, recorded and rebuilt."""
+    sides = _sides(tally)
+    rows = [
+        Range(
+            f"{_SHORT.get(key, name)}, {channel}",
+            tuple(_middle(side.indicators.get(key, {}).get(channel)) for _, side in sides),
+        )
+        for key, (name, _) in INDICATORS.items()
+        for channel in CHANNELS
+    ]
+    longest = max((value[2] for row in rows for value in row.values if value), default=1.0)
+    step = next((step for step in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if longest / step <= 6), 30.0)
+    return RangePlot(
+        title="Timing indicators: 80 % of the lengths, and the median",
+        rows=rows,
+        series=[series for series, _ in sides],
+        axis=Axis("length (s)", 0.0, math.ceil(longest / step) * step, step),
+        note="unit: inter-pausal unit.",
+        nothing="no utterance has times",
+        name="indicators",
+    )
+
+
+def _middle(lengths: Histogram | None) -> tuple[float, float, float] | None:
+    """The 10th, 50th and 90th percentile; None without any."""
+    if lengths is None or not lengths.n:
+        return None
+    low, middle, high = (lengths.quantile(share) for share in (0.1, 0.5, 0.9))
+    return low, middle, high
+
+
+def indicators_table(tally: Tally) -> Table:
+    """The four timing indicators by speaker: how many a minute, and how long, recorded and rebuilt."""
+    sides = _sides(tally)
+    rows = []
+    for key, (name, _) in INDICATORS.items():
+        for channel in CHANNELS:
+            cells: list[TableCell] = [f"{name}s", channel]
+            for _, side in sides:
+                lengths = side.indicators.get(key, {}).get(channel)
+                n, middle = (lengths.n if lengths else 0), _middle(lengths)
+                cells.append(f"{60 * n / side.seconds:.1f}" if side.seconds else "–")
+                cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
+            rows.append(cells)
+    names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
+    whose = "; ".join(f"of {name}s {whose}" for name, whose in INDICATORS.values())
+    note = f"Counted as in dGSLM (Nguyen et al. 2023): silence under 0.2 s ends no unit. The speaker is, {whose}."
+    known = any(side.indicators.get(key) for key in INDICATORS for _, side in sides)
+    title = "Timing indicators"
+    return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
 
 
 def turns_table(tally: Tally) -> Table:
@@ -535,7 +682,15 @@ def turns_table(tally: Tally) -> Table:
     names, sides = zip(*_sides(tally), strict=True)
     quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
     rows: list[tuple[TableCell, ...]] = [
-        *((name, *(_offset(side, share) for side in sides)) for name, share in quantiles.items()),
+        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in quantiles.items()),
+        *(
+            (
+                f"offset, {channel} after {other}, median",
+                *(_offset(side.offsets_of.get(channel), 0.5) for side in sides),
+            )
+            for channel, other in zip(CHANNELS, reversed(CHANNELS), strict=True)
+            if any(channel in side.offsets_of for side in sides)
+        ),
         ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
         ("share of the time", *(_overlap(side) for side in sides)),
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
@@ -560,8 +715,8 @@ def _overlap(side: TurnTaking) -> str:
     return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
 
 
-def _offset(side: TurnTaking, share: float) -> str:
-    value = side.offsets.quantile(share)
+def _offset(offsets: Histogram | None, share: float) -> str:
+    value = offsets.quantile(share) if offsets else math.nan
     return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
 
 
@@ -584,6 +739,132 @@ def tags_plot(tally: Tally) -> BarPlot:
         axis=f"{unit} of speech",
         nothing="no tags",
         name="tags",
+    )
+
+
+#: The measures of tags: name, unit, how a mean is written.
+TAG_MEASURES: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "loudness": ("loudness", "dB", lambda value: f"{_signed(value, 1)} dB"),
+    "pitch": ("pitch", "semitones", lambda value: f"{_signed(value, 1)} st"),
+    "rate": ("rate", "octaves: +1 is twice as fast", lambda value: f"×{2**value:.2f}"),
+}
+
+#: What stands before the name of a measure of the synthesis.
+NEW = "new_"
+
+
+def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
+    """Tags with what was measured of them, the commonest first."""
+    counts = {tag: max((one.n for one in of.values()), default=0) for tag, of in tally.tag_measures.items()}
+    named = (item for item in tally.tag_measures.items() if item[0] != UNKNOWN and counts[item[0]])
+    return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
+
+
+def tag_measures_table(tally: Tally) -> Table:
+    """Loudness, pitch and rate by tag, of the source and of the synthesis: does the voice do what its tag says?"""
+    rows = []
+    for tag, measures in _tags_by_number(tally):
+        n, n_new = (
+            max((measures[f"{edge}{name}"].n for name in TAG_MEASURES if f"{edge}{name}" in measures), default=0)
+            for edge in ("", NEW)
+        )
+        cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
+        for name, (_, _, written) in TAG_MEASURES.items():
+            for edge in ("", NEW)[: 1 + tally.rebuilt]:
+                moments = measures.get(f"{edge}{name}")
+                cells.append(written(moments.mean) if moments and moments.n else "–")
+        rows.append(cells)
+    kinds = ("source", "synthesis")[: 1 + tally.rebuilt]
+    head = ("tag", *(f"utterances, {kind}" for kind in kinds))
+    head += tuple(f"{title}, {kind}" for title, *_ in TAG_MEASURES.values() for kind in kinds)
+    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
+    if tally.rebuilt:
+        follows = [
+            f"{title} r = {value:.2f}".replace("-", "−")
+            for name, (title, *_) in TAG_MEASURES.items()
+            if (value := follows_source(tally, name)) is not None
+        ]
+        note += " Does the voice do what the source did with the same tag? "
+        note += (
+            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
+        )
+    return Table("What tags sound like", head, rows, note, "nothing was measured")
+
+
+#: Tags and utterances of each below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
+
+
+def follows_source(tally: Tally, name: str) -> float | None:
+    """Correlation of the means of source and synthesis over tags, each as heavy as its synthesised utterances.
+
+    None where there are too few tags, or they do not differ.
+    """
+    pairs = [
+        (measures[name].mean, measures[f"{NEW}{name}"].mean, measures[f"{NEW}{name}"].n)
+        for _, measures in _tags_by_number(tally)
+        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW}{name}"))
+    ]
+    if len(pairs) < FEWEST_TAGS:
+        return None
+    whole = sum(n for *_, n in pairs)
+    means = [math.fsum(pair[place] * pair[2] for pair in pairs) / whole for place in (0, 1)]
+    spreads = [math.fsum(n * (pair[place] - means[place]) ** 2 for *pair, n in pairs) for place in (0, 1)]
+    shared = math.fsum(n * (source - means[0]) * (new - means[1]) for source, new, n in pairs)
+    return shared / math.sqrt(spreads[0] * spreads[1]) if min(spreads) > 1e-12 else None
+
+
+#: Tags with a row of their own in a plot.
+MOST_TAGS = 15
+
+
+def tag_measures_plots(tally: Tally) -> list[RangePlot]:
+    """A plot of each measure by tag, of source and synthesis; those of which nothing is known are left out."""
+    tags = _tags_by_number(tally)[:MOST_TAGS]
+    series = [Series("before", "source"), Series("after", "synthesis")][: 1 + tally.rebuilt]
+    plots = []
+    for name, (title, unit, _) in TAG_MEASURES.items():
+        rows = [
+            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW)[: len(series)]))
+            for tag, measures in tags
+        ]
+        values = [value for row in rows for three in row.values if three for value in three]
+        reach = max((abs(value) for value in values), default=1.0)
+        step = next((step for step in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if reach / step <= 3), 20.0)
+        end = max(step, math.ceil(reach / step) * step)
+        plots.append(
+            RangePlot(
+                title=f"{title.capitalize()} by tag, against the speaker's own mean (± deviation)",
+                rows=rows,
+                series=series,
+                axis=Axis(f"{title} ({unit})", -end, end, step),
+                middle=0.0,
+                nothing="nothing was measured",
+                name=f"tags_{name}",
+            )
+        )
+    return [plot for plot in plots if plot]
+
+
+def _around(moments: Moments | None) -> tuple[float, float, float] | None:
+    """The mean and one deviation either way; None without any."""
+    if moments is None or not moments.n:
+        return None
+    return moments.mean - moments.deviation, moments.mean, moments.mean + moments.deviation
+
+
+def confidence_plot(tally: Tally) -> HistogramPlot:
+    """How sure the recogniser is of its words; empty where it never says."""
+    known = tally.confidence.n
+    return HistogramPlot(
+        title=f"Confidence of the recogniser ({known:,} of {counted(tally.total.utterances, 'utterance')})",
+        series=[(Series("before", ""), tally.confidence.shares(0.0, 1.0, 0.05))],
+        axis=Axis("confidence (0 to 1)", 0.0, 1.0, 0.2),
+        bin_width=0.05,
+        of="utterances",
+        note="Of the others it is not known." if known < tally.total.utterances else "",
+        nothing="the recogniser does not say how sure it is",
+        name="confidence",
     )
 
 
@@ -632,7 +913,7 @@ def buckets_table(tally: Tally) -> Table:
 def lengths_plot(tally: Tally) -> MapPlot:
     """New against recorded length of each utterance that was resynthesised."""
     longest = max((max(cell) + 1 for cell in tally.lengths.counts), default=1) * tally.lengths.width
-    reach = next(limit for limit in (3.0, 6.0, LENGTH_LIMIT) if longest <= limit)
+    reach = next(limit for limit in (3.0, 6.0, 9.0, LENGTH_LIMIT) if longest <= limit)
     edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
     low, middle, high = (tally.ratios.quantile(share) for share in (0.1, 0.5, 0.9))
     note = (
@@ -640,7 +921,7 @@ def lengths_plot(tally: Tally) -> MapPlot:
         f"On the dashed line nothing changed{edge}."
     )
     return MapPlot(
-        title="Length of each utterance before and after",
+        title=f"Length of each utterance before and after ({counted(tally.lengths.n, 'utterance')})",
         points=list(tally.lengths.points()),
         x_axis=Axis("recorded length (s)", 0, reach, reach / 6),
         y_axis=Axis("new length (s)", 0, reach, reach / 6),

@@ -363,7 +363,7 @@ def test_rejects_are_counted_by_reason(made: Made) -> None:
 
 def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
     card = render(made)
-    pictures = {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "affect", "affect_by_tag")}
+    pictures = {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "time", "affect", "affect_by_tag")}
     assert card.assets.keys() - {SAMPLE} == pictures
     for name, png in card.assets.items() - {(SAMPLE, card.assets[SAMPLE])}:
         assert png.startswith(b"\x89PNG")
