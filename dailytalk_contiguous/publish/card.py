@@ -51,6 +51,7 @@ from dailytalk_contiguous.publish.sections import (
     affect_maps,
     affect_plot,
     buckets_table,
+    confidence_plot,
     crossed_parts,
     durations_plot,
     label_parts,
@@ -60,6 +61,7 @@ from dailytalk_contiguous.publish.sections import (
     rejected_table,
     splits_table,
     tag_affect_plot,
+    tag_measures_table,
     tags_plot,
     tags_table,
     turn_parts,
@@ -374,7 +376,8 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
     }
     others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
     affect = (affect_plot(tally), tag_affect_plot(tally))
-    style = (tags_plot(tally), tags_table(tally), *affect, measures_table(tally), buckets_table(tally))
+    heard = (tag_measures_table(tally), measures_table(tally), buckets_table(tally), confidence_plot(tally))
+    style = (tags_plot(tally), tags_table(tally), *affect, *heard)
     texts = [
         markdown([splits_table(tally)]),
         " ".join(others),

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
@@ -362,7 +363,8 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
     quality = QualityTally(limits)
     for row in rows:
         quality.add(row)
-    write_bytes(folder / PLOT, sheet(quality_plots(quality)))
+    found = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
+    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{found}; `dailytalk report` shows more"))
     write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 

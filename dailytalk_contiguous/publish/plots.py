@@ -141,7 +141,7 @@ class HistogramPlot(Plot):
         sides = []
         for (_, name), values in self.series:
             low, middle, high = (_bin_of(values, share) + self.bin_width / 2 for share in (0.1, 0.5, 0.9))
-            side = f"median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
+            side = f"median about {middle:.3g}, 80 % from {low:.3g} to {high:.3g}"
             sides.append(f"{name}: {side}" if name else side)
         return "; ".join(
             [f"{self.axis.title}: {', '.join(sides)}", *(_limit_words(limit) for limit in self.limits)]

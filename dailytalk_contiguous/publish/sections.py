@@ -472,13 +472,16 @@ def durations_plot(tally: Tally) -> HistogramPlot:
     """How long the conversations are, in 30 bins at most."""
     longest = tally.durations.quantile(1.0) + 1.0 if tally.durations.n else 1.0
     width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
-    n_bins = math.ceil(longest / width)
+    first = math.floor(tally.durations.quantile(0.0) / width) if tally.durations.n else 0
+    first = first if 2 * first * width > longest else 0  # of lengths that are much alike the axis begins near them
+    n_bins = math.ceil(longest / width) - first
     scale, unit = (60.0, "min") if longest > 300 else (1.0, "s")
-    shares = tally.durations.shares(0.0, n_bins * width, width)
+    low, high = first * width, (first + n_bins) * width
+    shares = tally.durations.shares(low, high, width)
     return HistogramPlot(
         title=f"Length of {counted(tally.total.conversations, 'conversation')}",
         series=[(Series("after", ""), {round(edge / scale, 6): share for edge, share in shares.items()})],
-        axis=Axis(f"length ({unit})", 0.0, n_bins * width / scale, math.ceil(n_bins / 6) * width / scale),
+        axis=Axis(f"length ({unit})", low / scale, high / scale, math.ceil(n_bins / 6) * width / scale),
         bin_width=width / scale,
         of="conversations",
         nothing="no conversations",
@@ -1107,14 +1110,18 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     """How much there is."""
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
-    share = f"{percent(validation, tally.total.seconds)} of recordings"
-    measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality")
+    held_out = f"{percent(validation, tally.total.seconds)} of recordings"
+    share = percent(quality.refused, quality.measured)
+    measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality ({share})")
+    if quality.measured and not tally.total.conversations:
+        kept = quality.measured - quality.refused
+        return KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
     return KeyFigures(
         [
             (f"{figures.unit}s", f"{tally.total.conversations:,}", f"{length_text(tally.total.seconds)} recorded"),
             ("copies", f"{tally.total.copies:,}", "augmented, in training only"),
             ("seen in training", length_text(tally.total.seen), "with copies and weights"),
-            ("validation", length_text(validation), share),
+            ("validation", length_text(validation), held_out),
             ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
             *([measured] if quality.measured else []),
             ("rejected", f"{tally.rejects.total():,}", "files and clips"),

@@ -244,7 +244,12 @@ def test_provenance_that_says_nothing_is_unknown(provenance):
 
 def test_page_says_what_made_it(tmp_path):
     models = {"recogniser": {"name": "medium", "licence": "MIT", "url": "https://a.org"}}
-    record = {"tool": "tool 1", "voice": "anna", "settings": {"timeline": "sequential", "tries": 3}, "models": models}
+    record = {
+        "tool": "tool 1",
+        "voice": "anna",
+        "settings": {"timeline": "sequential", "tries": 3},
+        "models": models,
+    }
     text = write_report(
         write_dataset(tmp_path / "built", [built_row(provenance=json.dumps(record))])
     ).path.read_text()

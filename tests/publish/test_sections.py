@@ -105,8 +105,16 @@ def test_lengths_of_conversations_are_in_seconds_up_to_five_minutes(
 ) -> None:
     tally = Tally()
     tally.durations.add(seconds)
+    tally.durations.add(0.0)
     plot = durations_plot(tally)
     assert (tuple(plot.axis), plot.bin_width) == (axis, width)
+
+
+def test_axis_of_lengths_that_are_much_alike_begins_near_them() -> None:
+    tally = Tally()
+    for seconds in (61.0, 65.0, 68.0):
+        tally.durations.add(seconds)
+    assert tuple(durations_plot(tally).axis)[1:] == (60.0, 70.0, 5.0)
 
 
 def test_ten_voices_and_fifteen_reasons_are_listed() -> None:
