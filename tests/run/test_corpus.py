@@ -72,7 +72,7 @@ def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: 
     run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
-    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (limit 2.00 s)"}
+    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (at most 2.00 s)"}
     assert rows_of(out) == {}
     assert not list((out / "data").glob("*jsonl"))
 
