@@ -156,8 +156,9 @@ def run_command() -> NoReturn:
     if name := next((word for word in sys.argv[1:] if word in COMMANDS), None):
         # While a Ctrl-C still ends the process at once.
         import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
-    gc.freeze()  # what was imported is never waste
-    gc.enable()
+    if not gc.isenabled():  # as `__main__` begins
+        gc.freeze()  # what was imported is never waste
+        gc.enable()
     sys.exit(guarded("dailytalk", _command))
 
 
