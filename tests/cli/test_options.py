@@ -732,7 +732,9 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     for option, told in (
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
-        (("--listening-test", "3"), "--listening-test goes with what dailytalk corpus wrote"),
+        (("--listening-test", "3"), "a listening test of conversations is one of pairs, .*: add --pairs"),
+        (("--listening-test", "3", "--pairs"), "a listening test is a page of its own"),
+        (("--pairs",), "--pairs is of a listening test: add --listening-test"),
         (("--listening-test", "3", "--against", work), "--against goes with a report"),
         (("--against", tmp_path / "none"), "is no folder"),
         (("--out", tmp_path), "is a folder"),
@@ -741,6 +743,13 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
             called(*command, *option)
     with pytest.raises(DailytalkError, match="is no folder"):
         called("report", tmp_path / "none")
+    test = (*command, "--listening-test", "3", "--pairs", "--seed", "4", "--out", tmp_path / "page.html")
+    assert list(caught(report_command, "write_paired_test", *test).values()) == [
+        work,
+        tmp_path / "page.html",
+        3,
+        4,
+    ]
 
 
 def test_options_of_report_reach_the_page_about_clips(
@@ -759,6 +768,8 @@ def test_options_of_report_reach_the_page_about_clips(
     for options, seed in (((), 0), (("--seed", "4"), 4)):
         values = caught(report_command, "write_listening_test", *test, *options).values()
         assert list(values) == [tmp_path, page, 3, seed]
+    with pytest.raises(DailytalkError, match="--pairs goes with conversations, and these are clips"):
+        called(*test, "--pairs")
     with pytest.raises(DailytalkError, match="--conversations goes with conversations"):
         called("report", tmp_path, "--conversations", "3")
 
