@@ -34,6 +34,8 @@ CELLS = 256
 #: How 64 values are written, a letter each: levels of a waveform, and runs of a strip.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
+_LETTER_BYTES = np.frombuffer(LETTERS.encode(), np.uint8)
+
 #: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
 FINE, COARSE = 100, 20
 
@@ -158,10 +160,10 @@ def _about(row: Mapping[str, Any]) -> str:
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
     """What the player shows of a conversation; times are seconds.
 
-    `lines` are side (0 left, 1 right), start, end, text, tag, event, a description, start and end in the
-    recording, and status; `words` side, start, end, word, probability and how the times are known; `sounds` side,
-    start and end; `both` where both speak at once; `peaks` the waveform of each side, a letter of `LETTERS` each
-    level, against the side's `loudest`.
+    `lines` are side (0 left, 1 right), start, end, text, tag, event, what else is known, start and end in the
+    recording, and status; `words` side, start, end, word, probability and how the times are known, by its place in
+    `sources`; `sounds` side, start and end; `both` where both speak at once; `peaks` the waveform of each side, a
+    letter of `LETTERS` each level, against the side's `loudest`.
 
     Args:
         row: columns of `core.schema.BUILT`.
@@ -181,8 +183,10 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         for word in row["alignments"] or ()
         if is_number(word["start"]) and is_number(word["end"]) and word["start"] < seconds
     ]
-    loudest = np.abs(samples).max(axis=0).tolist() if len(samples) else [0.0, 0.0]
-    waves = [_wave(samples[:, side], loudest[side], round(seconds * levels_a_second)) for side in (0, 1)]
+    sources = sorted({word.get("source") or "" for word in words})
+    count = round(seconds * levels_a_second)
+    levels = [peaks(channel, count) for channel in np.ascontiguousarray(samples.T)]
+    loudest = [float(channel.max(initial=0.0)) for channel in levels]
     return {
         "shown": round(seconds, 3),
         "names": _names(row, rebuilt),
@@ -194,13 +198,14 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
                 *_placed(word, word["speaker"]),
                 word["word"] or "",
                 _rounded(word.get("probability")),
-                word.get("source") or "",
+                sources.index(word.get("source") or ""),
             ]
             for word in sorted(words, key=lambda word: word["start"])
         ],
+        "sources": sources,
         "sounds": [_placed(sound, sound["channel"]) for sound in row["sounds"] or () if sound["start"] < seconds],
         "both": _both(utterances),
-        "peaks": waves if len(samples) else ["", ""],
+        "peaks": [_letters(channel) for channel in levels] if len(samples) else ["", ""],
         "peak_rate": levels_a_second,
         "loudest": [round(value, 4) for value in loudest],
     }
@@ -257,15 +262,14 @@ def _pairs(left: Sequence[_Span], right: Sequence[_Span]) -> Iterable[tuple[_Spa
             yield first, second
 
 
-def _wave(channel: NDArray[np.float32], loudest: float, count: int) -> str:
+def _letters(levels: NDArray[np.float32]) -> str:
     """Levels of a channel against its loudest, a letter each."""
-    if not loudest:
-        return LETTERS[0] * count
-    levels = np.rint(peaks(channel, count) / loudest * (len(LETTERS) - 1)).astype(int)
-    return "".join(LETTERS[level] for level in levels.tolist())
+    steps = np.rint(levels / max(float(levels.max(initial=0.0)), 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
+    return bytes(_LETTER_BYTES[steps]).decode()
 
 
 def _description(utterance: Mapping[str, Any]) -> str:
+    """What is known of an utterance beyond its times, text, tag, event and status."""
     measures = ", ".join(
         f"{name} {utterance[name]:.2f}"
         for name in ("valence", "arousal", "dominance")
@@ -273,12 +277,10 @@ def _description(utterance: Mapping[str, Any]) -> str:
     )
     confidence = utterance["confidence"]
     parts = (
-        f"{utterance['start']:.2f} to {utterance['end']:.2f} s",
-        utterance["tag"]
-        and f"tag: {utterance['tag']}" + (f" (rule {utterance['rule']})" if utterance["rule"] else ""),
+        f"rule {utterance['rule']}" if utterance["tag"] and utterance["rule"] else "",
         measures,
         f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
-        *(utterance[name] for name in ("event", "status", "reason")),
+        utterance["reason"],
     )
     return " · ".join(part for part in parts if part)
 
