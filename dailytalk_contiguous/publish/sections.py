@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
     BUCKETED,
     LENGTH_LIMIT,
+    MAX_KINDS,
     UNKNOWN,
     CountGrid,
     Histogram,
@@ -73,7 +74,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
-from dailytalk_contiguous.run.clip_plan import QUALITY, ClipPlan
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 
 @dataclass(frozen=True)
@@ -1008,6 +1009,10 @@ MEASURES = {
 }
 
 
+#: Clips beyond a limit to listen to.
+MOST_REJECTED = 6
+
+
 @dataclass
 class QualityTally:
     """Measures of clips as they came, kept or not, and what `limits` reject of them.
@@ -1016,6 +1021,7 @@ class QualityTally:
         measured: number of clips. refused: of these, how many are beyond any limit.
         bins: values by measure, in units of its axis.
         outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
+        beyond: of each kind of reason the first clips that are beyond a limit, with the reason.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -1028,17 +1034,27 @@ class QualityTally:
     )
     outside: Counter[str] = field(default_factory=Counter)
     below: Counter[str] = field(default_factory=Counter)
+    beyond: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.measured += 1
         values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-        self.refused += bool(failures(values, self.limits))
+        if reason := ", ".join(failures(values, self.limits)):
+            self.refused += 1
+            kind = self.beyond.setdefault(kind_of(reason) if len(self.beyond) < MAX_KINDS else "", [])
+            if len(kind) < MOST_REJECTED and row.get("conversation_id"):
+                kind.append((row["conversation_id"], reason))
         for name, value in values.items():
             if value is not None:
                 self.bins[name].add(value * MEASURES[name].factor)
                 self.outside[name] += bool(failures(dict.fromkeys(MEASURES) | {name: value}, self.limits))
                 least = getattr(self.limits, MEASURES[name].least, None)
                 self.below[name] += least is not None and value < least
+
+    def to_hear(self) -> list[tuple[str, str]]:
+        """Ids of clips by which one judges the limits, and why each is beyond one: as many reasons as possible."""
+        rounds = (clip for clips in zip_longest(*self.beyond.values()) for clip in clips if clip)
+        return list(islice(rounds, MOST_REJECTED))
 
 
 @dataclass
@@ -1271,7 +1287,7 @@ def missing_table(figures: CorpusFigures) -> Table:
     for short, kind in zip(shortfalls, kinds, strict=True):
         minutes = map(_minutes, (*training[short.emotion], short.seconds))
         rows.append((short.emotion, *minutes, *([] if alike else [kind or "any"])))
-    head = ("emotion", "recorded for training", "seen", "lacks recorded", *([] if alike else ["fewest sentences"]))
+    head = ("emotion", "recorded", "seen", "lacks", *([] if alike else ["fewest sentences"]))
     what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
     note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
@@ -1318,25 +1334,6 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
             )
         )
     return plots
-
-
-#: Rejected clips to listen to.
-MOST_REJECTED = 6
-
-
-def rejected_to_hear(rejects: Iterable[Mapping[str, str]], most: int = MOST_REJECTED) -> list[tuple[str, str]]:
-    """Ids of rejected clips over which one judges a limit of quality, and why each was rejected.
-
-    As many of each kind of reason as possible, in the order of `rejects`; of each kind `most` are held at a time.
-    """
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for reject in rejects:
-        if reject["stage"] == QUALITY:
-            clips = kinds.setdefault(kind_of(reject["reason"]), [])
-            if len(clips) < most:
-                clips.append((reject["id"], reject["reason"]))
-    rounds = (clip for clips in zip_longest(*kinds.values()) for clip in clips if clip)
-    return list(islice(rounds, most))
 
 
 def licences_table(figures: CorpusFigures) -> Table:
