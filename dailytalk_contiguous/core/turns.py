@@ -376,8 +376,8 @@ def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
     which both channels have an IPU. So IPUs less overlaps, pauses, gaps and both ends make up the conversation.
 
     A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
-    once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins with it.
-    `Segment` closes silences of up to 0.35 s, so what it finds has no shorter pauses.
+    once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins
+    with it. `Segment` closes silences of up to 0.35 s, so what it finds has no shorter pauses.
 
     Args:
         timed: speech of at most two channels, in any order; what has no length is left out.
