@@ -952,7 +952,6 @@ def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) 
         dict.fromkeys(UTTERANCE)
         | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
         | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
-        | {"confidence": _measure(line.get("confidence"))}
         | {name: _measure(affect.get(name)) for name in AFFECT}
         | {name: _measure(features.get(name)) for name in PROSODY}
         | {f"{name}_bucket": value for name, value in buckets.items()}
