@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.tally import (
     BUCKETED,
     LENGTH_LIMIT,
     MAX_KINDS,
+    NEW,
     UNKNOWN,
     CountGrid,
     Histogram,
@@ -544,7 +545,7 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     `turns_table`.
     """
     side = tally.after if tally.rebuilt else tally.before
-    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS if channel in side.offsets_of}
+    offsets = side.offsets_of
     known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
     low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
     high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
@@ -634,7 +635,7 @@ def indicators_plot(tally: Tally) -> RangePlot:
     rows = [
         Range(
             f"{_SHORT.get(key, name)}, {channel}",
-            tuple(_middle(side.indicators.get(key, {}).get(channel)) for _, side in sides),
+            tuple(_middle(side.indicators[key][channel]) for _, side in sides),
         )
         for key, (name, _) in INDICATORS.items()
         for channel in CHANNELS
@@ -652,9 +653,9 @@ def indicators_plot(tally: Tally) -> RangePlot:
     )
 
 
-def _middle(lengths: Histogram | None) -> tuple[float, float, float] | None:
+def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
     """The 10th, 50th and 90th percentile; None without any."""
-    if lengths is None or not lengths.n:
+    if not lengths.n:
         return None
     low, middle, high = (lengths.quantile(share) for share in (0.1, 0.5, 0.9))
     return low, middle, high
@@ -668,15 +669,15 @@ def indicators_table(tally: Tally) -> Table:
         for channel in CHANNELS:
             cells: list[TableCell] = [f"{name}s", channel]
             for _, side in sides:
-                lengths = side.indicators.get(key, {}).get(channel)
-                n, middle = (lengths.n if lengths else 0), _middle(lengths)
+                lengths = side.indicators[key][channel]
+                n, middle = lengths.n, _middle(lengths)
                 cells.append(f"{60 * n / side.seconds:.1f}" if side.seconds else "–")
                 cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
             rows.append(cells)
     names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
     whose = "; ".join(f"of {name}s {whose}" for name, whose in INDICATORS.values())
     note = f"Counted as in dGSLM (Nguyen et al. 2023): silence under 0.2 s ends no unit. The speaker is, {whose}."
-    known = any(side.indicators.get(key) for key in INDICATORS for _, side in sides)
+    known = any(lengths.n for _, side in sides for of in side.indicators.values() for lengths in of.values())
     title = "Timing indicators"
     return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
 
@@ -690,10 +691,10 @@ def turns_table(tally: Tally) -> Table:
         *(
             (
                 f"offset, {channel} after {other}, median",
-                *(_offset(side.offsets_of.get(channel), 0.5) for side in sides),
+                *(_offset(side.offsets_of[channel], 0.5) for side in sides),
             )
             for channel, other in zip(CHANNELS, reversed(CHANNELS), strict=True)
-            if any(channel in side.offsets_of for side in sides)
+            if any(side.offsets_of[channel].n for side in sides)
         ),
         ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
         ("share of the time", *(_overlap(side) for side in sides)),
@@ -719,8 +720,8 @@ def _overlap(side: TurnTaking) -> str:
     return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
 
 
-def _offset(offsets: Histogram | None, share: float) -> str:
-    value = offsets.quantile(share) if offsets else math.nan
+def _offset(offsets: Histogram, share: float) -> str:
+    value = offsets.quantile(share)
     return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
 
 
@@ -747,14 +748,11 @@ def tags_plot(tally: Tally) -> BarPlot:
 
 
 #: The measures of tags: name, unit, how a mean is written.
-TAG_MEASURES: dict[str, tuple[str, str, Callable[[float], str]]] = {
+TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
     "loudness": ("loudness", "dB", lambda value: f"{_signed(value, 1)} dB"),
     "pitch": ("pitch", "semitones", lambda value: f"{_signed(value, 1)} st"),
     "rate": ("rate", "octaves: +1 is twice as fast", lambda value: f"×{2**value:.2f}"),
 }
-
-#: What stands before the name of a measure of the synthesis.
-NEW = "new_"
 
 
 def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
@@ -769,23 +767,23 @@ def tag_measures_table(tally: Tally) -> Table:
     rows = []
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
-            max((measures[f"{edge}{name}"].n for name in TAG_MEASURES if f"{edge}{name}" in measures), default=0)
+            max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
             for edge in ("", NEW)
         )
         cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
-        for name, (_, _, written) in TAG_MEASURES.items():
+        for name, (_, _, written) in TAG_UNITS.items():
             for edge in ("", NEW)[: 1 + tally.rebuilt]:
                 moments = measures.get(f"{edge}{name}")
                 cells.append(written(moments.mean) if moments and moments.n else "–")
         rows.append(cells)
     kinds = ("source", "synthesis")[: 1 + tally.rebuilt]
     head = ("tag", *(f"utterances, {kind}" for kind in kinds))
-    head += tuple(f"{title}, {kind}" for title, *_ in TAG_MEASURES.values() for kind in kinds)
+    head += tuple(f"{title}, {kind}" for title, *_ in TAG_UNITS.values() for kind in kinds)
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
     if tally.rebuilt:
         follows = [
             f"{title} r = {value:.2f}".replace("-", "−")
-            for name, (title, *_) in TAG_MEASURES.items()
+            for name, (title, *_) in TAG_UNITS.items()
             if (value := follows_source(tally, name)) is not None
         ]
         note += " Does the voice do what the source did with the same tag? "
@@ -827,7 +825,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     tags = _tags_by_number(tally)[:MOST_TAGS]
     series = [Series("before", "source"), Series("after", "synthesis")][: 1 + tally.rebuilt]
     plots = []
-    for name, (title, unit, _) in TAG_MEASURES.items():
+    for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
             Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW)[: len(series)]))
             for tag, measures in tags

@@ -163,9 +163,8 @@ def cells_of(table: Table) -> dict[str, list[Any]]:
 def test_who_waits_for_whom_is_drawn_by_who_takes_the_floor() -> None:
     tally = Tally()
     for channel, offsets in {"left": (0.4, 0.5, 0.6), "right": (-0.2, -0.3)}.items():
-        histogram = tally.after.offsets_of.setdefault(channel, Histogram(0.01, nearest=True))
         for offset in offsets:
-            histogram.add(offset)
+            tally.after.offsets_of[channel].add(offset)
     plot = offsets_plot(tally)
     assert plot.title == "Who waits for whom (5 changes of speaker)"
     assert [series.style for series, _ in plot.series] == ["left", "right"]
@@ -178,7 +177,7 @@ def test_who_waits_for_whom_is_drawn_by_who_takes_the_floor() -> None:
 def test_axis_of_offsets_fits_them_and_says_what_is_outside() -> None:
     tally = Tally(rebuilt=False)
     for channel, offset in (("left", -7.0), ("right", 20.0)):
-        tally.before.offsets_of.setdefault(channel, Histogram(0.01, nearest=True)).add(offset)
+        tally.before.offsets_of[channel].add(offset)
     plot = offsets_plot(tally)
     assert (plot.axis.low, plot.axis.high) == (-2.0, 3.0)
     assert plot.note.endswith("What is outside is counted at the ends.")
@@ -188,10 +187,11 @@ def test_timing_indicators_are_counted_by_the_minute_for_each_speaker_before_and
     tally = Tally()
     for side, seconds, factor in ((tally.before, 120.0, 2.0), (tally.after, 60.0, 1.0)):
         side.seconds = seconds
-        side.indicators.update(
-            ipu={"left": lengths(0.5 * factor, 1.0 * factor, 1.5 * factor), "right": lengths(2.0)},
-            gap={"left": lengths(0.2)},
-        )
+        side.indicators["ipu"] = {
+            "left": lengths(*(factor * one for one in (0.5, 1.0, 1.5))),
+            "right": lengths(2.0),
+        }
+        side.indicators["gap"]["left"].add(0.2)
     rows = {(row[0], row[1]): row[2:] for row in indicators_table(tally).rows}
     assert len(rows) == 8
     assert rows["inter-pausal units", "left"] == ["1.5", "2.00 s (1.00 to 3.00)", "3.0", "1.00 s (0.50 to 1.50)"]
