@@ -108,7 +108,7 @@ _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
-_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(?: (?:h|min|s|%|USD))?(?: \(.*%\))?|–")
+_NUMBER = re.compile(r"[-+−±×]?\d[\d,.]*(?: (?:h|min|s|%|USD|dB|st))?(?: \(.*%\))?|–")
 
 
 def escaped(value: object) -> str:
