@@ -6,7 +6,8 @@ sides. What the player shows ends after three minutes, which keeps a page with a
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -80,32 +81,61 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     """
     if seconds <= 0:
         return ""
-    edges = np.linspace(0.0, seconds, CELLS + 1)
-    left, right = (_covered(spans[name], edges) for name in CHANNELS)
-    either = _covered([span for name in CHANNELS for span in spans[name]], edges)
-    states = np.where(left + right > either + 1e-6, 3, np.where(either <= 1e-9, 0, np.where(left >= right, 1, 2)))
+    left, right = (_merged(spans[name]) for name in CHANNELS)
+    parts, both = [_covered(side, seconds) for side in (left, right)], [False] * CELLS
+    for start, end in _overlaps(left, right):
+        first, last = _cells(start, end, seconds)
+        both[first : last + 1] = [True] * (last + 1 - first)
+    states = [
+        3 if at_once else 0 if a == b == 0.0 else 1 if a >= b else 2
+        for at_once, a, b in zip(both, *parts, strict=True)
+    ]
     text = []
-    ends = [*(np.flatnonzero(np.diff(states)) + 1).tolist(), CELLS]
-    for start, end in zip([0, *ends], ends, strict=False):
-        for first in range(start, end, _RUN):
-            text.append(LETTERS[16 * int(states[start]) + min(_RUN, end - first) - 1])
+    for state, cells in groupby(states):
+        n = len([*cells])
+        text += [LETTERS[16 * state + _RUN - 1]] * (n // _RUN)
+        text += [LETTERS[16 * state + n % _RUN - 1]] if n % _RUN else []
     return "".join(text)
 
 
-def _covered(spans: Sequence[_Span], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Seconds of each cell that the union of spans covers."""
-    if not spans:
-        return np.zeros(len(edges) - 1)
-    merged: list[list[float]] = []
+def _merged(spans: Sequence[_Span]) -> list[_Span]:
+    merged: list[_Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], end)
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            merged.append([start, end])
-    knots = np.asarray(merged, np.float64)
-    lengths = np.cumsum(knots[:, 1] - knots[:, 0])
-    reached = np.stack([np.concatenate([[0.0], lengths[:-1]]), lengths], axis=1)
-    return np.asarray(np.diff(np.interp(edges, knots.ravel(), reached.ravel())), np.float64)
+            merged.append((start, end))
+    return merged
+
+
+def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
+    """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
+    first = min(CELLS - 1, max(0, int(start / seconds * CELLS + 1e-9)))
+    return first, min(CELLS - 1, max(first, int(end / seconds * CELLS - 1e-9)))
+
+
+def _covered(spans: Sequence[_Span], seconds: float) -> list[float]:
+    """Seconds of each cell that spans cover, of which none touches another."""
+    width, covered = seconds / CELLS, [0.0] * CELLS
+    for start, end in spans:
+        first, last = _cells(start, end, seconds)
+        if first == last:
+            covered[first] += end - start
+            continue
+        covered[first] += (first + 1) * width - start
+        covered[last] += end - last * width
+        covered[first + 1 : last] = [width] * (last - first - 1)
+    return covered
+
+
+def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
+    """Where spans of both sides are at once, those of a side by start and apart from each other."""
+    n = m = 0
+    while n < len(left) and m < len(right):
+        start, end = max(left[n][0], right[m][0]), min(left[n][1], right[m][1])
+        if end > start:
+            yield start, end
+        n, m = (n + 1, m) if left[n][1] <= right[m][1] else (n, m + 1)
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
@@ -244,22 +274,11 @@ def _rounded(value: Any) -> float | None:
 
 def _both(utterances: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Where both sides speak at once."""
-    sides = [[(item["start"], item["end"]) for item in utterances if item["channel"] == name] for name in CHANNELS]
-    found = [
-        [round(max(first[0], second[0]), 3), round(min(first[1], second[1]), 3)]
-        for first, second in _pairs(*sides)
-        if min(first[1], second[1]) > max(first[0], second[0])
+    sides = [
+        _merged([(item["start"], item["end"]) for item in utterances if item["channel"] == name])
+        for name in CHANNELS
     ]
-    return sorted(found)
-
-
-def _pairs(left: Sequence[_Span], right: Sequence[_Span]) -> Iterable[tuple[_Span, _Span]]:
-    """Those spans of both sides that may touch: of spans by start, none begins after the other's end."""
-    for first in left:
-        for second in right:
-            if second[0] >= first[1]:
-                break
-            yield first, second
+    return [[round(start, 3), round(end, 3)] for start, end in _overlaps(*sides)]
 
 
 def _letters(levels: NDArray[np.float32]) -> str:
