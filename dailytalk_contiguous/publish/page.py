@@ -6,8 +6,9 @@ import itertools
 import json
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Samples, probe, read_at
 from dailytalk_contiguous.core.documents import as_text, fits, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import CHANNELS, Row
@@ -298,7 +300,8 @@ def _write(
     heard = sum(min(listed[number].seconds, LONGEST) for number in numbers)
     mode = audio or ("inside" if heard * BYTES_A_SECOND < MOST_INSIDE else "beside")
     levels = FINE if heard <= MOST_FINE else COARSE
-    sounds = _Sounds(mode, path)
+    names = Counter(entry.judged.name for entry in listed)
+    sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, sounds, levels)
     details = {number: parts.of(items.row(listed[number].judged.name), number, True) for number in examples}
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
@@ -560,17 +563,18 @@ def _table(listed: Sequence[_Listed], detailed: Iterable[int], opens: int | None
 class _Sounds:
     """Where the sound goes: into the page, into a folder beside it, which we own, or nowhere."""
 
-    def __init__(self, mode: str, page: Path) -> None:
-        self.mode, self.folder = mode, page.with_name(f"{page.stem}_files")
-        self.written = 0
+    def __init__(self, mode: str, page: Path, repeated: Collection[str]) -> None:
+        self.mode, self.folder, self.repeated = mode, page.with_name(f"{page.stem}_files"), repeated
+        self.written = False
         is_wanted = mode == "beside" or is_marked(self.folder)
         self._files = OwnedFolder(self.folder, "sound of a report", ()) if is_wanted else None
 
-    def place(self, row: Row, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
+    def place(self, row: Row, number: int, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
         """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
         if self.mode == "inside":
             return {"sound": _as_address(encode(samples, RATE)), "sides": []}
         name, data = file_name(row["conversation_id"]), sound.audio.get("bytes") or b""
+        name += f"--{number}" if row["conversation_id"] in self.repeated else ""
         if data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST:
             address = self._put(f"{name}.flac", data)
         else:
@@ -588,7 +592,7 @@ class _Sounds:
     def _put(self, name: str, data: bytes) -> str:
         assert self._files is not None
         self._files.write_bytes(name, data)
-        self.written += 1
+        self.written = True
         return f"{quote(os.fsencode(self.folder.name))}/{name}"
 
 
@@ -606,28 +610,47 @@ class _Parts:
 
     def of(self, row: Row, number: int, is_example: bool) -> dict[str, Any]:
         """What it shows of one. Where its sound can't be read it says why, and shows the rest."""
-        samples, problem, sound = NO_SAMPLES, "", None
-        if self.sounds.mode != "none":
-            try:
-                sound = self._sound(row)
-            except BadInput as error:
-                problem = f"No sound: {error.reason}."
-            else:
-                samples, problem = sound_of(row, sound.audio, sound.offset)
-        kept = self.sounds.place(row, sound, samples, is_example) if sound and len(samples) and not problem else {}
-        shown = detail(row, self.items.rebuilt, samples if kept else NO_SAMPLES, self.levels)
-        return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
+        return self._made(row, number, is_example, self._sound(row))
 
     def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
-        """Blocks of data on all that are not `done`, read in the order of the files."""
+        """Blocks of data on all that are not `done`, in the order of the files.
+
+        Sounds are decoded and written beside each other: neither needs the interpreter. A few rows are in memory.
+        """
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
-        for number, (row, _) in enumerate(zip(usable, listed, strict=False)):
-            if number not in done:
-                yield data_block(f"detail-{number}", self.of(row, number, False))
+        wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
+        at_once = cores()
+        with ThreadPoolExecutor(at_once) as pool:
+            waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
+            for number, row in wanted:
+                if number not in done:
+                    waiting.append((number, pool.submit(self._made, row, number, False, self._sound(row))))
+                if len(waiting) > 2 * at_once:
+                    yield self._block(*waiting.popleft())
+            for number, part in waiting:
+                yield self._block(number, part)
 
-    def _sound(self, row: Row) -> ItemSound:
-        return ItemSound(row["audio"]) if row.get("audio") else self.items.sound(row["conversation_id"])
+    def _block(self, number: int, part: Future[dict[str, Any]]) -> Html:
+        return data_block(f"detail-{number}", part.result())
+
+    def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
+        samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
+        kept = {}
+        if isinstance(sound, ItemSound):
+            samples, problem = sound_of(row, sound.audio, sound.offset)
+            kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
+        shown = detail(row, self.items.rebuilt, samples, self.levels)
+        return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
+
+    def _sound(self, row: Row) -> ItemSound | str:
+        """The sound of a row, or why there is none; the page may want none."""
+        if self.sounds.mode == "none":
+            return ""
+        try:
+            return ItemSound(row["audio"]) if row.get("audio") else self.items.sound(row["conversation_id"])
+        except BadInput as error:
+            return f"No sound: {error.reason}."
 
 
 # The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.
@@ -636,8 +659,8 @@ class _Parts:
 # of quality are and what they would reject, which helps to choose them.
 
 
-#: Clips to listen to.
-SAMPLES = 20
+#: Clips to listen to, and seconds of one that is beyond a limit.
+SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
 def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides | None) -> WrittenReport:
@@ -649,6 +672,7 @@ def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides |
     sections = [*corpus_sections(figures, examples, _against(sides))]
     if figures.tally.total.conversations:
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
+    sections += _beyond_limits(items, figures.quality)
     write_lines(path, page_of(items.name, sections))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
@@ -679,6 +703,21 @@ def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]
     for row in items.measures():
         figures.quality.add(row)
     return replace(figures, credits=figures.credits or tuple(published)), chosen_by
+
+
+def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
+    """Clips beyond a limit of quality to listen to, with the reason, as far as their sound is at hand."""
+    reasons = dict(quality.to_hear())
+    sounds = items.measured_sounds(reasons)
+    heard = {
+        name: encode(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
+        for name in reasons
+        if name in sounds
+    }
+    nothing = dict.fromkeys(("emotion", "style", "intensity", "speaker", "split"))
+    rows = {name: nothing | {"id": name, "text": f"{reasons[name]}."} for name in heard}
+    title = "Listen to what is beyond a limit"
+    return [Section("beyond", title, [samples(rows, heard)])] if heard else []
 
 
 def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:

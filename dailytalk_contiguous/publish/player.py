@@ -6,7 +6,8 @@ sides. What the player shows ends after three minutes, which keeps a page with a
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ CELLS = 256
 
 #: How 64 values are written, a letter each: levels of a waveform, and runs of a strip.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+_LETTER_BYTES = np.frombuffer(LETTERS.encode(), np.uint8)
 
 #: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
 FINE, COARSE = 100, 20
@@ -78,32 +81,61 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     """
     if seconds <= 0:
         return ""
-    edges = np.linspace(0.0, seconds, CELLS + 1)
-    left, right = (_covered(spans[name], edges) for name in CHANNELS)
-    either = _covered([span for name in CHANNELS for span in spans[name]], edges)
-    states = np.where(left + right > either + 1e-6, 3, np.where(either <= 1e-9, 0, np.where(left >= right, 1, 2)))
+    left, right = (_merged(spans[name]) for name in CHANNELS)
+    parts, both = [_covered(side, seconds) for side in (left, right)], [False] * CELLS
+    for start, end in _overlaps(left, right):
+        first, last = _cells(start, end, seconds)
+        both[first : last + 1] = [True] * (last + 1 - first)
+    states = [
+        3 if at_once else 0 if a == b == 0.0 else 1 if a >= b else 2
+        for at_once, a, b in zip(both, *parts, strict=True)
+    ]
     text = []
-    ends = [*(np.flatnonzero(np.diff(states)) + 1).tolist(), CELLS]
-    for start, end in zip([0, *ends], ends, strict=False):
-        for first in range(start, end, _RUN):
-            text.append(LETTERS[16 * int(states[start]) + min(_RUN, end - first) - 1])
+    for state, cells in groupby(states):
+        n = len([*cells])
+        text += [LETTERS[16 * state + _RUN - 1]] * (n // _RUN)
+        text += [LETTERS[16 * state + n % _RUN - 1]] if n % _RUN else []
     return "".join(text)
 
 
-def _covered(spans: Sequence[_Span], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Seconds of each cell that the union of spans covers."""
-    if not spans:
-        return np.zeros(len(edges) - 1)
-    merged: list[list[float]] = []
+def _merged(spans: Sequence[_Span]) -> list[_Span]:
+    merged: list[_Span] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], end)
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            merged.append([start, end])
-    knots = np.asarray(merged, np.float64)
-    lengths = np.cumsum(knots[:, 1] - knots[:, 0])
-    reached = np.stack([np.concatenate([[0.0], lengths[:-1]]), lengths], axis=1)
-    return np.asarray(np.diff(np.interp(edges, knots.ravel(), reached.ravel())), np.float64)
+            merged.append((start, end))
+    return merged
+
+
+def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
+    """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
+    first = min(CELLS - 1, max(0, int(start / seconds * CELLS + 1e-9)))
+    return first, min(CELLS - 1, max(first, int(end / seconds * CELLS - 1e-9)))
+
+
+def _covered(spans: Sequence[_Span], seconds: float) -> list[float]:
+    """Seconds of each cell that spans cover, of which none touches another."""
+    width, covered = seconds / CELLS, [0.0] * CELLS
+    for start, end in spans:
+        first, last = _cells(start, end, seconds)
+        if first == last:
+            covered[first] += end - start
+            continue
+        covered[first] += (first + 1) * width - start
+        covered[last] += end - last * width
+        covered[first + 1 : last] = [width] * (last - first - 1)
+    return covered
+
+
+def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
+    """Where spans of both sides are at once, those of a side by start and apart from each other."""
+    n = m = 0
+    while n < len(left) and m < len(right):
+        start, end = max(left[n][0], right[m][0]), min(left[n][1], right[m][1])
+        if end > start:
+            yield start, end
+        n, m = (n + 1, m) if left[n][1] <= right[m][1] else (n, m + 1)
 
 
 def encode(samples: Samples, sample_rate: int) -> bytes:
@@ -158,10 +190,10 @@ def _about(row: Mapping[str, Any]) -> str:
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
     """What the player shows of a conversation; times are seconds.
 
-    `lines` are side (0 left, 1 right), start, end, text, tag, event, a description, start and end in the
-    recording, and status; `words` side, start, end, word, probability and how the times are known; `sounds` side,
-    start and end; `both` where both speak at once; `peaks` the waveform of each side, a letter of `LETTERS` each
-    level, against the side's `loudest`.
+    `lines` are side (0 left, 1 right), start, end, text, tag, event, what else is known, start and end in the
+    recording, and status; `words` side, start, end, word, probability and how the times are known, by its place in
+    `sources`; `sounds` side, start and end; `both` where both speak at once; `peaks` the waveform of each side, a
+    letter of `LETTERS` each level, against the side's `loudest`.
 
     Args:
         row: columns of `core.schema.BUILT`.
@@ -181,8 +213,10 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         for word in row["alignments"] or ()
         if is_number(word["start"]) and is_number(word["end"]) and word["start"] < seconds
     ]
-    loudest = np.abs(samples).max(axis=0).tolist() if len(samples) else [0.0, 0.0]
-    waves = [_wave(samples[:, side], loudest[side], round(seconds * levels_a_second)) for side in (0, 1)]
+    sources = sorted({word.get("source") or "" for word in words})
+    count = round(seconds * levels_a_second)
+    levels = [peaks(channel, count) for channel in np.ascontiguousarray(samples.T)]
+    loudest = [float(channel.max(initial=0.0)) for channel in levels]
     return {
         "shown": round(seconds, 3),
         "names": _names(row, rebuilt),
@@ -194,13 +228,14 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
                 *_placed(word, word["speaker"]),
                 word["word"] or "",
                 _rounded(word.get("probability")),
-                word.get("source") or "",
+                sources.index(word.get("source") or ""),
             ]
             for word in sorted(words, key=lambda word: word["start"])
         ],
+        "sources": sources,
         "sounds": [_placed(sound, sound["channel"]) for sound in row["sounds"] or () if sound["start"] < seconds],
         "both": _both(utterances),
-        "peaks": waves if len(samples) else ["", ""],
+        "peaks": [_letters(channel) for channel in levels] if len(samples) else ["", ""],
         "peak_rate": levels_a_second,
         "loudest": [round(value, 4) for value in loudest],
     }
@@ -239,33 +274,21 @@ def _rounded(value: Any) -> float | None:
 
 def _both(utterances: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Where both sides speak at once."""
-    sides = [[(item["start"], item["end"]) for item in utterances if item["channel"] == name] for name in CHANNELS]
-    found = [
-        [round(max(first[0], second[0]), 3), round(min(first[1], second[1]), 3)]
-        for first, second in _pairs(*sides)
-        if min(first[1], second[1]) > max(first[0], second[0])
+    sides = [
+        _merged([(item["start"], item["end"]) for item in utterances if item["channel"] == name])
+        for name in CHANNELS
     ]
-    return sorted(found)
+    return [[round(start, 3), round(end, 3)] for start, end in _overlaps(*sides)]
 
 
-def _pairs(left: Sequence[_Span], right: Sequence[_Span]) -> Iterable[tuple[_Span, _Span]]:
-    """Those spans of both sides that may touch: of spans by start, none begins after the other's end."""
-    for first in left:
-        for second in right:
-            if second[0] >= first[1]:
-                break
-            yield first, second
-
-
-def _wave(channel: NDArray[np.float32], loudest: float, count: int) -> str:
+def _letters(levels: NDArray[np.float32]) -> str:
     """Levels of a channel against its loudest, a letter each."""
-    if not loudest:
-        return LETTERS[0] * count
-    levels = np.rint(peaks(channel, count) / loudest * (len(LETTERS) - 1)).astype(int)
-    return "".join(LETTERS[level] for level in levels.tolist())
+    steps = np.rint(levels / max(float(levels.max(initial=0.0)), 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
+    return bytes(_LETTER_BYTES[steps]).decode()
 
 
 def _description(utterance: Mapping[str, Any]) -> str:
+    """What is known of an utterance beyond its times, text, tag, event and status."""
     measures = ", ".join(
         f"{name} {utterance[name]:.2f}"
         for name in ("valence", "arousal", "dominance")
@@ -273,12 +296,10 @@ def _description(utterance: Mapping[str, Any]) -> str:
     )
     confidence = utterance["confidence"]
     parts = (
-        f"{utterance['start']:.2f} to {utterance['end']:.2f} s",
-        utterance["tag"]
-        and f"tag: {utterance['tag']}" + (f" (rule {utterance['rule']})" if utterance["rule"] else ""),
+        f"rule {utterance['rule']}" if utterance["tag"] and utterance["rule"] else "",
         measures,
         f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
-        *(utterance[name] for name in ("event", "status", "reason")),
+        utterance["reason"],
     )
     return " · ".join(part for part in parts if part)
 

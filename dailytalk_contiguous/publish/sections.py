@@ -24,6 +24,8 @@ from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
     BUCKETED,
     LENGTH_LIMIT,
+    MAX_KINDS,
+    NEW,
     UNKNOWN,
     CountGrid,
     Histogram,
@@ -73,7 +75,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
-from dailytalk_contiguous.run.clip_plan import QUALITY, ClipPlan
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 
 @dataclass(frozen=True)
@@ -543,7 +545,7 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     `turns_table`.
     """
     side = tally.after if tally.rebuilt else tally.before
-    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS if channel in side.offsets_of}
+    offsets = side.offsets_of
     known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
     low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
     high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
@@ -633,7 +635,7 @@ def indicators_plot(tally: Tally) -> RangePlot:
     rows = [
         Range(
             f"{_SHORT.get(key, name)}, {channel}",
-            tuple(_middle(side.indicators.get(key, {}).get(channel)) for _, side in sides),
+            tuple(_middle(side.indicators[key][channel]) for _, side in sides),
         )
         for key, (name, _) in INDICATORS.items()
         for channel in CHANNELS
@@ -651,9 +653,9 @@ def indicators_plot(tally: Tally) -> RangePlot:
     )
 
 
-def _middle(lengths: Histogram | None) -> tuple[float, float, float] | None:
+def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
     """The 10th, 50th and 90th percentile; None without any."""
-    if lengths is None or not lengths.n:
+    if not lengths.n:
         return None
     low, middle, high = (lengths.quantile(share) for share in (0.1, 0.5, 0.9))
     return low, middle, high
@@ -667,15 +669,15 @@ def indicators_table(tally: Tally) -> Table:
         for channel in CHANNELS:
             cells: list[TableCell] = [f"{name}s", channel]
             for _, side in sides:
-                lengths = side.indicators.get(key, {}).get(channel)
-                n, middle = (lengths.n if lengths else 0), _middle(lengths)
+                lengths = side.indicators[key][channel]
+                n, middle = lengths.n, _middle(lengths)
                 cells.append(f"{60 * n / side.seconds:.1f}" if side.seconds else "–")
                 cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
             rows.append(cells)
     names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
     whose = "; ".join(f"of {name}s {whose}" for name, whose in INDICATORS.values())
     note = f"Counted as in dGSLM (Nguyen et al. 2023): silence under 0.2 s ends no unit. The speaker is, {whose}."
-    known = any(side.indicators.get(key) for key in INDICATORS for _, side in sides)
+    known = any(lengths.n for _, side in sides for of in side.indicators.values() for lengths in of.values())
     title = "Timing indicators"
     return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
 
@@ -689,10 +691,10 @@ def turns_table(tally: Tally) -> Table:
         *(
             (
                 f"offset, {channel} after {other}, median",
-                *(_offset(side.offsets_of.get(channel), 0.5) for side in sides),
+                *(_offset(side.offsets_of[channel], 0.5) for side in sides),
             )
             for channel, other in zip(CHANNELS, reversed(CHANNELS), strict=True)
-            if any(channel in side.offsets_of for side in sides)
+            if any(side.offsets_of[channel].n for side in sides)
         ),
         ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
         ("share of the time", *(_overlap(side) for side in sides)),
@@ -718,8 +720,8 @@ def _overlap(side: TurnTaking) -> str:
     return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
 
 
-def _offset(offsets: Histogram | None, share: float) -> str:
-    value = offsets.quantile(share) if offsets else math.nan
+def _offset(offsets: Histogram, share: float) -> str:
+    value = offsets.quantile(share)
     return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
 
 
@@ -746,14 +748,11 @@ def tags_plot(tally: Tally) -> BarPlot:
 
 
 #: The measures of tags: name, unit, how a mean is written.
-TAG_MEASURES: dict[str, tuple[str, str, Callable[[float], str]]] = {
+TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
     "loudness": ("loudness", "dB", lambda value: f"{_signed(value, 1)} dB"),
     "pitch": ("pitch", "semitones", lambda value: f"{_signed(value, 1)} st"),
     "rate": ("rate", "octaves: +1 is twice as fast", lambda value: f"×{2**value:.2f}"),
 }
-
-#: What stands before the name of a measure of the synthesis.
-NEW = "new_"
 
 
 def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
@@ -768,23 +767,23 @@ def tag_measures_table(tally: Tally) -> Table:
     rows = []
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
-            max((measures[f"{edge}{name}"].n for name in TAG_MEASURES if f"{edge}{name}" in measures), default=0)
+            max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
             for edge in ("", NEW)
         )
         cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
-        for name, (_, _, written) in TAG_MEASURES.items():
+        for name, (_, _, written) in TAG_UNITS.items():
             for edge in ("", NEW)[: 1 + tally.rebuilt]:
                 moments = measures.get(f"{edge}{name}")
                 cells.append(written(moments.mean) if moments and moments.n else "–")
         rows.append(cells)
     kinds = ("source", "synthesis")[: 1 + tally.rebuilt]
     head = ("tag", *(f"utterances, {kind}" for kind in kinds))
-    head += tuple(f"{title}, {kind}" for title, *_ in TAG_MEASURES.values() for kind in kinds)
+    head += tuple(f"{title}, {kind}" for title, *_ in TAG_UNITS.values() for kind in kinds)
     note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
     if tally.rebuilt:
         follows = [
             f"{title} r = {value:.2f}".replace("-", "−")
-            for name, (title, *_) in TAG_MEASURES.items()
+            for name, (title, *_) in TAG_UNITS.items()
             if (value := follows_source(tally, name)) is not None
         ]
         note += " Does the voice do what the source did with the same tag? "
@@ -826,7 +825,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     tags = _tags_by_number(tally)[:MOST_TAGS]
     series = [Series("before", "source"), Series("after", "synthesis")][: 1 + tally.rebuilt]
     plots = []
-    for name, (title, unit, _) in TAG_MEASURES.items():
+    for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
             Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW)[: len(series)]))
             for tag, measures in tags
@@ -1008,6 +1007,10 @@ MEASURES = {
 }
 
 
+#: Clips beyond a limit to listen to.
+MOST_REJECTED = 6
+
+
 @dataclass
 class QualityTally:
     """Measures of clips as they came, kept or not, and what `limits` reject of them.
@@ -1016,6 +1019,7 @@ class QualityTally:
         measured: number of clips. refused: of these, how many are beyond any limit.
         bins: values by measure, in units of its axis.
         outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
+        beyond: of each kind of reason the first clips that are beyond a limit, with the reason.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -1028,17 +1032,27 @@ class QualityTally:
     )
     outside: Counter[str] = field(default_factory=Counter)
     below: Counter[str] = field(default_factory=Counter)
+    beyond: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.measured += 1
         values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-        self.refused += bool(failures(values, self.limits))
+        if reason := ", ".join(failures(values, self.limits)):
+            self.refused += 1
+            kind = self.beyond.setdefault(kind_of(reason) if len(self.beyond) < MAX_KINDS else "", [])
+            if len(kind) < MOST_REJECTED and row.get("conversation_id"):
+                kind.append((row["conversation_id"], reason))
         for name, value in values.items():
             if value is not None:
                 self.bins[name].add(value * MEASURES[name].factor)
                 self.outside[name] += bool(failures(dict.fromkeys(MEASURES) | {name: value}, self.limits))
                 least = getattr(self.limits, MEASURES[name].least, None)
                 self.below[name] += least is not None and value < least
+
+    def to_hear(self) -> list[tuple[str, str]]:
+        """Ids of clips by which one judges the limits, and why each is beyond one: as many reasons as possible."""
+        rounds = (clip for clips in zip_longest(*self.beyond.values()) for clip in clips if clip)
+        return list(islice(rounds, MOST_REJECTED))
 
 
 @dataclass
@@ -1271,7 +1285,7 @@ def missing_table(figures: CorpusFigures) -> Table:
     for short, kind in zip(shortfalls, kinds, strict=True):
         minutes = map(_minutes, (*training[short.emotion], short.seconds))
         rows.append((short.emotion, *minutes, *([] if alike else [kind or "any"])))
-    head = ("emotion", "recorded for training", "seen", "lacks recorded", *([] if alike else ["fewest sentences"]))
+    head = ("emotion", "recorded", "seen", "lacks", *([] if alike else ["fewest sentences"]))
     what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
     note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
@@ -1318,25 +1332,6 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
             )
         )
     return plots
-
-
-#: Rejected clips to listen to.
-MOST_REJECTED = 6
-
-
-def rejected_to_hear(rejects: Iterable[Mapping[str, str]], most: int = MOST_REJECTED) -> list[tuple[str, str]]:
-    """Ids of rejected clips over which one judges a limit of quality, and why each was rejected.
-
-    As many of each kind of reason as possible, in the order of `rejects`; of each kind `most` are held at a time.
-    """
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for reject in rejects:
-        if reject["stage"] == QUALITY:
-            clips = kinds.setdefault(kind_of(reject["reason"]), [])
-            if len(clips) < most:
-                clips.append((reject["id"], reject["reason"]))
-    rounds = (clip for clips in zip_longest(*kinds.values()) for clip in clips if clip)
-    return list(islice(rounds, most))
 
 
 def licences_table(figures: CorpusFigures) -> Table:

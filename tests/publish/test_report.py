@@ -442,6 +442,8 @@ def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
     folder = write_dataset(tmp_path, [built_row("a"), built_row("a", LINES[:2])])
     assert write_report(folder, shown="all").conversations == 2
     assert write_report(folder, shown=["a"]).shown == ("a",)
+    beside = write_report(folder, shown="all", audio="beside").files
+    assert sorted(path.name for path in beside.glob("*.flac")) == ["a--0.flac", "a--1.flac"]
 
 
 def test_sound_beside_the_page_is_the_sound_of_the_dataset_in_a_folder_that_belongs_to_it(tmp_path):
@@ -522,8 +524,9 @@ def test_laughs_and_overlaps_are_where_they_are_heard():
 def test_a_word_has_its_times_how_they_are_known_and_how_sure_its_text_is():
     row = built_row()
     row["alignments"][0] |= {"source": "proportional", "probability": 0.25}
-    words = detail(row, True, NO_SAMPLES, 100)["words"]
-    assert words[:2] == [[0, 0.5, 1.0, "Hello", 0.25, "proportional"], [0, 1.0, 1.5, "there.", None, ""]]
+    part = detail(row, True, NO_SAMPLES, 100)
+    assert part["words"][:2] == [[0, 0.5, 1.0, "Hello", 0.25, 1], [0, 1.0, 1.5, "there.", None, 0]]
+    assert part["sources"] == ["", "proportional"]
 
 
 def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):

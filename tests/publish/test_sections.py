@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from finished_corpora import clip_row
+from finished_corpora import clip_row, measures
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.sampling import plan_balance
@@ -12,6 +12,7 @@ from dailytalk_contiguous.publish.plots import BarPlot, MapPlot
 from dailytalk_contiguous.publish.sections import (
     Compared,
     CorpusFigures,
+    QualityTally,
     Table,
     Text,
     balance_plot,
@@ -32,7 +33,6 @@ from dailytalk_contiguous.publish.sections import (
     offsets_plot,
     perceived_plot,
     ranked,
-    rejected_to_hear,
     synthesis_table,
     tag_affect_plot,
     tag_measures_plots,
@@ -163,9 +163,8 @@ def cells_of(table: Table) -> dict[str, list[Any]]:
 def test_who_waits_for_whom_is_drawn_by_who_takes_the_floor() -> None:
     tally = Tally()
     for channel, offsets in {"left": (0.4, 0.5, 0.6), "right": (-0.2, -0.3)}.items():
-        histogram = tally.after.offsets_of.setdefault(channel, Histogram(0.01, nearest=True))
         for offset in offsets:
-            histogram.add(offset)
+            tally.after.offsets_of[channel].add(offset)
     plot = offsets_plot(tally)
     assert plot.title == "Who waits for whom (5 changes of speaker)"
     assert [series.style for series, _ in plot.series] == ["left", "right"]
@@ -178,7 +177,7 @@ def test_who_waits_for_whom_is_drawn_by_who_takes_the_floor() -> None:
 def test_axis_of_offsets_fits_them_and_says_what_is_outside() -> None:
     tally = Tally(rebuilt=False)
     for channel, offset in (("left", -7.0), ("right", 20.0)):
-        tally.before.offsets_of.setdefault(channel, Histogram(0.01, nearest=True)).add(offset)
+        tally.before.offsets_of[channel].add(offset)
     plot = offsets_plot(tally)
     assert (plot.axis.low, plot.axis.high) == (-2.0, 3.0)
     assert plot.note.endswith("What is outside is counted at the ends.")
@@ -188,10 +187,11 @@ def test_timing_indicators_are_counted_by_the_minute_for_each_speaker_before_and
     tally = Tally()
     for side, seconds, factor in ((tally.before, 120.0, 2.0), (tally.after, 60.0, 1.0)):
         side.seconds = seconds
-        side.indicators.update(
-            ipu={"left": lengths(0.5 * factor, 1.0 * factor, 1.5 * factor), "right": lengths(2.0)},
-            gap={"left": lengths(0.2)},
-        )
+        side.indicators["ipu"] = {
+            "left": lengths(*(factor * one for one in (0.5, 1.0, 1.5))),
+            "right": lengths(2.0),
+        }
+        side.indicators["gap"]["left"].add(0.2)
     rows = {(row[0], row[1]): row[2:] for row in indicators_table(tally).rows}
     assert len(rows) == 8
     assert rows["inter-pausal units", "left"] == ["1.5", "2.00 s (1.00 to 3.00)", "3.0", "1.00 s (0.50 to 1.50)"]
@@ -362,7 +362,7 @@ def test_advice_that_is_the_same_for_all_emotions_is_given_once() -> None:
     figures = emotions(("happy", None, "a", "female"), ("sad", None, "b", "male"), ("angry", None, "c", "male"))
     table = missing_table(figures)
     assert len(table.rows) == 3
-    assert table.head == ("emotion", "recorded for training", "seen", "lacks recorded")
+    assert table.head == ("emotion", "recorded", "seen", "lacks")
     assert table.note.startswith("What helps: another corpus")
 
 
@@ -372,19 +372,11 @@ def test_what_an_emotion_lacks_is_the_figure_of_the_run() -> None:
     assert {one.emotion: one.seconds for one in figures.shortfalls()} == pytest.approx(planned)
 
 
-def test_rejected_clips_to_hear_are_of_every_reason_and_six_at_most() -> None:
-    rejects = [
-        {
-            "id": f"long{n}",
-            "stage": "Quality",
-            "reason": f"it is {31 + n}.00 s long (at most 30.00 s)",
-            "remedy": "",
-        }
-        for n in range(20)
-    ]
-    rejects.append({"id": "en", "stage": "Language", "reason": "its language is de, not en", "remedy": ""})
-    noise = "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)"
-    rejects.append({"id": "noisy", "stage": "Quality", "reason": noise, "remedy": ""})
-    chosen = rejected_to_hear(rejects)
-    assert [name for name, _ in chosen] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
-    assert chosen[1] == ("noisy", noise)
+def test_clips_beyond_a_limit_to_hear_are_of_every_reason_and_six_at_most() -> None:
+    quality = QualityTally()
+    for number in range(20):
+        quality.add(measures(duration=31.0 + number) | {"conversation_id": f"long{number}"})
+    quality.add(measures() | {"conversation_id": "good"})
+    quality.add(measures(snr_db=3.0) | {"conversation_id": "noisy"})
+    assert [name for name, _ in quality.to_hear()] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
+    assert quality.to_hear()[1][1] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)"

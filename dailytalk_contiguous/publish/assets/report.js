@@ -280,10 +280,12 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
 
   const aboutWord = (word) => {
     const sure = word[4] === null ? "confidence unknown" : `confidence ${Math.round(100 * word[4])} %`;
-    const source = word[5] ? `, times: ${word[5]}` : "";
+    const source = detail.sources[word[5]] ? `, times: ${detail.sources[word[5]]}` : "";
     return `“${word[3]}” · ${SIDES[word[0]]} · ${word[1].toFixed(2)} to ${word[2].toFixed(2)} s · ${sure}${source}`;
   };
-  const aboutLine = (one) => `${SIDES[one[0]]} · ${one[6]}`;
+  const aboutLine = (one) => [
+    SIDES[one[0]], `${one[1].toFixed(2)} to ${one[2].toFixed(2)} s`, one[4] && `tag: ${one[4]}`, one[6], one[5], one[9],
+  ].filter(Boolean).join(" · ");
   const aboutSound = (one) => `laugh, breath or cough · ${SIDES[one[0]]} · ${one[1].toFixed(2)} to ${one[2].toFixed(2)} s`;
 
   const showPicked = () => {
