@@ -787,6 +787,7 @@ class Judge:
         """
         lost = lost_hours(run)
         return [
+            *_of_refused(tally),
             *self._of_words(),
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
@@ -853,6 +854,17 @@ class Judge:
                 what = f"{hours:.2f} h of {language} (others needed {needed:g} h and more for a new language)"
                 remedy = "add recordings, or start from a model that speaks it"
                 yield advice("few-hours-of-language", ".", what, remedy, "note")
+
+
+#: The stage of rejects that a page makes of rows that can't be used; `check` has a finding for each.
+_OF_PAGE = "report"
+
+
+def _of_refused(tally: Tally | None) -> Iterator[Finding]:
+    for (stage, kind), n in tally.rejects.items() if tally else ():
+        if stage == _OF_PAGE:
+            what = f"{counted(n, 'conversation')} can't be used: {kind}"
+            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
 
 
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:

@@ -389,3 +389,10 @@ def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_p
     kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
     assert kinds[0] >= {"misheard-words", "unknown-speakers"}
     assert kinds[0] - kinds[1] == set()
+
+
+def test_rows_that_a_page_cannot_use_are_an_error_of_its_verdict():
+    judge, tally = Judge(), Tally()
+    judge.add(talk())
+    tally.add_reject({"id": "b", "stage": "report", "reason": "its duration is None", "remedy": "build it again"})
+    assert judge.verdict(tally).headline == "bad: 1 conversation can't be used: its duration is None"
