@@ -114,6 +114,7 @@ def test_each_setting_of_tag_reaches_its_stage(setting: str, value: Any, path: s
         ("tries", 2, ["Speak.tries"]),
         ("asr_model", "base", ["Align.recogniser"]),
         ("compute_type", "float32", ["Speak.compute_type", "Align.compute_type"]),
+        ("measure_takes", "none", ["Speak.measure_takes"]),
         ("no_text", "keep-original", ["Speak.no_text"]),
         ("on_failure", "keep-original", ["Speak.on_failure"]),
         ("cache", "there", ["Speak.cache"]),

@@ -236,6 +236,8 @@ TABLE: dict[str, dict[str, object]] = {
         "MAX_VALUES": 50_000,
         "OFFSET_BIN": 0.01,
         "OFFSET_LIMIT": 30.0,
+        "TIMING_BIN": 0.05,
+        "CONFIDENCE_BIN": 0.05,
         "AFFECT_CELL": 0.04,
         "LENGTH_CELL": 0.5,
         "LENGTH_LIMIT": 12.0,

@@ -18,7 +18,7 @@ from rich.table import Table
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
 from dailytalk_contiguous.cli.options import chosen, seed_option, with_parameters
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -98,7 +98,8 @@ def plan(**options: Any) -> None:
     stages = stages_of(options)
     spoken: Stages = ()
     if options["with_speak"]:
-        spoken = speak_stages(profile, options["verify"], **chosen(options, SPEAK_SETTINGS))
+        settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
+        spoken = speak_stages(profile, options["verify"], **settings)
     transcripts = options["transcripts"]
     console = Console(stderr=options["as_json"])
     inputs, _ = fetch_inputs(options["inputs"])

@@ -9,7 +9,7 @@ import json
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import expect, fits, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
+from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.sampling import BalanceItem
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
@@ -70,6 +71,7 @@ class Histogram:
         nearest: bins have the multiples of the width as their centres, not as their lower edges, so that a
             quantile is not below the value that it stands for.
         counts: by the number of the bin, which counts from 0.
+        sum: of all values.
     """
 
     width: float
@@ -77,10 +79,12 @@ class Histogram:
     high: float = math.inf
     nearest: bool = False
     counts: Counter[int] = field(default_factory=Counter)
+    sum: float = 0.0
 
     def add(self, value: float | None) -> None:
         """Count a value; what is not a number is not counted."""
         if is_number(value):
+            self.sum += value
             place = value / self.width
             number = round(place) if self.nearest else math.floor(place + _ROUNDING)
             if self.low > -math.inf:
@@ -205,15 +209,33 @@ def total(sums: Iterable[Sum]) -> Sum:
 #: Seconds: the width of a bin of offsets, and beyond which an offset counts as just that long.
 OFFSET_BIN, OFFSET_LIMIT = 0.01, 30.0
 
+#: Seconds: the width of a bin of lengths of timing events.
+TIMING_BIN = 0.05
+
+
+def _offsets() -> Histogram:
+    return Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
+
+
+def _lengths() -> dict[str, Histogram]:
+    return defaultdict(lambda: Histogram(TIMING_BIN, 0.0))
+
 
 @dataclass
 class TurnTaking:
-    """Turn-taking of conversations as they were recorded, or as they were rebuilt; lengths in seconds."""
+    """Turn-taking of conversations as they were recorded, or as they were rebuilt; lengths in seconds.
+
+    Attributes:
+        events: how utterances enter.
+        offsets: floor-transfer offsets. offsets_of: the same by the channel of who takes the floor.
+        indicators: lengths of the events of `core.turns.timing_events` by kind and channel; how many a minute are
+            their `n`, and how many seconds a minute their `sum`, over `seconds`.
+    """
 
     events: Counter[str] = field(default_factory=Counter)
-    offsets: Histogram = field(
-        default_factory=lambda: Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
-    )
+    offsets: Histogram = field(default_factory=_offsets)
+    offsets_of: dict[str, Histogram] = field(default_factory=lambda: defaultdict(_offsets))
+    indicators: dict[str, dict[str, Histogram]] = field(default_factory=lambda: defaultdict(_lengths))
     overlap_seconds: float = 0.0
     speech_seconds: float = 0.0
     seconds: float = 0.0
@@ -224,8 +246,12 @@ class TurnTaking:
         """Count one conversation. Missing events are derived from the times."""
         derived = turns.label(timed, groups)
         self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
-        for offset in turns.turn_offsets(turns.stretches(timed, groups)):
-            self.offsets.add(float(offset))
+        for stretch in turns.stretches(timed, groups):
+            if stretch.offset is not None:
+                self.offsets.add(stretch.offset)
+                self.offsets_of[stretch.channel].add(stretch.offset)
+        for event in turns.timing_events(timed):
+            self.indicators[event.kind][event.channel].add(event.seconds)
         self.overlap_seconds += turns.overlap_seconds(timed)
         self.speech_seconds += sum(turn.end - turn.start for turn in timed)
         self.seconds += seconds
@@ -259,6 +285,20 @@ TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio":
 #: Sides of a cell of valence and arousal, and of lengths in seconds, with the last length.
 AFFECT_CELL, LENGTH_CELL, LENGTH_LIMIT = 0.04, 0.5, 12.0
 
+#: The width of a bin of confidence.
+CONFIDENCE_BIN = 0.05
+
+#: What is compared between the utterances of a tag and all of their speaker: a measure of `PROSODY`, and what
+#: makes it dB, semitones, or a power of 2.
+SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
+    "loudness": ("rms", decibels),
+    "pitch": ("f0_mean", lambda hertz: 12 * math.log2(hertz)),
+    "rate": ("speech_rate", math.log2),
+}
+
+#: Before their names where the new voice is measured.
+NEW_VOICE = "new_"
+
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
 
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
@@ -284,6 +324,11 @@ class Tally:
             `licence`, `style_source` and `affect_source`.
         measures: affect, prosody and `seconds` of utterances.
         affect: valence and arousal by emotion (clips) or tag (utterances).
+        tag_measures: by tag, the measures of `SPEAKER_MEASURES` of its utterances, each less its speaker's mean in
+            the conversation: dB, semitones, and for the rate the power of 2 by which it is another. Those of the
+            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes in the conversation. What a
+            speaker says but one utterance of is compared with nothing, and left out.
+        confidence: of the recogniser in utterances; null is not counted.
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
@@ -304,6 +349,12 @@ class Tally:
         default_factory=lambda: {name: Moments() for name in ("seconds", *AFFECT, *PROSODY)}
     )
     affect: dict[str, CountGrid] = field(default_factory=lambda: defaultdict(lambda: CountGrid(AFFECT_CELL, 1.0)))
+    tag_measures: dict[str, dict[str, Moments]] = field(
+        default_factory=lambda: defaultdict(
+            lambda: {f"{prefix}{name}": Moments() for prefix in ("", NEW_VOICE) for name in SPEAKER_MEASURES}
+        )
+    )
+    confidence: Histogram = field(default_factory=lambda: Histogram(CONFIDENCE_BIN, 0.0, 1.0))
     buckets: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     before: TurnTaking = field(default_factory=TurnTaking)
     after: TurnTaking = field(default_factory=TurnTaking)
@@ -353,6 +404,7 @@ class Tally:
         labels = [self._count_audible(utterance, speaker, language) for utterance in audible]
         for name, value in {pair for pairs in labels for pair in pairs}:
             self.by[name][value].conversations += 1
+        self._count_tags(audible)
         self._count_turns(row, audible)
         self._count_provenance(row.get("provenance"))
 
@@ -418,6 +470,7 @@ class Tally:
     def _count_utterance(self, utterance: Mapping[str, Any]) -> None:
         self.channels[utterance["channel"]] += 1
         self.kinds[utterance["kind"] or UNKNOWN] += 1
+        self.confidence.add(utterance.get("confidence"))
         if recogniser := (utterance["models"] or {}).get("recogniser"):
             self.recognisers[recogniser] += 1
         if utterance["text_reason"]:
@@ -457,6 +510,26 @@ class Tally:
             "length": length_class(seconds),
         }
         return self._count(labels | self._voice(utterance, speaker), amount)
+
+    def _count_tags(self, audible: Sequence[Mapping[str, Any]]) -> None:
+        """Count what is measured of the utterances of each tag against the others of their speaker."""
+        measured: dict[tuple[str, str], list[tuple[str | None, float]]] = defaultdict(list)
+        for utterance in audible:
+            synthesis = utterance["synthesis"] if utterance["status"] == "spoken" else None
+            voice = " · ".join(str((synthesis or {}).get(name) or "") for name in ("engine", "model", "voice"))
+            for prefix, speaker, values in (
+                ("", utterance["channel"], utterance),
+                (NEW_VOICE, voice, synthesis or {}),
+            ):
+                for name, (column, scaled) in SPEAKER_MEASURES.items():
+                    value = values.get(column)
+                    if is_number(value) and value > 0:
+                        measured[prefix + name, speaker].append((utterance["tag"], scaled(value)))
+        for (name, _), pairs in measured.items():
+            mean = math.fsum(value for _, value in pairs) / len(pairs)
+            for tag, value in pairs if len(pairs) > 1 else ():
+                if tag:
+                    self.tag_measures[tag][name].add(value - mean)
 
     def _voice(self, utterance: Mapping[str, Any], speaker: str | None) -> dict[str, str | None]:
         """Whose voice an utterance is in: a speaker's, or a synthesised one."""

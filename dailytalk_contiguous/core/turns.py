@@ -4,7 +4,8 @@ of utterances change.
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -346,6 +347,93 @@ def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None)
 def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
     return np.array([stretch.offset for stretch in found if stretch.offset is not None], np.float64)
+
+
+#: Kinds of `TimingEvent`.
+TIMING_EVENTS = ("ipu", "pause", "gap", "overlap")
+
+
+class TimingEvent(NamedTuple):
+    """A stretch of time in seconds: its kind, of `TIMING_EVENTS`, and whose it is (see `timing_events`)."""
+
+    kind: str
+    channel: str
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+
+def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
+    """The turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250).
+
+    An `ipu` (inter-pausal unit) is speech of one channel between silences of at least `PAUSE`; shorter ones are
+    part of it. A silence of both channels between two IPUs is a `pause` where one speaker goes on, and a `gap`
+    where the other takes over; that before the first and after the last IPU is neither. An `overlap` is time in
+    which both channels have an IPU. So IPUs less overlaps, pauses, gaps and both ends make up the conversation.
+
+    A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
+    once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins
+    with it. `Segment` closes silences of up to 0.35 s, so what it finds has no shorter pauses.
+
+    Args:
+        timed: speech of at most two channels, in any order; what has no length is left out.
+    """
+    units = {
+        channel: _joined(timed, channel)
+        for channel in sorted({span.channel for span in timed if span.end > span.start})
+    }
+    found = [TimingEvent("ipu", channel, *unit) for channel, spans in units.items() for unit in spans]
+    found += _silences(sorted(found, key=lambda unit: unit.start))
+    if len(units) == 2:
+        found += _overlaps(*units.items())
+    return sorted(found, key=lambda event: (event.start, event.end, event.kind, event.channel))
+
+
+def _joined(timed: Sequence[Timed], channel: str) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for start, end in _union([span for span in timed if span.end > span.start], channel):
+        if joined and start - joined[-1][1] < PAUSE:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
+    """Pauses and gaps between IPUs, which are in order of start."""
+    reach, last = -math.inf, set[str]()
+    for start, together in groupby(units, key=lambda unit: unit.start):
+        begun = list(together)
+        if last and start > reach:
+            going_on = last & {unit.channel for unit in begun}
+            kind, who = ("pause", going_on) if going_on else ("gap", {unit.channel for unit in begun})
+            yield TimingEvent(kind, min(who), reach, start)
+        for unit in begun:
+            if unit.end > reach:
+                reach, last = unit.end, {unit.channel}
+            elif unit.end == reach:
+                last = last | {unit.channel}
+
+
+def _overlaps(
+    left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
+) -> Iterator[TimingEvent]:
+    """Overlaps of the IPUs of two channels, both in order."""
+    (name, units), (other, others) = left, right
+    first = 0
+    for start, end in units:
+        while first < len(others) and others[first][1] <= start:
+            first += 1
+        for index in range(first, len(others)):
+            other_start, other_end = others[index]
+            if other_start >= end:
+                break
+            comes_in = max((start, -end, name), (other_start, -other_end, other))[2]
+            yield TimingEvent("overlap", comes_in, max(start, other_start), min(end, other_end))
 
 
 def compare_turns(

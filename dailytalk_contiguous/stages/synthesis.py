@@ -26,10 +26,11 @@ import soxr
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, to_pcm
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
-from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, SYNTHESIS, WORD, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, SYNTHESIS, TAKE_PROSODY, WORD, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
@@ -41,6 +42,7 @@ from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMP
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
+MEASURE_TAKES = ("all", "none")
 
 _ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
 
@@ -84,6 +86,8 @@ class Speak(Stage):
         tries: takes that may be refused, in all runs together, before an utterance has failed.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
         compute_type: what it computes in (see `Transcribe`).
+        measure_takes: `all` or `none`: whether the prosody of what is spoken is measured. Pitch takes longer than
+            an engine of this machine; a service is waited for longer still.
         no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
         gate: see `core.quality`.
         cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
@@ -136,6 +140,12 @@ class Speak(Stage):
     verify: str = unlisted("")
     compute_type: str = setting("auto", COMPUTE_TYPE)
     worst: float = unlisted(0.34)
+    measure_takes: str = setting(
+        "all",
+        "Takes whose loudness, pitch and rate are measured: {choices}.",
+        panel="result",
+        choices=MEASURE_TAKES,
+    )
     no_text: str = setting("drop", "Utterances without text: {choices}.", panel="result", choices=NO_TEXT)
     on_failure: str = setting(
         "hold", "Conversations with a failed utterance: {choices}.", panel="result", choices=ON_FAILURE
@@ -181,6 +191,7 @@ class Speak(Stage):
             ("revoice", self.revoice, CHANNELS),
             ("no_text", self.no_text, NO_TEXT),
             ("on_failure", self.on_failure, ON_FAILURE),
+            ("measure_takes", self.measure_takes, MEASURE_TAKES),
         ):
             if value not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -346,8 +357,19 @@ class Speak(Stage):
             "tries": judged,
             "cost": cost,
             "word_error_rate": error_rate,
+            **self._prosody(take, utterance["text"]),
         }
         return row
+
+    def _prosody(self, take: Take, text: str) -> dict[str, float | None]:
+        """The fields of `TAKE_PROSODY`, as `MeasureProsody` measures a source; None where one is not defined."""
+        if self.measure_takes == "none":
+            return dict.fromkeys(TAKE_PROSODY)
+        samples, rate = take.trimmed.samples, take.trimmed.sample_rate
+        if rate != ANALYSIS_RATE:
+            samples = np.asarray(soxr.resample(samples, rate, ANALYSIS_RATE), np.float32)
+        measured = measure_prosody(samples, len(text.split()), take.trimmed.spoken)
+        return {name: measured[name] if is_number(measured[name]) else None for name in TAKE_PROSODY}
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"

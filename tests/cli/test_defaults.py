@@ -70,6 +70,7 @@ PUBLISHED = {
     "min_seconds": 0.5,
     "min_snr": 10.0,
     "min_speech_ratio": 0.4,
+    "measure_takes": "all",
     "no_text": "drop",
     "on_failure": "hold",
     "prompt_channel": False,

@@ -86,6 +86,7 @@ OF_SPEECH = (
     *("--map-tag", "calm=soft", "--timeline", "sequential", "--revoice", "right", "--sample-rate", "16000"),
     *("--candidates", "2", "--variants", "4", "--tries", "5", "--asr-model", "pocketsphinx", "--verify"),
     *("--no-text", "keep-original", "--on-failure", "keep-original", "--concurrency", "6"),
+    *("--measure-takes", "none"),
     *("--profile", "embedded", "--compute-type", "float32", "--device", "cpu"),
 )
 SPEAKING: dict[str, Any] = {
@@ -105,6 +106,7 @@ SPEAKING: dict[str, Any] = {
     "verify": True,
     "asr_model": "pocketsphinx",
     "compute_type": "float32",
+    "measure_takes": "none",
     "no_text": "keep-original",
     "on_failure": "keep-original",
     "concurrency": 6,

@@ -192,6 +192,7 @@ def test_wrong_token_is_said_and_never_shown(
         (("--sample-rate", "4000"), "from 8000 to 96000, or source"),
         (("--map-tag", "determined"), "give TAG=OTHER"),
         (("--no-text", "say"), "choose one of drop, keep-original"),
+        (("--measure-takes", "some"), "choose one of all, none"),
         (("--revoice", "both"), "choose one of left, right"),
         (("--profile", "best"), "there is no profile 'best'"),
         (("--tts-model", "speech-1.5"), "Fish Audio has no model 'speech-1.5'"),

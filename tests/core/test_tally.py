@@ -1,6 +1,7 @@
 """Accumulators against what NumPy says of the same values, and rows of conversations and clips in one tally."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,3 +155,111 @@ def test_purchases_without_a_key_count_each() -> None:
     for key in ("a", None, None, "a"):
         purchases.add(key, 0.5)
     assert purchases.total == 1.5
+
+
+@given(NUMBERS)
+def test_histogram_knows_the_sum_of_its_values(values: list[float]) -> None:
+    histogram = Histogram(0.05, 0.0, 1.0)
+    for value in (*values, None, math.nan):
+        histogram.add(value)
+    assert histogram.sum == pytest.approx(math.fsum(values), abs=1e-6)
+    assert sum(histogram.counts.values()) == len(values)
+
+
+def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
+    return dict.fromkeys(UTTERANCE) | {
+        "channel": channel,
+        "start": start,
+        "end": end,
+        "source_start": 2 * start,
+        "source_end": 2 * end,
+        "status": "kept",
+        "text": "",
+        **fields,
+    }
+
+
+def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    row = dict.fromkeys(("alignments", "timeline", "provenance"))
+    return row | {"utterances": utterances, "duration": 60.0, "source_duration": 120.0, "language": "en"} | columns
+
+
+def test_turn_taking_is_counted_by_who_takes_the_floor_and_by_whose_event_it_is() -> None:
+    tally = Tally()
+    row = conversation(
+        utterance("left", 0, 2), utterance("right", 2.5, 5), utterance("left", 4.75, 7), utterance("left", 8, 9)
+    )
+    for _ in range(2):
+        tally.add(row)
+    after, before = tally.after, tally.before
+    assert after.seconds == 120.0
+    assert {name: (bins.n, bins.quantile(0.5)) for name, bins in after.offsets_of.items()} == {
+        "left": (2, -0.25),
+        "right": (2, 0.5),
+    }
+    assert after.offsets.counts == after.offsets_of["left"].counts + after.offsets_of["right"].counts
+    assert {
+        kind: {channel: (bins.n, bins.sum) for channel, bins in channels.items()}
+        for kind, channels in after.indicators.items()
+    } == {
+        "ipu": {"left": (6, 10.5), "right": (2, 5.0)},
+        "pause": {"left": (2, 2.0)},
+        "gap": {"right": (2, 1.0)},
+        "overlap": {"left": (2, 0.5)},
+    }
+    assert before.indicators["gap"]["right"].quantile(0.5) == 1.0
+    assert before.indicators["ipu"]["left"].counts == {80: 2, 90: 2, 40: 2}
+    assert not Tally().after.indicators
+
+
+def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> None:
+    def said(channel: str, tag: str | None, rms: float, pitch: float | None, rate: float, **fields: Any) -> Any:
+        return utterance(channel, 0, 1, tag=tag, rms=rms, f0_mean=pitch, speech_rate=rate, **fields)
+
+    def take(voice: str, rms: float, pitch: float | None, rate: float) -> dict[str, Any]:
+        synthesis = {"engine": "e", "voice": voice, "rms": rms, "f0_mean": pitch, "speech_rate": rate}
+        return {"status": "spoken", "synthesis": synthesis | dict.fromkeys(("cost", "tries", "word_error_rate"))}
+
+    tally = Tally()
+    tally.add(
+        conversation(
+            said("left", "shouting", 0.2, 200.0, 4.0, **take("anna", 0.1, 110.0, 3.0)),
+            said("left", "calm", 0.02, 100.0, 2.0, **take("anna", 0.1, 110.0, 3.0)),
+            said("left", "calm", 0.02, None, 0.0, **take("ben", 0.5, 300.0, 9.0)),
+            said("right", "calm", 0.3, 400.0, 3.0),
+            said("right", None, 0.003, 100.0, 3.0),
+            said("left", "calm", 9.0, 900.0, 9.0, status="dropped"),
+        )
+    )
+    assert tally.tag_measures.keys() == {"shouting", "calm"}
+    shouting = {name: (moments.n, moments.mean) for name, moments in tally.tag_measures["shouting"].items()}
+    assert shouting == {
+        "loudness": (1, pytest.approx(40 / 3)),
+        "pitch": (1, pytest.approx(6)),
+        "rate": (1, pytest.approx(0.5)),
+        "new_loudness": (1, pytest.approx(0)),
+        "new_pitch": (1, pytest.approx(0)),
+        "new_rate": (1, pytest.approx(0)),
+    }
+    calm = tally.tag_measures["calm"]
+    assert calm["loudness"].n == 3
+    assert calm["loudness"].mean == pytest.approx((-20 / 3 - 20 / 3 + 20) / 3)
+    assert (calm["pitch"].n, calm["pitch"].mean) == (2, pytest.approx((-6 + 12) / 2))
+    assert (calm["rate"].n, calm["rate"].mean) == (2, pytest.approx(-0.25))
+    assert calm["new_pitch"].n == 1  # ben has said nothing else that it could be compared with
+
+
+def test_means_of_a_speaker_are_those_of_one_conversation() -> None:
+    tally = Tally()
+    for rms in (0.1, 0.001):
+        tally.add(conversation(*(utterance("left", at, at + 1, tag="sad", rms=rms) for at in (0, 2))))
+    tally.add(conversation(utterance("left", 0, 1, tag="sad", rms=0.5)))
+    loudness = tally.tag_measures["sad"]["loudness"]
+    assert (loudness.n, loudness.mean, loudness.deviation) == (4, pytest.approx(0), pytest.approx(0))
+
+
+def test_confidence_is_counted_where_it_is_known() -> None:
+    tally = Tally()
+    known = (None, 0.0, 0.07, 0.5, 1.0, math.nan)
+    tally.add(conversation(*(utterance("left", at, at + 1, confidence=value) for at, value in enumerate(known))))
+    assert tally.confidence.counts == {0: 1, 1: 1, 10: 1, 19: 1}

@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.schema import EVENTS, TIMELINE
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
+    TIMING_EVENTS,
     Timed,
     TurnEvent,
     compare_turns,
@@ -23,6 +25,7 @@ from dailytalk_contiguous.core.turns import (
     overlap_seconds,
     rebuild,
     stretches,
+    timing_events,
     turn_offsets,
 )
 
@@ -287,3 +290,107 @@ def test_speech_inside_the_others_may_overlap_it_by_all_of_its_new_length(longer
     for order in (events, events[::-1]):
         starts = [1.5 if event.channel == shorter else 0.0 for event in order]
         assert compare_turns(order, starts, 4.0, 5.0)["overlap_kept"] == pytest.approx(2.5 / 3)
+
+
+# The timing events of dGSLM
+
+#: Times in 1,024ths of a second, of which sums are exact.
+timings = st.lists(
+    st.tuples(st.sampled_from(["left", "right"]), st.integers(0, 9000), st.integers(0, 3000)), max_size=12
+).map(lambda drawn: [Timed(name, start / 1024, (start + length) / 1024) for name, start, length in drawn])
+
+
+def shown(talked: list[Timed]) -> list[tuple[str, str, float, float]]:
+    return [(event.kind, event.channel, event.start, event.end) for event in timing_events(talked)]
+
+
+def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
+    talked = [
+        *(left(1, 2), left(2.1, 3), left(3.5, 4)),  # 0.1 s is no pause, 0.5 s is
+        *(right(4.25, 6), right(6.5, 7)),  # a gap; a silence in which the other one speaks is no pause
+        left(5, 6.25),
+        *(right(8, 8), left(8.5, 9), right(8.5, 10)),  # what has no length is not there
+    ]
+    assert shown(talked) == [
+        ("ipu", "left", 1, 3),
+        ("pause", "left", 3, 3.5),
+        ("ipu", "left", 3.5, 4),
+        ("gap", "right", 4, 4.25),
+        ("ipu", "right", 4.25, 6),
+        ("overlap", "left", 5, 6),
+        ("ipu", "left", 5, 6.25),
+        ("gap", "right", 6.25, 6.5),
+        ("ipu", "right", 6.5, 7),
+        ("pause", "right", 7, 8.5),
+        ("ipu", "left", 8.5, 9),
+        ("overlap", "left", 8.5, 9),
+        ("ipu", "right", 8.5, 10),
+    ]
+
+
+@pytest.mark.parametrize(("silence", "units"), [(0.19, 1), (0.21, 2)])
+def test_silence_of_two_tenths_parts_units_of_one_channel_whatever_the_other_does(
+    silence: float, units: int
+) -> None:
+    talked = [left(1, 2), left(2 + silence, 3), right(0, 4)]
+    assert [kind for kind, channel, *_ in shown(talked) if channel == "left"].count("ipu") == units
+
+
+def test_silence_that_two_end_at_once_is_a_pause_of_who_spoke_before_it() -> None:
+    for first, second in ((left, right), (right, left)):
+        talked = [first(0, 1), first(2, 3), second(2, 4)]
+        assert ("pause", first(0, 1).channel, 1, 2) in shown(talked)
+        assert not {"gap"} & {kind for kind, *_ in shown(talked)}
+        talked = [first(0, 1), second(0, 1), second(2, 4)]
+        assert ("pause", second(0, 1).channel, 1, 2) in shown(talked)
+
+
+@given(timings, st.integers(0, 100))
+def test_timing_events_make_up_the_whole_conversation(talked: list[Timed], tail: int) -> None:
+    events = timing_events(talked)
+    seconds = {kind: sum(event.seconds for event in events if event.kind == kind) for kind in TIMING_EVENTS}
+    units = [event for event in events if event.kind == "ipu"]
+    first, last = min((unit.start for unit in units), default=0), max((unit.end for unit in units), default=0)
+    duration = last + tail
+    spoken = seconds["ipu"] - seconds["overlap"]
+    assert spoken + seconds["pause"] + seconds["gap"] + first + (duration - last) == duration
+    assert seconds["overlap"] == overlap_seconds([Timed(unit.channel, unit.start, unit.end) for unit in units])
+    assert all(event.seconds > 0 for event in events)
+    for channel in ("left", "right"):
+        own = [unit for unit in units if unit.channel == channel]
+        assert all(after.start - before.end >= 0.2 for before, after in pairwise(own))
+
+
+@given(timings, st.integers(-5000, 5000), st.randoms())
+def test_timing_events_do_not_depend_on_where_time_begins_or_on_the_order(
+    talked: list[Timed], shift: int, draw: random.Random
+) -> None:
+    moved = [span._replace(start=span.start + shift / 1024, end=span.end + shift / 1024) for span in talked]
+    draw.shuffle(moved)
+    assert shown(moved) == [
+        (kind, channel, start + shift / 1024, end + shift / 1024) for kind, channel, start, end in shown(talked)
+    ]
+
+
+@given(timings)
+def test_timing_events_are_the_same_with_channels_exchanged(talked: list[Timed]) -> None:
+    other = {"left": "right", "right": "left"}
+    exchanged = [event._replace(channel=other[event.channel]) for event in timing_events(talked)]
+    found = timing_events([span._replace(channel=other[span.channel]) for span in talked])
+    # Of two who begin and end together, neither comes in, and neither goes on.
+    assert Counter(event[0:1] + event[2:] for event in found) == Counter(
+        event[0:1] + event[2:] for event in exchanged
+    )
+    edges = Counter(edge for span in talked for edge in (span.start, span.end))
+    if max(edges.values(), default=0) == 1:
+        assert sorted(found) == sorted(exchanged)
+
+
+def test_timing_events_of_a_long_talk_are_found_at_once() -> None:
+    talked = [
+        Timed(side, 2.0 * number + (side == "right"), 2.0 * number + (side == "right") + 1.1)
+        for number in range(20_000)
+        for side in ("left", "right")
+    ]
+    found = Counter(event.kind for event in timing_events(talked))
+    assert found == {"ipu": 40_000, "overlap": 39_999}

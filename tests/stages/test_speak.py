@@ -1,3 +1,4 @@
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Stubborn, loopback
 from tts_server import speech
 
-from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.quality import Gate, Trimmed
-from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.schema import TAKE_PROSODY, Batch
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Spoken, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
@@ -22,6 +24,7 @@ from dailytalk_contiguous.models.fish import PUBLIC_URL
 from dailytalk_contiguous.models.paid import SpeechCache
 from dailytalk_contiguous.stages import synthesis as module
 from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.synthesis import Speak
 
 TEXT = "Good morning, is anybody there?"
@@ -52,6 +55,11 @@ def batch(*texts: str, seconds: float = 2.0, **columns: list[Any]) -> Batch:
 
 def stage(tmp_path: Path, **settings: Any) -> Speak:
     return Speak(cache=str(tmp_path / "cache"), **settings)
+
+
+def resampled(spoken: bytes, rate: int) -> Samples:
+    """What was spoken, at the rate of analysis."""
+    return np.asarray(soxr.resample(pcm_to_float(spoken), rate, 16000), np.float32)
 
 
 def takes(done: Batch) -> list[int]:
@@ -187,6 +195,27 @@ def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, ser
     assert (told["take"], told["tries"], told["word_error_rate"]) == (1, 2, None)
     assert told["cost"] == pytest.approx(2 * price)
     assert (tmp_path / "cache" / told["cache_key"][:2] / f"{told['cache_key']}.flac").is_file()
+
+
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_take_is_measured_as_a_source_is(tmp_path: Path, server: Stubborn, rate: int) -> None:
+    done = stage(tmp_path, sample_rate=rate)(batch(TEXT))
+    (told,) = done["synthesis"]
+    heard = {"speech": [to_pcm(resampled(done["spoken"][0], rate)).tobytes()], "text_raw": [TEXT]}
+    source = {name: values[0] for name, values in MeasureProsody()(heard).items()}
+    pitch = 100 + zlib.crc32(SENT.encode()) % 100
+    assert told["f0_mean"] == pytest.approx(source["f0_mean"], abs=0.5) == pytest.approx(pitch, abs=3)
+    assert told["rms"] == pytest.approx(source["rms"], rel=0.01)
+    # Both count words; the pauses of a take are known without listening for speech.
+    assert source["speech_rate"] < told["speech_rate"] < 1.5 * source["speech_rate"]
+
+
+def test_take_that_nobody_wants_measured_sounds_the_same(tmp_path: Path, server: Stubborn) -> None:
+    measured, other = (stage(tmp_path, measure_takes=takes)(batch(TEXT)) for takes in ("all", "none"))
+    assert measured["spoken"] == other["spoken"]
+    unknown = dict.fromkeys(TAKE_PROSODY)
+    assert other["synthesis"] == [measured["synthesis"][0] | unknown]
+    assert None not in {measured["synthesis"][0][name] for name in unknown}
 
 
 # Takes
@@ -472,6 +501,7 @@ def test_voice_and_server_that_the_environment_names_are_in_the_digest(
     "wrong",
     [
         *({"revoice": "middle"}, {"no_text": "say"}, {"on_failure": "silence"}),
+        {"measure_takes": "some"},
         *({"tries": 0}, {"variants": 0}, {"candidates": 0}, {"concurrency": 0}),
     ],
 )
