@@ -14,6 +14,8 @@ place and what to do; the verdict is made of the findings:
 """
 
 import math
+import re
+import shlex
 import statistics
 from array import array
 from collections import Counter, defaultdict
@@ -29,7 +31,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
-from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.recogniser import WIDE_BAND
 from dailytalk_contiguous.publish.items import kept_speaker, voices
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
@@ -1049,8 +1051,17 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []
     commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
-    facts += [("command", public(command)) for command in commands]
+    facts += [("command", _shareable(command)) for command in commands]
     return facts + _hours_facts(run, tally)
+
+
+def _shareable(command: str) -> str:
+    """A command without what is before the last part of a path, and without names and passwords in addresses."""
+    try:
+        words = [portable(word) or "" for word in shlex.split(command)]
+    except ValueError:  # quotes that do not close: somebody edited run.json
+        words = command.split()
+    return public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))
 
 
 def _hours_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
