@@ -543,6 +543,7 @@ TABLE: dict[str, dict[str, object]] = {
         "FitnessLimits.language_hours": 400.0,
         "FitnessLimits.most_lost": 0.1,
         "WIDESPREAD": 0.1,
+        "TELEPHONE_HZ": 5000.0,
     },
     "publish.splits": {
         "LARGEST": 2.0,

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from command import Command
+from publish.built_conversations import built_row, write_dataset
 from recordings import read_lines
 from scripted import folder, say, settings, talk
 
@@ -174,3 +175,25 @@ def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
     )
     done = dailytalk(command[0], tmp_path / "nowhere", *command[1:])
     assert done.err == f"dailytalk: {tmp_path}/nowhere does not exist: check the path.\n"
+
+
+def test_check_says_nothing_of_what_it_does_not_know_and_names_no_dot(tmp_path: Path, dailytalk: Command) -> None:
+    row = built_row("a", language=None)
+    utterances = [utterance | {"status": "kept", "synthesis": None} for utterance in row["utterances"]]
+    folder = write_dataset(tmp_path / "work", [row | {"utterances": utterances}, built_row("b", language=None)])
+    done = dailytalk("check", folder)
+    assert (done.code, done.err) == (0, "")
+    assert "none" not in done.out
+    assert ".:" not in done.out
+    told = json.loads(dailytalk("check", folder, "--json").out)
+    assert told["verdict"]["headline"] == done.out.splitlines()[-1]
+    assert {finding["kind"] for finding in told["verdict"]["findings"]} == {
+        finding["kind"] for finding in told["findings"]
+    }
+
+
+def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Command) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
+        told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
+        assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found

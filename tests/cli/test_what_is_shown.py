@@ -131,9 +131,10 @@ def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_li
     write_results(tmp_path)
     assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")) == [
         "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
-        "stage       seconds  real-time factor  model",
+        "stage       seconds  real-time factor",
         "Segment         1.2",
-        "Transcribe     30.0            0.5000  medium",
+        "Transcribe     30.0            0.5000",
+        "model of Transcribe: medium",
         "2 conversations, 9 utterances (3 short), 15.0 min of speech",
         "  4 with the words of a transcript that came with the recording",
         "  1 without text: nothing was heard",
@@ -157,7 +158,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     embedded = "embedded"
     lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
     assert lines[0] == "nothing to do: all 4 shards stand"
-    assert lines[5] == "  note: n0: [faint]"
+    assert lines[6] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
     assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
