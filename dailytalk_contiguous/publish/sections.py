@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.tally import (
     BUCKETED,
     LENGTH_LIMIT,
     MAX_KINDS,
-    NEW,
+    NEW_VOICE,
     UNKNOWN,
     CountGrid,
     Histogram,
@@ -768,11 +768,11 @@ def tag_measures_table(tally: Tally) -> Table:
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
             max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
-            for edge in ("", NEW)
+            for edge in ("", NEW_VOICE)
         )
         cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
         for name, (_, _, written) in TAG_UNITS.items():
-            for edge in ("", NEW)[: 1 + tally.rebuilt]:
+            for edge in ("", NEW_VOICE)[: 1 + tally.rebuilt]:
                 moments = measures.get(f"{edge}{name}")
                 cells.append(written(moments.mean) if moments and moments.n else "–")
         rows.append(cells)
@@ -803,9 +803,9 @@ def follows_source(tally: Tally, name: str) -> float | None:
     None where there are too few tags, or they do not differ.
     """
     pairs = [
-        (measures[name].mean, measures[f"{NEW}{name}"].mean, measures[f"{NEW}{name}"].n)
+        (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
         for _, measures in _tags_by_number(tally)
-        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW}{name}"))
+        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW_VOICE}{name}"))
     ]
     if len(pairs) < FEWEST_TAGS:
         return None
@@ -827,7 +827,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     plots = []
     for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
-            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW)[: len(series)]))
+            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
             for tag, measures in tags
         ]
         values = [value for row in rows for three in row.values if three for value in three]
