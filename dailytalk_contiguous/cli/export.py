@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -14,24 +15,37 @@ from dailytalk_contiguous.cli.options import (
     RevisionOption,
     TextConditionsOption,
     TrainingOutOption,
+    chosen,
     either,
     eval_share_option,
     on_this_machine,
     one_of,
     place_of,
     seed_option,
+    setting_options,
     time_of,
+    with_options,
 )
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_judgement,
+    show_rejects,
+)
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.checking import Finding, check_version
 from dailytalk_contiguous.publish.checking import check_folder as run_check
+from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
+from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version
 
 FORMATS = ("moshi", "csm", "j-moshi")
@@ -196,6 +210,16 @@ def _given(source: Path | Version, format: str, split: str | None, eval_share: f
     )
 
 
+#: Options of what judges conversations: `check`, and the page of `report`.
+FITNESS_SETTINGS = setting_options(FitnessLimits())
+
+
+def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
+    """The limits that the options of a command give."""
+    return with_settings((FitnessLimits(),), chosen(options, FITNESS_SETTINGS))[0]
+
+
+@with_options(FITNESS_SETTINGS)
 def check(
     source: Annotated[
         str,
@@ -210,43 +234,57 @@ def check(
         option(HelpPanel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"),
     ] = False,
     as_json: AsJsonOption = False,
+    **options: Any,
 ) -> None:
-    """Judge a folder or a published version as a strict trainer would.
+    """Judge a folder or a published version as a strict trainer would, and say whether it is good to train on.
 
-    Exit code 1 if one would fail, or silently learn garbage."""
-    found = place_of(source, revision)
+    Exit code 1 if a trainer would fail, or silently learn garbage. The last line is the verdict: good; doubtful
+    (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
+    """
+    found, limits = place_of(source, revision), fitness_limits(options)
     moved = None
     if isinstance(found, Version):
         if snap_words:
             raise DailytalkError(
                 f"--snap-words can't change {found}", "export it for moshi, and check that folder"
             )
-        findings, facts = check_version(found)
+        findings, facts = check_version(found, limits)
     else:
         if not found.exists():
             raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
         moved = snap_folder(found)._asdict() if snap_words else None
-        findings, facts = run_check(found)
+        findings, facts = run_check(found, limits)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
+    verdict = verdict_of(findings, _size(facts))
     if as_json:
         told = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
-        print_json(told)
+        print_json(told | {"verdict": verdict.as_dict()})
     else:
         console = Console()
         for name, value in facts.items():
-            console.print(f"{name.replace('_', ' ')}: {escape(_plain(value, hours=name.startswith('hours')))}")
-        for level in ("error", "advice"):
-            own = [finding for finding in findings if finding.level == level]
-            for finding in own[:SHOWN]:
-                file = "" if finding.file == "." else f"{finding.file}: "  # `.` is all of it
-                console.labelled(level, f"{file}{finding.what}; {finding.remedy}")
-            if len(own) > SHOWN:
-                console.print(f"… {len(own) - SHOWN} more of the kind {level} (--json lists all)")
-        good, verdict = _verdict(findings)
-        console.verdict(good, f"errors: {len(errors)}, advice: {len(findings) - len(errors)}: {verdict}")
+            if value not in ({}, None):
+                console.print(f"{name.replace('_', ' ')}: {escape(_plain(value, hours=name.startswith('hours')))}")
+        for label, own in groupby(verdict.findings, _label):
+            shown = list(own)
+            for finding in shown[:SHOWN]:
+                console.labelled(label, f"{finding.sentence}; {finding.remedy}")
+            if len(shown) > SHOWN:
+                console.print(f"… {len(shown) - SHOWN} more of the kind {label} (--json lists all)")
+        show_judgement(console, verdict.level, verdict.headline)
     raise typer.Exit(1 if errors else 0)
+
+
+def _size(facts: Mapping[str, Any]) -> int:
+    """How many conversations or files there are, by the facts of a check."""
+    size = facts.get("conversations", facts.get("files", 0))
+    return sum(size.values()) if isinstance(size, dict) else int(size)
+
+
+def _label(finding: Finding) -> str:
+    labels = {"bad": "bad", "doubtful": "advice", "note": "note"}
+    return "error" if finding.level == "error" else labels[finding.severity]
 
 
 def _plain(value: object, hours: bool = False) -> str:
@@ -257,17 +295,6 @@ def _plain(value: object, hours: bool = False) -> str:
     if hours and isinstance(value, float) and 0 < value < 1:
         return f"{value:.3g} ({length_text(3600 * value)})"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _verdict(findings: Sequence[Finding]) -> tuple[bool | None, str]:
-    """Whether a folder can be trained on, and the sentence that says so."""
-    if any(finding.level == "error" for finding in findings):
-        return False, "not fit for training"
-    if any(finding.kind == "not-spoken" for finding in findings):
-        return None, "not finished: nothing to train on yet"
-    if findings:
-        return None, "fit for training; look at the advice"
-    return True, "fit for training"
 
 
 def _show_export(summary: str, out: Path, rejects: Sequence[Reject]) -> None:

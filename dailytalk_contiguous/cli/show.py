@@ -293,15 +293,15 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -
 
 def _stages(console: Console, record: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "seconds", "real-time factor", "model"):
-        table.add_column(heading, justify="left" if heading in ("stage", "model") else "right")
+    for heading in ("stage", "seconds", "real-time factor"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
     for stage in record["stages"]:
         factor = stage["realtime_factor"]
-        model = stage["settings"].get("model", "")
-        table.add_row(
-            stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}", escape(model)
-        )
+        table.add_row(stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}")
     console.print(table)
+    for stage in record["stages"]:
+        if model := stage["settings"].get("model"):
+            console.print(f"model of {stage['name']}: {escape(model)}")
 
 
 def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
@@ -482,7 +482,8 @@ def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
     console.print(table)
     console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
     if result.measured:
-        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
+        plots = f"the measures are plotted with their limits in {escape(str(out / PLOT))}"
+        console.print(f"{plots}, and on the page that `dailytalk report {escape(str(out))}` writes")
 
 
 def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:

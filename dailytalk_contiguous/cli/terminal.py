@@ -14,7 +14,9 @@ import typer
 from rich import console as rich_console
 from rich.cells import cell_len
 from rich.console import ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
@@ -79,7 +81,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u20
 _WIDE = 10_000
 
 #: How the words that begin a line are shown where there are colours.
-_COLOURS = {"error": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
+_COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
 
 
 def visible(text: str) -> str:
@@ -111,15 +113,32 @@ class Console(rich_console.Console):
             self.width = _WIDE
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """rich's; one text alone is broken between words on a terminal, and nowhere elsewhere."""
-        if len(objects) == 1 and isinstance(objects[0], str | Text):
-            text = objects[0]
+        """rich's; one text alone is broken between words on a terminal, and nowhere elsewhere.
+
+        A table that is wider than the terminal is printed a row at a time, a line for each of its cells.
+        """
+        alone = objects[0] if len(objects) == 1 else None
+        if isinstance(alone, Table) and self.is_terminal and self._is_too_wide(alone):
+            self._print_stacked(alone)
+            return
+        if isinstance(alone, str | Text):
+            text = alone
             if isinstance(text, str):
                 markup = options.pop("markup", self._markup)
                 text = Text.from_markup(text, emoji=False) if markup else Text(text)
             objects = (_broken(text, self.width) if self.is_terminal else text,)
             options = {"soft_wrap": True} | options
         super().print(*objects, **options)
+
+    def _is_too_wide(self, table: Table) -> bool:
+        return Measurement.get(self, self.options.update(max_width=_WIDE), table).maximum > self.width
+
+    def _print_stacked(self, table: Table) -> None:
+        heads = [column.header for column in table.columns]
+        for row in zip(*(column.cells for column in table.columns), strict=True):
+            for number, (head, cell) in enumerate(zip(heads, row, strict=True)):
+                if cell not in ("", None):
+                    self.print(f"  {head}: {cell}" if number and head else f"{'  ' if number else ''}{cell}")
 
     def labelled(self, label: str, text: str) -> None:
         """Print `label: text`, the label (`error`, `advice`, `rejected`, `note`) in its colour."""
@@ -135,18 +154,24 @@ class Console(rich_console.Console):
 
 
 def _broken(text: Text, width: int) -> Text:
-    """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole."""
+    """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
+
+    What goes on from a line that is moved in is moved in further.
+    """
     lines = Text()
     for line in text.split("\n", allow_blank=True):
         breaks: list[int] = []
         start = 0
+        moved_in = len(line.plain) - len(line.plain.lstrip(" "))
+        hanging = " " * (moved_in + 2 if moved_in else 0)
         for word in re.finditer(r"\S+", line.plain):
-            if cell_len(line.plain[start : word.end()]) > width and line.plain[start : word.start()].strip():
+            room = width - (len(hanging) if breaks else 0)
+            if cell_len(line.plain[start : word.end()]) > room and line.plain[start : word.start()].strip():
                 start = word.start()
                 breaks.append(start)
-        for part in line.divide(breaks):
+        for number, part in enumerate(line.divide(breaks)):
             part.rstrip()
-            lines = lines + part + "\n"
+            lines = lines + (hanging if number else "") + part + "\n"
     return lines[:-1]
 
 
@@ -201,6 +226,11 @@ def show_verdict(console: Console, code: int) -> None:
     """Say on a terminal what the exit code of a run says to a program."""
     if console.is_terminal:
         console.verdict(*_VERDICTS[code])
+
+
+def show_judgement(console: Console, level: str, headline: str) -> None:
+    """The line of a verdict on data: green where it is good, red where it is bad, else yellow."""
+    console.verdict({"good": True, "bad": False}.get(level), headline)
 
 
 def share_text(record: Mapping[str, Any]) -> str:

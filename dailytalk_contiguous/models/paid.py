@@ -523,7 +523,7 @@ _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, s
 MOST_ENTRY_BYTES = 128 << 20
 
 #: The verdict of a person or a later check on an entry, as JSON.
-Verdict = Mapping[str, Any]
+_Verdict = Mapping[str, Any]
 
 
 class CacheEntry(NamedTuple):
@@ -579,7 +579,7 @@ class SpeechCache:
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
 
-    def verdict(self, key: str) -> tuple[bool, Verdict | None]:
+    def verdict(self, key: str) -> tuple[bool, _Verdict | None]:
         """Whether both files of an entry exist, and the verdict on it. Its sound is not read.
 
         Raises DailytalkError for an entry whose notes are damaged.
@@ -597,7 +597,7 @@ class SpeechCache:
             raise _damaged(audio, notes) from None
         return True, verdict
 
-    def put(self, key: str, spoken: Spoken, receipt: Verdict | None = None) -> CacheEntry:
+    def put(self, key: str, spoken: Spoken, receipt: _Verdict | None = None) -> CacheEntry:
         """Keep what was bought. Call it inside `buying`.
 
         Args:
@@ -629,7 +629,7 @@ class SpeechCache:
             _sync(notes.parent)
         return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
-    def set_verdict(self, key: str, verdict: Verdict) -> None:
+    def set_verdict(self, key: str, verdict: _Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
         _, notes = self._files(key)
         with self._disk():

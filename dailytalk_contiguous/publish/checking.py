@@ -1,15 +1,13 @@
 """What `dailytalk check` finds: in folders for Moshi and others, in work folders, in versions on the Hub."""
 
 import hashlib
-import math
 import os
-import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +24,13 @@ from dailytalk_contiguous.core.documents import (
     quoted,
     read_bytes,
     read_json,
-    shown,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.turns import Timed, fitness
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.exports import (
@@ -55,11 +53,21 @@ from dailytalk_contiguous.publish.items import (
     TRAIN,
     finished_items,
     open_items,
-    voices,
 )
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
+from dailytalk_contiguous.publish.verdict import (
+    CONVERSATION_MEASURES,
+    NOTHING_FINISHED,
+    Finding,
+    FitnessLimits,
+    Judge,
+    Level,
+    advice,
+    error,
+    measure_turns,
+)
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import MEASURED
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
@@ -67,44 +75,7 @@ from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import inside
 
-# Findings.
-#
 # A file with a thousand bad words has one finding of that kind, with their number and the first of them.
-
-
-Level = Literal["error", "advice"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about a file.
-
-    Attributes:
-        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
-        file: path relative to what was checked; `.` for all of it.
-        what: what is wrong, with figures.
-        remedy: what to do about it.
-        kind: short name of the kind of finding, for programs.
-    """
-
-    level: Level
-    file: str
-    what: str
-    remedy: str
-    kind: str
-
-    def as_dict(self) -> dict[str, str]:
-        return asdict(self)
-
-
-def error(kind: str, file: str, what: str, remedy: str) -> Finding:
-    """A finding for which the exit code is 1."""
-    return Finding("error", file, what, remedy, kind)
-
-
-def advice(kind: str, file: str, what: str, remedy: str) -> Finding:
-    """A finding that the user may decide to ignore."""
-    return Finding("advice", file, what, remedy, kind)
 
 
 def several(
@@ -113,116 +84,8 @@ def several(
     """A finding about examples, if there are any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
     if examples:
         shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
-        yield Finding(level, file, f"{len(examples)} of {total} {what}: {shown}", remedy, kind)
-
-
-# Advice on whether conversations are fit for training a full-duplex model: figures beside what others needed.
-#
-# Nothing here is an error: a trainer runs on all of it. The limits are those that people who fine-tuned Moshi
-# reported.
-
-
-#: Seconds of a turn at most, turns a window at least, and seconds of one speaker alone that made loss unstable.
-LONGEST_TURN, TURNS_PER_WINDOW, MONOLOGUE = 10.0, 3, 60.0
-
-#: Share of turns that touch an overlap: over 40 % in natural talk. Far below, turns were taken one after another.
-NATURAL_OVERLAP, LITTLE_OVERLAP = 0.4, 0.1
-
-#: Seconds in which a conversation should have begun: Moshi speaks first and has to learn a greeting.
-GREETING_WITHIN = 5.0
-
-#: Seconds from one speaker's end to the other's start, median: above, the model learns to be silent.
-SLOW_RESPONSE = 2.0
-
-#: Hours that others needed for a voice in English, and for another language.
-ENGLISH_HOURS, LANGUAGE_HOURS = 20.0, 400.0
-
-
-class Figures(NamedTuple):
-    """Of one conversation: what `core.turns.fitness` measures, and the seconds until the first turn."""
-
-    measured: dict[str, float]
-    first: float
-
-
-def figures(timed: Sequence[Timed], duration: float, window: float) -> Figures:
-    """Figures of a conversation of `duration` seconds, for a trainer's window of `window` seconds."""
-    return Figures(fitness(timed, duration, window), min((turn.start for turn in timed), default=duration))
-
-
-def fitness_advice(
-    of: Mapping[str, Figures], hours_of_voice: Mapping[str, float], hours_of_language: Mapping[str, float]
-) -> Iterator[Finding]:
-    """Yield advice on a dataset: figures by conversation, and hours by voice and by language."""
-    yield from _exceeding(of)
-    response = _median(conversation.measured["response_median_seconds"] for conversation in of.values())
-    if response > SLOW_RESPONSE:
-        what = f"the median response takes {response:.2f} s (natural talk: about 0.2 s)"
-        yield advice("slow-responses", ".", what, "shorten pauses, or leave out what was read aloud")
-    touching = _median(conversation.measured["overlapping_turns"] for conversation in of.values())
-    if touching < LITTLE_OVERLAP:
-        what = f"{touching:.0%} of the turns touch an overlap (natural talk: over {NATURAL_OVERLAP:.0%})"
-        yield advice("little-overlap", ".", what, "build with --timeline anchor, and keep backchannels")
-    yield from _too_few_hours(hours_of_voice, hours_of_language)
-
-
-def _exceeding(of: Mapping[str, Figures]) -> Iterator[Finding]:
-    long = _over(
-        LONGEST_TURN, {name: conversation.measured["longest_turn_seconds"] for name, conversation in of.items()}
-    )
-    if long:
-        what = f"{_share(long, of)} have a turn over {LONGEST_TURN:.0f} s, up to {_worst(long)}"
-        yield advice("long-turns", ".", what, "leave them out where there are many")
-    few = [
-        name for name, conversation in of.items() if conversation.measured["turns_per_window"] < TURNS_PER_WINDOW
-    ]
-    if few:
-        what = f"{_share(few, of)} have fewer than {TURNS_PER_WINDOW} turns a window, such as {few[0]}"
-        yield advice("few-turns", ".", what, "leave them out where there are many")
-    alone = _over(
-        MONOLOGUE, {name: conversation.measured["longest_monologue_seconds"] for name, conversation in of.items()}
-    )
-    if alone:
-        what = f"{_share(alone, of)} have a monologue over {MONOLOGUE:.0f} s, up to {_worst(alone)}"
-        yield advice("monologue", ".", what, "leave them out: the loss became unstable on such data")
-    late = _over(GREETING_WITHIN, {name: conversation.first for name, conversation in of.items()})
-    if late:
-        what = f"{_share(late, of)} begin with over {GREETING_WITHIN:.0f} s of silence, up to {_worst(late)}"
-        yield advice("late-start", ".", what, "keep the greeting, cut the silence before it")
-
-
-def _too_few_hours(voices: Mapping[str, float], languages: Mapping[str, float]) -> Iterator[Finding]:
-    for voice, hours in sorted(voices.items()):
-        if hours < ENGLISH_HOURS:
-            what = f"{hours:.2f} h with the voice {voice} (others needed {ENGLISH_HOURS:.0f} h for one in English)"
-            yield advice("few-hours-of-voice", ".", what, "re-voice more conversations with it")
-    for language, hours in sorted(languages.items()):
-        if language != "en" and hours < LANGUAGE_HOURS:
-            what = (
-                f"{hours:.2f} h of {language} (others needed {LANGUAGE_HOURS:.0f} h and more for a new language)"
-            )
-            yield advice(
-                "few-hours-of-language", ".", what, "add recordings, or start from a model that speaks it"
-            )
-
-
-def _over(limit: float, seconds: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in seconds.items() if value > limit}
-
-
-def _median(values: Iterable[float]) -> float:
-    """The median of what was measured; NaN, which is neither above nor below a limit, where nothing was."""
-    measured = [value for value in values if not math.isnan(value)]
-    return statistics.median(measured) if measured else math.nan
-
-
-def _share(some: Sized, of: Sized) -> str:
-    return f"{len(some):,} of {counted(len(of), 'conversation')}"
-
-
-def _worst(seconds: Mapping[str, float]) -> str:
-    name = max(seconds, key=lambda conversation: seconds[conversation])
-    return f"{seconds[name]:.1f} s in {name}"
+        found = error if level == "error" else advice
+        yield found(kind, file, f"{len(examples)} of {total} {what}: {shown}", remedy)
 
 
 # Loudness of each moment of a file.
@@ -544,7 +407,7 @@ def is_moshi(folder: Path) -> bool:
     return any((folder / name).exists() for name in (AUDIO_FOLDER, TRAIN, EVAL, *MANIFESTS.values()))
 
 
-def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+def check_moshi(folder: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a Moshi folder, and what is in it: files, hours, words and windows of each side."""
     plan, findings = read_plan(folder)
     contents = _Contents()
@@ -555,7 +418,8 @@ def check_moshi(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     findings += _silent_right(plan, contents)
     findings += _unnamed(folder, contents)
     findings += _batches(plan, contents)
-    findings += _conversations(folder, plan)
+    findings += _conversations(folder, plan, judge := Judge(limits))
+    findings += judge.findings()
     facts = {
         "kind": "moshi",
         "files": {side: len(lengths) for side, lengths in contents.lengths.items()},
@@ -733,7 +597,7 @@ def _batches(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
             yield error("less-than-a-batch", manifest.name, what, remedy)
 
 
-def _conversations(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
+def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Finding]:
     """Advice that needs more than the trainer reads; nothing where the folder is not our export."""
     if not (folder / ABOUT).exists():
         return
@@ -751,14 +615,13 @@ def _conversations(folder: Path, plan: TrainerPlan) -> Iterator[Finding]:
     if shared:
         what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
-    yield from fitness_advice(
-        {
-            name: figures(timed[name], conversation["duration"], plan.duration_sec)
-            for name, conversation in about.items()
-        },
-        _hours(about, "voices"),
-        _hours(about, "language"),
-    )
+    for name, conversation in about.items():
+        measures = conversation.get("measures") or {}
+        kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
+        values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
+        judge.add_measured(name, values, conversation.get("unsure") or {}, bool(conversation.get("kept_speaker")))
+    judge.voices.update(_hours(about, "voices"))
+    judge.languages.update(_hours(about, "language"))
 
 
 def _timed(conversation: Mapping[str, Any]) -> list[Timed]:
@@ -806,65 +669,70 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 
 @dataclass
-class _Tally:
+class _Counts:
+    """What was counted of rows, and the judge of those that can be used."""
+
+    judge: Judge
+    tally: Tally = field(default_factory=Tally)
     ids: set[str] = field(default_factory=set)
-    figures: dict[str, Figures] = field(default_factory=dict)
-    voices: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    languages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    seconds: float = 0.0
-    words: int = 0
-    utterances: int = 0
 
 
-def check_dataset(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a folder of Parquet shards (or a work folder's `dataset/`), and how much is in it.
 
     Raises DailytalkError if there are no shards.
     """
     findings: list[Finding] = []
-    tally = _Tally()
+    counts = _Counts(Judge(limits))
     items = finished_items(folder)
     for path in items.files:
         shown = str(path.relative_to(folder))
         try:
             for _, row in items.rows_of(path):
-                findings += _row(f"{shown}: {row['conversation_id']}", row, tally)
+                findings += _row(f"{shown}: {row['conversation_id']}", row, counts)
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
         except OSError as problem:
             findings.append(
                 error("unreadable-shard", shown, f"it can't be read ({problem.strerror})", _CHECK_AGAIN)
             )
-    return _verdict(findings, tally)
+    for reject in items.rejects():
+        counts.tally.add_reject(reject)
+    return _together(findings, counts, read_run(folder) or {})
 
 
-def check_rows(rows: Iterable[tuple[str, Row]]) -> tuple[list[Finding], dict[str, Any]]:
+def check_rows(
+    rows: Iterable[tuple[str, Row]], limits: FitnessLimits | None = None
+) -> tuple[list[Finding], dict[str, Any]]:
     """As `check_dataset`, for rows from anywhere, each with its name in findings. Errors of reading propagate."""
-    tally = _Tally()
-    findings = [finding for name, row in rows for finding in _row(name, row, tally)]
-    return _verdict(findings, tally)
+    counts = _Counts(Judge(limits))
+    findings = [finding for name, row in rows for finding in _row(name, row, counts)]
+    return _together(findings, counts, {})
 
 
-def _verdict(findings: list[Finding], tally: _Tally) -> tuple[list[Finding], dict[str, Any]]:
+def _together(
+    findings: list[Finding], counts: _Counts, run: Mapping[str, Any]
+) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on single rows with those on all together, and the facts."""
-    findings += fitness_advice(tally.figures, tally.voices, tally.languages)
+    judge, total = counts.judge, counts.tally.total
     facts = {
         "kind": "dataset",
-        "conversations": len(tally.ids),
-        "utterances": tally.utterances,
-        "words": tally.words,
-        "hours": round(tally.seconds / 3600, 4),
-        "hours_of_voice": {name: round(hours, 4) for name, hours in sorted(tally.voices.items())},
-        "hours_of_language": {name: round(hours, 4) for name, hours in sorted(tally.languages.items())},
+        "conversations": len(counts.ids),
+        "utterances": total.utterances,
+        "words": total.words,
+        "hours": round(total.seconds / 3600, 4),
+        "hours_of_voice": {name: round(hours, 4) for name, hours in sorted(judge.voices.items())},
+        "hours_of_language": {name: round(hours, 4) for name, hours in sorted(judge.languages.items())},
     }
-    return findings, facts
+    return [*findings, *judge.findings(counts.tally, run)], facts
 
 
-def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
+def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     name = row["conversation_id"]
-    if name in tally.ids:
+    is_first = name not in counts.ids
+    if not is_first:
         yield error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
-    tally.ids.add(name)
+    counts.ids.add(name)
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
@@ -880,7 +748,9 @@ def _row(file: str, row: Row, tally: _Tally) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
     yield from word_findings(file, words, loudness)
-    _count(row, tally)
+    if is_first:
+        counts.tally.add(row)
+        counts.judge.add(row)
 
 
 def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
@@ -932,23 +802,6 @@ def _has_length(timed: Mapping[str, Any]) -> bool:
     return bool(timed["end"] > timed["start"])
 
 
-def _count(row: Mapping[str, Any], tally: _Tally) -> None:
-    audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
-    timed = [
-        Timed(utterance["channel"], utterance["start"], utterance["end"])
-        for utterance in audible
-        if _has_length(utterance)
-    ]
-    tally.figures[row["conversation_id"]] = figures(timed, row["duration"], WINDOW_SECONDS)
-    tally.seconds += row["duration"]
-    tally.words += len(row["alignments"] or ())
-    tally.utterances += len(row["utterances"] or ())
-    for voice in voices(row):
-        tally.voices[voice] += row["duration"] / 3600
-    if row["language"]:
-        tally.languages[row["language"]] += row["duration"] / 3600
-
-
 # Published versions: their rows as those of a folder, and their files against the manifest.
 #
 # Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a
@@ -958,7 +811,7 @@ def _count(row: Mapping[str, Any], tally: _Tally) -> None:
 _PUBLISH_AGAIN = "publish this version again"
 
 
-def check_version(version: Version) -> tuple[list[Finding], dict[str, Any]]:
+def check_version(version: Version, limits: FitnessLimits | None = None) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on a version, and how much is in it.
 
     Raises DailytalkError if it has no conversations, or can't be read.
@@ -977,7 +830,7 @@ def check_version(version: Version) -> tuple[list[Finding], dict[str, Any]]:
                 )
             yield name, row
 
-    row_findings, facts = check_rows(rows())
+    row_findings, facts = check_rows(rows(), limits)
     facts |= {"kind": "published", "commit": version.commit, "splits": splits}
     return findings + row_findings, facts
 
@@ -1156,7 +1009,7 @@ def _words(folder: Path, shown: str, loudness: Loudness | None, counts: Counter[
 Facts = dict[str, Any]
 
 
-def check_folder(path: Path) -> tuple[list[Finding], Facts]:
+def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], Facts]:
     """Judge a training folder, a work folder (of a corpus, too), or a folder of Parquet shards.
 
     Returns:
@@ -1169,12 +1022,12 @@ def check_folder(path: Path) -> tuple[list[Finding], Facts]:
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     if is_moshi(path / DATA):
-        findings, facts = check_moshi(path / DATA)
+        findings, facts = check_moshi(path / DATA, limits)
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
-        return _work(path)
+        return _work(path, limits)
     if is_moshi(path):
-        return check_moshi(path)
+        return check_moshi(path, limits)
     if (path / CONVERSATIONS).is_file():
         return check_csm(path)
     if (path / TEXT).is_dir() and (path / AUDIO).is_dir():
@@ -1185,14 +1038,14 @@ def check_folder(path: Path) -> tuple[list[Finding], Facts]:
             "run dailytalk corpus without --report-only",
         )
     if any(path.rglob("*.parquet")):
-        return check_dataset(path)
+        return check_dataset(path, limits)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder",
         "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
     )
 
 
-def _work(folder: Path) -> tuple[list[Finding], Facts]:
+def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
     findings: list[Finding] = []
     facts: Facts = {"kind": "work"} | _tagged(folder)
     for name in (TRANSCRIPT, SHIFTED):
@@ -1201,18 +1054,33 @@ def _work(folder: Path) -> tuple[list[Finding], Facts]:
     for wav in sorted((folder / "audio").rglob("*.wav")):
         findings += _recording(folder, wav)
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
-        of_dataset, counts = check_dataset(folder)
+        of_dataset, counts = check_dataset(folder, limits)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
-        if not counts["conversations"] and not of_dataset:
+        if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
             findings.append(
-                error("nothing-finished", ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
+                error(NOTHING_FINISHED, ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
             )
     elif (folder / TAGGED).is_dir():
-        what = "it was tagged and not spoken yet: there is nothing to train on"
-        findings.append(advice("not-spoken", ".", what, f"run dailytalk speak {shown(folder)}"))
+        findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
     return findings, facts
+
+
+def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:
+    """What is found of conversations that wait to be spoken, `n` of them; bad lines have their own findings."""
+    judge, tally = Judge(limits, rebuilt=False), Tally(rebuilt=False)
+    try:
+        items = open_items(folder)
+        for row in items.rows():
+            tally.add(row)
+            judge.add(row)
+        for reject in items.rejects():
+            tally.add_reject(reject)
+    except DailytalkError:
+        judge = Judge(limits, rebuilt=False)
+    judge.n = max(judge.n, n)
+    return judge.findings(tally, read_run(folder) or {})
 
 
 def _tagged(folder: Path) -> Facts:

@@ -1,4 +1,4 @@
-"""Compares two versions of a dataset: conversations, fields, columns, tags and times.
+"""Compares two versions of a dataset (conversations, fields, columns, tags, times), and two folders' turn-taking.
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. The older version's rows wait, compressed, in a temporary file, so that memory holds one short
@@ -26,7 +26,11 @@ from dailytalk_contiguous.core.changes import (
     utterance_counts,
 )
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS
+from dailytalk_contiguous.core.schema import CONFIGS, EVENTS
+from dailytalk_contiguous.core.tally import TurnTaking
+from dailytalk_contiguous.core.wording import length_text
+from dailytalk_contiguous.publish.render import TableCell, percent
+from dailytalk_contiguous.publish.sections import Compared, Table
 from dailytalk_contiguous.publish.version import DEFAULT, Version
 
 #: Bytes of waiting rows that stay in memory before they go to disk.
@@ -262,3 +266,33 @@ def count_in_words(changes: Mapping[str, Any]) -> str:
     """The conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
     return ", ".join(f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))
+
+
+# The turn-taking of two folders, as their conversations are in the data: rebuilt, or recorded where only tagged.
+
+
+def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
+    """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
+    sides = [(side.tally.after if side.tally.rebuilt else side.tally.before) for side in (ours, theirs)]
+    quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
+    rows: list[tuple[TableCell, ...]] = [
+        ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
+        ("length", *(length_text(side.seconds) for side in sides)),
+        ("changes of speaker a minute", *(_a_minute(side.offsets.n, side) for side in sides)),
+        *((name, *(_offset_text(side, share) for side in sides)) for name, share in quantiles.items()),
+        ("both speak at once", *(percent(side.overlap_seconds, side.seconds) for side in sides)),
+        ("speech, both added up", *(percent(side.speech_seconds, side.seconds) for side in sides)),
+        *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
+    ]
+    note = "An offset is the time from one speaker's end to the other's start; below 0 they overlap."
+    known = all(side.offsets.n for side in sides)
+    nothing = "one of both has no change of speaker"
+    return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
+
+
+def _a_minute(count: int, side: TurnTaking) -> str:
+    return f"{60 * count / side.seconds:.1f}" if side.seconds else "–"
+
+
+def _offset_text(side: TurnTaking, share: float) -> str:
+    return f"{side.offsets.quantile(share):+.2f} s".replace("-", "−") if side.offsets.n else "–"

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, UTTERANCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
+from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
@@ -103,8 +105,14 @@ _TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage"
 _OF_A_HALF = {
     "models?": {str: {"name": str, "licence?": str, "url?": str}},
     "stages?": [{"name": str, "digest?": str, "settings?": dict}],
-    "counts?": {"rejects?": int, "conversations?": int},
+    "counts?": dict.fromkeys(("rejects?", "conversations?", "recordings_rejected?"), int),
     "settings?": dict,
+    **dict.fromkeys(("command?", "date?", "version?"), str),
+    "rejected?": {
+        **dict.fromkeys(("conversations?", "of_conversations?"), int),
+        **dict.fromkeys(("seconds?", "of_seconds?"), float),
+        "reasons?": {str: float},
+    },
     "fingerprint?": str,
     "transcript_sha256?": str,
 }
@@ -145,6 +153,7 @@ class Results:
         self.seconds: dict[str, float] = defaultdict(float)
         self.audio: dict[str, float] = defaultdict(float)
         self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
+        self.reasons: dict[str, float] = defaultdict(float)
 
     def add(self, entry: Entry) -> bool:
         """Count a conversation of a shard; whether it has a row."""
@@ -156,6 +165,7 @@ class Results:
             self.rejected[f"{part}seconds"] += entry.duration
         if entry.reject:
             self.rejects.append(entry.reject)
+            self.reasons[kind_of(entry.reject.reason)] += entry.duration
         return not entry.reject
 
     def add_tagged(self, row: Row) -> None:
@@ -171,9 +181,14 @@ class Results:
         seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
         return {"seconds": round(seconds, 3), "realtime_factor": round(seconds / audio, 5) if audio else None}
 
-    def rejected_record(self) -> dict[str, float]:
-        """How many conversations were rejected, and their seconds, beside all of them, as run.json has it."""
-        return {name: round(value, 3) for name, value in self.rejected.items()}
+    def rejected_record(self) -> dict[str, Any]:
+        """How many conversations were rejected, and their seconds, beside all of them, as run.json has it.
+
+        `reasons`: seconds by kind of reason, the longest first.
+        """
+        reasons = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
+        rounded = {name: round(value, 3) for name, value in self.rejected.items()}
+        return rounded | ({"reasons": {kind: round(seconds, 3) for kind, seconds in reasons}} if reasons else {})
 
 
 def write_outputs(
@@ -349,6 +364,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     return {
         **_settled(about, results.stages),
+        "date": _today(),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(results.stages),
@@ -370,6 +386,11 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
         "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
         "notes": results.notes,
     }
+
+
+def _today() -> str:
+    """The day, by which a reader of a page knows how old the data is: 2025-01-31, UTC."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def _tag_fingerprint(
@@ -468,6 +489,7 @@ def _written(
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
     counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
     return {
+        "date": _today(),
         "counts": {**counts, **statuses, "rejects": len(results.rejects)},
         "rejected": results.rejected_record(),
         "hours": round(tally.total.seconds / 3600, 5),

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from command import Command
+from publish.built_conversations import built_row, write_dataset
 from recordings import read_lines
 from scripted import folder, say, settings, talk
 
@@ -35,7 +36,9 @@ def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Comma
 def test_finished_folder_stands_up_to_the_check(dailytalk: Command, spoken: Path) -> None:
     done = dailytalk("check", spoken)
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[-1].startswith("errors: 0")
+    last = done.out.splitlines()[-1]
+    assert last.startswith("doubtful: ")
+    assert "touch an overlap" in last
 
 
 def test_moshi_folder_holds_the_manifests_and_the_words_of_both_on_request(
@@ -153,7 +156,8 @@ def test_check_shows_facts_then_twenty_errors_then_its_verdict(
         "batch size: 1",
         *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
         *more,
-        f"errors: {count}, advice: 0: not fit for training",
+        "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
+        + (f"; and {count - 1} more reasons" if count > 1 else ""),
     ]
     told = json.loads(dailytalk("check", tmp_path, "--json").out)
     assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]
@@ -171,3 +175,25 @@ def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
     )
     done = dailytalk(command[0], tmp_path / "nowhere", *command[1:])
     assert done.err == f"dailytalk: {tmp_path}/nowhere does not exist: check the path.\n"
+
+
+def test_check_says_nothing_of_what_it_does_not_know_and_names_no_dot(tmp_path: Path, dailytalk: Command) -> None:
+    row = built_row("a", language=None)
+    utterances = [utterance | {"status": "kept", "synthesis": None} for utterance in row["utterances"]]
+    folder = write_dataset(tmp_path / "work", [row | {"utterances": utterances}, built_row("b", language=None)])
+    done = dailytalk("check", folder)
+    assert (done.code, done.err) == (0, "")
+    assert "none" not in done.out
+    assert ".:" not in done.out
+    told = json.loads(dailytalk("check", folder, "--json").out)
+    assert told["verdict"]["headline"] == done.out.splitlines()[-1]
+    assert {finding["kind"] for finding in told["verdict"]["findings"]} == {
+        finding["kind"] for finding in told["findings"]
+    }
+
+
+def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Command) -> None:
+    folder = write_dataset(tmp_path / "work", [built_row("a")])
+    for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
+        told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
+        assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found

@@ -118,6 +118,12 @@ def test_line_as_wide_as_the_terminal_stays_one_and_empty_lines_stay() -> None:
     ]
 
 
+def test_line_that_is_moved_in_goes_on_further_in() -> None:
+    file = io.StringIO()
+    Console(file=file, force_terminal=True, color_system=None, width=16).print("  to tag: one two three four")
+    assert file.getvalue() == "  to tag: one\n    two three\n    four\n"
+
+
 def test_lines_to_a_pipe_are_never_broken() -> None:
     file = io.StringIO()
     Console(file=file).print("word " * 100 + ":smile:", markup=False)
@@ -179,3 +185,37 @@ def test_commands_reach_the_terminal_by_one_module_alone() -> None:
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert path.name == "terminal.py" or not ("print" in names or "rich.console" in modules), path
+
+
+def table_of(*rows: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", "seconds", "model"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_table_never_breaks_a_word_and_one_that_does_not_fit_is_a_line_a_cell(width: int) -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, color_system=None, width=width)
+    console.print(table_of(("Transcribe", "12.5", "Systran/faster-whisper-medium"), ("Tag", "", "")))
+    drawn = file.getvalue()
+    lines = [line.rstrip() for line in drawn.splitlines()]
+    if width == 80:
+        assert [line.split() for line in lines] == [
+            ["stage", "seconds", "model"],
+            ["Transcribe", "12.5", "Systran/faster-whisper-medium"],
+            ["Tag"],
+        ]
+    else:
+        whole = ["Transcribe", "  seconds: 12.5", "  model: Systran/faster-whisper-medium", "Tag"]
+        assert " ".join(drawn.split()) == " ".join(" ".join(whole).split())
+        assert width < 40 or lines == whole
+
+
+def test_table_in_a_pipe_is_one_whatever_its_width() -> None:
+    file = io.StringIO()
+    Console(file=file).print(table_of(("Transcribe", "12.5", "m" * 200)))
+    assert len(file.getvalue().splitlines()) == 2

@@ -31,14 +31,13 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.show import bar, profile_table
-from dailytalk_contiguous.cli.terminal import Console, guarded, share_text, show_verdict
+from dailytalk_contiguous.cli.terminal import Console, guarded, share_text, show_judgement, show_verdict
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.changes import Shifts
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.licensing import Combined
 from dailytalk_contiguous.core.wording import length_text
 from dailytalk_contiguous.pipelines import tag_stages
-from dailytalk_contiguous.publish.checking import Finding
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.exports import WordCounts
 from dailytalk_contiguous.publish.listening import JudgedClip
@@ -132,9 +131,10 @@ def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_li
     write_results(tmp_path)
     assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")) == [
         "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
-        "stage       seconds  real-time factor  model",
+        "stage       seconds  real-time factor",
         "Segment         1.2",
-        "Transcribe     30.0            0.5000  medium",
+        "Transcribe     30.0            0.5000",
+        "model of Transcribe: medium",
         "2 conversations, 9 utterances (3 short), 15.0 min of speech",
         "  4 with the words of a transcript that came with the recording",
         "  1 without text: nothing was heard",
@@ -158,7 +158,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     embedded = "embedded"
     lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
     assert lines[0] == "nothing to do: all 4 shards stand"
-    assert lines[5] == "  note: n0: [faint]"
+    assert lines[6] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
     assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
@@ -1164,18 +1164,11 @@ def test_fact_of_a_check_is_read_as_people_do() -> None:
     assert hours == ["0", "0.01 (36.0 s)", "0.5 (30.0 min)", "1", "2", "eval 0.25 (15.0 min)"]
 
 
-@pytest.mark.parametrize(
-    ("findings", "good", "verdict"),
-    [
-        ([], True, "fit for training"),
-        ([("advice", "short")], None, "fit for training; look at the advice"),
-        ([("advice", "short"), ("advice", "not-spoken")], None, "not finished: nothing to train on yet"),
-        ([("advice", "not-spoken"), ("error", "mono")], False, "not fit for training"),
-    ],
-)
-def test_check_ends_in_a_verdict(findings: list[tuple[Any, str]], good: bool | None, verdict: str) -> None:
-    own = [Finding(level, "a.wav", "it is so", "mend it", kind) for level, kind in findings]
-    assert export_command._verdict(own) == (good, verdict)
+@pytest.mark.parametrize(("level", "colour"), [("good", "32"), ("doubtful", "33"), ("empty", "33"), ("bad", "31")])
+def test_verdict_on_data_is_a_line_in_the_colour_of_its_level(level: str, colour: str) -> None:
+    file = io.StringIO()
+    show_judgement(Console(file=file, force_terminal=True, width=80), level, f"{level}: why")
+    assert file.getvalue() == f"\x1b[1;{colour}m{level}: why\x1b[0m\n"
 
 
 def judged(**changes: Any) -> JudgedClip:

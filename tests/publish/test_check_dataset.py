@@ -10,15 +10,12 @@ import soundfile
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.publish.checking import (
-    Figures,
     Loudness,
     check_folder,
-    figures,
-    fitness_advice,
     measure_loudness,
 )
+from dailytalk_contiguous.publish.verdict import verdict_of
 
 
 def kinds(folder, level="error"):
@@ -35,7 +32,8 @@ def checked(tmp_path, **columns):
 
 def test_a_fresh_dataset_has_no_findings_but_that_it_is_small(tmp_path):
     findings, facts = check_folder(write_dataset(tmp_path, [built_row("a")], [built_row("b")]))
-    assert {finding.kind for finding in findings} == {"few-hours-of-voice"}
+    assert {finding.kind for finding in findings} == {"few-hours-of-voice", "unknown-speakers"}
+    assert verdict_of(findings, facts["conversations"]).level == "good"
     assert (facts["kind"], facts["conversations"], facts["utterances"], facts["words"]) == ("work", 2, 8, 18)
 
 
@@ -161,12 +159,9 @@ def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
     (tmp_path / "transcript.jsonl").write_text(json.dumps(LINE) + "\n")
     record = {"counts": {"conversations": 2, "utterances": 5}, "hours": {"audio": 0.5, "speech": 0.25}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    [finding], facts = check_folder(tmp_path)
-    assert (finding.kind, finding.level, finding.remedy) == (
-        "not-spoken",
-        "advice",
-        f"run dailytalk speak {tmp_path}",
-    )
+    findings, facts = check_folder(tmp_path)
+    assert findings[0].kind == "not-spoken"
+    assert (findings[0].level, findings[0].remedy) == ("advice", "run dailytalk speak on it")
     assert facts == {"kind": "work", "conversations": 2, "utterances": 5, "hours_of_audio": 0.5} | {
         "hours_of_speech": 0.25
     }
@@ -190,78 +185,6 @@ def test_a_recording_of_a_work_folder_that_is_damaged(tmp_path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/a_edited.wav").write_bytes(b"RIFF")
     assert kinds(tmp_path) == ["unreadable-audio"]
-
-
-def advised(timed, duration, voices=None, languages=None):
-    return [
-        one.kind for one in fitness_advice({"c": figures(timed, duration, 100.0)}, voices or {}, languages or {})
-    ]
-
-
-LIVELY = [Timed(("left", "right")[n % 2], n * 2.0, n * 2.0 + 2.1) for n in range(50)]
-
-
-def test_a_lively_conversation_needs_no_advice():
-    assert advised(LIVELY, 100.0) == []
-
-
-def test_fitness_is_advice_with_figures():
-    assert "long-turns" in advised([*LIVELY, Timed("left", 100.0, 112.0)], 112.0)
-    alone = [*LIVELY, *(Timed("left", 100.0 + 9 * n, 108.0 + 9 * n) for n in range(8))]
-    assert "monologue" in advised(alone, 172.0)
-    assert advised([Timed(one.channel, one.start + 6, one.end + 6) for one in LIVELY], 106.0) == ["late-start"]
-    assert "few-turns" in advised(LIVELY[:2], 100.0)
-    slow = [Timed(("left", "right")[n % 2], n * 5.0, n * 5.0 + 2.0) for n in range(20)]
-    assert advised(slow, 100.0) == ["slow-responses", "little-overlap"]
-
-
-def test_hours_are_held_against_what_others_needed():
-    assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
-    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]
-    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 400.0}) == []
-
-
-def test_advice_on_hours_comes_by_the_name_of_the_voice_and_of_the_language():
-    voices, languages = {"zoe": 2.0, "anna": 1.0}, {"nl": 3.0, "de": 4.0}
-    assert [one.what.partition(" (")[0] for one in fitness_advice({}, voices, languages)] == [
-        "1.00 h with the voice anna",
-        "2.00 h with the voice zoe",
-        "4.00 h of de",
-        "3.00 h of nl",
-    ]
-
-
-def fitness(**measured):
-    fine = {"response_median_seconds": 0.2, "overlapping_turns": 0.4, "longest_turn_seconds": 1.0}
-    fine |= {"turns_per_window": 10.0, "longest_monologue_seconds": 1.0}
-    first = measured.pop("first", 0.0)
-    return list(fitness_advice({"c": Figures(fine | measured, first), "fine": Figures(fine, 0.0)}, {}, {}))
-
-
-@pytest.mark.parametrize(
-    ("measured", "below", "kind"),
-    [
-        ({"longest_turn_seconds": 10.0}, 0.01, "long-turns"),
-        ({"longest_monologue_seconds": 60.0}, 0.01, "monologue"),
-        ({"first": 5.0}, 0.01, "late-start"),
-        ({"turns_per_window": 3.0}, -0.01, "few-turns"),
-        ({"response_median_seconds": 3.8}, 0.01, "slow-responses"),
-        ({"overlapping_turns": -0.2}, -0.01, "little-overlap"),
-    ],
-)
-def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, below, kind):
-    """Of the last two the median counts, half-way to the conversation that is fine."""
-    assert fitness(**measured) == []
-    [finding] = fitness(**{name: value + below for name, value in measured.items()})
-    assert (finding.kind, finding.level, finding.file) == (kind, "advice", ".")
-
-
-def test_advice_names_how_many_of_how_many_and_the_worst():
-    assert [one.what for one in fitness(longest_turn_seconds=12.34, first=6.0, turns_per_window=2.0)] == [
-        "1 of 2 conversations have a turn over 10 s, up to 12.3 s in c",
-        "1 of 2 conversations have fewer than 3 turns a window, such as c",
-        "1 of 2 conversations begin with over 5 s of silence, up to 6.0 s in c",
-    ]
 
 
 def levels(dbfs, rate=100):
@@ -367,11 +290,6 @@ def test_recording_of_a_work_folder_that_is_mono(tmp_path):
     soundfile.write(tmp_path / "audio/a.wav", stereo(LINES, 6.0, 24000)[:, 0], 24000)
     [finding] = [one for one in check_folder(tmp_path)[0] if one.level == "error"]
     assert (finding.kind, finding.file, finding.what) == ("not-stereo", "audio/a.wav", "it has 1 channel, not 2")
-
-
-def test_conversation_in_which_nobody_speaks_begins_at_its_end():
-    assert figures([], 5.5, 100.0).first == 5.5
-    assert figures([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5, 100.0).first == 1.0
 
 
 def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):

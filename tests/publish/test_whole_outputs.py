@@ -30,7 +30,7 @@ from rich_conversations import rich_row, rich_rows
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
-from dailytalk_contiguous.publish.checking import Figures, check_folder, check_version, fitness_advice
+from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
@@ -46,8 +46,13 @@ from dailytalk_contiguous.publish.plots import (
     Bar,
     BarPlot,
     HistogramPlot,
+    Limit,
     MapPlot,
+    MatrixPlot,
+    MultiplesPlot,
     Plot,
+    Range,
+    RangePlot,
     Series,
     png,
     sheet,
@@ -64,6 +69,7 @@ from dailytalk_contiguous.publish.sections import (
     splits_table,
     tags_plot,
 )
+from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judge
 from dailytalk_contiguous.publish.version import open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
@@ -246,6 +252,8 @@ def odd_plots() -> list[Plot]:
         Bar("less", (0.5, 0.25), ("x", 2), "a label that is longer than the others"),
     ]
     points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
+    limits = (Limit(0.25, "below", 1, 9), Limit(3.0, "above", 0, 9))
+    ranges = [Range("first", ((0.0, 1.0, 2.0), None)), Range("second", ((1.0, 1.5, 5.0), (-2.0, 0.0, 1.0)))]
     outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
@@ -254,7 +262,13 @@ def odd_plots() -> list[Plot]:
         BarPlot(title="side by side", rows=bars, **series),
         BarPlot(title="below each other", rows=bars, grouped=True, **series),
         BarPlot(title="none", rows=[], **series),
-        HistogramPlot(title="histogram", series=outlines, limits=(0.25, 3.0), **distribution),
+        HistogramPlot(title="histogram", series=outlines, limits=limits, **distribution),
+        HistogramPlot(title="counted", series=[(before, {0.0: 1, 0.5: 900})], counted=True, **distribution),
+        RangePlot(title="ranges", rows=ranges, series=(before, after), axis=wide, middle=0.5),
+        MatrixPlot(title="matrix", head=("",), columns=("one", "two"), rows=[("a", (1, 0)), ("b", (2, 6))]),
+        MultiplesPlot(
+            title="small", panels=[("a", points), ("b", points[:1])], x_axis=wide, y_axis=high, unit="clip"
+        ),
         HistogramPlot(title="nothing", series=[(before, {})], **distribution),
         MapPlot(title="diagonal", points=points, x_axis=wide, y_axis=high, diagonal=True, note="why", **grid),
         MapPlot(title="other diagonal", points=points, x_axis=high, y_axis=wide, diagonal=True, **grid),
@@ -311,9 +325,8 @@ def axes_drawn(axes: Any) -> dict[str, Any]:
         ],
         "circles": [
             [
-                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes(), dots.get_array())),
-                *(dots.get_clim(), dots.get_cmap().name, dots.get_linewidths()[0]),
-                *map(to_hex, dots.get_edgecolors()),
+                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes())),
+                *(to_hex(colour, keep_alpha=True) for colour in dots.get_facecolors()),
             ]
             for dots in axes.collections
             if isinstance(dots, PathCollection)
@@ -669,19 +682,24 @@ def damaged_moshi(folder: Path) -> str:
 
 def unfit(folder: Path) -> str:
     """Advice on conversations that are too long, late, slow, lonely or few, one of each and two of some."""
-    fine = {"longest_turn_seconds": 10.0, "turns_per_window": 3.0, "longest_monologue_seconds": 60.0}
-    fine |= {"response_median_seconds": 2.5, "overlapping_turns": 0.05}
+    fine = {"longest_turn": 10.0, "turns_per_window": 3.0, "longest_monologue": 60.0}
+    fine |= {"response": 2.5, "overlapping_turns": 0.05, "duration": 60.0}
     unlike = [
         {},
-        {"longest_turn_seconds": 10.25},
-        {"longest_turn_seconds": 12.5, "longest_monologue_seconds": 60.5},
-        {"turns_per_window": 2.5, "response_median_seconds": math.nan},
-        {"turns_per_window": 2.0, "response_median_seconds": 0.5, "overlapping_turns": 0.5},
-        {"longest_monologue_seconds": 90.0, "overlapping_turns": 0.08},
+        {"longest_turn": 10.25},
+        {"longest_turn": 12.5, "longest_monologue": 60.5},
+        {"turns_per_window": 2.5, "response": None},
+        {"turns_per_window": 2.0, "response": 0.5, "overlapping_turns": 0.5},
+        {"longest_monologue": 90.0, "overlapping_turns": 0.08},
     ]
-    of = {f"c{n}": Figures(fine | one, first=3.0 + n) for n, one in enumerate(unlike)}
-    hours = ({"b": 19.5, "a": 0.125, "c": 20.0}, {"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
-    return rows_as_text(one.as_dict() for one in fitness_advice(of, *hours))
+    judge = Judge()
+    for n, changes in enumerate(unlike):
+        judge.add_measured(
+            f"c{n}", dict.fromkeys(CONVERSATION_MEASURES) | fine | {"first_turn": 3.0 + n} | changes
+        )
+    judge.voices.update({"b": 19.5, "a": 0.125, "c": 20.0})
+    judge.languages.update({"de": 399.5, "en": 1.0, "cs": 2.0, "fr": 400.0})
+    return rows_as_text(finding.as_dict() for finding in judge.findings())
 
 
 def damaged_csm(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """What a finished run writes beside its shards, and above all what it does not write over."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +269,9 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
         "of_conversations": 2,
         "seconds": 0.123,
         "of_seconds": 3600.123,
+        "reasons": {"why": 0.123},
     }
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", record["date"])
     assert record["notes"] == [{"conversation_id": "a", "note": note} for note in ("one", "two")]
     tagging, bucketing = record["stages"]
     assert (tagging["name"], tagging["seconds"], tagging["realtime_factor"]) == ("Tag", 18.001, 0.005)

@@ -182,6 +182,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     lost = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
     rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
     assert record == {
+        "date": record["date"],
         "settings": {},
         "counts": {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1},
         "rejected": rejected,

@@ -1,0 +1,1106 @@
+"""Whether data is good to train on: what conversations are measured by, what is found of them, and the verdict.
+
+`check`, `report` and the page judge by this module alone. A conversation is measured from its row, never from its
+audio, so that 20,000 of them can be judged while they are read once. A finding is a sentence with its figure, its
+place and what to do; the verdict is made of the findings:
+
+- **bad**: somebody would train on what is wrong. An error (a trainer would fail or learn garbage), or words that
+  can't be right.
+- **doubtful**: what is learnt is distorted, or much is missing: the sound, the pace of the new voice, the levels,
+  hours that were lost.
+- **good**: none of these. There may still be notes: how much there is, how people talk (long turns, late starts),
+  what is not known. They are for somebody who chooses data, and say nothing against it.
+- **empty**: there is nothing to judge.
+"""
+
+import math
+import statistics
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
+from dailytalk_contiguous.core.licensing import licence_of
+from dailytalk_contiguous.core.quality import NO_LIMIT
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.tally import UNKNOWN, Tally
+from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.recogniser import WIDE_BAND
+from dailytalk_contiguous.publish.items import kept_speaker, voices
+from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
+from dailytalk_contiguous.stages.transcribe import GIVEN
+
+# Findings.
+
+
+Level = Literal["error", "advice"]
+
+#: What a finding says of the data: see the module.
+Severity = Literal["bad", "doubtful", "note"]
+
+_SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file, a conversation or all of them.
+
+    Attributes:
+        level: `error` where a trainer would fail or silently learn garbage, `advice` otherwise.
+        file: path relative to what was checked, or a conversation's id (of several, the worst); `.` for all of it.
+        what: what is wrong, with figures.
+        remedy: what to do about it.
+        kind: short name of the kind of finding, for programs.
+        severity: what it says of the data; an error is always `bad`.
+    """
+
+    level: Level
+    file: str
+    what: str
+    remedy: str
+    kind: str
+    severity: Severity = "doubtful"
+
+    @property
+    def sentence(self) -> str:
+        """Where and what; `.` is all of it, and a conversation may be named already."""
+        named = self.file == "." or f" in {self.file}" in self.what
+        return self.what if named else f"{self.file}: {self.what}"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def error(kind: str, file: str, what: str, remedy: str) -> Finding:
+    """A finding for which the exit code is 1."""
+    return Finding("error", file, what, remedy, kind, "bad")
+
+
+def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "doubtful") -> Finding:
+    """A finding that the user may decide to ignore."""
+    return Finding("advice", file, what, remedy, kind, severity)
+
+
+# What a conversation is measured by: the columns of the table of conversations, and what limits are about.
+
+
+class ConversationMeasure(NamedTuple):
+    """A measure of a conversation.
+
+    Attributes:
+        title: the head of its column.
+        unit: of what is shown; empty for a plain number.
+        digits: decimals that are shown.
+        factor: what a value is multiplied by before it is shown.
+        worse: which end is worse: `high`, `low`, or `far` (from 1, either way).
+        about: a sentence on what it is.
+    """
+
+    title: str
+    unit: str
+    digits: int
+    factor: float
+    worse: Literal["high", "low", "far"]
+    about: str
+
+
+#: The measures of a conversation by name, in the order of the table. Of what has two sides the worse one counts.
+CONVERSATION_MEASURES = {
+    "duration": ConversationMeasure("length", "s", 0, 1.0, "low", "Length of the conversation."),
+    "confidence": ConversationMeasure(
+        "confidence",
+        "",
+        2,
+        1.0,
+        "low",
+        "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
+    ),
+    "without_text": ConversationMeasure(
+        "without text", "%", 0, 100.0, "high", "Share of the time in speech in which nobody knows what is said."
+    ),
+    "words_per_second": ConversationMeasure(
+        "fastest words",
+        "words/s",
+        1,
+        1.0,
+        "high",
+        f"Words a second of the utterance with most, of more than {EXTRA_WORDS} words.",
+    ),
+    "unheard_words": ConversationMeasure(
+        "unheard words", "%", 1, 100.0, "high", "Share of the words that are timed where nothing is heard."
+    ),
+    "bandwidth": ConversationMeasure(
+        "bandwidth", "kHz", 1, 0.001, "low", "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz."
+    ),
+    "level_difference": ConversationMeasure(
+        "level difference", "dB", 1, 1.0, "high", "How much louder one speaker is than the other."
+    ),
+    "snr": ConversationMeasure(
+        "signal to noise", "dB", 0, 1.0, "low", "Power of speech over that of what is beside it."
+    ),
+    "clipping": ConversationMeasure("clipped", "%", 2, 100.0, "high", "Share of the samples that are clipped."),
+    "leak": ConversationMeasure(
+        "leak", "dB", 0, 1.0, "high", "Level of the other speaker's voice in a channel, against its source."
+    ),
+    "length_ratio": ConversationMeasure(
+        "new/recorded length",
+        "",
+        2,
+        1.0,
+        "far",
+        "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
+    ),
+    "as_recorded": ConversationMeasure(
+        "not resynthesised",
+        "%",
+        0,
+        100.0,
+        "high",
+        "Share of the utterances to resynthesise that still have the recorded voice.",
+    ),
+    "least_talk": ConversationMeasure(
+        "quieter side", "%", 0, 100.0, "low", "Share of the speech that is of the speaker who says less."
+    ),
+    "overlap": ConversationMeasure("overlap", "%", 1, 100.0, "low", "Share of the time in which both speak."),
+    "overlapping_turns": ConversationMeasure(
+        "overlapping turns", "%", 0, 100.0, "low", "Share of the turns that touch speech of the other."
+    ),
+    "response": ConversationMeasure(
+        "response", "s", 2, 1.0, "high", "From one speaker's end to the other's start, median; below 0: overlap."
+    ),
+    "turns_per_window": ConversationMeasure(
+        "turns", "per 100 s", 0, 1.0, "low", "How often the floor is taken in a window of the trainer."
+    ),
+    "longest_turn": ConversationMeasure(
+        "longest turn", "s", 1, 1.0, "high", "Longest stretch of one speaker without a pause."
+    ),
+    "longest_monologue": ConversationMeasure(
+        "longest monologue", "s", 0, 1.0, "high", "Longest time in which one speaker holds the floor, with pauses."
+    ),
+    "first_turn": ConversationMeasure("silent start", "s", 1, 1.0, "high", "Seconds until somebody speaks."),
+}
+
+#: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
+MeasuredConversation = dict[str, float | None]
+
+
+def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0) -> MeasuredConversation:
+    """Those measures of a conversation that follow from who speaks when; the others are None.
+
+    Args:
+        timed: speech of both sides, in seconds.
+        duration: seconds.
+        window: seconds of a trainer's window.
+    """
+    fit = fitness(timed, duration, window)
+    talk = {name: sum(turn.end - turn.start for turn in timed if turn.channel == name) for name in CHANNELS}
+    spoken = sum(talk.values())
+    known = {
+        "duration": duration,
+        "least_talk": min(talk.values()) / spoken if spoken else 0.0,
+        "overlap": overlap_seconds(timed) / duration if duration > 0 else math.nan,
+        "overlapping_turns": fit["overlapping_turns"],
+        "response": fit["response_median_seconds"],
+        "turns_per_window": fit["turns_per_window"],
+        "longest_turn": fit["longest_turn_seconds"],
+        "longest_monologue": fit["longest_monologue_seconds"],
+        "first_turn": min((turn.start for turn in timed), default=duration),
+    }
+    return dict.fromkeys(CONVERSATION_MEASURES) | {name: _known(value) for name, value in known.items()}
+
+
+def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConversation:
+    """All measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
+
+    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Of a clip, turn-taking
+    is not measured.
+    """
+    utterances, words = row["utterances"] or (), row["alignments"] or ()
+    duration = row["duration"] or 0.0
+    audible = [one for one in utterances if one["status"] != "dropped" and _length(one, "")]
+    timed = [Timed(one["channel"], one["start"], one["end"]) for one in audible]
+    talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
+    return (
+        dict.fromkeys(CONVERSATION_MEASURES)
+        | talk
+        | {
+            **_of_words(utterances),
+            **_of_sides(row.get("sides") or (), len(words)),
+            **(_of_synthesis(utterances) if rebuilt else {}),
+        }
+    )
+
+
+def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
+    """How many utterances of a row have words of each recogniser that does not say how sure it is of them."""
+    counts: Counter[str] = Counter()
+    for utterance in row["utterances"] or ():
+        recogniser = (utterance["models"] or {}).get("recogniser")
+        words = utterance["text_raw"] or utterance["text"]
+        if recogniser and recogniser != GIVEN and words and utterance["confidence"] is None:
+            counts[recogniser] += 1
+    return dict(counts)
+
+
+#: Measures of a conversation that follow from who speaks when.
+_OF_TURNS = (
+    *("duration", "least_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
+    *("longest_turn", "longest_monologue", "first_turn"),
+)
+
+
+def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
+
+    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`.
+    """
+    measured = measure_conversation(row, rebuilt=True).items()
+    measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
+    return {"measures": measures, "unsure": unsure_utterances(row)}
+
+
+def _of_words(utterances: Sequence[Mapping[str, Any]]) -> MeasuredConversation:
+    seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
+    fastest = None
+    for one in utterances:
+        length = _length(one, "source_") or _length(one, "")
+        text = (one["text_raw"] or one["text"] or "").split()
+        seconds += length
+        without += 0.0 if text else length
+        if is_number(one["confidence"]):
+            weights += length
+            sure += length * one["confidence"]
+        if len(text) > EXTRA_WORDS and length:
+            fastest = max(fastest or 0.0, (len(text) - EXTRA_WORDS) / length)
+    return {
+        "confidence": sure / weights if weights else None,
+        "without_text": without / seconds if seconds else None,
+        "words_per_second": fastest,
+    }
+
+
+def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConversation:
+    """Measures of the sound, of the worse side; None where no side knows it."""
+
+    def known(name: str) -> list[float]:
+        return [side[name] for side in sides if side and is_number(side.get(name))]
+
+    levels, unheard = known("level_dbfs"), known("unheard_words")
+    return {
+        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
+        "bandwidth": min(known("bandwidth_hz"), default=None),
+        "level_difference": max(levels) - min(levels) if len(levels) == len(CHANNELS) else None,
+        "snr": min(known("snr_db"), default=None),
+        "clipping": max(known("clipping_ratio"), default=None),
+        "leak": max(known("leak_db"), default=None),
+    }
+
+
+def _of_synthesis(utterances: Sequence[Mapping[str, Any]]) -> MeasuredConversation:
+    ratios = [
+        _length(one, "") / _length(one, "source_")
+        for one in utterances
+        if one["status"] == "spoken" and _length(one, "source_") and _length(one, "")
+    ]
+    counts = Counter(one["status"] for one in utterances)
+    wanted = counts["spoken"] + counts["kept-original"]
+    return {
+        "length_ratio": statistics.median(ratios) if ratios else None,
+        "as_recorded": counts["kept-original"] / wanted if wanted else None,
+    }
+
+
+def _length(utterance: Mapping[str, Any], edge: str) -> float:
+    """Seconds of an utterance (of its recording: `source_`); 0 where its times are no stretch of time."""
+    start, end = utterance[f"{edge}start"], utterance[f"{edge}end"]
+    return max(0.0, end - start) if is_number(start) and is_number(end) else 0.0
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+# Limits, and what is said of a conversation beyond them.
+
+
+def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
+    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
+
+
+def _seconds(limit: float, about: str, option: str) -> Any:
+    return setting(limit, about, option=option, panel="quality", unit="s", words=NO_LIMIT)
+
+
+@dataclass(frozen=True)
+class FitnessLimits:
+    """From where on a conversation is remarked on; None sets no limit. A value at its limit is within.
+
+    Attributes:
+        lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
+            a mean log probability of −1, 0.37 (Radford et al. 2022, section 4.5); a mean over a conversation
+            hides such windows, so it is higher here, by choice.
+        most_without_text: share of the speech; a choice: a model hears what it has no words for.
+        fastest_words: words a second beyond `core.hallucination.EXTRA_WORDS`; auctioneers reach 6 to 7.
+        most_unheard_words: share; a single one is mostly mumbled or made up, more are timed wrong altogether.
+        lowest_bandwidth_hz: telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8, as in
+            `core.quality.QualityLimits`.
+        most_level_difference_db: between both speakers; 10 dB is twice as loud (Stevens 1955, "The measurement
+            of loudness", JASA 27:815).
+        lowest_snr_db, most_clipping: as in `core.quality.QualityLimits`.
+        most_leak_db: a headset next to a loudspeaker picks up the other side 20 to 30 dB down
+            (`core.crosstalk`); what is louder reads as speech of this side.
+        least_length_ratio, most_length_ratio: new over recorded length; a choice: √2 either way.
+        most_as_recorded: share of the utterances to resynthesise that were not; a choice.
+        least_talk_share: share of the speech of the speaker who says less; a choice: below it nobody answers.
+        longest_turn, longest_monologue: seconds. least_turns: of a window of 100 s. Those who fine-tuned Moshi
+            left out turns over 10 s and windows with fewer than 3, and saw an unstable loss from minutes of one
+            speaker.
+        latest_start: seconds; Moshi speaks first and has to learn a greeting.
+        slowest_response: seconds, median over conversations; natural talk has about 0.2 s (Stivers et al. 2009,
+            "Universals and cultural variation in turn-taking in conversation", PNAS 106:10587). Above, the model
+            learns to be silent.
+        least_overlap: share of turns that touch an overlap, median; over 40 % in natural talk (Heldner & Edlund
+            2010, "Pauses, gaps and overlaps in conversations", J. Phonetics 38). Far below, turns were taken one
+            after another.
+        voice_hours, language_hours: hours that others needed for a voice in English, and for another language.
+        most_lost: share of the input's hours that was rejected; a choice.
+    """
+
+    lowest_confidence: float | None = _limit(
+        0.6, "Lowest confidence of the recogniser; 0 sets no limit.", "min_confidence", "SHARE"
+    )
+    most_without_text: float | None = _limit(
+        0.2, "Share of speech without text; inf sets no limit.", "max_without_text", "SHARE"
+    )
+    fastest_words: float | None = _limit(
+        MAX_WORDS_PER_SECOND, "Most words a second; inf sets no limit.", "max_words_rate", "N"
+    )
+    most_unheard_words: float | None = _limit(
+        0.05, "Share of words that can't be heard; inf sets no limit.", "max_unheard_words", "SHARE"
+    )
+    lowest_bandwidth_hz: float | None = _limit(6500.0, "Lowest bandwidth; 0 sets no limit.", "min_bandwidth", "HZ")
+    most_level_difference_db: float | None = _limit(
+        10.0, "How much louder one side may be; inf sets no limit.", "max_level_difference", "DB"
+    )
+    lowest_snr_db: float | None = _limit(
+        10.0, "Lowest signal-to-noise ratio; -inf sets no limit.", "min_snr", "DB"
+    )
+    most_clipping: float | None = _limit(
+        0.005, "Share of clipped samples; inf sets no limit.", "max_clipping", "SHARE"
+    )
+    most_leak_db: float | None = _limit(
+        -20.0, "Loudest leak of the other side; inf sets no limit.", "max_leak", "DB"
+    )
+    least_length_ratio: float | None = _limit(
+        0.7, "Shortest new length, as a share of the recorded; 0 sets no limit.", "min_length_ratio", "RATIO"
+    )
+    most_length_ratio: float | None = _limit(
+        1.4, "Longest new length, as a share of the recorded; inf sets no limit.", "max_length_ratio", "RATIO"
+    )
+    most_as_recorded: float | None = _limit(
+        0.1, "Share of utterances left in the old voice; inf sets no limit.", "max_as_recorded", "SHARE"
+    )
+    least_talk_share: float | None = _limit(
+        0.05, "Share of the speech of who says less; 0 sets no limit.", "min_talk_share", "SHARE"
+    )
+    longest_turn: float | None = _seconds(10.0, "Longest turn; inf sets no limit.", "max_turn")
+    longest_monologue: float | None = _seconds(60.0, "Longest monologue; inf sets no limit.", "max_monologue")
+    least_turns: float | None = _limit(3.0, "Fewest turns in 100 s; 0 sets no limit.", "min_turns", "N")
+    latest_start: float | None = _seconds(5.0, "Longest silence at the start; inf sets no limit.", "max_start")
+    slowest_response: float | None = _seconds(2.0, "Slowest response, median; inf sets no limit.", "max_response")
+    least_overlap: float | None = _limit(
+        0.1, "Share of turns that touch an overlap, median; 0 sets no limit.", "min_overlap", "SHARE"
+    )
+    voice_hours: float | None = _limit(
+        20.0, "Hours that a voice should have; 0 sets no limit.", "voice_hours", "N"
+    )
+    language_hours: float | None = _limit(
+        400.0, "Hours that a language except English should have; 0 sets no limit.", "language_hours", "N"
+    )
+    most_lost: float | None = _limit(
+        0.1, "Share of the input's hours that may be rejected; inf sets no limit.", "max_lost", "SHARE"
+    )
+
+
+class _Bound(NamedTuple):
+    """A limit of a measure, and the finding of what is beyond it.
+
+    Attributes:
+        limit: the field of `FitnessLimits`. is_least: whether less is beyond it; more otherwise.
+        kind, severity, remedy: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
+        clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
+        step: how far beyond the limit weighs 1, in units of the measure; None: as far as the limit is from 0.
+        median: whether the median over all conversations is held against the limit, not each of them.
+    """
+
+    measure: str
+    limit: str
+    is_least: bool
+    kind: str
+    severity: Severity
+    clause: str
+    remedy: str
+    step: float | None = None
+    median: bool = False
+
+
+#: Share of the hours: what fewer have can be left out, by the page's table, and speaks against those alone.
+WIDESPREAD = 0.1
+
+#: Hz; telephone calls measure 3.8 to 4.6 kHz after their rate was changed, what was recorded at 16 kHz 7 to 8.
+TELEPHONE_HZ = 5000.0
+
+_BOUNDS = (
+    _Bound(
+        "confidence",
+        "lowest_confidence",
+        True,
+        "low-confidence",
+        "bad",
+        "have words of which the recogniser is less than {} sure",
+        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+    ),
+    _Bound(
+        "unheard_words",
+        "most_unheard_words",
+        False,
+        "unheard-words",
+        "bad",
+        "have over {} of their words where nothing is heard",
+        "run `dailytalk check --snap-words` on the export, or transcribe them again",
+    ),
+    _Bound(
+        "words_per_second",
+        "fastest_words",
+        False,
+        "fast-words",
+        "doubtful",
+        "have an utterance with more than {}, which nobody says",
+        "correct its text or its times in transcript.jsonl",
+    ),
+    _Bound(
+        "without_text",
+        "most_without_text",
+        False,
+        "without-text",
+        "doubtful",
+        "have no text for over {} of their speech",
+        "transcribe them with a better recogniser, or leave them out",
+    ),
+    _Bound(
+        "bandwidth",
+        "lowest_bandwidth_hz",
+        True,
+        "telephone",
+        "doubtful",
+        "have a side that ends below {}, as a telephone does",
+        "keep them only if the model is to hear telephones",
+    ),
+    _Bound(
+        "level_difference",
+        "most_level_difference_db",
+        False,
+        "level-difference",
+        "doubtful",
+        "have one speaker more than {} louder than the other",
+        "bring both sides to one level before tagging",
+        10.0,
+    ),
+    _Bound(
+        "snr",
+        "lowest_snr_db",
+        True,
+        "noise",
+        "doubtful",
+        "have a side with less than {} between speech and noise",
+        "record or denoise them again, or leave them out",
+        10.0,
+    ),
+    _Bound(
+        "clipping",
+        "most_clipping",
+        False,
+        "clipping",
+        "doubtful",
+        "have a side of which over {} is clipped",
+        "record them at a lower level, or leave them out",
+    ),
+    _Bound(
+        "leak",
+        "most_leak_db",
+        False,
+        "leakage",
+        "doubtful",
+        "have a side in which the other is heard above {}",
+        "use headsets, or leave them out",
+        10.0,
+    ),
+    _Bound(
+        "length_ratio",
+        "least_length_ratio",
+        True,
+        "fast-synthesis",
+        "doubtful",
+        "have a new voice that takes less than {} of the recorded time",
+        "choose a slower voice, and look for words that the recogniser missed",
+    ),
+    _Bound(
+        "length_ratio",
+        "most_length_ratio",
+        False,
+        "slow-synthesis",
+        "doubtful",
+        "have a new voice that takes over {} of the recorded time",
+        "choose a faster voice, and look for words that the recogniser made up",
+    ),
+    _Bound(
+        "as_recorded",
+        "most_as_recorded",
+        False,
+        "not-resynthesised",
+        "doubtful",
+        "have over {} of the lines to resynthesise in their old voice",
+        "see their `reason`, and run dailytalk speak again",
+    ),
+    _Bound(
+        "least_talk",
+        "least_talk_share",
+        True,
+        "one-sided",
+        "doubtful",
+        "have a side with less than {} of the speech",
+        "leave them out: there is nobody to listen to",
+        0.05,
+    ),
+    _Bound(
+        "longest_turn",
+        "longest_turn",
+        False,
+        "long-turns",
+        "note",
+        "have a turn over {}",
+        "leave them out where there are many",
+    ),
+    _Bound(
+        "turns_per_window",
+        "least_turns",
+        True,
+        "few-turns",
+        "note",
+        "have fewer than {} turns a window",
+        "leave them out where there are many",
+    ),
+    _Bound(
+        "longest_monologue",
+        "longest_monologue",
+        False,
+        "monologue",
+        "doubtful",
+        "have a monologue over {}",
+        "leave them out: the loss became unstable on such data",
+    ),
+    _Bound(
+        "first_turn",
+        "latest_start",
+        False,
+        "late-start",
+        "note",
+        "begin with over {} of silence",
+        "keep the greeting, cut the silence before it",
+    ),
+    _Bound(
+        "response",
+        "slowest_response",
+        False,
+        "slow-responses",
+        "doubtful",
+        "the median response takes {} (natural talk: about 0.2 s)",
+        "shorten pauses, or leave out what was read aloud",
+        median=True,
+    ),
+    _Bound(
+        "overlapping_turns",
+        "least_overlap",
+        True,
+        "little-overlap",
+        "doubtful",
+        "{} of the turns touch an overlap (natural talk: over 40 %)",
+        "build with --timeline anchor, and keep backchannels",
+        median=True,
+    ),
+)
+
+
+# One pass over the conversations.
+
+
+#: A note that stands in the first line even of good data.
+_UNKNOWN_CONFIDENCE = "unknown-confidence"
+
+#: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
+NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
+
+_NOT_SPOKEN = "it was tagged and not spoken yet: there is nothing to train on", "run dailytalk speak on it"
+
+
+class Judged(NamedTuple):
+    """A conversation beside the limits.
+
+    Attributes:
+        name: its id.
+        values: its measures.
+        breaches: names of the measures that are beyond a limit, the worst first.
+        badness: 0 within all limits; the larger, the worse.
+    """
+
+    name: str
+    values: MeasuredConversation
+    breaches: tuple[str, ...]
+    badness: float
+
+
+class Verdict(NamedTuple):
+    """What all comes to: its level, a sentence with the level and why, and the findings, the worst first."""
+
+    level: Severity | Literal["good", "empty"]
+    headline: str
+    findings: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `check --json` and `report --json` hold it."""
+        return {
+            "level": self.level,
+            "headline": self.headline,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+@dataclass
+class _Beyond:
+    """Conversations beyond a bound: how many, their seconds, and the worst."""
+
+    n: int = 0
+    seconds: float = 0.0
+    worst: str = ""
+    value: float = math.nan
+    excess: float = -1.0
+
+    def add(self, name: str, seconds: float, value: float, excess: float) -> None:
+        self.n += 1
+        self.seconds += seconds
+        if excess > self.excess:
+            self.worst, self.value, self.excess = name, value, excess
+
+
+#: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
+_MOST_EXCESS = 3.0
+
+#: What a breach weighs in the badness of a conversation.
+_WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
+
+
+class Judge:
+    """Judges conversations as they are read, once each; memory grows with a few numbers a conversation.
+
+    >>> judge = Judge()
+    >>> judge.verdict().headline
+    'empty: there is no conversation'
+    """
+
+    def __init__(self, limits: FitnessLimits | None = None, rebuilt: bool = True) -> None:
+        self.limits, self.rebuilt = limits or FitnessLimits(), rebuilt
+        self.n = 0
+        self.seconds = 0.0
+        self.voices: dict[str, float] = defaultdict(float)
+        self.languages: dict[str, float] = defaultdict(float)
+        self._unsure: Counter[str] = Counter()
+        self._nameless = 0
+        self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
+        self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
+        self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
+
+    def add(self, row: Row) -> Judged:
+        """Judge a row that can be used, and count it."""
+        measured = measure_conversation(row, self.rebuilt)
+        hours = (row["duration"] or 0.0) / 3600
+        for voice in voices(row):
+            self.voices[voice] += hours
+        if row["language"] and row["language"] != "und":
+            self.languages[row["language"]] += hours
+        named = bool(row.get("labels")) or kept_speaker(row) is not None
+        return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named)
+
+    def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
+        """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
+
+        No measure of the words alone tells: those of two telephone calls that were 86 to 106 % wrong came at 2.7
+        a second, 0.5 % of the speech without text, 11 % of the utterances of one word, and as likely by the
+        recogniser's own model of language as those of clear readers, at 3.3, 0 % and 12 %.
+        """
+        bandwidth, names = values["bandwidth"], sorted(WIDE_BAND & unsure.keys())
+        if not names or bandwidth is None or bandwidth > TELEPHONE_HZ:
+            return False
+        self._misheard[names[0]].add(name, values["duration"] or 0.0, bandwidth, TELEPHONE_HZ - bandwidth)
+        return True
+
+    def add_measured(
+        self, name: str, values: MeasuredConversation, unsure: Mapping[str, int] = {}, named: bool = True
+    ) -> Judged:
+        """Judge a conversation by its measures and its `unsure_utterances`, and count it.
+
+        `named`: whether it is known who the recorded speaker is.
+        """
+        self._nameless += not named
+        self._unsure.update(unsure)
+        seconds = values["duration"] or 0.0
+        self.n += 1
+        self.seconds += seconds
+        excesses: dict[str, float] = {}
+        for bound in _BOUNDS:
+            value, limit = values[bound.measure], getattr(self.limits, bound.limit)
+            if value is None or limit is None:
+                continue
+            if bound.median:
+                self._known[bound.measure].append(value)
+            excess = _excess(value, limit, bound)
+            if excess <= 0:
+                continue
+            weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
+            excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
+            self._beyond[bound.kind].add(name, seconds, value, excess)
+        if self._is_misheard(name, values, unsure):
+            excesses["bandwidth"] = excesses.get("bandwidth", 0.0) + _WEIGHTS["bad"]
+        breaches = tuple(sorted(excesses, key=lambda measure: -excesses[measure]))
+        return Judged(name, values, breaches, sum(excesses.values()))
+
+    def findings(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> list[Finding]:
+        """What is found of all that was added, and of the run that made it.
+
+        Args:
+            tally: of the same rows and of what was rejected.
+            run: run.json; empty where there is none.
+        """
+        lost = lost_hours(run)
+        return [
+            *_of_refused(tally),
+            *self._of_words(),
+            *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
+            *self._of_conversations(),
+            *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *([_lost_recordings(lost)] if lost and lost.recordings else []),
+            *self._of_speakers(),
+            *self._of_hours(),
+        ]
+
+    def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
+        """The verdict on all that was added; arguments as of `findings`."""
+        return verdict_of(self.findings(tally, run), self.n)
+
+    def _of_conversations(self) -> Iterator[Finding]:
+        for bound in _BOUNDS:
+            limit, beyond = getattr(self.limits, bound.limit), self._beyond[bound.kind]
+            if bound.median:
+                middle = _median(self._known[bound.measure])
+                if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
+                    what = bound.clause.format(_shown(bound.measure, middle))
+                    yield advice(bound.kind, ".", what, bound.remedy, bound.severity)
+            elif beyond.n:
+                way = "down to" if bound.is_least else "up to"
+                worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
+                clause = bound.clause.format(_shown(bound.measure, limit, True))
+                what = f"{_share(beyond.n, self.n)} {clause}, {worst}"
+                yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
+
+    def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
+        return severity if beyond.seconds >= WIDESPREAD * self.seconds else _milder(severity)
+
+    def _of_words(self) -> Iterator[Finding]:
+        for recogniser, beyond in self._misheard.items():
+            place = f"{_shown('bandwidth', beyond.value)} in {beyond.worst}"
+            what = (
+                f"the words of {_share(beyond.n, self.n)} can't be trusted: {recogniser}, which knows no "
+                f"telephones and does not say how sure it is, heard one ({place})"
+            )
+            remedy = "tag with Whisper (--profile standard), or give transcripts"
+            yield advice("misheard-words", beyond.worst, what, remedy, self._severity("bad", beyond))
+        for recogniser, n in self._unsure.most_common():
+            if n:
+                note = licence_of(recogniser).note
+                what = f"{recogniser} does not say how sure it is of {counted(n, 'utterance')}"
+                what += f" ({note})" if note else ""
+                remedy = "listen to some, or tag with a recogniser that says how sure it is (--asr-model)"
+                yield advice(_UNKNOWN_CONFIDENCE, ".", what, remedy, "note")
+
+    def _of_speakers(self) -> Iterator[Finding]:
+        if self._nameless and self.n > 1:
+            what = f"nobody is named as the recorded speaker of {_share(self._nameless, self.n)}"
+            remedy = "name them (tag --speakers), or one person may be in training and in validation"
+            yield advice("unknown-speakers", ".", what, remedy, "note")
+
+    def _of_hours(self) -> Iterator[Finding]:
+        needed = self.limits.voice_hours
+        for voice, hours in sorted(self.voices.items()):
+            if needed is not None and hours < needed:
+                what = f"{hours:.2f} h with the voice {voice} (others needed {needed:g} h for one in English)"
+                yield advice("few-hours-of-voice", ".", what, "re-voice more conversations with it", "note")
+        needed = self.limits.language_hours
+        for language, hours in sorted(self.languages.items()):
+            if needed is not None and language != "en" and hours < needed:
+                what = f"{hours:.2f} h of {language} (others needed {needed:g} h and more for a new language)"
+                remedy = "add recordings, or start from a model that speaks it"
+                yield advice("few-hours-of-language", ".", what, remedy, "note")
+
+
+#: The stage of rejects that a page makes of rows that can't be used; `check` has a finding for each.
+_OF_PAGE = "report"
+
+
+def _of_refused(tally: Tally | None) -> Iterator[Finding]:
+    for (stage, kind), n in tally.rejects.items() if tally else ():
+        if stage == _OF_PAGE:
+            what = f"{counted(n, 'conversation')} can't be used: {kind}"
+            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
+
+
+def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
+    """The verdict that findings on `n` conversations (or files) come to."""
+    ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+    reasons = [finding for finding in ordered if finding.severity != "note"]
+    level: Any = reasons[0].severity if reasons else "good"
+    if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
+        level = "empty"
+    why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
+    unsure = next((finding.sentence for finding in ordered if finding.kind == _UNKNOWN_CONFIDENCE), None)
+    why += f"; {unsure}" if unsure and not reasons else ""
+    more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
+    return Verdict(level, f"{level}: {why}{more}", ordered)
+
+
+_WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "there is no conversation"}
+
+
+def _excess(value: float, limit: float, bound: _Bound) -> float:
+    """How far beyond its limit a value is, in steps; 0 or less within."""
+    step = bound.step or abs(limit) or 1.0
+    return (limit - value if bound.is_least else value - limit) / step
+
+
+def _is_over(value: float, limit: float | None) -> bool:
+    return limit is not None and value > limit
+
+
+def _share(some: int, whole: int) -> str:
+    return f"{some:,} of {counted(whole, 'conversation')}"
+
+
+def _milder(severity: Severity) -> Severity:
+    return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else math.nan
+
+
+def _shown(name: str, value: float, limit: bool = False) -> str:
+    """A value of a measure as people read it, with its unit; of a limit, without zeros at its end."""
+    measure = CONVERSATION_MEASURES[name]
+    if name == "turns_per_window":
+        return f"{value:g}" if limit else f"{value:.1f}"
+    scaled = value * measure.factor
+    text = f"{scaled:g}" if limit else f"{scaled:.{measure.digits}f}"
+    if measure.unit == "%":
+        return f"{text} %"
+    return f"{text} {measure.unit}".strip()
+
+
+# What was lost on the way, by the record of the run.
+
+
+class LostHours(NamedTuple):
+    """What a run rejected of its input, in whole conversations.
+
+    Attributes:
+        conversations, of_conversations: how many, of how many.
+        seconds, of_seconds: how long they are, of how much. Recordings that can't be read have no length.
+        reasons: seconds by kind of reason, the longest first.
+        recordings: how many recordings can't be used, which are none of these conversations.
+    """
+
+    conversations: int
+    of_conversations: int
+    seconds: float
+    of_seconds: float
+    reasons: Mapping[str, float]
+    recordings: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the seconds, in [0, 1]."""
+        return self.seconds / self.of_seconds if self.of_seconds else 0.0
+
+
+def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
+    """What both halves of a work folder rejected, by its run.json; None where it does not say.
+
+    A conversation that tagging rejected is not spoken, so that no second is counted twice.
+    """
+    halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
+    whole = next((half for half in halves if half.get("of_seconds")), None)
+    if whole is None:
+        return None
+    reasons: Counter[str] = Counter()
+    for half in halves:
+        reasons.update(half.get("reasons") or {})
+    return LostHours(
+        sum(half.get("conversations") or 0 for half in halves),
+        whole.get("of_conversations") or 0,
+        sum(half.get("seconds") or 0.0 for half in halves),
+        whole["of_seconds"],
+        dict(reasons.most_common()),
+        (run.get("counts") or {}).get("recordings_rejected") or 0,
+    )
+
+
+def _lost(lost: LostHours, tally: Tally | None) -> Finding:
+    kinds = [*lost.reasons] or [kind for (_, kind), _ in (tally.rejects.most_common() if tally else ())]
+    why = f": {kinds[0]}" if kinds else ""
+    lengths = f"{_of_lengths(lost.seconds, lost.of_seconds)}, {_share(lost.conversations, lost.of_conversations)}"
+    what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
+    remedy = "see rejects.jsonl; `dailytalk speak --on-failure keep-original` keeps what can't be said"
+    return advice("lost-hours", ".", what, remedy)
+
+
+def _lost_recordings(lost: LostHours) -> Finding:
+    what = f"{counted(lost.recordings, 'recording')} can't be used, and nobody knows how long they are"
+    severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+    return advice("lost-recordings", ".", what, "see rejects.jsonl", severity)
+
+
+def _of_lengths(part: float, whole: float) -> str:
+    return f"{part:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(part)} of {length_text(whole)}"
+
+
+def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    """What was rejected and how much of the input it is, by kind of reason, the most first.
+
+    The share of the seconds where the run recorded them (`59 %, 119.8 s`), the number of rejects otherwise; then
+    recordings that nobody could read, by their number.
+    """
+    lost = lost_hours(run)
+    if lost and lost.reasons:
+        shares = [
+            (kind, f"{percent(seconds, lost.of_seconds)}, {length_text(seconds)}")
+            for kind, seconds in lost.reasons.items()
+        ]
+    else:
+        shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
+    if lost and lost.recordings:
+        shares.append(("recordings that can't be used", f"{lost.recordings:,}"))
+    return shares
+
+
+# On the page: what made the data, and the verdict.
+
+
+#: The parts that a reader asks for first, and what they are called there.
+_PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
+
+
+def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    """What made the data, as names and values: models with their notes, profile, licence, date, command, hours.
+
+    Args:
+        run: run.json; empty where there is none, as for a version: then what the rows say of themselves.
+        tally: of the rows.
+    """
+    speak = run.get("speak") or {}
+    named = {
+        role: (model["name"], model.get("licence"))
+        for half in (run, speak)
+        for role, model in (half.get("models") or {}).items()
+    } or {}
+    named |= {origin.role: (origin.name, origin.licence) for origin in sorted(tally.models)}
+    facts = []
+    for role, title in _PARTS.items():
+        if role in named:
+            name, licence = named[role]
+            note = licence_of(name).note
+            extra = "; ".join(filter(None, (licence, note)))
+            facts.append((title, f"{model_name(name)} ({extra})" if extra else model_name(name)))
+    voices_used = sorted(filter(None, tally.voices))
+    if voices_used:
+        more = f" and {len(voices_used) - 3:,} more" if len(voices_used) > 3 else ""
+        facts.append(("voice", ", ".join(voices_used[:3]) + more))
+    profile = (run.get("settings") or {}).get("profile")
+    facts += [("profile", str(profile))] if profile else []
+    tools = sorted({*tally.tools} - {UNKNOWN}) or (
+        [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
+    )
+    facts += [("made with", " and ".join(tools))] if tools else []
+    licences = {str(licence) for _, licence in tally.sources if licence} | (
+        {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
+    )
+    facts.append(("licence of the recordings", ", ".join(sorted(licences)) or "unknown"))
+    dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
+    facts += [("date", " and ".join(dates))] if dates else []
+    commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
+    facts += [("command", public(command)) for command in commands]
+    return facts + _hours_facts(run, tally)
+
+
+def _hours_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
+    lost, facts = lost_hours(run), []
+    if lost:
+        facts.append(("in", f"{length_text(lost.of_seconds)}, {counted(lost.of_conversations, 'conversation')}"))
+    out = length_text(tally.total.seconds)
+    if tally.rebuilt and tally.before.seconds:
+        out += f" (recorded: {length_text(tally.before.seconds)})"
+    facts.append(("out", f"{out}, {counted(tally.total.conversations, 'conversation')}"))
+    shares = shares_of_rejects(run, tally)
+    rejected = "; ".join(f"{share}: {kind}" for kind, share in shares[:_MOST_REASONS])
+    more = f"; and {len(shares) - _MOST_REASONS:,} more reasons" if len(shares) > _MOST_REASONS else ""
+    if lost or shares:
+        facts.append(("rejected", rejected + more if shares else "nothing"))
+    return facts
+
+
+#: Reasons that the header of a page names.
+_MOST_REASONS = 3
+
+
+def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
+    """`made_facts` as the list at the top of a page."""
+    pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tally))
+    return fill('<dl class="made">{}</dl>', joined(pairs))
+
+
+def verdict_part(verdict: Verdict) -> Html:
+    """The verdict on a page: its sentence, then the findings, each with what to do.
+
+    A finding about a conversation has its id as `data-conversation`, for a script that shows it.
+    """
+    items = (_finding_item(finding) for finding in verdict.findings)
+    findings = fill("<ul>{}</ul>", joined(items)) if verdict.findings else Html()
+    return fill(
+        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
+        verdict.level,
+        verdict.headline,
+        findings,
+    )
+
+
+def _finding_item(finding: Finding) -> Html:
+    place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
+    return fill(
+        '<li class="{}"{}><b>{}</b> {} <span class="soft">{}</span></li>',
+        finding.severity,
+        place,
+        finding.severity,
+        finding.sentence,
+        finding.remedy,
+    )

@@ -1,0 +1,398 @@
+import pytest
+from built_conversations import built_row, write_dataset
+from rich_conversations import rich_row, rich_rows
+
+from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.verdict import (
+    CONVERSATION_MEASURES,
+    Finding,
+    FitnessLimits,
+    Judge,
+    made_facts,
+    made_line,
+    measure_conversation,
+    measure_turns,
+    portable_measures,
+    shares_of_rejects,
+    verdict_of,
+    verdict_part,
+)
+
+
+def advised(timed, duration, voices=None, languages=None):
+    judge = Judge()
+    judge.add_measured("c", measure_turns(timed, duration))
+    judge.voices.update(voices or {})
+    judge.languages.update(languages or {})
+    return [finding.kind for finding in judge.findings()]
+
+
+def test_conversation_in_which_nobody_speaks_begins_at_its_end():
+    assert measure_turns([], 5.5)["first_turn"] == 5.5
+    assert measure_turns([Timed("left", 2.0, 3.0), Timed("right", 1.0, 4.0)], 5.5)["first_turn"] == 1.0
+
+
+LIVELY = [Timed(("left", "right")[n % 2], n * 2.0, n * 2.0 + 2.1) for n in range(50)]
+
+
+def test_a_lively_conversation_needs_no_advice():
+    assert advised(LIVELY, 100.0) == []
+
+
+def test_fitness_is_advice_with_figures():
+    assert "long-turns" in advised([*LIVELY, Timed("left", 100.0, 112.0)], 112.0)
+    alone = [*LIVELY, *(Timed("left", 100.0 + 9 * n, 108.0 + 9 * n) for n in range(8))]
+    assert "monologue" in advised(alone, 172.0)
+    assert advised([Timed(one.channel, one.start + 6, one.end + 6) for one in LIVELY], 106.0) == ["late-start"]
+    assert "few-turns" in advised(LIVELY[:2], 100.0)
+    slow = [Timed(("left", "right")[n % 2], n * 5.0, n * 5.0 + 2.0) for n in range(20)]
+    assert advised(slow, 100.0) == ["slow-responses", "little-overlap"]
+
+
+def test_hours_are_held_against_what_others_needed():
+    assert advised(LIVELY, 100.0, {"anna": 19.0}, {"en": 1.0}) == ["few-hours-of-voice"]
+    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 399.0}) == ["few-hours-of-language"]
+    assert advised(LIVELY, 100.0, {"anna": 20.0}, {"de": 400.0}) == []
+
+
+def test_advice_on_hours_comes_by_the_name_of_the_voice_and_of_the_language():
+    judge = Judge()
+    judge.voices.update({"zoe": 2.0, "anna": 1.0})
+    judge.languages.update({"nl": 3.0, "de": 4.0})
+    assert [finding.what.partition(" (")[0] for finding in judge.findings()] == [
+        "1.00 h with the voice anna",
+        "2.00 h with the voice zoe",
+        "4.00 h of de",
+        "3.00 h of nl",
+    ]
+
+
+#: A conversation within all limits, as far as it is measured.
+FINE = dict.fromkeys(CONVERSATION_MEASURES) | {
+    "duration": 60.0,
+    "response": 0.2,
+    "overlapping_turns": 0.4,
+    "longest_turn": 1.0,
+    "turns_per_window": 10.0,
+    "longest_monologue": 1.0,
+    "first_turn": 0.0,
+}
+
+
+def found(**measured):
+    judge = Judge()
+    judge.add_measured("c", FINE | measured)
+    judge.add_measured("fine", FINE)
+    return judge.findings()
+
+
+@pytest.mark.parametrize(
+    ("measured", "below", "kind", "place"),
+    [
+        ({"longest_turn": 10.0}, 0.01, "long-turns", "c"),
+        ({"longest_monologue": 60.0}, 0.01, "monologue", "c"),
+        ({"first_turn": 5.0}, 0.01, "late-start", "c"),
+        ({"turns_per_window": 3.0}, -0.01, "few-turns", "c"),
+        ({"response": 3.8}, 0.01, "slow-responses", "."),
+        ({"overlapping_turns": -0.2}, -0.01, "little-overlap", "."),
+    ],
+)
+def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, below, kind, place):
+    """Of the last two the median counts, half-way to the conversation that is fine."""
+    assert found(**measured) == []
+    [finding] = found(**{name: value + below for name, value in measured.items()})
+    assert (finding.kind, finding.level, finding.file) == (kind, "advice", place)
+
+
+def test_advice_names_how_many_of_how_many_and_the_worst():
+    assert [one.what for one in found(longest_turn=12.34, first_turn=6.0, turns_per_window=2.0)] == [
+        "1 of 2 conversations have a turn over 10 s, up to 12.3 s in c",
+        "1 of 2 conversations have fewer than 3 turns a window, down to 2.0 in c",
+        "1 of 2 conversations begin with over 5 s of silence, up to 6.0 s in c",
+    ]
+
+
+#: A side of good sound; what is not known of a side is null.
+SIDE = {"speech_seconds": 3.0, "level_dbfs": -20.0, "snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
+SIDE |= {"leak_db": None, "unheard_words": 0}
+
+
+def sides(**right):
+    return [{"channel": "left", **SIDE}, {"channel": "right", **SIDE} | right]
+
+
+def talk(name="a", **columns):
+    """A conversation of 6 s that nothing speaks against: a Whisper heard it and is sure."""
+    row = built_row(name, kept_speaker="Ben")
+    for utterance in row["utterances"]:
+        utterance |= {"confidence": 0.9, "models": {"recogniser": "medium", "affect": None}}
+        utterance |= {f"source_{edge}": utterance[edge] for edge in ("start", "end")}
+    return row | {"sides": sides(), "language": None} | columns
+
+
+def changed(**changes):
+    return [utterance | changes for utterance in talk()["utterances"]]
+
+
+def shortened(ratio):
+    return [one | {"source_end": one["start"] + (one["end"] - one["start"]) / ratio} for one in changed()]
+
+
+ALONE = [one for one in changed() if one["channel"] == "left"]
+LATE = [one | {"start": one["start"] + 6, "end": one["end"] + 6} for one in changed()]
+LOST = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds": 202.7}
+SPHINX = {"confidence": None, "models": {"recogniser": "pocketsphinx", "affect": None}}
+
+#: What is planted, the kind that finds it, what it says of the data, and a part of the sentence.
+PLANTED = [
+    ({"utterances": changed(confidence=0.5)}, "low-confidence", "bad", "less than 0.6 sure, down to 0.50 in a"),
+    ({"sides": sides(unheard_words=2)}, "unheard-words", "bad", "over 5 % of their words where nothing is heard"),
+    ({"sides": sides(bandwidth_hz=3600.0)}, "telephone", "doubtful", "ends below 6.5 kHz, as a telephone does"),
+    (
+        {"sides": sides(level_dbfs=-32.5)},
+        "level-difference",
+        "doubtful",
+        "10 dB louder than the other, up to 12.5 dB",
+    ),
+    (
+        {"sides": sides(snr_db=9.0)},
+        "noise",
+        "doubtful",
+        "less than 10 dB between speech and noise, down to 9 dB in a",
+    ),
+    ({"sides": sides(clipping_ratio=0.0125)}, "clipping", "doubtful", "over 0.5 % is clipped, up to 1.25 % in a"),
+    ({"sides": sides(leak_db=-15.0)}, "leakage", "doubtful", "heard above -20 dB, up to -15 dB in a"),
+    ({"utterances": changed(text="a " * 20, text_raw="a " * 20)}, "fast-words", "doubtful", "more than 7 words/s"),
+    ({"utterances": changed(text="", text_raw="")}, "without-text", "doubtful", "no text for over 20 %"),
+    (
+        {"utterances": shortened(0.62)},
+        "fast-synthesis",
+        "doubtful",
+        "less than 0.7 of the recorded time, down to 0.62",
+    ),
+    ({"utterances": shortened(1.5)}, "slow-synthesis", "doubtful", "over 1.4 of the recorded time, up to 1.50"),
+    ({"utterances": changed(status="kept-original")}, "not-resynthesised", "doubtful", "up to 100 % in a"),
+    ({"utterances": ALONE}, "one-sided", "doubtful", "a side with less than 5 % of the speech, down to 0 % in a"),
+    ({"utterances": LATE, "duration": 12.0}, "late-start", "note", "over 5 s of silence, up to 6.5 s in a"),
+    (
+        {"utterances": changed(**SPHINX)},
+        "unknown-confidence",
+        "note",
+        "pocketsphinx does not say how sure it is of 4 utterances (a preview: hears clear",
+    ),
+    (
+        {"utterances": changed(**SPHINX), "sides": sides(bandwidth_hz=3600.0)},
+        "misheard-words",
+        "bad",
+        "the words of 1 of 1 conversation can't be trusted: pocketsphinx, which knows no telephones and does not "
+        "say how sure it is, heard one (3.6 kHz in a)",
+    ),
+]
+
+
+def found_in(*rows, run=None):
+    judge, tally = Judge(FitnessLimits(voice_hours=None)), Tally()
+    for row in rows:
+        judge.add(row)
+        tally.add(row)
+    return {finding.kind: finding for finding in judge.findings(tally, run or {})}
+
+
+def test_good_conversation_has_no_finding_and_its_verdict_is_good():
+    assert found_in(talk()) == {}
+    judge = Judge(FitnessLimits(voice_hours=None))
+    assert judge.add(talk())[2:] == ((), 0)
+    assert judge.verdict()[:2] == ("good", "good: nothing speaks against training on it")
+
+
+@pytest.mark.parametrize(("columns", "kind", "severity", "part"), PLANTED, ids=[case[1] for case in PLANTED])
+def test_each_warning_is_found_where_it_is_planted(columns, kind, severity, part):
+    finding = found_in(talk(**columns))[kind]
+    assert (finding.level, finding.severity) == ("advice", severity)
+    assert part in finding.sentence
+    level = {"note": "good"}.get(severity, severity)
+    judge = Judge(FitnessLimits(voice_hours=None))
+    judge.add(talk(**columns))
+    assert judge.verdict().level in (level, "doubtful" if level == "good" else level, "bad")
+
+
+def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
+    run = {"rejected": LOST | {"reasons": {"its takes are too short": 119.8}}}
+    finding = found_in(talk(), run=run)["lost-hours"]
+    assert finding.severity == "doubtful"
+    assert finding.what == (
+        "59 % of the input was rejected (119.8 of 202.7 s, 1 of 2 conversations): its takes are too short"
+    )
+    tally = Tally()
+    tally.add(talk())
+    assert shares_of_rejects(run, tally) == [("its takes are too short", "59 %, 119.8 s")]
+    assert shares_of_rejects({}, tally) == []
+    assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
+
+
+def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
+    run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
+    few = found_in(talk(), run=run)["lost-recordings"]
+    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and nobody knows how long they are")
+    many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
+    assert many.severity == "doubtful"
+
+
+def test_unknown_speakers_are_noted_of_more_than_one_conversation():
+    nameless = [talk(name, speakers={"left": None, "right": None}) for name in "ab"]
+    assert "2 of 2 conversations" in found_in(*nameless)["unknown-speakers"].what
+    assert "unknown-speakers" not in found_in(nameless[0])
+
+
+def test_conversation_that_hardly_weighs_in_the_hours_is_doubtful_where_many_would_be_bad():
+    few = [talk(str(n)) for n in range(19)] + [talk("t", utterances=changed(confidence=0.1))]
+    assert found_in(*few)["low-confidence"].severity == "doubtful"
+    assert found_in(*few[17:])["low-confidence"].severity == "bad"
+
+
+def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
+    mild, hard = (
+        Finding("advice", "a", f"{name} in a", "mend it", name, severity)
+        for name, severity in (("mild", "doubtful"), ("hard", "bad"))
+    )
+    assert verdict_of([mild, hard], 2).headline == "bad: hard in a; and 1 more reason"
+    assert verdict_of([mild], 2).headline == "doubtful: mild in a"
+    assert verdict_of([mild], 0).headline == "empty: mild in a"
+    assert verdict_of([], 0).headline == "empty: there is no conversation"
+    broken = Finding("error", "x.wav", "it is gone", "export again", "missing-audio", "bad")
+    assert verdict_of([mild, broken], 0).headline == "bad: x.wav: it is gone; and 1 more reason"
+
+
+def test_what_was_only_tagged_is_no_data_to_train_on():
+    judge = Judge(rebuilt=False)
+    judge.add(talk() | {"timeline": None})
+    assert "not-spoken" in {finding.kind for finding in judge.findings()}
+
+
+def test_measures_that_a_row_says_nothing_of_are_unknown():
+    row = built_row("a") | {"utterances": [], "alignments": []}
+    measured = measure_conversation(row, rebuilt=True)
+    assert measured.keys() == CONVERSATION_MEASURES.keys()
+    assert {name for name, value in measured.items() if value is None} >= {
+        "confidence",
+        "bandwidth",
+        "length_ratio",
+    }
+    assert measure_conversation(row | {"labels": {"emotion": "sad"}}, rebuilt=True)["first_turn"] is None
+
+
+def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_first():
+    judge = Judge()
+    fine, noisy, both = (
+        judge.add(row)
+        for row in (
+            talk(),
+            talk("b", sides=sides(snr_db=5.0)),
+            talk("c", sides=sides(snr_db=5.0), utterances=changed(confidence=0.1)),
+        )
+    )
+    assert fine.badness == 0 < noisy.badness < both.badness
+    assert both.breaches == ("confidence", "snr")
+
+
+def test_limit_that_is_taken_away_finds_nothing():
+    limits = FitnessLimits(lowest_snr_db=None, voice_hours=None)
+    judge = Judge(limits)
+    judge.add(talk(sides=sides(snr_db=-5.0)))
+    assert judge.findings() == []
+    assert settings_of(limits)["min_snr"] is None
+
+
+RUN = {
+    "command": "dailytalk tag /home/ann/calls --out work",
+    "date": "2026-01-02",
+    "settings": {"profile": "embedded"},
+    "models": {
+        "recogniser": {"name": "pocketsphinx", "licence": "BSD-2-Clause"},
+        "affect": {"name": "acoustic-estimate", "licence": "MIT"},
+    },
+    "source": {"licence": "CC0-1.0"},
+    "rejected": LOST,
+    "speak": {
+        "command": "dailytalk speak work",
+        "models": {"synthesiser": {"name": "espeak", "licence": "GPL-3.0"}},
+    },
+}
+
+
+def test_header_says_what_made_it_and_names_no_path_of_this_machine():
+    tally = Tally()
+    tally.add(talk())
+    facts = dict(made_facts(RUN, tally))
+    assert facts["words"].startswith("pocketsphinx (BSD-2-Clause; a preview: ")
+    assert facts["new voice"].startswith("espeak (GPL-3.0")
+    assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
+    assert facts["licence of the recordings"] == "CC0-1.0"
+    assert (facts["in"], facts["out"]) == ("3.4 min, 2 conversations", "6.0 s (recorded: 6.0 s), 1 conversation")
+    commands = [value for name, value in made_facts(RUN, tally) if name == "command"]
+    assert commands == ["dailytalk tag (a file) --out work", "dailytalk speak work"]
+    assert "/home" not in made_line(RUN, tally)
+
+
+def test_header_of_a_version_says_what_its_rows_say():
+    tally = Tally()
+    for row in rich_rows():
+        tally.add(row)
+    facts = dict(made_facts({}, tally))
+    assert facts["words"] == "medium (MIT)"
+    assert (facts["voice"], facts["made with"]) == ("anna", "dailytalk-contiguous 0.1.0")
+    assert "in" not in facts
+
+
+def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header():
+    judge, tally = Judge(), Tally()
+    row = rich_row("<b>a</b>", sides=sides(snr_db=1.0))
+    judge.add(row)
+    tally.add(row)
+    part = verdict_part(judge.verdict(tally, {}))
+    assert 'class="verdict doubtful"' in part
+    assert "<b>a</b>" not in part
+    assert 'data-conversation="&lt;b&gt;a&lt;/b&gt;"' in part
+    assert "<script>" not in made_line({"command": "<script>"}, tally)
+
+
+def test_words_of_a_preview_are_named_in_the_first_line_even_of_good_data():
+    judge = Judge()
+    judge.add(talk(utterances=changed(**SPHINX)))
+    level, headline, _ = judge.verdict()
+    assert level == "good"
+    assert headline.startswith(
+        "good: nothing speaks against training on it; pocketsphinx does not say how sure it is"
+    )
+    assert "a preview" in headline
+
+
+def test_training_folder_keeps_all_measures_but_those_of_its_turns():
+    measured = {name for name, value in measure_conversation(talk(), rebuilt=True).items() if value is not None}
+    turns = {name for name, value in measure_turns(LIVELY, 100.0).items() if value is not None}
+    assert portable_measures(talk())["measures"].keys() == measured - turns
+
+
+def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
+    nobody = {"left": None, "right": None}
+    rows = [
+        talk(name, utterances=changed(**SPHINX), sides=sides(bandwidth_hz=3600.0), speakers=nobody)
+        for name in "ab"
+    ]
+    work = write_dataset(tmp_path / "work", rows)
+    export_moshi(open_items(work).rows(), tmp_path / "data")
+    kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
+    assert kinds[0] >= {"misheard-words", "unknown-speakers"}
+    assert kinds[0] - kinds[1] == set()
+
+
+def test_rows_that_a_page_cannot_use_are_an_error_of_its_verdict():
+    judge, tally = Judge(), Tally()
+    judge.add(talk())
+    tally.add_reject({"id": "b", "stage": "report", "reason": "its duration is None", "remedy": "build it again"})
+    assert judge.verdict(tally).headline == "bad: 1 conversation can't be used: its duration is None"
