@@ -131,9 +131,9 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         if value is None:
             continue
         if least is not None and value < least:
-            reasons.append(f"{clause.format(shown(value))} (limit {shown(least)})")
+            reasons.append(f"{clause.format(shown(value))} (at least {shown(least)})")
         if most is not None and value > most:
-            reasons.append(f"{clause.format(shown(value))} (limit {shown(most)})")
+            reasons.append(f"{clause.format(shown(value))} (at most {shown(most)})")
     return reasons
 
 

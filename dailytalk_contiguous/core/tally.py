@@ -304,6 +304,9 @@ BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch",
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
+#: Labels of recorded clips that are counted together: what was meant against what raters heard, and who says what.
+_CROSSED = (("emotion", "perceived"), ("gender", "emotion"), ("speaker", "emotion"))
+
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
 _CLIP_LABELS = (
     *("corpus", "emotion", "style", "style_source", "tag", "act", "speaker", "gender"),
@@ -326,8 +329,8 @@ class Tally:
         affect: valence and arousal by emotion (clips) or tag (utterances).
         tag_measures: by tag, the measures of `SPEAKER_MEASURES` of its utterances, each less its speaker's mean in
             the conversation: dB, semitones, and for the rate the power of 2 by which it is another. Those of the
-            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes in the conversation. What a
-            speaker says but one utterance of is compared with nothing, and left out.
+            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes there. A speaker's only
+            utterance is compared with nothing, and left out.
         confidence: of the recogniser in utterances; null is not counted.
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
@@ -338,6 +341,7 @@ class Tally:
         timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
+        crossed: of pairs of labels of recorded clips, how many have which values. agreement: of their raters.
         trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
     """
 
@@ -384,6 +388,8 @@ class Tally:
     settings: Counter[str] = field(default_factory=Counter)
     training: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     trained: list[BalanceItem] = field(default_factory=list)
+    crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
+    agreement: Moments = field(default_factory=Moments)
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
         """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""
@@ -424,6 +430,10 @@ class Tally:
             return
         self.heard.add(amount)
         self._measure({"seconds": seconds, **affect, **(row["prosody"] or {})}, row["emotion"])
+        self.agreement.add(row.get("agreement"))
+        for pair in _CROSSED:
+            counts, values = self.crossed[pair], (row.get(pair[0]) or UNKNOWN, row.get(pair[1]) or UNKNOWN)
+            counts[values if values in counts or len(counts) < MAX_VALUES else (OTHER_VALUES, OTHER_VALUES)] += 1
         if trains:
             self.training[row["emotion"] or UNKNOWN] += seconds
             kind = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]

@@ -2,11 +2,22 @@
 
 import re
 
-#: What makes two reasons of one kind differ: quotes, ids and paths (what has a slash, or ends in .json), figures.
-#: HTTP's codes of errors are kinds, and stay.
+#: A measure beside its limit, as in `7.2 dB (at least 10.0 dB)`: the limit, the same for all, makes the kind.
+_LIMITED = re.compile(
+    r"-?\d+(?:\.\d+)?(?P<unit> ?(?:dB|kHz|Hz|s|%))(?!\w)(?P<rest>[^(),;]*) "
+    r"\(at (?P<side>least|most) (?P<limit>-?\d+(?:\.\d+)?)(?P=unit)\)"
+)
+
+#: What makes two reasons of one kind differ: quotes, ids and paths (what has a slash, ends in .json, or is a word
+#: with four digits), figures. HTTP's codes of errors are kinds, and stay.
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
-_PATH = re.compile(r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)")
+_PATH = re.compile(
+    r"(?<!\S)[^\s:;,]*/[^\s:;,]*|(?<!\S)\S+\.jsonl?(?!\w)|\b(?=\w*[A-Za-z])\w*\d{4}[\w-]*(?:\.\w+)*"
+)
 _FIGURE = re.compile(r"(?!\b[45]\d\d\b)(?<![\w.])[-+]?\d[\d.,:]*(?<![.,:])(?!\w)")
+
+#: Several holes in a row: a list of ids, however many.
+_HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 
 #: What a path begins with and a name on the Hub does not.
 _BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
@@ -34,15 +45,25 @@ def length_text(seconds: float) -> str:
 def kind_of(reason: str) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What is in parentheses is a detail.
+    What is in parentheses is a detail, except a limit of `core.quality`.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'
+    >>> kind_of("its signal-to-noise ratio is 7.2 dB (at least 10.0 dB)")
+    'its signal-to-noise ratio is under 10.0 dB'
     """
-    kind = re.sub(r"\s*\([^()]*\)", "", reason)
+    limits: list[str] = []
+
+    def limited(match: re.Match[str]) -> str:
+        limits.append(f"{'under' if match['side'] == 'least' else 'over'} {match['limit']}{match['unit']}")
+        return f"\0{match['rest']}"
+
+    kind = _LIMITED.sub(limited, reason.replace("\0", ""))
+    kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
     for pattern in (_QUOTED, _PATH, _FIGURE):
         kind = pattern.sub("…", kind)
+    kind = re.sub("\0", lambda _: limits.pop(0), _HOLES.sub("…", kind))
     return " ".join(kind.split())[:_LONGEST] or "no reason given"
 
 

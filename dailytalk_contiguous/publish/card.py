@@ -1,18 +1,21 @@
 """The dataset card: its front matter, its sections and its figures."""
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import yaml
 from datasets import DatasetInfo
 from datasets.splits import SplitDict, SplitInfo
 
-from dailytalk_contiguous.core.documents import expect, parse_json, parse_yaml
+from dailytalk_contiguous.core.audio import read_at
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json, parse_yaml
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import (
     OF_DATA,
@@ -26,8 +29,9 @@ from dailytalk_contiguous.core.licensing import (
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.items import SMALL
+from dailytalk_contiguous.publish.items import SMALL, open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.player import encode
 from dailytalk_contiguous.publish.render import (
     Code,
     Link,
@@ -42,23 +46,28 @@ from dailytalk_contiguous.publish.render import (
     terms_cell,
 )
 from dailytalk_contiguous.publish.sections import (
-    DIMENSIONS,
     ROLES,
     CorpusFigures,
+    affect_maps,
     affect_plot,
     buckets_table,
-    dimension_plot,
+    confidence_plot,
+    crossed_parts,
     durations_plot,
+    label_parts,
     made_parts,
     markdown,
     measures_table,
     rejected_table,
     splits_table,
+    tag_affect_plot,
+    tag_measures_table,
     tags_plot,
     tags_table,
     turn_parts,
     voice_tables,
 )
+from dailytalk_contiguous.publish.verdict import Judge, Verdict
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.parquet import open_parquet
 
@@ -366,7 +375,9 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         if config != "conversations"
     }
     others = [f"The config `{config}` has {counted(n, 'row')}." for config, n in rows.items()]
-    style = (tags_plot(tally), tags_table(tally), affect_plot(tally), measures_table(tally), buckets_table(tally))
+    affect = (affect_plot(tally), tag_affect_plot(tally))
+    heard = (tag_measures_table(tally), measures_table(tally), buckets_table(tally), confidence_plot(tally))
+    style = (tags_plot(tally), tags_table(tally), *affect, *heard)
     texts = [
         markdown([splits_table(tally)]),
         " ".join(others),
@@ -421,7 +432,7 @@ def limits(tally: Tally) -> str:
     points = [
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
         "Style tags come from rules over measures of the *source* performance. No person chose or checked them, "
-        "and whether the synthesised voice does what its tag says has not been measured.",
+        "and whether the synthesised voice does what its tag says is known from measures, not from listeners.",
         *_about_words(tally, names.get("recogniser", set())),
         *_about_affect(names.get("affect", set())),
         f"Languages by conversations: {_by_language(tally)}. Speech in others is missing, and so are the manners "
@@ -562,6 +573,132 @@ def _note(origin: Origin) -> str:
     return licence.note if licence.licence == origin.licence else ""
 
 
+# What a card lets people hear and read of the data itself: the sound of one conversation, and a part of its row.
+
+
+#: Path of the sound in the repository, its seconds at most, and its rate in Hz.
+SAMPLE, SAMPLE_SECONDS, SAMPLE_RATE = "assets/sample.mp3", 30.0, 24000
+
+#: Utterances and words of the row that are shown, and their fields.
+_ROW_UTTERANCES, _ROW_WORDS = 2, 3
+_UTTERANCE_FIELDS = (
+    *("channel", "start", "end", "event", "tagged_text", "text", "tag", "valence", "arousal", "speech_rate"),
+    *("status", "confidence"),
+)
+_LABEL_FIELDS = ("corpus", "emotion", "style", "intensity", "gender", "agreement", "split")
+
+#: What could end a block of code or a comment, or begin a section.
+_UNSAFE_IN_CODE = re.compile("[<>`]")
+
+
+@dataclass
+class SampleChoice:
+    """The conversation that a card lets people hear: the one with most going on in its first half minute.
+
+    Of several the first. `name` is None without any.
+    """
+
+    name: str | None = None
+    split: str = ""
+    score: tuple[int, ...] = ()
+
+    def add(self, row: Mapping[str, Any], split: str) -> None:
+        """Look at a conversation: a row of `core.schema.BUILT`."""
+        first = [
+            utterance
+            for utterance in row["utterances"] or ()
+            if is_number(utterance["start"]) and utterance["start"] < SAMPLE_SECONDS
+        ]
+        different = ({utterance[name] for utterance in first} for name in ("event", "channel", "tag"))
+        score = (*map(len, different), len(first))
+        if not self.score or score > self.score:
+            self.name, self.split, self.score = row["conversation_id"], split, score
+
+
+def sample_section(
+    choice: SampleChoice, version: Version, facts: "CardFacts", assets: dict[str, bytes]
+) -> dict[str, str]:
+    """An element that plays the chosen sound, and a part of its row; empty where its sound can't be read.
+
+    The sound goes into `assets`. An address with a revision keeps playing what the card is about.
+    """
+    if choice.name is None:
+        return {"sample": "", "example": ""}
+    items = open_items(version)
+    row = items.row(choice.name)
+    whole, name = row["duration"] or 0.0, escaped(choice.name)
+    try:
+        sound = items.sound(choice.name)
+        samples = read_at(sound.audio, SAMPLE_RATE, sound.offset, min(whole, SAMPLE_SECONDS))
+        assets[SAMPLE] = encode(samples, SAMPLE_RATE)
+    except BadInput:
+        return {"sample": "", "example": example_row(row)}
+    address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
+    part = "All" if whole <= SAMPLE_SECONDS else f"The first {SAMPLE_SECONDS:g} seconds"
+    sides = "the clip" if facts.clips else "left the synthesised voice, right the recorded one"
+    player = f'<audio controls preload="none" src="{quote(address, safe=":/@")}"></audio>'
+    return {
+        "sample": f"{player}\n\n{part} of {name} (split `{choice.split}`): {sides}.",
+        "example": example_row(row),
+    }
+
+
+def example_row(row: Mapping[str, Any]) -> str:
+    """A part of a row as a block of JSON: some fields, and the first utterances and words."""
+    utterances, words = row["utterances"] or (), row["alignments"] or ()
+    labels = {name: value for name, value in (row.get("labels") or {}).items() if name in _LABEL_FIELDS and value}
+    parts = {
+        **{name: _code(row[name]) for name in ("conversation_id", "duration", "language", "sample_rate")},
+        "utterances": _code_list(
+            _some(utterance, _UTTERANCE_FIELDS) for utterance in utterances[:_ROW_UTTERANCES]
+        ),
+        "alignments": _code_list(_some(word, tuple(word)) for word in words[:_ROW_WORDS]),
+        **({"labels": _code(labels)} if labels else {}),
+    }
+    text = ",\n".join(f"  {json.dumps(name)}: {value}" for name, value in parts.items())
+    shown = f"{min(len(utterances), _ROW_UTTERANCES)} of {counted(len(utterances), 'utterance')}"
+    shown += f" and {min(len(words), _ROW_WORDS)} of {counted(len(words), 'word')}"
+    return f"A row, with some of its fields, {shown}:\n\n```json\n{{\n{text}\n}}\n```"
+
+
+def _some(value: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value[name] for name in names if value.get(name) is not None}
+
+
+def _code(value: Any) -> str:
+    """A value as JSON that ends no block of code; numbers with three decimals."""
+    text = json.dumps(_rounded(value), ensure_ascii=False)
+    return _UNSAFE_IN_CODE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _code_list(values: Iterable[Any]) -> str:
+    lines = ",\n".join(f"    {_code(value)}" for value in values)
+    return f"[\n{lines}\n  ]" if lines else "[]"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    return value
+
+
+def quality_section(verdict: Verdict) -> str:
+    """The verdict on the data and what it is made of, as `dailytalk check` and the page say it."""
+    points = [
+        f"- **{finding.severity}:** {public_cell(finding.sentence)}. What helps: {public_cell(finding.remedy)}."
+        for finding in verdict.findings[:MOST_FINDINGS]
+    ]
+    if more := verdict.findings[MOST_FINDINGS:]:
+        points.append(f"- {counted(len(more), 'more finding')}: `dailytalk check` lists them.")
+    return "\n\n".join(filter(None, (f"**Verdict: {public_cell(verdict.headline)}.**", "\n".join(points))))
+
+
+#: Findings that a card lists.
+MOST_FINDINGS = 20
+
+
 # The card of a version: the front matter that the Hub and `datasets` read, and the text that people read.
 #
 # Everything in it comes from the published rows, so that it can't promise what is not there; what people have
@@ -666,9 +803,11 @@ def render_card(
     Raises:
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
-    tally = Tally()
+    tally, judge, choice = Tally(), Judge(), SampleChoice()
     for split, row in version.rows("conversations", SMALL):
         tally.add(row, split)
+        judge.add(row)
+        choice.add(row, split)
     for reject in rejects:
         tally.add_reject(reject)
     front, body = divide(old or "")
@@ -686,6 +825,8 @@ def render_card(
         dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     )
     filled = _filled(tally, packed, replace(facts, contact=contact), run, values, assets, origins, against)
+    filled |= sample_section(choice, version, facts, assets)
+    filled["quality"] = quality_section(judge.verdict(tally, run))
     written = _written(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
@@ -858,8 +999,10 @@ def _filled_of_clips(
     ]
     about_version = f" This card is about version `{tag}`." if tag else ""
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
-    labels = markdown([dimension_plot(figures, name) for name in DIMENSIONS])
-    style = markdown((tags_table(tally), affect_plot(figures.tally), measures_table(figures.tally)), assets)
+    labels = markdown(label_parts(figures))
+    affect = affect_maps("Valence and arousal by emotion", figures.tally.affect, "clip", "affect_by_emotion")
+    pictures = (tags_table(tally), *crossed_parts(figures), affect, measures_table(figures.tally))
+    style = markdown(pictures, assets)
     return {
         "about": f"**{counted(tally.total.conversations, 'clip')}, {length_text(tally.total.seconds)}**, in "
         f"{languages}: with emotion, style, speaker, word times, affect and prosody.{about_version}",

@@ -30,6 +30,7 @@ from dailytalk_contiguous.core.documents import (
     shown,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
     AFFECT,
@@ -48,6 +49,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
 )
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import listed_clips
@@ -262,8 +264,15 @@ class Items(ABC):
         return (clip | {"weight": counts.get(clip["id"], clip["weight"])} for clip in self.clips(refused))
 
     def measures(self) -> Iterator[Row]:
-        """`duration` and the measures of `core.quality` of every clip that was measured, of rejected ones too."""
+        """`conversation_id`, `duration` and the measures of `core.quality` of every clip that was measured.
+
+        Those of rejected clips too.
+        """
         return iter(())
+
+    def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The sound of clips that were measured, kept or not, by id, as far as their files are at hand."""
+        return {}
 
     def splits(self) -> dict[str, str]:
         """The split of each row by its id, of those that have one; nothing else is read."""
@@ -371,7 +380,21 @@ class Shards(FiledItems):
     def measures(self) -> Iterator[Row]:
         for path in clip_shards(self._root / MEASURED):
             with open_parquet(path, _CORPUS_AGAIN) as opened:
-                yield from opened.rows(["duration", *NAMES])
+                yield from opened.rows(["conversation_id", "duration", *NAMES])
+
+    def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """As in `Items`.
+
+        The author of a shared folder may have put the path of another recording into a shard, so a file is taken
+        only if it measures the same.
+        """
+        sounds: dict[str, dict[str, Any]] = {}
+        for path in clip_shards(self._root / MEASURED) if names else ():
+            with open_parquet(path, _CORPUS_AGAIN) as opened:
+                for row in opened.rows(["conversation_id", "audio", "peak_dbfs", "dc_offset"]):
+                    if row["conversation_id"] in names and _is_as_measured(row):
+                        sounds[row["conversation_id"]] = row["audio"]
+        return sounds
 
     def as_row(self, stored: Row) -> Row:
         """The columns of BUILT and `labels`, from all columns of a shard of clips."""
@@ -415,6 +438,20 @@ class Shards(FiledItems):
         if "audio" in row:
             made["audio"] = embedded(row["audio"])
         return judged(made, f"row {number} of {Path(file).name}") if made.keys() >= _JUDGED else made
+
+
+def _is_as_measured(row: Row) -> bool:
+    """Whether the sound of a row is there, and has its highest and its mean sample."""
+    if not (is_number(row["peak_dbfs"]) and is_number(row["dc_offset"])):
+        return False
+    try:
+        samples = read_clip(row["audio"]).samples
+    except (BadInput, OSError):
+        return False
+    peak, mean = decibels(float(np.abs(samples).max(initial=0.0))), float(np.mean(samples, dtype=np.float64))
+    return math.isclose(peak, row["peak_dbfs"], abs_tol=1e-3) and math.isclose(
+        mean, row["dc_offset"], rel_tol=1e-3, abs_tol=1e-9
+    )
 
 
 def _lacking(columns: Set[str] | None) -> Row:

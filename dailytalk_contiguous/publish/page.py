@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
@@ -27,7 +28,7 @@ from dailytalk_contiguous.publish.items import (
     open_items,
     record_of,
 )
-from dailytalk_contiguous.publish.player import encode, panel
+from dailytalk_contiguous.publish.player import RATE, encode, panel
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import Credit, Html, credits_of, fill, joined, template
 from dailytalk_contiguous.publish.sections import (
@@ -282,8 +283,8 @@ def page_of(name: str, sections: Sequence[Section]) -> Iterator[str]:
 # of quality are and what they would reject, which helps to choose them.
 
 
-#: Clips to listen to.
-SAMPLES = 20
+#: Clips to listen to, and seconds of one that is beyond a limit.
+SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
 def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides | None) -> WrittenReport:
@@ -295,6 +296,7 @@ def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides |
     sections = [*corpus_sections(figures, examples, _against(sides))]
     if figures.tally.total.conversations:
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
+    sections += _beyond_limits(items, figures.quality)
     write_lines(path, page_of(items.name, sections))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
@@ -325,6 +327,21 @@ def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]
     for row in items.measures():
         figures.quality.add(row)
     return replace(figures, credits=figures.credits or tuple(published)), chosen_by
+
+
+def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
+    """Clips beyond a limit of quality to listen to, with the reason, as far as their sound is at hand."""
+    reasons = dict(quality.to_hear())
+    sounds = items.measured_sounds(reasons)
+    heard = {
+        name: encode(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
+        for name in reasons
+        if name in sounds
+    }
+    nothing = dict.fromkeys(("emotion", "style", "intensity", "speaker", "split"))
+    rows = {name: nothing | {"id": name, "text": f"{reasons[name]}."} for name in heard}
+    title = "Listen to what is beyond a limit"
+    return [Section("beyond", title, [samples(rows, heard)])] if heard else []
 
 
 def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:
@@ -362,7 +379,8 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
     quality = QualityTally(limits)
     for row in rows:
         quality.add(row)
-    write_bytes(folder / PLOT, sheet(quality_plots(quality)))
+    found = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
+    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{found}; `dailytalk report` shows more"))
     write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 

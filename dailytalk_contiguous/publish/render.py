@@ -63,11 +63,18 @@ def percent(part: float, whole: float) -> str:
 
 
 def template(name: str) -> str:
-    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler."""
-    page = files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+    """A page of this package whose policy allows its own script, by digest, and no other, nor any handler.
+
+    `@@NAME.css@@` and `@@NAME.js@@` in it are replaced by these files.
+    """
+    page = re.sub(r"@@(\w+\.(?:css|js))@@", lambda match: _asset(match[1]), _asset(name))
     script = page[page.rindex("<script>") + len("<script>") : page.rindex("</script>")]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page.replace("@@SCRIPT@@", f"'sha256-{digest}'")
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
 # Markdown from values: escaped, so that data can't become syntax, and without this machine's paths.
@@ -84,7 +91,7 @@ _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
-_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(?: (?:h|min|s|%|USD))?(?: \(.*%\))?|–")
+_NUMBER = re.compile(r"[-+−±×]?\d[\d,.]*(?: (?:h|min|s|%|USD|dB|st))?(?: \(.*%\))?|–")
 
 
 def escaped(value: object) -> str:

@@ -5,30 +5,56 @@ which a plot is a picture if pictures are wanted and else a table or nothing. To
 that makes a part of the tally, and name it in a list of sections (`conversation_sections`, `corpus_sections`).
 """
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
-from dailytalk_contiguous.core.sampling import LEAST_HOURS, Shortfall, disparity, plan_balance
-from dailytalk_contiguous.core.schema import EVENTS
+from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
+from dailytalk_contiguous.core.schema import CHANNELS, EVENTS
+from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
+    AFFECT_CELL,
     BUCKETED,
     LENGTH_LIMIT,
+    MAX_KINDS,
+    NEW_VOICE,
     UNKNOWN,
     CountGrid,
     Histogram,
+    Moments,
     Sum,
     Tally,
     TurnTaking,
     total,
 )
-from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.publish.plots import Axis, Bar, BarPlot, HistogramPlot, MapPlot, Plot, Series, png, svg
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.publish.plots import (
+    Axis,
+    Bar,
+    BarPlot,
+    HistogramPlot,
+    Limit,
+    MapPlot,
+    MatrixPlot,
+    MultiplesPlot,
+    Plot,
+    Range,
+    RangePlot,
+    Series,
+    alternative,
+    png,
+    svg,
+)
 from dailytalk_contiguous.publish.render import (
     Code,
     Credit,
@@ -49,6 +75,7 @@ from dailytalk_contiguous.publish.render import (
     public_cell,
     terms_cell,
 )
+from dailytalk_contiguous.run.clip_plan import ClipPlan
 
 
 @dataclass(frozen=True)
@@ -133,7 +160,8 @@ def _card(part: Table | Plot) -> Html:
         if part.folded:
             what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
     note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
-    wide = " wide" if isinstance(part, Table) and part.characters > MOST_CHARACTERS else ""
+    is_wide = isinstance(part, MultiplesPlot) or (isinstance(part, Table) and part.characters > MOST_CHARACTERS)
+    wide = " wide" if is_wide else ""
     return fill('<article class="card{}"><h3>{}</h3>{}{}</article>', wide, part.title, what, note)
 
 
@@ -168,10 +196,10 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
     if isinstance(part, Plot) and pictures is not None:
         path = f"assets/{part.name}.png"
         pictures[path] = png(part)
-        return "\n\n".join(filter(None, (f"![{title}]({path})", note)))
-    if not isinstance(part, Table | BarPlot):
-        return ""
+        return "\n\n".join(filter(None, (f"![{escaped(alternative(part))}]({path})", note)))
     text = markdown_table(part.head, part.rows if isinstance(part, Table) else part.table())
+    if not text:
+        return ""
     if isinstance(part, Table) and part.folded:
         return details(title, text)
     return "\n\n".join(filter(None, (f"**{title}**", text, note)))
@@ -183,8 +211,11 @@ def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
 #: Values with a bar or a line of their own; what comes after them is added up.
 MOST_VALUES = 25
 
-#: Axes of affect, the same on each map.
-VALENCE, AROUSAL = Axis("valence (0 to 1)", 0, 1, 0.25), Axis("arousal (0 to 1)", 0, 1, 0.25)
+#: Titles of the axes of affect.
+VALENCE, AROUSAL = "valence (0 to 1)", "arousal (0 to 1)"
+
+#: Tags whose affect has a map of its own.
+MOST_MAPS = 9
 
 #: The measures of utterances: name, unit and decimals.
 MEASURED_NAMES = {
@@ -210,15 +241,56 @@ def ranked(sums: Mapping[str, Sum]) -> list[tuple[str, Sum]]:
     return [*values[:MOST_VALUES], (f"{len(rest):,} others", total(part for _, part in rest))]
 
 
-def affect_map(title: str, grid: CountGrid, unit: str, name: str = "") -> MapPlot:
-    """Numbers of `unit` by valence and arousal."""
+def fitted_axis(title: str, values: Iterable[float]) -> Axis:
+    """An axis within [0, 1], in tenths, over all values and at least 0.4 long.
+
+    >>> fitted_axis("valence", [0.42, 0.55])
+    Axis(title='valence', low=0.3, high=0.7, step=0.1)
+    """
+    known = list(values) or [0.0, 1.0]
+    low, high = math.floor(10 * min(known) + 1e-9), math.ceil(10 * max(known) - 1e-9)
+    while high - low < 4:
+        low, high = max(0, low - 1), min(10, high + 1)
+    return Axis(title, low / 10, high / 10, 0.1 if high - low <= 5 else 0.2)
+
+
+def affect_axes(grids: Iterable[CountGrid]) -> tuple[Axis, Axis]:
+    """Axes of valence and arousal over all cells of some maps that are to be compared."""
+    points = [point for grid in grids for point in grid.points()]
+    half = AFFECT_CELL / 2
+    valence, arousal = ([point[place] + side for point in points for side in (-half, half)] for place in (0, 1))
+    return fitted_axis(VALENCE, valence), fitted_axis(AROUSAL, arousal)
+
+
+def affect_map(
+    title: str, grid: CountGrid, unit: str, name: str = "", style: str = "after", axes: Sequence[Axis] = ()
+) -> MapPlot:
+    """Numbers of `unit` by valence and arousal, on axes that fit them unless some are given."""
+    x_axis, y_axis = axes or affect_axes([grid])
     return MapPlot(
         title=f"{title} ({counted(grid.n, unit)})",
         points=list(grid.points()),
-        x_axis=VALENCE,
-        y_axis=AROUSAL,
+        x_axis=x_axis,
+        y_axis=y_axis,
         unit=unit,
-        note=f"Area: number of {unit}s in each cell.",
+        nothing="no measures of affect",
+        name=name,
+        style=style,
+    )
+
+
+def affect_maps(title: str, affect: Mapping[str, CountGrid], unit: str, name: str = "") -> MultiplesPlot:
+    """A small map of valence and arousal for each label, those of most first, before all others in grey."""
+    grids = sorted(affect.items(), key=lambda item: (-item[1].n, item[0]))
+    hidden = [label for label, _ in grids[MOST_MAPS:]]
+    x_axis, y_axis = affect_axes(affect.values())
+    return MultiplesPlot(
+        title=f"{title} ({counted(sum(grid.n for _, grid in grids), unit)})",
+        panels=[(label, list(grid.points())) for label, grid in grids[:MOST_MAPS] if grid.n],
+        x_axis=x_axis,
+        y_axis=y_axis,
+        unit=unit,
+        note=f"Grey: all of them. Not drawn: {', '.join(hidden)}." if hidden else "Grey: all of them.",
         nothing="no measures of affect",
         name=name,
     )
@@ -255,10 +327,10 @@ def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Sec
 
 
 #: What the columns and colours of turn-taking mean.
-RECORDED, REBUILT = Series("before", "recording"), Series("after", "rebuilt")
+RECORDED, REBUILT = Series("before", "recorded"), Series("after", "rebuilt")
 
-#: Offsets that are drawn, in seconds, and the width of a bin. 200 ms apart is what listeners notice.
-OFFSETS, OFFSET_WIDTH = Axis("floor-transfer offset (s; below 0: overlap)", -2.0, 3.0, 1.0), 0.1
+#: Between which offsets are drawn at most, in seconds, and the width of a bin; listeners notice 200 ms.
+OFFSETS, OFFSET_WIDTH = (-2.0, 3.0), 0.1
 
 #: How buckets are named where it is not by the word itself.
 _BUCKETS = {"pitch_var": "pitch variation", "zcr": "zero crossings", "rate": "speech rate"}
@@ -287,10 +359,17 @@ def conversation_sections(
     tally: Tally, run: Mapping[str, Any], examples: Sequence[Mapping[str, str]], against: Sequence[Section] = ()
 ) -> Iterator[Section]:
     """The sections of a report on conversations; `run` is its run.json."""
-    style = (tags_plot(tally), affect_plot(tally), buckets_table(tally), measures_table(tally), tags_table(tally))
-    synthesis = (lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally))
+    style: list[SectionPart] = [
+        *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
+        *([measured] if (measured := tag_measures_table(tally)) else []),
+        *tag_measures_plots(tally),
+        *(measures_table(tally), tags_table(tally)),
+    ]
+    style += [table] if (table := buckets_table(tally)) else []
+    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
+    synthesis += [plot] if (plot := confidence_plot(tally)) else []
     yield Section("facts", "", [conversation_facts(tally, run)])
-    yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
+    yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
     yield Section("style", "Style", style)
     if tally.rebuilt:
@@ -302,7 +381,7 @@ def conversation_sections(
 
 def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     """How much there is, and what it cost."""
-    whole, saved = tally.total, _money_of(run).get("saved_by_cache")
+    whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
     languages = [name for name, _ in ranked(tally.by["language"])]
     more = f" and {len(languages) - 4} more" if len(languages) > 4 else ""
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
@@ -318,18 +397,38 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
         ("utterances", f"{whole.utterances:,}", channels),
         ("words with times", f"{whole.words:,}", ""),
         ("resynthesised", f"{tally.statuses['spoken']:,}", rebuilt["spoken"]),
-        ("spent on speech", money(tally.cost), rebuilt["saved"]),
+        *(
+            [("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")]
+            if ratio > 0
+            else []
+        ),
+        *([("spent on speech", money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
         ("rejected", f"{tally.rejects.total():,}", "utterances, conversations or recordings"),
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
 
 
 #: What settings hold that say nothing.
-_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]])
+_NO_VALUES: tuple[list[Any], ...] = ([None], [""], [[]], [False], ["auto"])
+
+
+@cache
+def default_settings() -> dict[str, Any]:
+    """What each setting is where nobody chose, by the name of its option; not those that depend on the machine."""
+    measuring, finishing = clip_stages()
+    values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
+    for name in ("compute_type", "affect_precision"):
+        values.pop(name, None)
+    return {"profile": STANDARD} | {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value of a setting as it is in JSON."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
-    """The models that had a part, the settings that decide what is in the data, and the programs.
+    """The models that had a part, the settings that decide what is in the data and were chosen, and the programs.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`.
     """
@@ -344,14 +443,18 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
     options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
     values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
     values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
-    settings = [(name.replace("_", " "), listed(of)) for name, of in values.items() if of not in _NO_VALUES]
+    settings = [
+        (name.replace("_", " "), listed(of))
+        for name, of in values.items()
+        if of not in _NO_VALUES and of != [default_settings().get(name, object())]
+    ]
     packages = ", ".join(f"{name} {number}" for name, number in (run.get("packages") or {}).items())
     programs = [" and ".join(sorted(tally.tools)), f"({packages})" if packages else ""]
     known = [Text(f"Made with {' '.join(filter(None, programs))}.")] if {*tally.tools} - {UNKNOWN} else []
     head = ("part", "model", "licence", "conversations")
     return [
         Table("Models", head, rows, nothing="no model is known"),
-        Table("Settings", ("setting", "value"), settings, nothing="no setting is known", folded=True),
+        Table("Settings", ("setting", "value"), settings, "All others are the defaults.", "all are the defaults"),
         *known,
     ]
 
@@ -371,13 +474,16 @@ def durations_plot(tally: Tally) -> HistogramPlot:
     """How long the conversations are, in 30 bins at most."""
     longest = tally.durations.quantile(1.0) + 1.0 if tally.durations.n else 1.0
     width = next(step for step in (1, 2, 5, 10, 30, 60, 120, 300, 600, 3600, 36000) if longest / step <= 30)
-    n_bins = math.ceil(longest / width)
+    first = math.floor(tally.durations.quantile(0.0) / width) if tally.durations.n else 0
+    first = first if 2 * first * width > longest else 0  # of lengths that are much alike the axis begins near them
+    n_bins = math.ceil(longest / width) - first
     scale, unit = (60.0, "min") if longest > 300 else (1.0, "s")
-    shares = tally.durations.shares(0.0, n_bins * width, width)
+    low, high = first * width, (first + n_bins) * width
+    shares = tally.durations.shares(low, high, width)
     return HistogramPlot(
         title=f"Length of {counted(tally.total.conversations, 'conversation')}",
         series=[(Series("after", ""), {round(edge / scale, 6): share for edge, share in shares.items()})],
-        axis=Axis(f"length ({unit})", 0.0, n_bins * width / scale, math.ceil(n_bins / 6) * width / scale),
+        axis=Axis(f"length ({unit})", low / scale, high / scale, math.ceil(n_bins / 6) * width / scale),
         bin_width=width / scale,
         of="conversations",
         nothing="no conversations",
@@ -401,6 +507,31 @@ def voice_tables(tally: Tally) -> list[Table]:
     return tables if tally.rebuilt else tables[:1]
 
 
+#: The timing indicators of dialogue by which corpora are compared (Nguyen et al. 2023, "Generative Spoken Dialogue
+#: Language Modeling"), and what each channel means of them.
+INDICATORS = {
+    "ipu": ("inter-pausal unit", "who speaks"),
+    "pause": ("pause", "who speaks before and after it"),
+    "gap": ("gap", "who takes the floor"),
+    "overlap": ("overlap", "who comes in"),
+}
+
+
+#: How an indicator is named beside a line, if not by its name.
+_SHORT = {"ipu": "unit"}
+
+
+def voice_parts(tally: Tally) -> list[SectionPart]:
+    """The tables of voices; of which there is but one is a sentence."""
+    tables = voice_tables(tally)
+    single = [
+        f"{table.title.partition(':')[0].removesuffix('s')}: {table.rows[0][0]} ({table.rows[0][-1]})."
+        for table in tables
+        if len(table.rows) == 1
+    ]
+    return [*([Text(" ".join(single))] if single else []), *(table for table in tables if len(table.rows) != 1)]
+
+
 def turn_parts(tally: Tally) -> list[SectionPart]:
     """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
@@ -408,8 +539,10 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
         "gap above 0, an overlap below it. A backchannel lies inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
-    plot, table = offsets_plot(tally), turns_table(tally)
-    return [Text(explained), plot, table] if table else [plot, table]
+    table = turns_table(tally)
+    more = (time_plot(tally), indicators_plot(tally), table, indicators_table(tally))
+    parts: list[SectionPart] = [offsets_plot(tally), *(part for part in more if part or part is table)]
+    return [Text(explained), *parts] if table else parts
 
 
 def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
@@ -417,21 +550,148 @@ def _sides(tally: Tally) -> list[tuple[Series, TurnTaking]]:
 
 
 def offsets_plot(tally: Tally) -> HistogramPlot:
-    """Distribution of floor-transfer offsets, recorded and rebuilt."""
+    """Distribution of floor-transfer offsets by who takes the floor: of the rebuilt conversations where there are.
+
+    The rebuild is to keep them, so that before and after side by side would be one curve twice; they are in
+    `turns_table`.
+    """
+    side = tally.after if tally.rebuilt else tally.before
+    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
+    known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
+    low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
+    high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
+    low, high = min(low, -0.5), max(high, 1.0)
+    others = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
+    medians = [
+        f"{channel} starts {_seconds_from(histogram.quantile(0.5))} the end of {others[channel]}"
+        for channel, histogram in offsets.items()
+        if histogram.n
+    ]
+    outside = " What is outside is counted at the ends." if any(not low <= one < high for one in known) else ""
     return HistogramPlot(
-        title="Changes of speaker: overlap (below 0) and gap (above)",
+        title=f"Who waits for whom ({counted(sum(one.n for one in offsets.values()), 'change')} of speaker)",
         series=[
-            (series, side.offsets.shares(OFFSETS.low, OFFSETS.high, OFFSET_WIDTH))
-            for series, side in _sides(tally)
-            if side.offsets.n
+            (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
+            for channel, histogram in offsets.items()
+            if (shares := histogram.shares(low, high, OFFSET_WIDTH))
         ],
-        axis=OFFSETS,
+        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 0.5),
         bin_width=OFFSET_WIDTH,
         of="changes",
-        note="What is outside is counted at the ends.",
+        note=f"In the middle {listed_names(medians)}.{outside}",
         nothing="the speaker never changes",
         name="offsets",
     )
+
+
+def _ends(histogram: Histogram) -> tuple[float, float]:
+    """Between which values all are except one in a hundred at either end."""
+    return histogram.quantile(0.01), histogram.quantile(0.99)
+
+
+def _seconds_from(offset: float) -> str:
+    return f"{abs(offset):.2f} s {'after' if offset >= 0 else 'before'}"
+
+
+def time_plot(tally: Tally) -> BarPlot:
+    """How long one, both and nobody speak, as recorded and as rebuilt: lengths change, and overlap with them."""
+    sides = [(series, side) for series, side in _sides(tally) if side.speech_seconds]
+    longest = max((side.seconds for _, side in sides), default=0.0)
+    scale, unit = next((pair for pair in ((3600.0, "hours"), (60.0, "minutes")) if longest >= pair[0]), (1.0, "s"))
+    amounts = {
+        "whole length": [side.seconds for _, side in sides],
+        "one speaks": [side.speech_seconds - 2 * side.overlap_seconds for _, side in sides],
+        "both speak": [side.overlap_seconds for _, side in sides],
+        "nobody speaks": [side.seconds - side.speech_seconds + side.overlap_seconds for _, side in sides],
+    }
+    rows = []
+    for name, values in amounts.items():
+        label = " → ".join(map(length_text, values))
+        if len(values) == 2 and values[0] > 0:
+            label += f" ({_change(values[1] / values[0])})"
+        rows.append(Bar(name, tuple(max(0.0, value) / scale for value in values), (label,), label))
+    kept = tally.timeline["overlap_kept"]
+    note = ""
+    if tally.rebuilt and kept.n:
+        note = (
+            "A new line that is shorter than the recorded one leaves less to overlap with. Of the overlap that "
+            f"the new lengths allow, {percent(kept.mean, 1)} is kept."
+        )
+    return BarPlot(
+        title=f"How the time is spent ({counted(tally.total.conversations, 'conversation')})",
+        head=("", "recorded → rebuilt" if len(sides) == 2 else "length"),
+        rows=rows if sides else [],
+        series=[series for series, _ in sides],
+        axis=unit,
+        grouped=True,
+        note=note,
+        nothing="no conversation has a length",
+        name="time",
+    )
+
+
+def _change(ratio: float) -> str:
+    return _signed(100 * (ratio - 1), 0) + " %"
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with its sign, and `±0` where it rounds to nothing."""
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else f"±{text[1:]}"
+
+
+def indicators_plot(tally: Tally) -> RangePlot:
+    """Lengths of the four timing indicators by speaker, recorded and rebuilt."""
+    sides = _sides(tally)
+    rows = [
+        Range(
+            f"{_SHORT.get(key, name)}, {channel}",
+            tuple(_middle(side.indicators[key][channel]) for _, side in sides),
+        )
+        for key, (name, _) in INDICATORS.items()
+        for channel in CHANNELS
+    ]
+    longest = max((value[2] for row in rows for value in row.values if value), default=1.0)
+    step = next((step for step in (0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if longest / step <= 6), 30.0)
+    return RangePlot(
+        title="Timing indicators: 80 % of the lengths, and the median",
+        rows=rows,
+        series=[series for series, _ in sides],
+        axis=Axis("length (s)", 0.0, math.ceil(longest / step) * step, step),
+        note="unit: inter-pausal unit.",
+        nothing="no utterance has times",
+        name="indicators",
+    )
+
+
+def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
+    """The 10th, 50th and 90th percentile; None without any."""
+    if not lengths.n:
+        return None
+    half = 0.0 if lengths.nearest else lengths.width / 2
+    low, middle, high = (lengths.quantile(share) + half for share in (0.1, 0.5, 0.9))
+    return low, middle, high
+
+
+def indicators_table(tally: Tally) -> Table:
+    """The four timing indicators by speaker: how many a minute, and how long, recorded and rebuilt."""
+    sides = _sides(tally)
+    rows = []
+    for key, (name, _) in INDICATORS.items():
+        for channel in CHANNELS:
+            cells: list[TableCell] = [f"{name}s", channel]
+            for _, side in sides:
+                lengths = side.indicators[key][channel]
+                n, middle = lengths.n, _middle(lengths)
+                cells.append(f"{60 * n / side.seconds:.1f}" if side.seconds else "–")
+                cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
+            rows.append(cells)
+    names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
+    whose = "; ".join(f"of {name}s {whose}" for name, whose in INDICATORS.values())
+    note = f"Counted as in dGSLM (Nguyen et al. 2023): silence under 0.2 s ends no unit. The speaker is, {whose}."
+    known = any(lengths.n for _, side in sides for of in side.indicators.values() for lengths in of.values())
+    title = "Timing indicators"
+    return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
 
 
 def turns_table(tally: Tally) -> Table:
@@ -439,7 +699,15 @@ def turns_table(tally: Tally) -> Table:
     names, sides = zip(*_sides(tally), strict=True)
     quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
     rows: list[tuple[TableCell, ...]] = [
-        *((name, *(_offset(side, share) for side in sides)) for name, share in quantiles.items()),
+        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in quantiles.items()),
+        *(
+            (
+                f"offset, {channel} after {other}, median",
+                *(_offset(side.offsets_of[channel], 0.5) for side in sides),
+            )
+            for channel, other in zip(CHANNELS, reversed(CHANNELS), strict=True)
+            if any(side.offsets_of[channel].n for side in sides)
+        ),
         ("both speak at once", *(length_text(side.overlap_seconds) for side in sides)),
         ("share of the time", *(_overlap(side) for side in sides)),
         *((f"{event}s", *(side.events[event] for side in sides)) for event in EVENTS),
@@ -464,8 +732,8 @@ def _overlap(side: TurnTaking) -> str:
     return f"{100 * side.overlap_seconds / side.seconds:.1f} %" if side.seconds else "–"
 
 
-def _offset(side: TurnTaking, share: float) -> str:
-    value = side.offsets.quantile(share)
+def _offset(offsets: Histogram, share: float) -> str:
+    value = offsets.quantile(share)
     return f"{value:+.2f} s".replace("-", "−") if is_number(value) else "–"
 
 
@@ -491,6 +759,129 @@ def tags_plot(tally: Tally) -> BarPlot:
     )
 
 
+#: The measures of tags: name, unit, how a mean is written.
+TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "loudness": ("loudness", "dB", lambda value: f"{_signed(value, 1)} dB"),
+    "pitch": ("pitch", "semitones", lambda value: f"{_signed(value, 1)} st"),
+    "rate": ("rate", "octaves: +1 is twice as fast", lambda value: f"×{2**value:.2f}"),
+}
+
+
+def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
+    """Tags with what was measured of them, the commonest first."""
+    counts = {tag: max((one.n for one in of.values()), default=0) for tag, of in tally.tag_measures.items()}
+    named = (item for item in tally.tag_measures.items() if item[0] != UNKNOWN and counts[item[0]])
+    return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
+
+
+def tag_measures_table(tally: Tally) -> Table:
+    """Loudness, pitch and rate by tag, of the source and of the synthesis: does the voice do what its tag says?"""
+    rows = []
+    for tag, measures in _tags_by_number(tally):
+        n, n_new = (
+            max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
+            for edge in ("", NEW_VOICE)
+        )
+        cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
+        for name, (_, _, written) in TAG_UNITS.items():
+            for edge in ("", NEW_VOICE)[: 1 + tally.rebuilt]:
+                moments = measures.get(f"{edge}{name}")
+                cells.append(written(moments.mean) if moments and moments.n else "–")
+        rows.append(cells)
+    kinds = ("source", "synthesis")[: 1 + tally.rebuilt]
+    head = ("tag", *(f"utterances, {kind}" for kind in kinds))
+    head += tuple(f"{title}, {kind}" for title, *_ in TAG_UNITS.values() for kind in kinds)
+    note = "Means relative to the speaker of the conversation: louder, higher, faster than usual is above 0 (×1)."
+    if tally.rebuilt:
+        follows = [
+            f"{title} r = {value:.2f}".replace("-", "−")
+            for name, (title, *_) in TAG_UNITS.items()
+            if (value := follows_source(tally, name)) is not None
+        ]
+        note += " Does the voice do what the source did with the same tag? "
+        note += (
+            f"Over the tags: {', '.join(follows)} (1: it does, 0: it does not)." if follows else "Too few to say."
+        )
+    return Table("What tags sound like", head, rows, note, "nothing was measured")
+
+
+#: Tags and utterances of each below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
+
+
+def follows_source(tally: Tally, name: str) -> float | None:
+    """Correlation of the means of source and synthesis over tags, each as heavy as its synthesised utterances.
+
+    None where there are too few tags, or they do not differ.
+    """
+    pairs = [
+        (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
+        for _, measures in _tags_by_number(tally)
+        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW_VOICE}{name}"))
+    ]
+    if len(pairs) < FEWEST_TAGS:
+        return None
+    whole = sum(n for *_, n in pairs)
+    means = [math.fsum(pair[place] * pair[2] for pair in pairs) / whole for place in (0, 1)]
+    spreads = [math.fsum(n * (pair[place] - means[place]) ** 2 for *pair, n in pairs) for place in (0, 1)]
+    shared = math.fsum(n * (source - means[0]) * (new - means[1]) for source, new, n in pairs)
+    return shared / math.sqrt(spreads[0] * spreads[1]) if min(spreads) > 1e-12 else None
+
+
+#: Tags with a row of their own in a plot.
+MOST_TAGS = 15
+
+
+def tag_measures_plots(tally: Tally) -> list[RangePlot]:
+    """A plot of each measure by tag, of source and synthesis; those of which nothing is known are left out."""
+    tags = _tags_by_number(tally)[:MOST_TAGS]
+    series = [Series("before", "source"), Series("after", "synthesis")][: 1 + tally.rebuilt]
+    plots = []
+    for name, (title, unit, _) in TAG_UNITS.items():
+        rows = [
+            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
+            for tag, measures in tags
+        ]
+        values = [value for row in rows for three in row.values if three for value in three]
+        reach = max((abs(value) for value in values), default=1.0)
+        step = next((step for step in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0) if reach / step <= 3), 20.0)
+        end = max(step, math.ceil(reach / step) * step)
+        plots.append(
+            RangePlot(
+                title=f"{title.capitalize()} by tag, against the speaker's own mean (± deviation)",
+                rows=rows,
+                series=series,
+                axis=Axis(f"{title} ({unit})", -end, end, step),
+                middle=0.0,
+                nothing="nothing was measured",
+                name=f"tags_{name}",
+            )
+        )
+    return [plot for plot in plots if plot]
+
+
+def _around(moments: Moments | None) -> tuple[float, float, float] | None:
+    """The mean and one deviation either way; None without any."""
+    if moments is None or not moments.n:
+        return None
+    return moments.mean - moments.deviation, moments.mean, moments.mean + moments.deviation
+
+
+def confidence_plot(tally: Tally) -> HistogramPlot:
+    """How sure the recogniser is of its words; empty where it never says."""
+    known = tally.confidence.n
+    return HistogramPlot(
+        title=f"Confidence of the recogniser ({known:,} of {counted(tally.total.utterances, 'utterance')})",
+        series=[(Series("before", ""), tally.confidence.shares(0.0, 1.0, 0.05))],
+        axis=Axis("confidence (0 to 1)", 0.0, 1.0, 0.2),
+        bin_width=0.05,
+        of="utterances",
+        note="Of the others it is not known." if known < tally.total.utterances else "",
+        nothing="the recogniser does not say how sure it is",
+        name="confidence",
+    )
+
+
 def tags_table(tally: Tally) -> Table:
     """Speech by style tag, all of them."""
     values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
@@ -504,25 +895,39 @@ def tags_table(tally: Tally) -> Table:
 
 def affect_plot(tally: Tally) -> MapPlot:
     """Utterances by valence and arousal."""
-    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect")
+    return affect_map("Affect of the source performance", tally.all_affect(), "utterance", "affect", "before")
+
+
+def tag_affect_plot(tally: Tally) -> MultiplesPlot:
+    """Valence and arousal of the source performance by tag."""
+    named = {tag: grid for tag, grid in tally.affect.items() if tag != UNKNOWN}
+    plot = affect_maps("Affect by tag", named, "utterance", "affect_by_tag")
+    return replace(plot, nothing="no tags with measures of affect")
+
+
+#: How far from a third a share of LOW, MID or HIGH is worth a line: they are thirds by definition.
+UNEVEN = 0.1
 
 
 def buckets_table(tally: Tally) -> Table:
-    """The shares of LOW, MID and HIGH."""
+    """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
     rows = [
         (_BUCKETS.get(name, name), *(percent(counts[level], counts.total()) for level in levels))
         for name in BUCKETED
         if (counts := tally.buckets.get(name))
+        and any(abs(counts[level] / counts.total() - 1 / 3) > UNEVEN for level in levels)
     ]
-    title = "Buckets, relative to their speaker and conversation"
-    return Table(title, ("measure", *levels), rows, nothing="no buckets", folded=True)
+    note = (
+        "Many equal values, such as a pitch at its floor, fall into one bucket. The other measures are in thirds."
+    )
+    return Table("Buckets that are not thirds", ("measure", *levels), rows, note, "all are thirds")
 
 
 def lengths_plot(tally: Tally) -> MapPlot:
     """New against recorded length of each utterance that was resynthesised."""
     longest = max((max(cell) + 1 for cell in tally.lengths.counts), default=1) * tally.lengths.width
-    reach = next(limit for limit in (3.0, 6.0, LENGTH_LIMIT) if longest <= limit)
+    reach = next(limit for limit in (3.0, 6.0, 9.0, LENGTH_LIMIT) if longest <= limit)
     edge = f"; what is longer than {LENGTH_LIMIT:g} s counts at the edge" if reach == LENGTH_LIMIT else ""
     low, middle, high = (tally.ratios.quantile(share) for share in (0.1, 0.5, 0.9))
     note = (
@@ -530,7 +935,7 @@ def lengths_plot(tally: Tally) -> MapPlot:
         f"On the dashed line nothing changed{edge}."
     )
     return MapPlot(
-        title="Length of each utterance before and after",
+        title=f"Length of each utterance before and after ({counted(tally.lengths.n, 'utterance')})",
         points=list(tally.lengths.points()),
         x_axis=Axis("recorded length (s)", 0, reach, reach / 6),
         y_axis=Axis("new length (s)", 0, reach, reach / 6),
@@ -552,11 +957,13 @@ def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     rows.append(("needed more than one try", f"{tally.n_retried:,} ({percent(tally.n_retried, spoken)})"))
     if tally.error_rates.n:
         rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
-    rows.append(("paid for what is in here", money(tally.cost)))
-    rows.append(("an hour of finished audio", money(3600 * tally.cost / seconds) if seconds else "–"))
     names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
-    rows += [(title, money(spending[name])) for name, title in names.items() if is_number(spending.get(name))]
-    return Table("Utterances and money", ("", ""), rows)
+    amounts = {"paid for what is in here": tally.cost}
+    amounts |= {"an hour of finished audio": 3600 * tally.cost / seconds} if seconds else {}
+    amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
+    if any(amounts.values()):
+        rows += [(title, money(amount)) for title, amount in amounts.items()]
+    return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
 
 
 def word_sources_table(tally: Tally) -> Table:
@@ -595,10 +1002,11 @@ class Measure:
     least: str = ""
     most: str = ""
 
-    def limits(self, all_limits: QualityLimits) -> list[float]:
-        """Its limits in units of the axis; those that are set."""
-        values = [getattr(all_limits, name) for name in (self.least, self.most) if name]
-        return [value * self.factor for value in values if value is not None]
+    def sides(self, all_limits: QualityLimits) -> list[tuple[float, str]]:
+        """Its limits that are set, in units of the axis, with the side that each rejects: `below` or `above`."""
+        names = {side: name for side, name in (("below", self.least), ("above", self.most)) if name}
+        values = {side: getattr(all_limits, name) for side, name in names.items()}
+        return [(value * self.factor, side) for side, value in values.items() if value is not None]
 
 
 MEASURES = {
@@ -611,6 +1019,10 @@ MEASURES = {
 }
 
 
+#: Clips beyond a limit to listen to.
+MOST_REJECTED = 6
+
+
 @dataclass
 class QualityTally:
     """Measures of clips as they came, kept or not, and what `limits` reject of them.
@@ -618,7 +1030,8 @@ class QualityTally:
     Attributes:
         measured: number of clips. refused: of these, how many are beyond any limit.
         bins: values by measure, in units of its axis.
-        outside: of each measure, how many are beyond its limits.
+        outside, below: of each measure, how many are beyond its limits, and of these under the lower one.
+        beyond: of each kind of reason the first clips that are beyond a limit, with the reason.
     """
 
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -630,15 +1043,28 @@ class QualityTally:
         }
     )
     outside: Counter[str] = field(default_factory=Counter)
+    below: Counter[str] = field(default_factory=Counter)
+    beyond: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.measured += 1
         values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-        self.refused += bool(failures(values, self.limits))
+        if reason := ", ".join(failures(values, self.limits)):
+            self.refused += 1
+            kind = self.beyond.setdefault(kind_of(reason) if len(self.beyond) < MAX_KINDS else "", [])
+            if len(kind) < MOST_REJECTED and row.get("conversation_id"):
+                kind.append((row["conversation_id"], reason))
         for name, value in values.items():
             if value is not None:
                 self.bins[name].add(value * MEASURES[name].factor)
                 self.outside[name] += bool(failures(dict.fromkeys(MEASURES) | {name: value}, self.limits))
+                least = getattr(self.limits, MEASURES[name].least, None)
+                self.below[name] += least is not None and value < least
+
+    def to_hear(self) -> list[tuple[str, str]]:
+        """Ids of clips by which one judges the limits, and why each is beyond one: as many reasons as possible."""
+        rounds = (clip for clips in zip_longest(*self.beyond.values()) for clip in clips if clip)
+        return list(islice(rounds, MOST_REJECTED))
 
 
 @dataclass
@@ -689,9 +1115,14 @@ def corpus_sections(
     has_clips = bool(figures.tally.total.conversations)
     yield Section("facts", "", [corpus_facts(figures)])
     if has_clips:
-        yield Section("what", "What is in it", [dimension_plot(figures, name) for name in DIMENSIONS])
+        yield Section("what", "What is in it", label_parts(figures))
+        if crossed := crossed_parts(figures):
+            yield Section("emotions", "Emotions", crossed)
         yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
-        yield Section("affect", "Affect", affect_maps(figures))
+        affect = affect_maps(
+            "Valence and arousal by emotion", figures.tally.affect, figures.unit, "affect_by_emotion"
+        )
+        yield Section("affect", "Affect", [affect])
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
@@ -705,19 +1136,39 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     """How much there is."""
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
-    share = f"{percent(validation, tally.total.seconds)} of recordings"
-    measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality")
+    held_out = f"{percent(validation, tally.total.seconds)} of recordings"
+    share = percent(quality.refused, quality.measured)
+    measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality ({share})")
+    if quality.measured and not tally.total.conversations:
+        kept = quality.measured - quality.refused
+        return KeyFigures([measured, ("would be kept", f"{kept:,}", "no clip is finished yet")])
     return KeyFigures(
         [
             (f"{figures.unit}s", f"{tally.total.conversations:,}", f"{length_text(tally.total.seconds)} recorded"),
             ("copies", f"{tally.total.copies:,}", "augmented, in training only"),
             ("seen in training", length_text(tally.total.seen), "with copies and weights"),
-            ("validation", length_text(validation), share),
+            ("validation", length_text(validation), held_out),
             ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
             *([measured] if quality.measured else []),
             ("rejected", f"{tally.rejects.total():,}", "files and clips"),
         ]
     )
+
+
+def label_parts(figures: CorpusFigures) -> list[SectionPart]:
+    """Hours and counts by each dimension, and in a sentence those of which all clips have one value."""
+    same, unknown, plots = [], [], list[SectionPart]()
+    for name in DIMENSIONS:
+        values = list(figures.tally.by[name])
+        if len(values) > 1:
+            plots.append(dimension_plot(figures, name))
+        elif values == [UNKNOWN]:
+            unknown.append(name.replace("_", " "))
+        elif values:
+            same.append(f"{name.replace('_', ' ')} {values[0]}")
+    sentences = [f"All {figures.unit}s: {', '.join(same)}."] if same else []
+    sentences += [f"Unknown of all: {', '.join(unknown)}."] if unknown else []
+    return [Text(" ".join(sentences)), *plots] if sentences else plots
 
 
 def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
@@ -727,8 +1178,9 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
         recorded = length_text(part.seconds)
         cells = (part.conversations, part.copies, recorded, length_text(part.seen))
         rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
+    n_clips = counted(figures.tally.total.conversations, figures.unit)
     return BarPlot(
-        title=label_title(name),
+        title=f"{label_title(name)} ({n_clips})",
         head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
         rows=rows,
         series=[Series("after", "recorded")],
@@ -738,76 +1190,155 @@ def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
     )
 
 
+#: Speakers with a row of their own in a matrix.
+MOST_SPEAKERS = 15
+
+
+def crossed_plot(
+    figures: CorpusFigures, rows: str, columns: str, title: str, note: str = "", name: str = ""
+) -> MatrixPlot:
+    """How many recorded clips have which value of two labels; empty unless each has two values that are known."""
+    counts = figures.tally.crossed[rows, columns]
+    row_sums: Counter[str] = Counter()
+    column_sums: Counter[str] = Counter()
+    for (row, column), n in counts.items():
+        row_sums[row] += n
+        column_sums[column] += n
+    names = [value for value, _ in sorted(row_sums.items(), key=lambda item: (-item[1], item[0]))]
+    known = (len({*sums} - {UNKNOWN}) for sums in (row_sums, column_sums))
+    if rows == columns or {rows, columns} == {"emotion", "perceived"}:
+        names = sorted(names)
+    heads = sorted(column_sums)
+    lines = [(value, tuple(counts[value, head] for head in heads)) for value in names[:MOST_SPEAKERS]]
+    if rest := names[MOST_SPEAKERS:]:
+        sums = tuple(sum(counts[value, head] for value in rest) for head in heads)
+        lines.append((f"{len(rest):,} others", sums))
+    return MatrixPlot(
+        title=f"{title} ({counted(counts.total(), figures.unit)})",
+        head=(label_title(rows).lower(), *heads),
+        rows=lines if min(known) > 1 else [],
+        columns=tuple(heads),
+        note=note,
+        nothing="one of both is the same everywhere, or unknown",
+        name=name,
+    )
+
+
+def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
+    """The emotion that was meant against the one that raters heard."""
+    counts = {pair: n for pair, n in figures.tally.crossed["emotion", "perceived"].items() if UNKNOWN not in pair}
+    agreed, whole = sum(n for (meant, heard), n in counts.items() if meant == heard), sum(counts.values())
+    mean = figures.tally.agreement
+    note = (
+        f"Rows: what was meant; columns: what raters heard. They agree in {agreed:,} of {whole:,} "
+        f"({percent(agreed, whole)})."
+    )
+    if mean.n:
+        note += f" On average {percent(mean.mean, 1)} of the raters of a clip chose what was heard most."
+    return crossed_plot(figures, "emotion", "perceived", "Emotion meant and heard", note, "perceived")
+
+
+def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
+    """Emotions as heard, by speaker and by gender, where that is known."""
+    plots = (
+        perceived_plot(figures),
+        crossed_plot(figures, "gender", "emotion", "Emotion by gender", name="emotion_by_gender"),
+        crossed_plot(figures, "speaker", "emotion", "Emotion by speaker", name="emotion_by_speaker"),
+    )
+    return [plot for plot in plots if plot]
+
+
 def balance_plot(figures: CorpusFigures) -> BarPlot:
-    """Minutes in training of each emotion, as recorded and as seen."""
+    """Minutes in training of each emotion, as recorded and as seen, and what could not be balanced."""
     training = figures.training()
-    balanced = [pair for name, pair in training.items() if name not in (UNKNOWN, "other")]
-    before, after = (disparity(pair[side] for pair in balanced) for side in (0, 1))
+    balanced = {name: pair for name, pair in training.items() if name not in (UNKNOWN, "other")}
+    before, after = (disparity(pair[side] for pair in balanced.values()) for side in (0, 1))
     rows = [
         Bar(name, pair, (_minutes(pair[0]), _minutes(pair[1])), f"{pair[0] / 60:.1f} → {pair[1] / 60:.1f}")
         for name, pair in training.items()
     ]
+    note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
+    most = max((seen for _, seen in balanced.values()), default=0.0)
+    behind = [name for name, (_, seen) in balanced.items() if seen * BALANCED < most]
+    if figures.before and after > BALANCED:
+        note += (
+            ": not balanced. Copies and weights, as often as they are allowed, do not bring "
+            f"{listed_names(behind)} up to the others"
+        )
     return BarPlot(
-        title="Minutes of training, before and after balancing",
+        title=f"Minutes of training, {'before and after balancing' if figures.before else 'recorded and seen'}",
         head=("emotion", "recorded", "seen"),
         rows=rows,
         series=[Series("before", "recorded"), Series("after", "seen: with weights and copies")],
         axis="minutes",
         grouped=True,
-        note=f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen.",
+        note=f"{note}.",
         nothing="no finished clips",
         name="balance",
     )
 
 
+def listed_names(names: Sequence[str]) -> str:
+    """Names as a part of a sentence.
+
+    >>> listed_names(["happy", "sad", "calm"]), listed_names(["sad"])
+    ('happy, sad and calm', 'sad')
+    """
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def missing_table(figures: CorpusFigures) -> Table:
-    """What recordings every emotion lacks to reach the target, and what to record."""
+    """What recordings every emotion lacks to reach the target, and once what all of them ask for."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
+    shortfalls = figures.shortfalls()
+    kinds = [" ".join(filter(None, (short.length, short.sentence_type))) for short in shortfalls]
+    alike = len({*kinds}) < 2
     rows = []
-    for short in figures.shortfalls():
+    for short, kind in zip(shortfalls, kinds, strict=True):
         minutes = map(_minutes, (*training[short.emotion], short.seconds))
-        rows.append((short.emotion, *minutes, short.to_record().partition(": ")[2]))
-    head = ("emotion", "recorded for training", "seen", "lacks recorded", "what to record")
+        rows.append((short.emotion, *minutes, *([] if alike else [kind or "any"])))
+    head = ("emotion", "recorded", "seen", "lacks", *([] if alike else ["fewest sentences"]))
+    what = f" of {kinds[0]} sentences" if alike and kinds and kinds[0] else ""
+    note = f"What helps: another corpus, or recordings of your own{what}. Copies and weights add no voice."
     nothing = f"every emotion has {goal} of recordings in training" if figures.tally.trained else "no clip trains"
-    return Table(f"What is missing to reach {goal}", head, rows, nothing=nothing)
+    return Table(f"What is missing to reach {goal}", head, rows, note, nothing)
 
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min"
 
 
-def affect_maps(figures: CorpusFigures) -> list[MapPlot]:
-    """A map of valence and arousal for every emotion."""
-    grids = sorted(figures.tally.affect.items())
-    return [affect_map(name, grid, figures.unit) for name, grid in grids] or [
-        affect_map("Affect", figures.tally.all_affect(), figures.unit)
-    ]
-
-
 def quality_table(quality: QualityTally) -> Table:
     """The limits of each measure, and how many are beyond them."""
     rows: list[tuple[TableCell, ...]] = []
     for name, measure in MEASURES.items():
-        limit = " and ".join(f"{limit:g}" for limit in measure.limits(quality.limits)) or "none"
+        unit = measure.axis.title.partition("(")[2].rstrip(")")
+        words = {"below": "at least", "above": "at most"}
+        limits = [f"{words[side]} {value:g} {unit}" for value, side in measure.sides(quality.limits)]
         known, outside = quality.bins[name].n, quality.outside[name]
-        rows.append((measure.axis.title, limit, outside, percent(outside, known), quality.measured - known))
+        cells = (outside, percent(outside, known), quality.measured - known)
+        rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
     return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
 def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
-    """A distribution of every measure, with its limits."""
+    """A distribution of every measure, with its limits and what is rejected by them."""
     plots = []
     for name, measure in MEASURES.items():
         bins, axis = quality.bins[name], measure.axis
-        unknown = quality.measured - bins.n
+        unknown, below = quality.measured - bins.n, quality.below[name]
+        beyond = {"below": below, "above": quality.outside[name] - below}
+        counts = {round(number * bins.width, 6): float(n) for number, n in sorted(bins.counts.items())}
+        title = f"{axis.title.partition(' (')[0].capitalize()} of {counted(bins.n, 'clip')}"
         plots.append(
             HistogramPlot(
-                title=axis.title.partition(" (")[0].capitalize() + (f", {unknown:,} unknown" if unknown else ""),
-                series=[(Series("before", ""), bins.shares(axis.low, axis.high, measure.bin_width))],
+                title=title + (f", {unknown:,} unknown" if unknown else ""),
+                series=[(Series("before", ""), counts)],
                 axis=axis,
                 bin_width=measure.bin_width,
                 of="clips",
-                limits=measure.limits(quality.limits),
+                limits=[Limit(value, side, beyond[side], bins.n) for value, side in measure.sides(quality.limits)],
+                counted=True,
                 nothing="no values",
                 name=name,
             )
@@ -874,9 +1405,11 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
         rows.append((f"{title} ({unit})", *(_spread(side, name) for side in sides)))
     note = "Mean ± standard deviation of what is measured."
     table = Table("Figures", ("", ours.name, theirs.name), rows, note)
+    grids = [side.tally.all_affect() for side in sides]
+    axes = affect_axes(grids)
     maps = [
-        affect_map(f"Affect of {side.name}", side.tally.all_affect(), side.unit.removesuffix("s"))
-        for side in sides
+        affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes)
+        for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
     return Section("against", f"Against {theirs.name}", [table, *maps, *plots])
@@ -896,10 +1429,10 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))
     return BarPlot(
-        title=label_title(label),
+        title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
         head=(label_title(label).lower(), ours.name, theirs.name),
         rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
-        series=[Series("after", ours.name), Series("before", theirs.name)],
+        series=[Series("after", ours.name), Series("other", theirs.name)],
         axis=f"share of {units}",
         grouped=True,
         name=label,

@@ -112,7 +112,7 @@ def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(
     done = dailytalk("corpus", "crema_d", source, "--out", out, *PLAIN, "--report-only", "--max-seconds", "2.0")
     assert "0 of 9 measured clips would be kept" in done.out
     assert "by Quality, all with --json" in done.out
-    assert "it is 2.50 s long (limit 2.00 s)" in done.out
+    assert "it is 2.50 s long (at most 2.00 s)" in done.out
     assert "bandwidth_hz" in done.out
     assert (out / "quality.png").read_bytes()[1:4] == b"PNG"
     assert not any((out / name).exists() for name in ("data", "clips", "run.json", "rejects.jsonl"))

@@ -109,7 +109,7 @@ def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:
     found = snr_db(drowned, RATE, [(1, 2)], [(1, 2)])
     assert found == LEAST_SNR_DB
     (failure,) = failures(GOOD | {"snr_db": found}, QualityLimits())
-    assert failure == "its signal-to-noise ratio is -20.0 dB (limit 10.0 dB)"
+    assert failure == "its signal-to-noise ratio is -20.0 dB (at least 10.0 dB)"
 
 
 @given(st.floats(0.002, 0.1), st.floats(0.3, 1), st.booleans(), st.integers(0, 99))
@@ -159,7 +159,7 @@ def test_telephone_speech_is_found_at_any_rate(rate: int) -> None:
     assert found is not None
     assert 3400 <= found <= 4200
     (failure,) = failures(GOOD | {"bandwidth_hz": found}, QualityLimits())
-    assert failure == f"its bandwidth is {found / 1000:.1f} kHz (limit 6.5 kHz)"
+    assert failure == f"its bandwidth is {found / 1000:.1f} kHz (at least 6.5 kHz)"
 
 
 @pytest.mark.parametrize("rate", [16000, 24000, 44100])
@@ -198,7 +198,7 @@ def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(coun
     assert list(found) == list(NAMES)
     undefined = {name for name, value in found.items() if value is None}
     assert undefined >= {"snr_db", "bandwidth_hz", "silence_seconds", "peak_dbfs", "loudness_lufs"}
-    assert failures(found | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (limit 40%)"]
+    assert failures(found | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
 
 
 def test_every_failure_tells_the_figure_and_the_limit() -> None:
@@ -211,14 +211,14 @@ def test_every_failure_tells_the_figure_and_the_limit() -> None:
         "silence_seconds": 2.0,
     }
     assert failures(bad, QualityLimits()) == [
-        "it is 0.40 s long (limit 0.50 s)",
-        "its signal-to-noise ratio is 3.2 dB (limit 10.0 dB)",
-        "3.10% of it is clipped (limit 0.50%)",
-        "its bandwidth is 3.9 kHz (limit 6.5 kHz)",
-        "25% of it is speech (limit 40%)",
-        "it is silent for 2.00 s inside (limit 1.50 s)",
+        "it is 0.40 s long (at least 0.50 s)",
+        "its signal-to-noise ratio is 3.2 dB (at least 10.0 dB)",
+        "3.10% of it is clipped (at most 0.50%)",
+        "its bandwidth is 3.9 kHz (at least 6.5 kHz)",
+        "25% of it is speech (at least 40%)",
+        "it is silent for 2.00 s inside (at most 1.50 s)",
     ]
-    assert failures(GOOD | {"duration": 31.0}, QualityLimits()) == ["it is 31.00 s long (limit 30.00 s)"]
+    assert failures(GOOD | {"duration": 31.0}, QualityLimits()) == ["it is 31.00 s long (at most 30.00 s)"]
 
 
 def test_a_value_at_its_limit_is_within_and_no_limit_lets_all_pass() -> None:

@@ -1,11 +1,13 @@
 """The card of a version: what it says of the data, and what it leaves alone."""
 
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import yaml
 from built_conversations import LINES
 from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
@@ -16,8 +18,12 @@ from huggingface_hub import DatasetCard
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
-from dailytalk_contiguous.publish.card import Card, CardFacts, card_template, render_card, written_of
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, render_card, written_of
+from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.manifest import Packed
+from dailytalk_contiguous.publish.render import public_cell
+from dailytalk_contiguous.publish.verdict import Judge
 from dailytalk_contiguous.publish.version import Version
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -114,9 +120,53 @@ def test_speech_is_told_by_tag_and_side_and_word_times_by_how_they_are_known(tmp
     assert f"How the times of words are known: {known}" in card.text
 
 
+def test_the_conversation_with_most_going_on_can_be_heard_from_the_version_that_the_card_is_about(
+    tmp_path: Path,
+) -> None:
+    lively = [*LINES, ("left", 5.5, 6.0, "Ha."), ("right", 40.0, 41.0, "Late.")]
+    rows = [published_row("a"), published_row("b", lines=lively, seconds=45.0), published_row("c")]
+    card = render(write_version(tmp_path, {"train": rows[:1], "test": rows[1:]}))
+    address = "https://huggingface.co/datasets/owner/good_talks/resolve/v1.0.0/assets/sample.mp3"
+    told = section(card, "sample")
+    assert f'<audio controls preload="none" src="{address}"></audio>' in told
+    assert "The first 30 seconds of b (split `test`)" in told
+    samples, rate = soundfile.read(io.BytesIO(card.assets[SAMPLE]))
+    assert (rate, samples.shape[1]) == (24000, 2)
+    assert len(samples) / rate == pytest.approx(30.0, abs=0.1)
+    assert len(card.assets[SAMPLE]) < 400_000
+
+
+def test_an_example_row_is_json_and_its_text_can_not_end_its_block(tmp_path: Path) -> None:
+    hostile = "``` </details> <!-- dailytalk:x:start --> <script>"
+    lines = [("left", 0.5, 1.5, hostile), *LINES[1:]]
+    card = render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}))
+    told = section(card, "sample")
+    assert told.count("```") == 2
+    assert "<" not in told.partition("```json")[2]
+    row = json.loads(re.search(r"```json\n(.*)```", told, re.DOTALL)[1])  # type: ignore[index]
+    assert (row["conversation_id"], row["utterances"][0]["text"]) == ("a", hostile)
+    assert (len(row["utterances"]), len(row["alignments"])) == (2, 3)
+    assert "2 of 4 utterances and 3 of" in told
+    assert render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}), card.text)
+
+
+def test_quality_is_judged_in_the_words_of_check(tmp_path: Path) -> None:
+    late = [("left", 6.0, 7.5, "Hello there."), ("right", 7.4, 8.4, "Hi, hello.")]
+    packed, version = write_version(tmp_path, {"train": [published_row("late", lines=late, seconds=12.0)]})
+    judge = Judge()
+    for _, row in version.rows("conversations", SMALL):
+        judge.add(row)
+    verdict = judge.verdict(Tally())
+    told = section(render((packed, version)), "quality")
+    assert f"**Verdict: {verdict.headline}.**" in told
+    assert len(verdict.findings) > 1
+    for finding in verdict.findings:
+        assert f"**{finding.severity}:** {public_cell(finding.sentence)}." in told
+
+
 def test_settings_of_the_synthesis_and_the_timeline_are_in_a_table(made: Made) -> None:
     told = section(render(made, run={"settings": {"rules": "seed"}}), "made")
-    for line in ("| timeline | anchor |", "| sample rate | 24000 |", "| rules | seed |", "| voice | anna |"):
+    for line in ("| rules | seed |", "| voice | anna |", "All others are the defaults."):
         assert line in told
 
 
@@ -313,8 +363,9 @@ def test_rejects_are_counted_by_reason(made: Made) -> None:
 
 def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
     card = render(made)
-    assert set(card.assets) == {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "affect")}
-    for name, png in card.assets.items():
+    pictures = {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "time", "affect", "affect_by_tag")}
+    assert card.assets.keys() - {SAMPLE} == pictures
+    for name, png in card.assets.items() - {(SAMPLE, card.assets[SAMPLE])}:
         assert png.startswith(b"\x89PNG")
         assert b"tEXt" not in png
         assert b"tIME" not in png
@@ -323,7 +374,7 @@ def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None
 
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
-    assert set(card.assets) == {"assets/lengths.png"}
+    assert set(card.assets) == {"assets/lengths.png", SAMPLE}
     assert "nothing to measure" in section(card, "turns")
     assert "](assets/tags.png)" not in card.text
 

@@ -43,6 +43,7 @@ def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
     }
     assert "2 backchannels of 3 in the source lie inside the same turn as before. 90.00 s of the" in told
     pictures: dict[str, bytes] = {}
+    found.before.offsets_of["left"] = found.after.offsets_of["left"] = found.before.offsets
     assert "](assets/offsets.png)" in markdown(turn_parts(found), pictures)
     assert list(pictures) == ["assets/offsets.png"]
     assert markdown(turn_parts(Tally()), {}) == ""

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,26 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.core.tally import Sum, Tally
+from dailytalk_contiguous.core.tally import Histogram, Sum, Tally
 from dailytalk_contiguous.publish.page import LIMITS, PLOT, planned_limits, plot_quality
-from dailytalk_contiguous.publish.plots import BLUE, GREY, ORANGE, VERMILLION, png, shortened_name
+from dailytalk_contiguous.publish.plots import (
+    BEYOND,
+    COLOURS,
+    INK,
+    WIDTH,
+    Axis,
+    MapPlot,
+    alternative,
+    circle_radius,
+    png,
+    shortened_name,
+    svg,
+)
+from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.publish.sections import (
     MEASURES,
     QualityTally,
+    affect_map,
     affect_plot,
     durations_plot,
     offsets_plot,
@@ -28,11 +44,14 @@ from dailytalk_contiguous.publish.sections import (
 Mask = NDArray[np.bool_]
 
 
+LEFT, RIGHT, BEFORE, AFTER = (COLOURS[name] for name in ("left", "right", "before", "after"))
+
+
 def mask(picture: bytes, colour: str) -> Mask:
-    """Where a picture has just this colour, without the margin above the axes, where the legend is."""
+    """Where a picture has just this colour, without the margin above the axes, where the key is."""
     pixels = imread(io.BytesIO(picture), format="png")[..., :3]
     found: Mask = (abs(pixels - np.array(to_rgb(colour))) < 0.5 / 255).all(axis=-1)
-    found[:44] = False
+    found[:92] = False
     return found
 
 
@@ -51,7 +70,7 @@ def durations(*seconds: float) -> Tally:
 
 
 def test_lengths_of_conversations_are_as_high_as_their_share() -> None:
-    blue = mask(png(durations_plot(durations(0, 0, 0, 0, 2, 2, 5, 29, 29, 29))), BLUE)
+    blue = mask(png(durations_plot(durations(0, 0, 0, 0, 2, 2, 5, 29, 29, 29))), AFTER)
     bars = runs(blue.any(axis=0))
     unit = (bars[-1][0] - bars[0][0]) / 29
     assert [round((first - bars[0][0]) / unit) for first, _ in bars] == [0, 2, 5, 29]
@@ -96,8 +115,8 @@ def test_speech_by_tag_is_drawn_by_side_the_longest_first_and_the_rest_as_one() 
     plot = tags_plot(found)
     assert [bar.name for bar in plot.rows][-2:] == ["tag24", "3 others"]
     picture = png(plot)
-    blue, orange = mask(picture, BLUE), mask(picture, ORANGE)
-    rows = [(first + last) // 2 for first, last in runs(blue[:, :-200].any(axis=1))]
+    blue, orange = mask(picture, LEFT), mask(picture, RIGHT)
+    rows = [(first + last) // 2 for first, last in runs(blue.any(axis=1))]
     assert len(rows) == 26
     lengths = [(int(blue[row].sum()), int(orange[row].sum())) for row in rows]
     second = lengths[0][0] / 59.0
@@ -125,11 +144,12 @@ def test_a_name_is_cut_where_it_is_longer_than_the_space_for_it(length: int, sho
     assert shortened_name("x" * length, 24) == shown
 
 
-def test_offsets_of_the_source_are_filled_by_their_share() -> None:
-    found = Tally()
-    found.before.offsets.counts.update({-50: 1, 0: 3, 100: 1})
+def test_offsets_of_the_left_are_filled_by_their_share() -> None:
+    found = Tally(rebuilt=False)
+    offsets = found.before.offsets_of
+    offsets["left"] = Histogram(0.01, -30.0, 30.0, nearest=True, counts=Counter({-50: 1, 0: 3, 100: 1}))
     picture = png(offsets_plot(found))
-    grey = mask(picture, GREY)
+    grey = mask(picture, LEFT)
     bars = runs(grey[: int(0.8 * len(grey))].any(axis=0))
     heights = [int(grey[:, (first + last) // 2].sum()) for first, last in bars]
     tallest = max(range(len(bars)), key=lambda n: heights[n])
@@ -142,18 +162,18 @@ def test_offsets_of_the_source_are_filled_by_their_share() -> None:
     }
     assert {place for place, share in places.items() if share > 0.1} == {-5, 0, 10}
     assert places[-5] == pytest.approx(1 / 3, abs=0.05)
-    assert not mask(picture, BLUE).any()
-    found.after.offsets.counts.update({0: 1})
-    assert mask(png(offsets_plot(found)), BLUE).any()
+    assert not mask(picture, RIGHT).any()
+    offsets["right"] = Histogram(0.01, nearest=True, counts=Counter({0: 1}))
+    assert mask(png(offsets_plot(found)), RIGHT).any()
 
 
 def test_affect_is_drawn_with_valence_across_and_arousal_up() -> None:
     found = Tally()
     found.affect["calm"].counts.update({(0, 24): 1, (24, 0): 1})
     found.affect["sad"].counts.update({(24, 0): 8})
-    pixels = imread(io.BytesIO(png(affect_plot(found))), format="png")[..., :3]
-    pixels = pixels[:, :550]  # beside it is the scale
-    coloured = (pixels.max(axis=-1) - pixels.min(axis=-1)) > 0.05
+    picture = png(affect_map("Affect", found.all_affect(), "utterance"))
+    pixels = imread(io.BytesIO(picture), format="png")[114:, :, :3]  # above it is the key
+    coloured = (pixels.max(axis=-1) - pixels.min(axis=-1)) > 0.15
     [top, bottom] = runs(coloured.any(axis=1))
     [left, right] = runs(coloured.any(axis=0))
     blocks = [coloured[slice(*rows), slice(*columns)].any() for rows in (top, bottom) for columns in (left, right)]
@@ -171,16 +191,70 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
     limits = QualityLimits(lowest_snr_db=20.0)
     plot_quality(rows, limits, tmp_path)
     pixels = imread(io.BytesIO((tmp_path / PLOT).read_bytes()), format="png")[..., :3]
-    assert pixels.shape == (600, 1100, 3)
+    assert pixels.shape == (640, 1100, 3)
+    pixels = pixels[40:]  # above them is the title
     high, wide = len(pixels) // 2, pixels.shape[1] // 3
-    bars, lines = ((abs(pixels - np.array(to_rgb(one))) < 2 / 255).all(axis=-1) for one in (GREY, VERMILLION))
+    bars, lines = ((abs(pixels - np.array(to_rgb(one))) < 2 / 255).all(axis=-1) for one in (BEFORE, INK))
     for place, (name, measure) in enumerate(MEASURES.items()):
         row, column = divmod(place, 3)
         part = slice(row * high, (row + 1) * high), slice(column * wide, (column + 1) * wide)
         assert (bars[part].sum() > 100) == (name != "snr_db"), name  # letters have grey edges
-        drawn = runs(lines[part].sum(axis=0) > high / 4)
-        assert len(drawn) == len(measure.limits(limits)), name
+        drawn = runs(lines[part].sum(axis=0) > high / 5)
+        assert len(drawn) == len(measure.sides(limits)), name
     assert planned_limits(tmp_path)["min_snr"] == 20.0
+
+
+def test_area_of_a_circle_is_its_count_and_nothing_else() -> None:
+    points = [(0.1, 0.1, 1), (0.5, 0.5, 8), (0.9, 0.9, 32)]
+    whole = Axis("x", 0, 1, 0.5)
+    drawing = svg(MapPlot(title="t", points=points, x_axis=whole, y_axis=whole, unit="clip"))
+    radii = sorted({float(radius) for radius in re.findall(r'<circle[^>]* r="([\d.]+)"', drawing)})
+    assert [(radius / radii[0]) ** 2 for radius in radii] == pytest.approx([1, 8, 32], rel=0.02)
+    assert re.findall(r"</svg>([\d,]+ clips?)</li>", drawing) == ["1 clip", "8 clips", "32 clips"]  # the key
+
+
+def test_few_points_are_small_and_one_does_not_fill_the_drawing() -> None:
+    assert circle_radius(1, 1) < circle_radius(8, 8) / 2
+
+
+def test_one_colour_has_one_meaning_on_page_and_card() -> None:
+    page = template("report.html")
+    light = (
+        page.partition("@media (prefers-color-scheme: dark)")[0]
+        + page.partition("/* Plots.")[2].partition("@media")[0]
+    )
+    variables = dict(re.findall(r"--([\w]+): (#\w+);", light))
+    names = {"before": "grey"}
+    assert {name: variables[names.get(name, name)] for name in COLOURS} == COLOURS
+    assert (variables["beyond"], variables["ink"]) == (BEYOND, INK)
+    assert len({*COLOURS.values()}) == len(COLOURS)
+
+
+def test_what_is_rejected_is_shaded_and_counted_and_a_single_clip_is_visible() -> None:
+    quality = QualityTally(QualityLimits(lowest_snr_db=20.0))
+    for value in (*(45.0,) * 400, 12.0, 70.0):
+        quality.add(dict.fromkeys(MEASURES) | {"snr_db": value})
+    plot = next(plot for plot in quality_plots(quality) if plot.name == "snr_db")
+    assert [limit.label for limit in plot.limits] == ["◂ rejects 1 of 402 (0.2 %)"]
+    drawing = svg(plot)
+    assert "rejects 1 of 402" in drawing
+    [shade] = re.findall(r'<rect x="([\d.]+)"[^>]* width="([\d.]+)"[^>]* class="beyond"/>', drawing)
+    frame = (WIDTH - 46 - 12) / 90
+    assert (float(shade[0]), float(shade[1])) == pytest.approx((46, 30 * frame), abs=0.2)
+    grey = mask(png(plot), BEFORE)
+    heights = [int(grey[:, (first + last) // 2].sum()) for first, last in runs(grey.any(axis=0))]
+    assert len(heights) == 3
+    assert min(heights) > 0.08 * max(heights)
+
+
+def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
+    quality = QualityTally(QualityLimits(lowest_snr_db=20.0))
+    for value in (12.0, 40.0, 40.0):
+        quality.add(dict.fromkeys(MEASURES) | {"snr_db": value})
+    plot = next(plot for plot in quality_plots(quality) if plot.name == "snr_db")
+    words = "signal-to-noise ratio (dB): median about 41, 80 % from 13 to 41; limit 20: 1 of 3 are below"
+    assert alternative(plot) == f"Signal-to-noise ratio of 3 clips. {words}."
+    assert f'role="img" aria-label="{alternative(plot)}"' in svg(plot)
 
 
 def test_title_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
@@ -189,7 +263,7 @@ def test_title_of_a_measure_says_of_how_many_clips_it_is_unknown() -> None:
     for row in (known, known, known | {"snr_db": None}):
         quality.add(row)
     titles = [plot.title for plot in quality_plots(quality)]
-    assert [title for title in titles if "unknown" in title] == ["Signal-to-noise ratio, 1 unknown"]
+    assert [title for title in titles if "unknown" in title] == ["Signal-to-noise ratio of 2 clips, 1 unknown"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"min_snr": "20"}', '{"min_snr": true}'])

@@ -113,13 +113,15 @@ def test_measure_at_or_beyond_an_end_of_its_axis_is_in_the_bin_at_that_end(name:
 def test_limits_are_drawn_where_they_are(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, rows(), RUN, measured=[measures(), measures(snr_db=15.0)])
     text = page(folder)
-    card = re.search(r"<h3>Signal-to-noise ratio</h3>(.*?)</article>", text, re.DOTALL)
+    card = re.search(r"<h3>Signal-to-noise ratio of 2 clips</h3>(.*?)</article>", text, re.DOTALL)
     assert card
     assert card[1].count('class="limit"') == 1
-    limit = re.search(r"<td>signal-to-noise ratio \(dB\)</td>(.*?)</tr>", text)
+    limit = re.search(r"<td>signal-to-noise ratio</td>(.*?)</tr>", text)
     assert limit
-    assert re.findall(">([^<]+)<", limit[1]) == ["20", "1", "50 %", "0"]
-    length = re.search(r"<h3>Length</h3>\s*<svg(?:(?!</article>).)*length \(s\).*?</article>", text, re.DOTALL)
+    assert re.findall(">([^<]+)<", limit[1]) == ["at least 20 dB", "1", "50 %", "0"]
+    length = re.search(
+        r"<h3>Length of 2 clips</h3>\s*<svg(?:(?!</article>).)*length \(s\).*?</article>", text, re.DOTALL
+    )
     assert length
     assert length[0].count('class="limit"') == 1  # the run set no longest
 
@@ -136,12 +138,12 @@ def test_the_page_says_what_is_missing_and_what_was_rejected(tmp_path: Path) -> 
     reject = {
         "id": "a.wav",
         "stage": "Quality",
-        "reason": "it is 0.10 s long (limit 0.50 s)",
+        "reason": "it is 0.10 s long (at least 0.50 s)",
         "remedy": "leave it out",
     }
     text = page(corpus_folder(tmp_path, rows(), RUN, [reject]))
     assert re.search(r"<td>sad</td><td[^>]*>10.0 min</td><td[^>]*>0.0 min</td><td[^>]*>20.0 min</td>", text)
-    assert "<td>Quality</td><td>it is … s long</td>" in text
+    assert "<td>Quality</td><td>it is under 0.50 s long</td>" in text
     assert "<td>ODbL-1.0</td>" in text
 
 
@@ -181,8 +183,9 @@ def test_the_summary_is_tables_of_markdown(tmp_path: Path) -> None:
     for fact in ("| clips | 4 | 8.0 s recorded |", "| seen in training | 9.0 s |", "| copies | 1 | augmented,"):
         assert fact in text
     assert "| sad | 2 | 1 | 5.0 s | 2.0 s |" in text
-    assert "| sad | 10.0 min | 0.0 min | 20.0 min | record " in text
-    assert "| signal-to-noise ratio (dB) | 20 | 0 | 0 % | 0 |" in text
+    assert "| sad | 10.0 min | 0.0 min | 20.0 min |" in text
+    assert text.count("What helps: another corpus") == 1
+    assert "| signal-to-noise ratio | at least 20 dB | 0 | 0 % | 0 |" in text
     for block in text.split("\n\n"):
         lines = block.splitlines()
         assert len({line.count("|") for line in lines}) == 1

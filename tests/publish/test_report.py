@@ -244,11 +244,17 @@ def test_provenance_that_says_nothing_is_unknown(provenance):
 
 def test_page_says_what_made_it(tmp_path):
     models = {"recogniser": {"name": "medium", "licence": "MIT", "url": "https://a.org"}}
-    record = {"tool": "tool 1", "voice": "anna", "settings": {"timeline": "anchor"}, "models": models}
+    record = {
+        "tool": "tool 1",
+        "voice": "anna",
+        "settings": {"timeline": "sequential", "tries": 3},
+        "models": models,
+    }
     text = write_report(
         write_dataset(tmp_path / "built", [built_row(provenance=json.dumps(record))])
     ).path.read_text()
-    assert cell(text, "timeline") == ["anchor"]
+    assert cell(text, "timeline") == ["sequential"]
+    assert "<td>tries</td>" not in text  # that is the default
     assert "Made with tool 1." in text
     folder = tagged(tmp_path / "tagged", [tagged_line("left", 11.0, "Hello")])
     (folder / "run.json").write_text(json.dumps({"models": models, "settings": {"profile": "embedded"}}))
@@ -273,7 +279,7 @@ def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above
     tally.before.events.update(turn=1500)
     table = turns_table(tally)
     assert (table.head, table.rows) == (
-        ("measure", "recording", "rebuilt"),
+        ("measure", "recorded", "rebuilt"),
         [
             ("offset, median", "+0.00 s", "+0.50 s"),
             ("offset, 10 % below", "−0.40 s", "+0.10 s"),

@@ -113,7 +113,7 @@ def test_an_act_is_shown_where_one_side_tells_it(tmp_path: Path) -> None:
     acting = corpus_folder(tmp_path / "acting", [clip_row("s1-0", act="inform"), clip_row("s1-1")])
     both = compare_folders(talks(tmp_path / "calls"), acting)
     assert row(compared(both), "act: inform") == ["0 %", "50 %"]
-    assert "<h3>Act</h3>" in page_html(against_section(*both))
+    assert "<h3>Act (3 utterances, 2 clips)</h3>" in page_html(against_section(*both))
     assert "| act |" not in compared((side("calls", "calm"), side("others", "calm")))
 
 

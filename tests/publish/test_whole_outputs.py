@@ -46,8 +46,13 @@ from dailytalk_contiguous.publish.plots import (
     Bar,
     BarPlot,
     HistogramPlot,
+    Limit,
     MapPlot,
+    MatrixPlot,
+    MultiplesPlot,
     Plot,
+    Range,
+    RangePlot,
     Series,
     png,
     sheet,
@@ -247,6 +252,8 @@ def odd_plots() -> list[Plot]:
         Bar("less", (0.5, 0.25), ("x", 2), "a label that is longer than the others"),
     ]
     points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
+    limits = (Limit(0.25, "below", 1, 9), Limit(3.0, "above", 0, 9))
+    ranges = [Range("first", ((0.0, 1.0, 2.0), None)), Range("second", ((1.0, 1.5, 5.0), (-2.0, 0.0, 1.0)))]
     outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
@@ -255,7 +262,13 @@ def odd_plots() -> list[Plot]:
         BarPlot(title="side by side", rows=bars, **series),
         BarPlot(title="below each other", rows=bars, grouped=True, **series),
         BarPlot(title="none", rows=[], **series),
-        HistogramPlot(title="histogram", series=outlines, limits=(0.25, 3.0), **distribution),
+        HistogramPlot(title="histogram", series=outlines, limits=limits, **distribution),
+        HistogramPlot(title="counted", series=[(before, {0.0: 1, 0.5: 900})], counted=True, **distribution),
+        RangePlot(title="ranges", rows=ranges, series=(before, after), axis=wide, middle=0.5),
+        MatrixPlot(title="matrix", head=("",), columns=("one", "two"), rows=[("a", (1, 0)), ("b", (2, 6))]),
+        MultiplesPlot(
+            title="small", panels=[("a", points), ("b", points[:1])], x_axis=wide, y_axis=high, unit="clip"
+        ),
         HistogramPlot(title="nothing", series=[(before, {})], **distribution),
         MapPlot(title="diagonal", points=points, x_axis=wide, y_axis=high, diagonal=True, note="why", **grid),
         MapPlot(title="other diagonal", points=points, x_axis=high, y_axis=wide, diagonal=True, **grid),
@@ -312,9 +325,8 @@ def axes_drawn(axes: Any) -> dict[str, Any]:
         ],
         "circles": [
             [
-                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes(), dots.get_array())),
-                *(dots.get_clim(), dots.get_cmap().name, dots.get_linewidths()[0]),
-                *map(to_hex, dots.get_edgecolors()),
+                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes())),
+                *(to_hex(colour, keep_alpha=True) for colour in dots.get_facecolors()),
             ]
             for dots in axes.collections
             if isinstance(dots, PathCollection)

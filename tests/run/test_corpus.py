@@ -16,6 +16,8 @@ from spoken_corpora import crema_d, faults, rows_of, run, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, build_corpus, read_corpus
 from dailytalk_contiguous.stages.augment import Augment
@@ -49,6 +51,26 @@ def manifests(out: Path) -> dict[str, list[dict[str, object]]]:
     return {name: read_lines(out / "data" / name) for name in MANIFESTS if (out / "data" / name).is_file()}
 
 
+def test_clip_beyond_a_limit_can_be_heard_unless_its_file_is_gone_or_another(source: Path, out: Path) -> None:
+    run(source, out, max_seconds=2.0)
+    page = write_report(out).path.read_text(encoding="utf-8")
+    heard = page.partition('id="beyond"')[2]
+    assert heard.count("data:audio/mpeg;base64,") == 6
+    assert "<p>it is 2.50 s long (at most 2.00 s).</p>" in heard
+    names = [row["conversation_id"] for row in open_items(out).measures()]
+    [gone, other, same] = names[:3]
+    files = {name: source / "AudioWAV" / f"{name.partition('/')[2]}.wav" for name in names}
+    kept = {path: (path.read_bytes(), path.stat()) for path in (files[gone], files[other])}
+    files[gone].unlink()
+    soundfile.write(files[other], 0.1 * np.ones(16000), 16000)
+    try:
+        assert open_items(out).measured_sounds([gone, other, same]).keys() == {same}
+    finally:
+        for path, (content, status) in kept.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 # Nothing is lost
 
 
@@ -72,7 +94,7 @@ def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: 
     run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
-    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (limit 2.00 s)"}
+    assert {line["reason"] for line in rejects} == {"it is 2.50 s long (at most 2.00 s)"}
     assert rows_of(out) == {}
     assert not list((out / "data").glob("*jsonl"))
 

@@ -64,7 +64,7 @@ def test_silence_has_null_measures_and_keeps_its_row() -> None:
     assert silent["loudness_lufs"] is None
     assert silent["speech_ratio"] == 0
     assert silent["heard"] == []
-    assert failures(silent | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (limit 40%)"]
+    assert failures(silent | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
     assert failures(spoken | {"duration": 3.0}, QualityLimits()) == []
 
 
