@@ -209,8 +209,6 @@ def keep_models() -> None:
 @contextmanager
 def _watched(clock: Clock) -> Iterator[None]:
     """Time every model call, and pitch, while the block runs."""
-    from faster_whisper.feature_extractor import FeatureExtractor
-
     features = Clock()
     # Both channels, and batches, run side by side: the time of the process would count the other ones', too. But
     # CTranslate2 computes in threads of its own.
@@ -219,7 +217,7 @@ def _watched(clock: Clock) -> Iterator[None]:
         (prosody, "track_pitch", "pitch", clock, time.process_time),
         (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
         (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
-        (FeatureExtractor, "__call__", "Transcribe", features, time.thread_time),
+        (whisper, "log_mel", "Transcribe", features, time.thread_time),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]
     for (owner, name, *how), call in zip(watched, inner, strict=True):
