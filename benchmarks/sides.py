@@ -11,7 +11,8 @@ work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` no
 
 import os
 
-for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0")):
+# The last as the command sets it.
+for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0"), ("OPENBLAS_NUM_THREADS", "1")):
     os.environ.setdefault(_name, _value)  # read once, when the libraries below are loaded
 
 import sys  # noqa: E402
