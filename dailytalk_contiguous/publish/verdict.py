@@ -740,7 +740,7 @@ class Judge:
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
 
-        No measure of the words alone tells. On two telephone calls, where 86 to 106 % of the words were wrong,
+        No measure of the words alone tells. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
         perplexity by the recogniser's own model of language of 118 to 146 a side; of four conversations of clear
         readers 3.3 words a second, 0 %, 12 %, and 81 to 152.
