@@ -154,18 +154,24 @@ class Console(rich_console.Console):
 
 
 def _broken(text: Text, width: int) -> Text:
-    """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole."""
+    """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
+
+    What goes on from a line that is moved in is moved in further.
+    """
     lines = Text()
     for line in text.split("\n", allow_blank=True):
         breaks: list[int] = []
         start = 0
+        moved_in = len(line.plain) - len(line.plain.lstrip(" "))
+        hanging = " " * (moved_in + 2 if moved_in else 0)
         for word in re.finditer(r"\S+", line.plain):
-            if cell_len(line.plain[start : word.end()]) > width and line.plain[start : word.start()].strip():
+            room = width - (len(hanging) if breaks else 0)
+            if cell_len(line.plain[start : word.end()]) > room and line.plain[start : word.start()].strip():
                 start = word.start()
                 breaks.append(start)
-        for part in line.divide(breaks):
+        for number, part in enumerate(line.divide(breaks)):
             part.rstrip()
-            lines = lines + part + "\n"
+            lines = lines + (hanging if number else "") + part + "\n"
     return lines[:-1]
 
 

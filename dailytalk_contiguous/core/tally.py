@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.sampling import BalanceItem
-from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY, own_seconds
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import Timed
@@ -217,8 +217,8 @@ def _offsets() -> Histogram:
     return Histogram(OFFSET_BIN, -OFFSET_LIMIT, OFFSET_LIMIT, nearest=True)
 
 
-def _by_channel(bins: Callable[[], Histogram]) -> dict[str, Histogram]:
-    return defaultdict(bins, {channel: bins() for channel in CHANNELS})
+def _lengths() -> dict[str, Histogram]:
+    return defaultdict(lambda: Histogram(TIMING_BIN, 0.0))
 
 
 @dataclass
@@ -234,12 +234,8 @@ class TurnTaking:
 
     events: Counter[str] = field(default_factory=Counter)
     offsets: Histogram = field(default_factory=_offsets)
-    offsets_of: dict[str, Histogram] = field(default_factory=lambda: _by_channel(_offsets))
-    indicators: dict[str, dict[str, Histogram]] = field(
-        default_factory=lambda: {
-            kind: _by_channel(lambda: Histogram(TIMING_BIN, 0.0)) for kind in turns.INDICATORS
-        }
-    )
+    offsets_of: dict[str, Histogram] = field(default_factory=lambda: defaultdict(_offsets))
+    indicators: dict[str, dict[str, Histogram]] = field(default_factory=lambda: defaultdict(_lengths))
     overlap_seconds: float = 0.0
     speech_seconds: float = 0.0
     seconds: float = 0.0
@@ -251,8 +247,9 @@ class TurnTaking:
         derived = turns.label(timed, groups)
         self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
         for stretch in turns.stretches(timed, groups):
-            self.offsets.add(stretch.offset)
-            self.offsets_of[stretch.channel].add(stretch.offset)
+            if stretch.offset is not None:
+                self.offsets.add(stretch.offset)
+                self.offsets_of[stretch.channel].add(stretch.offset)
         for event in turns.timing_events(timed):
             self.indicators[event.kind][event.channel].add(event.seconds)
         self.overlap_seconds += turns.overlap_seconds(timed)
@@ -293,14 +290,14 @@ CONFIDENCE_BIN = 0.05
 
 #: What is compared between the utterances of a tag and all of their speaker: a measure of `PROSODY`, and what
 #: makes it dB, semitones, or a power of 2.
-TAG_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
+SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
     "loudness": ("rms", decibels),
     "pitch": ("f0_mean", lambda hertz: 12 * math.log2(hertz)),
     "rate": ("speech_rate", math.log2),
 }
 
 #: Before their names where the new voice is measured.
-NEW = "new_"
+NEW_VOICE = "new_"
 
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
 
@@ -330,10 +327,10 @@ class Tally:
             `licence`, `style_source` and `affect_source`.
         measures: affect, prosody and `seconds` of utterances.
         affect: valence and arousal by emotion (clips) or tag (utterances).
-        tag_measures: by tag, the measures of `TAG_MEASURES` of its utterances, each less its speaker's mean in the
-            conversation: dB, semitones, and for the rate the power of 2 by which it is another. Those of the new
-            voice begin with `NEW`, and are less the mean of this voice's takes in the conversation. What a speaker
-            says but one utterance of is compared with nothing, and left out.
+        tag_measures: by tag, the measures of `SPEAKER_MEASURES` of its utterances, each less its speaker's mean in
+            the conversation: dB, semitones, and for the rate the power of 2 by which it is another. Those of the
+            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes in the conversation. What
+            a speaker says but one utterance of is compared with nothing, and left out.
         confidence: of the recogniser in utterances; null is not counted.
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
@@ -358,7 +355,7 @@ class Tally:
     affect: dict[str, CountGrid] = field(default_factory=lambda: defaultdict(lambda: CountGrid(AFFECT_CELL, 1.0)))
     tag_measures: dict[str, dict[str, Moments]] = field(
         default_factory=lambda: defaultdict(
-            lambda: {f"{prefix}{name}": Moments() for prefix in ("", NEW) for name in TAG_MEASURES}
+            lambda: {f"{prefix}{name}": Moments() for prefix in ("", NEW_VOICE) for name in SPEAKER_MEASURES}
         )
     )
     confidence: Histogram = field(default_factory=lambda: Histogram(CONFIDENCE_BIN, 0.0, 1.0))
@@ -530,8 +527,11 @@ class Tally:
         for utterance in audible:
             synthesis = utterance["synthesis"] if utterance["status"] == "spoken" else None
             voice = " · ".join(str((synthesis or {}).get(name) or "") for name in ("engine", "model", "voice"))
-            for prefix, speaker, values in (("", utterance["channel"], utterance), (NEW, voice, synthesis or {})):
-                for name, (column, scaled) in TAG_MEASURES.items():
+            for prefix, speaker, values in (
+                ("", utterance["channel"], utterance),
+                (NEW_VOICE, voice, synthesis or {}),
+            ):
+                for name, (column, scaled) in SPEAKER_MEASURES.items():
                     value = values.get(column)
                     if is_number(value) and value > 0:
                         measured[prefix + name, speaker].append((utterance["tag"], scaled(value)))

@@ -350,11 +350,11 @@ def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
 
 
 #: Kinds of `TimingEvent`.
-INDICATORS = ("ipu", "pause", "gap", "overlap")
+TIMING_EVENTS = ("ipu", "pause", "gap", "overlap")
 
 
 class TimingEvent(NamedTuple):
-    """A stretch of time in seconds; `kind` is one of `INDICATORS`, `channel` whose it is (see `timing_events`)."""
+    """A stretch of time in seconds: its kind, of `TIMING_EVENTS`, and whose it is (see `timing_events`)."""
 
     kind: str
     channel: str

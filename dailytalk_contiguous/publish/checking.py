@@ -58,6 +58,7 @@ from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
 from dailytalk_contiguous.publish.verdict import (
+    CONVERSATION_MEASURES,
     NOTHING_FINISHED,
     Finding,
     FitnessLimits,
@@ -615,7 +616,10 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         what = f"{len(shared)} of {len(sides)} kept speakers are in train and in eval, such as {shared[0]}"
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
     for name, conversation in about.items():
-        judge.add_measured(name, measure_turns(timed[name], conversation["duration"], plan.duration_sec))
+        measures = conversation.get("measures") or {}
+        kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
+        values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
+        judge.add_measured(name, values, conversation.get("unsure") or {}, bool(conversation.get("kept_speaker")))
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

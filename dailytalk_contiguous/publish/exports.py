@@ -27,6 +27,7 @@ from dailytalk_contiguous.publish.items import (
     words_between,
 )
 from dailytalk_contiguous.publish.splits import Split, as_given, split
+from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
@@ -209,7 +210,7 @@ def export_moshi(
     rejects: list[Reject] = []
     refuse = partial(_refuse_unfit_for_moshi, both_speakers=both_speakers)
     for row, item in _exportable(rows, sample_rate, swap, refuse, rejects):
-        about[item.id] = _about(item) | {"recording": row["recording_id"]}
+        about[item.id] = _about(item) | {"recording": row["recording_id"]} | portable_measures(row)
         for file, first, last in _pieces(item, max_length):
             _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
             pieces[item.id].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))

@@ -870,8 +870,9 @@ def read_shaped(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, An
 #: The fields of a transcript's line that are read.
 _LINE = {
     **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
-    **dict.fromkeys(("tag?", "rule?", "language?"), str),
-    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?", "models?"), dict),
+    **dict.fromkeys(("tag?", "rule?", "language?", "text_raw?", "text_reason?"), str),
+    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?"), dict),
+    "models?": {"recogniser?": str, "affect?": str},
     "words?": [{"word": str, "start": float, "end": float}],
 }
 
@@ -985,9 +986,22 @@ def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) 
     times = {"start": line["start"] - offset, "end": line["end"] - offset}
     affect, features = line.get("vad") or {}, line.get("features") or {}
     buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
+    same = (
+        "utterance_id",
+        "channel",
+        "speaker",
+        "kind",
+        "text_raw",
+        "text",
+        "text_reason",
+        "tag",
+        "rule",
+        "models",
+    )
     return (
         dict.fromkeys(UTTERANCE)
-        | {name: line.get(name) for name in ("utterance_id", "channel", "speaker", "kind", "text", "tag", "rule")}
+        | {name: line.get(name) for name in same}
+        | {"confidence": _measure(line.get("confidence"))}
         | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
         | {name: _measure(affect.get(name)) for name in AFFECT}
         | {name: _measure(features.get(name)) for name in PROSODY}

@@ -88,6 +88,8 @@ ABOUT_SHAPE = {
         "voices": [str],
         "language?": str,
         "turns": [list],
+        "measures?": {str: float},
+        "unsure?": {str: int},
     }
 }
 

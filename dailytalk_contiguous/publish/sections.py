@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.tally import (
     BUCKETED,
     LENGTH_LIMIT,
     MAX_KINDS,
-    NEW,
+    NEW_VOICE,
     UNKNOWN,
     CountGrid,
     Histogram,
@@ -369,7 +369,7 @@ def conversation_sections(
     synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
     synthesis += [plot] if (plot := confidence_plot(tally)) else []
     yield Section("facts", "", [conversation_facts(tally, run)])
-    yield Section("what", "What is in it", [durations_plot(tally), *voice_tables(tally)])
+    yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
     yield Section("style", "Style", style)
     if tally.rebuilt:
@@ -521,6 +521,17 @@ INDICATORS = {
 _SHORT = {"ipu": "unit"}
 
 
+def voice_parts(tally: Tally) -> list[SectionPart]:
+    """The tables of voices; of which there is but one is a sentence."""
+    tables = voice_tables(tally)
+    single = [
+        f"{table.title.partition(':')[0].removesuffix('s')}: {table.rows[0][0]} ({table.rows[0][-1]})."
+        for table in tables
+        if len(table.rows) == 1
+    ]
+    return [*([Text(" ".join(single))] if single else []), *(table for table in tables if len(table.rows) != 1)]
+
+
 def turn_parts(tally: Tally) -> list[SectionPart]:
     """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
@@ -545,7 +556,7 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     `turns_table`.
     """
     side = tally.after if tally.rebuilt else tally.before
-    offsets = side.offsets_of
+    offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
     known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
     low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
     high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
@@ -657,7 +668,8 @@ def _middle(lengths: Histogram) -> tuple[float, float, float] | None:
     """The 10th, 50th and 90th percentile; None without any."""
     if not lengths.n:
         return None
-    low, middle, high = (lengths.quantile(share) for share in (0.1, 0.5, 0.9))
+    half = 0.0 if lengths.nearest else lengths.width / 2
+    low, middle, high = (lengths.quantile(share) + half for share in (0.1, 0.5, 0.9))
     return low, middle, high
 
 
@@ -768,11 +780,11 @@ def tag_measures_table(tally: Tally) -> Table:
     for tag, measures in _tags_by_number(tally):
         n, n_new = (
             max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
-            for edge in ("", NEW)
+            for edge in ("", NEW_VOICE)
         )
         cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
         for name, (_, _, written) in TAG_UNITS.items():
-            for edge in ("", NEW)[: 1 + tally.rebuilt]:
+            for edge in ("", NEW_VOICE)[: 1 + tally.rebuilt]:
                 moments = measures.get(f"{edge}{name}")
                 cells.append(written(moments.mean) if moments and moments.n else "–")
         rows.append(cells)
@@ -803,9 +815,9 @@ def follows_source(tally: Tally, name: str) -> float | None:
     None where there are too few tags, or they do not differ.
     """
     pairs = [
-        (measures[name].mean, measures[f"{NEW}{name}"].mean, measures[f"{NEW}{name}"].n)
+        (measures[name].mean, measures[f"{NEW_VOICE}{name}"].mean, measures[f"{NEW_VOICE}{name}"].n)
         for _, measures in _tags_by_number(tally)
-        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW}{name}"))
+        if all(key in measures and measures[key].n >= FEWEST_UTTERANCES for key in (name, f"{NEW_VOICE}{name}"))
     ]
     if len(pairs) < FEWEST_TAGS:
         return None
@@ -827,7 +839,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     plots = []
     for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
-            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW)[: len(series)]))
+            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
             for tag, measures in tags
         ]
         values = [value for row in rows for three in row.values if three for value in three]

@@ -31,7 +31,6 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.recogniser import WIDE_BAND
-from dailytalk_contiguous.publish.exports import WINDOW_SECONDS
 from dailytalk_contiguous.publish.items import kept_speaker, voices
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 from dailytalk_contiguous.stages.transcribe import GIVEN
@@ -190,7 +189,7 @@ CONVERSATION_MEASURES = {
 MeasuredConversation = dict[str, float | None]
 
 
-def measure_turns(timed: Sequence[Timed], duration: float, window: float = WINDOW_SECONDS) -> MeasuredConversation:
+def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0) -> MeasuredConversation:
     """Those measures of a conversation that follow from who speaks when; the others are None.
 
     Args:
@@ -235,6 +234,34 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
             **(_of_synthesis(utterances) if rebuilt else {}),
         }
     )
+
+
+def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
+    """How many utterances of a row have words of each recogniser that does not say how sure it is of them."""
+    counts: Counter[str] = Counter()
+    for utterance in row["utterances"] or ():
+        recogniser = (utterance["models"] or {}).get("recogniser")
+        words = utterance["text_raw"] or utterance["text"]
+        if recogniser and recogniser != GIVEN and words and utterance["confidence"] is None:
+            counts[recogniser] += 1
+    return dict(counts)
+
+
+#: Measures of a conversation that follow from who speaks when.
+_OF_TURNS = (
+    *("duration", "least_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
+    *("longest_turn", "longest_monologue", "first_turn"),
+)
+
+
+def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
+
+    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`.
+    """
+    measured = measure_conversation(row, rebuilt=True).items()
+    measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
+    return {"measures": measures, "unsure": unsure_utterances(row)}
 
 
 def _of_words(utterances: Sequence[Mapping[str, Any]]) -> MeasuredConversation:
@@ -705,34 +732,31 @@ class Judge:
             self.voices[voice] += hours
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
-        self._nameless += not row.get("labels") and kept_speaker(row) is None
-        unsure: Counter[str] = Counter()
-        for utterance in row["utterances"] or ():
-            recogniser = (utterance["models"] or {}).get("recogniser")
-            if recogniser and recogniser != GIVEN and (utterance["text_raw"] or utterance["text"]):
-                unsure[recogniser] += utterance["confidence"] is None
-        self._unsure += unsure
-        judged = self.add_measured(row["conversation_id"], measured)
-        if not self._is_misheard(judged, unsure):
-            return judged
-        return judged._replace(badness=judged.badness + _WEIGHTS["bad"])
+        named = bool(row.get("labels")) or kept_speaker(row) is not None
+        return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named)
 
-    def _is_misheard(self, judged: Judged, unsure: Mapping[str, int]) -> bool:
+    def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
 
         No measure of the words alone tells: those of two telephone calls that were 86 to 106 % wrong came at 2.7
         a second, 0.5 % of the speech without text, 11 % of the utterances of one word, and as likely by the
         recogniser's own model of language as those of clear readers, at 3.3, 0 % and 12 %.
         """
-        bandwidth, names = judged.values["bandwidth"], sorted(WIDE_BAND & unsure.keys())
+        bandwidth, names = values["bandwidth"], sorted(WIDE_BAND & unsure.keys())
         if not names or bandwidth is None or bandwidth > TELEPHONE_HZ:
             return False
-        seconds = judged.values["duration"] or 0.0
-        self._misheard[names[0]].add(judged.name, seconds, bandwidth, TELEPHONE_HZ - bandwidth)
+        self._misheard[names[0]].add(name, values["duration"] or 0.0, bandwidth, TELEPHONE_HZ - bandwidth)
         return True
 
-    def add_measured(self, name: str, values: MeasuredConversation) -> Judged:
-        """Judge a conversation by its measures, and count it."""
+    def add_measured(
+        self, name: str, values: MeasuredConversation, unsure: Mapping[str, int] = {}, named: bool = True
+    ) -> Judged:
+        """Judge a conversation by its measures and its `unsure_utterances`, and count it.
+
+        `named`: whether it is known who the recorded speaker is.
+        """
+        self._nameless += not named
+        self._unsure.update(unsure)
         seconds = values["duration"] or 0.0
         self.n += 1
         self.seconds += seconds
@@ -749,6 +773,8 @@ class Judge:
             weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
             excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
             self._beyond[bound.kind].add(name, seconds, value, excess)
+        if self._is_misheard(name, values, unsure):
+            excesses["bandwidth"] = excesses.get("bandwidth", 0.0) + _WEIGHTS["bad"]
         breaches = tuple(sorted(excesses, key=lambda measure: -excesses[measure]))
         return Judged(name, values, breaches, sum(excesses.values()))
 
@@ -761,10 +787,12 @@ class Judge:
         """
         lost = lost_hours(run)
         return [
+            *_of_refused(tally),
             *self._of_words(),
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
             *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *([_lost_recordings(lost)] if lost and lost.recordings else []),
             *self._of_speakers(),
             *self._of_hours(),
         ]
@@ -826,6 +854,17 @@ class Judge:
                 what = f"{hours:.2f} h of {language} (others needed {needed:g} h and more for a new language)"
                 remedy = "add recordings, or start from a model that speaks it"
                 yield advice("few-hours-of-language", ".", what, remedy, "note")
+
+
+#: The stage of rejects that a page makes of rows that can't be used; `check` has a finding for each.
+_OF_PAGE = "report"
+
+
+def _of_refused(tally: Tally | None) -> Iterator[Finding]:
+    for (stage, kind), n in tally.rejects.items() if tally else ():
+        if stage == _OF_PAGE:
+            what = f"{counted(n, 'conversation')} can't be used: {kind}"
+            yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
 
 
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
@@ -934,6 +973,12 @@ def _lost(lost: LostHours, tally: Tally | None) -> Finding:
     what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
     remedy = "see rejects.jsonl; `dailytalk speak --on-failure keep-original` keeps what can't be said"
     return advice("lost-hours", ".", what, remedy)
+
+
+def _lost_recordings(lost: LostHours) -> Finding:
+    what = f"{counted(lost.recordings, 'recording')} can't be used, and nobody knows how long they are"
+    severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+    return advice("lost-recordings", ".", what, "see rejects.jsonl", severity)
 
 
 def _of_lengths(part: float, whole: float) -> str:

@@ -105,7 +105,7 @@ _TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage"
 _OF_A_HALF = {
     "models?": {str: {"name": str, "licence?": str, "url?": str}},
     "stages?": [{"name": str, "digest?": str, "settings?": dict}],
-    "counts?": {"rejects?": int, "conversations?": int},
+    "counts?": dict.fromkeys(("rejects?", "conversations?", "recordings_rejected?"), int),
     "settings?": dict,
     **dict.fromkeys(("command?", "date?", "version?"), str),
     "rejected?": {

@@ -118,6 +118,12 @@ def test_line_as_wide_as_the_terminal_stays_one_and_empty_lines_stay() -> None:
     ]
 
 
+def test_line_that_is_moved_in_goes_on_further_in() -> None:
+    file = io.StringIO()
+    Console(file=file, force_terminal=True, color_system=None, width=16).print("  to tag: one two three four")
+    assert file.getvalue() == "  to tag: one\n    two three\n    four\n"
+
+
 def test_lines_to_a_pipe_are_never_broken() -> None:
     file = io.StringIO()
     Console(file=file).print("word " * 100 + ":smile:", markup=False)

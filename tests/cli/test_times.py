@@ -16,6 +16,7 @@ OPTIONS = {name: command_of(name).params for name in COMMANDS}
 
 #: Options that take a number because their names are a unit.
 NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "min_seconds", "max_seconds", "hours"}
+NAMED |= {"voice_hours", "language_hours", "min_length_ratio", "max_length_ratio"}
 
 #: Every option that is a time, by the commands that have it.
 TIMES = {
@@ -63,7 +64,11 @@ def test_options_that_are_times_are_these() -> None:
         "--affect-context",
         "--max-conversation",
         "--max-length",
+        "--max-monologue",
+        "--max-response",
         "--max-silence",
+        "--max-start",
+        "--max-turn",
         "--min-duration",
     }
     others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}
@@ -75,7 +80,8 @@ def test_number_without_a_unit_is_one_sentence_with_both_readings(
     tmp_path: Path, dailytalk: Command, command: str, option: str
 ) -> None:
     words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
-    done = dailytalk(command, *words, "--out", tmp_path / "out", option, "15")
+    out = [] if command == "check" else ["--out", tmp_path / "out"]
+    done = dailytalk(command, *words, *out, option, "15")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert f"{option} 15 has no unit: give 15m for minutes or 15s for seconds." in done.err
     assert not (tmp_path / "out").exists()

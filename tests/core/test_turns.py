@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import EVENTS, TIMELINE
 from dailytalk_contiguous.core.turns import (
-    INDICATORS,
     TERMINAL_OVERLAP,
+    TIMING_EVENTS,
     Timed,
     TurnEvent,
     compare_turns,
@@ -348,7 +348,7 @@ def test_silence_that_two_end_at_once_is_a_pause_of_who_spoke_before_it() -> Non
 @given(timings, st.integers(0, 100))
 def test_timing_events_make_up_the_whole_conversation(talked: list[Timed], tail: int) -> None:
     events = timing_events(talked)
-    seconds = {kind: sum(event.seconds for event in events if event.kind == kind) for kind in INDICATORS}
+    seconds = {kind: sum(event.seconds for event in events if event.kind == kind) for kind in TIMING_EVENTS}
     units = [event for event in events if event.kind == "ipu"]
     first, last = min((unit.start for unit in units), default=0), max((unit.end for unit in units), default=0)
     duration = last + tail

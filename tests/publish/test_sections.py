@@ -143,7 +143,7 @@ def spoken(*rows: dict[str, Any], rebuilt: bool = True) -> Tally:
 
 
 def lengths(*seconds: float) -> Histogram:
-    histogram = Histogram(0.05)
+    histogram = Histogram(0.05, nearest=True)
     for length in seconds:
         histogram.add(length)
     return histogram

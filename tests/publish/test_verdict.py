@@ -1,10 +1,13 @@
 import pytest
-from built_conversations import built_row
+from built_conversations import built_row, write_dataset
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.exports import export_moshi
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     Finding,
@@ -14,6 +17,7 @@ from dailytalk_contiguous.publish.verdict import (
     made_line,
     measure_conversation,
     measure_turns,
+    portable_measures,
     shares_of_rejects,
     verdict_of,
     verdict_part,
@@ -231,6 +235,14 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
 
 
+def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
+    run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
+    few = found_in(talk(), run=run)["lost-recordings"]
+    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and nobody knows how long they are")
+    many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
+    assert many.severity == "doubtful"
+
+
 def test_unknown_speakers_are_noted_of_more_than_one_conversation():
     nameless = [talk(name, speakers={"left": None, "right": None}) for name in "ab"]
     assert "2 of 2 conversations" in found_in(*nameless)["unknown-speakers"].what
@@ -358,3 +370,29 @@ def test_words_of_a_preview_are_named_in_the_first_line_even_of_good_data():
         "good: nothing speaks against training on it; pocketsphinx does not say how sure it is"
     )
     assert "a preview" in headline
+
+
+def test_training_folder_keeps_all_measures_but_those_of_its_turns():
+    measured = {name for name, value in measure_conversation(talk(), rebuilt=True).items() if value is not None}
+    turns = {name for name, value in measure_turns(LIVELY, 100.0).items() if value is not None}
+    assert portable_measures(talk())["measures"].keys() == measured - turns
+
+
+def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
+    nobody = {"left": None, "right": None}
+    rows = [
+        talk(name, utterances=changed(**SPHINX), sides=sides(bandwidth_hz=3600.0), speakers=nobody)
+        for name in "ab"
+    ]
+    work = write_dataset(tmp_path / "work", rows)
+    export_moshi(open_items(work).rows(), tmp_path / "data")
+    kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
+    assert kinds[0] >= {"misheard-words", "unknown-speakers"}
+    assert kinds[0] - kinds[1] == set()
+
+
+def test_rows_that_a_page_cannot_use_are_an_error_of_its_verdict():
+    judge, tally = Judge(), Tally()
+    judge.add(talk())
+    tally.add_reject({"id": "b", "stage": "report", "reason": "its duration is None", "remedy": "build it again"})
+    assert judge.verdict(tally).headline == "bad: 1 conversation can't be used: its duration is None"

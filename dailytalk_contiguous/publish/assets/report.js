@@ -41,12 +41,8 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
     const rest = (seconds - 60 * whole).toFixed(digits);
     return `${whole}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
   };
-  const figure = (measure, value) => {
-    if (value === null) return "–";
-    const digits = table.digits[measure];
-    const shown = value * table.factors[measure];
-    return shown.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  };
+  const formats = table.digits.map((digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  const figure = (measure, value) => (value === null ? "–" : formats[measure].format(value * table.factors[measure]));
   const withUnit = (measure, value) =>
     [figure(measure, value), value === null ? "" : table.units[measure]].filter(Boolean).join(" ");
 
@@ -877,7 +873,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
   const known = table.names.map((name, index) => index).filter((index) => rows.some((one) => one.values[index] !== null));
   const breachesOf = (index) => rows.reduce((sum, one) => sum + one.breaches.includes(index), 0);
   const FEW = 7;
-  const varies = (index) => new Set(rows.map((one) => figure(index, one.values[index]))).size > 1 && table.names[index] !== "duration";
+  const varies = (index) => table.names[index] !== "duration" && rows.some((one) => one.values[index] !== rows[0].values[index]);
   const counts = new Map(known.map((index) => [index, breachesOf(index)]));
   const first = new Set(known.slice().sort((a, b) => counts.get(b) - counts.get(a) || varies(b) - varies(a) || a - b).slice(0, FEW));
   const columns = () => known.filter((index) => $("every").checked || first.has(index) || index === order.by);
