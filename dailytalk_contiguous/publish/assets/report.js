@@ -921,6 +921,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
     observer.disconnect();
     shownStrips.clear();
     const shown = columns();
+    $("table").classList.toggle("every", $("every").checked);
     const top = make("tr");
     top.setAttribute("role", "row");
     const strips = make("th", "", table.rebuilt ? "recorded above rebuilt" : "who speaks");
@@ -945,7 +946,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
       button.type = "button";
       button.dataset.number = String(one.number);
       button.addEventListener("click", () => { choose(one.number); showPlayer(); });
-      name.append(button, make("span", "soft", ` ${clock(one.seconds)}${one.detailed ? "" : " · no sound here"}`));
+      name.append(button, make("span", "soft", ` ${clock(one.seconds)}${one.detailed ? "" : " · not in the player"}`));
       const strip = make("canvas", "strip");
       strip.dataset.strip = String(one.number);
       strip.setAttribute("aria-hidden", "true");
