@@ -50,7 +50,7 @@ class Bar(NamedTuple):
     label: str = ""
 
 
-class Range(NamedTuple):
+class RangeRow(NamedTuple):
     """A row of a range plot: its name, and of each series least, middle and most, or None where unknown."""
 
     name: str
@@ -217,7 +217,7 @@ def _map_words(points: Points, x_axis: Axis, y_axis: Axis) -> str:
 class RangePlot(Plot):
     """Least, middle and most of each row and series as a line with a dot; a dashed line at `middle`, if any."""
 
-    rows: Sequence[Range]
+    rows: Sequence[RangeRow]
     series: Sequence[Series]
     axis: Axis
     middle: float | None = None

@@ -48,8 +48,8 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
-    Range,
     RangePlot,
+    RangeRow,
     Series,
     alternative,
     png,
@@ -159,6 +159,10 @@ def _card(part: Table | Plot) -> Html:
         what = html_table(part.head, part.rows)
         if part.folded:
             what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
+        elif part.characters > MOST_CHARACTERS:  # it is scrolled on a telephone, and by keyboard, too
+            what = fill(
+                '<div class="sideways" tabindex="0" role="region" aria-label="{}">{}</div>', part.title, what
+            )
     note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
     is_wide = isinstance(part, MultiplesPlot) or (isinstance(part, Table) and part.characters > MOST_CHARACTERS)
     wide = " wide" if is_wide else ""
@@ -644,7 +648,7 @@ def indicators_plot(tally: Tally) -> RangePlot:
     """Lengths of the four timing indicators by speaker, recorded and rebuilt."""
     sides = _sides(tally)
     rows = [
-        Range(
+        RangeRow(
             f"{_SHORT.get(key, name)}, {channel}",
             tuple(_middle(side.indicators[key][channel]) for _, side in sides),
         )
@@ -839,7 +843,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     plots = []
     for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
-            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
+            RangeRow(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
             for tag, measures in tags
         ]
         values = [value for row in rows for three in row.values if three for value in three]
