@@ -1415,8 +1415,30 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
         affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes)
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
+    offsets = offsets_against_plot(ours, theirs)
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
-    return Section("against", f"Against {theirs.name}", [table, *maps, *plots])
+    plots_of_turns = [offsets] if offsets else []
+    return Section("against", f"Against {theirs.name}", [table, *plots_of_turns, *maps, *plots])
+
+
+def offsets_against_plot(ours: Compared, theirs: Compared) -> HistogramPlot:
+    """Floor-transfer offsets of both, rebuilt where they were; empty unless both have changes of speaker."""
+    pairs = [(side, side.tally.after if side.tally.rebuilt else side.tally.before) for side in (ours, theirs)]
+    low, high = OFFSETS
+    known = all(turns.offsets.n for _, turns in pairs)
+    return HistogramPlot(
+        title=f"Changes of speaker ({', '.join(f'{turns.offsets.n:,}' for _, turns in pairs)})",
+        series=[
+            (Series(style, side.name), turns.offsets.shares(low, high, OFFSET_WIDTH))
+            for style, (side, turns) in zip(("after", "other"), pairs if known else [], strict=False)
+        ],
+        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 1.0),
+        bin_width=OFFSET_WIDTH,
+        of="changes",
+        note="What is outside is counted at the ends.",
+        nothing="in one of both the speaker never changes",
+        name="offsets_against",
+    )
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
