@@ -11,7 +11,7 @@ const scrolled = new ResizeObserver((entries) => {
     else target.removeAttribute("tabindex");
   }
 });
-for (const card of document.querySelectorAll("article.card")) scrolled.observe(card);
+for (const card of document.querySelectorAll("article.card, .sideways")) scrolled.observe(card);
 
 (() => {
   const $ = (id) => document.getElementById(id);
