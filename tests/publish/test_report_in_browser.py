@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import LINES, built_row, write_dataset
+from finished_corpora import clip_row, corpus_folder
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.publish.page import write_report
@@ -48,11 +49,12 @@ PLAYING = "[...document.querySelectorAll('audio')].some((one) => !one.paused && 
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages about the same conversations, with their sound inside, beside, and about next to nothing."""
+    """Pages about conversations with their sound inside and beside, about clips, and about next to nothing."""
 
     folder: Path
     inside: Path
     beside: Path
+    clips: Path
     tagged: Path
     empty: Path
     rejects: Path
@@ -111,9 +113,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     write_report(work, folder / "inside.html", named, audio="inside")
     few = write_dataset(folder / "few", [rows[1], *rows[-6:]])
     write_report(few, folder / "beside.html", "all", audio="beside")
-    for name in ("tagged", "empty", "rejects"):
+    emotions = ("happy", "sad", "angry", "neutral")
+    clips = [
+        clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for emotion in emotions for n in (0, 1)
+    ]
+    corpus_folder(folder / "clips", clips)
+    for name in ("clips", "tagged", "empty", "rejects"):
         write_report(folder / name, folder / f"{name}.html")
-    return Pages(folder, *(folder / f"{name}.html" for name in ("inside", "beside", "tagged", "empty", "rejects")))
+    names = ("inside", "beside", "clips", "tagged", "empty", "rejects")
+    return Pages(folder, *(folder / f"{name}.html" for name in names))
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +169,16 @@ def test_next_to_nothing_opens_without_a_complaint(name: str, pages: Pages, brow
     with visit(browser, getattr(pages, name), 400) as seen:
         assert seen.page.locator("#verdict").is_visible()
         assert seen.overflow() <= 0
+        assert (seen.complaints, seen.requests) == ([], [])
+
+
+def test_page_of_clips_fits_a_telephone_and_plays_one_of_them_at_a_time(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.clips, 400) as seen:
+        assert seen.violations() == []
+        assert seen.overflow() <= 0
+        for number in (0, 1):
+            seen.page.evaluate(f"document.querySelectorAll('audio')[{number}].play()")
+        seen.wait("[...document.querySelectorAll('audio')].findIndex((one) => !one.paused) === 1")
         assert (seen.complaints, seen.requests) == ([], [])
 
 
@@ -342,6 +360,15 @@ def test_table_is_sorted_filtered_searched_and_paged(pages: Pages, browser: Any)
         assert rows_of(seen) == [f"small{n:03d}" for n in range(10, 20)]
         seen.page.locator("#search").fill("nobody")
         assert (rows_of(seen), seen.page.locator("#count").inner_text()) == ([], "0 to 0 of 0 conversations")
+
+
+def test_every_measure_is_shown_on_a_telephone_where_it_is_asked_for(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside, 400) as seen:
+        shown = seen.page.locator("#table-body tr:first-child td.number:visible")
+        few = shown.count()
+        seen.page.locator("#every").check()
+        assert shown.count() > few
+        assert seen.overflow() <= 0
 
 
 def test_strip_is_the_scrubber_and_without_sound_it_selects(pages: Pages, browser: Any) -> None:

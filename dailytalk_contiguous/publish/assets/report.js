@@ -11,7 +11,7 @@ const scrolled = new ResizeObserver((entries) => {
     else target.removeAttribute("tabindex");
   }
 });
-for (const card of document.querySelectorAll("article.card")) scrolled.observe(card);
+for (const card of document.querySelectorAll("article.card, .sideways")) scrolled.observe(card);
 
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -41,12 +41,8 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
     const rest = (seconds - 60 * whole).toFixed(digits);
     return `${whole}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
   };
-  const figure = (measure, value) => {
-    if (value === null) return "–";
-    const digits = table.digits[measure];
-    const shown = value * table.factors[measure];
-    return shown.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  };
+  const formats = table.digits.map((digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  const figure = (measure, value) => (value === null ? "–" : formats[measure].format(value * table.factors[measure]));
   const withUnit = (measure, value) =>
     [figure(measure, value), value === null ? "" : table.units[measure]].filter(Boolean).join(" ");
 
@@ -877,7 +873,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
   const known = table.names.map((name, index) => index).filter((index) => rows.some((one) => one.values[index] !== null));
   const breachesOf = (index) => rows.reduce((sum, one) => sum + one.breaches.includes(index), 0);
   const FEW = 7;
-  const varies = (index) => new Set(rows.map((one) => figure(index, one.values[index]))).size > 1 && table.names[index] !== "duration";
+  const varies = (index) => table.names[index] !== "duration" && rows.some((one) => one.values[index] !== rows[0].values[index]);
   const counts = new Map(known.map((index) => [index, breachesOf(index)]));
   const first = new Set(known.slice().sort((a, b) => counts.get(b) - counts.get(a) || varies(b) - varies(a) || a - b).slice(0, FEW));
   const columns = () => known.filter((index) => $("every").checked || first.has(index) || index === order.by);
@@ -925,6 +921,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
     observer.disconnect();
     shownStrips.clear();
     const shown = columns();
+    $("table").classList.toggle("every", $("every").checked);
     const top = make("tr");
     top.setAttribute("role", "row");
     const strips = make("th", "", table.rebuilt ? "recorded above rebuilt" : "who speaks");
@@ -949,7 +946,7 @@ for (const card of document.querySelectorAll("article.card")) scrolled.observe(c
       button.type = "button";
       button.dataset.number = String(one.number);
       button.addEventListener("click", () => { choose(one.number); showPlayer(); });
-      name.append(button, make("span", "soft", ` ${clock(one.seconds)}${one.detailed ? "" : " · no sound here"}`));
+      name.append(button, make("span", "soft", ` ${clock(one.seconds)}${one.detailed ? "" : " · not in the player"}`));
       const strip = make("canvas", "strip");
       strip.dataset.strip = String(one.number);
       strip.setAttribute("aria-hidden", "true");
