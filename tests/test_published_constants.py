@@ -416,6 +416,7 @@ TABLE: dict[str, dict[str, object]] = {
         "tag_stages(fast)": False,
         "speak_stages(verify)": False,
     },
+    "publish.card": {"SAMPLE_SECONDS": 30.0, "SAMPLE_RATE": 24_000, "MOST_FINDINGS": 20},
     "publish.checking": {
         "TrainerPlan.clips": False,
         "DURATION_TOLERANCE": 0.01,
@@ -480,8 +481,7 @@ TABLE: dict[str, dict[str, object]] = {
         "_BETWEEN": 4_000_000,
         "LARGEST_BYTES": 1_900_000_000,
     },
-    "publish.card": {"SAMPLE_SECONDS": 30.0, "SAMPLE_RATE": 24_000, "MOST_FINDINGS": 20},
-    "publish.page": {"SAMPLES": 20, "LONGEST_REJECTED": 40.0, "spread_over(seed)": 0, "SHOWN": 3, "EXAMPLES": 30},
+    "publish.page": {"SAMPLES": 20, "spread_over(seed)": 0, "SHOWN": 3, "EXAMPLES": 30},
     "publish.player": {"LONGEST": 180.0, "RATE": 24_000, "COMPRESSION": 0.5},
     "publish.plots": {
         "NAME_CHARACTERS": 17,
