@@ -416,6 +416,7 @@ TABLE: dict[str, dict[str, object]] = {
         "tag_stages(fast)": False,
         "speak_stages(verify)": False,
     },
+    "publish.card": {"SAMPLE_SECONDS": 30.0, "SAMPLE_RATE": 24_000, "MOST_FINDINGS": 20},
     "publish.checking": {
         "TrainerPlan.clips": False,
         "DURATION_TOLERANCE": 0.01,
@@ -489,7 +490,6 @@ TABLE: dict[str, dict[str, object]] = {
         "_BETWEEN": 4_000_000,
         "LARGEST_BYTES": 1_900_000_000,
     },
-    "publish.card": {"SAMPLE_SECONDS": 30.0, "SAMPLE_RATE": 24_000, "MOST_FINDINGS": 20},
     "publish.page": {
         "SAMPLES": 20,
         "LONGEST_REJECTED": 40.0,
