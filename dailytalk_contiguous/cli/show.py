@@ -482,8 +482,8 @@ def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
     console.print(table)
     console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
     if result.measured:
-        plots = f"the measures are plotted with their limits in {escape(str(out / PLOT))}"
-        console.print(f"{plots}, and on the page that `dailytalk report {escape(str(out))}` writes")
+        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
+        console.print(f"to listen to what is beyond a limit: dailytalk report {escape(str(out))}")
 
 
 def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:

@@ -817,6 +817,7 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     assert len([line for line in lines if line.startswith("silence_seconds")]) == 0
     assert "7 of 101 measured clips would be kept" in lines
     assert f"the measures are plotted with their limits in {tmp_path}/quality.png" in lines
+    assert f"to listen to what is beyond a limit: dailytalk report {tmp_path}" in lines
     assert not [line for line in lines if "more (--json" in line]
     assert (tmp_path / "quality.png").is_file()
     show.corpus_outcome(Console(), READ, outcome, tmp_path, ClipPlan(), True)
