@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.compare import turn_taking_against
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
@@ -261,7 +262,11 @@ def _default_path(folder: Path | Version) -> Path:
 
 
 def _against(sides: Sides | None) -> list[Section]:
-    return [against_section(*sides)] if sides else []
+    if not sides:
+        return []
+    section, turns = against_section(*sides), turn_taking_against(*sides)
+    figures, *plots = section.parts
+    return [section._replace(parts=[figures, *([turns] if turns else []), *plots])]
 
 
 def page_of(name: str, sections: Sequence[Section]) -> Iterator[str]:

@@ -50,7 +50,7 @@ class Bar(NamedTuple):
     label: str = ""
 
 
-class Range(NamedTuple):
+class RangeRow(NamedTuple):
     """A row of a range plot: its name, and of each series least, middle and most, or None where unknown."""
 
     name: str
@@ -217,7 +217,7 @@ def _map_words(points: Points, x_axis: Axis, y_axis: Axis) -> str:
 class RangePlot(Plot):
     """Least, middle and most of each row and series as a line with a dot; a dashed line at `middle`, if any."""
 
-    rows: Sequence[Range]
+    rows: Sequence[RangeRow]
     series: Sequence[Series]
     axis: Axis
     middle: float | None = None
@@ -635,8 +635,8 @@ def _drawing(words: str, width: float, height: float, parts: Sequence[Html]) -> 
 #: Characters of a name beside a bar.
 PNG_NAME_CHARACTERS = 17
 
-#: Inches, and pixels of one: 810 px.
-PNG_WIDTH, PNG_DPI = 4.5, 180
+#: Inches, and pixels of one: 810 px. Points of lettering.
+PNG_WIDTH, PNG_DPI, FONT_SIZE = 4.5, 180, 9
 
 #: Characters of a line of a title.
 TITLE_CHARACTERS = 52
@@ -644,7 +644,7 @@ TITLE_CHARACTERS = 52
 #: `text.parse_math`: a tag is plain text.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 9,
+    "font.size": FONT_SIZE,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.axisbelow": True,
@@ -841,7 +841,7 @@ def _draw_multiples(figure: "Figure", plot: MultiplesPlot) -> None:
             _size_legend(axes, plot.most, plot.unit, "after", SMALL_SCALE, 1.2)
         axes.set(xlim=plot.x_axis[1:3], ylim=plot.y_axis[1:3])
         axes.tick_params(
-            labelsize=7.5, labelleft=number % _PANELS == 1, labelbottom=number > len(plot.panels) - _PANELS
+            labelsize=8, labelleft=number % _PANELS == 1, labelbottom=number > len(plot.panels) - _PANELS
         )
     figure.supxlabel(plot.x_axis.title, fontsize=9)
     figure.supylabel(plot.y_axis.title, fontsize=9)

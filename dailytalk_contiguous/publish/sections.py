@@ -48,8 +48,8 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
-    Range,
     RangePlot,
+    RangeRow,
     Series,
     alternative,
     png,
@@ -159,6 +159,10 @@ def _card(part: Table | Plot) -> Html:
         what = html_table(part.head, part.rows)
         if part.folded:
             what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
+        elif part.characters > MOST_CHARACTERS:  # it is scrolled on a telephone, and by keyboard, too
+            what = fill(
+                '<div class="sideways" tabindex="0" role="region" aria-label="{}">{}</div>', part.title, what
+            )
     note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
     is_wide = isinstance(part, MultiplesPlot) or (isinstance(part, Table) and part.characters > MOST_CHARACTERS)
     wide = " wide" if is_wide else ""
@@ -644,7 +648,7 @@ def indicators_plot(tally: Tally) -> RangePlot:
     """Lengths of the four timing indicators by speaker, recorded and rebuilt."""
     sides = _sides(tally)
     rows = [
-        Range(
+        RangeRow(
             f"{_SHORT.get(key, name)}, {channel}",
             tuple(_middle(side.indicators[key][channel]) for _, side in sides),
         )
@@ -839,7 +843,7 @@ def tag_measures_plots(tally: Tally) -> list[RangePlot]:
     plots = []
     for name, (title, unit, _) in TAG_UNITS.items():
         rows = [
-            Range(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
+            RangeRow(tag, tuple(_around(measures.get(f"{edge}{name}")) for edge in ("", NEW_VOICE)[: len(series)]))
             for tag, measures in tags
         ]
         values = [value for row in rows for three in row.values if three for value in three]
@@ -1411,8 +1415,30 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
         affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes)
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
+    offsets = offsets_against_plot(ours, theirs)
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
-    return Section("against", f"Against {theirs.name}", [table, *maps, *plots])
+    plots_of_turns = [offsets] if offsets else []
+    return Section("against", f"Against {theirs.name}", [table, *plots_of_turns, *maps, *plots])
+
+
+def offsets_against_plot(ours: Compared, theirs: Compared) -> HistogramPlot:
+    """Floor-transfer offsets of both, rebuilt where they were; empty unless both have changes of speaker."""
+    pairs = [(side, side.tally.after if side.tally.rebuilt else side.tally.before) for side in (ours, theirs)]
+    low, high = OFFSETS
+    known = all(turns.offsets.n for _, turns in pairs)
+    return HistogramPlot(
+        title=f"Changes of speaker ({', '.join(f'{turns.offsets.n:,}' for _, turns in pairs)})",
+        series=[
+            (Series(style, side.name), turns.offsets.shares(low, high, OFFSET_WIDTH))
+            for style, (side, turns) in zip(("after", "other"), pairs if known else [], strict=False)
+        ],
+        axis=Axis("floor-transfer offset (s; below 0: overlap)", low, high, 1.0),
+        bin_width=OFFSET_WIDTH,
+        of="changes",
+        note="What is outside is counted at the ends.",
+        nothing="in one of both the speaker never changes",
+        name="offsets_against",
+    )
 
 
 def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:

@@ -32,6 +32,9 @@ FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02"
 
 Made = tuple[Packed, Version]
 
+#: Of a dataset that has something of everything.
+PICTURES = ("tags", "lengths", "offsets", "time", "indicators", "affect", "affect_by_tag")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
@@ -363,7 +366,7 @@ def test_rejects_are_counted_by_reason(made: Made) -> None:
 
 def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
     card = render(made)
-    pictures = {f"assets/{name}.png" for name in ("tags", "lengths", "offsets", "time", "affect", "affect_by_tag")}
+    pictures = {f"assets/{name}.png" for name in PICTURES}
     assert card.assets.keys() - {SAMPLE} == pictures
     for name, png in card.assets.items() - {(SAMPLE, card.assets[SAMPLE])}:
         assert png.startswith(b"\x89PNG")

@@ -19,7 +19,10 @@ from dailytalk_contiguous.publish.page import LIMITS, PLOT, planned_limits, plot
 from dailytalk_contiguous.publish.plots import (
     BEYOND,
     COLOURS,
+    FONT_SIZE,
     INK,
+    PNG_DPI,
+    PNG_WIDTH,
     WIDTH,
     Axis,
     MapPlot,
@@ -273,3 +276,9 @@ def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
     assert planned_limits(tmp_path) == {}
     (tmp_path / LIMITS).write_text(json.dumps({"max_seconds": None, "min_snr": 1}))
     assert planned_limits(tmp_path) == {"max_seconds": None, "min_snr": 1}
+
+
+def test_lettering_of_a_card_is_legible_where_it_is_400_pixels_wide() -> None:
+    pixels = imread(io.BytesIO(png(durations_plot(durations(1, 2)))), format="png").shape[1]
+    assert pixels == round(PNG_WIDTH * PNG_DPI)
+    assert FONT_SIZE / 72 * PNG_DPI * 400 / pixels > 11

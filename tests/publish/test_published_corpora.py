@@ -251,7 +251,9 @@ def test_published_corpus_is_checked_and_reported(
         {part[:16].partition('"')[0]: part for part in path.read_text(encoding="utf-8").split('<section id="')[1:]}
         for path in pages
     ]
-    assert sections[0].keys() == {"facts", "what", "balance", "affect", "rejected", "licences", "listen"}
+    assert sections[0].keys() == {
+        *("facts", "what", "emotions", "balance", "affect", "rejected", "licences", "listen")
+    }
     for name in sections[0].keys() - {"licences"}:
         assert sections[0][name] == sections[1][name]
     sources = sections[0]["licences"]
@@ -265,7 +267,7 @@ def test_card_counts_clips_by_label_as_their_page_does(hub: HubServer, dailytalk
     assert dailytalk("report", str(work), "--markdown", str(summary)).code == 0
     push(dailytalk, work)
     tables = summary.read_text(encoding="utf-8").partition("### What is in it\n\n")[2].partition("\n\n###")[0]
-    assert "**Emotion**" in tables
+    assert "**Emotion (3 clips)**" in tables
     assert tables in card()
 
 

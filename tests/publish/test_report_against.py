@@ -9,6 +9,7 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
 from hypothesis import given
 from hypothesis import strategies as st
+from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
@@ -20,6 +21,7 @@ from dailytalk_contiguous.publish.sections import (
     against_section,
     label_plot,
     markdown,
+    offsets_against_plot,
     page_html,
 )
 
@@ -195,3 +197,16 @@ def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
         ElementTree.fromstring(drawing)
     assert "<b>" not in text.replace("<b>acted", "")
     assert "<b>" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_turn_taking_of_two_datasets_stands_side_by_side_in_colours_of_their_own(tmp_path: Path) -> None:
+    ours = write_dataset(tmp_path / "ours", [rich_row("a")])
+    theirs = write_dataset(tmp_path / "theirs", [rich_row("b", 1.0), rich_row("c")])
+    page = write_report(ours, tmp_path / "page.html", other=theirs).path.read_text(encoding="utf-8")
+    against = page.partition('<section id="against">')[2].partition("</section>")[0]
+    assert "<h3>Turn-taking</h3>" in against
+    assert "<h3>Changes of speaker (4, 8)</h3>" in against
+    drawn = against.partition("<h3>Changes of speaker (4, 8)</h3>")[2].partition("</article>")[0]
+    assert re.findall(r'<i class="(\w+)"></i>(\w+)<', drawn) == [("after", "ours"), ("other", "theirs")]
+    alone = compare_folders(ours, corpus(tmp_path / "clips"))
+    assert not offsets_against_plot(*alone)

@@ -51,8 +51,8 @@ from dailytalk_contiguous.publish.plots import (
     MatrixPlot,
     MultiplesPlot,
     Plot,
-    Range,
     RangePlot,
+    RangeRow,
     Series,
     png,
     sheet,
@@ -253,7 +253,7 @@ def odd_plots() -> list[Plot]:
     ]
     points = [(0.0, 1.0, 1), (2.0, 2.5, 9), (3.0, 0.5, 4)]
     limits = (Limit(0.25, "below", 1, 9), Limit(3.0, "above", 0, 9))
-    ranges = [Range("first", ((0.0, 1.0, 2.0), None)), Range("second", ((1.0, 1.5, 5.0), (-2.0, 0.0, 1.0)))]
+    ranges = [RangeRow("first", ((0.0, 1.0, 2.0), None)), RangeRow("second", ((1.0, 1.5, 5.0), (-2.0, 0.0, 1.0)))]
     outlines = [(before, {-1.0: 0.125, 3.5: 0.5}), (after, {0.0: 0.25, 3.0: 0.9})]
     series: dict[str, Any] = {"head": ("", "n"), "series": (before, after), "nothing": "none"}
     distribution: dict[str, Any] = {"axis": wide, "bin_width": 0.5, "of": "clips"}
