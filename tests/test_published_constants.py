@@ -421,8 +421,6 @@ TABLE: dict[str, dict[str, object]] = {
         "TrainerPlan.clips": False,
         "DURATION_TOLERANCE": 0.01,
         "FRAME_SECONDS": 0.02,
-        "SILENCE_DBFS": -60.0,
-        "BELOW_LOUDEST": 40.0,
         "SILENT_SHARE": 0.05,
         "SAME_FRAME_SHARE": 0.05,
     },

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.documents import (
     read_json,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.tags import tags_among
@@ -84,8 +85,9 @@ def several(
     """A finding about examples, if there are any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
     if examples:
         shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
-        found = error if level == "error" else advice
-        yield found(kind, file, f"{len(examples)} of {total} {what}: {shown}", remedy)
+        clause = f"{len(examples)} of {total} {what}: {shown}"
+        # What only a few words of one file have says little of the data: of many words it is an error.
+        yield error(kind, file, clause, remedy) if level == "error" else advice(kind, file, clause, remedy, "note")
 
 
 # Loudness of each moment of a file.
@@ -96,12 +98,6 @@ def several(
 
 #: Seconds a frame: about two periods of a low voice, and short beside any word.
 FRAME_SECONDS = 0.02
-
-#: dB of full scale. What never gets louder is silence: room tone of a quiet recording is at -60 and below.
-SILENCE_DBFS = -60.0
-
-#: dB. A word this far below the loudest moment of its channel is inaudible: whispers are 20 to 30 dB below shouts.
-BELOW_LOUDEST = 40.0
 
 _BLOCK_FRAMES = 1000
 
