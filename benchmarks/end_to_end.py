@@ -5,13 +5,14 @@ All four sides take the same recordings with models of the same sizes in one run
 of processor time with their goals, and the share of ours outside model calls and pitch, by stage (the features of
 the recogniser count as outside). Takes some minutes.
 
-    python benchmarks/end_to_end.py [--whisper base] [--recordings 1] [--seconds 30]
+    python benchmarks/end_to_end.py [--whisper base] [--recordings 1] [--seconds 30] [--only=--fast]
     OMP_NUM_THREADS=1 python benchmarks/end_to_end.py          # on a machine that others use, too
 """
 
 import argparse
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from sides import ROOT, THREADS, Clock, Material, Ours, Plain, keep_models, prepare
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--recordings", type=int, default=1, help="how many of the folder's")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each, from its start")
     parser.add_argument("--folder", default=str(ROOT / "examples"))
+    parser.add_argument("--only", choices=GOALS, help="measure this side of ours, without the plain loop")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         material = prepare(Path(folder), chosen.folder, chosen.recordings, chosen.seconds, chosen.whisper)
@@ -48,33 +50,35 @@ def main() -> int:
             f"{material.words}; {THREADS} threads"
         )
         keep_models()
-        plain, ours = Plain(material), _our_sides(material)
-        for batch in material.batches:
+        ours = _our_sides(material, [chosen.only] if chosen.only else GOALS)
+        plain = None if chosen.only else Plain(material)
+        for batch in material.batches if plain else ():
             plain(batch)
         for side in ours.values():
             side(material.batches)
-    return _report(plain.clock, ours)
+    return _report(plain.clock if plain else None, ours)
 
 
-def _our_sides(material: Material) -> dict[str, Ours]:
+def _our_sides(material: Material, names: Collection[str]) -> dict[str, Ours]:
     plain = {"compute_type": "float32", "affect_precision": "float32"}
     same = {"affect_model": material.affect, "language": "en", "device": "cpu"}
-    return {
-        "equal precision": Ours(tag_stages(asr_model=material.packed, **plain, **same)),
-        "defaults": Ours(tag_stages(asr_model=material.packed, **same)),
-        "--fast": Ours(tag_stages(asr_model=material.alone, fast=True, **same)),
+    settings = {
+        "equal precision": {"asr_model": material.packed, **plain, **same},
+        "defaults": {"asr_model": material.packed, **same},
+        "--fast": {"asr_model": material.alone, "fast": True, **same},
     }
+    return {name: Ours(tag_stages(**settings[name])) for name in names}
 
 
-def _report(plain: Clock, ours: dict[str, Ours]) -> int:
+def _report(plain: Clock | None, ours: dict[str, Ours]) -> int:
     print(f"{'processor s':<18}{'all':>8}{'wall':>8}" + "".join(f"{part:>17}" for part in PARTS))
-    _line("plain loop", plain, plain)
+    if plain:
+        _line("plain loop", plain, plain)
     for name, side in ours.items():
         _line(name, side.clock, side.inside)
-    total = sum(plain.cpu.values())
     met = [
-        _goal(f"{name} ({GOALS[name][0]})", total / sum(side.clock.cpu.values()), GOALS[name][1])
-        for name, side in ours.items()
+        _goal(f"{name} ({GOALS[name][0]})", sum(plain.cpu.values()) / sum(side.clock.cpu.values()), GOALS[name][1])
+        for name, side in (ours.items() if plain else ())
     ]
     for name, side in ours.items():
         good = side.outside <= OUTSIDE_GOAL

@@ -33,7 +33,6 @@ os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 import pyarrow.parquet as pq
 from short_talks import short_talks
-from tiny_models import make_tiny_affect, make_tiny_whisper, make_whisper
 
 WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
 
@@ -88,6 +87,7 @@ def _rows(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same rows whoever makes them."""
     from hub.server import HubServer
     from huggingface_hub import HfApi
+    from tiny_models import make_tiny_affect, make_tiny_whisper
 
     calls = folder / "unlike"
     for path in short_talks(calls, 8, 8):
@@ -186,6 +186,8 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
 
 def _made(folder: Path, chosen: argparse.Namespace, name: str, *options: str, **how: int) -> dict[str, float]:
     """Seconds of tagging the conversations of `workers` and `ray`, without their transcripts."""
+    from tiny_models import make_whisper  # brings PyTorch, which a plan does without
+
     calls, model = folder / "work", folder / "base"
     if not calls.exists():
         for path in short_talks(calls, chosen.work, DISTINCT):

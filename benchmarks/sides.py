@@ -11,7 +11,8 @@ work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` no
 
 import os
 
-for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0")):
+# The last as the command sets it.
+for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0"), ("OPENBLAS_NUM_THREADS", "1")):
     os.environ.setdefault(_name, _value)  # read once, when the libraries below are loaded
 
 import sys  # noqa: E402
@@ -209,8 +210,6 @@ def keep_models() -> None:
 @contextmanager
 def _watched(clock: Clock) -> Iterator[None]:
     """Time every model call, and pitch, while the block runs."""
-    from faster_whisper.feature_extractor import FeatureExtractor
-
     features = Clock()
     # Both channels, and batches, run side by side: the time of the process would count the other ones', too. But
     # CTranslate2 computes in threads of its own.
@@ -219,7 +218,7 @@ def _watched(clock: Clock) -> Iterator[None]:
         (prosody, "track_pitch", "pitch", clock, time.process_time),
         (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
         (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
-        (FeatureExtractor, "__call__", "Transcribe", features, time.thread_time),
+        (whisper, "log_mel", "Transcribe", features, time.thread_time),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]
     for (owner, name, *how), call in zip(watched, inner, strict=True):

@@ -14,6 +14,7 @@ import os
 import pickle
 import re
 import zlib
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,11 +95,15 @@ class Entry:
 
     input_digest: str
     chain: tuple[str, ...]
-    seconds: tuple[float, ...]
+    seconds: Sequence[float]
     recording_id: str
     duration: float
     reject: Reject | None = None
     audio: str = ""
+
+    def __post_init__(self) -> None:
+        # A plan holds a million of these, whose seconds would take as much as all else as separate numbers.
+        object.__setattr__(self, "seconds", array("d", self.seconds))
 
     def standing(self, input_digest: str, chain: Sequence[str]) -> int:
         """How many of the leading stages of `chain` this result still holds for; 0 for another input.
@@ -407,7 +412,7 @@ def _entry(name: str, told: Mapping[str, Any], chains: _Chains) -> Entry:
     return Entry(
         told["input"],
         chains.setdefault(chain, chain),
-        tuple(told["seconds"]),
+        told["seconds"],
         name if told["recording"] == name else told["recording"],
         told["duration"],
         Reject(**told["reject"]) if told.get("reject") else None,

@@ -449,7 +449,16 @@ TABLE: dict[str, dict[str, object]] = {
         "export_moshi(sample_rate)": 24_000,
     },
     "publish.items": {"TOLERANCE": 0.001, "MOST_SECONDS": 2_678_400.0, "MOST_PCM_BYTES": 700_000_000},
-    "publish.listening": {"write_listening_test(seed)": 0},
+    "publish.listening": {
+        "write_listening_test(seed)": 0,
+        "write_paired_test(seed)": 0,
+        "EXCERPT": (4.0, 20.0),
+        "LINE_SECONDS": (0.8, 10.0),
+        "MARGIN": 0.25,
+        "OFFERED": 4,
+        "PAIR_LUFS": -23.0,
+        "PAIR_PEAK": -1.0,
+    },
     "publish.loading": {
         "load(streaming)": False,
         "load(verify)": False,

@@ -5,6 +5,7 @@ which `--help`, `--version` and `status` do without.
 """
 
 import ast
+import gc
 import inspect
 import os
 import sys
@@ -153,9 +154,11 @@ def run_command() -> NoReturn:
     # The Hub logs every try that failed; what comes of them is one sentence.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     if name := next((word for word in sys.argv[1:] if word in COMMANDS), None):
-        import_module(
-            f"dailytalk_contiguous.cli.{COMMANDS[name]}"
-        )  # while a Ctrl-C still ends the process at once
+        # While a Ctrl-C still ends the process at once.
+        import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
+    if not gc.isenabled():  # as `__main__` begins
+        gc.freeze()  # what was imported is never waste
+        gc.enable()
     sys.exit(guarded("dailytalk", _command))
 
 

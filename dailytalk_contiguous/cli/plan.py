@@ -94,6 +94,9 @@ def plan(**options: Any) -> None:
         raise DailytalkError(
             f"--{given[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
         )
+    of_speak = chosen(options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS})
+    if (given := sorted({*of_speak, *(("verify",) if options["verify"] else ())})) and not options["with_speak"]:
+        raise DailytalkError(f"--{given[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()

@@ -25,11 +25,21 @@ from dailytalk_contiguous.cli.terminal import (
     say,
     show_judgement,
 )
+from dailytalk_contiguous.core.agreement import Scored
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import is_mix, open_items
-from dailytalk_contiguous.publish.listening import JudgedClip, agreement_of, read_test, write_listening_test
+from dailytalk_contiguous.publish.listening import (
+    JudgedClip,
+    JudgedPairs,
+    Test,
+    agreement_of,
+    pairs_of,
+    read_test,
+    write_listening_test,
+    write_paired_test,
+)
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version
 
@@ -82,11 +92,19 @@ def report(
         int | None,
         option(
             HelpPanel.RESULT,
-            "Instead, a page on which people label N clips blind (a corpus of clips).",
+            "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
             metavar="N",
             min=1,
         ),
     ] = None,
+    pairs: Annotated[
+        bool,
+        option(
+            HelpPanel.RESULT,
+            "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
+            "--pairs",
+        ),
+    ] = False,
     as_json: AsJsonOption = False,
     seed: Annotated[int | None, seed_option("0")] = None,
     **options: Any,
@@ -114,11 +132,12 @@ def report(
         raise DailytalkError(f"{given[0]} goes with conversations, and these are clips", "leave it out")
     if audio is not None and audio not in AUDIO:
         raise DailytalkError(f"--audio can't be {audio!r}", f"give {either(AUDIO)}")
-    if not labelled and (markdown or listening_test):
-        option = "--markdown" if markdown else "--listening-test"
-        raise DailytalkError(f"{option} goes with what dailytalk corpus wrote", "leave it out")
-    if isinstance(found, Path) and listening_test is not None:
-        _listening_test(found, out, markdown, listening_test, seed or 0, as_json)
+    if not labelled and markdown:
+        raise DailytalkError("--markdown goes with what dailytalk corpus wrote", "leave it out")
+    if pairs and listening_test is None:
+        raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
+    if listening_test is not None:
+        _listening_test(found, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
         return
     shown = chosen_conversations(conversations or [])
     written = write_report(found, out, shown, other, markdown, audio, fitness_limits(options))
@@ -160,13 +179,31 @@ def _other(given: str | None, found: Path | Version, listening_test: int | None)
 
 
 def _listening_test(
-    folder: Path, out: Path | None, markdown: Path | None, count: int, seed: int, as_json: bool
+    folder: Path | Version,
+    out: Path | None,
+    markdown: Path | None,
+    drawn: tuple[int, int],
+    pairs: bool,
+    labelled: bool,
+    as_json: bool,
 ) -> None:
-    if out is None or markdown:
-        raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
+    if not isinstance(folder, Path):
+        raise DailytalkError(
+            "a published version has no recordings beside its conversations",
+            "name the work folder that it is from",
+        )
     if is_mix(folder):
         raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
-    test = write_listening_test(folder, out, count, seed)
+    if pairs == labelled:
+        what = (
+            ("--pairs goes with conversations, and these are clips", "leave it out")
+            if pairs
+            else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
+        )
+        raise DailytalkError(*what)
+    if out is None or markdown:
+        raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
+    test = (write_paired_test if pairs else write_listening_test)(folder, out, *drawn)
     told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
     key = f"its key, not for listeners: {as_text(test.key)}"
     line = f"test  {as_text(test.page)} ({counted(test.clips, 'clip')}); {key}"
@@ -192,9 +229,14 @@ def agreement(
 ) -> None:
     """Fleiss' kappa of the listeners, for each emotion and style, and how far they hear what the labels say.
 
-    Clips that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
+    Of conversations in pairs: which side sounds more natural, and whether the tags are heard, each with Wilson's
+    interval of 95 % and what guessing gives. Clips that a listener skipped count as not rated; a clip with fewer
+    than two ratings has no part in kappa.
     """
     test = read_test(key, answers)
+    if test.paired:
+        _show_pairs(test, pairs_of(test), as_json)
+        return
     found = {what: agreement_of(test, what) for what in ("emotion", "style")}
     if as_json:
         told: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
@@ -235,6 +277,44 @@ def _show(console: Console, what: str, one: JudgedClip) -> None:
         for name, rater in one.raters.items():
             table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
         console.print(table)
+
+
+def _show_pairs(test: Test, pairs: JudgedPairs, as_json: bool) -> None:
+    if as_json:
+        print_json({"clips": len(test.clips), "raters": sorted(test.answers)} | pairs.as_dict())
+        return
+    console = Console(markup=False)
+    natural, tag = pairs.natural, pairs.tag
+    console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
+    ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"
+    console.print(f"\nwhich is more natural ({ratings})")
+    for name, share in (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded)):
+        console.print(f"  {name} {_percent(share)}")
+    console.print(f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell")
+    if natural.kappa.overall is not None:
+        console.print(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
+    ratings = f"{counted(tag.heard.n_ratings, 'rating')} of {counted(tag.heard.n_clips, 'line')}"
+    console.print(f"\ntags that are heard ({ratings})")
+    console.print(f"  {_interval(tag.heard)}")
+    if tag.by_tag:
+        table = Table("tag", "heard", "95 %", "by guessing", "lines", "heard instead")
+        for name, value in tag.by_tag.items():
+            instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
+            common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
+            bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
+            table.add_row(name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common)
+        console.print(table)
+    if tag.raters:
+        table = Table("listener", "lines", "heard the tag", "match the others")
+        for name, rater in tag.raters.items():
+            table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
+        console.print(table)
+    console.print("intervals of 95 % are Wilson's, as if all listeners of a clip were one")
+
+
+def _interval(value: Scored) -> str:
+    bounds = f"95 % from {100 * value.low:.0f} to {100 * value.high:.0f} %"
+    return f"{_percent(value.mean)} ({bounds}; guessing gives {_percent(value.chance)})"
 
 
 def _percent(share: float | None) -> str:

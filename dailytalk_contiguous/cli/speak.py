@@ -102,6 +102,7 @@ def speak(
     console = Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
+    tagging_code = options.pop("tagging_code", 0)  # of `build`, whose end this is, too
     profile, settings = profile or _profile_of(tagged), chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
@@ -129,14 +130,15 @@ def speak(
     with work.telling(), bar(console, as_json, spent) as shown:
         outcome = run_speaking(script, work.folder, stages, run_options, about, planned=shown.planned)
     work.settle(OF_SPEAK)
+    code = _exit_code(outcome) or tagging_code
     if as_json:
         print_json(outcome.record)
     else:
         show.speak_outcome(console, outcome, work.folder)
-        show_verdict(console, _exit_code(outcome))
+        show_verdict(console, code)
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
-    raise typer.Exit(_exit_code(outcome))
+    raise typer.Exit(code)
 
 
 def build(**options: Any) -> None:
@@ -179,7 +181,7 @@ def build(**options: Any) -> None:
     # By what was asked for here, whatever an earlier run said.
     spoken |= {"out": None, "tts": voice.engine}
     try:
-        speak(folder=options["out"], **spoken)
+        speak(folder=options["out"], tagging_code=code, **spoken)
     except typer.Exit as leave:
         raise typer.Exit(leave.exit_code or code) from None  # what tag rejected is rejected
 

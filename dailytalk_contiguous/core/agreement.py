@@ -4,8 +4,12 @@ Fleiss' kappa (1971), overall and for each category; chance is what listeners wi
 blindly. Listeners skip clips, so the number of ratings may differ from clip to clip: a clip with fewer than two
 says nothing about agreement and is left out, each of the others counts once, and all their ratings together give
 the habits.
+
+A share of ratings has an interval, and beside it what guessing gives (`Scored`). Listeners of one clip hear the
+same accidents of it, so that an interval counts clips and not ratings: it is too wide rather than too narrow.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -56,6 +60,48 @@ class Against(NamedTuple):
     confusion: dict[str, dict[str, int]]
     recall: dict[str, float | None]
     precision: dict[str, float | None]
+
+
+class Scored(NamedTuple):
+    """A mean of ratings in [0, 1].
+
+    Attributes:
+        mean: over clips, of the mean over the ratings of each; None without any.
+        low, high: Wilson's interval of 95 % for as many independent ratings as there are clips.
+        chance: what guessing gives.
+        n_clips, n_ratings: with a rating, and ratings of these.
+    """
+
+    mean: float | None
+    low: float
+    high: float
+    chance: float
+    n_clips: int
+    n_ratings: int
+
+
+#: The normal deviate of an interval of 95 %.
+NORMAL_95 = 1.959964
+
+
+def scored(ratings: Sequence[Sequence[float]], chance: float) -> Scored:
+    """The mean of what each clip was rated.
+
+    The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22:209: it stays in [0, 1], and has a width where all agree.
+
+    >>> told = scored([[1.0], [1.0, 1.0], [0.0], [1.0]], chance=0.25)
+    >>> told.mean, round(told.low, 2), round(told.high, 2)
+    (0.75, 0.3, 0.95)
+    """
+    means = [sum(of_clip) / len(of_clip) for of_clip in ratings if of_clip]
+    n, n_ratings = len(means), sum(map(len, ratings))
+    if not n:
+        return Scored(None, 0.0, 1.0, chance, 0, 0)
+    mean, square = sum(means) / n, NORMAL_95**2
+    middle = (mean + square / (2 * n)) / (1 + square / n)
+    half = NORMAL_95 / (1 + square / n) * math.sqrt(mean * (1 - mean) / n + square / (4 * n * n))
+    return Scored(mean, max(0.0, middle - half), min(1.0, middle + half), chance, n, n_ratings)
 
 
 def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:

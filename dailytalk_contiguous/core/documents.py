@@ -243,6 +243,8 @@ def _misfit(value: Any, shape: Any, path: str) -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return f"{path} is {quoted(value)}, not a list"
+        if shape[0] in (str, float) and _plain(value, shape[0]):
+            return None
         items: Any = ((f"{inner}{number}", child, shape[0]) for number, child in enumerate(value, 1))
     elif isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -266,6 +268,11 @@ def _misfit(value: Any, shape: Any, path: str) -> str | None:
     else:
         return None if isinstance(value, shape) else f"{path} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
     return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
+
+
+def _plain(values: list[Any], kind: type) -> bool:
+    """Whether all are of one type, and finite: seen at once, for an index of shards holds millions of numbers."""
+    return {*map(type, values)} <= {kind} and (kind is str or all(map(math.isfinite, values)))
 
 
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
@@ -152,9 +153,9 @@ class Whisper:
         from faster_whisper.audio import pad_or_trim
         from faster_whisper.tokenizer import Tokenizer
 
-        extract = self._model.feature_extractor
+        filters = self._model.feature_extractor.mel_filters
         frames = round(encoder_seconds * self._model.frames_per_second)
-        features = np.stack([pad_or_trim(extract(window)[..., :-1], frames) for window in windows])
+        features = np.stack([pad_or_trim(log_mel(window, filters)[..., :-1], frames) for window in windows])
         multilingual = self._model.model.is_multilingual
         tokenizer = Tokenizer(
             self._model.hf_tokenizer, multilingual, task="transcribe", language=language if multilingual else "en"
@@ -237,6 +238,39 @@ class Whisper:
             hallucination_silence_threshold=None,
             hotwords=None,
         )
+
+
+#: Samples of 16 kHz in a frame of features, and from one frame to the next; frames that are transformed at once.
+N_FFT, HOP, BLOCK = 400, 160, 32
+
+
+def log_mel(samples: Samples, filters: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features of 16 kHz samples: the bits of faster-whisper's `FeatureExtractor`, in half of its time.
+
+    That one transforms all frames at once, value by value from float32, and mostly waits for fresh memory (20 MB
+    for a window). Here a few frames at a time go through buffers that stay in the cache, and are made double
+    before, as NumPy does it.
+
+    Args:
+        samples: float32, shape (n,). filters: shape (n_mels, N_FFT // 2 + 1).
+
+    Returns:
+        Shape (n_mels, frames).
+    """
+    padded = np.pad(np.pad(samples.astype(np.float32, copy=False), (0, HOP)), N_FFT // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP][:-1]
+    window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+    power = np.empty((len(frames), N_FFT // 2 + 1), np.float32)
+    weighed, spectrum = np.empty((BLOCK, N_FFT)), np.empty((BLOCK, N_FFT // 2 + 1), np.complex128)
+    for first in range(0, len(frames), BLOCK):
+        block = frames[first : first + BLOCK]
+        count = len(block)
+        weighed[:count] = block * window  # in float32
+        np.fft.rfft(weighed[:count], out=spectrum[:count])
+        np.square(np.abs(spectrum[:count].astype(np.complex64)), out=power[first : first + count])
+    logarithm = np.log10(np.clip(filters @ power.T, 1e-10, None))
+    logarithm = np.maximum(logarithm, logarithm.max() - 8.0)
+    return np.asarray((logarithm + 4.0) / 4.0, np.float32)
 
 
 _REMEDY = "pass --asr-model with a size such as medium or a folder in CTranslate2 format, or --profile embedded"

@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import SpeechCache, cache_key
 from dailytalk_contiguous.run import speaking
@@ -154,11 +156,28 @@ LEAST_PIECES = 3
 #: the work that it is of.
 MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
 
+#: Stages that hear parts of a conversation side by side, one thread for each: of a short one, threads stay idle.
+SIDE_BY_SIDE = ("Transcribe", "RateAffect")
+
 #: What several workers share.
 SHARED = ("tag_seconds", "speak_seconds", "corpus_seconds")
 
 #: Points drawn for every piece that is wanted: short conversations are drawn twice, and fill less.
 DRAWS = 8
+
+
+class ProcessorTime:
+    """Processor seconds of this process, all threads together, in each stage of a run: its `Progress`."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = 0.0
+
+    def __call__(self, stage: str, audio: float, wall: float | None) -> None:
+        if wall is None:
+            self._begun = time.process_time()
+        else:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - self._begun
 
 
 class Range(NamedTuple):
@@ -228,9 +247,13 @@ def estimate_run(
     if not found.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
     pieces = [[piece] for piece in sample(found.rows, _sampled(found, sample_seconds), seed)]
-    return _estimated(
-        found, pieces, lambda piece, out: _measure(piece[0], out, stages, spoken), folder, workers, told
-    )
+    lengths = {row["conversation_id"]: row["duration"] for row in found.rows}
+
+    def measure(piece: list[Row], out: Path) -> Measured | None:
+        conversation = piece[0]["conversation_id"].rpartition(".")[0]
+        return _measure(piece[0], out, stages, spoken, lengths[conversation] / piece[0]["duration"])
+
+    return _estimated(found, pieces, measure, folder, workers, told)
 
 
 def estimate_corpus(
@@ -357,13 +380,20 @@ def _share_of(workers: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before[1]
 
 
-def _measure(piece: Row, out: Path, tagging: Sequence[Stage], spoken: Sequence[Stage]) -> Measured | None:
-    """Run a piece; None if it was rejected."""
-    outcome = tag_recordings(FoundRecordings([[piece]], []), out, tagging, RunOptions(), {})
+def _measure(
+    piece: Row, out: Path, tagging: Sequence[Stage], spoken: Sequence[Stage], times_as_long: float
+) -> Measured | None:
+    """Run a piece of a conversation that is `times_as_long`; None if it was rejected."""
+    processor = ProcessorTime()
+    outcome = tag_recordings(FoundRecordings([[piece]], []), out, tagging, RunOptions(), {}, processor)
     record = outcome.record
     if record is None or not record["counts"]["conversations"]:
         return None
     stages = _stages(outcome.account)
+    threads = 1 if RunOptions().runner.on_cuda(tagging) else thread_count()
+    for name in SIDE_BY_SIDE:
+        if name in stages:
+            stages[name] = seconds_in_whole(stages[name], processor.seconds[name], times_as_long, threads)
     quantities = {
         "speech_hours": record["hours"]["speech"],
         "tag_seconds": sum(stages.values()),
@@ -374,6 +404,20 @@ def _measure(piece: Row, out: Path, tagging: Sequence[Stage], spoken: Sequence[S
         quantities |= more
         stages |= {name if name not in stages else f"{name} (speak)": seconds for name, seconds in took.items()}
     return Measured(piece["duration"], quantities, stages)
+
+
+def seconds_in_whole(wall: float, processor: float, times_as_long: float, threads: int) -> float:
+    """Seconds that a piece takes of a stage as part of its conversation, which has more to hear side by side.
+
+    Args:
+        wall, processor: what the piece took alone. times_as_long: the conversation over the piece.
+        threads: that the stage may use.
+
+    >>> seconds_in_whole(wall=6.0, processor=12.0, times_as_long=10.0, threads=8)  # 2 of 8 threads were busy
+    1.5
+    """
+    busy = max(1.0, processor / wall if wall else 1.0)
+    return wall * busy / max(busy, min(threads, busy * times_as_long))
 
 
 def _measure_clips(

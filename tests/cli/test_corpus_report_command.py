@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from command import Command
 from finished_corpora import clip_row, corpus_folder, measures
+from paired_conversations import work_folder
 
 
 @pytest.fixture
@@ -76,11 +77,27 @@ def test_options_that_do_not_go_together_are_refused(
     assert sentence in done.err
 
 
-def test_conversations_have_no_listening_test(tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "transcript.jsonl").touch()
-    done = dailytalk("report", tmp_path, "--listening-test", "3", "--out", tmp_path / "t.html")
-    assert done.code == 1
-    assert "--listening-test goes with what dailytalk corpus wrote" in done.err
+def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk: Command) -> None:
+    work = work_folder(tmp_path, 4)
+    refused = dailytalk("report", work, "--listening-test", "3", "--out", tmp_path / "t.html")
+    assert (refused.code, "add --pairs" in refused.err) == (1, True)
+    made = dailytalk("report", work, "--listening-test", "3", "--pairs", "--out", tmp_path / "t.html")
+    assert made.out == f"test  {tmp_path}/t.html (6 clips); its key, not for listeners: {tmp_path}/t.key.json\n"
+    key = json.loads((tmp_path / "t.key.json").read_text())
+    answer = {"kind": "dailytalk paired listening test answers", "test": key["test"], "answers": {}}
+    for clip, fields in key["clips"].items():
+        answer["answers"][clip] = {"natural": "same"} if "recorded" in fields else {"tag": fields["choices"][0]}
+    (tmp_path / "ann.json").write_text(json.dumps(answer))
+    done = dailytalk("agreement", tmp_path / "t.key.json", tmp_path / "ann.json")
+    assert (done.code, done.err) == (0, "")
+    assert (
+        "which is more natural (3 ratings of 3 pairs)\n  rebuilt 0 %\n  the same 100 %\n  recorded 0 %" in done.out
+    )
+    assert "the rebuilt gets 50 % (95 % from 13 to 87 %; guessing gives 50 %)" in done.out
+    assert "tags that are heard (3 ratings of 3 lines)" in done.out
+    assert "Wilson" in done.out
+    told = json.loads(dailytalk("agreement", tmp_path / "t.key.json", tmp_path / "ann.json", "--json").out)
+    assert (told["clips"], told["natural"]["same"], told["tag"]["heard"]["chance"]) == (6, 1.0, 0.25)
 
 
 def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:

@@ -736,7 +736,9 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     for option, told in (
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
-        (("--listening-test", "3"), "--listening-test goes with what dailytalk corpus wrote"),
+        (("--listening-test", "3"), "a listening test of conversations is one of pairs, .*: add --pairs"),
+        (("--listening-test", "3", "--pairs"), "a listening test is a page of its own"),
+        (("--pairs",), "--pairs is of a listening test: add --listening-test"),
         (("--listening-test", "3", "--against", work), "--against goes with a report"),
         (("--against", tmp_path / "none"), "is no folder"),
         (("--out", tmp_path), "is a folder"),
@@ -746,6 +748,13 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
             called(*command, *option)
     with pytest.raises(DailytalkError, match="is no folder"):
         called("report", tmp_path / "none")
+    test = (*command, "--listening-test", "3", "--pairs", "--seed", "4", "--out", tmp_path / "page.html")
+    assert list(caught(report_command, "write_paired_test", *test).values()) == [
+        work,
+        tmp_path / "page.html",
+        3,
+        4,
+    ]
 
 
 def test_options_of_report_reach_the_page_about_clips(
@@ -768,6 +777,8 @@ def test_options_of_report_reach_the_page_about_clips(
     for option, value in (("--conversations", "3"), ("--audio", "none"), ("--max-turn", "3s")):
         with pytest.raises(DailytalkError, match=f"{option} goes with conversations"):
             called("report", tmp_path, option, value)
+    with pytest.raises(DailytalkError, match="--pairs goes with conversations, and these are clips"):
+        called(*test, "--pairs")
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,8 @@ def test_plan_of_a_corpus_runs_some_of_its_clips_and_leaves_nothing(tmp_path: Pa
         (("--corpus", "crema_d", "--verify"), "--verify is for conversations, not for --corpus"),
         (("--corpus", "iemocap"), "there is no corpus 'iemocap' of clips"),
         (("--augment", "noise"), "--augment is for clips"),
+        (("--timeline", "anchor"), "--timeline is for speak: add --speak, or leave it out"),
+        (("--verify",), "--verify is for speak: add --speak, or leave it out"),
     ],
 )
 def test_plan_refuses_options_of_the_other_kind(

@@ -258,7 +258,7 @@ def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command,
 
 
 def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
-    tmp_path: Path, dailytalk: Command, server: Stubborn
+    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path / "in/call.flac", excerpt(seconds=16.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
@@ -291,6 +291,11 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     assert {"transcript_sha256", "speak", "stages"} <= set(whole)
     assert [line["id"] for line in read_lines(out / "rejects.jsonl")] == ["mono"]
     assert dailytalk(*command, "--dry-run", "--json").code == 0
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", ""), ("COLUMNS", "200")):
+        monkeypatch.setenv(name, value)
+    shown = dailytalk(*command).out
+    assert shown.endswith("\x1b[1;33mdone, except for what was rejected\x1b[0m\n")  # by tag, not by speak
+    assert "\x1b[1;32m" not in shown
 
 
 def test_build_without_a_usable_recording_gives_1_and_one_json_document(

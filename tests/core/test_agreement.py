@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.agreement import against_labels, fleiss_kappa, raters, tallied
+from dailytalk_contiguous.core.agreement import against_labels, fleiss_kappa, raters, scored, tallied
 
 #: The example of Wikipedia's article on Fleiss' kappa: 14 raters put 10 subjects into 5 categories.
 TEN_SUBJECTS = (
@@ -131,3 +131,18 @@ def test_listeners_come_by_name_and_clips_without_a_label_count_for_nothing_but_
         "zoe": (2, 1.0, pytest.approx(2 / 3)),
     }
     assert raters({"x": {"ann": "a"}}, LABELS)["ann"] == (1, None, None)
+
+
+def test_interval_of_a_share_is_that_of_wilson() -> None:
+    told = scored([[1.0]] * 8 + [[0.0]] * 2, 0.25)
+    assert (told.mean, told.chance, told.n_clips, told.n_ratings) == (0.8, 0.25, 10, 10)
+    assert (told.low, told.high) == pytest.approx((0.490, 0.943), abs=5e-4)
+
+
+@given(st.lists(st.lists(st.sampled_from((0.0, 0.5, 1.0)), min_size=1, max_size=5), min_size=1, max_size=30))
+def test_interval_holds_its_mean_and_counts_a_clip_once_however_many_rated_it(clips: list[list[float]]) -> None:
+    told = scored(clips, 0.5)
+    assert 0 <= told.low <= (told.mean or 0.0) + 1e-12
+    assert (told.mean or 0.0) - 1e-12 <= told.high <= 1
+    assert scored([own * 2 for own in clips], 0.5)[:3] == pytest.approx(told[:3])
+    assert told.high - told.low > 0

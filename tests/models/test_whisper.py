@@ -13,8 +13,10 @@ import pytest
 import soxr
 from audio_files import example
 from faster_whisper import BatchedInferencePipeline
+from faster_whisper.feature_extractor import FeatureExtractor
 from tiny_models import LANGUAGE_CODES, make_tiny_whisper
 
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, compression_ratio
 from dailytalk_contiguous.models import whisper as module
@@ -25,7 +27,7 @@ from dailytalk_contiguous.models.recogniser import (
     load_recogniser,
     recognise_at,
 )
-from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper
+from dailytalk_contiguous.models.whisper import MODEL_FILES, Whisper, find_whisper, log_mel
 
 #: Nothing is drawn at random, one pass, no text carried over: what a row holds depends on its window alone.
 DECODING = {
@@ -51,6 +53,15 @@ VOICE = example("bicycle_repair")[:, 1]
 WINDOWS = [
     VOICE[16000 * start : 16000 * (start + length)] for start, length in ((1, 3), (5, 2), (20, 9), (40, 25))
 ]
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+@pytest.mark.parametrize("samples", [*WINDOWS, VOICE[:1], VOICE[:399], VOICE[:16161], np.zeros(4000, np.float32)])
+def test_features_are_those_of_faster_whisper_to_the_bit(samples: Samples, n_mels: int) -> None:
+    extract = FeatureExtractor(feature_size=n_mels)
+    ours = log_mel(samples, extract.mel_filters)
+    assert (ours.dtype, ours.shape[0]) == (np.float32, n_mels)
+    np.testing.assert_array_equal(ours, extract(samples))
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,32 @@
+import base64
+import io
 import json
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from browser import acted, needs_chromium
+from built_conversations import write_dataset
 from finished_corpora import clip_row, corpus_folder
+from numpy.typing import NDArray
+from paired_conversations import LATER, RECORDED_HZ, TAGS, rebuilt, work_folder
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.listening import agreement_of, key_path, read_test, write_listening_test
+from dailytalk_contiguous.core.loudness import loudness
+from dailytalk_contiguous.publish.listening import (
+    Excerpt,
+    agreement_of,
+    excerpts,
+    key_path,
+    pairs_of,
+    read_test,
+    write_listening_test,
+    write_paired_test,
+)
 
 EMOTIONS = ("happy", "sad", "angry")
 
@@ -252,3 +269,185 @@ def test_listener_without_a_name_has_that_of_the_file_and_two_of_one_name_are_re
     files = [answers(tmp_path / f"{name}.json", page, {}, "ann") for name in "yz"]
     with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
         read_test(key_path(page), files)
+
+
+# Conversations in pairs.
+
+
+#: What a listener does: B is played and preferred in the first pair, neither in the second; then the tags.
+PAIRED_LISTENER = """<script>
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+URL.createObjectURL = (blob) => {
+  blob.text().then((text) => { document.body.appendChild(document.createElement("pre")).textContent = text; });
+  return "#";
+};
+document.getElementById("name").value = "Ann B";
+document.getElementById("begin").click();
+for (const key of ["b", "Enter", "3", "Enter", "2", "Enter", "4", "Enter", "1", "Enter"]) press(key);
+document.getElementById("download").click();
+</script>"""
+
+
+def heard(sound: str) -> tuple[NDArray[np.float32], int]:
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+    return samples, rate
+
+
+def is_recorded(sound: str) -> bool:
+    samples, rate = heard(sound)
+    return abs(np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples) - RECORDED_HZ) < 5.0
+
+
+def test_a_pair_is_the_recording_and_what_was_rebuilt_of_it_equally_loud(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    pairs = {clip["id"]: clip["sounds"] for clip in shown(page)["clips"] if "sounds" in clip}
+    assert len(pairs) == 4
+    for name, sounds in pairs.items():
+        told = key(page)["clips"][name]
+        assert [is_recorded(sound) for sound in sounds] == [told["recorded"] == "A", told["recorded"] == "B"]
+        assert [heard(sound)[0].ndim for sound in sounds] == [1, 1]
+        assert abs(loudness(*heard(sounds[0])) - loudness(*heard(sounds[1]))) < 0.5
+        assert told["source_start"] == pytest.approx(told["start"] + LATER)
+        for sound in sounds:
+            assert len(heard(sound)[0]) / heard(sound)[1] == pytest.approx(told["end"] - told["start"], abs=0.1)
+    assert Counter(key(page)["clips"][name]["recorded"] for name in pairs) == {"A": 2, "B": 2}
+
+
+def test_the_page_of_pairs_tells_nothing_of_what_is_recorded(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    assert {frozenset(clip) for clip in shown(page)["clips"]} == {
+        frozenset(("id", "sounds")),
+        frozenset(("id", "sound", "choices")),
+    }
+    assert not re.search("secret|recorded|rebuilt", page.read_text(encoding="utf-8"))
+
+
+def test_a_line_is_offered_with_its_tag_and_three_others_of_the_dataset(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path, 5), tmp_path / "page.html", 5).page
+    lines = [fields for fields in key(page)["clips"].values() if "tag" in fields]
+    assert Counter(line["tag"] for line in lines) == dict.fromkeys(TAGS, 1)
+    for line in lines:
+        assert line["choices"] == sorted(line["choices"])
+        assert len({line["tag"], *line["choices"]} & {*TAGS}) == len(line["choices"]) == 4
+    for clip in shown(page)["clips"]:
+        if "sound" in clip:
+            assert len(heard(clip["sound"])[0]) / heard(clip["sound"])[1] >= 0.8
+            assert not is_recorded(clip["sound"])
+
+
+def test_of_a_dataset_with_one_tag_none_is_asked(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path, 3, ("calm", None)), tmp_path / "page.html", 3).page
+    assert [sorted(clip) for clip in shown(page)["clips"]] == [["id", "sounds"]] * 3
+
+
+def test_the_same_seed_draws_the_same_pairs_and_another_does_not(tmp_path: Path) -> None:
+    work = work_folder(tmp_path, 8)
+    pages = [write_paired_test(work, tmp_path / f"{n}.html", 4, seed).page for n, seed in enumerate((1, 1, 2))]
+    ids = [[fields["id"] for fields in key(page)["clips"].values()] for page in pages]
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_pairs_without_their_recording_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    work = work_folder(tmp_path, 1)
+    (tmp_path / "secret0.FLAC").unlink()
+    with pytest.raises(
+        DailytalkError, match=r"'secret0' can't be heard as it was recorded: its recording .* is gone"
+    ):
+        write_paired_test(work, tmp_path / "page.html", 1)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_conversations_in_which_one_speaks_have_no_pairs(tmp_path: Path) -> None:
+    work = write_dataset(tmp_path / "work", [rebuilt("a", "calm", lines=[("left", 0.5, 5.5, "All alone here.")])])
+    with pytest.raises(DailytalkError, match="no finished conversation in which both speak within 20 s"):
+        write_paired_test(work, tmp_path / "page.html", 1)
+
+
+def line(channel: str, start: float | None, end: float | None, source: tuple[float, float]) -> dict[str, Any]:
+    return {"channel": channel, "start": start, "end": end, "source_start": source[0], "source_end": source[1]}
+
+
+def test_stretch_begins_and_ends_in_pauses_of_both_timelines() -> None:
+    first, second = line("left", 1.0, 3.0, (1.0, 4.0)), line("right", 4.0, 6.0, (4.5, 6.5))
+    third = line("left", 6.1, 9.0, (6.9, 9.0))
+    assert [tuple(round(time, 4) for time in found) for found in excerpts([first, second, third])] == [
+        (0.75, 6.05, 0.75, 6.7),  # half of the pause where it is short, a quarter of a second elsewhere
+        (0.75, 9.25, 0.75, 9.25),
+        (3.75, 9.25, 4.25, 9.25),
+    ]
+    overlapping = line("right", 4.0, 6.0, (4.5, 7.0))  # over the third line in the recording alone
+    assert len(list(excerpts([first, overlapping, third]))) == 2
+
+
+def test_stretch_leaves_out_what_was_dropped_and_what_lasts_too_long() -> None:
+    first, second = line("left", 1.0, 3.0, (1.0, 3.0)), line("right", 4.0, 6.0, (5.0, 7.0))
+    assert len(list(excerpts([first, second]))) == 1
+    assert not list(excerpts([first, second, line("left", None, None, (3.5, 4.5))]))
+    assert not list(excerpts([first, line("right", 4.0, 24.0, (5.0, 25.0))]))
+    assert not list(excerpts([first | {"source_start": None}, second]))
+    assert next(excerpts([first, second])) == Excerpt(0.75, 6.25, 0.75, 7.25)
+
+
+def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chance(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    clips = key(page)["clips"]
+    pairs = [name for name in clips if name.startswith("p")]
+    lines = [name for name in clips if name.startswith("t")]
+    other = {"A": "B", "B": "A"}
+    ann = {name: {"natural": clips[name]["recorded"]} for name in pairs}
+    ann |= {name: {"tag": clips[name]["tag"]} for name in lines}
+    bob = {pairs[0]: {"natural": other[clips[pairs[0]]["recorded"]]}, pairs[1]: {"natural": "same"}}
+    wrong = next(choice for choice in clips[lines[0]]["choices"] if choice != clips[lines[0]]["tag"])
+    bob |= {lines[0]: {"tag": wrong}}
+    files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in (("ann", ann), ("bob", bob))]
+    told = pairs_of(read_test(key_path(page), files))
+    natural, tag = told.natural, told.tag
+    assert (natural.rebuilt, natural.same, natural.recorded) == (1 / 6, 1 / 6, 4 / 6)
+    # By clip: (0 + 1)/2, (0 + 0.5)/2, 0, 0.
+    assert natural.score[:1] + natural.score[3:] == (pytest.approx(0.75 / 4), 0.5, 4, 6)
+    assert tag.heard[:1] + tag.heard[3:] == (pytest.approx(3.5 / 4), 0.25, 4, 5)
+    assert 0 < natural.score.low < natural.score.mean < natural.score.high < 1
+    own = tag.by_tag[clips[lines[0]]["tag"]]
+    assert (own.mean, own.n_clips, own.n_ratings) == (0.5, 1, 2)
+    assert tag.against.confusion[clips[lines[0]]["tag"]] == {clips[lines[0]]["tag"]: 1, wrong: 1}
+    assert (tag.raters["ann"].accuracy, tag.raters["bob"].accuracy) == (1.0, 0.0)
+    assert json.loads(json.dumps(told.as_dict()))["tag"]["heard"]["chance"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("choices", "word"),
+    [
+        ({"p001": {"natural": "C"}}, "'C', which is no natural of the test"),
+        ({"p001": {"tag": "calm"}}, "'calm', which is no tag of the test"),
+        ({"t001": {"tag": "bored"}}, "'bored', which is no tag of the test"),
+        ({"t001": {"natural": "A"}}, "'A', which is no natural of the test"),
+        ({"p009": {"natural": "A"}}, "rates the clip 'p009'"),
+    ],
+)
+def test_answers_that_a_pair_or_a_line_does_not_offer_are_refused(
+    tmp_path: Path, choices: dict[str, Any], word: str
+) -> None:
+    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
+    with pytest.raises(DailytalkError, match=word):
+        read_test(key_path(page), [answers(tmp_path / "a.json", page, choices)])
+
+
+def test_answers_to_pairs_without_any_choice_say_nothing_and_break_nothing(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
+    told = pairs_of(read_test(key_path(page), [answers(tmp_path / "a.json", page, {})]))
+    assert (told.natural.rebuilt, told.natural.score.mean, told.tag.heard.mean) == (None, None, None)
+    assert (told.natural.score.low, told.natural.score.high) == (0.0, 1.0)
+
+
+@needs_chromium
+def test_a_listener_answers_pairs_and_tags_with_the_keyboard(tmp_path: Path) -> None:
+    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
+    (tmp_path / "saved.json").write_text(acted(page, PAIRED_LISTENER))
+    choices = {clip["id"]: clip["choices"] for clip in shown(page)["clips"] if "choices" in clip}
+    assert {len(offered) for offered in choices.values()} == {2}  # there are two tags
+    assert read_test(key_path(page), [tmp_path / "saved.json"]).answers["Ann B"] == {
+        "p001": {"natural": "B"},
+        "p002": {"natural": "same"},
+        "t001": {"tag": choices["t001"][0]},  # 4 is no choice: Enter did nothing until 1 was pressed
+    }

@@ -530,6 +530,24 @@ def test_estimate_is_the_mean_by_audio_between_the_least_and_the_most() -> None:
     assert (made.sample_pieces, made.sample_seconds, made.workers, made.loading_seconds) == (2, 40.0, 2, 3.5)
 
 
+@pytest.mark.parametrize(
+    ("processor", "times_as_long", "threads", "expected"),
+    [
+        (12.0, 10.0, 8, 1.5),  # two windows of a piece kept two of eight threads busy; its conversation has twenty
+        (12.0, 2.0, 8, 3.0),  # the conversation has four windows
+        (12.0, 1.0, 8, 6.0),  # the piece is all of it
+        (6.0, 10.0, 1, 6.0),
+        (42.0, 10.0, 8, 5.25),  # nearly all threads were busy
+        (3.0, 10.0, 1, 6.0),  # on a machine that others use
+        (50.0, 10.0, 8, 6.0),  # more than there are threads, by the clock's grain
+    ],
+)
+def test_a_piece_with_fewer_windows_than_threads_does_not_make_its_conversation_slow(
+    processor: float, times_as_long: float, threads: int, expected: float
+) -> None:
+    assert estimate.seconds_in_whole(6.0, processor, times_as_long, threads) == pytest.approx(expected)
+
+
 def test_sample_is_measured_with_the_cores_of_one_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -1,0 +1,37 @@
+"""A work folder of finished conversations whose recordings are at hand, for listening tests of pairs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from built_conversations import COLUMNS, built_row, flac, tagged, write_dataset
+
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
+
+TAGS = ("calm", "excited", "sad", "whispering", "angry")
+
+#: Seconds by which the recording is later than what was rebuilt of it, and Hz of the tone that is in it.
+LATER, RECORDED_HZ = 1.0, 880.0
+
+
+def rebuilt(name: str, tag: str | None, **columns: Any) -> dict[str, Any]:
+    row = built_row(name, **columns)
+    for line in row["utterances"]:
+        line |= {"tag": tag, "source_start": line["start"] + LATER, "source_end": line["end"] + LATER}
+    return row
+
+
+def work_folder(folder: Path, count: int = 4, tags: tuple[str | None, ...] = TAGS) -> Path:
+    """Finished conversations `secret0`, …, each with its recording: a higher tone, quieter, where they speak."""
+    names = [f"secret{number}" for number in range(count)]
+    time = np.arange(7 * 24000) / 24000
+    tone = 0.02 * np.sin(2 * np.pi * RECORDED_HZ * time) * ((time > 1.5) & (time < 6.0))
+    for name in names:
+        (folder / f"{name}.FLAC").write_bytes(
+            flac(np.rint(np.stack([tone, tone], 1) * 32767).astype(np.int16), 24000)
+        )
+    rows = [tagged(folder, name, name, 0.0, 7.0) for name in names]
+    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), row["recording_id"], 7.0) for row in rows}
+    write_shard(folder / "work" / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
+    finished = [rebuilt(name, tags[number % len(tags)]) for number, name in enumerate(names)]
+    return write_dataset(folder / "work", finished)
