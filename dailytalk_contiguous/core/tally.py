@@ -329,8 +329,8 @@ class Tally:
         affect: valence and arousal by emotion (clips) or tag (utterances).
         tag_measures: by tag, the measures of `SPEAKER_MEASURES` of its utterances, each less its speaker's mean in
             the conversation: dB, semitones, and for the rate the power of 2 by which it is another. Those of the
-            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes in the conversation. What
-            a speaker says but one utterance of is compared with nothing, and left out.
+            new voice begin with `NEW_VOICE`, and are less the mean of this voice's takes there. A speaker's only
+            utterance is compared with nothing, and left out.
         confidence: of the recogniser in utterances; null is not counted.
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.

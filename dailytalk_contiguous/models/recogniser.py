@@ -104,7 +104,7 @@ POCKETSPHINX = "pocketsphinx"
 
 #: Recognisers that were trained on wide-band sound alone: the model in pocketsphinx's wheel listens up to 6.8 kHz
 #: (`upperf`), and its makers warn against giving such a model sound that was upsampled (CMUSphinx's FAQ, "Why my
-#: accuracy is poor"). On two telephone calls 86 to 106 % of its words were wrong.
+#: accuracy is poor"). On two telephone calls 85 to 101 % of its words were wrong.
 WIDE_BAND = frozenset({POCKETSPHINX})
 
 #: The size of Whisper that is used where none is named.

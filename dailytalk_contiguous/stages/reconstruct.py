@@ -16,7 +16,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import turns
-from dailytalk_contiguous.core.audio import Pcm, Samples, pcm_to_float, read_analysis, read_at, to_pcm
+from dailytalk_contiguous.core.audio import (
+    BLOCK_SECONDS,
+    Pcm,
+    Samples,
+    pcm_to_float,
+    read_analysis,
+    read_at,
+    to_pcm,
+)
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
@@ -147,7 +155,9 @@ class Reconstruct(Stage):
             others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
             leaky = any(own.start < other.end and other.start < own.end for own in kept for other in others)
             meter = SideMeter(rate, len(rebuilt) / rate)
-            meter.push(pcm_to_float(rebuilt[:, place].tobytes()))
+            for first in range(0, len(rebuilt), round(BLOCK_SECONDS * rate)):  # a side is never held as floats
+                block = rebuilt[first : first + round(BLOCK_SECONDS * rate), place]
+                meter.push(pcm_to_float(block.tobytes()))
             sides.append(
                 {
                     "channel": name,

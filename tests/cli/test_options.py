@@ -425,6 +425,20 @@ def test_build_gives_tag_and_speak_the_options_of_each(tmp_path: Path, caught: C
     assert (tagged["inputs"], tagged["beam"], tagged["prune"]) == ([str(tmp_path)], 3, True)
 
 
+@pytest.mark.parametrize("command", ["build", "plan"])
+def test_preview_measures_no_takes_unless_it_is_asked_to(command: str, tmp_path: Path, caught: Caught) -> None:
+    module = plan_command if command == "plan" else speak_command
+    more = ("--speak",) if command == "plan" else ("--out", tmp_path / "out")
+
+    def settings(*options: str) -> dict[str, Any]:
+        words = (command, tmp_path, *more, "--profile", "embedded", *options)
+        return caught(module, "speak_stages", *words)["options"]
+
+    assert settings() == {}
+    assert settings("--fast") == {"measure_takes": "none"}
+    assert settings("--fast", "--measure-takes", "all") == {"measure_takes": "all"}
+
+
 @pytest.mark.parametrize(("code", "spoken", "leaves"), [(0, 0, 0), (3, 0, 3), (0, 3, 3), (3, 1, 1), (1, 0, 1)])
 def test_build_leaves_with_the_worse_of_both_codes(
     code: int, spoken: int, leaves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -246,4 +246,6 @@ def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:
     assert rows["length"] == ("21.0 s", "22.5 s")
     assert rows["both speak at once"] == ("6 %", "5 %")
     assert rows["interruptions a minute"] == ("8.6", "0.0")
+    assert rows["offset, right takes the floor"] == ("−0.10 s", "−0.10 s")
+    assert rows["pauses"] == ("–", "–")
     assert not turn_taking_against(Compared("a", "utterances", ours), Compared("c", "utterances", Tally()))

@@ -335,8 +335,11 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     assert facts["licence of the recordings"] == "CC0-1.0"
     assert (facts["in"], facts["out"]) == ("3.4 min, 2 conversations", "6.0 s (recorded: 6.0 s), 1 conversation")
     commands = [value for name, value in made_facts(RUN, tally) if name == "command"]
-    assert commands == ["dailytalk tag (a file) --out work", "dailytalk speak work"]
+    assert commands == ["dailytalk tag calls --out work", "dailytalk speak work"]
     assert "/home" not in made_line(RUN, tally)
+    secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
+    assert "secret" not in made_line(secret, tally)
+    assert "/home" not in made_line(secret, tally)
 
 
 def test_header_of_a_version_says_what_its_rows_say():
