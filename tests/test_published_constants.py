@@ -416,7 +416,6 @@ TABLE: dict[str, dict[str, object]] = {
         "tag_stages(fast)": False,
         "speak_stages(verify)": False,
     },
-    "publish.card": {"SAMPLE_SECONDS": 30.0, "SAMPLE_RATE": 24_000, "MOST_FINDINGS": 20},
     "publish.checking": {
         "TrainerPlan.clips": False,
         "DURATION_TOLERANCE": 0.01,
