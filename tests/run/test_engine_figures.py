@@ -468,6 +468,7 @@ def test_provenance_tells_how_speech_was_made() -> None:
         "on_failure": "hold",
         "verify": True,
         "timeline": "sequential",
+        "measure_takes": "all",
     }
 
 
