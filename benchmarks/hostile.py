@@ -64,12 +64,12 @@ import pyarrow.parquet as pq  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
 from audio_files import tones, wav_bytes  # noqa: E402
+from built_conversations import built_row, write_dataset  # noqa: E402
 from corpus_trees import POINTER, put, table, zipped  # noqa: E402
 from finished_corpora import clip_row, corpus_folder  # noqa: E402
 from hub import hub_fixtures  # noqa: E402
 from hub.server import HubServer  # noqa: E402
 from huggingface_hub import CommitOperationAdd, HfApi  # noqa: E402
-from publish.built_conversations import built_row, write_dataset  # noqa: E402
 from publish.published_folder import write_published  # noqa: E402
 from scripted import SHORT  # noqa: E402
 from scripted import folder as tagged_folder  # noqa: E402

@@ -5,8 +5,8 @@ import inspect
 from pathlib import Path
 
 import pytest
+from built_conversations import built_row, write_dataset
 from clips import line
-from publish.built_conversations import built_row, write_dataset
 from recordings import excerpt, save
 
 import dailytalk_contiguous

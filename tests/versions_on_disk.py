@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from built_conversations import built_row
 from datasets import Features
 from huggingface_hub import HfApi
-from publish.built_conversations import built_row
 
 from dailytalk_contiguous.core.schema import PROVENANCE, conversations
 from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, manifest_text

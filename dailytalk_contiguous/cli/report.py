@@ -9,7 +9,6 @@ from rich.table import Table
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.options import (
     RevisionOption,
-    chosen,
     either,
     on_this_machine,
     place_of,
@@ -127,7 +126,6 @@ def report(
     other = _other(against, found, listening_test)
     labelled = isinstance(found, Path) and open_items(found).labelled
     given = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
-    given += [f"--{name.replace('_', '-')}" for name in chosen(options, FITNESS_SETTINGS)]
     if labelled and given:
         raise DailytalkError(f"{given[0]} goes with conversations, and these are clips", "leave it out")
     if audio is not None and audio not in AUDIO:
@@ -150,8 +148,8 @@ def report(
     else:
         told |= {"conversations": written.conversations, "shown": written.shown}
         told |= {"files": written.files and as_text(written.files)}
-        told |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
         what = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
+    told |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
     beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
     line = f"report  {told['out']} ({written.size / 1e6:.1f} MB, {what}{beside})"
     if as_json:

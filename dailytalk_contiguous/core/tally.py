@@ -336,7 +336,8 @@ class Tally:
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
         kinds, recognisers: of utterances. without_text: why utterances have none, without figures.
-        reasons: why utterances are not as they should be. rejects: by stage and kind of reason.
+        reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
+            whether where the rows are from tells what was rejected; what was published does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
         timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
@@ -371,6 +372,7 @@ class Tally:
     without_text: Counter[str] = field(default_factory=Counter)
     reasons: LimitedCounter[str] = field(default_factory=LimitedCounter)
     rejects: LimitedCounter[tuple[str, str]] = field(default_factory=LimitedCounter)
+    knows_rejects: bool = True
     lengths: CountGrid = field(default_factory=lambda: CountGrid(LENGTH_CELL, LENGTH_LIMIT))
     ratios: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
     error_rates: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))

@@ -33,6 +33,7 @@ from dailytalk_contiguous.publish.items import (
     Items,
     ItemSound,
     clip_of,
+    conversation_of,
     is_mix,
     open_items,
     record_of,
@@ -79,6 +80,7 @@ from dailytalk_contiguous.publish.verdict import (
     Judge,
     Judged,
     Verdict,
+    label_findings,
     made_line,
     verdict_part,
 )
@@ -219,8 +221,8 @@ class WrittenReport:
     """A report: its place, its bytes, and how many conversations or recorded clips it is about.
 
     `shown` are the ids of those with sound or that the player shows. `labelled`: they are clips. `measured`: how
-    many were measured, those that were not kept too. `verdict`: on conversations. `files`: the folder of their
-    sound beside the page; None where there is none.
+    many were measured, those that were not kept too. `verdict`: None where no clip is finished. `files`: the
+    folder of their sound beside the page; None where there is none.
     """
 
     path: Path
@@ -265,7 +267,7 @@ def write_report(
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
-    return _write_clips(items, path, markdown, sides)
+    return _write_clips(items, path, markdown, sides, limits)
 
 
 class _Listed(NamedTuple):
@@ -286,7 +288,8 @@ def _write(
     audio: str | None,
     limits: FitnessLimits | None,
 ) -> WrittenReport:
-    tally, judge = Tally(items.rebuilt), Judge(limits, items.rebuilt)
+    tally = Tally(items.rebuilt, knows_rejects=items.kind != "version")
+    judge = Judge(limits, items.rebuilt)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
     for row in items.rows(SMALL):
@@ -668,9 +671,12 @@ class _Parts:
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
-def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides | None) -> WrittenReport:
+def _write_clips(
+    items: Items, path: Path, markdown: Path | None, sides: Sides | None, limits: FitnessLimits | None
+) -> WrittenReport:
     refused: list[Row] = []
-    figures, chosen_by = _figures(items, refused)
+    judge = Judge(limits, unit="clip")
+    figures, chosen_by = _figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
     shown = {name: clip_of(items.row(name)) for name in audible}
@@ -678,20 +684,25 @@ def _write_clips(items: Items, path: Path, markdown: Path | None, sides: Sides |
     if figures.tally.total.conversations:
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
     sections += _beyond_limits(items, figures.quality)
-    write_lines(path, page_of(items.name, sections))
+    run = (read_run(items.folder) if items.folder else None) or {}
+    short = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
+    labels = label_findings(figures.tally, short, figures.target, judge.limits)
+    verdict = judge.verdict(figures.tally, run, labels) if figures.tally.total.conversations else None
+    top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
+    write_lines(path, page_of(items.name, sections, top))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured)
+    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
-def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
-    """What is shown of all clips, and what samples are chosen by of each."""
+def _figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
+    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each."""
     record = record_of(items.folder) if items.folder else {}
     minutes = (record.get("balance") or {}).get("minutes_before", {})
     target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
     figures = CorpusFigures(
-        Tally(),
+        Tally(knows_rejects=items.kind != "version"),
         QualityTally(_limits(items.folder, record)),
         "file" if items.kind == "mix" else "clip",
         {name: 60 * value for name, value in minutes.items()},
@@ -702,6 +713,8 @@ def _figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]
     chosen_by = []
     for row in items.listed_clips(refused):
         figures.tally.add_clip(row)
+        if row["augmented_from"] is None:
+            judge.add(conversation_of(row))
         chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
         if items.kind == "version" and row["corpus"]:
             published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None

@@ -316,7 +316,13 @@ def measures_table(tally: Tally) -> Table:
 def rejected_table(tally: Tally) -> Table:
     """What was rejected, by stage and kind of reason."""
     rows = [(*kind, n) for kind, n in sorted(tally.rejects.items(), key=lambda item: (-item[1], item[0]))]
-    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing="nothing was rejected")
+    nothing = "nothing was rejected" if tally.knows_rejects else "what was rejected is not in a published version"
+    return Table("Rejected, by kind", ("stage", "reason", "number"), rows, nothing=nothing)
+
+
+def _rejected_count(tally: Tally) -> str:
+    n = tally.rejects.total()
+    return f"{n:,}" if n or tally.knows_rejects else "–"
 
 
 def rejected_section(tally: Tally, examples: Sequence[Mapping[str, str]]) -> Section:
@@ -407,7 +413,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
             else []
         ),
         *([("spent on speech", money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
-        ("rejected", f"{tally.rejects.total():,}", "utterances, conversations or recordings"),
+        ("rejected", _rejected_count(tally), "utterances, conversations or recordings"),
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
 
@@ -1154,7 +1160,7 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
             ("validation", length_text(validation), held_out),
             ("speakers", f"{len(tally.by['speaker'].keys() - {UNKNOWN}):,}", ""),
             *([measured] if quality.measured else []),
-            ("rejected", f"{tally.rejects.total():,}", "files and clips"),
+            ("rejected", _rejected_count(tally), "files and clips"),
         ]
     )
 

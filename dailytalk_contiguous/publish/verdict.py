@@ -371,6 +371,8 @@ class FitnessLimits:
             after another.
         voice_hours, language_hours: hours that others needed for a voice in English, and for another language.
         most_lost: share of the input's hours that was rejected; a choice.
+        least_heard_as_meant: share of acted clips of which raters heard the emotion that was meant; a choice: of
+            CREMA-D it is 41 % by sound alone (Cao et al. 2014, IEEE Trans. Affective Computing 5:377).
     """
 
     lowest_confidence: float | None = _limit(
@@ -426,6 +428,9 @@ class FitnessLimits:
     )
     most_lost: float | None = _limit(
         0.1, "Share of the input's hours that may be rejected; inf sets no limit.", "max_lost", "SHARE"
+    )
+    least_heard_as_meant: float | None = _limit(
+        0.5, "Share of clips heard as they were meant; 0 sets no limit.", "min_heard_as_meant", "SHARE"
     )
 
 
@@ -707,15 +712,17 @@ _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
 class Judge:
-    """Judges conversations as they are read, once each; memory grows with a few numbers a conversation.
+    """Judges conversations or clips as they are read, once each; memory grows with a few numbers for each.
 
     >>> judge = Judge()
     >>> judge.verdict().headline
     'empty: there is no conversation'
     """
 
-    def __init__(self, limits: FitnessLimits | None = None, rebuilt: bool = True) -> None:
-        self.limits, self.rebuilt = limits or FitnessLimits(), rebuilt
+    def __init__(
+        self, limits: FitnessLimits | None = None, rebuilt: bool = True, unit: str = "conversation"
+    ) -> None:
+        self.limits, self.rebuilt, self.unit = limits or FitnessLimits(), rebuilt, unit
         self.n = 0
         self.seconds = 0.0
         self.voices: dict[str, float] = defaultdict(float)
@@ -800,9 +807,11 @@ class Judge:
             *self._of_hours(),
         ]
 
-    def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
-        """The verdict on all that was added; arguments as of `findings`."""
-        return verdict_of(self.findings(tally, run), self.n)
+    def verdict(
+        self, tally: Tally | None = None, run: Mapping[str, Any] = {}, others: Iterable[Finding] = ()
+    ) -> Verdict:
+        """The verdict on all that was added, and on what `others` found; arguments as of `findings`."""
+        return verdict_of([*self.findings(tally, run), *others], self.n)
 
     def _of_conversations(self) -> Iterator[Finding]:
         for bound in _BOUNDS:
@@ -816,8 +825,11 @@ class Judge:
                 way = "down to" if bound.is_least else "up to"
                 worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
                 clause = bound.clause.format(_shown(bound.measure, limit, True))
-                what = f"{_share(beyond.n, self.n)} {clause}, {worst}"
+                what = f"{self._share(beyond.n)} {clause}, {worst}"
                 yield advice(bound.kind, beyond.worst, what, bound.remedy, self._severity(bound.severity, beyond))
+
+    def _share(self, some: int) -> str:
+        return f"{some:,} of {counted(self.n, self.unit)}"
 
     def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
         return severity if beyond.seconds >= WIDESPREAD * self.seconds else _milder(severity)
@@ -826,7 +838,7 @@ class Judge:
         for recogniser, beyond in self._misheard.items():
             place = f"{_shown('bandwidth', beyond.value)} in {beyond.worst}"
             what = (
-                f"the words of {_share(beyond.n, self.n)} can't be trusted: {recogniser}, which knows no "
+                f"the words of {self._share(beyond.n)} can't be trusted: {recogniser}, which knows no "
                 f"telephones and does not say how sure it is, heard one ({place})"
             )
             remedy = "tag with Whisper (--profile standard), or give transcripts"
@@ -841,7 +853,7 @@ class Judge:
 
     def _of_speakers(self) -> Iterator[Finding]:
         if self._nameless and self.n > 1:
-            what = f"nobody is named as the recorded speaker of {_share(self._nameless, self.n)}"
+            what = f"nobody is named as the recorded speaker of {self._share(self._nameless)}"
             remedy = "name them (tag --speakers), or one person may be in training and in validation"
             yield advice("unknown-speakers", ".", what, remedy, "note")
 
@@ -857,6 +869,32 @@ class Judge:
                 what = f"{hours:.2f} h of {language} (others needed {needed:g} h and more for a new language)"
                 remedy = "add recordings, or start from a model that speaks it"
                 yield advice("few-hours-of-language", ".", what, remedy, "note")
+
+
+def label_findings(
+    tally: Tally, thin: Mapping[str, float], wanted: float, limits: FitnessLimits
+) -> Iterator[Finding]:
+    """What speaks against the labels of clips.
+
+    Args:
+        tally: of the clips.
+        thin: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
+        limits: of these, `least_heard_as_meant`.
+    """
+    pairs = tally.crossed.get(("emotion", "perceived"), Counter())
+    rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
+    agreed = sum(n for (meant, heard), n in pairs.items() if meant == heard != UNKNOWN)
+    least = limits.least_heard_as_meant
+    if rated and least is not None and agreed < least * rated:
+        what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
+        yield advice("unheard-emotion", ".", what, "keep those that were heard (corpus --agreed-only)")
+    if thin:
+        thinnest = min(thin, key=lambda emotion: thin[emotion])
+        what = (
+            f"{counted(len(thin), 'emotion')} of the corpus with under {length_text(wanted)} to train on, down to "
+            f"{length_text(thin[thinnest])} of {thinnest}"
+        )
+        yield advice("few-minutes-of-emotion", ".", what, "add another corpus, or record what it lacks", "note")
 
 
 #: The stage of rejects that a page makes of rows that can't be used; `check` has a finding for each.
@@ -1048,6 +1086,7 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     licences = {str(licence) for _, licence in tally.sources if licence} | (
         {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
     )
+    licences |= {*tally.by["licence"]} - {UNKNOWN}  # of clips
     facts.append(("licence of the recordings", ", ".join(sorted(licences)) or "unknown"))
     dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
     facts += [("date", " and ".join(dates))] if dates else []

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from built_conversations import built_row, write_dataset
 from command import Command
-from publish.built_conversations import built_row, write_dataset
 from recordings import read_lines
 from scripted import folder, say, settings, talk
 

@@ -788,7 +788,7 @@ def test_options_of_report_reach_the_page_about_clips(
     for options, seed in (((), 0), (("--seed", "4"), 4)):
         values = caught(report_command, "write_listening_test", *test, *options).values()
         assert list(values) == [tmp_path, page, 3, seed]
-    for option, value in (("--conversations", "3"), ("--audio", "none"), ("--max-turn", "3s")):
+    for option, value in (("--conversations", "3"), ("--audio", "none")):
         with pytest.raises(DailytalkError, match=f"{option} goes with conversations"):
             called("report", tmp_path, option, value)
     with pytest.raises(DailytalkError, match="--pairs goes with conversations, and these are clips"):

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built_conversations import built_row, write_dataset
 from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
 from hypothesis import given
 from hypothesis import strategies as st
-from publish.built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.publish.packing import exclusive
 from dailytalk_contiguous.publish.pushing import _is_tenth

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built_conversations import work_with_recordings
 from command import Command
 from hub.server import HubServer
 from huggingface_hub import hf_hub_download
-from publish.built_conversations import work_with_recordings
 
 pytest_plugins = ["hub.hub_fixtures"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built_conversations import built_row, write_dataset
 from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
-from publish.built_conversations import built_row, write_dataset
 from rich.progress import Progress
 from rich.table import Table
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from built_conversations import built_row, flac
 from huggingface_hub import HfApi
-from publish.built_conversations import built_row, flac
 
 from dailytalk_contiguous.core.schema import PROVENANCE, PUBLISHED_WORD, published_features
 

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import spread_over, write_report
 from dailytalk_contiguous.publish.sections import MEASURES, CorpusFigures, QualityTally
+from dailytalk_contiguous.publish.verdict import FitnessLimits
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
 
@@ -255,3 +256,27 @@ def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_i
     page = written.path.read_text(encoding="utf-8")
     assert (written.conversations, sorted(written.shown)) == (2, ["acted/s1-0", "acted/s3-0"])
     assert f"<td>acted/s2-0</td><td>report</td><td>{reason}</td>" in page
+
+
+def verdict_of_clips(folder: Path, clips: list[dict[str, Any]], **options: Any) -> list[tuple[str, str]]:
+    verdict = write_report(corpus_folder(folder, clips), **options).verdict
+    assert verdict is not None
+    return [(finding.severity, finding.sentence) for finding in verdict.findings]
+
+
+def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emotions(tmp_path: Path) -> None:
+    sound = clip_row("s0-0")["quality"] | {"snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
+    clips = [
+        clip_row(f"s{number}-0", "happy", perceived="happy" if number < 2 else "sad", quality=sound)
+        for number in range(5)
+    ]
+    unheard = "raters heard the emotion that was meant in 40 % of 5 clips"
+    thin = "1 emotion of the corpus with under 30.0 min to train on, down to 5.0 s of happy"
+    assert verdict_of_clips(tmp_path / "a", clips) == [("doubtful", unheard), ("note", thin)]
+    limits = FitnessLimits(least_heard_as_meant=0.4)
+    assert verdict_of_clips(tmp_path / "b", clips, limits=limits) == [("note", thin)]
+    noisy = [*clips, clip_row("s9-0", "happy", quality=sound | {"snr_db": 3.0})]
+    written = write_report(corpus_folder(tmp_path / "c", noisy), limits=limits)
+    assert written.verdict is not None
+    assert written.verdict.level == "doubtful"
+    assert "1 of 6 clips have a side with less than 10 dB" in written.path.read_text(encoding="utf-8")

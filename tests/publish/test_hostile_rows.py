@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from built_conversations import LINES, built_row, write_dataset
 from command import Command
-from publish.built_conversations import LINES, built_row, write_dataset
 from publish.published_folder import NAME, published_row, upload, write_published
 
 from dailytalk_contiguous import BadInput, load

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from built_conversations import LINES, built_row, flac, stereo, write_dataset
 from datasets import Audio, Dataset, IterableDataset, config
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
-from publish.built_conversations import LINES, built_row, flac, stereo, write_dataset
 from publish.published_folder import NAME, SIZES, upload, write_published
 from torch.utils.data import DataLoader
 

@@ -246,15 +246,17 @@ def test_published_corpus_is_checked_and_reported(
     for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
         done = dailytalk("report", where, "--out", str(path))
         assert done.code == 0
-        assert re.search(r" MB, 3 clips(, 4 measured)?, \d with sound\)$", done.out.strip()), done.out
+        assert re.search(r" MB, 3 clips(, 4 measured)?, \d with sound\)\ndoubtful: ", done.out), done.out
     sections = [
         {part[:16].partition('"')[0]: part for part in path.read_text(encoding="utf-8").split('<section id="')[1:]}
         for path in pages
     ]
     assert sections[0].keys() == {
-        *("facts", "what", "emotions", "balance", "affect", "rejected", "licences", "listen")
+        *("verdict", "facts", "what", "emotions", "balance", "affect", "rejected", "licences", "listen")
     }
-    for name in sections[0].keys() - {"licences"}:
+    assert "what was rejected is not in a published version" in sections[0]["rejected"]
+    assert "<dt>rejected</dt><dd>–" in sections[0]["facts"]
+    for name in sections[0].keys() - {"licences", "rejected", "facts"}:
         assert sections[0][name] == sections[1][name]
     sources = sections[0]["licences"]
     assert all(f"<td>acted</td><td>{licence}</td>" in sources for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
