@@ -70,7 +70,10 @@ def test_text_of_an_option_is_whole_and_wide_at_80_columns(name: str, dailytalk:
 
 
 def shown_behind(dailytalk: Command, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What the help of a command shows behind the sentence of each option: metavar, range and default."""
+    """Of each option of a command, in its order: its panel, and what its help shows beside the sentence.
+
+    That is the metavar, the range and the default.
+    """
     monkeypatch.setenv("COLUMNS", "500")
     lines = lines_of(dailytalk, name)
     shown = {}
@@ -79,7 +82,7 @@ def shown_behind(dailytalk: Command, name: str, monkeypatch: pytest.MonkeyPatch)
         (line,) = (line for line in lines if re.match(rf"│ [ *]*{names} ", line))
         before, _, behind = line.partition(option.help)
         metavar = re.sub(rf"│ [ *]*{names} ", "", before)
-        shown[option.opts[0]] = " ".join(f"{metavar} {behind.strip('│ ')}".split())
+        shown[option.opts[0]] = " ".join(f"{option.rich_help_panel}: {metavar} {behind.strip('│ ')}".split())
     return shown
 
 
@@ -87,7 +90,9 @@ def test_ranges_and_defaults_that_the_help_shows_are_these(
     dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = json.loads(Path(__file__).with_name("shown_in_help.json").read_text(encoding="utf-8"))
-    assert {name: shown_behind(dailytalk, name, monkeypatch) for name in COMMANDS} == known
+    shown = {name: shown_behind(dailytalk, name, monkeypatch) for name in COMMANDS}
+    assert shown == known
+    assert {name: list(options) for name, options in shown.items()} == {name: list(known[name]) for name in known}
 
 
 def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -> None:
