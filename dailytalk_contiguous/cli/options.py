@@ -201,9 +201,8 @@ def with_options_of(command: Callable[..., None], files: Sequence[Path]) -> Call
 def with_parameters(
     command: Callable[..., None], parameters: Mapping[str, inspect.Parameter]
 ) -> Callable[..., None]:
-    """Give a command these parameters, for typer to read; those without a default come first."""
-    ordered = sorted(parameters.values(), key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in ordered]
+    """Give a command these parameters, for typer to read."""
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
     command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
     command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     return command
