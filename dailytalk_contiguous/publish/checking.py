@@ -58,6 +58,7 @@ from dailytalk_contiguous.publish.items import (
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
+from dailytalk_contiguous.publish.page import corpus_findings
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -65,12 +66,13 @@ from dailytalk_contiguous.publish.verdict import (
     FitnessLimits,
     Judge,
     Level,
+    Severity,
     advice,
     error,
     measure_turns,
 )
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.run.clip_plan import MEASURED
+from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
@@ -573,7 +575,9 @@ def _silent_right(plan: TrainerPlan, contents: _Contents) -> Iterator[Finding]:
         share = f"{len(silent)} of {len(contents.files)} files"
         what = f"the right channel of {share} is silent, such as {silent[0]}: {what}"
     remedy = "run dailytalk corpus with --prompt-channel" if plan.clips else "leave them out"
-    yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy)
+    # Clips are of one speaker, unless a prompt was asked for.
+    severity: Severity = "note" if plan.clips else "doubtful"
+    yield advice("silent-right", silent[0] if len(silent) == 1 else ".", what, remedy, severity)
 
 
 def _unnamed(folder: Path, contents: _Contents) -> Iterator[Finding]:
@@ -1019,6 +1023,8 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     if is_moshi(path / DATA):
         findings, facts = check_moshi(path / DATA, limits)
+        if (path / CLIPS).is_dir():
+            findings += corpus_findings(open_items(path), limits)
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits)

@@ -76,12 +76,14 @@ from dailytalk_contiguous.publish.sections import (
 )
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
+    Finding,
     FitnessLimits,
     Judge,
     Judged,
     Verdict,
     label_findings,
     made_line,
+    verdict_of,
     verdict_part,
 )
 from dailytalk_contiguous.publish.version import Version
@@ -685,15 +687,26 @@ def _write_clips(
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
     sections += _beyond_limits(items, figures.quality)
     run = (read_run(items.folder) if items.folder else None) or {}
-    short = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
-    labels = label_findings(figures.tally, short, figures.target, judge.limits)
-    verdict = judge.verdict(figures.tally, run, labels) if figures.tally.total.conversations else None
+    verdict = verdict_of(_corpus_findings(figures, judge, run), judge.n) if judge.n else None
     top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
+
+
+def corpus_findings(items: Items, limits: FitnessLimits | None) -> list[Finding]:
+    """What is found of a corpus of clips, as its page and `dailytalk check` say it."""
+    judge = Judge(limits, unit="clip")
+    figures, _ = _figures(items, [], judge)
+    return _corpus_findings(figures, judge, (read_run(items.folder) if items.folder else None) or {})
+
+
+def _corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:
+    short = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
+    labels = label_findings(figures.tally, short, figures.target, judge.limits)
+    return [*judge.findings(figures.tally, run), *labels]
 
 
 def _figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:

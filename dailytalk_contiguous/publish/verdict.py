@@ -807,11 +807,9 @@ class Judge:
             *self._of_hours(),
         ]
 
-    def verdict(
-        self, tally: Tally | None = None, run: Mapping[str, Any] = {}, others: Iterable[Finding] = ()
-    ) -> Verdict:
-        """The verdict on all that was added, and on what `others` found; arguments as of `findings`."""
-        return verdict_of([*self.findings(tally, run), *others], self.n)
+    def verdict(self, tally: Tally | None = None, run: Mapping[str, Any] = {}) -> Verdict:
+        """The verdict on all that was added; arguments as of `findings`."""
+        return verdict_of(self.findings(tally, run), self.n)
 
     def _of_conversations(self) -> Iterator[Finding]:
         for bound in _BOUNDS:

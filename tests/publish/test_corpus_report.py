@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import FINISHED
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import spread_over, write_report
 from dailytalk_contiguous.publish.sections import MEASURES, CorpusFigures, QualityTally
@@ -280,3 +281,11 @@ def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emot
     assert written.verdict is not None
     assert written.verdict.level == "doubtful"
     assert "1 of 6 clips have a side with less than 10 dB" in written.path.read_text(encoding="utf-8")
+
+
+def test_check_finds_of_a_corpus_what_its_page_says(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, [clip_row("s0-0"), clip_row("s1-0", perceived="sad")])
+    verdict = write_report(folder).verdict
+    assert verdict is not None
+    assert {finding.kind for finding in verdict.findings} >= {"telephone", "noise", "unheard-emotion"}
+    assert {*verdict.findings} <= {*check_folder(folder)[0]}
