@@ -446,6 +446,11 @@ class Tally:
         self.rejects.add((reject["stage"], kind_of(reject["reason"])), (reject["stage"], OTHER_KINDS))
 
     @property
+    def turn_taking(self) -> TurnTaking:
+        """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
+        return self.after if self.rebuilt else self.before
+
+    @property
     def cost(self) -> float:
         """USD paid for speech; two utterances of one cached line were bought once."""
         return self.purchases.total

@@ -26,11 +26,7 @@ from dailytalk_contiguous.core.changes import (
     utterance_counts,
 )
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, EVENTS
-from dailytalk_contiguous.core.tally import OFFSET_BIN, Histogram, TurnTaking
-from dailytalk_contiguous.core.wording import length_text
-from dailytalk_contiguous.publish.render import TableCell, percent
-from dailytalk_contiguous.publish.sections import Compared, Table
+from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.publish.version import DEFAULT, Version
 
 #: Bytes of waiting rows that stay in memory before they go to disk.
@@ -266,54 +262,3 @@ def count_in_words(changes: Mapping[str, Any]) -> str:
     """The conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
     kinds = ("added", "removed", "changed", "moved")
     return ", ".join(f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))
-
-
-# The turn-taking of two folders, as their conversations are in the data: rebuilt, or recorded where only tagged.
-
-
-def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
-    """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
-    sides = [(side.tally.after if side.tally.rebuilt else side.tally.before) for side in (ours, theirs)]
-    quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
-    rows: list[tuple[TableCell, ...]] = [
-        ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
-        ("length", *(length_text(side.seconds) for side in sides)),
-        ("changes of speaker a minute", *(_a_minute(side.offsets.n, side) for side in sides)),
-        *((name, *(_offset_text(side.offsets, share) for side in sides)) for name, share in quantiles.items()),
-        *(
-            (f"offset, {name} takes the floor", *(_offset_text(side.offsets_of.get(name), 0.5) for side in sides))
-            for name in CHANNELS
-        ),
-        ("both speak at once", *(percent(side.overlap_seconds, side.seconds) for side in sides)),
-        ("speech, both added up", *(percent(side.speech_seconds, side.seconds) for side in sides)),
-        *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
-        *((name, *(_timing(side, kind) for side in sides)) for kind, name in _TIMING.items()),
-    ]
-    note = (
-        "An offset is the time from one speaker's end to the other's start; below 0 they overlap. Units between "
-        "pauses, pauses, gaps and overlaps are counted as in dGSLM (Nguyen et al. 2023), both speakers together."
-    )
-    known = all(side.offsets.n for side in sides)
-    nothing = "one of both has no change of speaker"
-    return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
-
-
-def _a_minute(count: int, side: TurnTaking) -> str:
-    return f"{60 * count / side.seconds:.1f}" if side.seconds else "–"
-
-
-def _offset_text(offsets: Histogram | None, share: float) -> str:
-    return f"{offsets.quantile(share):+.2f} s".replace("-", "−") if offsets and offsets.n else "–"
-
-
-#: The four timing events of `core.turns.timing_events`, and what they are called.
-_TIMING = {"ipu": "units between pauses", "pause": "pauses", "gap": "gaps", "overlap": "overlaps"}
-
-
-def _timing(side: TurnTaking, kind: str) -> str:
-    """How many a minute there are of a timing event, and how long they are in the middle."""
-    lengths = Histogram(OFFSET_BIN)
-    for histogram in side.indicators.get(kind, {}).values():
-        lengths.width = histogram.width
-        lengths.counts.update(histogram.counts)
-    return f"{_a_minute(lengths.n, side)} a minute, median {lengths.quantile(0.5):.2f} s" if lengths.n else "–"

@@ -27,7 +27,6 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import turn_taking_against
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
@@ -311,7 +310,7 @@ def _write(
     parts = _Parts(items, sounds, levels)
     details = {number: parts.of(items.row(listed[number].judged.name), number, True) for number in examples}
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
-    run = (read_run(items.folder) if items.folder else None) or {}
+    run = _run_of(items)
     verdict = judge.verdict(tally, run)
     sections = [*conversation_sections(tally, run, rejects, _against(sides))]
     if listed:
@@ -367,11 +366,12 @@ def _default_path(folder: Path | Version) -> Path:
 
 
 def _against(sides: Sides | None) -> list[Section]:
-    if not sides:
-        return []
-    section, turns = against_section(*sides), turn_taking_against(*sides)
-    figures, *plots = section.parts
-    return [section._replace(parts=[figures, *([turns] if turns else []), *plots])]
+    return [against_section(*sides)] if sides else []
+
+
+def _run_of(items: Items) -> dict[str, Any]:
+    """Its run.json; empty where there is none, as of a version."""
+    return (read_run(items.folder) if items.folder else None) or {}
 
 
 def page_of(
@@ -686,7 +686,7 @@ def _write_clips(
     if figures.tally.total.conversations:
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
     sections += _beyond_limits(items, figures.quality)
-    run = (read_run(items.folder) if items.folder else None) or {}
+    run = _run_of(items)
     verdict = verdict_of(_corpus_findings(figures, judge, run), judge.n) if judge.n else None
     top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
@@ -700,7 +700,7 @@ def corpus_findings(items: Items, limits: FitnessLimits | None) -> list[Finding]
     """What is found of a corpus of clips, as its page and `dailytalk check` say it."""
     judge = Judge(limits, unit="clip")
     figures, _ = _figures(items, [], judge)
-    return _corpus_findings(figures, judge, (read_run(items.folder) if items.folder else None) or {})
+    return _corpus_findings(figures, judge, _run_of(items))
 
 
 def _corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:

@@ -565,7 +565,7 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     The rebuild is to keep them, so that before and after side by side would be one curve twice; they are in
     `turns_table`.
     """
-    side = tally.after if tally.rebuilt else tally.before
+    side = tally.turn_taking
     offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
     known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
     low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
@@ -692,8 +692,8 @@ def indicators_table(tally: Tally) -> Table:
             cells: list[TableCell] = [f"{name}s", channel]
             for _, side in sides:
                 lengths = side.indicators[key][channel]
-                n, middle = lengths.n, _middle(lengths)
-                cells.append(f"{60 * n / side.seconds:.1f}" if side.seconds else "–")
+                middle = _middle(lengths)
+                cells.append(_a_minute(lengths.n, side))
                 cells.append(f"{middle[1]:.2f} s ({middle[0]:.2f} to {middle[2]:.2f})" if middle else "–")
             rows.append(cells)
     names = [f"{series.name}: {what}" for series, _ in sides for what in ("a minute", "median length (80 %)")]
@@ -704,12 +704,19 @@ def indicators_table(tally: Tally) -> Table:
     return Table(title, ("", "speaker", *names), rows if known else [], note, "no utterance has times")
 
 
+def _a_minute(count: int, side: TurnTaking) -> str:
+    return f"{60 * count / side.seconds:.1f}" if side.seconds else "–"
+
+
+#: The quantiles of offsets that tables have.
+_QUANTILES = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
+
+
 def turns_table(tally: Tally) -> Table:
     """Figures of turn-taking, recorded and rebuilt."""
     names, sides = zip(*_sides(tally), strict=True)
-    quantiles = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % below": 0.9}
     rows: list[tuple[TableCell, ...]] = [
-        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in quantiles.items()),
+        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
         *(
             (
                 f"offset, {channel} after {other}, median",
@@ -1423,13 +1430,47 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
     ]
     offsets = offsets_against_plot(ours, theirs)
     plots = [plot for label in LABELS if (plot := label_plot(ours, theirs, label))]
-    plots_of_turns = [offsets] if offsets else []
-    return Section("against", f"Against {theirs.name}", [table, *plots_of_turns, *maps, *plots])
+    turns = [part for part in (turn_taking_against(ours, theirs), offsets) if part]
+    return Section("against", f"Against {theirs.name}", [table, *turns, *maps, *plots])
+
+
+def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
+    """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
+    sides = [side.tally.turn_taking for side in (ours, theirs)]
+    rows: list[tuple[TableCell, ...]] = [
+        ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
+        ("length", *(length_text(side.seconds) for side in sides)),
+        ("changes of speaker a minute", *(_a_minute(side.offsets.n, side) for side in sides)),
+        *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
+        *(
+            (f"offset, {name} takes the floor", *(_offset(side.offsets_of[name], 0.5) for side in sides))
+            for name in CHANNELS
+        ),
+        ("both speak at once", *(_overlap(side) for side in sides)),
+        ("speech, both added up", *(percent(side.speech_seconds, side.seconds) for side in sides)),
+        *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
+        *((f"{name}s", *(_timing(side, key) for side in sides)) for key, (name, _) in INDICATORS.items()),
+    ]
+    note = (
+        "An offset is the time from one speaker's end to the other's start; below 0 they overlap. Inter-pausal "
+        "units, pauses, gaps and overlaps are counted as in dGSLM (Nguyen et al. 2023), both speakers together."
+    )
+    known = all(side.offsets.n for side in sides)
+    nothing = "one of both has no change of speaker"
+    return Table("Turn-taking", ("", ours.name, theirs.name), rows if known else [], note, nothing)
+
+
+def _timing(side: TurnTaking, kind: str) -> str:
+    """How many a minute there are of a timing event, and how long they are in the middle."""
+    of_channels = [side.indicators[kind][channel] for channel in CHANNELS]
+    lengths = replace(of_channels[0], counts=sum((of.counts for of in of_channels), Counter()))
+    middle = _middle(lengths)
+    return f"{_a_minute(lengths.n, side)} a minute, median {middle[1]:.2f} s" if middle else "–"
 
 
 def offsets_against_plot(ours: Compared, theirs: Compared) -> HistogramPlot:
     """Floor-transfer offsets of both, rebuilt where they were; empty unless both have changes of speaker."""
-    pairs = [(side, side.tally.after if side.tally.rebuilt else side.tally.before) for side in (ours, theirs)]
+    pairs = [(side, side.tally.turn_taking) for side in (ours, theirs)]
     low, high = OFFSETS
     known = all(turns.offsets.n for _, turns in pairs)
     return HistogramPlot(

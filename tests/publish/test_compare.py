@@ -10,14 +10,11 @@ import pytest
 from datasets import Features, Value
 from hub.server import HubServer
 from huggingface_hub import HfApi
-from rich_conversations import rich_rows
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.core.tally import Tally
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, turn_taking_against
-from dailytalk_contiguous.publish.sections import Compared
+from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.store.hub import Reference
 
@@ -232,20 +229,3 @@ def test_dates_in_a_column_are_compared_and_the_order_of_columns_is_not(tmp_path
     assert not compare_versions(old, same).changed
     assert not compare_versions(old, other).changed
     assert compare_versions(old, new).changed == ["a"]
-
-
-def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:
-    ours, theirs = Tally(), Tally(rebuilt=False)
-    for rich in rich_rows():
-        ours.add(rich)
-        theirs.add(rich)
-    table = turn_taking_against(Compared("a", "utterances", ours), Compared("b", "utterances", theirs))
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert table.head == ("", "a", "b")
-    assert rows["conversations"] == (3, 3)
-    assert rows["length"] == ("21.0 s", "22.5 s")
-    assert rows["both speak at once"] == ("6 %", "5 %")
-    assert rows["interruptions a minute"] == ("8.6", "0.0")
-    assert rows["offset, right takes the floor"] == ("−0.10 s", "−0.10 s")
-    assert rows["pauses"] == ("–", "–")
-    assert not turn_taking_against(Compared("a", "utterances", ours), Compared("c", "utterances", Tally()))

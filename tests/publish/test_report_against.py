@@ -9,7 +9,7 @@ from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder, measures
 from hypothesis import given
 from hypothesis import strategies as st
-from rich_conversations import rich_row
+from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
@@ -23,6 +23,7 @@ from dailytalk_contiguous.publish.sections import (
     markdown,
     offsets_against_plot,
     page_html,
+    turn_taking_against,
 )
 
 HOSTILE = "<b>&\"'</script>é|`"
@@ -210,3 +211,20 @@ def test_turn_taking_of_two_datasets_stands_side_by_side_in_colours_of_their_own
     assert re.findall(r'<i class="(\w+)"></i>(\w+)<', drawn) == [("after", "ours"), ("other", "theirs")]
     alone = compare_folders(ours, corpus(tmp_path / "clips"))
     assert not offsets_against_plot(*alone)
+
+
+def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:
+    ours, theirs = Tally(), Tally(rebuilt=False)
+    for rich in rich_rows():
+        ours.add(rich)
+        theirs.add(rich)
+    table = turn_taking_against(Compared("a", "utterances", ours), Compared("b", "utterances", theirs))
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert table.head == ("", "a", "b")
+    assert rows["conversations"] == (3, 3)
+    assert rows["length"] == ("21.0 s", "22.5 s")
+    assert rows["both speak at once"] == ("5.7 %", "5.3 %")
+    assert rows["interruptions a minute"] == ("8.6", "0.0")
+    assert rows["offset, right takes the floor"] == ("−0.10 s", "−0.10 s")
+    assert rows["pauses"] == ("–", "–")
+    assert not turn_taking_against(Compared("a", "utterances", ours), Compared("c", "utterances", Tally()))
