@@ -1,8 +1,7 @@
 """`dailytalk build examples --profile embedded` as a newcomer runs it: once, and once more.
 
 Prints the seconds of both runs, from the start of the program to its end. Goals on two cores: 60 s, and 5 s for
-the second run. Before, one utterance is measured, so that what numba compiles once after an installation is not
-counted.
+the second run.
 
     python benchmarks/build.py
 """
@@ -13,17 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
-from dailytalk_contiguous.core.prosody import track_pitch
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GOALS = {"first run": 60.0, "second run": 5.0}
 
 
 def main() -> int:
     """Run it twice in a temporary folder."""
-    track_pitch(np.zeros(16000, np.float32))
     met = True
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(EXAMPLES)]

@@ -126,14 +126,22 @@ TABLE: dict[str, dict[str, object]] = {
         "LIMIT_DB": 6.0,
         "LOOK_AHEAD": 0.005,
     },
-    "core.prosody": {
-        "FRAME": 1024,
-        "HOP": 256,
+    "core.pitch": {
         "F0_MIN": 65.0,
         "F0_MAX": 500.0,
         "F0_FRAME": 2048,
         "F0_HOP": 256,
-        "F0_RESOLUTION": 0.2,
+        "STEPS": 5,
+        "SHORTEST_PERIOD": 32,
+        "LONGEST_PERIOD": 247,
+        "BOLTZMANN": 2.0,
+        "NO_TROUGH": 0.01,
+        "MOST_CHANGE": 35.92,
+        "SWITCH": 0.01,
+    },
+    "core.prosody": {
+        "FRAME": 1024,
+        "HOP": 256,
         "MIN_VOICED": 5,
     },
     "core.quality": {

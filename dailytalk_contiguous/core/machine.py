@@ -18,8 +18,8 @@ PACKAGES = (
     "pocketsphinx",
     "transformers",
     "torch",
-    "librosa",
     "numpy",
+    "scipy",
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.prosody import F0_MAX, F0_MIN
+from dailytalk_contiguous.core.pitch import F0_MAX, F0_MIN
 
 # Another pitch or pace for a voice that stays the same: PSOLA (Moulines and Charpentier 1990), as in Praat.
 #

@@ -1,18 +1,11 @@
 """Prosody: known signals give their known loudness, pitch and rate, and what has no pitch has none."""
 
 import math
-import os
-import platform
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.prosody import MIN_VOICED, compiled_folder, measure_prosody
+from dailytalk_contiguous.core.prosody import MIN_VOICED, measure_prosody
 
 RATE = 16000
 
@@ -84,60 +77,6 @@ def test_no_samples_have_a_rate_and_nothing_else() -> None:
     assert len(measured) == 5
     assert all(math.isnan(value) for value in measured.values())
     assert math.isnan(measure_prosody(np.zeros(0, np.float32), 0, 0.0)["speech_rate"])
-
-
-TRACK = (
-    "import numpy as np; from dailytalk_contiguous.core.prosody import track_pitch;"
-    "track_pitch(np.zeros(4096, np.float32)); import numba; print(numba.config.CACHE_DIR)"
-)
-
-
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An empty temporary folder, and no folder chosen."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    return monkeypatch
-
-
-def test_numba_keeps_what_it_compiles_in_our_folder_with_the_lock() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    told = subprocess.run(
-        [sys.executable, "-c", TRACK], env=environment, capture_output=True, text=True, check=True
-    )
-    folder = Path(told.stdout.strip())
-    assert folder.parent == Path(tempfile.gettempdir())
-    assert list(folder.rglob("*.nbc"))
-    assert (folder / "dailytalk.lock").exists()
-
-
-@pytest.mark.usefixtures("alone")
-def test_compiled_code_is_kept_for_this_host_and_user_alone() -> None:
-    folder = compiled_folder()
-    assert platform.node() in folder.name
-    if hasattr(os, "getuid"):
-        assert folder.name.endswith(f"-{os.getuid()}")
-        assert folder.stat().st_mode & 0o077 == 0
-    assert compiled_folder() == folder
-
-
-def test_a_folder_that_the_user_chose_is_taken_or_refused_in_words(
-    alone: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    alone.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
-    assert compiled_folder() == tmp_path / "mine"
-    (tmp_path / "file").touch()
-    alone.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(DailytalkError, match=r"can't be kept in '.*file': set NUMBA_CACHE_DIR"):
-        compiled_folder()
-
-
-@pytest.mark.usefixtures("alone")
-@pytest.mark.needs("root")
-def test_a_folder_that_another_user_has_laid_there_is_refused() -> None:
-    os.chown(compiled_folder(), 12345, -1)
-    with pytest.raises(DailytalkError, match="another user's"):
-        compiled_folder()
 
 
 def test_prosody_is_measured_as_in_the_version_before() -> None:

@@ -13,7 +13,7 @@ from vowels import OPEN, RATE, formants_of, vowel
 
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.prosody import track_pitch
+from dailytalk_contiguous.core.pitch import track_pitch
 from dailytalk_contiguous.models.voice_effects import SHORTEST, praat_version, shift_pitch, stretch
 
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
