@@ -3,10 +3,10 @@
     python benchmarks/page.py                     # 4, 500 and 20,000 conversations
     python benchmarks/page.py --counts 4 500
 
-Conversations are made here: of 4 and 500 with 20 s of sound each, of more without. A page is made in a process of
-its own, whose memory is read. Its time is compared with that of reading: the rows and, where the page has the
-sound of all, their sounds, decoded. It is opened in Chromium (`pip install playwright`), without a network, until
-its table is there.
+Conversations are made here: of 4 and 500 with 20 s of sound each and their recordings, of more without. A page is
+made in a process of its own, whose memory is read. Its time is compared with that of reading: the rows and, where
+the page has the sound of all, their sounds, decoded. It is opened in Chromium (`pip install playwright`), without a
+network, until its table is there.
 
 Goals: 500 with their sound in files beside the page: under 3 MB, open in under 2 s. Of 500 and more: made in at
 most 3 times the time of reading, with memory that does not grow beyond what reading takes. (Four conversations
@@ -30,11 +30,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT, SYNTHESIS, TIMELINE, UTTERANCE
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT, SOURCE, SYNTHESIS, TIMELINE, UTTERANCE
 from dailytalk_contiguous.publish.items import SMALL, open_items
 from dailytalk_contiguous.publish.page import ALL, SHOWN, write_report
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
+from dailytalk_contiguous.sources.transcribed import BASE, OF_UTTERANCES, identity_of
+from dailytalk_contiguous.stages.segment import Segment
 
 RATE, SECONDS = 24000, 20.0
 
@@ -107,7 +111,23 @@ def write_conversations(folder: Path, count: int) -> Path:
         rows = [conversation(number, sound) for number in range(first, min(first + ROWS_A_FILE, count))]
         table = pa.Table.from_pylist(rows, schema=BUILT.arrow_schema)
         pq.write_table(table, folder / "dataset" / f"shard-{first:06d}.parquet", row_group_size=20)
+    if sound:
+        write_recordings(folder, count, sound)
     return folder
+
+
+def write_recordings(folder: Path, count: int, sound: bytes) -> None:
+    """What `dailytalk tag` knows of the recordings of these conversations, which are one file."""
+    recording = folder / "recording.flac"
+    recording.write_bytes(sound)
+    base = {"recording_id": "recording", "audio": {"bytes": None, "path": str(recording)}, "offset": 0.0}
+    base |= {"audio_file": recording.name, "audio_identity": identity_of(recording), "duration": SECONDS}
+    base |= {"sample_rate": RATE, "channels": 2, **{column: [] for column in OF_UTTERANCES}}
+    rows = [{"conversation_id": f"conversation-{number:06d}"} | base for number in range(count)]
+    entries = {row["conversation_id"]: Entry("in", ("c",), (0.1,), "recording", SECONDS) for row in rows}
+    known = SOURCE | Segment.adds
+    features = Features({name: known[name] for name in ("conversation_id", *BASE)})
+    write_shard(folder / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
 
 
 def timed_read(folder: Path, with_sound: bool) -> float:

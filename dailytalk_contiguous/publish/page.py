@@ -31,6 +31,7 @@ from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
     ItemSound,
+    TaggedItems,
     clip_of,
     conversation_of,
     is_mix,
@@ -47,6 +48,9 @@ from dailytalk_contiguous.publish.player import (
     RATE,
     detail,
     encode,
+    is_turned,
+    recorded_seconds,
+    shown_seconds,
     sound_of,
     strips_of,
 )
@@ -59,6 +63,7 @@ from dailytalk_contiguous.publish.render import (
     fill,
     fragment,
     joined,
+    public,
     template,
 )
 from dailytalk_contiguous.publish.sections import (
@@ -89,6 +94,7 @@ from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.speaking import DATASET
+from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
 
@@ -303,12 +309,18 @@ def _write(
     examples = _chosen(items, listed, shown)
     numbers = range(len(listed)) if shown == ALL else examples.keys()
     heard = sum(min(listed[number].seconds, LONGEST) for number in numbers)
-    mode = audio or ("inside" if heard * BYTES_A_SECOND < MOST_INSIDE else "beside")
+    # Only a work folder that was tagged knows where its recordings are.
+    is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and items.rebuilt
+    recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
+    recorded = (
+        sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in examples) if recordings else 0.0
+    )
+    mode = audio or ("inside" if (heard + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
     levels = FINE if heard <= MOST_FINE else COARSE
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
-    parts = _Parts(items, sounds, levels)
-    details = {number: parts.of(items.row(listed[number].judged.name), number, True) for number in examples}
+    parts = _Parts(items, recordings, sounds, levels)
+    details = {number: parts.of_example(items.row(listed[number].judged.name), number) for number in examples}
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     verdict = judge.verdict(tally, run)
@@ -326,8 +338,8 @@ def _write(
             yield data_block("conversations", _table(listed, numbers, opens, items.rebuilt))
             for number, part in details.items():
                 # Sound that is in the page is in the element of its example, and not twice.
-                in_page = {"sound": None} if mode == "inside" else {}
-                yield data_block(f"detail-{number}", part | in_page)
+                in_page = {"sound": None, "recorded": part["recorded"] | {"sound": None}}
+                yield data_block(f"detail-{number}", part | (in_page if mode == "inside" else {}))
         if shown == ALL:
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
@@ -492,16 +504,23 @@ def measured_text(name: str, value: float) -> str:
 
 
 def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
-    number, problem, source = detail["number"], detail["problem"], detail["sound"]
-    player = (
+    number, problem = detail["number"], detail["problem"]
+    recorded = detail["recorded"]["sound"]
+    player = joined(
         fill(
-            '<audio controls preload="none" id="sound-{}" aria-label="Listen to {}" src="{}"></audio>',
+            '{}<audio controls preload="none" id="{}-{}" aria-label="Listen to {}{}" src="{}"></audio>',
+            fill('<p class="soft heard">{}</p>', how.strip()) if recorded else "",
+            kind,
             number,
             name,
+            how if kind == "recorded" else "",
             source,
         )
+        for kind, how, source in (
+            ("sound", " as rebuilt", detail["sound"]),
+            ("recorded", " as recorded", recorded),
+        )
         if source
-        else ""
     )
     return fill(
         '<li class="card"><p class="why">{}</p><p><button type="button" data-number="{}">{}</button></p>'
@@ -581,15 +600,23 @@ class _Sounds:
 
     def place(self, row: Row, number: int, sound: ItemSound, samples: Samples, is_example: bool) -> dict[str, Any]:
         """Keep the sound of a conversation: its address, and, of an example beside the page, that of each side."""
+        data = sound.audio.get("bytes") or b""
+        is_as_played = data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST
+        return self._kept(self._name(row, number), samples, data if is_as_played else None, is_example)
+
+    def place_recorded(self, row: Row, number: int, samples: Samples) -> dict[str, Any]:
+        """Keep the recording of an example: its address and, beside the page, that of each side."""
+        return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
+
+    def _name(self, row: Row, number: int) -> str:
+        name = file_name(row["conversation_id"])
+        return f"{name}--{number}" if row["conversation_id"] in self.repeated else name
+
+    def _kept(self, name: str, samples: Samples, flac: bytes | None, with_sides: bool) -> dict[str, Any]:
         if self.mode == "inside":
             return {"sound": _as_address(encode(samples, RATE)), "sides": []}
-        name, data = file_name(row["conversation_id"]), sound.audio.get("bytes") or b""
-        name += f"--{number}" if row["conversation_id"] in self.repeated else ""
-        if data.startswith(b"fLaC") and not sound.offset and (row["duration"] or 0.0) <= LONGEST:
-            address = self._put(f"{name}.flac", data)
-        else:
-            address = self._put(f"{name}.mp3", encode(samples, RATE))
-        channels = enumerate(CHANNELS if is_example else ())
+        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", encode(samples, RATE))
+        channels = enumerate(CHANNELS if with_sides else ())
         # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
         sides = [self._put(f"{name}--{channel}.mp3", encode(samples[:, [n]], RATE)) for n, channel in channels]
         return {"sound": address, "sides": sides}
@@ -615,12 +642,13 @@ class _Parts:
     """What the player shows of conversations, and their sound."""
 
     items: Items
+    recordings: Items | None
     sounds: _Sounds
     levels: int
 
-    def of(self, row: Row, number: int, is_example: bool) -> dict[str, Any]:
-        """What it shows of one. Where its sound can't be read it says why, and shows the rest."""
-        return self._made(row, number, is_example, self._sound(row))
+    def of_example(self, row: Row, number: int) -> dict[str, Any]:
+        """What it shows of an example. Where its sound can't be read it says why, and shows the rest."""
+        return self._made(row, number, True, self._sound(row)) | {"recorded": self._recorded(row, number)}
 
     def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
         """Blocks of data on all that are not `done`, in the order of the files.
@@ -648,7 +676,7 @@ class _Parts:
         samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
         if isinstance(sound, ItemSound):
-            samples, problem = sound_of(row, sound.audio, sound.offset)
+            samples, problem = sound_of(sound.audio, sound.offset, shown_seconds(row))
             kept = {} if problem else self.sounds.place(row, number, sound, samples, is_example)
         shown = detail(row, self.items.rebuilt, samples, self.levels)
         return {"number": number, "problem": problem, "sound": None, "sides": []} | shown | kept
@@ -661,6 +689,22 @@ class _Parts:
             return ItemSound(row["audio"]) if row.get("audio") else self.items.sound(row["conversation_id"])
         except BadInput as error:
             return f"No sound: {error.reason}."
+
+    def _recorded(self, row: Row, number: int) -> dict[str, Any]:
+        """The sound of its recording as `_Sounds.place` returns it, and `why` there is none."""
+        kept: dict[str, Any] = {"sound": None, "sides": [], "why": ""}
+        if not self.items.rebuilt or self.sounds.mode == "none":
+            return kept
+        if self.recordings is None:
+            return kept | {"why": "As recorded it can't be heard: only the work folder knows its recording."}
+        try:
+            sound = self.recordings.sound(row["conversation_id"])
+        except BadInput as error:
+            return kept | {"why": f"As recorded it can't be heard: {public(error.reason)}."}
+        samples, problem = sound_of(sound.audio, sound.offset, recorded_seconds(row))
+        if problem:
+            return kept | {"why": public(problem)}
+        return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
 
 
 # The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.

@@ -162,16 +162,26 @@ def shown_seconds(row: Mapping[str, Any]) -> float:
     return float(min(row["duration"] or 0.0, LONGEST))
 
 
-def sound_of(row: Mapping[str, Any], audio: dict[str, Any], offset: float) -> tuple[Samples, str]:
+def recorded_seconds(row: Mapping[str, Any]) -> float:
+    """Seconds of a conversation's recording that the player plays."""
+    return float(min(row["source_duration"] or 0.0, LONGEST))
+
+
+def is_turned(row: Mapping[str, Any]) -> bool:
+    """Whether the left side of a conversation is the right one of its recording."""
+    return any(line["source_channel"] not in (None, line["channel"]) for line in row["utterances"] or ())
+
+
+def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
     """The samples that are played, shape (n, 2), at `RATE`, and why there are none.
 
     Args:
-        row: columns of `core.schema.BUILT`.
         audio: encoded, as `core.audio` takes it.
         offset: seconds of it before the conversation begins.
+        seconds: how much of the conversation is played.
     """
     try:
-        samples = read_at(audio, RATE, offset, shown_seconds(row))
+        samples = read_at(audio, RATE, offset, seconds)
     except (BadInput, OSError) as error:
         return NO_SAMPLES, f"No sound: {error}."
     if samples.shape[1] != 2:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import built_conversations
 import numpy as np
 import pytest
 import soundfile
@@ -15,6 +16,7 @@ import typer
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from paired_conversations import RECORDED_HZ, work_folder
 from typer.testing import CliRunner
 
 from dailytalk_contiguous.cli.report import chosen_conversations, report
@@ -466,6 +468,46 @@ def test_sound_beside_the_page_is_the_sound_of_the_dataset_in_a_folder_that_belo
     assert sorted(path.name for path in files.glob("*.flac")) == ["b.flac"]
     write_report(folder, page, audio="inside")
     assert not list(files.glob("*.flac"))
+
+
+def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
+    work = work_folder(tmp_path, 1)
+    part = shown_of(page_of(work, audio="inside"))["secret0"]
+    assert part["recorded"] == {"sound": None, "sides": [], "why": ""}
+    (rebuilt, _), (recorded, rate) = sounds((work / "report.html").read_text())
+    spectrum = np.abs(np.fft.rfft(recorded[2 * rate : 5 * rate, 0]))
+    assert np.argmax(spectrum) / 3 == pytest.approx(RECORDED_HZ, abs=1)
+    assert len(recorded) / rate == pytest.approx(6, abs=0.1)
+    assert len(rebuilt) / rate == pytest.approx(6, abs=0.1)
+
+
+def test_left_of_a_recording_is_the_speaker_who_was_resynthesised(tmp_path):
+    row = built_row("a")
+    for line in row["utterances"]:
+        line["source_channel"] = {"left": "right", "right": "left"}[line["channel"]]
+    (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 5.0, "Hello.")])["audio"]["bytes"])
+    work = write_dataset(tmp_path / "work", [row])
+    rows = [built_conversations.tagged(tmp_path, "a", "a", 0.0, 6.0)]
+    write_shard(
+        work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("in", ("c",), (0.1,), "a", 6.0)}), COLUMNS
+    )
+    write_report(work, audio="inside")
+    _, (recorded, _) = sounds((work / "report.html").read_text())
+    assert np.abs(recorded[:, 0]).max() > 0.1 > 0.05 > np.abs(recorded[:, 1]).max()
+
+
+def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_without_its_path(tmp_path):
+    work = work_folder(tmp_path, 1)
+    recording = tmp_path / "secret0.FLAC"
+    recording.write_bytes(built_row("other")["audio"]["bytes"])
+    for audio in ("inside", "beside"):
+        part = shown_of(page_of(work, audio=audio))["secret0"]
+        assert "is not the one that was tagged" in part["recorded"]["why"]
+    recording.unlink()
+    text = page_of(work, audio="inside")
+    assert "is gone" in shown_of(text)["secret0"]["recorded"]["why"]
+    assert str(tmp_path) not in text
+    assert len(sounds(text)) == 1
 
 
 def test_folder_of_somebody_else_is_no_place_for_sound(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
+from paired_conversations import LATER, work_folder
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.publish.page import write_report
@@ -49,7 +50,10 @@ PLAYING = "[...document.querySelectorAll('audio')].some((one) => !one.paused && 
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages about conversations with their sound inside and beside, about clips, and about next to nothing."""
+    """Pages about conversations with their sound inside and beside, about clips, and about next to nothing.
+
+    Those of `recorded` have their recordings, one page with all sound inside and one with it beside.
+    """
 
     folder: Path
     inside: Path
@@ -58,6 +62,7 @@ class Pages:
     tagged: Path
     empty: Path
     rejects: Path
+    recorded: dict[str, Path]
 
 
 def with_hostile_texts(row: dict[str, Any]) -> dict[str, Any]:
@@ -121,7 +126,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     for name in ("clips", "tagged", "empty", "rejects"):
         write_report(folder / name, folder / f"{name}.html")
     names = ("inside", "beside", "clips", "tagged", "empty", "rejects")
-    return Pages(folder, *(folder / f"{name}.html" for name in names))
+    (folder / "pairs").mkdir()
+    work = work_folder(folder / "pairs", 2)
+    recorded = {
+        audio: write_report(work, folder / f"recorded-{audio}.html", audio=audio).path
+        for audio in ("inside", "beside")
+    }
+    return Pages(folder, *(folder / f"{name}.html" for name in names), recorded)
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +330,90 @@ def test_sound_beside_the_page_plays_and_one_side_is_a_file_of_its_own(pages: Pa
         press(seen, "Space")
         seen.wait(PLAYING.format(0.1))
         assert (seen.complaints, seen.requests) == ([], [])
+
+
+#: The second at which the sound is that plays.
+SECOND = f"{HEARD}?.currentTime"
+
+
+@pytest.mark.parametrize("audio", ["inside", "beside"])
+def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(
+    audio: str, pages: Pages, browser: Any
+) -> None:
+    with visit(browser, pages.recorded[audio]) as seen:
+        recorded = f"({HEARD}?.id.startsWith('recorded') || {HEARD}?.src.endsWith('--recorded.mp3'))"
+        seen.page.locator("#lines button").nth(2).click()  # “How are you?”, from 2.6 s
+        seen.wait(PLAYING.format(2.7))
+        press(seen, "r")
+        seen.wait(f"{recorded} && {SECOND} > 2.7 + {LATER}")
+        assert seen.paused().count(False) == 1
+        assert seen.page.locator("#live").inner_text() == "as recorded"
+        assert seen.page.locator("#hear").get_attribute("aria-pressed") == "true"
+        assert seen.page.locator("#time").inner_text().startswith("recorded 0:0")
+        assert 2.7 < at(seen) < 4.0
+        assert seen.page.locator("#lines li[aria-current] .said").inner_text().endswith("How are you?")
+        press(seen, "k", "Shift+ArrowRight")
+        assert at(seen) == pytest.approx(3.9, abs=0.02)
+        assert seen.page.locator("#time").inner_text() == f"recorded 0:0{3.9 + LATER}"
+        seen.page.locator("#hear").click()
+        assert at(seen) == pytest.approx(3.9, abs=0.02)
+        assert seen.page.locator("#time").inner_text() == "0:03.9 / 0:06"
+        press(seen, "k")
+        seen.wait(f"{SECOND} > 3.9 && !{recorded}")
+        assert (seen.complaints, seen.requests) == ([], [])
+
+
+def test_one_side_of_a_recording_is_heard_alone(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.recorded["beside"]) as seen:
+        press(seen, "r")
+        seen.page.locator("#solo-right").click()
+        press(seen, "k")
+        seen.wait(f"{HEARD}?.src.endsWith('--recorded--right.mp3')")
+        press(seen, "r")
+        seen.wait(f"{HEARD}?.src.endsWith('secret0--right.mp3') || {HEARD}?.src.endsWith('secret1--right.mp3')")
+
+
+def test_a_line_of_a_recording_is_played_again_and_again(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.recorded["inside"]) as seen:
+        press(seen, "r", "l")
+        seen.page.locator("#lines button").nth(1).click()  # 1.4 to 2.4 s
+        seen.page.evaluate(
+            """() => { window.turns = 0; for (const one of document.querySelectorAll('audio'))
+            one.addEventListener('seeked', () => window.turns++); }"""
+        )
+        seen.wait("window.turns >= 2")
+        assert 1.3 < at(seen) < 2.5
+        assert seen.page.locator("#hear").get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("look", LOOKS[1:4:2], ids=lambda look: str(look["width"]))
+def test_page_with_recordings_fits_and_can_be_read_by_everybody(
+    look: dict[str, Any], pages: Pages, browser: Any
+) -> None:
+    with visit(browser, pages.recorded["inside"], **look) as seen:
+        seen.page.locator("#hear").click()
+        assert seen.violations() == []
+        assert seen.overflow() <= 0
+
+
+def test_without_a_script_the_recording_is_beside_what_was_rebuilt(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.recorded["inside"], java_script_enabled=False) as seen:
+        example = seen.page.locator("#examples li").first
+        assert example.locator("audio").count() == 2
+        assert example.locator(".heard").all_inner_texts() == ["as rebuilt", "as recorded"]
+
+
+def test_page_without_recordings_has_no_switch_and_says_why(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.inside) as seen:
+        assert seen.page.locator("#hear").is_hidden()
+        assert seen.page.locator("#hear-key").is_hidden()
+        assert "only the work folder knows" in seen.page.locator("#hear-note").inner_text()
+    with visit(browser, pages.beside) as seen:
+        shown = set(seen.page.locator("#examples button").all_inner_texts())
+        seen.page.locator("#table-body button", has_text=next(n for n in rows_of(seen) if n not in shown)).click()
+        assert "the examples alone" in seen.page.locator("#hear-note").inner_text()
+    with visit(browser, pages.tagged) as seen:
+        assert seen.page.locator("#hear-note").is_hidden()
 
 
 def test_a_sound_that_is_gone_is_said(tmp_path: Path, browser: Any) -> None:

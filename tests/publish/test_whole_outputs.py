@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
-from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, sound_of, strips_of
+from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of, strips_of
 from dailytalk_contiguous.publish.plots import (
     Axis,
     Bar,
@@ -402,7 +402,9 @@ def player_parts(folder: Path) -> str:
     empty = limit | {"duration": None, "sounds": None, "audio": None}
     shown = []
     for one, offset, rebuilt in ((row, 0.0, True), (limit, 1.0, False), (limit, 2.5, True), (empty, 0.0, False)):
-        samples, problem = sound_of(one, one["audio"], offset) if one["audio"] else (NO_SAMPLES, "it is gone")
+        samples, problem = NO_SAMPLES, "it is gone"
+        if one["audio"]:
+            samples, problem = sound_of(one["audio"], offset, shown_seconds(one))
         part = detail(one, rebuilt, samples, 20) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append([part, strips_of(one, rebuilt)])

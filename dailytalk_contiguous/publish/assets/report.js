@@ -106,18 +106,21 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
 
   const longest = (row) => Math.max(row.seconds, row.recorded || 0) || 1;
   const stripHeight = (row) => (row.strips[0] && row.strips[1] ? 38 : 17);
-  const drawStrips = (canvas, row, head) => {
+  // The head is where it is in each: `heads` are seconds of the recording and of what was rebuilt of it.
+  const drawStrips = (canvas, row, heads) => {
     const [pen, width] = prepared(canvas, stripHeight(row));
+    const shown = row.strips.filter(Boolean).length;
     let top = 0;
     row.strips.forEach((strip, number) => {
       if (!strip) return;
       drawStrip(pen, strip, top, width, 7, number === 0 && Boolean(row.strips[1]));
+      if (heads) {
+        const second = heads[shown === 2 ? number : 1];
+        pen.fillStyle = colours.ink;
+        pen.fillRect(clamp((second / longest(row)) * width - 1, 0, width - 2), top, 2, shown === 2 ? 16 : 17);
+      }
       top += 22;
     });
-    if (head !== null) {
-      pen.fillStyle = colours.ink;
-      pen.fillRect(clamp((head / longest(row)) * width - 1, 0, width - 2), 0, 2, stripHeight(row));
-    }
   };
 
   const rows = table.rows.map((row, number) => ({
@@ -143,6 +146,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
   let picked = null;
   let line = -1;
   let loop = false;
+  let recorded = false;
   let side = { solo: -1, muted: [false, false] };
   let gains = null;
   const sounds = new Map();
@@ -168,14 +172,20 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     return element;
   };
 
-  const soundOf = (number, told) => {
-    if (!sounds.has(number)) {
-      const element = $(`sound-${number}`) || (told.sound ? soundAt(told.sound) : null);
-      sounds.set(number, element);
+  // A conversation is heard as it was rebuilt or as it was recorded; its head and all times of the page are of the
+  // former, and only its sound is elsewhere. Each has an element in the page or an address, and one of each side.
+  const take = () => (recorded ? detail.recorded : detail);
+  const soundOf = (side = "") => {
+    const name = `${recorded ? "recorded" : "sound"}-${row.number}${side === "" ? "" : `-${side}`}`;
+    if (!sounds.has(name)) {
+      const source = side === "" ? take().sound : take().sides[side];
+      const element = $(name) || (source ? soundAt(source) : null);
+      sounds.set(name, element);
       if (element) listen(element);
     }
-    return sounds.get(number);
+    return sounds.get(name);
   };
+  const hasRecording = () => Boolean(detail && detail.recorded && (detail.recorded.sound || $(`recorded-${row.number}`)));
 
   const listen = (element) => {
     if (element.dataset.heard) return;
@@ -186,7 +196,8 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     }
     element.addEventListener("error", () => {
       if (element !== sound) return;
-      const file = detail.sound && !detail.sound.startsWith("data:") ? ` ${detail.sound}` : "";
+      const source = take().sound;
+      const file = source && !source.startsWith("data:") ? ` ${source}` : "";
       trouble(`The sound${file} can't be played: is it still beside this page?`);
     });
   };
@@ -198,31 +209,18 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     const place = new URL(sound.currentSrc || sound.src, location.href);
     return place.protocol === "data:" || (place.origin === location.origin && location.protocol.startsWith("http"));
   };
-  const canMute = () => Boolean(sound) && (readable() || Boolean(detail.sides && detail.sides.length));
+  const canMute = () => Boolean(sound) && (readable() || Boolean(take().sides && take().sides.length));
   const audible = (number) => (side.solo < 0 ? !side.muted[number] : side.solo === number);
 
   const route = () => {
     if (!sound) return;
     const both = audible(0) && audible(1);
     if (!readable()) {
-      if (!detail.sides || !detail.sides.length) return;
-      const whole = soundOf(row.number, detail);
-      const source = both ? null : audible(0) ? 0 : audible(1) ? 1 : -1;
-      let next = whole;
-      if (source === 0 || source === 1) {
-        const key = `${row.number}/${source}`;
-        if (!sounds.has(key)) { sounds.set(key, soundAt(detail.sides[source])); listen(sounds.get(key)); }
-        next = sounds.get(key);
-      }
+      if (!take().sides || !take().sides.length) return;
+      const source = both ? "" : audible(0) ? 0 : audible(1) ? 1 : -1;
+      const next = soundOf(source === -1 ? "" : source);
       next.muted = source === -1;
-      if (next !== sound) {
-        const goesOn = isPlaying();
-        sound.pause();
-        next.currentTime = head;
-        next.playbackRate = sound.playbackRate;
-        sound = next;
-        if (goesOn) sound.play();
-      }
+      if (next !== sound) change(next);
       return;
     }
     if (both && !gains) return;
@@ -248,6 +246,37 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     graph.forEach((gain, channel) => { gain.gain.value = audible(channel) ? 1 : 0; });
   };
 
+  // Another sound of the same conversation, at the same place.
+  const change = (next) => {
+    const goesOn = isPlaying();
+    sound.pause();
+    next.playbackRate = sound.playbackRate;
+    next.currentTime = recorded ? recordedTime(head) : head;
+    sound = next;
+    if (goesOn) play();
+  };
+
+  const hear = (wanted) => {
+    if (!sound || wanted === recorded || !hasRecording()) return;
+    update("change");
+    recorded = wanted;
+    change(soundOf());
+    route();
+    say($("live"), recorded ? "as recorded" : "as rebuilt");
+    showHeard();
+    show("change");
+  };
+
+  const showHeard = () => {
+    const can = Boolean(sound) && hasRecording();
+    $("hear").hidden = $("hear-key").hidden = !can;
+    $("hear").setAttribute("aria-pressed", String(recorded));
+    const why = detail && detail.rebuilt && sound && !can ? (detail.recorded ? detail.recorded.why : "As recorded, the examples alone can be heard.") : "";
+    $("hear-note").hidden = !why;
+    say($("hear-note"), why);
+    showSides();
+  };
+
   const showSides = () => {
     SIDES.forEach((name, number) => {
       const solo = $(`solo-${name}`);
@@ -255,7 +284,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       solo.setAttribute("aria-pressed", String(side.solo === number));
       mute.setAttribute("aria-pressed", String(side.muted[number]));
       solo.disabled = mute.disabled = !canMute();
-      say($(`name-${name}`), detail ? detail.names[number] : name);
+      say($(`name-${name}`), recorded ? `${name}, as recorded` : detail ? detail.names[number] : name);
     });
     const why = sound && !canMute();
     $("sides-note").hidden = !why;
@@ -263,9 +292,15 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
 
   // What is at the head.
 
-  const lineAt = (time) => {
+  // Of a recording, the line is the one that is said there: its own times say so better than the head.
+  const placeOf = (one) => (recorded && one[7] !== null ? [one[7], one[8]] : [one[1], one[2]]);
+  const lineNow = () => {
+    const time = recorded && sound ? sound.currentTime : head;
     let found = -1;
-    (detail ? detail.lines : []).forEach((one, number) => { if (one[1] <= time && time < one[2]) found = number; });
+    (detail ? detail.lines : []).forEach((one, number) => {
+      const [start, end] = placeOf(one);
+      if (start <= time && time < end) found = number;
+    });
     return found;
   };
   const wordAt = (time) => {
@@ -290,7 +325,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     if (picked) text = { word: aboutWord, line: aboutLine, sound: aboutSound }[picked.kind](picked.item);
     else {
       const word = wordAt(head);
-      const at = lineAt(head);
+      const at = lineNow();
       text = [word >= 0 ? aboutWord(detail.words[word]) : "", at >= 0 ? aboutLine(detail.lines[at]) : ""].filter(Boolean).join("\n");
     }
     say($("about-here"), text || "Nobody speaks here.");
@@ -301,9 +336,10 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     if (sound) {
       if (kind === "play") requestAnimationFrame(frame);
       const before = head;
-      head = clamp(sound.currentTime, 0, seconds());
-      if (loop && line >= 0 && isPlaying() && (head >= detail.lines[line][2] || head < detail.lines[line][1] - 0.05)) {
-        return seek(detail.lines[line][1], false);
+      head = clamp(recorded ? rebuiltTime(sound.currentTime) : sound.currentTime, 0, seconds());
+      if (loop && line >= 0 && isPlaying()) {
+        const [start, end] = placeOf(detail.lines[line]);
+        if (sound.currentTime >= end || sound.currentTime < start - 0.05) return seek(detail.lines[line][1], false, start);
       }
       follow(before);
     }
@@ -311,7 +347,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
   };
 
   const show = (kind) => {
-    const at = lineAt(head);
+    const at = lineNow();
     if (!loop || line < 0) {
       if (at !== line && at >= 0) {
         line = at;
@@ -322,9 +358,9 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     markWord();
     const playing = isPlaying();
     say($("play"), playing ? "Pause" : "Play");
-    say($("time"), `${clock(head, 1)} / ${clock(seconds())}`);
+    say($("time"), recorded ? `recorded ${clock(sound.currentTime, 1)}` : `${clock(head, 1)} / ${clock(seconds())}`);
     $("seek").value = String(head);
-    $("seek").setAttribute("aria-valuetext", `${clock(head)} of ${clock(seconds())}`);
+    $("seek").setAttribute("aria-valuetext", recorded ? `${clock(sound.currentTime)} of the recording` : `${clock(head)} of ${clock(seconds())}`);
     if (kind !== "timeupdate" || !playing) showPicked();
     draw();
   };
@@ -359,11 +395,12 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     draw();
   };
 
-  const seek = (time, jump = true) => {
+  // To a time of the head. `second`: of the sound, where it is known better than by the head.
+  const seek = (time, jump = true, second = null) => {
     if (!detail) return;
     const before = head;
     head = clamp(time, 0, Math.max(0, seconds() - 0.01));
-    if (sound) sound.currentTime = head;
+    if (sound) sound.currentTime = second !== null ? second : recorded ? recordedTime(head) : head;
     const [start, span] = view;
     if (head < start || head > start + span) look(head - 0.3 * span, span);
     else if (!jump) follow(before);
@@ -388,7 +425,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     const looped = loop;
     loop = false;
     line = at;
-    seek(detail.lines[at][1] + 0.001);
+    seek(detail.lines[at][1] + 0.001, true, placeOf(detail.lines[at])[0] + 0.001);
     line = at;
     loop = looped;
     showLoop();
@@ -492,20 +529,27 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
   const hasRecorded = () => Boolean(detail && detail.rebuilt && detail.lines.some((one) => one[7] !== null));
   const height = () => AXIS + (hasRecorded() ? 16 + 2 * TURNS + LINKS : 0) + 2 * LANE;
 
-  // The second of the recording for a second of the result: lines are its knots, so that the recorded turns are
-  // beside the new ones wherever one looks.
-  const recordedTime = (time) => {
+  // The second of the recording for a second of the result, and back: where lines begin and end are its knots, those
+  // that are in one order in both, so that the recorded turns are beside the new ones wherever one looks.
+  const knotsOf = (lines) => {
+    const knots = [];
+    lines.filter((one) => one[7] !== null).flatMap((one) => [[one[1], one[7]], [one[2], one[8]]])
+      .sort((a, b) => a[0] - b[0] || a[1] - b[1])
+      .forEach((knot) => { if (!knots.length || knot[1] >= knots[knots.length - 1][1]) knots.push(knot); });
+    return knots;
+  };
+  const mapped = (time, from, to) => {
     const knots = detail.knots;
     if (!knots.length) return time;
-    let at = knots.findIndex((knot) => knot[0] > time);
+    let at = knots.findIndex((knot) => knot[from] > time);
     if (at < 0) at = knots.length;
-    if (at === 0) return time + knots[0][1] - knots[0][0];
-    const before = knots[at - 1];
+    const before = knots[Math.max(0, at - 1)];
     const after = knots[at];
-    if (!after) return time + before[1] - before[0];
-    const span = after[0] - before[0];
-    return span > 0 ? before[1] + ((time - before[0]) / span) * (after[1] - before[1]) : before[1];
+    if (at === 0 || !after) return Math.max(0, time + before[to] - before[from]);
+    return before[to] + ((time - before[from]) / (after[from] - before[from])) * (after[to] - before[to]);
   };
+  const recordedTime = (time) => mapped(time, 0, 1);
+  const rebuiltTime = (time) => mapped(time, 1, 0);
 
   const drawWave = () => {
     const canvas = $("wave");
@@ -532,8 +576,8 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     }
 
     let top = AXIS;
+    const shift = span > 0.98 * seconds() ? 0 : recordedTime(start + span / 2) - (start + span / 2);
     if (hasRecorded()) {
-      const shift = span > 0.98 * seconds() ? 0 : recordedTime(start + span / 2) - (start + span / 2);
       const x = (time) => (time - shift - start) * scale;
       const edge = top + 16;
       font("", 11);
@@ -634,8 +678,11 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     });
 
     pen.fillStyle = colours.ink;
-    pen.fillRect(clamp(at(head) - 1, -2, width), 0, 2, height());
+    const turns = hasRecorded() ? AXIS + 16 + 2 * TURNS : 0;
+    if (turns) pen.fillRect(clamp(at(heads()[0] - shift) - 1, -2, width), AXIS + 14, 2, 2 * TURNS + 4);
+    pen.fillRect(clamp(at(head) - 1, -2, width), turns ? turns + LINKS : 0, 2, height());
   };
+  const heads = () => [recorded && sound ? sound.currentTime : recordedTime(head), head];
 
   // Words are there where most of them have room; below that, the lines say enough.
   const drawWords = (pen, number, top, width, scale, start, span) => {
@@ -667,9 +714,9 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
   const draw = () => {
     drawWave();
     if (!row) return;
-    drawStrips($("overview"), row, detail ? head : null);
+    drawStrips($("overview"), row, detail ? heads() : null);
     const small = shownStrips.get(row.number);
-    if (small) drawStrips(small, row, detail ? head : null);
+    if (small) drawStrips(small, row, detail ? heads() : null);
   };
 
   const hit = (event) => {
@@ -689,6 +736,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     picked = null;
     line = marked = -1;
     loop = false;
+    recorded = false;
     side = { solo: -1, muted: [false, false] };
     trouble("");
     player.hidden = false;
@@ -705,8 +753,8 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
     $("parts").hidden = !detail;
     $("overview").style.height = `${stripHeight(row)}px`;
     if (detail) {
-      detail.knots = detail.lines.filter((one) => one[7] !== null).map((one) => [one[1], one[7]]).sort((a, b) => a[0] - b[0]);
-      sound = soundOf(number, detail);
+      detail.knots = knotsOf(detail.lines);
+      sound = soundOf();
       if (detail.problem) trouble(detail.problem);
       head = clamp(from === null ? 0 : from, 0, seconds());
       $("seek").max = String(seconds());
@@ -715,7 +763,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       look(head - 1, Math.min(seconds(), Math.max(4, $("wave").clientWidth / 90)));
       fillTranscript();
       if (sound) sound.currentTime = head;
-      line = lineAt(head);
+      line = lineNow();
       markLine(true);
       $("key-recorded").hidden = !hasRecorded();
       const sure = detail.words.some((word) => word[4] !== null);
@@ -723,7 +771,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       $("key-unknown").hidden = sure || !detail.words.length;
     }
     showLoop();
-    showSides();
+    showHeard();
     markChosen();
     update("choose");
     if (start) play();
@@ -747,6 +795,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
   $("play").addEventListener("click", toggle);
   $("back").addEventListener("click", () => seek(head - 2));
   $("forward").addEventListener("click", () => seek(head + 2));
+  $("hear").addEventListener("click", () => hear(!recorded));
   $("previous").addEventListener("click", () => detail && neighbour(-1));
   $("next").addEventListener("click", () => detail && neighbour(1));
   $("loop").addEventListener("click", () => {
@@ -818,6 +867,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       "-": () => zoom(view[1] * 1.5),
       0: () => $("whole").click(),
       l: () => $("loop").click(),
+      r: () => hear(!recorded),
     }[event.key];
     if (!act) return;
     event.preventDefault();
@@ -883,7 +933,7 @@ for (const card of document.querySelectorAll("article.card, .sideways")) scrolle
       if (!entry.isIntersecting) continue;
       const one = rows[Number(entry.target.dataset.strip)];
       shownStrips.set(one.number, entry.target);
-      drawStrips(entry.target, one, row === one && detail ? head : null);
+      drawStrips(entry.target, one, row === one && detail ? heads() : null);
     }
   }, { rootMargin: "200px" });
 
