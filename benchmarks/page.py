@@ -5,8 +5,8 @@
 
 Conversations are made here: of 4 and 500 with 20 s of sound each and their recordings, of more without. A page is
 made in a process of its own, whose memory is read. Its time is compared with that of reading: the rows and, where
-the page has the sound of all, their sounds, decoded. It is opened in Chromium (`pip install playwright`), without a
-network, until its table is there.
+the page has the sound of all, their sounds, decoded. It is opened in Chromium (`pip install playwright`),
+without a network, until its table is there.
 
 Goals: 500 with their sound in files beside the page: under 3 MB, open in under 2 s. Of 500 and more: made in at
 most 3 times the time of reading, with memory that does not grow beyond what reading takes. (Four conversations

@@ -3,6 +3,7 @@ said.
 """
 
 from collections.abc import Sequence
+from itertools import dropwhile, islice
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.tags import render
@@ -50,6 +51,7 @@ AFTER_WHEN_OR_HOW = {
     "how": _words("about come many much far long often old soon big else so"),
 }
 CONTRACTIONS = ("'s", "'re", "'d", "'ll", "'ve")
+_CONTRACTED = frozenset(word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS)
 
 
 def ends_as_question(text: str, language: str | None = None) -> bool:
@@ -78,16 +80,14 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 
     Missed on purpose: "is John in", questions by intonation alone, tags ("isn't it") at the end.
     """
-    rest = [word.lower().replace("’", "'").strip('.,;:!?…"()') for word in words]
-    while rest and (rest[0] in DISCOURSE or not rest[0]):
-        rest = rest[1:]
-    if not rest:
+    plain = (word.lower().replace("’", "'").strip('.,;:!?…"()') for word in words)
+    first, *after = [*islice(dropwhile(lambda word: not word or word in DISCOURSE, plain), 3)] or [""]
+    if not first:
         return False
-    first, after = rest[0], rest[1:]
     if first in AUXILIARIES:
         subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
         return bool(after) and after[0] in subjects
-    if any(first == word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS):
+    if first in _CONTRACTED:
         return True
     return first in QUESTION_WORDS and _asks_with(first, after)
 

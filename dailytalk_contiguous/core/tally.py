@@ -55,7 +55,7 @@ class LimitedCounter(Counter[_K]):
         self[key if key in self or len(self) < MAX_KINDS else other] += 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Histogram:
     """Counts of values in bins of one width.
 
@@ -80,18 +80,25 @@ class Histogram:
     nearest: bool = False
     counts: Counter[int] = field(default_factory=Counter)
     sum: float = 0.0
+    _first: float = field(init=False, repr=False, compare=False)
+    _last: float = field(init=False, repr=False, compare=False)
 
-    def add(self, value: float | None) -> None:
-        """Count a value; what is not a number is not counted."""
-        if is_number(value):
-            self.sum += value
-            place = value / self.width
-            number = round(place) if self.nearest else math.floor(place + _ROUNDING)
-            if self.low > -math.inf:
-                number = max(round(self.low / self.width), number)
-            if self.high < math.inf:
-                number = min(round(self.high / self.width) - (not self.nearest), number)
-            self.counts[number] += 1
+    def __post_init__(self) -> None:
+        self._first = round(self.low / self.width) if self.low > -math.inf else self.low
+        self._last = round(self.high / self.width) - (not self.nearest) if self.high < math.inf else self.high
+
+    def add(self, *values: float | None) -> None:
+        """Count values; what is not a number is not counted."""
+        for value in values:
+            if is_number(value):
+                self.sum += value
+                place = value / self.width
+                number = round(place) if self.nearest else math.floor(place + _ROUNDING)
+                if number < self._first:
+                    number = int(self._first)
+                elif number > self._last:
+                    number = int(self._last)
+                self.counts[number] += 1
 
     @property
     def n(self) -> int:
@@ -118,7 +125,7 @@ class Histogram:
         return {round(low + width * number, 6): n / self.n for number, n in sorted(bins.items())}
 
 
-@dataclass
+@dataclass(slots=True)
 class Moments:
     """Mean, standard deviation and range of numbers that are seen once (Welford 1962, Technometrics 4:419)."""
 
@@ -136,7 +143,10 @@ class Moments:
             distance = value - mean
             self.mean = mean + distance / self.n
             self.squares += distance * (value - self.mean)
-            self.low, self.high = min(self.low, value), max(self.high, value)
+            if value < self.low:
+                self.low = value
+            if value > self.high:
+                self.high = value
 
     @property
     def deviation(self) -> float:
@@ -144,21 +154,25 @@ class Moments:
         return math.sqrt(self.squares / self.n) if self.n else math.nan
 
 
-@dataclass
+@dataclass(slots=True)
 class CountGrid:
     """Counts of pairs of values in square cells from 0 to a limit; what is beyond is in the first or last cell."""
 
     width: float
     limit: float
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+    _last: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._last = round(self.limit / self.width) - 1
 
     def add(self, x: float | None, y: float | None) -> None:
         """Count a pair; one of which either is not a number is not counted."""
         if is_number(x) and is_number(y):
-            self.counts[self._cell(x), self._cell(y)] += 1
-
-    def _cell(self, value: float) -> int:
-        return max(0, min(math.floor(value / self.width + _ROUNDING), round(self.limit / self.width) - 1))
+            column, line = math.floor(x / self.width + _ROUNDING), math.floor(y / self.width + _ROUNDING)
+            if not (0 <= column <= self._last and 0 <= line <= self._last):
+                column, line = max(0, min(column, self._last)), max(0, min(line, self._last))
+            self.counts[column, line] += 1
 
     @property
     def n(self) -> int:
@@ -194,8 +208,16 @@ class Sum:
     copied: float = 0.0
 
     def add(self, other: "Sum") -> None:
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        # Written out: it is added several times an utterance.
+        self.conversations += other.conversations
+        self.utterances += other.utterances
+        self.words += other.words
+        self.seconds += other.seconds
+        self.copies += other.copies
+        self.seen += other.seen
+        self.left += other.left
+        self.right += other.right
+        self.copied += other.copied
 
 
 def total(sums: Iterable[Sum]) -> Sum:
@@ -244,14 +266,18 @@ class TurnTaking:
         self, timed: list[Timed], groups: list[list[int]], events: Iterable[str | None], seconds: float
     ) -> None:
         """Count one conversation. Missing events are derived from the times."""
-        derived = turns.label(timed, groups)
+        speech = turns.stretches(timed, groups)
+        derived = turns.labels_of(speech, len(timed))
         self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
-        for stretch in turns.stretches(timed, groups):
-            if stretch.offset is not None:
-                self.offsets.add(stretch.offset)
-                self.offsets_of[stretch.channel].add(stretch.offset)
-        for event in turns.timing_events(timed):
-            self.indicators[event.kind][event.channel].add(event.seconds)
+        takers = [stretch for stretch in speech if stretch.offset is not None]
+        self.offsets.add(*(stretch.offset for stretch in takers))
+        for stretch in takers:
+            self.offsets_of[stretch.channel].add(stretch.offset)
+        lengths: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for kind, channel, start, end in turns.timing_events(timed):
+            lengths[kind, channel].append(end - start)
+        for (kind, channel), values in lengths.items():
+            self.indicators[kind][channel].add(*values)
         self.overlap_seconds += turns.overlap_seconds(timed)
         self.speech_seconds += sum(turn.end - turn.start for turn in timed)
         self.seconds += seconds
@@ -300,6 +326,7 @@ SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
 NEW_VOICE = "new_"
 
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
+_BUCKETS = tuple((name, f"{name}_bucket") for name in BUCKETED)
 
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
@@ -431,7 +458,7 @@ class Tally:
         if copy:
             return
         self.heard.add(amount)
-        self._measure({"seconds": seconds, **affect, **(row["prosody"] or {})}, row["emotion"])
+        self._measure({**affect, **(row["prosody"] or {})}, seconds, row["emotion"])
         self.agreement.add(row.get("agreement"))
         for pair in _CROSSED:
             counts, values = self.crossed[pair], (row.get(pair[0]) or UNKNOWN, row.get(pair[1]) or UNKNOWN)
@@ -478,9 +505,11 @@ class Tally:
             pairs.append((name, key))
         return pairs
 
-    def _measure(self, values: Mapping[str, Any], label: str | None) -> None:
+    def _measure(self, values: Mapping[str, Any], seconds: float, label: str | None) -> None:
         for name, moments in self.measures.items():
-            moments.add(values.get(name))
+            value = seconds if name == "seconds" else values.get(name)
+            if value is not None:
+                moments.add(value)
         if is_number(values.get("valence")) and is_number(values.get("arousal")):
             self.affect[label or UNKNOWN].add(values["valence"], values["arousal"])
 
@@ -511,10 +540,10 @@ class Tally:
         left = seconds if utterance["channel"] == "left" else 0.0
         amount = Sum(utterances=1, seconds=seconds, left=left, right=seconds - left)
         self.heard.add(amount)
-        self._measure({"seconds": seconds, **utterance}, utterance["tag"])
-        for name in BUCKETED:
-            if utterance.get(f"{name}_bucket"):
-                self.buckets[name][utterance[f"{name}_bucket"]] += 1
+        self._measure(utterance, seconds, utterance["tag"])
+        for name, column in _BUCKETS:
+            if bucket := utterance.get(column):
+                self.buckets[name][bucket] += 1
         if utterance["status"] == "spoken":
             recorded = (utterance["source_start"], utterance["source_end"])
             if all(map(is_number, recorded)) and recorded[1] > recorded[0]:
@@ -532,12 +561,11 @@ class Tally:
         """Count what is measured of the utterances of each tag against the others of their speaker."""
         measured: dict[tuple[str, str], list[tuple[str | None, float]]] = defaultdict(list)
         for utterance in audible:
-            synthesis = utterance["synthesis"] if utterance["status"] == "spoken" else None
-            voice = " · ".join(str((synthesis or {}).get(name) or "") for name in ("engine", "model", "voice"))
-            for prefix, speaker, values in (
-                ("", utterance["channel"], utterance),
-                (NEW_VOICE, voice, synthesis or {}),
-            ):
+            sources = [("", utterance["channel"], utterance)]
+            if utterance["status"] == "spoken" and (synthesis := utterance["synthesis"]):
+                voice = " · ".join(str(synthesis.get(name) or "") for name in ("engine", "model", "voice"))
+                sources.append((NEW_VOICE, voice, synthesis))
+            for prefix, speaker, values in sources:
                 for name, (column, scaled) in SPEAKER_MEASURES.items():
                     value = values.get(column)
                     if is_number(value) and value > 0:

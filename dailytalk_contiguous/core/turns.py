@@ -4,8 +4,10 @@ of utterances change.
 
 import heapq
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -308,10 +310,7 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
         timed: in any order.
         groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
-    spans = [
-        (min(timed[i].start for i in group), max(timed[i].end for i in group), list(group))
-        for group in (join_spans(timed) if groups is None else groups)
-    ]
+    spans = [_span(timed, group) for group in (join_spans(timed) if groups is None else groups)]
     ordered: list[Stretch] = []
     floor: Stretch | None = None
     furthest: dict[str, int] = {}
@@ -329,15 +328,28 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     return ordered
 
 
+def _span(timed: Sequence[Timed], group: Sequence[int]) -> tuple[float, float, list[int]]:
+    if len(group) == 1:
+        return timed[group[0]].start, timed[group[0]].end, [group[0]]
+    return min(timed[i].start for i in group), max(timed[i].end for i in group), list(group)
+
+
 def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
     """How each utterance enters: `turn`, `overlap`, `backchannel` or `interruption`.
 
-    See `stretches` for the rules and for `groups`. The first utterance of a stretch has the event of the
-    stretch; the others are a `backchannel` if the whole stretch is, and a `turn` otherwise (they take nothing from
-    anybody).
+    See `stretches` for the rules and for `groups`, and `labels_of` for what an utterance has of its stretch.
     """
-    events = ["turn"] * len(timed)
-    for stretch in stretches(timed, groups):
+    return labels_of(stretches(timed, groups), len(timed))
+
+
+def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
+    """How each utterance enters, by the stretches of all of them.
+
+    The first utterance of a stretch has the event of the stretch; the others are a `backchannel` if the whole
+    stretch is, and a `turn` otherwise (they take nothing from anybody).
+    """
+    events = ["turn"] * n_utterances
+    for stretch in speech:
         inside = stretch.event == "backchannel"
         for index in stretch.members if inside else stretch.members[:1]:
             events[index] = stretch.event
@@ -382,20 +394,21 @@ def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
     Args:
         timed: speech of at most two channels, in any order; what has no length is left out.
     """
-    units = {
-        channel: _joined(timed, channel)
-        for channel in sorted({span.channel for span in timed if span.end > span.start})
-    }
+    units = {channel: _joined(spans) for channel, spans in sorted(_unions(timed)[0].items())}
+    units = {channel: spans for channel, spans in units.items() if spans}
     found = [TimingEvent("ipu", channel, *unit) for channel, spans in units.items() for unit in spans]
-    found += _silences(sorted(found, key=lambda unit: unit.start))
+    found += _silences(sorted(found, key=itemgetter(2)))
     if len(units) == 2:
         found += _overlaps(*units.items())
-    return sorted(found, key=lambda event: (event.start, event.end, event.kind, event.channel))
+    return sorted(found, key=itemgetter(2, 3, 0, 1))
 
 
-def _joined(timed: Sequence[Timed], channel: str) -> list[tuple[float, float]]:
+def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans that have a length, in order and without overlap, as IPUs."""
     joined: list[tuple[float, float]] = []
-    for start, end in _union([span for span in timed if span.end > span.start], channel):
+    for start, end in spans:
+        if end <= start:
+            continue
         if joined and start - joined[-1][1] < PAUSE:
             joined[-1] = (joined[-1][0], end)
         else:
@@ -406,7 +419,7 @@ def _joined(timed: Sequence[Timed], channel: str) -> list[tuple[float, float]]:
 def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
     """Pauses and gaps between IPUs, which are in order of start."""
     reach, last = -math.inf, set[str]()
-    for start, together in groupby(units, key=lambda unit: unit.start):
+    for start, together in groupby(units, key=itemgetter(2)):
         begun = list(together)
         if last and start > reach:
             going_on = last & {unit.channel for unit in begun}
@@ -482,8 +495,8 @@ def compare_turns(
 
 def overlap_seconds(timed: Sequence[Timed]) -> float:
     """Seconds in which two channels speak at once."""
-    channels = dict.fromkeys(span.channel for span in timed)
-    return sum(_length(_union(timed, channel)) for channel in channels) - _length(_union(timed))
+    channels, together = _unions(timed)
+    return sum(map(_length, channels.values())) - _length(together)
 
 
 def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
@@ -497,9 +510,10 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
         Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
         for event, start in kept_events
     ]
+    (before, _), (after, _) = _unions(source), _unions(placed)
     lost = 0.0
     for channel in dict.fromkeys(span.channel for span in source):
-        lost += max(0.0, _length(_union(source, channel)) - _length(_union(placed, channel)))
+        lost += max(0.0, _length(before[channel]) - _length(after.get(channel, [])))
     return lost if lost > SAMPLE * len(kept_events) else 0.0
 
 
@@ -521,15 +535,18 @@ def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> d
             floors[-1] = (stretch.channel, floors[-1][1], max(floors[-1][2], stretch.end))
         else:
             floors.append((stretch.channel, stretch.start, stretch.end))
-    takers = [stretch for stretch in speech if stretch.event != "backchannel"]
-    touching = [any(_touch(stretch, other) for other in speech) for stretch in takers]
-    responses = turn_offsets(speech)
+    touching = [
+        touches
+        for stretch, touches in zip(speech, _touching(speech), strict=True)
+        if stretch.event != "backchannel"
+    ]
+    responses = [stretch.offset for stretch in speech if stretch.offset is not None]
     return {
         "longest_turn_seconds": max((stretch.end - stretch.start for stretch in speech), default=0.0),
         "longest_monologue_seconds": max((end - start for _, start, end in floors), default=0.0),
         "turns_per_window": len(floors) * window / duration if duration > 0 else np.nan,
-        "overlapping_turns": float(np.mean(touching)) if touching else np.nan,
-        "response_median_seconds": float(np.median(responses)) if len(responses) else np.nan,
+        "overlapping_turns": sum(touching) / len(touching) if touching else np.nan,
+        "response_median_seconds": statistics.median(responses) if responses else np.nan,
     }
 
 
@@ -575,25 +592,40 @@ def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     return {f"{name}_median": middle, f"{name}_p10": low, f"{name}_p90": high}
 
 
-def _union(timed: Sequence[Timed], channel: str | None = None) -> list[tuple[float, float]]:
-    """Times with speech on a channel, or on any: in order and without overlap."""
-    union: list[tuple[float, float]] = []
-    for _, start, end, _ in sorted(
-        (span for span in timed if channel in (None, span.channel)), key=lambda span: span[1]
-    ):
-        if union and start <= union[-1][1]:
-            union[-1] = (union[-1][0], max(union[-1][1], end))
-        else:
-            union.append((start, max(start, end)))
-    return union
+_Spans = list[tuple[float, float]]
+
+
+def _unions(timed: Sequence[Timed]) -> tuple[dict[str, _Spans], _Spans]:
+    """Times with speech on each channel, and on any: in order and without overlap."""
+    channels: dict[str, _Spans] = {span.channel: [] for span in timed}
+    together: _Spans = []
+    for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
+        for union in (channels[channel], together):
+            if not union or start > union[-1][1]:
+                union.append((start, max(start, end)))
+            elif end > union[-1][1]:
+                union[-1] = (union[-1][0], end)
+    return channels, together
 
 
 def _length(spans: Sequence[tuple[float, float]]) -> float:
     return sum(end - start for start, end in spans)
 
 
-def _touch(stretch: Stretch, other: Stretch) -> bool:
-    return stretch.channel != other.channel and stretch.start < other.end and other.start < stretch.end
+def _touching(speech: Sequence[Stretch]) -> list[bool]:
+    """Whether each stretch, in order of start, is at once with one of another channel."""
+    touching = [False] * len(speech)
+    reach: dict[str, list[int]] = {}
+    for number, stretch in enumerate(speech):
+        for name, earlier in reach.items():
+            if name != stretch.channel:
+                # Those that end before this one begins end before all that are to come, too.
+                earlier[:] = [other for other in earlier if speech[other].end > stretch.start]
+                for other in earlier:
+                    if speech[other].start < stretch.end:
+                        touching[number] = touching[other] = True
+        reach.setdefault(stretch.channel, []).append(number)
+    return touching
 
 
 def _order(timed: Sequence[Timed]) -> Any:

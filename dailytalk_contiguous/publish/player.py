@@ -7,7 +7,7 @@ sides. What the player shows ends after three minutes, which keeps a page with a
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,13 @@ def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
     recorded: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
     new: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
     for utterance in row["utterances"] or ():
-        for spans, edges in ((recorded, ("source_start", "source_end")), (new, ("start", "end"))):
-            start, end = (utterance[edge] for edge in edges)
-            is_heard = spans is recorded or utterance["status"] != "dropped"
-            if is_heard and is_number(start) and is_number(end) and end > start:
-                spans[utterance["channel"]].append((start, end))
+        channel = utterance["channel"]
+        start, end = utterance["source_start"], utterance["source_end"]
+        if is_number(start) and is_number(end) and end > start:
+            recorded[channel].append((start, end))
+        start, end = utterance["start"], utterance["end"]
+        if utterance["status"] != "dropped" and is_number(start) and is_number(end) and end > start:
+            new[channel].append((start, end))
     before = strip(recorded, seconds) if any(recorded.values()) else ""
     return (before, strip(new, seconds)) if rebuilt else (strip(new, seconds), "")
 
@@ -81,21 +83,41 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     """
     if seconds <= 0:
         return ""
-    left, right = (_merged(spans[name]) for name in CHANNELS)
-    parts, both = [_covered(side, seconds) for side in (left, right)], [False] * CELLS
-    for start, end in _overlaps(left, right):
+    sides = [_merged(spans[name]) for name in CHANNELS]
+    states, width, edges = [0] * CELLS, seconds / CELLS, {0, CELLS}
+    parts: tuple[dict[int, float], ...] = ({}, {})
+    for state, (side, part) in enumerate(zip(sides, parts, strict=True), 1):
+        for start, end in side:
+            first, last = _cells(start, end, seconds)
+            if first == last:
+                part[first] = part.get(first, 0.0) + end - start
+                continue
+            part[first] = part.get(first, 0.0) + (first + 1) * width - start
+            part[last] = part.get(last, 0.0) + end - last * width
+            states[first + 1 : last] = [state] * (last - first - 1)
+            edges |= {first + 1, last}
+    for cell in parts[0].keys() | parts[1].keys():
+        if not states[cell]:  # no side has all of it
+            left, right = (part.get(cell, 0.0) for part in parts)
+            states[cell] = 0 if left == right == 0.0 else 1 if left >= right else 2
+        edges |= {cell, cell + 1}
+    for start, end in _overlaps(*sides):
         first, last = _cells(start, end, seconds)
-        both[first : last + 1] = [True] * (last + 1 - first)
-    states = [
-        3 if at_once else 0 if a == b == 0.0 else 1 if a >= b else 2
-        for at_once, a, b in zip(both, *parts, strict=True)
-    ]
-    text = []
-    for state, cells in groupby(states):
-        n = len([*cells])
-        text += [LETTERS[16 * state + _RUN - 1]] * (n // _RUN)
-        text += [LETTERS[16 * state + n % _RUN - 1]] if n % _RUN else []
-    return "".join(text)
+        states[first : last + 1] = [3] * (last + 1 - first)
+        edges |= {first, last + 1}
+    return "".join(_runs(states, sorted(edges)))
+
+
+def _runs(states: Sequence[int], edges: Sequence[int]) -> Iterator[str]:
+    """The letters of each run of one state; states change at some of the edges only."""
+    begin = 0
+    for first, last in pairwise(edges):
+        if last < CELLS and states[last] == states[first]:
+            continue
+        whole, rest = divmod(last - begin, _RUN)
+        letter = 16 * states[first] - 1
+        yield LETTERS[letter + _RUN] * whole + (LETTERS[letter + rest] if rest else "")
+        begin = last
 
 
 def _merged(spans: Sequence[_Span]) -> list[_Span]:
@@ -112,20 +134,6 @@ def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
     """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
     first = min(CELLS - 1, max(0, int(start / seconds * CELLS + 1e-9)))
     return first, min(CELLS - 1, max(first, int(end / seconds * CELLS - 1e-9)))
-
-
-def _covered(spans: Sequence[_Span], seconds: float) -> list[float]:
-    """Seconds of each cell that spans cover, of which none touches another."""
-    width, covered = seconds / CELLS, [0.0] * CELLS
-    for start, end in spans:
-        first, last = _cells(start, end, seconds)
-        if first == last:
-            covered[first] += end - start
-            continue
-        covered[first] += (first + 1) * width - start
-        covered[last] += end - last * width
-        covered[first + 1 : last] = [width] * (last - first - 1)
-    return covered
 
 
 def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
