@@ -67,7 +67,7 @@ from dailytalk_contiguous.publish.sections import (
     turn_parts,
     voice_tables,
 )
-from dailytalk_contiguous.publish.verdict import Judge, Verdict
+from dailytalk_contiguous.publish.verdict import Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.parquet import open_parquet
 
@@ -803,10 +803,14 @@ def render_card(
     Raises:
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
-    tally, judge, choice = Tally(), Judge(), SampleChoice()
-    for split, row in version.rows("conversations", SMALL):
+    tally, choice = Tally(), SampleChoice()
+    judge = Judge(unit="clip" if facts.clips else "conversation")
+    for split, row in version.rows("conversations", [*SMALL, *(["labels"] if facts.clips else [])]):
         tally.add(row, split)
-        judge.add(row)
+        if facts.clips:
+            judge.add_clip(row)
+        else:
+            judge.add(row)
         choice.add(row, split)
     for reject in rejects:
         tally.add_reject(reject)
@@ -826,7 +830,8 @@ def render_card(
     )
     filled = _filled(tally, packed, replace(facts, contact=contact), run, values, assets, origins, against)
     filled |= sample_section(choice, version, facts, assets)
-    filled["quality"] = quality_section(judge.verdict(tally, run))
+    findings = corpus_findings(facts.clips.figures, judge, run) if facts.clips else judge.findings(tally, run)
+    filled["quality"] = quality_section(verdict_of(findings, judge.n))
     written = _written(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )

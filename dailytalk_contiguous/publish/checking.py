@@ -58,7 +58,7 @@ from dailytalk_contiguous.publish.items import (
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
-from dailytalk_contiguous.publish.page import corpus_findings
+from dailytalk_contiguous.publish.page import corpus_figures
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -68,6 +68,7 @@ from dailytalk_contiguous.publish.verdict import (
     Level,
     Severity,
     advice,
+    corpus_findings,
     error,
     measure_turns,
 )
@@ -1024,7 +1025,9 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
     if is_moshi(path / DATA):
         findings, facts = check_moshi(path / DATA, limits)
         if (path / CLIPS).is_dir():
-            findings += corpus_findings(open_items(path), limits)
+            judge = Judge(limits, unit="clip")
+            figures, _ = corpus_figures(open_items(path), [], judge)
+            findings += corpus_findings(figures, judge, read_run(path) or {})
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits)

@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.documents import as_text, fits, is_number, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.core.sampling import LEAST_HOURS
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
@@ -58,7 +57,6 @@ from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import (
     Credit,
     Html,
-    credits_of,
     data_block,
     fill,
     fragment,
@@ -80,12 +78,11 @@ from dailytalk_contiguous.publish.sections import (
 )
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
-    Finding,
     FitnessLimits,
     Judge,
     Judged,
     Verdict,
-    label_findings,
+    corpus_findings,
     made_line,
     verdict_of,
     verdict_part,
@@ -722,7 +719,7 @@ def _write_clips(
 ) -> WrittenReport:
     refused: list[Row] = []
     judge = Judge(limits, unit="clip")
-    figures, chosen_by = _figures(items, refused, judge)
+    figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
     shown = {name: clip_of(items.row(name)) for name in audible}
@@ -731,7 +728,7 @@ def _write_clips(
         sections.append(Section("listen", "Listen", [samples(shown, audible)]))
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
-    verdict = verdict_of(_corpus_findings(figures, judge, run), judge.n) if judge.n else None
+    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
     top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
@@ -740,38 +737,23 @@ def _write_clips(
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
-def corpus_findings(items: Items, limits: FitnessLimits | None) -> list[Finding]:
-    """What is found of a corpus of clips, as its page and `dailytalk check` say it."""
-    judge = Judge(limits, unit="clip")
-    figures, _ = _figures(items, [], judge)
-    return _corpus_findings(figures, judge, _run_of(items))
+def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
+    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
 
-
-def _corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:
-    short = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
-    labels = label_findings(figures.tally, short, figures.target, judge.limits)
-    return [*judge.findings(figures.tally, run), *labels]
-
-
-def _figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
-    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each."""
+    Rows that can't be used are added to `refused`.
+    """
     record = record_of(items.folder) if items.folder else {}
-    minutes = (record.get("balance") or {}).get("minutes_before", {})
-    target_minutes = (record.get("settings") or {}).get("target_minutes") if minutes else None
-    figures = CorpusFigures(
-        Tally(knows_rejects=items.kind != "version"),
-        QualityTally(_limits(items.folder, record)),
-        "file" if items.kind == "mix" else "clip",
-        {name: 60 * value for name, value in minutes.items()},
-        60.0 * target_minutes if target_minutes and is_number(target_minutes, 0) else 3600 * LEAST_HOURS,
-        credits_of(record),
+    figures = CorpusFigures.of_run(
+        record,
+        tally=Tally(knows_rejects=items.kind != "version"),
+        quality=QualityTally(_limits(items.folder, record)),
+        unit="file" if items.kind == "mix" else "clip",
     )
     published: dict[Credit, None] = {}
     chosen_by = []
     for row in items.listed_clips(refused):
         figures.tally.add_clip(row)
-        if row["augmented_from"] is None:
-            judge.add(conversation_of(row))
+        judge.add_clip(conversation_of(row))
         chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
         if items.kind == "version" and row["corpus"]:
             published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None

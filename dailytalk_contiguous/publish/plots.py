@@ -167,7 +167,10 @@ Points = Sequence[tuple[float, float, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class MapPlot(Plot):
-    """Circles whose area is a count of `unit`: x, y and the count. `diagonal` draws where x is y."""
+    """Circles whose area is a count of `unit`: x, y and the count. `diagonal` draws where x is y.
+
+    `full`: the count of the largest circle, of maps that are to be compared; that of its own points where it is 0.
+    """
 
     points: Points
     x_axis: Axis
@@ -175,13 +178,14 @@ class MapPlot(Plot):
     unit: str
     diagonal: bool = False
     style: str = "after"
+    full: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.points)
 
     @property
     def most(self) -> int:
-        return max((n for _, _, n in self.points), default=1)
+        return self.full or max((n for _, _, n in self.points), default=1)
 
     def words(self) -> str:
         return _map_words(self.points, self.x_axis, self.y_axis)

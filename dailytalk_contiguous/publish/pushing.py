@@ -44,7 +44,6 @@ from dailytalk_contiguous.publish.manifest import (
     manifest_text,
 )
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
-from dailytalk_contiguous.publish.render import credits_of
 from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
@@ -1106,7 +1105,7 @@ def _clip_facts(folder: Path, version: Version) -> ClipFacts | None:
     items = open_items(version)
     if not items.labelled:
         return None
-    figures = CorpusFigures(credits=credits_of(record_of(folder)))
+    figures = CorpusFigures.of_run(record_of(folder))
     examples: dict[str, str | None] = dict.fromkeys(("emotion", "style", "speaker"))
     for clip in items.listed_clips():
         figures.tally.add_clip(clip)

@@ -108,7 +108,11 @@ _ROOT = r"(?:file://|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\|/)"
 _QUOTED_PATH = re.compile(rf"""(['"]){_ROOT}.*?\1""")
 _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
-_NUMBER = re.compile(r"[-+−±×]?\d[\d,.]*(?: (?:h|min|s|%|USD|dB|st))?(?: \(.*%\))?|–")
+#: What is on the right of a column: a number with its spread, its unit and what is in parentheses, or none.
+_AMOUNT, _UNIT = r"[-+−±×]?\d[\d,.]*", "h|min|s|%|USD|dB|st|clips?|files?|utterances?|a minute"
+_NUMBER = re.compile(
+    rf"{_AMOUNT}(?: ± {_AMOUNT})?(?: (?:{_UNIT}))?(?:, median {_AMOUNT} s)?(?: \([^()]*\d[^()]*\))?|–"
+)
 
 
 def escaped(value: object) -> str:

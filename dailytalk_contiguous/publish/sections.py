@@ -62,6 +62,7 @@ from dailytalk_contiguous.publish.render import (
     Link,
     TableCell,
     credit_cells,
+    credits_of,
     details,
     escaped,
     fill,
@@ -1103,6 +1104,18 @@ class CorpusFigures:
     target: float = 3600 * LEAST_HOURS
     credits: Sequence[Credit] = ()
 
+    @classmethod
+    def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
+        """With what the record of a run says: minutes before balancing, the target, and whose work it is."""
+        minutes = (record.get("balance") or {}).get("minutes_before", {})
+        target = (record.get("settings") or {}).get("target_minutes") if minutes else None
+        return cls(
+            before={name: 60 * value for name, value in minutes.items()},
+            target=60.0 * target if target and is_number(target, 0) else 3600 * LEAST_HOURS,
+            credits=credits_of(record),
+            **more,
+        )
+
     def training(self) -> dict[str, tuple[float, float]]:
         """Seconds of each emotion that train: recorded (before balancing left any out, if it did), and seen."""
         sums = self.tally.by["emotion"]
@@ -1424,8 +1437,12 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
     table = Table("Figures", ("", ours.name, theirs.name), rows, note)
     grids = [side.tally.all_affect() for side in sides]
     axes = affect_axes(grids)
+    most = max((n for grid in grids for n in grid.counts.values()), default=0)
     maps = [
-        affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes)
+        replace(
+            affect_map(f"Affect of {side.name}", grid, side.unit.removesuffix("s"), style=style, axes=axes),
+            full=most,
+        )
         for side, grid, style in zip(sides, grids, ("after", "other"), strict=True)
     ]
     offsets = offsets_against_plot(ours, theirs)

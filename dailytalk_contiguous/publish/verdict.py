@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.recogniser import WIDE_BAND
 from dailytalk_contiguous.publish.items import kept_speaker, voices
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
+from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
 # Findings.
@@ -224,16 +225,20 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
-    audible = [one for one in utterances if one["status"] != "dropped" and _length(one, "")]
-    timed = [Timed(one["channel"], one["start"], one["end"]) for one in audible]
+    lengths = [(_length(one, "source_"), _length(one, "")) for one in utterances]
+    timed = [
+        Timed(one["channel"], one["start"], one["end"])
+        for one, (_, new) in zip(utterances, lengths, strict=True)
+        if new and one["status"] != "dropped"
+    ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
     return (
         dict.fromkeys(CONVERSATION_MEASURES)
         | talk
         | {
-            **_of_words(utterances),
+            **_of_words(utterances, lengths),
             **_of_sides(row.get("sides") or (), len(words)),
-            **(_of_synthesis(utterances) if rebuilt else {}),
+            **(_of_synthesis(utterances, lengths) if rebuilt else {}),
         }
     )
 
@@ -266,11 +271,14 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"measures": measures, "unsure": unsure_utterances(row)}
 
 
-def _of_words(utterances: Sequence[Mapping[str, Any]]) -> MeasuredConversation:
+def _of_words(
+    utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
+) -> MeasuredConversation:
+    """Measures of the words; `lengths` are the recorded and the new one of each utterance, in seconds."""
     seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
     fastest = None
-    for one in utterances:
-        length = _length(one, "source_") or _length(one, "")
+    for one, (recorded, new) in zip(utterances, lengths, strict=True):
+        length = recorded or new
         text = (one["text_raw"] or one["text"] or "").split()
         seconds += length
         without += 0.0 if text else length
@@ -303,11 +311,13 @@ def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConve
     }
 
 
-def _of_synthesis(utterances: Sequence[Mapping[str, Any]]) -> MeasuredConversation:
+def _of_synthesis(
+    utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
+) -> MeasuredConversation:
     ratios = [
-        _length(one, "") / _length(one, "source_")
-        for one in utterances
-        if one["status"] == "spoken" and _length(one, "source_") and _length(one, "")
+        new / recorded
+        for one, (recorded, new) in zip(utterances, lengths, strict=True)
+        if one["status"] == "spoken" and recorded and new
     ]
     counts = Counter(one["status"] for one in utterances)
     wanted = counts["spoken"] + counts["kept-original"]
@@ -723,6 +733,7 @@ class Judge:
         self, limits: FitnessLimits | None = None, rebuilt: bool = True, unit: str = "conversation"
     ) -> None:
         self.limits, self.rebuilt, self.unit = limits or FitnessLimits(), rebuilt, unit
+        self._bounds = [(bound, getattr(self.limits, bound.limit)) for bound in _BOUNDS]
         self.n = 0
         self.seconds = 0.0
         self.voices: dict[str, float] = defaultdict(float)
@@ -743,6 +754,11 @@ class Judge:
             self.languages[row["language"]] += hours
         named = bool(row.get("labels")) or kept_speaker(row) is not None
         return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named)
+
+    def add_clip(self, row: Row) -> None:
+        """Judge a clip that can be used, in the form of a conversation with `labels`; a copy says nothing more."""
+        if (row["labels"] or {}).get("augmented_from") is None:
+            self.add(row)
 
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
@@ -771,8 +787,8 @@ class Judge:
         self.n += 1
         self.seconds += seconds
         excesses: dict[str, float] = {}
-        for bound in _BOUNDS:
-            value, limit = values[bound.measure], getattr(self.limits, bound.limit)
+        for bound, limit in self._bounds:
+            value = values[bound.measure]
             if value is None or limit is None:
                 continue
             if bound.median:
@@ -812,8 +828,8 @@ class Judge:
         return verdict_of(self.findings(tally, run), self.n)
 
     def _of_conversations(self) -> Iterator[Finding]:
-        for bound in _BOUNDS:
-            limit, beyond = getattr(self.limits, bound.limit), self._beyond[bound.kind]
+        for bound, limit in self._bounds:
+            beyond = self._beyond[bound.kind]
             if bound.median:
                 middle = _median(self._known[bound.measure])
                 if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
@@ -869,7 +885,14 @@ class Judge:
                 yield advice("few-hours-of-language", ".", what, remedy, "note")
 
 
-def label_findings(
+def corpus_findings(figures: CorpusFigures, judge: Judge, run: Mapping[str, Any]) -> list[Finding]:
+    """What is found of a corpus of clips: of those that `judge` was given, of the run, and of the labels."""
+    thin = {shortfall.emotion: figures.target - shortfall.seconds for shortfall in figures.shortfalls()}
+    labels = _label_findings(figures.tally, thin, figures.target, judge.limits)
+    return [*judge.findings(figures.tally, run), *labels]
+
+
+def _label_findings(
     tally: Tally, thin: Mapping[str, float], wanted: float, limits: FitnessLimits
 ) -> Iterator[Finding]:
     """What speaks against the labels of clips.

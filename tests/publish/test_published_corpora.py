@@ -1,5 +1,6 @@
 """A corpus of clips on the Hub: pushed, loaded by a label, compared, exported; splits, copies and terms stay."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -271,6 +272,16 @@ def test_card_counts_clips_by_label_as_their_page_does(hub: HubServer, dailytalk
     tables = summary.read_text(encoding="utf-8").partition("### What is in it\n\n")[2].partition("\n\n###")[0]
     assert "**Emotion (3 clips)**" in tables
     assert tables in card()
+
+
+def test_card_of_clips_has_the_verdict_of_their_check(hub: HubServer, dailytalk: Command, work: Path) -> None:
+    report = json.loads(dailytalk("report", str(work), "--json").out)
+    push(dailytalk, work)
+    text = html.unescape(card())
+    assert f"**Verdict: {report['verdict']['headline']}.**" in text
+    for finding in report["verdict"]["findings"]:
+        assert f"- **{finding['severity']}:** " in text
+        assert finding["what"] in text
 
 
 def test_what_a_corpus_can_not_publish_is_one_sentence(

@@ -15,6 +15,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
 from dailytalk_contiguous.publish.page import Sides, compare_folders, write_report
+from dailytalk_contiguous.publish.plots import MapPlot, svg
 from dailytalk_contiguous.publish.sections import (
     MOST_VALUES,
     Compared,
@@ -97,6 +98,16 @@ def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
     assert row(text, "tag: calm") == ["50 %", "33 %"]
     assert row(text, "length: long") == ["0 %", "33 %"]
     assert row(text, "sentence type: interrogative") == ["0 %", "33 %"]
+
+
+def test_circles_of_both_maps_of_affect_have_one_scale(tmp_path: Path) -> None:
+    few, many = side("few", "calm"), side("many", "calm")
+    few.tally.affect["calm"].counts.update({(1, 1): 3})
+    many.tally.affect["calm"].counts.update({(1, 1): 3, (9, 9): 300})
+    maps = [part for part in against_section(few, many).parts if isinstance(part, MapPlot)]
+    assert [plot.most for plot in maps] == [300, 300]
+    keys = [re.findall(r"<ul.*?</ul>", svg(plot), re.DOTALL)[-1].replace("other", "after") for plot in maps]
+    assert keys[0] == keys[1]
 
 
 def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
