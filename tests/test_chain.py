@@ -77,8 +77,8 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
 
 
-#: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub. That of one worker is
-#: above. Where there are other processes, a stage of a person's own file runs in them.
+#: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub; that of one worker
+#: is above. Where there are other processes, a stage of a person's own file runs in them.
 WAYS = {
     "two workers": ("--workers", "2", "--letters", "5"),
     "small shards": ("--shard-minutes", "0.1"),
