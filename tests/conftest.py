@@ -1,5 +1,6 @@
 """What tests of all floors share: random-weight models, and what a machine must have for a test to be run."""
 
+import gc
 import os
 import shutil
 import signal
@@ -7,11 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
-from audio_files import REAL_CALLS, ROOT
 from hypothesis import HealthCheck, settings
-from tiny_models import make_tiny_affect, make_tiny_whisper
+
+# As `__main__` has it, before NumPy is imported, here or in tests: what is imported stays, and the collector would
+# look at all of it again and again; to wait for a second thread costs NumPy more than it saves.
+gc.disable()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # A suite that a shell runs in the background inherits an ignored Ctrl-C, and so would the commands that it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -40,6 +45,12 @@ def _gpu() -> bool:
     return not lacking()
 
 
+def _real_calls() -> bool:
+    from audio_files import REAL_CALLS
+
+    return bool(REAL_CALLS)
+
+
 def _root() -> bool:
     return getattr(os, "geteuid", lambda: -1)() == 0
 
@@ -55,8 +66,8 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "a machine without a GPU": lambda: not _gpu(),
     "root": _root,
     "a user who is not root": lambda: not _root(),
-    "the real calls": lambda: bool(REAL_CALLS),
-    "the tables of CREMA-D": (ROOT.parent / "shared" / "data" / "crema-d").is_dir,
+    "the real calls": _real_calls,
+    "the tables of CREMA-D": (Path(__file__).parents[2] / "shared" / "data" / "crema-d").is_dir,
 }
 
 _WANT = "for want of "
@@ -73,6 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path in files:
             item.add_marker("programs")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -98,9 +114,13 @@ def _needs(item: pytest.Item) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from tiny_models import make_tiny_whisper
+
     return str(make_tiny_whisper(tmp_path_factory.mktemp("models") / "whisper"))
 
 
 @pytest.fixture(scope="session")
 def tiny_affect(tmp_path_factory: pytest.TempPathFactory) -> str:
+    from tiny_models import make_tiny_affect
+
     return str(make_tiny_affect(tmp_path_factory.mktemp("models") / "affect"))

@@ -11,6 +11,7 @@ from command import EMBEDDED, PROGRAM, Command
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi
+from own_stages import miscounts, own_stage
 from recordings import excerpt, save
 
 from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
@@ -76,39 +77,63 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
 
 
-#: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub.
+#: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub; that of one worker
+#: is above. Where there are other processes, a stage of a person's own file runs in them.
 WAYS = {
-    "one worker": (),
-    "two workers": ("--workers", "2"),
+    "two workers": ("--workers", "2", "--letters", "5"),
     "small shards": ("--shard-minutes", "0.1"),
-    "Ray": ("--runner", "ray", "--workers", "2"),
+    "Ray": ("--runner", "ray", "--workers", "2", "--letters", "5"),
     "stream": ("--streaming",),
 }
 
+NAMES = {"weekend.wav": ("weekend_trip", 0.0, 9.0), "dinner.wav": ("burnt_dinner", 3.21, 7.0)}
 
-@pytest.mark.needs("espeakng_loader")
-@pytest.mark.parametrize("way", WAYS)
-def test_rows_are_those_of_the_chain_by_every_engine(way: str, tmp_path: Path, hub: HubServer) -> None:
-    if way == "Ray":
-        pytest.importorskip("ray")
-    names = {"weekend.wav": excerpt(seconds=9.0), "dinner.wav": excerpt("burnt_dinner", 3.21, 7.0)}
-    for name, samples in names.items():
-        save(tmp_path / "in" / name, samples)
-    dataset = opened(tmp_path / "in", streaming=False)
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Recordings, and the rows that the chain makes of them."""
+    folder = tmp_path_factory.mktemp("chained") / "in"
+    for name, part in NAMES.items():
+        save(folder / name, excerpt(*part))
+    dataset = opened(folder, streaming=False)
     for stage in CHAIN:
         dataset = stage.map(dataset)
-    source: Path | str = tmp_path / "in"
+    return folder, told(dataset)
+
+
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.xdist_group("ways of build")  # the chain is run once
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_are_those_of_the_chain_by_every_engine(
+    way: str,
+    chained: tuple[Path, dict[str, str]],
+    tmp_path: Path,
+    hub: HubServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    if way == "Ray":
+        pytest.importorskip("ray")
+    folder, rows = chained
+    source: Path | str = folder
     if way == "stream":
         HfApi().create_repo("tester/calls", repo_type="dataset")
-        HfApi().upload_folder(repo_id="tester/calls", folder_path=tmp_path / "in", repo_type="dataset")
+        HfApi().upload_folder(repo_id="tester/calls", folder_path=folder, repo_type="dataset")
         source = "tester/calls"
-    # Ray in this process would spoil what other tests do with theirs.
-    command = [*PROGRAM, "build", source, "--out", tmp_path / "out", *EMBEDDED, *WAYS[way]]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    command = ["build", source, "--out", tmp_path / "out", *EMBEDDED, *WAYS[way]]
+    if "--letters" in command:
+        command += ["--stage", own_stage(tmp_path, monkeypatch), "--shard-minutes", "0.1"]
+        # Ray in this process would spoil what other tests do with theirs.
+        done = subprocess.run([*PROGRAM, *map(str, command)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    else:
+        assert Command(monkeypatch, capfd)(*command).code == 0
     shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
     built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
-    assert told(built) == told(dataset)
+    assert told(built) == rows
+    if "--letters" in command:
+        differences = miscounts(tmp_path / "out", letters=5)
+        assert (len(differences), any(map(any, differences))) == (2, False)
 
 
 def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:

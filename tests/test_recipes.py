@@ -1,5 +1,4 @@
 import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -160,8 +159,7 @@ def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(
 def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "in").mkdir()
-    shutil.copy(ROOT / "examples/burnt_dinner.flac", tmp_path / "in")
+    save(tmp_path / "in/call.wav", excerpt(seconds=20.0))
     stages = tag_stages(profile="embedded", language="en", device="cpu", buckets="robust")
     built = run_recipe(str(tmp_path / "in"), tmp_path / "out", stages)
     assert built.tagged.n_made == 2  # the shard: measured, and then tagged

@@ -1,16 +1,19 @@
 import json
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from audio_files import reference, wav_bytes
 from clips import RATE, line
-from command import PROGRAM, Command
+from command import Command
 from corpus_trees import put, table
 from recordings import read_lines
-from spoken_corpora import crema_d, dailytalk_files, rows_of, spoken
+from spoken_corpora import crema_d, dailytalk_files, rows_of, run, spoken
 
+from dailytalk_contiguous.run.clips import OPTIONS
 from dailytalk_contiguous.run.events import EVENTS, read_events
+
+pytest_plugins = ["ray_cluster"]
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -37,42 +40,59 @@ def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: P
     assert dailytalk("check", tmp_path / "out").code == 0
 
 
-def test_several_workers_give_the_same_rows(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+@pytest.fixture(scope="module")
+def alone(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one worker makes of it, with copies, in shards of a few clips."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    run(source, out, options=replace(OPTIONS, shard_seconds=6.0), augment=("noise",))
+    return out
+
+
+@pytest.mark.xdist_group("ray")  # `alone` is made once
+def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path: Path, dailytalk: Command) -> None:
     arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", *SMALL, "--out")
-    dailytalk(*arguments, tmp_path / "one")
     done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
     assert (done.code, json.loads(done.out)["counts"]["copies"]) == (0, 8)
     assert len(list((tmp_path / "two/clips").glob("*.parquet"))) > 1
-    assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
-    started = [read_events(tmp_path / name / EVENTS)[0]["workers"] for name in ("one", "two")]
+    assert rows_of(alone) == rows_of(tmp_path / "two")
+    started = [read_events(out / EVENTS)[0]["workers"] for out in (alone, tmp_path / "two")]
     assert started == [1, 2]  # what the time left is foretold from
 
 
+@pytest.mark.xdist_group("ray")
 def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(
-    source: Path, tmp_path: Path, dailytalk: Command
+    source: Path, alone: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
-    arguments = ("corpus", "crema_d", source, *PLAIN, *SMALL, "--out")
-    dailytalk(*arguments, tmp_path / "one")
-    shared = (*arguments, tmp_path / "two", "--shard")
+    shared = (
+        "corpus",
+        "crema_d",
+        source,
+        *PLAIN,
+        "--augment",
+        "noise",
+        *SMALL,
+        "--out",
+        tmp_path / "two",
+        "--shard",
+    )
     done = dailytalk(*shared, "1/2")
     assert (done.code, "still missing" in done.out) == (0, True)
     assert not (tmp_path / "two/run.json").exists()
     for share in ("2/2", "1/2", "2/2"):  # what the first measured, and then their shares of the clips
         done = dailytalk(*shared, share)
     assert (done.code, "still missing" in done.out) == (0, False)
-    assert rows_of(tmp_path / "one") == rows_of(tmp_path / "two")
+    assert rows_of(alone) == rows_of(tmp_path / "two")
 
 
 @pytest.mark.needs("ray")
 @pytest.mark.xdist_group("ray")
-def test_ray_gives_the_same_clips(source: Path, tmp_path: Path, dailytalk: Command) -> None:
-    """In a process of its own: one that has known a Ray without a token can't join one with a token later."""
-    arguments = ("corpus", "crema_d", source, *PLAIN, *SMALL, "--augment", "noise", "--out")
-    assert dailytalk(*arguments, tmp_path / "here").code == 0
-    command = [*PROGRAM, *arguments, tmp_path / "there", "--runner", "ray", "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert rows_of(tmp_path / "here") == rows_of(tmp_path / "there")
+def test_ray_gives_the_same_clips(
+    source: Path, alone: Path, tmp_path: Path, cluster: str, dailytalk: Command
+) -> None:
+    there = ("--out", tmp_path / "there", "--runner", "ray", "--address", cluster, "--workers", "2")
+    done = dailytalk("corpus", "crema_d", source, *PLAIN, *SMALL, "--augment", "noise", *there)
+    assert done.code == 0, done.err
+    assert rows_of(alone) == rows_of(tmp_path / "there")
 
 
 def test_dry_run_of_a_corpus_says_what_is_left_and_writes_nothing(

@@ -15,7 +15,8 @@ from rich_conversations import rich_row
 
 from dailytalk_contiguous.publish.page import write_report
 
-pytestmark = needs_playwright
+#: One browser, and pages that are written once.
+pytestmark = [needs_playwright, pytest.mark.xdist_group("the browser")]
 
 #: What would run, or become an element, if a page took it for markup.
 MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"

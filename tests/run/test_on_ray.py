@@ -1,16 +1,12 @@
 import logging
 import os
 import re
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +49,8 @@ from dailytalk_contiguous.stages.base import Stage, Stages
 
 #: Starting Ray costs seconds of all cores: where tests run side by side, these stay in one process.
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.needs("ray")]
+
+pytest_plugins = ["ray_cluster"]
 
 
 @dataclass(frozen=True)
@@ -146,36 +144,6 @@ class Spoken(Heard):
 
     def __call__(self, batch: Batch) -> Batch:
         return super().__call__(batch) | {"conversation_id": batch["conversation_id"]}
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
-    """The address of a head node with two cores that only these tests know of."""
-    port = _free_port()
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as place:
-        command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2"]
-        command += [f"--port={port}", f"--temp-dir={place}"]
-        command += ["--include-dashboard=false", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # where these stages are found
-        head = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
-        assert head.stdout is not None
-        told = ""
-        for line in head.stdout:
-            told += line
-            if "Ray runtime started" in line:
-                break
-        else:
-            pytest.fail(f"ray start ended with {head.wait()}: {told}")
-        yield f"127.0.0.1:{port}"
-        head.terminate()
-        head.wait()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def plan(place: Path, *names: str, stage: Stage | Stages) -> local.RunPlan:

@@ -34,11 +34,6 @@ def segmented() -> dict[str, list[Any]]:
     return batch | Segment()(batch)
 
 
-@lru_cache(maxsize=None)
-def heard_by_pocketsphinx() -> dict[str, list[Any]]:
-    return Transcribe(POCKETSPHINX)(flat())
-
-
 def flat() -> dict[str, list[Any]]:
     """The utterances of the first conversation as flat columns."""
     batch = segmented()
@@ -54,17 +49,15 @@ def assert_words_lie_inside(row: dict[str, list[Any]], batch: dict[str, list[Any
         assert " ".join(word["word"] for word in words) == text
 
 
-@pytest.fixture(params=["whisper", "whisper, a window each", "whisper, short windows", "pocketsphinx"])
+@pytest.fixture(params=["whisper", "whisper, a window each", "whisper, short windows"])
 def stage(request: pytest.FixtureRequest, tiny_whisper: str) -> Transcribe:
-    if request.param == "pocketsphinx":
-        return Transcribe(POCKETSPHINX)
     kinds = {"whisper, a window each": "utterance", "whisper, short windows": "short"}
     return Transcribe(tiny_whisper, guard=False, windows=kinds.get(request.param, "packed"))
 
 
-def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) -> None:
-    batch = segmented()
-    added = PerUtterance(stage)(batch)
+def assert_conversations_are_heard(
+    added: dict[str, list[Any]], batch: dict[str, list[Any]], stage: Transcribe
+) -> None:
     assert set(added) == set(Transcribe.adds)
     for index in range(2):
         columns = {name: column[index] for name, column in added.items()}
@@ -79,9 +72,17 @@ def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) 
         assert logprob <= 0 or math.isnan(logprob)
 
 
+def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) -> None:
+    batch = segmented()
+    assert_conversations_are_heard(PerUtterance(stage)(batch), batch, stage)
+
+
 def test_pocketsphinx_hears_what_was_said_in_each_utterance() -> None:
-    batch = flat()
-    added = heard_by_pocketsphinx()
+    stage, conversations = Transcribe(POCKETSPHINX), segmented()
+    heard = PerUtterance(stage)(conversations)
+    assert_conversations_are_heard(heard, conversations, stage)
+    batch, added = flat(), {name: column[0] for name, column in heard.items()}
+    assert set(added["language"]) == {"en"}
     said = [
         (one["start"] - 30.0, word["word"].lower()) for one in reference("bicycle_repair") for word in one["words"]
     ]
@@ -181,7 +182,6 @@ def test_language_is_told_once_a_conversation_or_taken_as_given(tiny_whisper: st
 def test_pocketsphinx_refuses_another_language() -> None:
     with pytest.raises(DailytalkError, match="English only, not de"):
         Transcribe(POCKETSPHINX, language="de")(flat())
-    assert set(heard_by_pocketsphinx()["language"]) == {"en"}
 
 
 def test_each_utterance_has_its_row_whatever_shares_its_window(tiny_whisper: str) -> None:

@@ -1,0 +1,37 @@
+"""The stage of docs/architecture.md in a person's own file."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from audio_files import ROOT
+from datasets import load_dataset
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+#: The file as the page shows it: the words of at least `letters` are counted, four unless it is set.
+OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+
+
+def own_stage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It under a name that no other test imports; what importing it changes is undone."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    path = folder / "own" / f"count_words_{re.sub('[^a-z0-9]', '_', folder.name.lower())}.py"
+    path.parent.mkdir()
+    path.write_text(OWN_STAGE, encoding="utf-8")
+    return path
+
+
+def miscounts(out: Path, letters: int) -> list[list[int]]:
+    """By how much the words of so many letters differ from those that were counted, in each conversation."""
+    rows = load_dataset("parquet", data_dir=str(out / "tagged"), split="train")
+    assert all(len(row["n_words"]) == len(row["text"]) > 0 for row in rows)
+    return [
+        [
+            sum(len(word) >= letters for word in text.split()) - n
+            for text, n in zip(row["text"], row["n_words"], strict=True)
+        ]
+        for row in rows
+    ]
