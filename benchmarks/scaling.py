@@ -3,7 +3,8 @@
 Six measurements, each with its goal. `rows`: digests of all columns (but the place of the recording) across
 engines, shard sizes and orders. `growth`: processor time of whole runs of `tag` in one process that has begun
 before, over 10 to 1,000 short conversations whose words are given, per conversation: finding, all stages,
-shards, outputs. `again`: the command once more over the finished thousand, and `speak`, from start to end.
+shards, outputs. `again`: the command once more over the finished thousand, and `speak`, from start to end, with
+the bytecode that Python keeps of a package (where it may keep none, each start would compile the package first).
 `workers` and `ray`: wall time of shards being made by one worker with one thread (on one core), by one with two,
 by two with one, and by two on Ray, with a Whisper of the size of `base` with random weights. `plan`: what a second
 run over a large folder takes before its first shard: the listing, the ends of the shards (once from the shards,
@@ -38,6 +39,9 @@ WHAT = ("rows", "growth", "again", "workers", "ray", "plan")
 
 #: Conversations that differ in `growth`; the others are copies, so that all sizes have the same to do on average.
 DISTINCT = 10
+
+#: Seconds by the clock that a second run of a thousand conversations may take.
+AGAIN = 2.5
 
 EMBEDDED = ("--profile", "embedded", "--language", "en")
 
@@ -176,11 +180,13 @@ def _again(folder: Path, chosen: argparse.Namespace) -> bool:
         "speak": ("speak", out, "--profile", "embedded", "--tts", "flite"),
     }
     met = True
+    # Of this run alone, and not left in the package.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     for name, command in commands.items():
-        _dailytalk(*command)
-        took = min((_dailytalk(*command) for _ in range(3)), key=lambda one: one["wall"])
-        told = f"{took['wall']:.2f} s by the clock, {took['processor']:.2f} s of processor time, goal under 3 s"
-        met &= _goal(f"second {name} of {count}", told, took["wall"] < 3)
+        _dailytalk(*command, **bytecode)
+        took = min((_dailytalk(*command, **bytecode) for _ in range(3)), key=lambda one: one["wall"])
+        told = f"{took['wall']:.2f} s by the clock, {took['processor']:.2f} s of processor time"
+        met &= _goal(f"second {name} of {count}", f"{told}, goal {AGAIN} s", took["wall"] <= AGAIN)
     return met
 
 

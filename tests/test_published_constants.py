@@ -384,8 +384,6 @@ TABLE: dict[str, dict[str, object]] = {
         "LONGEST_RETRY_AFTER": 300.0,
         "FIRST_SPACING": 0.05,
         "LONGEST_SPACING": 5.0,
-        "LEAST_FREE_BYTES": 33_554_432,
-        "MOST_ENTRY_BYTES": 134_217_728,
     },
     "models.recogniser": {
         "load_recogniser(short)": False,
@@ -401,6 +399,10 @@ TABLE: dict[str, dict[str, object]] = {
         "FRAME": 512,
         "CONTEXT": 64,
         "FRAME_SECONDS": 0.032,
+    },
+    "models.speech_cache": {
+        "LEAST_FREE_BYTES": 33_554_432,
+        "MOST_ENTRY_BYTES": 134_217_728,
     },
     "models.voice_effects": {
         "MOST_DB": 10.0,

@@ -2,12 +2,17 @@
 
 import shlex
 import sys
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
@@ -31,25 +36,43 @@ from dailytalk_contiguous.cli.options import (
     setting_options,
     with_options,
 )
-from dailytalk_contiguous.cli.show import bar, profile_table
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, show_verdict
+from dailytalk_contiguous.cli.show import bar, profile_table, stages_to_run
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_rejects,
+    show_verdict,
+)
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.sampling import MOST_WEIGHT
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import clip_stages
+from dailytalk_contiguous.publish.page import PLOT, plot_quality
+from dailytalk_contiguous.publish.sections import MEASURES
 from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
 from dailytalk_contiguous.run.clips import (
     LAID_OUT,
     OPTIONS,
+    CorpusOutcome,
+    Read,
+    WrittenConversations,
     build_corpus,
     intended_corpus,
     read_corpus,
     write_conversations,
 )
+from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import RUNNERS, runner_of
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
 
 #: What `--as` can be.
 FORMS = ("clips", "conversations")
@@ -133,9 +156,9 @@ def corpus(
             if value and option != "seed":
                 flag = "--" + option.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        laid_out = write_conversations(name, source, out, settings.get("seed", ClipPlan.seed), follow_links)
-        show.laid_out(console, laid_out, out, as_json)
-        raise typer.Exit(_code(laid_out.conversations, len(laid_out.rejects)))
+        written = write_conversations(name, source, out, settings.get("seed", ClipPlan.seed), follow_links)
+        laid_out(console, written, out, as_json)
+        raise typer.Exit(_code(written.conversations, len(written.rejects)))
     corpus_pipeline(profile, **settings)  # which refuses what can't be, before anything is written
     work = open_work(out, scratch)
     engine = runner_of(runner, address, work)
@@ -152,7 +175,7 @@ def corpus(
     show.slow_precision(console, stages[0], settings.get("affect_precision"))
     if dry_run:
         plan, left = intended_corpus(read, work.folder, stages, wanted, run_options)
-        show.corpus_dry_run(console, read, plan, left, as_json)
+        corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     about = {"command": command, "settings": {"profile": profile}}
@@ -169,7 +192,7 @@ def corpus(
             report_only=report_only,
         )
     work.settle(OF_CORPUS if outcome.record else ())
-    show.corpus_outcome(console, read, outcome, work.folder, wanted, as_json)
+    corpus_outcome(console, read, outcome, work.folder, wanted, as_json)
     code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
@@ -180,3 +203,129 @@ def corpus(
 
 def _code(count: int, rejected: int) -> int:
     return 1 if not count else 3 if rejected else 0
+
+
+# What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing.
+
+
+_PERCENTILES = (1, 5, 50, 95, 99)
+
+
+def corpus_outcome(
+    console: Console, read: Read, result: CorpusOutcome, out: Path, wanted: ClipPlan, as_json: bool
+) -> None:
+    """What a run did, or would do."""
+    if result.record is None and result.measured:
+        plot_quality(result.measured, wanted.limits, out)
+    if as_json:
+        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
+        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
+        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
+        print_json(told)
+        return
+    for sentence in read.counts:
+        console.print(escape(sentence))
+    if result.n_missing:
+        missing = counted(result.n_missing, "shard")
+        console.print(f"{missing} still missing: run the same command again once all hosts are done")
+    elif result.record is None:
+        _report(console, result, out)
+    else:
+        _record(console, result.record, out, wanted)
+    _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
+
+
+def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
+    """What a run over a corpus would do first."""
+    if as_json:
+        shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
+        print_json(
+            {
+                "clips": len(read.rows),
+                "rejected": [problem.as_dict() for problem in read.problems],
+                "shards": shards,
+                "audio_seconds": round(plan.seconds, 2),
+                "stages": [stage.name for stage in stages],
+            }
+        )
+        return
+    console.print(f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}")
+    console.print(
+        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
+    )
+    stages_to_run(console, stages)
+    _rejects(console, read.problems)
+
+
+def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
+    """What was written of conversations."""
+    if as_json:
+        print_json(asdict(result) | {"out": str(out)})
+        return
+    for sentence in result.counts:
+        console.print(escape(sentence))
+    go_on = ": go on with `dailytalk tag`" if result.conversations else ""
+    console.print(f"{counted(result.conversations, 'conversation')} in {escape(str(out))}{go_on}")
+    _rejects(console, result.rejects)
+
+
+def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measure")
+    for percentile in _PERCENTILES:
+        table.add_column(f"{percentile} %", justify="right")
+    for name, values in _quantiles(result.measured).items():
+        table.add_row(name, *(f"{value:.4g}" for value in values))
+    console.print(table)
+    console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
+    if result.measured:
+        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
+        console.print(f"to listen to what is beyond a limit: dailytalk report {escape(str(out))}")
+
+
+def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    found = {}
+    for name in MEASURES:
+        values = [row[name] for row in rows if row[name] is not None]
+        if values:
+            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    return found
+
+
+def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPlan) -> None:
+    counts, split, balance = record["counts"], record["split"], record["balance"]
+    console.print(
+        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
+        f"{record['hours']['audio'] * 60:.1f} min, licence {escape(str(record['corpus']['licence']))}"
+    )
+    console.print("  " + ", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items()))
+    shared = counts["by_word_source"].get(PROPORTIONAL, 0)
+    if shared:
+        console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+    if split:
+        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
+        console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
+        if split["note"]:
+            console.print(f"  {escape(split['note'])}")
+    if balance and balance["failure"]:
+        copies = (
+            f"{wanted.most_copies} copies of a clip"
+            if record["settings"].get("augment")
+            else "no copies (see --augment)"
+        )
+        most = copies if wanted.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        console.print(f"  {escape(balance['failure'])}, with {most} at most")
+    for one in (balance or {}).get("shortfalls", []):
+        console.print(f"  {escape(one['to_record'])}")
+    if counts["without_prompt"]:
+        clips = counted(counts["without_prompt"], "clip")
+        console.print(f"  {clips} without a prompt: no neutral line of another speaker")
+    console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
+
+
+def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
+    """Rejects by stage; `of` is how many files were read, where that is known."""
+    for stage, count in Counter(reject.stage for reject in rejects).most_common():
+        share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
+        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
+        show_rejects(console, f"{share} by {stage}", "all with --json", own)

@@ -26,8 +26,9 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import read_corpus
-from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_corpus, estimate_run, refusal_of
+from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_corpus, estimate_run
 from dailytalk_contiguous.run.events import length
+from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION

@@ -3,34 +3,24 @@
 import json
 import logging
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, Task
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import SHOWN, Console, print_json, share_text, show_rejects, visible
+from dailytalk_contiguous.cli.terminal import SHOWN, Console, share_text, show_rejects, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
-from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.publish.page import PLOT, plot_quality
-from dailytalk_contiguous.publish.sections import MEASURES
-from dailytalk_contiguous.run.clip_plan import ClipPlan
-from dailytalk_contiguous.run.clips import CorpusOutcome, Read, WrittenConversations
-from dailytalk_contiguous.run.estimate import Price
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
@@ -43,12 +33,12 @@ from dailytalk_contiguous.run.outputs import (
     SPOKEN_STAGES,
     rejects_in,
 )
+from dailytalk_contiguous.run.price import Price
 from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisInput
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
-from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import GIVEN
@@ -406,129 +396,3 @@ def _turn_taking(console: Console, record: dict[str, Any]) -> None:
             f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
             f"{record['lost_sound_seconds']:.2f} s of other sounds"
         )
-
-
-# What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing.
-
-
-_PERCENTILES = (1, 5, 50, 95, 99)
-
-
-def corpus_outcome(
-    console: Console, read: Read, result: CorpusOutcome, out: Path, wanted: ClipPlan, as_json: bool
-) -> None:
-    """What a run did, or would do."""
-    if result.record is None and result.measured:
-        plot_quality(result.measured, wanted.limits, out)
-    if as_json:
-        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
-        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
-        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
-        print_json(told)
-        return
-    for sentence in read.counts:
-        console.print(escape(sentence))
-    if result.n_missing:
-        missing = counted(result.n_missing, "shard")
-        console.print(f"{missing} still missing: run the same command again once all hosts are done")
-    elif result.record is None:
-        _report(console, result, out)
-    else:
-        _record(console, result.record, out, wanted)
-    _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
-
-
-def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
-    """What a run over a corpus would do first."""
-    if as_json:
-        shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
-        print_json(
-            {
-                "clips": len(read.rows),
-                "rejected": [problem.as_dict() for problem in read.problems],
-                "shards": shards,
-                "audio_seconds": round(plan.seconds, 2),
-                "stages": [stage.name for stage in stages],
-            }
-        )
-        return
-    console.print(f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}")
-    console.print(
-        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
-    )
-    stages_to_run(console, stages)
-    _rejects(console, read.problems)
-
-
-def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
-    """What was written of conversations."""
-    if as_json:
-        print_json(asdict(result) | {"out": str(out)})
-        return
-    for sentence in result.counts:
-        console.print(escape(sentence))
-    go_on = ": go on with `dailytalk tag`" if result.conversations else ""
-    console.print(f"{counted(result.conversations, 'conversation')} in {escape(str(out))}{go_on}")
-    _rejects(console, result.rejects)
-
-
-def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("measure")
-    for percentile in _PERCENTILES:
-        table.add_column(f"{percentile} %", justify="right")
-    for name, values in _quantiles(result.measured).items():
-        table.add_row(name, *(f"{value:.4g}" for value in values))
-    console.print(table)
-    console.print(f"{len(result.kept):,} of {counted(len(result.measured), 'measured clip')} would be kept")
-    if result.measured:
-        console.print(f"the measures are plotted with their limits in {escape(str(out / PLOT))}")
-        console.print(f"to listen to what is beyond a limit: dailytalk report {escape(str(out))}")
-
-
-def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    found = {}
-    for name in MEASURES:
-        values = [row[name] for row in rows if row[name] is not None]
-        if values:
-            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
-    return found
-
-
-def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPlan) -> None:
-    counts, split, balance = record["counts"], record["split"], record["balance"]
-    console.print(
-        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
-        f"{record['hours']['audio'] * 60:.1f} min, licence {escape(str(record['corpus']['licence']))}"
-    )
-    console.print("  " + ", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items()))
-    shared = counts["by_word_source"].get(PROPORTIONAL, 0)
-    if shared:
-        console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
-    if split:
-        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
-        console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
-        if split["note"]:
-            console.print(f"  {escape(split['note'])}")
-    if balance and balance["failure"]:
-        copies = (
-            f"{wanted.most_copies} copies of a clip"
-            if record["settings"].get("augment")
-            else "no copies (see --augment)"
-        )
-        most = copies if wanted.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
-        console.print(f"  {escape(balance['failure'])}, with {most} at most")
-    for one in (balance or {}).get("shortfalls", []):
-        console.print(f"  {escape(one['to_record'])}")
-    if counts["without_prompt"]:
-        clips = counted(counts["without_prompt"], "clip")
-        console.print(f"  {clips} without a prompt: no neutral line of another speaker")
-    console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
-
-
-def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
-    """Rejects by stage; `of` is how many files were read, where that is known."""
-    for stage, count in Counter(reject.stage for reject in rejects).most_common():
-        share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
-        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
-        show_rejects(console, f"{share} by {stage}", "all with --json", own)

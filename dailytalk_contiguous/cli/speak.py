@@ -46,9 +46,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines import speak_stages
-from dailytalk_contiguous.run.estimate import price_of
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
+from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.speaking import (
     SpeakOutcome,
     intended_speak,

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -52,49 +52,53 @@ class _Statement:
 
     module: _Module
     node: ast.stmt
+    _names: set[str] = field(default_factory=set)
+    _attributes: list[ast.Attribute] = field(default_factory=list)
+    _imports: list[ast.AST] = field(default_factory=list)
 
     @cached_property
-    def nodes(self) -> list[ast.AST]:
-        """All that it consists of, without docstrings and what settings tell of themselves."""
-        waiting: list[ast.AST] = [self.node]
-        nodes = []
-        while waiting:  # `ast.walk` takes twice as long, and this is run for hundreds of statements
-            node = waiting.pop()
-            nodes.append(node)
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and _is_text(node.body[0]):
-                del node.body[0]
-            if isinstance(node, ast.AnnAssign) and _is_setting(node.value):
-                node.value = node.value.args[0]  # what the help says of a setting computes nothing
-            for name in node._fields:
-                value = getattr(node, name, None)
-                if isinstance(value, list):
-                    waiting += [item for item in value if isinstance(item, ast.AST)]
-                elif isinstance(value, ast.AST):
-                    waiting.append(value)
-        return nodes
+    def digest(self) -> str:
+        """Of its code, without docstrings and what settings tell of themselves."""
+        return hashlib.sha256(self._dump(self.node).encode()).hexdigest()
 
     @cached_property
     def refers(self) -> set[_Key]:
         """What it names of the package: of its module, or imported by it or by its module."""
+        assert self.digest  # which finds the names
         imports, defines = dict(self.module.imports), self.module.defines
-        for node in self.nodes:
+        for node in self._imports:
             imports |= _imported(node)
-        keys = set()
-        for node in self.nodes:
-            if isinstance(node, ast.Attribute):
-                keys |= {key for key in _attribute(node, imports) if not _is_module(".".join(key))}
-            elif isinstance(node, ast.Name):
-                if node.id in defines:
-                    keys.add((self.module.name, node.id))
-                elif imports.get(node.id, ("", ""))[1]:  # a module itself is followed by its attributes
-                    keys.add(imports[node.id])
+        keys = {(self.module.name, name) for name in self._names if name in defines}
+        # A module itself is followed by its attributes.
+        keys |= {imports[name] for name in self._names - defines.keys() if imports.get(name, ("", ""))[1]}
+        for node in self._attributes:
+            keys |= {key for key in _attribute(node, imports) if not _is_module(".".join(key))}
         return keys
 
-    @cached_property
-    def digest(self) -> str:
-        """Of its code."""
-        assert self.nodes  # its docstrings are gone
-        return hashlib.sha256(ast.dump(self.node).encode()).hexdigest()
+    def _dump(self, node: ast.AST) -> str:
+        """`ast.dump` as Python 3.11 has it, noting names on the way: to walk hundreds of statements takes time."""
+        kind = type(node)
+        if kind is ast.Name:
+            self._names.add(node.id)  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            self._attributes.append(node)  # type: ignore[arg-type]
+        elif kind is ast.Import or kind is ast.ImportFrom:
+            self._imports.append(node)
+        elif (kind is ast.ClassDef or kind is ast.FunctionDef) and _is_text(node.body[0]):  # type: ignore[attr-defined]
+            del node.body[0]  # type: ignore[attr-defined]
+        elif kind is ast.AnnAssign and _is_setting(node.value):  # type: ignore[attr-defined]
+            node.value = node.value.args[0]  # type: ignore[attr-defined]  # what the help says computes nothing
+        fields = []
+        for name in kind._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                fields.append(f"{name}={self._dump(value)}")
+            elif isinstance(value, list):
+                items = [self._dump(item) if isinstance(item, ast.AST) else repr(item) for item in value]
+                fields.append(f"{name}=[{', '.join(items)}]")
+            elif value is not None or getattr(kind, name, ...) is not None:
+                fields.append(f"{name}={value!r}")
+        return f"{kind.__name__}({', '.join(fields)})"
 
 
 def code_digest(*definitions: type | Callable[..., Any], without: type | None = None) -> str:

@@ -1,14 +1,21 @@
 """What this machine offers a process: packages, cores, memory, and a place for what need not be found twice."""
 
 import ctypes
+import ipaddress
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
 
+
+#: Environment variable with which tokens may go over plain http to other machines.
+INSECURE = "DAILYTALK_INSECURE"
 
 #: Packages whose versions decide what comes out.
 PACKAGES = (
@@ -66,3 +73,23 @@ def private_folder(folder: Path) -> Path:
     with suppress(OSError):
         folder.mkdir(mode=PRIVATE, parents=True)
     return folder
+
+
+def refuse_plain_http(service: str, url: str) -> None:
+    """Raise DailytalkError for an address to which a token would go unencrypted: http to another machine.
+
+    Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
+        raise DailytalkError(
+            f"{service} at {url} would get the token unencrypted",
+            f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

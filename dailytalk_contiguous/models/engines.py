@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample, checked_price
-from dailytalk_contiguous.models.paid import CacheEntry, SpeechCache, cache_key
+from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
 
 #: Engines by name, with the model each takes if none is named and what its tags are written for.
 ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.engines import open_budget
-from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.run import local, on_ray
 from dailytalk_contiguous.run.events import Journal
 from dailytalk_contiguous.run.local import networks_device

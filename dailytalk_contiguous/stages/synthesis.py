@@ -36,8 +36,8 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, obtain, open_budget
-from dailytalk_contiguous.models.paid import SpeechCache
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage
 
 NO_TEXT = ("drop", "keep-original")

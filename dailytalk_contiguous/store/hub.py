@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 )
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.paid import refuse_plain_http
+from dailytalk_contiguous.core.machine import refuse_plain_http
 
 # A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
 # `hf://datasets/OWNER/NAME@v1.0.0`.

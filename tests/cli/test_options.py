@@ -35,8 +35,8 @@ from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import pair_of, recordings_of, value_of
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.models.paid import INSECURE
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target

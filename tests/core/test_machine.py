@@ -12,7 +12,7 @@ import pytest
 
 from dailytalk_contiguous.core.machine import cache_folder, cores, give_back_memory, private_folder
 from dailytalk_contiguous.models.contracts import Spoken
-from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 
 
 def rights(folder: Path) -> int:

@@ -19,7 +19,7 @@ from dailytalk_contiguous.models.engines import (
     obtain,
     open_budget,
 )
-from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 
 PRICE = 0.1
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.contracts import SynthesisFailed
 from dailytalk_contiguous.models.fish import read_plain
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
-    INSECURE,
     LINES_WITHOUT_ANSWER,
     LONGEST_BACKOFF,
     MOST_ANSWER_BYTES,

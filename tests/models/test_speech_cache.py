@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSample
-from dailytalk_contiguous.models.paid import SpeechCache, cache_key, default_folder
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key, default_folder
 
 KEY = "ab" + "0" * 62
 SPOKEN = Spoken(
@@ -57,7 +57,7 @@ def run(script: str, folder: Path) -> subprocess.Popen[str]:
     begin = f"""
 import numpy as np, os, sys, time
 from pathlib import Path
-from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.contracts import Spoken
 cache, key = SpeechCache(Path({str(folder)!r})), {KEY!r}
 spoken = Spoken(np.full(4000, 0.25, np.float32), 24000, None, 0.01)

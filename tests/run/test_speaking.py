@@ -12,8 +12,8 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.estimate import price_of
 from dailytalk_contiguous.run.events import EVENTS, read_events
+from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.speaking import check_script_tags, read_synthesis_input
 
 BICYCLE = "(worried) The bicycle makes a noise again."

@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Spoken, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget
 from dailytalk_contiguous.models.fish import PUBLIC_URL
-from dailytalk_contiguous.models.paid import SpeechCache
+from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages import synthesis as module
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody

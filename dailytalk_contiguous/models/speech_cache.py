@@ -1,0 +1,293 @@
+"""Cache of bought speech, in files named by everything that decides how it sounds.
+
+It is in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file
+and, written after it, a JSON file; it counts only when both exist, so a kill leaves a whole entry or none.
+Locks are `flock`s, which end with their process, so that a crash leaves none behind.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder, private_folder
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import (
+    Line,
+    Spoken,
+    Synthesiser,
+    VoiceSample,
+)
+
+#: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
+LEAST_FREE_BYTES = 32 << 20
+
+#: What reading the two files of an entry raises where they were changed.
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
+
+#: Bytes of a file of an entry: what a service may answer for one line is less (`models.paid.MOST_ANSWER_BYTES`).
+MOST_ENTRY_BYTES = 128 << 20
+
+#: The verdict of a person or a later check on an entry, as JSON.
+_Verdict = Mapping[str, Any]
+
+
+class CacheEntry(NamedTuple):
+    """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
+
+    spoken: Spoken
+    receipt: dict[str, Any]
+    verdict: dict[str, Any] | None
+
+
+def default_folder() -> Path:
+    """`$DAILYTALK_CACHE/speech`, or `dailytalk_contiguous/speech` in the user's cache folder."""
+    return cache_folder() / "speech"
+
+
+def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:
+    """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
+    parts = {
+        "engine": synthesiser.engine,
+        "model": synthesiser.model,
+        "voice": synthesiser.voice,
+        "settings": synthesiser.settings(),
+        "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
+        "text": line.text,
+        "tag": line.tag,
+        "language": line.language,
+        "take": line.take,
+    }
+    canonical = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class SpeechCache:
+    """The cache in one folder. Any number of threads and processes may use it at once.
+
+    Every method raises DailytalkError where the disk can't do what it should.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    def get(self, key: str) -> CacheEntry | None:
+        """The entry, if both of its files exist. Raises DailytalkError if they do not belong together."""
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                note = _regular(notes).read_bytes()
+                encoded = _regular(audio).read_bytes()
+            except FileNotFoundError:
+                return None
+        try:
+            return _decoded(encoded, json.loads(note))
+        except _UNREADABLE:
+            raise _damaged(audio, notes) from None
+
+    def verdict(self, key: str) -> tuple[bool, _Verdict | None]:
+        """Whether both files of an entry exist, and the verdict on it. Its sound is not read.
+
+        Raises DailytalkError for an entry whose notes are damaged.
+        """
+        audio, notes = self._files(key)
+        with self._disk():
+            try:
+                audio.stat()
+                note = _regular(notes).read_bytes()
+            except FileNotFoundError:
+                return False, None
+        try:
+            verdict = _checked_verdict(json.loads(note)["verdict"])
+        except _UNREADABLE:
+            raise _damaged(audio, notes) from None
+        return True, verdict
+
+    def put(self, key: str, spoken: Spoken, receipt: _Verdict | None = None) -> CacheEntry:
+        """Keep what was bought. Call it inside `buying`.
+
+        Args:
+            key: from `cache_key`.
+            spoken: at least one sample; kept as 16 bits where that loses nothing, otherwise 24.
+            receipt: what else is known of the purchase (who sold it, its number there). Cost and time are added.
+
+        Returns:
+            The entry as `get` gives it from now on.
+        """
+        if spoken.samples.ndim != 1 or not len(spoken.samples):
+            raise ValueError(f"speech of shape {spoken.samples.shape} can't be kept: one dimension, not empty")
+        audio, notes = self._files(key)
+        encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
+        record: dict[str, Any] = {
+            "flac_sha256": hashlib.sha256(encoded).hexdigest(),
+            "words": None if spoken.words is None else [list(word) for word in spoken.words],
+            "receipt": {
+                **(receipt or {}),
+                "cost": spoken.cost,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            "verdict": None,
+        }
+        with self._disk():
+            private_folder(self.folder)
+            _write(audio, encoded)
+            _write(notes, _json(record))
+            _sync(notes.parent)
+        return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
+
+    def set_verdict(self, key: str, verdict: _Verdict) -> None:
+        """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
+        _, notes = self._files(key)
+        with self._disk():
+            try:
+                record = json.loads(notes.read_bytes())
+            except FileNotFoundError:
+                raise KeyError(key) from None
+            _write(notes, _json({**record, "verdict": dict(verdict)}))
+            _sync(notes.parent)
+
+    @contextlib.contextmanager
+    def buying(self, key: str) -> Iterator[None]:
+        """Hold the right to buy an entry; another thread or process waits here and should then `get` it first.
+
+        Raises DailytalkError, before any money is spent, if the disk has no room for what would be bought.
+        """
+        import fcntl  # here, so that the rest of the package loads where there is none
+
+        with self._disk():
+            path = self.folder / key[:2] / f"{key}.lock"
+            private_folder(self.folder)
+            path.parent.mkdir(exist_ok=True)
+            if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+                raise DailytalkError(
+                    f"the disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB left",
+                    "make room before anything is bought, or name another folder with --cache",
+                )
+            while True:
+                lock = path.open("ab")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_still(lock.fileno(), path):
+                    break
+                lock.close()  # who held it before has removed this file: the lock that counts is a newer one
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            lock.close()
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        folder = self.folder / key[:2]
+        return folder / f"{key}.flac", folder / f"{key}.json"
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DailytalkError(
+                f"the cache {self.folder} can't be used ({error.strerror})",
+                "make room there, or name another folder with --cache or DAILYTALK_CACHE",
+            ) from error
+
+
+def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDArray[np.float32]]:
+    """A FLAC file, and the samples that will be read from it."""
+    scaled = samples * np.float32(32768.0)
+    bits = 16 if scaled.max() <= 32767 and (scaled == np.rint(scaled)).all() else 24
+    # As integers: libsndfile scales floats by 32767 on their way in, and by 32768 on their way out.
+    limit = np.float32(2.0 ** (bits - 1))
+    whole = np.clip(np.rint(samples * limit), -limit, limit - 1)
+    integers = whole.astype(np.int16) if bits == 16 else whole.astype(np.int32) << 8
+    file = io.BytesIO()
+    soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    return file.getvalue(), whole / limit
+
+
+def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
+    if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
+        raise ValueError("another file than was written")
+    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
+    spoken = Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+    return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
+
+
+def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
+    if not isinstance(verdict, dict | None):
+        raise ValueError("no verdict")
+    return verdict
+
+
+def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float | None]:
+    numbers = float(start), float(end), 0.0 if probability is None else float(probability)
+    if not isinstance(text, str) or not all(map(math.isfinite, numbers)):
+        raise ValueError("no word")
+    return text, *numbers[:2], None if probability is None else numbers[2]
+
+
+def _regular(path: Path) -> Path:
+    """The path, if it is nothing or a file of a size that an entry can have.
+
+    In a shared folder a pipe would be waited for without an end, and a link lead to files of this user alone.
+    """
+    if os.path.lexists(path):
+        if path.is_symlink() or not path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        if path.stat().st_size > MOST_ENTRY_BYTES:
+            raise OSError(errno.EFBIG, f"a file of over {MOST_ENTRY_BYTES >> 20} MiB", str(path))
+    return path
+
+
+def _damaged(audio: Path, notes: Path) -> DailytalkError:
+    remedy = f"delete it and {notes.name}: it is bought again then"
+    return DailytalkError(f"the cached speech {audio} is damaged", remedy)
+
+
+def _json(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), status)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

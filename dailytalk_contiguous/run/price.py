@@ -1,0 +1,117 @@
+"""What saying a script would cost: every line that is not in the cache, before any of them is bought.
+
+A dry run is asked for before the largest runs of all, so it holds a number for each line that is to be bought,
+and neither the line nor its key.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
+from dailytalk_contiguous.run.speaking import SynthesisInput, check_script_tags, revoiced, speak_stage_of
+from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.voice import ChooseVoice
+
+
+@dataclass(frozen=True)
+class Price:
+    """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
+
+    `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
+    speech to clone their voice from, whose utterances are not counted. `refusal` says what a run would refuse to
+    begin without (a token, a voice); empty if there is nothing.
+    """
+
+    utterances: int
+    cached: int
+    without_text: int
+    not_cloned: int
+    text_bytes: int
+    price: float
+    hours: float
+    refusal: str = ""
+
+
+def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
+    """What saying a script would cost, less what is in the cache. Buys nothing.
+
+    Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
+    synthesiser does not know.
+    """
+    load_synthesiser.cache_clear()
+    check_script_tags(script, stages)
+    stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
+    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
+    missing: set[int] = set()
+    said = cached = silent = text_bytes = not_cloned = 0
+    seconds = price = 0.0
+    for row in script.unfolded():
+        try:
+            samples = _voice(row, chooser)
+        except BadInput:
+            not_cloned += 1
+            continue
+        for place in revoiced(row, stage):
+            text = row["text"][place].strip()
+            if not text:
+                silent += 1
+                continue
+            said += 1
+            text_bytes += len(text.encode())
+            seconds += row["end"][place] - row["start"][place]
+            takes = _takes(stage, synthesiser, cache, row, place, samples)
+            new = {key: line for key, line in takes if key not in missing}
+            missing |= new.keys()
+            price += synthesiser.price(list(new.values()))
+            cached += not new
+    return Price(said, cached, silent, not_cloned, text_bytes, price, seconds / 3600, refusal_of(synthesiser))
+
+
+def refusal_of(synthesiser: Synthesiser) -> str:
+    """Why a synthesiser could say nothing at all; empty if it can."""
+    try:
+        synthesiser.preflight()
+    except DailytalkError as error:
+        return str(error)
+    return ""
+
+
+def _voice(row: Row, chooser: ChooseVoice | None) -> tuple[VoiceSample, ...]:
+    """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
+    if chooser is None:
+        return ()
+    chosen = chooser({name: [row[name]] for name in chooser.needs})
+    return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+
+
+def _takes(
+    stage: Speak,
+    synthesiser: Synthesiser,
+    cache: SpeechCache,
+    row: Row,
+    place: int,
+    samples: Sequence[VoiceSample],
+) -> Iterator[tuple[int, Line]]:
+    """The takes of an utterance that are not in the cache, as far as the stage asks for them if all are good.
+
+    Each comes after the first 64 bits of its key.
+    """
+    number, good, refused = stage.first_take(row["utterance_id"][place]), 0, 0
+    tries, wanted = (1, 1) if synthesiser.deterministic else (stage.tries, stage.candidates)
+    while good < wanted and refused < tries:
+        line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
+        key = cache_key(synthesiser, line, samples)
+        there, verdict = cache.verdict(key)
+        if not there:
+            yield int(key[:16], 16), line
+        if stage.knows(verdict) and (verdict or {}).get("reason"):
+            refused += 1
+        else:
+            good += 1
+        number += stage.variants
