@@ -7,7 +7,7 @@ import stat
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
@@ -21,18 +21,56 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
-    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
+    with WrittenTogether() as files:
+        files.write(path, write)
+
+
+class WrittenTogether:
+    """`write_atomically` for thousands of small files: some wait under their temporary names, then get their own.
+
+    A disk takes a hundred files that it is told to keep at once in a tenth of the time. A context manager; where
+    its block raises, files that wait are removed.
+    """
+
+    #: Files that wait at most.
+    MOST = 128
+
+    def __init__(self) -> None:
+        self._waiting: dict[Path, Path] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.settle()
+        finally:
+            for temporary in self._waiting:
+                temporary.unlink(missing_ok=True)
+
+    def write(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
+        """Let `write` fill the file that is to be `path`. Raises OSError as the disk does."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
+        temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
+        self._waiting[temporary] = path
         with temporary.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        if len(self._waiting) >= self.MOST:
+            self.settle()
+
+    def settle(self) -> None:
+        """Flush the files that wait to the disk and give them their names."""
+        for temporary in self._waiting:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        folders = dict.fromkeys(path.parent for path in self._waiting.values())
+        for temporary, path in list(self._waiting.items()):
+            temporary.replace(path)
+            del self._waiting[temporary]
+        for folder in folders:
+            _sync_folder(folder)
 
 
 def write_text(path: Path, text: str) -> None:
