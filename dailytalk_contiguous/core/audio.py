@@ -569,7 +569,7 @@ def blocks(
 
 
 class SampleFormat(NamedTuple):
-    """How the samples of a file are kept whole in a WAV: libsndfile's subtype, and the type of the array for it."""
+    """How a file's samples are kept whole in a WAV: libsndfile's subtype, and the type of an array of them."""
 
     subtype: str
     dtype: str

@@ -15,8 +15,8 @@ from dailytalk_contiguous.core.audio import SILENT, Samples
 from dailytalk_contiguous.core.cuts import (
     SHORTEST_SILENCE,
     SILENT_PIECE,
-    CutRule,
     CutPiece,
+    CutRule,
     Silences,
     cut_recording,
 )
@@ -205,15 +205,12 @@ class SilenceStatistics:
         """Of the lengths of silences in seconds, shape (n,)."""
         places = np.searchsorted(BINS, seconds + 1e-9, side="right") - 1
         bars = np.bincount(np.maximum(places, 0), minlength=len(BINS))
-        figures = (
-            [None] * 4
-            if not len(seconds)
-            else [
-                round(float(figure), 3)
-                for figure in (seconds.min(), seconds.mean(), np.median(seconds), seconds.max())
-            ]
-        )
-        return cls(len(seconds), round(float(seconds.sum()), 3), *figures, tuple(map(int, bars)))
+        total, histogram = round(float(seconds.sum()), 3), tuple(map(int, bars))
+        if not len(seconds):
+            return cls(0, total, None, None, None, None, histogram)
+        figures = seconds.min(), seconds.mean(), np.median(seconds), seconds.max()
+        minimum, mean, median, maximum = (round(float(figure), 3) for figure in figures)
+        return cls(len(seconds), total, minimum, mean, median, maximum, histogram)
 
 
 # The silence at which recordings are best cut.

@@ -187,7 +187,7 @@ def tag_recordings(
     """
     started = time.perf_counter()
     index = ShardIndex(out / TAGGED)
-    _refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, found, options.prune)
     todo = Pass(index, found.groups, fittable(stages))
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
@@ -234,7 +234,7 @@ def intended_tag(
     Raises DailytalkError for whatever `tag_recordings` would refuse before its first shard.
     """
     index = ShardIndex(out / TAGGED)
-    _refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, found, options.prune)
     todo = Pass(index, found.groups, fittable(stages))
     plan = todo.plan(options.shard)
     while len(todo.stages) < len(stages) and not todo.plan().tasks:
@@ -266,7 +266,7 @@ def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
             raise
 
 
-def _refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
+def refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
     here = {row["recording_id"] for row in found.rows} | {problem.id for problem in found.problems}
     refuse_loss(

@@ -54,16 +54,20 @@ class WrittenTogether:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
         temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         self._waiting[temporary] = path
-        with temporary.open("wb") as file:
-            write(file)
         if len(self._waiting) >= self.MOST:
             self.settle()
 
     def settle(self) -> None:
         """Flush the files that wait to the disk and give them their names."""
         for temporary in self._waiting:
-            with temporary.open("rb") as file:
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
         folders = dict.fromkeys(path.parent for path in self._waiting.values())
         for temporary, path in list(self._waiting.items()):
