@@ -6,6 +6,7 @@ after the last file that stands. Sound is copied block by block, as the recordin
 """
 
 import hashlib
+import os
 import re
 import time
 import unicodedata
@@ -224,6 +225,12 @@ class _Writer:
             for left in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
                 left.unlink(missing_ok=True)
         owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
+        before = {
+            f"{folder}/{path.name}"
+            for folder in (USABLE, NON_USABLE)
+            if (self._out / folder).is_dir()
+            for path in os.scandir(self._out / folder)
+        }
         failed: set[str] = set()
         totals: defaultdict[str, float] = defaultdict(float)
         counts: Counter[str] = Counter()
@@ -231,7 +238,7 @@ class _Writer:
         with WrittenTogether() as files:
             for row in self._rows():
                 try:
-                    self._write_recording(owned, files, row)
+                    self._write_recording(owned, files, row, before)
                 except BadInput as error:
                     failed.add(row["recording_id"])
                     self.rejects.append(Reject(row["recording_id"], "Split", error.reason, error.remedy))
@@ -292,19 +299,19 @@ class _Writer:
             }
             yield name, _digest(row["input_digest"], piece["start"], piece["end"]), line
 
-    def _write_recording(self, owned: OwnedFolder, files: WrittenTogether, row: Row) -> None:
+    def _write_recording(self, owned: OwnedFolder, files: WrittenTogether, row: Row, before: set[str]) -> None:
         """Write the files of a recording that are not there. Raises BadInput if it can't be read as before."""
         kept = sample_format(row["audio"])
         source = _Source(row["audio"])
-        for name, digest, line in self._lines(row):
+        pieces = list(self._lines(row))
+        owned.claim(name for name, _, _ in pieces)
+        for name, digest, line in pieces:
             interrupts.check_interrupt()
-            if made_from(self._out, name) == digest:
-                owned.keep(name)
+            if name in before and made_from(self._out, name) == digest:
                 continue
             start, end = line["start"], line["end"]
-            sound = source.part(start, end)
             shape = row["sample_rate"], row["channels"], kept.subtype, end - start, digest
-            owned.write_among(files, name, wav_writer(sound, *shape))
+            files.write(self._out / name, wav_writer(source.part(start, end), *shape))
             self.n_written += 1
         give_back_memory()
 

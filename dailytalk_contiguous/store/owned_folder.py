@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import WrittenTogether, inside, write_atomically, write_bytes, write_lines
+from dailytalk_contiguous.store.files import inside, write_atomically, write_bytes, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -174,14 +174,9 @@ class OwnedFolder:
         self._note(name)
         write_atomically(self.root / name, wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1]))
 
-    def write_among(self, files: WrittenTogether, name: str, write: Callable[[BinaryIO], None]) -> None:
-        """`write_bytes` for what `write` fills a file with, and for many files."""
-        self._note(name)
-        files.write(self.root / name, write)
-
-    def keep(self, name: str) -> None:
-        """Count a file that an earlier export wrote as one of this export, as it is."""
-        self._note(name)
+    def claim(self, names: Iterable[str]) -> None:
+        """Note files as ours that somebody else writes under `root`, or has written in an earlier export."""
+        self._note(*names)
 
     def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
         """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines."""
@@ -194,13 +189,15 @@ class OwnedFolder:
             self._note(name)
             write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
-    def _note(self, name: str) -> None:
-        if name in self._written:
-            raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
-        self._written[name] = None
-        if name not in self._before:
+    def _note(self, *names: str) -> None:
+        for name in names:
+            if name in self._written:
+                raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
+            self._written[name] = None
+        new = [f"{name}\n" for name in names if name not in self._before]
+        if new:
             with (self.root / RECORD).open("a", encoding="utf-8") as record:
-                record.write(name + "\n")
+                record.writelines(new)
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""
