@@ -92,7 +92,7 @@ FLOOR_SHARE = 0.05
 
 #: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest with which anything
 #: stands out.
-ABOVE_FLOOR_DB, LEAST_RANGE_DB = 12.0, 10.0
+ABOVE_FLOOR_DB, LEAST_RANGE_DB = 12.0, 15.0
 
 #: Seconds of the loudest frames that are passed over (a cough, a knock), or this share of a short recording.
 LOUDEST_SECONDS, LOUDEST_SHARE = 0.5, 0.1

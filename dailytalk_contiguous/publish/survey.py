@@ -130,14 +130,18 @@ def bin_names() -> list[str]:
 def survey_png(whole: SilenceSurvey) -> bytes:
     """A picture of how long the silences are, and of what each candidate gives."""
     figures = whole.statistics
-    counts = list(zip(figures["level"].histogram, figures["speech"].histogram, strict=True))
-    lengths = BarPlot(
-        title="How long the silences are",
-        rows=[Bar(name, (a, b), (a, b)) for name, (a, b) in zip(bin_names(), counts, strict=True)],
-        series=[Series("left", "by level"), Series("right", "by speech activity")],
-        axis="silences",
-        grouped=True,
-    )
+    lengths = [
+        BarPlot(
+            title=title,
+            rows=[Bar(name, (n,), (n,)) for name, n in zip(bin_names(), figures[found_by].histogram, strict=True)],
+            series=[Series(style, title)],
+            axis="silences",
+        )
+        for found_by, style, title in (
+            ("level", "left", "Silences by level"),
+            ("speech", "right", "Silences by speech activity"),
+        )
+    ]
     shares = BarPlot(
         title="Usable audio by --silence",
         rows=_bars(whole, [100 * outcome.share for outcome in whole.outcomes]),
@@ -152,7 +156,7 @@ def survey_png(whole: SilenceSurvey) -> bytes:
     )
     chosen = f"; suggested: --silence {whole.choice.silence:g}" if whole.choice else ""
     title = f"{counted(figures['level'].count, 'silence')} in {length_text(whole.seconds)}{chosen}"
-    return sheet([lengths, shares, inside], 3, title)
+    return sheet([*lengths, shares, inside], 2, title)
 
 
 def _bars(whole: SilenceSurvey, values: Sequence[float]) -> list[Bar]:

@@ -85,6 +85,8 @@ class WrittenTogether:
 
     def _settle(self) -> None:
         self._wait()
+        if not self._waiting:
+            return
         waiting, self._waiting = self._waiting, {}
         self._keeping = self._keeper.submit(_keep, waiting)
 
