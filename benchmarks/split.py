@@ -1,7 +1,7 @@
-"""`dailytalk split` of ten hours: its time beside `ffmpeg silencedetect`, its memory, and whether all audio is kept.
+"""`dailytalk split` of ten hours: its time beside `ffmpeg silencedetect`, its memory, and that all audio is kept.
 
 Recordings are made of the bundled ones (talk with pauses), as 16-bit WAV. ffmpeg only finds silences and writes
-nothing; `split` finds them, cuts, and writes every sample again in thousands of files that are flushed to the disk.
+nothing; `split` finds them, cuts, and writes every sample again in thousands of files that are flushed to disk.
 Both run on two cores, ffmpeg before and after each run of `split`, because a busy machine is slower at one moment
 than at another. Goals: at most 3 times ffmpeg's time; ten hours take at most 1.1 times the memory of ten minutes;
 the pieces joined are the recording to the sample.

@@ -18,6 +18,7 @@ from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.cut import Split
 from dailytalk_contiguous.stages.finish import Finish, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.first_words import FirstWords
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -26,7 +27,6 @@ from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.split import Split
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
