@@ -18,7 +18,7 @@ from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.cut import Split
+from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.stages.finish import Finish, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.first_words import FirstWords
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -135,7 +135,7 @@ def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Sta
     Raises DailytalkError for a profile or an option that isn't there.
     """
     make = _Maker(profile, options)
-    stages: Stages = (make(Split, rule=CutRule(**chosen_for(CutRule, options))),)
+    stages: Stages = (make(CutAtSilences, rule=CutRule(**chosen_for(CutRule, options))),)
     naming: Stages = (FirstWords(make(Transcribe), words),) if words else ()
     if naming:
         make.all_used(*stages, *naming)

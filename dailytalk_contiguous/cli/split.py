@@ -45,7 +45,7 @@ from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.cut import Split
+from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
@@ -172,7 +172,7 @@ def silences(
     """
     inputs, _ = fetch_inputs(inputs)
     (split,) = split_stages(**chosen(options, SILENCE_SETTINGS))
-    assert isinstance(split, Split)
+    assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
     console = Console(stderr=as_json)
@@ -200,11 +200,11 @@ def silences(
     raise typer.Exit(1 if whole is None else 3 if rejects else 0)
 
 
-def _survey(row: Row, split: Split) -> SilenceSurvey | Reject:
+def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
     try:
         return survey(expand_row(row), split.rule, split.below)
     except BadInput as error:
-        return Reject(row["recording_id"], "Silences", error.reason, error.remedy)
+        return Reject(row["recording_id"], "silences", error.reason, error.remedy)
 
 
 def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:

@@ -241,7 +241,7 @@ class _Writer:
                     self._write_recording(owned, files, row, before)
                 except BadInput as error:
                     failed.add(row["recording_id"])
-                    self.rejects.append(Reject(row["recording_id"], "Split", error.reason, error.remedy))
+                    self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
                     continue
                 counts["recordings"] += 1
                 for piece in row["pieces"]:

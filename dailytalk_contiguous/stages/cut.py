@@ -1,4 +1,4 @@
-"""Split: where a recording is cut into pieces. No sound is written here: the output of the pass does that."""
+"""CutAtSilences: where a recording is cut into pieces. The output of the pass writes their sound."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ PIECE = {"start": Value("int64"), "end": Value("int64"), "reason": STRING, "cut"
 
 
 @dataclass(frozen=True)
-class Split(Stage):
+class CutAtSilences(Stage):
     """The pieces of a recording, whatever its rate and number of channels; laid end to end they are all of it.
 
     Attributes:
