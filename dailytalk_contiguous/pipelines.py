@@ -7,6 +7,7 @@ is the profile's, and else the stage's own.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.settings import check_known, chosen_for
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE
@@ -17,7 +18,9 @@ from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
+from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.stages.finish import Finish, FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.first_words import FirstWords
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
@@ -119,6 +122,24 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
         (*measuring, *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ())),
         (*finishing, *((augment,) if augment.kinds else ()), make(FinishClip)),
     )
+
+
+def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Stages:
+    """The stages that say where recordings are cut, and with `words` what is said first in each piece.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        words: for the name of each piece.
+        options: settings of the stages by the names of the options of `dailytalk split`: `silence`, `max`, …
+
+    Raises DailytalkError for a profile or an option that isn't there.
+    """
+    make = _Maker(profile, options)
+    stages: Stages = (make(CutAtSilences, rule=CutRule(**chosen_for(CutRule, options))),)
+    naming: Stages = (FirstWords(make(Transcribe), words),) if words else ()
+    if naming:
+        make.all_used(*stages, *naming)
+    return (*stages, *naming)
 
 
 class _Maker:

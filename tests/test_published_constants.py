@@ -84,6 +84,12 @@ TABLE: dict[str, dict[str, object]] = {
         "FAINTEST": 1e-05,
         "SAME_SIGNAL": 0.98,
     },
+    "core.cuts": {
+        "SHORTEST_SILENCE": 0.05,
+        "CutRule.silence": 0.8,
+        "CutRule.shortest": 0.6,
+        "CutRule.longest": 11.0,
+    },
     "core.documents": {
         "MOST_LEVELS": 64,
         "MOST_BYTES": 67_108_864,
@@ -143,6 +149,20 @@ TABLE: dict[str, dict[str, object]] = {
         "FRAME": 1024,
         "HOP": 256,
         "MIN_VOICED": 5,
+    },
+    "core.silences": {
+        "FRAME_SECONDS": 0.01,
+        "STEP_DB": 0.5,
+        "LOWEST_DBFS": -127.5,
+        "FLOOR_SHARE": 0.05,
+        "ABOVE_FLOOR_DB": 12.0,
+        "LEAST_RANGE_DB": 15.0,
+        "LOUDEST_SECONDS": 0.5,
+        "LOUDEST_SHARE": 0.1,
+        "GATED_SHARE": 0.05,
+        "UNDER_LOUDEST_DB": 30.0,
+        "CLICK_FRAMES": 2,
+        "AS_GOOD": 0.005,
     },
     "core.quality": {
         "FRAME": 0.02,

@@ -568,6 +568,64 @@ def blocks(
         yield _finite(block, start)
 
 
+class SampleFormat(NamedTuple):
+    """How a file's samples are kept whole in a WAV: libsndfile's subtype, and the type of an array of them."""
+
+    subtype: str
+    dtype: str
+
+
+#: Of the subtypes that lose nothing. What is compressed is decoded once, to 16 bits.
+_WHOLE = {
+    **dict.fromkeys(("PCM_U8", "PCM_S8"), SampleFormat("PCM_U8", "int16")),
+    **dict.fromkeys(("PCM_16", "ALAC_16", "ULAW", "ALAW"), SampleFormat("PCM_16", "int16")),
+    **dict.fromkeys(("PCM_24", "ALAC_20", "ALAC_24"), SampleFormat("PCM_24", "int32")),
+    **dict.fromkeys(("PCM_32", "ALAC_32"), SampleFormat("PCM_32", "int32")),
+    "FLOAT": SampleFormat("FLOAT", "float32"),
+    "DOUBLE": SampleFormat("DOUBLE", "float64"),
+}
+_DECODED = SampleFormat("PCM_16", "int16")
+
+#: Of what only ffmpeg reads: it may have lost nothing (ALAC in an M4A, APE), and no more than 24 bits are usual.
+_BY_FFMPEG = SampleFormat("PCM_24", "int32")
+
+
+def sample_format(audio: dict[str, Any]) -> SampleFormat:
+    """How all of a recording's samples can be kept. Raises BadInput where nothing here can read it."""
+    try:
+        with _sound_file(audio) as file:
+            return _WHOLE.get(file.subtype, _DECODED)
+    except soundfile.LibsndfileError as error:
+        _path_for_ffmpeg(audio, error)
+        return _BY_FFMPEG
+
+
+def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = BLOCK_SECONDS) -> Iterator[Any]:
+    """Yield the samples of a recording from sample `start` on as the file has them, shape (n, channels).
+
+    They are of the type that `sample_format` names. What is compressed is decoded from its beginning, so that a
+    sample is the same wherever reading starts. Raises BadInput as `blocks` does.
+    """
+    kept = sample_format(audio)
+    try:
+        with _sound_file(audio) as file:
+            if file.subtype in _WHOLE:
+                file.seek(start)
+                n_samples = round(block_seconds * file.samplerate)
+                while len(block := file.read(n_samples, dtype=kept.dtype, always_2d=True)):
+                    yield block
+                return
+    except soundfile.LibsndfileError as error:
+        _path_for_ffmpeg(audio, error)
+    for block in blocks(audio, block_seconds=block_seconds):
+        skipped, start = min(start, len(block)), max(0, start - len(block))
+        if kept is _DECODED:
+            yield to_pcm(block[skipped:])
+        else:
+            whole = np.clip(np.rint(block[skipped:].astype(np.float64) * 2**23), -(2**23), 2**23 - 1)
+            yield whole.astype(np.int32) << 8
+
+
 def pcm_blocks(
     audio: dict[str, Any],
     sample_rate: int,

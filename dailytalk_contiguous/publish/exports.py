@@ -26,7 +26,7 @@ from dailytalk_contiguous.publish.items import (
     conversation,
     words_between,
 )
-from dailytalk_contiguous.publish.splits import Split, as_given, split
+from dailytalk_contiguous.publish.splits import Split, as_given, split_two
 from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -186,7 +186,7 @@ def export_moshi(
     Args:
         rows: of `core.schema.BUILT`; read once, one at a time.
         out: the folder. Only a new one, an empty one, or an earlier export is written to.
-        eval_share: share of the seconds in `eval.jsonl`, see `publish.splits.split`.
+        eval_share: share of the seconds in `eval.jsonl`, see `publish.splits.split_two`.
         seed: of the division.
         sides: `train` or `eval` of each id, where that is decided; `eval_share` and `seed` have no effect then.
         both_speakers: write the other speaker's words too, as SPEAKER_OTHER (the trainer skips them).
@@ -222,7 +222,7 @@ def export_moshi(
         (name, str(item["kept_speaker"] or f"recording\0{item['recording']}"), item["duration"])
         for name, item in about.items()
     ]
-    divided = split(items, eval_share, seed) if sides is None else as_given(items, sides)
+    divided = split_two(items, eval_share, seed) if sides is None else as_given(items, sides)
     return _finish(target, about, pieces, divided, counts, rejects)
 
 

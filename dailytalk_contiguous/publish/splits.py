@@ -25,7 +25,9 @@ class Split(NamedTuple):
     disjoint: bool
 
 
-def split(conversations: Iterable[tuple[str, str | None, float]], eval_share: float = 0.1, seed: int = 0) -> Split:
+def split_two(
+    conversations: Iterable[tuple[str, str | None, float]], eval_share: float = 0.1, seed: int = 0
+) -> Split:
     """Divide conversations into `train` and `eval`.
 
     Args:
@@ -59,7 +61,7 @@ def split(conversations: Iterable[tuple[str, str | None, float]], eval_share: fl
 
 
 def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> Split:
-    """An existing division: `side` (`train` or `eval`) of each; `conversations` as in `split`.
+    """An existing division: `side` (`train` or `eval`) of each; `conversations` as in `split_two`.
 
     Raises DailytalkError if nothing is left to train on.
     """

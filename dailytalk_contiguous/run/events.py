@@ -200,7 +200,7 @@ class Journal:
     """Writes the events of one run and logs a line a finished shard; a context manager that tells how it ended.
 
     Args:
-        out: the work folder. kind: `tag` or `speak`.
+        out: the work folder. kind: `tag`, `speak`, `corpus` or `split`.
         digest: of the stages that are run.
         command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
         spent: USD that the run has spent so far, where it may spend any.
@@ -356,7 +356,7 @@ class Journal:
 
 def contents(kind: str) -> str:
     """What the shards of a kind of run hold."""
-    return "clips" if kind == "corpus" else "conversations"
+    return {"corpus": "clips", "split": "recordings"}.get(kind, "conversations")
 
 
 def length(seconds: float) -> str:

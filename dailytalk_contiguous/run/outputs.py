@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import soundfile
 
@@ -37,7 +37,7 @@ from dailytalk_contiguous.store.files import (
     write_lines,
     write_text,
 )
-from dailytalk_contiguous.store.owned_folder import EDITED, MADE_FROM, made_from, mark
+from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
 #
@@ -364,7 +364,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
     return {
         **_settled(about, results.stages),
-        "date": _today(),
+        "date": today(),
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(results.stages),
@@ -388,7 +388,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     }
 
 
-def _today() -> str:
+def today() -> str:
     """The day, by which a reader of a page knows how old the data is: 2025-01-31, UTC."""
     return datetime.now(UTC).date().isoformat()
 
@@ -489,7 +489,7 @@ def _written(
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
     counts = {name: getattr(tally.total, name) for name in ("conversations", "utterances", "words")}
     return {
-        "date": _today(),
+        "date": today(),
         "counts": {**counts, **statuses, "rejects": len(results.rejects)},
         "rejected": results.rejected_record(),
         "hours": round(tally.total.seconds / 3600, 5),
@@ -581,13 +581,8 @@ def _stands(out: Path, name: str, entry: Entry) -> bool:
 
 def _write_wav(path: Path, flac: bytes) -> None:
     samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
-
-    def write(file: BinaryIO) -> None:
-        with soundfile.SoundFile(file, "w", rate, samples.shape[1], "PCM_16", format="WAV") as wav:
-            wav.comment = f"{MADE_FROM} {audio_digest({'audio': {'bytes': flac}})}"
-            wav.write(samples)
-
-    write_atomically(path, write)
+    digest = audio_digest({"audio": {"bytes": flac}})
+    write_atomically(path, wav_writer([samples], rate, samples.shape[1], digest=digest))
 
 
 def _drop_stale(folder: Path, wanted: set[Path]) -> None:

@@ -88,7 +88,7 @@ class FoundRecordings:
 
 def find(
     inputs: Sequence[str],
-    out: Path,
+    out: Path | None,
     channel: str = "both",
     shard_seconds: float = RunOptions.shard_seconds,
     max_conversation: float = MAX_CONVERSATION,
@@ -103,6 +103,7 @@ def find(
     """List the conversations of the inputs; `FolderConfig` says what the arguments mean that it has, too.
 
     Args:
+        out: the folder that results are written to, which is not searched; None for none.
         shard_seconds: audio of a shard.
         hub: what is meant of a dataset on the Hub, which is fetched first.
         licence: of the recordings, where no card names it, or names it wrongly.
@@ -112,7 +113,8 @@ def find(
 
     Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
     """
-    refuse_mixing(out)
+    if out is not None:
+        refuse_mixing(out)
     named = read_people(speakers) if speakers else {}
     repository = repository_of(inputs, hub or HubChoice())
     fetched = None
@@ -123,7 +125,7 @@ def find(
     source |= {"licence": licence} if licence else {}
     config = FolderConfig(
         inputs=fetched.folders if fetched else tuple(inputs),
-        exclude=str(out),
+        exclude=None if out is None else str(out),
         channel=channel,
         max_conversation=max_conversation,
         transcripts=transcripts,
@@ -187,7 +189,7 @@ def tag_recordings(
     """
     started = time.perf_counter()
     index = ShardIndex(out / TAGGED)
-    _refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, found, options.prune)
     todo = Pass(index, found.groups, fittable(stages))
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
@@ -234,7 +236,7 @@ def intended_tag(
     Raises DailytalkError for whatever `tag_recordings` would refuse before its first shard.
     """
     index = ShardIndex(out / TAGGED)
-    _refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, found, options.prune)
     todo = Pass(index, found.groups, fittable(stages))
     plan = todo.plan(options.shard)
     while len(todo.stages) < len(stages) and not todo.plan().tasks:
@@ -266,7 +268,7 @@ def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
             raise
 
 
-def _refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
+def refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
     here = {row["recording_id"] for row in found.rows} | {problem.id for problem in found.problems}
     refuse_loss(

@@ -152,6 +152,10 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
 
+#: Values of `channel` with which a file is a recording by itself, also if its name says that it is one side.
+_ONE_FILE = ("mix", "any")
+
+
 @dataclass
 class FolderConfig(datasets.BuilderConfig):
     """Settings of `Folder`.
@@ -159,7 +163,8 @@ class FolderConfig(datasets.BuilderConfig):
     Attributes:
         inputs: files and folders.
         exclude: a folder that is not searched.
-        channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two.
+        channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two. `any` takes
+            each file as it is, at any rate and with any number of channels.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of human transcripts; None looks beside each recording.
         given: whether transcripts are used at all.
@@ -197,7 +202,7 @@ class Folder(datasets.GeneratorBasedBuilder):
             options.get("inputs", ()),
             _path(options.get("exclude")),
             follow_links,
-            sides=options.get("channel") != "mix",
+            sides=options.get("channel") not in _ONE_FILE,
         )
         options["listing"] = _listing_digest(recordings, options.get("transcripts"), follow_links)
         super().__init__(**options)
@@ -215,7 +220,7 @@ class Folder(datasets.GeneratorBasedBuilder):
 
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
     """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
-    sides = config.channel != "mix"
+    sides = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out, sides)
     for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):
         yield from rows
@@ -299,6 +304,8 @@ def _check(info: Probe, channel: str) -> None:
     """Raise BadInput for a recording that is not what the pipeline is for."""
     if not info.seconds:
         raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
+    if channel == "any":
+        return
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise BadInput(
             f"its sample rate is {info.sample_rate} Hz",

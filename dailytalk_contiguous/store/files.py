@@ -5,9 +5,10 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
@@ -22,8 +23,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
-    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             write(file)
@@ -33,6 +33,81 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
+    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+class WrittenTogether:
+    """`write_atomically` for thousands of small files: some wait under their temporary names, then get their own.
+
+    A disk takes a hundred files that it is told to keep at once in a tenth of the time, and a thread waits for it
+    while the next ones are written. A context manager; where its block raises, files that wait are removed.
+    """
+
+    #: Files that wait until the disk is told to keep them.
+    MOST = 64
+
+    def __init__(self) -> None:
+        self._waiting: dict[Path, Path] = {}
+        self._keeper = ThreadPoolExecutor(1, "keeper")
+        self._keeping: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._settle()
+            self._wait()
+        finally:
+            self._keeper.shutdown()
+            for temporary in self._waiting:
+                temporary.unlink(missing_ok=True)
+
+    def write(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
+        """Let `write` fill the file that is to be `path`. Raises OSError as the disk does."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(path)
+        self._waiting[temporary] = path
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+        except BaseException:
+            del self._waiting[temporary]
+            temporary.unlink(missing_ok=True)
+            raise
+        if len(self._waiting) >= self.MOST:
+            self._settle()
+
+    def _settle(self) -> None:
+        self._wait()
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        self._keeping = self._keeper.submit(_keep, waiting)
+
+    def _wait(self) -> None:
+        if self._keeping is not None:
+            keeping, self._keeping = self._keeping, None
+            keeping.result()
+
+
+def _keep(waiting: Mapping[Path, Path]) -> None:
+    """Flush temporary files to the disk, and give them their names; all or some are removed where that fails."""
+    try:
+        with ThreadPoolExecutor(min(len(waiting), 8), "sync") as pool:  # a journal commits what waits together
+            list(pool.map(_sync_file, waiting))
+        for temporary, path in waiting.items():
+            temporary.replace(path)
+        for folder in dict.fromkeys(path.parent for path in waiting.values()):
+            _sync_folder(folder)
+    finally:
+        for temporary in waiting:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,6 +147,11 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,10 +10,12 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import soundfile
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -82,6 +84,40 @@ def _recorded(root: Path) -> tuple[str, list[str]]:
     return title, names
 
 
+#: Bytes that a RIFF can count, less those of its header; what has more is an RF64.
+_LARGEST_RIFF = (1 << 32) - (1 << 16)
+
+_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+
+
+def wav_writer(
+    blocks: Iterable[NDArray[Any]],
+    sample_rate: int,
+    channels: int,
+    subtype: str = "PCM_16",
+    n_samples: int = 0,
+    digest: str = "",
+) -> Callable[[BinaryIO], None]:
+    """What fills a file with blocks of samples, shape (n,) or (n, channels), as WAV.
+
+    Args:
+        blocks: in order. subtype: libsndfile's name of the samples in the file.
+        n_samples: in all blocks, where that may be more than a RIFF holds.
+        digest: of what they were made from, which `made_from` reads; empty for none.
+    """
+    size = n_samples * channels * _BYTES[subtype]
+
+    def write(file: BinaryIO) -> None:
+        kind = "RF64" if size > _LARGEST_RIFF else "WAV"
+        with soundfile.SoundFile(file, "w", sample_rate, channels, subtype, format=kind) as wav:
+            if digest:
+                wav.comment = f"{MADE_FROM} {digest}"
+            for block in blocks:
+                wav.write(block)
+
+    return write
+
+
 class OwnedFolder:
     """The target of one export.
 
@@ -136,27 +172,32 @@ class OwnedFolder:
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
         """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
         self._note(name)
-        write_atomically(
-            self.root / name, lambda file: soundfile.write(file, pcm, sample_rate, subtype="PCM_16", format="WAV")
-        )
+        write_atomically(self.root / name, wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1]))
 
-    def finish(self, manifests: Mapping[str, str]) -> None:
-        """Take away what earlier exports wrote and this one has not, then write the manifests, given as text."""
+    def claim(self, names: Iterable[str]) -> None:
+        """Note files as ours that somebody else writes under `root`, or has written in an earlier export."""
+        self._note(*names)
+
+    def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
+        """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines."""
         stale = [name for name in self._owned() if name not in self._written and name not in manifests]
         for name in stale:
             (self.root / name).unlink(missing_ok=True)
         self._record([*self._written, *manifests])
         self._before |= dict.fromkeys(manifests)
         for name, text in manifests.items():
-            self.write_text(name, text)
+            self._note(name)
+            write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
-    def _note(self, name: str) -> None:
-        if name in self._written:
-            raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
-        self._written[name] = None
-        if name not in self._before:
+    def _note(self, *names: str) -> None:
+        for name in names:
+            if name in self._written:
+                raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
+            self._written[name] = None
+        new = [f"{name}\n" for name in names if name not in self._before]
+        if new:
             with (self.root / RECORD).open("a", encoding="utf-8") as record:
-                record.write(name + "\n")
+                record.writelines(new)
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""

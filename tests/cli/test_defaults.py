@@ -11,7 +11,7 @@ from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import NotGiven
 from dailytalk_contiguous.core.settings import settings_in
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, split_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run.clip_plan import ClipPlan
@@ -31,6 +31,7 @@ NUMBERS = {
     "shard_minutes": 10.0,
     "test_share": 0.05,
     "valid_share": 0.05,
+    "words": 0,
 }
 
 #: Options that begin with a number which depends on the machine or the service.
@@ -62,6 +63,12 @@ PUBLISHED = {
     "channel": "both",
     "concurrency": 5,
     "copies": 0,
+    "below": None,
+    "force": False,
+    "max": 11.0,
+    "merge_short": False,
+    "min": 0.6,
+    "silence": 0.8,
     "max_clipping": 0.005,
     "max_seconds": 30.0,
     "max_silence": 1.5,
@@ -97,6 +104,8 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
     "build": (OF_TAG + OF_SPEAK, ()),
     "plan": (OF_TAG + OF_SPEAK, ("cache", "max_cost")),
     "corpus": (OF_CLIPS, ("affect_context",)),
+    "split": (split_stages(words=1), ("asr_windows", "beam", "compute_type")),
+    "silences": (split_stages(), ("silence",)),
 }
 
 

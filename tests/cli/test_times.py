@@ -16,7 +16,7 @@ OPTIONS = {name: command_of(name).params for name in COMMANDS}
 
 #: Options that take a number because their names are a unit.
 NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "min_seconds", "max_seconds", "hours"}
-NAMED |= {"voice_hours", "language_hours", "min_length_ratio", "max_length_ratio"}
+NAMED |= {"voice_hours", "language_hours", "min_length_ratio", "max_length_ratio", "silence"}
 
 #: Every option that is a time, by the commands that have it.
 TIMES = {

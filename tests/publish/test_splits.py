@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.splits import as_given, split
+from dailytalk_contiguous.publish.splits import as_given, split_two
 
 CONVERSATIONS = st.lists(
     st.tuples(
@@ -19,7 +19,7 @@ CONVERSATIONS = st.lists(
 
 @given(CONVERSATIONS, st.sampled_from([0.05, 0.1, 0.3, 0.5]), st.integers(0, 3))
 def test_both_sides_have_conversations_and_the_claim_about_speakers_is_true(conversations, share, seed):
-    side, disjoint = split(conversations, share, seed)
+    side, disjoint = split_two(conversations, share, seed)
     assert set(side) == {name for name, _, _ in conversations}
     assert set(side.values()) == {"train", "eval"}
     sides = defaultdict(set)
@@ -33,7 +33,7 @@ def test_both_sides_have_conversations_and_the_claim_about_speakers_is_true(conv
 def test_the_order_of_conversations_changes_nothing(conversations, random):
     mixed = list(conversations)
     random.shuffle(mixed)
-    assert split(mixed).side == split(conversations).side
+    assert split_two(mixed).side == split_two(conversations).side
 
 
 def many(count: int, first: int = 0) -> list[tuple[str, str | None, float]]:
@@ -41,24 +41,24 @@ def many(count: int, first: int = 0) -> list[tuple[str, str | None, float]]:
 
 
 def test_many_speakers_are_divided_disjointly_near_the_share() -> None:
-    side, disjoint = split(many(300), 0.1)
+    side, disjoint = split_two(many(300), 0.1)
     assert disjoint
     assert 0.08 <= list(side.values()).count("eval") / 300 <= 0.12
 
 
 def test_two_speakers_in_all_are_divided_by_conversation_and_it_is_said() -> None:
     conversations = [(f"call{number}", "ab"[number % 2], 60.0) for number in range(50)]
-    side, disjoint = split(conversations, 0.1)
+    side, disjoint = split_two(conversations, 0.1)
     assert not disjoint
     assert list(side.values()).count("eval") == 5
 
 
 def test_two_conversations_of_one_speaker_give_one_to_each_side() -> None:
-    assert sorted(split([("a", "x", 10.0), ("b", "x", 500.0)]).side.values()) == ["eval", "train"]
+    assert sorted(split_two([("a", "x", 10.0), ("b", "x", 500.0)]).side.values()) == ["eval", "train"]
 
 
 def test_shortest_of_one_speakers_conversations_evaluates_the_first_by_id_of_equal_ones() -> None:
-    side = split([("c", "x", 500.0), ("b", "x", 10.0), ("a", "x", 10.0)], 0.001).side
+    side = split_two([("c", "x", 500.0), ("b", "x", 10.0), ("a", "x", 10.0)], 0.001).side
     assert side == {"c": "train", "b": "train", "a": "eval"}
 
 
@@ -66,33 +66,33 @@ def test_group_after_which_the_share_is_as_far_off_as_before_evaluates_and_so_do
     None
 ):
     six = [(f"call{number}", f"speaker{number}", 60.0) for number in range(6)]
-    assert list(split(six, 0.25).side.values()).count("eval") == 2
-    sides = {split([("a", "x", 200.0), ("b", "y", 200.0)], 0.25, seed).side["b"] for seed in range(9)}
+    assert list(split_two(six, 0.25).side.values()).count("eval") == 2
+    sides = {split_two([("a", "x", 200.0), ("b", "y", 200.0)], 0.25, seed).side["b"] for seed in range(9)}
     assert sides == {"train", "eval"}
 
 
 def test_one_conversation_trains() -> None:
-    assert split([("a", None, 10.0)]) == ({"a": "train"}, True)
+    assert split_two([("a", None, 10.0)]) == ({"a": "train"}, True)
 
 
 def test_more_conversations_move_few() -> None:
-    before, after = split(many(300)).side, split(many(330)).side
+    before, after = split_two(many(300)).side, split_two(many(330)).side
     assert sum(before[name] != after[name] for name in before) <= 9
 
 
 def test_another_seed_is_another_division() -> None:
-    assert split(many(300), seed=0).side != split(many(300), seed=1).side
+    assert split_two(many(300), seed=0).side != split_two(many(300), seed=1).side
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])
 def test_a_share_outside_zero_and_one_is_refused(share: float) -> None:
     with pytest.raises(DailytalkError, match="eval share"):
-        split(many(9), share)
+        split_two(many(9), share)
 
 
 def test_an_id_that_occurs_twice_is_refused() -> None:
     with pytest.raises(DailytalkError, match="same id"):
-        split([("a", None, 1.0), ("a", None, 1.0)])
+        split_two([("a", None, 1.0), ("a", None, 1.0)])
 
 
 def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() -> None:
@@ -105,5 +105,5 @@ def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() ->
 
 def test_one_of_two_equal_groups_trains_whatever_the_share() -> None:
     for seed in range(5):
-        side = split([("a", "x", 10.0), ("b", "y", 10.0)], 0.99, seed).side
+        side = split_two([("a", "x", 10.0), ("b", "y", 10.0)], 0.99, seed).side
         assert sorted(side.values()) == ["eval", "train"]

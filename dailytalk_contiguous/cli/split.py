@@ -1,0 +1,251 @@
+"""`dailytalk split` and `dailytalk silences`: recordings cut into pieces, and what their silences are like."""
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import (
+    FollowLinksOption,
+    PruneOption,
+    chosen,
+    on_this_machine,
+    profile_option,
+    setting_options,
+    with_options,
+    workers_option,
+)
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_rejects,
+    show_verdict,
+)
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import split_stages
+from dailytalk_contiguous.publish.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
+from dailytalk_contiguous.run.outputs import REJECTS
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitOutcome
+from dailytalk_contiguous.run.splitting import split_recordings as run_splitting
+from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
+from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.stages.cut import CutAtSilences
+from dailytalk_contiguous.store.files import write_bytes
+
+#: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
+SPLIT_SETTINGS = setting_options(
+    *split_stages(words=1, device="cpu"), without=("asr_windows", "beam", "compute_type")
+)
+
+
+@with_options(SPLIT_SETTINGS)
+def split(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
+    ],
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
+    words: Annotated[
+        int,
+        option(HelpPanel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50),
+    ] = 0,
+    profile: Annotated[str, profile_option()] = STANDARD,
+    as_json: AsJsonOption = False,
+    workers: Annotated[int, workers_option()] = 1,
+    prune: PruneOption = False,
+    follow_links: FollowLinksOption = False,
+    **options: Any,
+) -> None:
+    """Cut recordings into pieces at their silences, and leave nothing out.
+
+    Usable/NAME_000001.wav can be trained on; what is too long, too short or silent is in "Non Usable", with the
+    reason in manifest.jsonl. Laid end to end the pieces are the recording, to the sample: a WAV, FLAC or AIFF
+    keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; what only ffmpeg reads,
+    to 24. Run the same command after a stop: it goes on.
+    """
+    on_this_machine("--out", out)
+    inputs, _ = fetch_inputs(inputs)
+    stages = split_stages(profile, words, **chosen(options, SPLIT_SETTINGS))
+    console = Console(stderr=as_json)
+    found = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    show.left_out(console, found.left_out)
+    about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    with show.bar(console, quiet=as_json) as told:
+        outcome = run_splitting(found, out, stages, RunOptions(workers, prune=prune), about, planned=told.planned)
+    code = _exit_code(outcome)
+    if as_json:
+        print_json(_told(outcome, out))
+    else:
+        _show(console, outcome, out)
+        show_verdict(console, code)
+    raise typer.Exit(code)
+
+
+def _exit_code(outcome: SplitOutcome) -> int:
+    if not outcome.record["counts"]["recordings"]:
+        return 1
+    return 3 if outcome.rejects else 0
+
+
+def _told(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
+    record = outcome.record
+    return {
+        "out": as_text(out),
+        "counts": record["counts"],
+        "seconds": record["seconds"],
+        "non_usable": record["non_usable"],
+        "written": outcome.n_written,
+        "rejects": [reject.as_dict() for reject in outcome.rejects],
+        "wall_seconds": round(outcome.wall_seconds, 3),
+    }
+
+
+def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
+    counts, seconds = outcome.record["counts"], outcome.record["seconds"]
+    if outcome.n_written:
+        console.print(
+            f"{length_text(seconds['audio'])} in {length_text(outcome.wall_seconds)}, "
+            f"{counted(outcome.n_written, 'file')} written"
+        )
+    else:
+        console.print("nothing to do: all pieces stand")
+    heard = seconds["audio"] - seconds["silent"]
+    share = f" ({seconds['usable'] / heard:.1%} of what is not silent)" if heard else ""
+    console.print(f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}")
+    console.print(f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}{share}")
+    console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
+    for kind, took in sorted(outcome.record["non_usable"].items(), key=lambda item: -item[1]):
+        console.print(f"    {kind}: {length_text(took)}", markup=False)
+    if outcome.rejects:
+        rejects = [reject.as_dict() for reject in outcome.rejects]
+        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+    for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
+        console.print(f"{label:<8}{as_text(out / name)}", markup=False)
+
+
+# `dailytalk silences`: how long the silences of recordings are, and where to cut them.
+
+
+#: Those of the settings of `dailytalk split` that decide what a candidate gives.
+SILENCE_SETTINGS = setting_options(*split_stages(), without=("silence",))
+
+#: Recordings that have a line of their own; all of them with --json.
+SHOWN = 20
+
+#: Characters of the longest bar.
+BAR = 40
+
+
+@with_options(SILENCE_SETTINGS)
+def silences(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
+    ],
+    png: Annotated[
+        Path | None, option(HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png")
+    ] = None,
+    as_json: AsJsonOption = False,
+    follow_links: FollowLinksOption = False,
+    **options: Any,
+) -> None:
+    """Say how long the silences of recordings are, and which --silence to give `dailytalk split`.
+
+    Silences are found by level, against each recording's own noise floor, and by speech activity. Suggested is the
+    longest silence that makes nearly all of the audio usable with the fewest cuts inside speech.
+    """
+    inputs, _ = fetch_inputs(inputs)
+    (split,) = split_stages(**chosen(options, SILENCE_SETTINGS))
+    assert isinstance(split, CutAtSilences)
+    if png is not None and not png.absolute().parent.is_dir():
+        raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
+    console = Console(stderr=as_json)
+    found = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    show.left_out(console, found.left_out)
+    surveys, rejects = [], list(found.problems)
+    for result in side_by_side(partial(_survey, split=split), found.rows, min(AT_ONCE, cores())):
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            surveys.append(result)
+    whole = all_together(surveys) if surveys else None
+    if png is not None and whole:
+        write_bytes(png, survey_png(whole))
+    if as_json:
+        told = {"recordings": [one.as_dict() for one in surveys], "all": whole and whole.as_dict()}
+        print_json(told | {"rejects": [reject.as_dict() for reject in rejects]})
+    else:
+        if whole:
+            _show_silences(console, surveys, whole)
+        if rejects:
+            show_rejects(console, f"{len(rejects):,}", "all with --json", [one.as_dict() for one in rejects])
+        if png is not None and whole:
+            console.print(f"picture  {as_text(png)}", markup=False)
+    raise typer.Exit(1 if whole is None else 3 if rejects else 0)
+
+
+def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
+    try:
+        return survey(expand_row(row), split.rule, split.below)
+    except BadInput as error:
+        return Reject(row["recording_id"], "silences", error.reason, error.remedy)
+
+
+def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recording")
+    for heading in ("length", "by", "silences", "min", "mean", "median", "max"):
+        table.add_column(heading, justify="left" if heading == "by" else "right")
+    for one in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
+        for number, (found_by, figures) in enumerate(one.statistics.items()):
+            spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
+            table.add_row(
+                "" if number else one.name,
+                "" if number else length_text(one.seconds),
+                found_by,
+                f"{figures.count:,}",
+                *("–" if value is None else f"{value:.2f} s" for value in spread),
+            )
+    console.print(table)
+    if len(surveys) > SHOWN:
+        console.print(f"… {counted(len(surveys) - SHOWN, 'more recording')}, with --json")
+    figures = whole.statistics["level"]
+    most = max(figures.histogram)
+    console.print("\nsilences by level")
+    for name, count in zip(bin_names(), figures.histogram, strict=True):
+        console.print(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("--silence", "pieces", "usable", "usable audio", "cuts inside speech", ""):
+        table.add_column(heading, justify="left" if not heading else "right")
+    choice = whole.choice
+    for outcome in whole.outcomes:
+        table.add_row(
+            f"{outcome.silence:g}",
+            f"{outcome.pieces:,}",
+            f"{outcome.usable:,}",
+            f"{outcome.share:.1%}",
+            f"{outcome.inside_speech:,} of {outcome.cuts:,}",
+            "suggested" if outcome is choice else "",
+        )
+    console.print("")
+    console.print(table)
+    if choice is None:
+        console.print("no piece would be usable: see --min, --max, --force and --below")
+    else:
+        console.print(f"\nsuggested: --silence {choice.silence:g}")

@@ -1,0 +1,348 @@
+"""Recordings into pieces: the pass that says where they are cut, and the files that are written by it.
+
+Every sample of a recording is in one file: those in `Usable` can be trained on, those in `Non Usable` can't, and
+`manifest.jsonl` says why. A file says in its header what it is a copy of, so that a run which was killed goes on
+after the last file that stands. Sound is copied block by block, as the recording has it.
+"""
+
+import hashlib
+import os
+import re
+import time
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import sample_format, whole_blocks
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.cuts import SILENT_PIECE
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import give_back_memory
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.outputs import (
+    REJECTS,
+    RUN,
+    fingerprint_of,
+    models_of,
+    read_run,
+    stage_record,
+    today,
+)
+from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, make_writable
+from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
+from dailytalk_contiguous.shards import ShardIndex, drop_stale, read_rows
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.files import (
+    WrittenTogether,
+    json_document,
+    json_text,
+    sha256_of,
+    write_lines,
+    write_text,
+)
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
+
+#: Folder of the shards inside the folder of the pieces.
+PIECES_FOLDER = "pieces"
+
+#: Folders of the files, by whether they can be used, and the list of all.
+USABLE, NON_USABLE = "Usable", "Non Usable"
+MANIFEST = "manifest.jsonl"
+
+#: Of an owned folder with pieces.
+_KIND = "split"
+
+#: Seconds of sound that are copied at a time.
+_BLOCK_SECONDS = 5.0
+
+# Names of files: Unicode is kept, and what a file system, a shell or an address minds is replaced.
+
+
+#: Characters of a name with its ending, and bytes, which file systems count; digits of the running number.
+LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
+
+#: Characters of the part that names the recording, and bytes.
+_LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
+
+
+def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> str:
+    """Letters, marks and digits of any script, with `joint` in place of everything else; may be empty.
+
+    >>> safe_name("  Ça va?  Très/bien.", 80, 120)
+    'Ça_va_Très_bien'
+    """
+    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" if char == "-" else " " for char in _nfc(text)]
+    name = re.sub(r" ?- ?-?", "-", " ".join("".join(kept).split())).strip("- ")
+    name = name.replace(" ", joint)[:longest]
+    return _nfc(name.encode()[:longest_bytes].decode(errors="ignore")).rstrip(f"-{joint}")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+
+
+def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
+    """What the files of each recording begin with: its name, with its folder or a digest where two are alike."""
+    bases = {one: _base(one.rpartition("/")[2]) for one in recording_ids}
+    alone = _alone(bases)
+    bases = {one: base if one in alone else _base(one.replace("/", "-")) for one, base in bases.items()}
+    alone = _alone(bases)
+    return {one: base if one in alone else f"{base[:40]}-{_digest(one)[:10]}" for one, base in bases.items()}
+
+
+def _alone(bases: Mapping[str, str]) -> set[str]:
+    """Those whose base differs from all others also where a disk takes capitals for small letters."""
+    counts = Counter(base.casefold() for base in bases.values())
+    return {one for one, base in bases.items() if counts[base.casefold()] == 1}
+
+
+def _base(text: str) -> str:
+    return safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording"
+
+
+def piece_name(base: str, number: int, words: str = "") -> str:
+    """`talk_000012.wav`, or `talk_000012-so-we-went.wav` with words: at most 150 characters and 240 bytes.
+
+    No two recordings and numbers ever share a name: words hold no `_`.
+    """
+    name = f"{base}_{number:0{DIGITS}d}"
+    room = LONGEST_NAME - len(name) - 5, LONGEST_NAME_BYTES - len(name.encode()) - 5
+    said = safe_name(words, *room, joint="-") if words else ""
+    return f"{name}-{said}.wav" if said else f"{name}.wav"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+
+
+# The run.
+
+
+@dataclass(frozen=True)
+class SplitOutcome:
+    """What a run did: what run.json holds, recordings that could not be used, and files that it wrote."""
+
+    record: dict[str, Any]
+    rejects: list[Reject]
+    n_written: int
+    audio_seconds: float
+    wall_seconds: float
+
+
+def split_recordings(
+    found: FoundRecordings,
+    out: Path,
+    stages: Sequence[Stage],
+    options: RunOptions,
+    about: Mapping[str, Any],
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> SplitOutcome:
+    """Cut recordings into pieces and write them to `out`, as far as that was not done before.
+
+    Args:
+        found: the recordings, one row each.
+        out: a folder of ours, or one that is empty or not there.
+        stages: of `pipelines.split_stages`. options: how they are run.
+        about: goes into run.json as it is.
+        progress, planned: told of what is done, and of what is to be done.
+
+    Raises DailytalkError if `out` holds something else, pieces that were changed since, or results of recordings
+    that are not in this input.
+    """
+    started = time.perf_counter()
+    index = ShardIndex(out / PIECES_FOLDER)
+    refuse_to_lose(index, found, options.prune)
+    make_writable(index.folder)
+    OwnedFolder(out, _KIND, ())
+    todo = Pass(index, found.groups, stages)
+    with Journal(out, "split", todo.digest, about.get("command", ""), workers=options.workers) as journal:
+        passes = Passes(options, journal, progress, planned)
+        passes.make(todo, passes.plan(todo))
+        todo.check_nothing_lost()
+        writer = _Writer(out, todo, found.problems)
+        record = writer.standing()
+        if record is None:
+            record = writer.write({**about, **({"source": found.source} if found.source else {})})
+        journal.rejects = record["counts"]["rejects"]
+        drop_stale(todo.folder, todo.paths)
+    seconds = passes.audio_seconds
+    return SplitOutcome(record, writer.rejects, writer.n_written, seconds, time.perf_counter() - started)
+
+
+class _Writer:
+    """Writes the pieces that the shards of a pass tell of, the list of them, and what was rejected.
+
+    Attributes:
+        rejects: recordings that could not be used. n_written: files.
+    """
+
+    _COLUMNS = ("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest")
+
+    def __init__(self, out: Path, todo: Pass, problems: Sequence[Reject]) -> None:
+        self._out, self._todo = out, todo
+        self.n_written = 0
+        entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
+        self.rejects = [*problems, *(entry.reject for entry in entries if entry.reject)]
+        self._bases = piece_bases(sorted({entry.recording_id for entry in entries}))
+        failed = [reject.as_dict() for reject in self.rejects]
+        self._fingerprint = fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
+
+    def standing(self) -> dict[str, Any] | None:
+        """What run.json holds if an earlier run has finished all this. People may have changed its files since.
+
+        Raises DailytalkError if it finished something else and its files were renamed or removed since: to write
+        them again would undo that.
+        """
+        before = read_run(self._out) or {}
+        digest, manifest = before.get("manifest_sha256"), self._out / MANIFEST
+        if digest and manifest.is_file():
+            if before.get("fingerprint") == self._fingerprint:
+                return before
+            if sha256_of(manifest) != digest:
+                raise DailytalkError(
+                    f"the pieces in {as_text(self._out)!r} were changed since they were made",
+                    "choose another --out, or empty this folder to have them made again",
+                )
+        return None
+
+    def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Write all that is missing; what run.json holds then."""
+        for folder in (USABLE, NON_USABLE):
+            for left in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
+                left.unlink(missing_ok=True)
+        owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
+        before = {
+            f"{folder}/{path.name}"
+            for folder in (USABLE, NON_USABLE)
+            if (self._out / folder).is_dir()
+            for path in os.scandir(self._out / folder)
+        }
+        failed: set[str] = set()
+        totals: defaultdict[str, float] = defaultdict(float)
+        counts: Counter[str] = Counter()
+        reasons: defaultdict[str, float] = defaultdict(float)
+        with WrittenTogether() as files:
+            for row in self._rows():
+                try:
+                    self._write_recording(owned, files, row, before)
+                except BadInput as error:
+                    failed.add(row["recording_id"])
+                    self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
+                    continue
+                counts["recordings"] += 1
+                for piece in row["pieces"]:
+                    seconds = (piece["end"] - piece["start"]) / row["sample_rate"]
+                    kind = "usable" if piece["reason"] is None else "non_usable"
+                    counts["pieces"] += 1
+                    counts[kind] += 1
+                    totals["audio"] += seconds
+                    totals[kind] += seconds
+                    totals["silent"] += seconds * (piece["reason"] == SILENT_PIECE)
+                    if piece["reason"]:
+                        reasons[kind_of(piece["reason"])] += seconds
+        rows = (row for row in self._rows() if row["recording_id"] not in failed)
+        owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
+        write_lines(self._out / REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        stages = self._todo.stages
+        record = {
+            **about,
+            "settings": settings_of(*stages) | dict(about.get("settings") or {}),
+            "date": today(),
+            "version": version("dailytalk-contiguous"),
+            "models": models_of(stages),
+            "stages": [stage_record(stage) for stage in stages],
+            "counts": {name: counts[name] for name in ("recordings", "pieces", "usable", "non_usable")}
+            | {"rejects": len(self.rejects)},
+            "seconds": {name: round(totals[name], 3) for name in ("audio", "usable", "non_usable", "silent")},
+            "non_usable": {kind: round(took, 3) for kind, took in sorted(reasons.items())},
+            "manifest_sha256": sha256_of(self._out / MANIFEST),
+            "fingerprint": self._fingerprint,
+        }
+        write_text(self._out / RUN, json_document(record))
+        return record
+
+    def _rows(self) -> Iterator[Row]:
+        columns = dict.fromkeys((*self._COLUMNS, "pieces", "first_words"))
+        for path in self._todo.paths:
+            yield from read_rows(path, columns).values()
+
+    def _lines(self, row: Row) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Of each piece in order: the path of its file, a digest of its content, and its line of the manifest."""
+        base, said = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
+        for number, (piece, words) in enumerate(zip(row["pieces"], said, strict=True), 1):
+            usable = piece["reason"] is None
+            name = f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}"
+            line = {
+                "file": name,
+                "source": row["audio_file"],
+                "sample_rate": row["sample_rate"],
+                "channels": row["channels"],
+                "start": piece["start"],
+                "end": piece["end"],
+                "usable": usable,
+                "reason": piece["reason"],
+                "cut": piece["cut"],
+            }
+            yield name, _digest(row["input_digest"], piece["start"], piece["end"]), line
+
+    def _write_recording(self, owned: OwnedFolder, files: WrittenTogether, row: Row, before: set[str]) -> None:
+        """Write the files of a recording that are not there. Raises BadInput if it can't be read as before."""
+        kept = sample_format(row["audio"])
+        source = _Source(row["audio"])
+        pieces = list(self._lines(row))
+        owned.claim(name for name, _, _ in pieces)
+        for name, digest, line in pieces:
+            interrupts.check_interrupt()
+            if name in before and made_from(self._out, name) == digest:
+                continue
+            start, end = line["start"], line["end"]
+            shape = row["sample_rate"], row["channels"], kept.subtype, end - start, digest
+            files.write(self._out / name, wav_writer(source.part(start, end), *shape))
+            self.n_written += 1
+        give_back_memory()
+
+
+class _Source:
+    """A recording from which parts are read in order, with as few beginnings as there are gaps between them."""
+
+    def __init__(self, audio: dict[str, Any]) -> None:
+        self._audio = audio
+        self._blocks: Iterator[NDArray[Any]] = iter(())
+        self._at = -1
+        self._rest: NDArray[Any] | None = None
+
+    def part(self, start: int, end: int) -> Iterator[NDArray[Any]]:
+        """Yield the samples from `start` up to `end`. Raises BadInput if they are not there any more."""
+        if start != self._at:
+            self._blocks, self._rest, self._at = whole_blocks(self._audio, start, _BLOCK_SECONDS), None, start
+        while self._at < end:
+            block = self._next() if self._rest is None else self._rest
+            taken = block[: end - self._at]
+            self._rest = block[len(taken) :] if len(taken) < len(block) else None
+            self._at += len(taken)
+            yield taken
+
+    def _next(self) -> NDArray[Any]:
+        try:
+            block = next(self._blocks, None)
+        except OSError as error:  # of the recording, not of the disk that is written to
+            raise BadInput(
+                f"it can't be read ({error.strerror or error})", "check the file and its permissions"
+            ) from None
+        if block is None:
+            raise BadInput("it is shorter than it was a moment ago", "run the same command again")
+        return block

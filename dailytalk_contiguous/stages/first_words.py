@@ -1,0 +1,70 @@
+"""FirstWords: what is said at the beginning of each piece of a recording, for the names of files."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from datasets import Features, List
+
+from dailytalk_contiguous.core.audio import probe, read_analysis
+from dailytalk_contiguous.core.code import code_digest
+from dailytalk_contiguous.core.schema import STRING, Row
+from dailytalk_contiguous.core.settings import unlisted
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+
+#: Seconds of a piece that are listened to: so many, and one for each word, in which slow speakers say it.
+HEARD_SECONDS = 1.0
+
+#: Pieces that are decoded at a time, so that memory doesn't grow with the recording.
+PIECES = 64
+
+
+@dataclass(frozen=True)
+class FirstWords(Stage):
+    """The first words of each piece that can be used; empty for others, and where nothing is recognised.
+
+    Attributes:
+        transcribe: the recogniser. With the language `auto` it is told from the first pieces.
+        words: of each piece, at most.
+    """
+
+    transcribe: Transcribe
+    words: int = unlisted(3)
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "conversation_id", "pieces")
+    refuses: ClassVar[bool] = True
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = Features({"first_words": List(STRING)})
+
+    def row(self, row: Row) -> Row:
+        rate = probe(row["audio"]).sample_rate
+        first_words = [""] * len(row["pieces"])
+        transcribe = self.transcribe
+        usable = [place for place, piece in enumerate(row["pieces"]) if piece["reason"] is None]
+        for first in range(0, len(usable), PIECES):
+            places = usable[first : first + PIECES]
+            speech = [self._speech(row["audio"], row["pieces"][place], rate) for place in places]
+            heard = transcribe({"speech": speech, "conversation_id": [row["conversation_id"]] * len(speech)})
+            if transcribe.language == "auto" and heard["language"][0] != UNDETERMINED:
+                transcribe = replace(transcribe, language=heard["language"][0])
+            for place, words in zip(places, heard["words"], strict=True):
+                first_words[place] = " ".join(word["word"] for word in words[: self.words])
+        return {"first_words": first_words}
+
+    def _speech(self, audio: dict[str, Any], piece: dict[str, Any], rate: int) -> bytes:
+        start, end = piece["start"] / rate, piece["end"] / rate
+        samples = read_analysis(audio, start, min(end - start, HEARD_SECONDS + self.words))
+        data: bytes = samples.mean(axis=1).round().astype("<i2").tobytes()
+        return data
+
+    def preflight(self, fetch: bool = True) -> None:
+        self.transcribe.preflight(fetch)
+
+    def models(self) -> dict[str, str]:
+        return self.transcribe.models()
+
+    @property
+    def digest(self) -> str:
+        code = code_digest(FirstWords, without=Stage)
+        return hashlib.sha256(f"{code}{self.words}\0{self.transcribe.digest}".encode()).hexdigest()[:20]

@@ -1,0 +1,328 @@
+"""`dailytalk split` and `dailytalk silences` on real files: nothing is lost, and bad input is one sentence."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import EXAMPLES, ffmpeg, room_tone, tones
+from command import PROGRAM, Command, start
+
+from dailytalk_contiguous.cli.main import COMMANDS
+from dailytalk_contiguous.run.splitting import (
+    LONGEST_NAME,
+    LONGEST_NAME_BYTES,
+    MANIFEST,
+    NON_USABLE,
+    USABLE,
+    piece_bases,
+    piece_name,
+)
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def talk(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
+    """A tone with a pause of a second in every five, over soft noise, shape (n, channels)."""
+    sound = tones(seconds, rate, channels)
+    t = np.arange(len(sound)) / rate
+    sound[t % 5 > 4] = 0
+    return sound + room_tone(sound.size, -70.0).reshape(sound.shape)
+
+
+def manifest(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / MANIFEST).read_text(encoding="utf-8").splitlines()]
+
+
+def pieces_of(out: Path) -> dict[str, list[dict[str, Any]]]:
+    by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for line in manifest(out):
+        by_source[line["source"]].append(line)
+    return by_source
+
+
+def joined(out: Path, source: str, dtype: str) -> np.ndarray:
+    return np.concatenate(
+        [soundfile.read(out / line["file"], dtype=dtype, always_2d=True)[0] for line in pieces_of(out)[source]]
+    )
+
+
+def files_in(out: Path) -> set[str]:
+    return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.suffix in (".wav", ".tmp")}
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "dtype", "channels", "rate"),
+    [
+        ("a.wav", "PCM_U8", "int16", 1, 8000),
+        ("a.wav", "PCM_16", "int16", 2, 44100),
+        ("a.wav", "PCM_24", "int32", 1, 96000),
+        ("a.wav", "PCM_32", "int32", 6, 16000),
+        ("a.wav", "FLOAT", "float32", 2, 48000),
+        ("a.wav", "DOUBLE", "float64", 1, 22050),
+        ("a.flac", "PCM_16", "int16", 2, 16000),
+        ("a.flac", "PCM_24", "int32", 1, 48000),
+        ("a.aiff", "PCM_16", "int16", 1, 11025),
+        ("a.aiff", "PCM_24", "int32", 2, 16000),
+    ],
+)
+def test_pieces_joined_are_the_recording_to_the_sample_at_its_rate_and_depth(
+    dailytalk: Command, tmp_path: Path, name: str, subtype: str, dtype: str, channels: int, rate: int
+) -> None:
+    (tmp_path / "in").mkdir()
+    sound = talk(23.0, rate, channels)
+    soundfile.write(tmp_path / "in" / name, sound * (1.5 if subtype == "FLOAT" else 1.0), rate, subtype=subtype)
+    assert dailytalk("split", tmp_path / "in", "--out", tmp_path / "out").code == 0
+    source, _ = soundfile.read(tmp_path / "in" / name, dtype=dtype, always_2d=True)
+    assert np.array_equal(joined(tmp_path / "out", name, dtype), source)
+    infos = [soundfile.info(tmp_path / "out" / line["file"]) for line in manifest(tmp_path / "out")]
+    assert {(info.samplerate, info.channels, info.subtype) for info in infos} == {(rate, channels, subtype)}
+    assert len(infos) >= 5
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("a.mp3", "PCM_16"), ("a.ogg", "PCM_16"), ("a.m4a", "PCM_24")])
+def test_compressed_recording_is_decoded_once_and_cut_the_same_after_a_piece_is_lost(
+    dailytalk: Command, tmp_path: Path, name: str, subtype: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", talk(23.0), 16000)
+    (tmp_path / "in").mkdir()
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "in" / name)
+    out = tmp_path / "out"
+    assert dailytalk("split", tmp_path / "in", "--out", out).code == 0
+    lines = manifest(out)
+    assert lines[-1]["end"] == sum(soundfile.info(out / line["file"]).frames for line in lines)
+    assert {soundfile.info(out / line["file"]).subtype for line in lines} == {subtype}
+    before = soundfile.read(out / lines[2]["file"], dtype="int32")[0]
+    (out / lines[2]["file"]).unlink()
+    (out / MANIFEST).unlink()
+    assert dailytalk("split", tmp_path / "in", "--out", out, "--json").code == 0
+    assert np.array_equal(soundfile.read(out / lines[2]["file"], dtype="int32")[0], before)
+
+
+def test_every_piece_has_a_file_a_line_and_a_reason_where_it_is_not_usable(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = dailytalk("split", EXAMPLES, "--out", out, "--min", "5", "--json")
+    assert done.code == 0
+    lines = manifest(out)
+    assert {line["file"] for line in lines} == files_in(out)
+    assert all(line["usable"] == line["file"].startswith(f"{USABLE}/") for line in lines)
+    assert all((line["reason"] is None) == line["usable"] for line in lines)
+    assert any(line["file"].startswith(f"{NON_USABLE}/") for line in lines)
+    for source, pieces in pieces_of(out).items():
+        assert [piece["start"] for piece in pieces] == [0, *(piece["end"] for piece in pieces[:-1])]
+        assert pieces[-1]["end"] == soundfile.info(EXAMPLES / source).frames
+        assert pieces[-1]["cut"] == "end"
+        numbers = [int(Path(piece["file"]).stem[-6:]) for piece in pieces]
+        assert numbers == list(range(1, len(pieces) + 1))
+    told = json.loads(done.out)
+    assert told["counts"]["pieces"] == len(lines)
+    assert told["seconds"]["usable"] + told["seconds"]["non_usable"] == pytest.approx(
+        told["seconds"]["audio"], abs=0.01
+    )
+
+
+def test_second_run_writes_nothing_and_other_settings_leave_no_file_behind(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out)
+    dates = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    done = dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out)
+    assert "nothing to do: all pieces stand" in done.out
+    assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == dates
+    assert dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out, "--max", "5").code == 0
+    assert {line["file"] for line in manifest(out)} == files_in(out)
+
+
+def test_pieces_that_were_renamed_since_are_not_made_again_over_each_other(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out)
+    (out / manifest(out)[0]["file"]).unlink()
+    (out / MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in manifest(out)[1:]), encoding="utf-8")
+    before = files_in(out)
+    assert "nothing to do" in dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out).out
+    done = dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out, "--max", "5")
+    assert done.code == 1
+    assert "were changed since they were made: choose another --out" in done.err
+    assert files_in(out) == before
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_run_that_is_stopped_half_way_goes_on_and_ends_like_one_that_was_not(
+    dailytalk: Command, tmp_path: Path, how: signal.Signals
+) -> None:
+    rate, out = 48000, tmp_path / "out"
+    soundfile.write(tmp_path / "long.wav", np.tile((talk(60.0, rate) * 32767).astype("int16"), (60, 1)), rate)
+    process = start("split", tmp_path / "long.wav", "--out", out, program=PROGRAM)
+    while not ((out / USABLE).is_dir() and len(os.listdir(out / USABLE)) > 100):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    os.killpg(process.pid, how)
+    assert process.wait() == (130 if how == signal.SIGINT else -how)
+    assert not (out / MANIFEST).exists()
+    done = dailytalk("split", tmp_path / "long.wav", "--out", out, "--json")
+    assert done.code == 0
+    lines = manifest(out)
+    assert json.loads(done.out)["written"] < len(lines)
+    assert {line["file"] for line in lines} == files_in(out)
+    source, _ = soundfile.read(tmp_path / "long.wav", dtype="int16", always_2d=True)
+    assert np.array_equal(joined(out, "long.wav", "int16"), source)
+
+
+def test_recordings_that_can_not_be_used_are_named_and_the_rest_is_split(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    calls, out = tmp_path / "in", tmp_path / "out"
+    (calls / "b").mkdir(parents=True)
+    soundfile.write(calls / "talk.wav", talk(9.0), 16000)
+    soundfile.write(calls / "b" / "Talk.wav", talk(9.0), 16000)
+    soundfile.write(calls / "silent.wav", np.zeros(16000 * 30), 16000)
+    soundfile.write(calls / "noise.wav", room_tone(16000 * 30, -30.0), 16000)
+    soundfile.write(calls / "odd \U0001f600 'name'\n; $(x) – Ünïcode.wav", talk(9.0), 16000)
+    (calls / "empty.wav").touch()
+    (calls / "text.wav").write_text("hello")
+    (calls / "short.wav").write_bytes((calls / "talk.wav").read_bytes()[:20000])
+    soundfile.write(calls / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
+    done = dailytalk("split", calls, "--out", out)
+    assert done.code == 3
+    rejects = [json.loads(line)["id"] for line in (out / "rejects.jsonl").read_text().splitlines()]
+    assert sorted(rejects) == ["empty", "nan", "short", "text"]
+    by_source = pieces_of(out)
+    assert {line["reason"] for line in by_source["silent.wav"]} == {"it is silent"}
+    assert [line["reason"] for line in by_source["noise.wav"]] == [
+        "it is 30.00 s long (at most 11 s), without a silence to cut it in"
+    ]
+    assert by_source["talk.wav"][0]["file"] == "Usable/talk_000001.wav"
+    assert by_source["b/Talk.wav"][0]["file"] == "Usable/b-Talk_000001.wav"
+    assert "Usable/odd_name_x_Ünïcode_000001.wav" in files_in(out)
+
+
+def test_no_silence_at_all_is_kept_whole_or_forced(dailytalk: Command, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tones(40.0), 16000)
+    assert dailytalk("split", tmp_path / "a.wav", "--out", tmp_path / "out").code == 0
+    assert [line["cut"] for line in manifest(tmp_path / "out")] == ["end"]
+    assert dailytalk("split", tmp_path / "a.wav", "--out", tmp_path / "out", "--force").code == 0
+    forced = manifest(tmp_path / "out")
+    assert {line["cut"] for line in forced} == {"forced", "end"}
+    assert all(line["usable"] for line in forced)
+
+
+def test_first_words_are_in_the_names(dailytalk: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--words", "2", "--profile", "embedded", "--language", "en", "--max", "30")
+    assert dailytalk("split", EXAMPLES / "weekend_trip.flac", "--out", out, *options).code == 0
+    names = [Path(line["file"]).name for line in manifest(out) if line["usable"]]
+    assert all(name.startswith(f"weekend_trip_{number:06d}") for number, name in enumerate(names, 1))
+    assert sum("-" in name for name in names) >= len(names) - 1
+
+
+def test_empty_folder_foreign_folder_and_read_only_folder_are_one_sentence(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for command in (("silences",), ("split", "--out", tmp_path / "out")):
+        done = dailytalk(command[0], tmp_path / "in", *command[1:])
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert "there are no recordings in" in done.err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    done = dailytalk("split", EXAMPLES, "--out", tmp_path / "mine")
+    assert done.code == 1
+    assert "is there already and no export of ours" in done.err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+    done = dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--min", "12")
+    assert (done.code, "--min 12 is longer than --max 11" in done.err) == (1, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is full")
+def test_full_disk_is_one_sentence_and_the_next_run_goes_on(
+    dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, source = tmp_path / "out", EXAMPLES / "old_friends.flac"
+    with monkeypatch.context() as patched:
+        sync = os.fsync
+
+        def full(descriptor: int) -> None:
+            if ".wav." in os.readlink(f"/proc/self/fd/{descriptor}"):
+                raise OSError(28, "No space left on device")
+            sync(descriptor)
+
+        patched.setattr(os, "fsync", full)
+        done = dailytalk("split", source, "--out", out)
+    assert done.code == 1
+    assert "no space left on device: free some space" in done.err
+    assert not files_in(out)
+    assert dailytalk("split", source, "--out", out).code == 0
+    assert {line["file"] for line in manifest(out)} == files_in(out)
+
+
+def test_recording_that_left_the_input_keeps_its_pieces_until_they_are_pruned(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(EXAMPLES, tmp_path / "in")
+    out = tmp_path / "out"
+    dailytalk("split", tmp_path / "in", "--out", out)
+    (tmp_path / "in" / "old_friends.flac").unlink()
+    done = dailytalk("split", tmp_path / "in", "--out", out)
+    assert done.code == 1
+    assert "not in this input ('old_friends'): choose another --out, or pass --prune" in done.err
+    assert dailytalk("split", tmp_path / "in", "--out", out, "--prune").code == 0
+    assert not any("old_friends" in name for name in files_in(out))
+
+
+def test_names_of_files_are_safe_short_and_never_shared() -> None:
+    ids = ["talk", "b/talk", "c/b-talk", "c/TALK", "日本語" * 60, "日本語" * 60 + "x", "..", "con", "a:b", "a b"]
+    bases = piece_bases(ids)
+    assert len({base.casefold() for base in bases.values()}) == len(ids)
+    for base in bases.values():
+        name = piece_name(base, 1_000_000, "Ça va?  日本語 " * 40)
+        assert "_1000000-Ça-va-日本語" in name
+        assert len(name) <= LONGEST_NAME
+        assert len(name.encode()) <= LONGEST_NAME_BYTES
+        assert not set(name) & set('/\\:*?"<>| \n')
+    assert piece_name("talk", 12, "So, we went") == "talk_000012-So-we-went.wav"
+
+
+def test_silences_are_told_by_file_and_over_all_with_a_suggestion_and_a_picture(
+    dailytalk: Command, tmp_path: Path
+) -> None:
+    done = dailytalk("silences", EXAMPLES, "--json", "--png", tmp_path / "silences.png")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert [one["name"] for one in told["recordings"]] == sorted(path.name for path in EXAMPLES.glob("*.flac"))
+    whole = told["all"]
+    assert whole["silences"]["level"]["count"] == sum(
+        one["silences"]["level"]["count"] for one in told["recordings"]
+    )
+    assert whole["suggested_silence"] in [one["silence"] for one in whole["candidates"]]
+    assert (tmp_path / "silences.png").read_bytes().startswith(b"\x89PNG")
+    shown = dailytalk("silences", EXAMPLES).out
+    assert f"suggested: --silence {whole['suggested_silence']:g}" in shown
+    assert "█" in shown
+
+
+def test_suggested_silence_gives_the_pieces_that_were_promised(dailytalk: Command, tmp_path: Path) -> None:
+    whole = json.loads(dailytalk("silences", EXAMPLES, "--max", "8", "--json").out)["all"]
+    silence = whole["suggested_silence"]
+    (promised,) = (one for one in whole["candidates"] if one["silence"] == silence)
+    dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--max", "8", "--silence", silence)
+    lines = manifest(tmp_path / "out")
+    assert (len(lines), sum(line["usable"] for line in lines)) == (promised["pieces"], promised["usable"])
+
+
+def test_both_commands_are_listed_together() -> None:
+    assert {"silences", "split"} <= {*COMMANDS}

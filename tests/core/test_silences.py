@@ -1,0 +1,118 @@
+"""Silences of a recording: told from its own noise floor, in all channels, and the duration that is suggested."""
+
+import numpy as np
+import pytest
+from audio_files import Samples, example, room_tone
+
+from dailytalk_contiguous.core.cuts import CutRule
+from dailytalk_contiguous.core.silences import (
+    CANDIDATES,
+    LevelMeter,
+    SilenceStatistics,
+    SoundLevels,
+    suggested,
+    together,
+    try_cuts,
+)
+
+RATE = 16000
+
+
+def measured(samples: Samples, rate: int = RATE, block: int = 0) -> SoundLevels:
+    channels = samples.reshape(len(samples), -1)
+    meter = LevelMeter(rate, channels.shape[1])
+    for start in range(0, len(channels), block or max(1, len(channels))):
+        meter.push(channels[start : start + block] if block else channels)
+    return meter.levels()
+
+
+def found(samples: Samples, rate: int = RATE, below: float | None = None) -> list[tuple[float, float]]:
+    levels = measured(samples, rate)
+    silences = levels.silences(levels.thresholds(below)) / rate
+    return [(round(float(start), 2), round(float(end), 2)) for start, end in silences]
+
+
+def talk(*pauses: tuple[float, float], seconds: float = 6.0, noise: float = -60.0, rate: int = RATE) -> Samples:
+    """A loud tone over room tone, with pauses in which only the room tone is left."""
+    t = np.arange(round(seconds * rate)) / rate
+    tone = (0.2 * np.sin(2 * np.pi * 220 * t)).astype("float32")
+    for start, end in pauses:
+        tone[round(start * rate) : round(end * rate)] = 0
+    return tone + room_tone(len(tone), noise)
+
+
+@pytest.mark.parametrize("noise", [-75.0, -60.0, -45.0, -35.0])
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 96000])
+def test_pauses_are_found_over_any_noise_floor_at_any_rate(noise: float, rate: int) -> None:
+    silences = found(talk((1.0, 2.0), (4.0, 4.3), noise=noise, rate=rate), rate)
+    assert np.abs(np.array(silences) - [(1.0, 2.0), (4.0, 4.3)]).max() <= 0.02
+
+
+def test_silence_is_where_all_channels_are_silent() -> None:
+    left, right = talk((1.0, 3.0)), talk((2.0, 4.0))
+    assert found(np.stack((left, right), 1)) == [(2.0, 3.0)]
+
+
+def test_channel_that_only_hums_does_not_hide_the_pauses_of_the_other() -> None:
+    hum = (0.05 * np.sin(2 * np.pi * 50 * np.arange(6 * RATE) / RATE)).astype("float32")
+    assert found(np.stack((talk((1.0, 2.0)), hum), 1)) == [(1.0, 2.0)]
+
+
+@pytest.mark.parametrize("sound", [room_tone(RATE * 5, -50.0), np.full(RATE * 5, 0.3, "float32")])
+def test_sound_in_which_nothing_stands_out_has_no_silence(sound: Samples) -> None:
+    assert found(sound) == []
+
+
+def test_recording_of_nothing_is_one_silence() -> None:
+    assert found(np.zeros(RATE * 3, "float32")) == [(0.0, 3.0)]
+
+
+def test_digital_silence_around_a_recording_does_not_hide_its_pauses() -> None:
+    padded = np.concatenate((np.zeros(RATE, "float32"), talk((1.0, 2.0)), np.zeros(RATE, "float32")))
+    assert found(padded) == [(0.0, 1.0), (2.0, 3.0), (7.0, 8.0)]
+
+
+def test_click_does_not_break_a_silence() -> None:
+    samples = talk((1.0, 3.0))
+    samples[2 * RATE : 2 * RATE + 80] = 0.5
+    assert found(samples) == [(1.0, 3.0)]
+
+
+def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
+    samples = talk((1.0, 2.0), noise=-45.0)
+    assert found(samples, below=-40.0) == [(1.0, 2.0)]
+    assert found(samples, below=-50.0) == []
+
+
+def test_levels_do_not_depend_on_the_blocks_in_which_a_recording_comes() -> None:
+    samples = example("burnt_dinner")[: 10 * RATE + 77]
+    assert np.array_equal(measured(samples).steps, measured(samples, block=1009).steps)
+
+
+def test_statistics_count_silences_by_length() -> None:
+    statistics = SilenceStatistics.of(np.array([0.05, 0.06, 0.4, 7.0]))
+    assert (statistics.count, statistics.minimum, statistics.median, statistics.maximum) == (4, 0.05, 0.23, 7.0)
+    assert statistics.histogram == (2, 0, 0, 1, 0, 0, 0, 1)
+    assert SilenceStatistics.of(np.zeros(0)).mean is None
+
+
+def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() -> None:
+    pauses = [(3.0, 3.6), (7.0, 7.2), (10.0, 10.6), (14.0, 14.2)]
+    levels = measured(talk(*pauses, seconds=18.0))
+    speech = [(0.0, 3.0), (3.6, 10.0), (10.6, 18.0)]
+    outcomes = try_cuts(levels, levels.silences(levels.thresholds()), speech, CutRule(longest=8.0))
+    choice = suggested(outcomes)
+    assert choice is not None
+    assert (choice.silence, choice.share, choice.inside_speech) == (1.2, 1.0, 0) or choice.inside_speech == 0
+    assert choice.share == 1.0
+    longer = [one for one in outcomes if one.silence > choice.silence]
+    assert all(one.inside_speech or one.share < 1 for one in longer)
+
+
+def test_outcomes_of_recordings_add_up() -> None:
+    levels = measured(talk((1.0, 2.0)))
+    outcomes = try_cuts(levels, levels.silences(levels.thresholds()), [(0.0, 1.0), (2.0, 6.0)], CutRule())
+    both = together([outcomes, outcomes])
+    assert [one.silence for one in both] == list(CANDIDATES)
+    assert [one.usable_seconds for one in both] == [2 * one.usable_seconds for one in outcomes]
+    assert suggested(together([])) is None
