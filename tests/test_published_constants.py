@@ -650,7 +650,6 @@ TABLE: dict[str, dict[str, object]] = {
         "Run.longest": 0.0,
     },
     "run.forecast": {"HALF_LIFE": 60.0, "_NOTHING": 1e-6, "Forecast(workers)": 1},
-    "run.local": {"POLL_SECONDS": 0.2, "QUEUED": 2},
     "run.on_ray": {
         "AWAITED_SECONDS": 20.0,
         "GRACE_SECONDS": 120.0,
@@ -673,6 +672,7 @@ TABLE: dict[str, dict[str, object]] = {
         "RunOptions.shard_seconds": 600.0,
         "RunOptions.batch_seconds": 900.0,
     },
+    "run.processes": {"POLL_SECONDS": 0.2, "QUEUED": 2},
     "run.shard": {
         "SAVE_SECONDS": 60.0,
         "PORTION_SECONDS": 300.0,

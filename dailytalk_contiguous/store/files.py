@@ -5,12 +5,15 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput
+from filelock import FileLock, Timeout
+
+from dailytalk_contiguous.core.documents import as_text, quoted
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
 
@@ -83,6 +86,38 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# Holding a folder, so that two commands never change it at the same time.
+
+
+#: In a folder whose files are changed in place: held by `review` while it is open, by `reindex` and by `convert`.
+FOLDER_LOCK = ".dailytalk-lock"
+
+
+@contextmanager
+def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
+    """Hold a lock file for this process. A lock ends with its process, however that ends.
+
+    Raises DailytalkError with this reason and remedy while another process holds it.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise DailytalkError(reason, remedy) from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold a folder whose files this command changes. Raises DailytalkError while another one holds it."""
+    reason = f"{as_text(folder)!r} is open in another command (dailytalk review, reindex or convert)"
+    with locked(folder / FOLDER_LOCK, reason, "close that, and run this again"):
+        yield
 
 
 # Resolving a file name from a manifest, a table or a transcript: only to files inside the folder that it came
