@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,17 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+#: What `write_atomically` calls what it has not finished.
+_UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left of files in a folder that nobody else writes to now."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
