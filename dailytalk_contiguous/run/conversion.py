@@ -407,13 +407,20 @@ class _Disk:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self.seek, self.tell = file.seek, file.tell
+        self.tell = file.tell
         self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any binary file, except that nothing is raised."""
+        return self._kept(lambda: self._file.seek(offset, whence))
 
     def write(self, data: Any) -> int:
         """As of any binary file, except that nothing is raised."""
+        return self._kept(lambda: self._file.write(data))
+
+    def _kept(self, call: Callable[[], int]) -> int:
         try:
-            return self._file.write(data)
+            return call()
         except OSError as error:
             self.error = self.error or error
             return 0
