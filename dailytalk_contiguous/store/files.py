@@ -36,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 #: What `write_atomically` calls what it has not finished.
@@ -89,7 +89,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system knows how (Windows does not)."""
     if os.name != "posix":
         return
