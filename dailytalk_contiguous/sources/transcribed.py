@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
-from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, seconds_within
+from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 # Validating the lines of a transcript.
@@ -71,6 +71,12 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
         ):
             what = "numbers" if name in _NUMBERS else "texts"
             raise ValueError(f"{name} is {quoted(values)}, no object of {what}")
+    for name in EDITS:
+        texts = [line[name]] if isinstance(line.get(name), str) else line.get(name) or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{name} is {quoted(texts)}, no text and no list of texts")
+        if sum(map(len, texts)) > _LONGEST:
+            raise ValueError(f"{name} has more than {_LONGEST:,} characters")
     words = line.get("words") or []
     if not isinstance(words, list) or not all(map(_is_word, words)):
         raise ValueError("words is no list of objects with a word, its start and its end")
