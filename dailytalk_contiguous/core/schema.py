@@ -173,7 +173,7 @@ SYNTHESIS = {
     **dict.fromkeys(TAKE_PROSODY, MEASURE),
 }
 
-#: `edited_by` and `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
+#: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
 UTTERANCE = {
     "utterance_id": STRING,
     "channel": STRING,
