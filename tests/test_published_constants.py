@@ -620,6 +620,12 @@ TABLE: dict[str, dict[str, object]] = {
         "read_corpus(agreed_only)": False,
         "read_corpus(follow_links)": False,
     },
+    "run.conversion": {
+        "LARGEST_WAV": 4_293_918_720,
+        "convert_recordings(workers)": 1,
+        "convert_recordings(overwrite)": False,
+        "convert_recordings(follow_links)": False,
+    },
     "run.estimate": {
         "PIECE_SECONDS": 60.0,
         "LEAST_PIECES": 3,
@@ -755,6 +761,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_APART": 0.1,
         "ALWAYS_APART": 1.0,
     },
+    "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": 6},
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
     "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
     "sources.transcript_formats": {
