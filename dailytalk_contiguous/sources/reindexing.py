@@ -550,8 +550,9 @@ def _refuse_above(root: Path, names: Mapping[str, str]) -> None:
 def _plans(folder: Path) -> list[int]:
     """The numbers of the plans of a folder, in order."""
     plans = folder / PLANS
-    names = os.listdir(plans) if plans.is_dir() else []
-    return sorted(int(name) for name in names if re.fullmatch(r"\d{4,18}", name))
+    names = os.listdir(plans) if os.path.isdir(plans) and not os.path.islink(plans) else []
+    own = [name for name in names if re.fullmatch(r"\d{4,18}", name) and not (plans / name).is_symlink()]
+    return sorted(map(int, own))
 
 
 def _unfinished(folder: Path) -> bool:
@@ -609,15 +610,16 @@ def _between(folder: Path, old: str, place: int) -> Path:
 def _replace(folder: Path, own: Path, path: str, digest: str) -> None:
     """Give a document its new content. Raises DailytalkError if somebody else has changed it meanwhile."""
     document = Path(os.path.realpath(inside(folder, path)))
+    before, after = (inside(folder, own.relative_to(folder) / state / path) for state in ("backup", "after"))
     now = document.read_bytes() if document.exists() else b""
     if _digest(now) == digest:
         return
-    if now != (own / "backup" / path).read_bytes():
+    if now != before.read_bytes():
         raise DailytalkError(
             f"{path!r} was changed while its files were renamed",
-            f"put back what is in {as_text(own / 'backup')!r}",
+            f"put back what is in {as_text(before)!r}, and run this again",
         )
-    write_bytes(document, (own / "after" / path).read_bytes())
+    write_bytes(document, after.read_bytes())
 
 
 def _settle(folder: Path, plan: Mapping[str, Any], state: Path, next_state: Path) -> None:

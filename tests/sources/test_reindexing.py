@@ -346,3 +346,19 @@ def test_reader_of_the_folder_sees_it_whole_after_a_kill(tmp_path: Path, killer:
         killed(killer, steps, root, reindex_folder)
         names = [recording.audio_file for recording in find_recordings([root / "Usable"])]
         assert names in ([f"ann_{n:06d}.wav" for n in (2, 3, 7)], [f"ann_{n:06d}.wav" for n in (1, 2, 3)])
+
+
+def test_plan_of_a_stranger_reads_and_renames_nothing_outside(tmp_path: Path) -> None:
+    secret = make(tmp_path, {"secret.txt": "secret"}) / "secret.txt"
+    for case, plan in {
+        "rename": {"renames": [["../secret.txt", "ann_1.wav"]], "names": [], "documents": {}},
+        "document": {"renames": [], "names": [], "documents": {"w.json": "0" * 64}},
+        "shape": {"renames": [["a"]], "names": [], "documents": {}},
+    }.items():
+        root = make(tmp_path / case, clips(3) | {"w.json": "{}", f"{PLANS}/0001/backup/w.json": "{}"})
+        (root / PLANS / "0001/planned.json").write_text(json.dumps(plan))
+        (root / PLANS / "0001/after").mkdir()
+        (root / PLANS / "0001/after/w.json").symlink_to(secret)
+        with pytest.raises(BadInput):
+            find_recordings([root])
+        assert (secret.read_text(), (root / "w.json").read_text()) == ("secret", "{}")
