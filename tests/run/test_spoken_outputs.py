@@ -18,6 +18,7 @@ from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.card import _about_words
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.sections import conversation_facts, edits_text
 from dailytalk_contiguous.run.outputs import bytes_to_write, shifted, write_spoken
@@ -62,12 +63,11 @@ def test_who_corrected_a_line_is_in_its_row_on_the_page_and_on_the_card(tmp_path
     second |= {"edited_by": ["Ben", "Ann"], "edited_fields": "text"}
     write_transcript(work, [first, second, *others])
     say(work, settings(tmp_path, tts="espeak"))
-    utterances = {part["utterance_id"]: part for part in rows(work)["first"]["utterances"]}
-    told = [(part["edited_by"], part["edited_fields"]) for _, part in sorted(utterances.items())]
-    assert sorted(told, key=str) == [
-        *((["Ann"], ["text", "tag"]), (["Ben", "Ann"], ["text"])),
-        *(2 * [(None, None)]),
-    ]
+    told = {part["utterance_id"]: part for part in rows(work)["first"]["utterances"]}
+    parts = [told[line["utterance_id"]] for line in (first, second)]
+    known = [(part["edited_by"], part["edited_fields"]) for part in parts]
+    assert known == [(["Ann"], ["text", "tag"]), (["Ben", "Ann"], ["text"])]
+    assert told[others[0]["utterance_id"]]["edited_by"] is None
     lines = {line["utterance_id"]: line for line in read_lines(work / "transcript_shifted.jsonl")}
     assert lines[second["utterance_id"]]["edited_by"] == ["Ben", "Ann"]
     assert "edited_by" not in lines[others[0]["utterance_id"]]
@@ -77,6 +77,7 @@ def test_who_corrected_a_line_is_in_its_row_on_the_page_and_on_the_card(tmp_path
     assert edits_text(tally) == "text 2, tag 1, by 2 people"
     facts = conversation_facts(tally, {})
     assert ("corrected utterances", "2", "text 2, tag 1, by 2 people") in facts.figures
+    assert _about_words(tally, set())[-1].startswith("People corrected 2 utterances (text 2, tag 1, by 2 people;")
 
 
 def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_it(spoken: Path) -> None:
