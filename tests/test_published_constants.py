@@ -642,6 +642,12 @@ TABLE: dict[str, dict[str, object]] = {
         "read_corpus(agreed_only)": False,
         "read_corpus(follow_links)": False,
     },
+    "run.conversion": {
+        "LARGEST_WAV": 4_293_918_720,
+        "convert_recordings(workers)": 1,
+        "convert_recordings(overwrite)": False,
+        "convert_recordings(follow_links)": False,
+    },
     "run.estimate": {
         "PIECE_SECONDS": 60.0,
         "LEAST_PIECES": 3,
@@ -672,7 +678,6 @@ TABLE: dict[str, dict[str, object]] = {
         "Run.longest": 0.0,
     },
     "run.forecast": {"HALF_LIFE": 60.0, "_NOTHING": 1e-6, "Forecast(workers)": 1},
-    "run.local": {"POLL_SECONDS": 0.2, "QUEUED": 2},
     "run.on_ray": {
         "AWAITED_SECONDS": 20.0,
         "GRACE_SECONDS": 120.0,
@@ -695,6 +700,7 @@ TABLE: dict[str, dict[str, object]] = {
         "RunOptions.shard_seconds": 600.0,
         "RunOptions.batch_seconds": 900.0,
     },
+    "run.processes": {"POLL_SECONDS": 0.2, "QUEUED": 2},
     "run.shard": {
         "SAVE_SECONDS": 60.0,
         "PORTION_SECONDS": 300.0,
@@ -777,6 +783,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_APART": 0.1,
         "ALWAYS_APART": 1.0,
     },
+    "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": 6},
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
     "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
     "sources.transcript_formats": {

@@ -333,7 +333,7 @@ def work_option(show_default: str | bool = True) -> Any:
 
 def workers_option(show_default: str | bool = True) -> Any:
     """`--workers`."""
-    text = "Processes; each loads the models once."
+    text = "Processes; each loads its models once."
     return option(HelpPanel.RUN, text, metavar="N", min=1, show_default=show_default)
 
 

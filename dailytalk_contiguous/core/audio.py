@@ -110,6 +110,22 @@ def ffprobe(path: Path) -> tuple[int, int, float, str]:
     return rate, channels, seconds, str(container.get("format_name"))
 
 
+def _ffprobe_tags(path: Path) -> dict[str, str]:
+    command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
+    command += ["-show_entries", "stream_tags:format_tags", "-of", "json"]
+    process = subprocess.run(
+        [*command, _argument(path)],
+        capture_output=True,
+        timeout=PROBE_TIMEOUT,
+        check=True,
+        process_group=_OWN_GROUP,
+    )
+    answer = json.loads(process.stdout)
+    sources = [answer.get("format") or {}, *(answer.get("streams") or [])]
+    tags = {name.lower(): str(value) for part in sources for name, value in (part.get("tags") or {}).items()}
+    return {("tracknumber" if name == "track" else name): value for name, value in tags.items()}
+
+
 def ffmpeg_blocks(
     path: Path, start: float, duration: float | None, block_seconds: float
 ) -> Iterator[NDArray[np.float32]]:
@@ -425,6 +441,9 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 96000
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
 BLOCK_SECONDS = 20.0
 
+#: Subtypes of libsndfile of which 16 bits are not all.
+_FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
+
 #: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
 _MPEG = {"MP3", "MPEG"}
 
@@ -542,6 +561,37 @@ def _probe(audio: dict[str, Any]) -> Probe:
     return description
 
 
+#: What a file may say of what it holds, by the names of libsndfile.
+TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
+
+
+def tags(audio: dict[str, Any]) -> dict[str, str]:
+    """Title, artist and what else of `TAGS` a recording says of itself, empty ones left out.
+
+    None of a file that `probe` could not read, and none of one whose tags are damaged.
+    """
+    try:
+        with _sound_file(audio) as file:
+            own = {name: getattr(file, name) for name in TAGS}
+    except soundfile.LibsndfileError as error:
+        try:
+            own = _ffprobe_tags(_path_for_ffmpeg(audio, error))
+        except (BadInput, subprocess.SubprocessError, ValueError):
+            return {}
+    except UnicodeDecodeError:
+        return {}
+    return {name: text for name in TAGS if (text := own.get(name, "").replace("\0", "").strip())}
+
+
+def is_fine(audio: dict[str, Any]) -> bool:
+    """Whether the samples of a file that libsndfile reads have more than 16 bits."""
+    try:
+        with _sound_file(audio) as file:
+            return file.subtype in _FINE
+    except soundfile.LibsndfileError:
+        return False
+
+
 def blocks(
     audio: dict[str, Any], start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[Samples]:
@@ -626,17 +676,17 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
             yield whole.astype(np.int32) << 8
 
 
-def pcm_blocks(
+def blocks_at(
     audio: dict[str, Any],
     sample_rate: int,
     start: float = 0.0,
     duration: float | None = None,
     tap: Callable[[Samples], object] | None = None,
-) -> Iterator[Pcm]:
-    """Yield a part of a recording as int16 at a rate in Hz, shape (n, channels), by one streaming resampler.
+) -> Iterator[Samples]:
+    """Yield a part of a recording as float32 at a rate in Hz, shape (n, channels), by one streaming resampler.
 
-    16-bit samples at that rate come back unchanged. `tap` is called with each block as `blocks` yields it, before
-    it is resampled. Raises BadInput as `blocks` does.
+    Bit for bit at its own rate. `tap` is called with each block as `blocks` yields it, before it is resampled.
+    Raises BadInput as `blocks` does.
     """
     info = probe(audio)
     resampler = None
@@ -645,9 +695,21 @@ def pcm_blocks(
     for block in blocks(audio, start, duration):
         if tap is not None:
             tap(block)
-        yield to_pcm(resampler.resample_chunk(block) if resampler else block)
-    nothing = np.zeros((0, info.channels), np.float32)
-    yield to_pcm(resampler.resample_chunk(nothing, last=True) if resampler else nothing)
+        yield resampler.resample_chunk(block) if resampler else block
+    if resampler:
+        yield resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True)
+
+
+def pcm_blocks(
+    audio: dict[str, Any],
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    tap: Callable[[Samples], object] | None = None,
+) -> Iterator[Pcm]:
+    """What `blocks_at` yields, as int16: 16-bit samples at that rate come back unchanged."""
+    for block in blocks_at(audio, sample_rate, start, duration, tap):
+        yield to_pcm(block)
 
 
 def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Iterator[Pcm]:
@@ -692,14 +754,8 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
 
     Raises BadInput as `blocks` does.
     """
-    info = probe(audio)
-    parts = [np.zeros((0, info.channels), np.float32)]
-    if info.sample_rate == sample_rate:
-        return np.concatenate([*parts, *blocks(audio, start, duration)])
-    resampler = soxr.ResampleStream(info.sample_rate, sample_rate, info.channels, dtype="float32")
-    parts += [resampler.resample_chunk(block) for block in blocks(audio, start, duration)]
-    parts.append(resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True))
-    return np.concatenate(parts)
+    nothing = np.zeros((0, probe(audio).channels), np.float32)
+    return np.concatenate([nothing, *blocks_at(audio, sample_rate, start, duration)])
 
 
 def to_pcm(samples: Samples) -> Pcm:

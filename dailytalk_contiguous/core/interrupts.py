@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 STOPPED = 130
 
 #: What is printed, by whether the program had begun its work.
-SENTENCE = "stopped. Finished shards are kept; run the same command again to go on"
+SENTENCE = "stopped. What is finished is kept; run the same command again to go on"
 BEFORE_WORK = "stopped before anything was done"
 
 

@@ -173,6 +173,7 @@ SYNTHESIS = {
     **dict.fromkeys(TAKE_PROSODY, MEASURE),
 }
 
+#: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
 UTTERANCE = {
     "utterance_id": STRING,
     "channel": STRING,
@@ -191,6 +192,8 @@ UTTERANCE = {
     "text": STRING,
     "tagged_text": STRING,
     "text_reason": STRING,
+    "edited_by": List(STRING),
+    "edited_fields": List(STRING),
     "language": STRING,
     "confidence": MEASURE,
     "models": {"recogniser": STRING, "affect": STRING},
@@ -284,6 +287,9 @@ BUILT = Features(
 
 #: Columns of `BUILT` that a dataset may lack, which another version or another program made; its readers see null.
 OPTIONAL = frozenset({"sides"})
+
+#: Fields of `UTTERANCE` that such a dataset may lack; null, too.
+OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields"})
 
 
 def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -362,7 +362,8 @@ class Tally:
         before, after: turn-taking as recorded, and as rebuilt.
         durations: of conversations, in whole seconds.
         lengths: recorded and new length of each utterance that was resynthesised. ratios: of both.
-        kinds, recognisers: of utterances. without_text: why utterances have none, without figures.
+        kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
+            fields, `editors` who. without_text: why utterances have none, without figures.
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
             whether where the rows are from tells what was rejected; what was published does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
@@ -397,6 +398,9 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     recognisers: Counter[str] = field(default_factory=Counter)
     without_text: Counter[str] = field(default_factory=Counter)
+    edited: int = 0
+    edited_fields: LimitedCounter[str] = field(default_factory=LimitedCounter)
+    editors: set[str] = field(default_factory=set)
     reasons: LimitedCounter[str] = field(default_factory=LimitedCounter)
     rejects: LimitedCounter[tuple[str, str]] = field(default_factory=LimitedCounter)
     knows_rejects: bool = True
@@ -519,6 +523,12 @@ class Tally:
         self.confidence.add(utterance.get("confidence"))
         if recogniser := (utterance["models"] or {}).get("recogniser"):
             self.recognisers[recogniser] += 1
+        editors, fields = utterance.get("edited_by") or (), utterance.get("edited_fields") or ()
+        self.edited += bool(editors or fields)
+        for name in fields:
+            self.edited_fields.add(name, OTHER_VALUES)
+        if len(self.editors) < MAX_VALUES:
+            self.editors.update(editors)
         if utterance["text_reason"]:
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[utterance["text_reason"].partition("(")[0].strip()] += 1

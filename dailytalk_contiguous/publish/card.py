@@ -54,6 +54,7 @@ from dailytalk_contiguous.publish.sections import (
     confidence_plot,
     crossed_parts,
     durations_plot,
+    edits_text,
     label_parts,
     made_parts,
     markdown,
@@ -517,6 +518,11 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         shares = ", ".join(f"`{escaped(name)}` {100 * n / total:.0f} %" for name, n in sources.most_common())
         guesses = " `proportional` times are guesses." if sources["proportional"] else ""
         points.append(f"How the times of words are known: {shares}.{guesses}")
+    if tally.edited:
+        points.append(
+            f"People corrected {counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}; `edited_by`, "
+            "`edited_fields`)."
+        )
     if recognisers - {"given"}:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
         points.append(

@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.schema import (
     LABELS,
     MAIN,
     OPTIONAL,
+    OPTIONAL_FIELDS,
     PROSODY,
     SIDE,
     SOUND,
@@ -58,6 +59,7 @@ from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.stages.script import EDITS, texts_of
 from dailytalk_contiguous.store.files import inside, is_inside
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -96,7 +98,10 @@ def judged(row: Row, name: str) -> Row:
     """A finished row with its `problem`, the column that has it, and `remedy`; `name` is its id if it has none."""
     problem = problem_of(row)
     identity = row["conversation_id"] or name
+    lacking = dict.fromkeys(OPTIONAL_FIELDS)
+    utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
+        "utterances": utterances,
         "conversation_id": identity,
         "problem": problem and problem.reason,
         "problem_column": problem and problem.column,
@@ -149,8 +154,8 @@ def _clip_problem(row: Mapping[str, Any]) -> Problem | None:
 def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], channel: str) -> str | None:
     if part is None:
         return "is empty"
-    if fields.keys() - part.keys():
-        return f"has no {', '.join(sorted(fields.keys() - part.keys()))}"
+    if missing := fields.keys() - part.keys() - OPTIONAL_FIELDS:
+        return f"has no {', '.join(sorted(missing))}"
     if part[channel] not in CHANNELS:
         return f"names a channel {quoted(part[channel])}, not {' or '.join(CHANNELS)}"
     if part.get("status") in _UNHEARD:
@@ -1001,6 +1006,7 @@ def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) 
     return (
         dict.fromkeys(UTTERANCE)
         | {name: line.get(name) for name in same}
+        | {name: texts_of(line.get(name)) for name in EDITS}
         | {"confidence": _measure(line.get("confidence"))}
         | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
         | {name: _measure(affect.get(name)) for name in AFFECT}

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import soundfile
 from datasets import Features
-from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, read_json
@@ -39,7 +38,7 @@ from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_th
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_entries, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, sha256_of, write_text
+from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
 from dailytalk_contiguous.store.parquet import write_parquet
 
@@ -665,19 +664,11 @@ def claim(stage: Path) -> None:
 def exclusive(stage: Path) -> Iterator[None]:
     """Hold a stage for this process: two pushes would pack into, and remove, each other's files.
 
-    Raises DailytalkError while another process holds it. A lock ends with its process, however that ends.
+    Raises DailytalkError while another process holds it.
     """
-    lock = FileLock(stage.with_name(f"{stage.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DailytalkError(
-            f"another dailytalk push works on {str(stage.parent)!r}", "wait until it is done, and run this again"
-        ) from None
-    try:
+    reason = f"another dailytalk push works on {str(stage.parent)!r}"
+    with locked(stage.with_name(f"{stage.name}.lock"), reason, "wait until it is done, and run this again"):
         yield
-    finally:
-        lock.release()
 
 
 _KEPT = {"key": str, "sha256": str, "size": int, "rows": int, "seconds": float}

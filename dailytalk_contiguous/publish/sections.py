@@ -390,6 +390,13 @@ def conversation_sections(
     yield rejected_section(tally, examples)
 
 
+def edits_text(tally: Tally) -> str:
+    """What people have corrected, by field, and how many they are: `text 12, tag 3, by 2 people`."""
+    fields = ", ".join(f"{name} {n:,}" for name, n in tally.edited_fields.most_common())
+    people = "1 person" if len(tally.editors) == 1 else f"{len(tally.editors):,} people"
+    return ", ".join(filter(None, (fields, f"by {people}" if tally.editors else "")))
+
+
 def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     """How much there is, and what it cost."""
     whole, saved, ratio = tally.total, _money_of(run).get("saved_by_cache"), tally.ratios.quantile(0.5)
@@ -407,6 +414,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
         ("speech", length_text(tally.heard.seconds), "both speakers added up"),
         ("utterances", f"{whole.utterances:,}", channels),
         ("words with times", f"{whole.words:,}", ""),
+        *([("corrected utterances", f"{tally.edited:,}", edits_text(tally))] if tally.edited else []),
         ("resynthesised", f"{tally.statuses['spoken']:,}", rebuilt["spoken"]),
         *(
             [("new voice", f"×{1 / ratio:.2f} as fast", f"median length {ratio:.2f} of the recorded")]

@@ -59,8 +59,8 @@ _MORE: dict[str, dict[str, Any]] = {
 }
 
 
-def append(path: Path, event: Event) -> None:
-    """Add an event in one write. Raises OSError as the disk does."""
+def append(path: Path, event: Event, sync: bool = False) -> None:
+    """Add an event in one write; `sync`: it is on the disk when this returns. Raises OSError as the disk does."""
     line = json.dumps(event, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+", buffering=0) as file:
@@ -69,6 +69,8 @@ def append(path: Path, event: Event) -> None:
             if file.read(1) != b"\n":
                 line = b"\n" + line  # what a crash cut off stays a line of its own
         file.write(line)
+        if sync:
+            os.fsync(file.fileno())
 
 
 def is_journal(name: str) -> bool:

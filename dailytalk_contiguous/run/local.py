@@ -1,34 +1,23 @@
 """The local engine: shards one after another in this process, or side by side in several.
 
-Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, where the machine
-has several GPUs, with one of them. They take shards from a queue and write them by rename; all that they send back
-is what a shard knows of its rows, so that the parent stays small whatever they hold.
+Workers write shards by rename; all that they send back is what a shard knows of its rows, so that the parent stays
+small whatever they hold.
 """
 
 import contextlib
-import itertools
-import multiprocessing
 import os
-import queue
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection
+from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 from datasets import Features
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
+from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, TimedShardJob, ahead, make_shard
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
@@ -43,9 +32,6 @@ from dailytalk_contiguous.stages.synthesis import Speak
 
 #: Engines that tell when they say each word: of their speech hardly any is left for the recogniser of `Align`.
 TELL_WORDS = ("fish", "espeak", "flite")
-
-#: What `CUDA_VISIBLE_DEVICES` names the GPUs by that a process sees.
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
@@ -81,12 +67,6 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
 
 #: Told what is to be done, before it is, and asked for what is left of it at any time.
 Planned = Callable[["RunPlan", Forecast], None]
-
-#: Seconds between two looks at what workers tell.
-POLL_SECONDS = 0.2
-
-#: Shards handed out for each worker, which never waits for one. All at once would copy a whole corpus' rows.
-QUEUED = 2
 
 
 @dataclass(frozen=True)
@@ -172,7 +152,8 @@ def run_local(
                 finished(made)
                 yield made.path
     else:
-        for made in _in_processes(work.tasks, stages, workers, batch_seconds, progress):
+        make = partial(_work, stages=tuple(stages), batch_seconds=batch_seconds)
+        for made in in_processes(make, work.tasks, workers, gpus_to_share(stages), progress):
             finished(made)
             yield made.path
 
@@ -184,93 +165,5 @@ def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tup
     return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
 
 
-def _in_processes(
-    tasks: Sequence[Task], stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
-) -> Iterator[ShardReport]:
-    context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
-    gpus, started = gpus_to_share(stages), context.Value("i", 0)
-    threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told, gpus, started))
-    coming = iter(tasks)
-    waiting: set[Future[ShardReport]] = set()
-    processes: dict[int, Any] = {}
-    try:
-        while True:
-            interrupts.check_interrupt()
-            for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
-                with interrupts.starting_processes():
-                    waiting.add(pool.submit(_work, task, tuple(stages), batch_seconds))
-            processes |= pool._processes or {}
-            if not waiting:
-                return
-            done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            _pass_on(told, progress)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise _broken(list(processes.values())) from error
-    finally:
-        for future in waiting:
-            future.cancel()
-        for process in list((pool._processes or {}).values()):
-            if waiting:
-                process.terminate()  # what they hold is a temporary file; the next run makes that shard again
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _broken(processes: Sequence[Any]) -> DailytalkError:
-    """Why the pool broke, as far as the ends of its processes tell: the system kills where memory runs out."""
-    codes = {process.exitcode for process in processes} - {None, 0, 1, -signal.SIGTERM}
-    crashed = sorted(-code for code in codes if code < 0 and code != -signal.SIGKILL)
-    if crashed:
-        return DailytalkError(
-            f"a worker process crashed (signal {crashed[0]}, {signal.strsignal(crashed[0])})",
-            "run it again with PYTHONFAULTHANDLER=1 to see where, and report it (finished shards are kept)",
-        )
-    return DailytalkError(
-        "a worker process was killed, perhaps for want of memory",
-        "run the same command again (finished shards are kept), with fewer --workers if it recurs",
-    )
-
-
-def _pass_on(told: Any, progress: Progress) -> None:
-    while True:
-        try:
-            stage, audio, wall = told.get_nowait()
-        except queue.Empty:
-            return
-        progress(stage, audio, wall)
-
-
-_told: Any = None
-
-
-def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) -> None:
-    """Set up a worker: its share of the cores and of `gpus`, and Ctrl-C left to the parent, which ends it.
-
-    `started` counts the workers. All this is before torch and CTranslate2 are imported: they read the environment
-    once.
-    """
-    global _told
-    _told = told
-    Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    with started.get_lock():
-        number = started.value
-        started.value += 1
-    if gpus:
-        os.environ[VISIBLE] = gpus[number % len(gpus)]
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone: killed, it could not tell, and the worker would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
 def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:
-    return make_shard(task, stages, batch_seconds, lambda *event: _told.put(event))
+    return make_shard(task, stages, batch_seconds, tell)

@@ -27,7 +27,7 @@ from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_o
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import described, number, transcript_line
+from dailytalk_contiguous.stages.script import EDITS, described, number, transcript_line
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
@@ -538,6 +538,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
             "models": utterance.get("models"),
             "context_seconds": number(utterance.get("context_seconds"), 3),
             "text_reason": utterance.get("text_reason"),
+            **{name: texts for name in EDITS if (texts := utterance.get(name))},
             "source_channel": utterance["source_channel"],
             "source_start": utterance["source_start"],
             "source_end": utterance["source_end"],

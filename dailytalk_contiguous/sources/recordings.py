@@ -14,7 +14,6 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
-import soxr
 
 from dailytalk_contiguous.core.audio import (
     AUDIO_SUFFIXES,
@@ -22,7 +21,8 @@ from dailytalk_contiguous.core.audio import (
     LOWEST_RATE,
     Probe,
     Samples,
-    blocks,
+    blocks_at,
+    is_fine,
     probe,
     to_pcm,
     to_uri,
@@ -31,6 +31,7 @@ from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.sources.reindexing import finish_reindex
 from dailytalk_contiguous.store.files import leads_out, write_atomically
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
@@ -146,9 +147,6 @@ _COUNTED = re.compile(r"(.+)[._ -](left|right|[a-z]|ch\d{1,2}|\d{1,3})", re.IGNO
 
 #: Of the recording that two files make.
 _SUFFIX = ".flac"
-
-#: Subtypes of libsndfile of which 16 bits are not all.
-_FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 
 
 def common_name(stem: str) -> str | None:
@@ -266,29 +264,11 @@ def _key(pair: Pair) -> str:
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    fine = any(_is_fine(path) for path in pair.there)
+    fine = any(is_fine(_audio(path)) for path in pair.there)
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
-        for block in _together(*(_at(path, rate) for path in pair.there)):
+        sides = ((block[:, 0] for block in blocks_at(_audio(path), rate)) for path in pair.there)
+        for block in _together(*sides):
             flac.write(block if fine else to_pcm(block))  # soundfile clips floats
-
-
-def _is_fine(path: Path) -> bool:
-    try:
-        return soundfile.info(os.fsencode(path)).subtype in _FINE
-    except soundfile.LibsndfileError:
-        return False
-
-
-def _at(path: Path, rate: int) -> Iterator[Samples]:
-    """The samples of a mono file at a rate in Hz, shape (n,), block by block."""
-    info = probe(_audio(path))
-    if info.sample_rate == rate:
-        yield from (block[:, 0] for block in blocks(_audio(path)))
-        return
-    resampler = soxr.ResampleStream(info.sample_rate, rate, 1, dtype="float32")
-    for block in blocks(_audio(path)):
-        yield resampler.resample_chunk(block[:, 0])
-    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:
@@ -391,6 +371,10 @@ def find_recordings(
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
+    for folder in dict.fromkeys(
+        top for path in paths_given for top in (path.absolute(), *path.absolute().parents)
+    ):
+        finish_reindex(folder)
     walk = _Walk(exclude, follow_links)
     paths = dict(_relative(paths_given, walk))
     inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}

@@ -39,6 +39,9 @@ PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
 
 _BUCKETS = tuple(f"{name}_bucket" for name in (*AFFECT, *PROSODY_BUCKETS))
 
+#: Who corrected a line, and what of it; not in a line that nobody has corrected.
+EDITS = ("edited_by", "edited_fields")
+
 #: Fields of a finished utterance that are made after the script.
 _LATER = frozenset(
     {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
@@ -184,6 +187,16 @@ def script_columns(base: Row, lines: Iterable[tuple[str, int, Mapping[str, Any]]
     }
 
 
+def texts_of(value: Any) -> list[str] | None:
+    """One text or several as a list, each once and none empty; None where there is none.
+
+    >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
+    (['Ann'], ['tag', 'text'], None)
+    """
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return [*dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())] or None
+
+
 def seconds_within(seconds: float, base: Row) -> float:
     """Seconds of the recording as seconds of the conversation, and inside it."""
     return float(min(max(seconds - base["offset"], 0.0), base["duration"]))
@@ -228,6 +241,7 @@ def _utterance(
         "confidence": line.get("confidence"),
         "context_seconds": line.get("context_seconds"),
         "text_reason": None if text else line.get("text_reason"),
+        **{name: texts_of(line.get(name)) for name in EDITS},
     }
 
 
@@ -244,7 +258,7 @@ def _silent_side(base: Row, channel: str) -> list[dict[str, Any]]:
         }
         | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
         | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
-        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
+        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None, **dict.fromkeys(EDITS)}
         for place in range(len(segments["utterance_id"]))
     ]
 

@@ -3,15 +3,19 @@
 import hashlib
 import json
 import os
+import re
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput
+from filelock import FileLock, Timeout
+
+from dailytalk_contiguous.core.documents import as_text, quoted
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
 
@@ -32,7 +36,18 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+#: What `write_atomically` calls what it has not finished.
+_UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed have left of files in a folder that nobody else writes to now."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def _temporary(path: Path) -> Path:
@@ -104,7 +119,7 @@ def _keep(waiting: Mapping[Path, Path]) -> None:
         for temporary, path in waiting.items():
             temporary.replace(path)
         for folder in dict.fromkeys(path.parent for path in waiting.values()):
-            _sync_folder(folder)
+            sync_folder(folder)
     finally:
         for temporary in waiting:
             temporary.unlink(missing_ok=True)
@@ -154,7 +169,7 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, where the system knows how (Windows does not)."""
     if os.name != "posix":
         return
@@ -163,6 +178,38 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+# Holding a folder, so that two commands never change it at the same time.
+
+
+#: In a folder whose files are changed in place: held by `review` while it is open, by `reindex` and by `convert`.
+FOLDER_LOCK = ".dailytalk-lock"
+
+
+@contextmanager
+def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
+    """Hold a lock file for this process. A lock ends with its process, however that ends.
+
+    Raises DailytalkError with this reason and remedy while another process holds it.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise DailytalkError(reason, remedy) from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold a folder whose files this command changes. Raises DailytalkError while another one holds it."""
+    reason = f"{as_text(folder)!r} is open in another command (dailytalk review, reindex or convert)"
+    with locked(folder / FOLDER_LOCK, reason, "close that, and run this again"):
+        yield
 
 
 # Resolving a file name from a manifest, a table or a transcript: only to files inside the folder that it came

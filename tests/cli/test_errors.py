@@ -163,8 +163,8 @@ def test_help_breaks_no_line_where_the_code_does(dailytalk: Command, monkeypatch
     ("error", "code", "told"),
     [
         (DailytalkError("it is wrong", "mend it"), 1, "x: it is wrong: mend it.\n"),
-        (KeyboardInterrupt(), 130, "x: stopped. Finished shards are kept; run the same command again to go on.\n"),
-        (typer.Abort(), 130, "x: stopped. Finished shards are kept; run the same command again to go on.\n"),
+        (KeyboardInterrupt(), 130, "x: stopped. What is finished is kept; run the same command again to go on.\n"),
+        (typer.Abort(), 130, "x: stopped. What is finished is kept; run the same command again to go on.\n"),
         (typer.Exit(3), 3, ""),
         (
             OSError(errno.ENOSPC, "No space left on device", "/out/x"),
@@ -196,7 +196,7 @@ def test_stop_that_a_library_raises_by_itself_is_the_same_sentence(
     dailytalk: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     monkeypatch.setattr(doctor, "examine", raising(error))
-    sentence = "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+    sentence = "dailytalk: stopped. What is finished is kept; run the same command again to go on.\n"
     assert dailytalk("doctor") == (130, "", sentence)
 
 

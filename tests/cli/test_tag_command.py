@@ -241,7 +241,7 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
     if stop == signal.SIGINT:
         assert (running.returncode, out) == (130, "")
         told = err.splitlines()
-        assert told[-1] == "dailytalk: stopped. Finished shards are kept; run the same command again to go on."
+        assert told[-1] == "dailytalk: stopped. What is finished is kept; run the same command again to go on."
         assert [" of 3: shard-" in line for line in told[:-1]] == [True]
     assert not (tmp_path / "out/transcript.jsonl").exists()
     loaded = load_dataset(

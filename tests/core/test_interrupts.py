@@ -10,7 +10,7 @@ import pytest
 
 from dailytalk_contiguous.core import interrupts
 
-STOP = "dailytalk: stopped. Finished shards are kept; run the same command again to go on.\n"
+STOP = "dailytalk: stopped. What is finished is kept; run the same command again to go on.\n"
 
 PROGRAM = """
 import ctypes, os, signal, sys, threading

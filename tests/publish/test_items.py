@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from built_conversations import built_row, write_dataset
@@ -277,6 +278,27 @@ def test_conversations_of_a_dataset_without_measures_of_their_sides_have_none(tm
     assert [row["sides"] for row in items.rows(["sides"])] == [None] * 3
     assert (items.row("c")["sides"], items.row("c")["problem"]) == (None, None)
     assert "sides" not in next(items.rows(["duration"]))
+
+
+def test_utterances_of_a_dataset_that_does_not_tell_who_edited_them_are_whole(tmp_path: Path) -> None:
+    folder = conversations(tmp_path / "work")
+    for path in (folder / "dataset").glob("*.parquet"):
+        table = pq.read_table(path)
+        place = table.schema.get_field_index("utterances")
+        parts = [
+            [{name: value for name, value in part.items() if not name.startswith("edited_")} for part in row]
+            for row in table["utterances"].to_pylist()
+        ]
+        older = pa.struct(
+            [field for field in table.schema.field(place).type.value_type if field.name[:5] != "edite"]
+        )
+        column = pa.array(parts, pa.list_(older))
+        pq.write_table(table.set_column(place, "utterances", column), path)
+    rows = list(open_items(folder).rows())
+    assert [row["problem"] for row in rows] == [None] * 3
+    assert {(part["edited_by"], part["edited_fields"]) for row in rows for part in row["utterances"]} == {
+        (None, None)
+    }
 
 
 def test_clip_has_the_measures_of_its_file_on_its_one_side(tmp_path: Path) -> None:

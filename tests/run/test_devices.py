@@ -7,8 +7,8 @@ import ctranslate2
 import pytest
 
 from dailytalk_contiguous.pipelines import speak_stages, tag_stages
-from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.local import VISIBLE, gpus_to_share, networks_device
+from dailytalk_contiguous.run.local import gpus_to_share, networks_device
+from dailytalk_contiguous.run.processes import VISIBLE, _start_worker
 from dailytalk_contiguous.stages.base import Stage
 
 WHISPER = tag_stages(asr_model="tiny", affect_model="acoustic-estimate")
@@ -75,6 +75,6 @@ def started(gpus: list[str], count: int) -> list[tuple[str | None, list[str]]]:
     seen = f"__import__('os').environ.get({VISIBLE!r})"
     imported = "sorted({'torch', 'ctranslate2'} & set(__import__('sys').modules))"
     for _ in range(count):
-        with ProcessPoolExecutor(1, context, local._start_worker, (1, None, gpus, begun)) as pool:
+        with ProcessPoolExecutor(1, context, _start_worker, (1, None, gpus, begun)) as pool:
             told.append(pool.submit(eval, f"({seen}, {imported})").result())
     return told

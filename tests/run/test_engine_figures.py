@@ -35,9 +35,10 @@ from dailytalk_contiguous.run.events import (
     now,
     read_events,
 )
-from dailytalk_contiguous.run.local import RunPlan, _broken
+from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, plan_actors
 from dailytalk_contiguous.run.passes import Pass, Runner, RunOptions
+from dailytalk_contiguous.run.processes import _broken
 from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.run.streaming import (
     FinishedWindow,

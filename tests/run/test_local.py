@@ -13,7 +13,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run import local, processes
 from dailytalk_contiguous.shards import ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -73,7 +73,7 @@ def threads_of(paths: list[Path]) -> set[str]:
 def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "cores", lambda: 5)
+    monkeypatch.setattr(processes, "cores", lambda: 5)
     for workers in (1, 2):
         paths = run(plan(tmp_path / str(workers), "a", "b", "c"), workers)
         assert len(paths) == 3
@@ -112,7 +112,7 @@ def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_pa
 
 def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever plans a million shards does not have all of them copied for the workers before the first is made."""
-    monkeypatch.setattr(local, "cores", lambda: 1)
+    monkeypatch.setattr(processes, "cores", lambda: 1)
     handed: list[str] = []
 
     class Seen(list[local.Task]):
@@ -124,7 +124,7 @@ def test_shards_are_handed_out_as_they_are_needed(tmp_path: Path, monkeypatch: p
     work = plan(tmp_path, *map(str, range(12)))
     made = local.run_local(local.RunPlan(work.paths, Seen(work.tasks), 0), [Where()], 2, 0.0, lambda *event: None)
     next(made)
-    assert len(handed) <= 2 * local.QUEUED
+    assert len(handed) <= 2 * processes.QUEUED
     assert len(list(made)) == 11
     assert threads_of(work.paths) == {"1"}  # of a core that two workers share
     assert handed == [path.name for path in work.paths]
@@ -158,7 +158,7 @@ def _parent(send: Any) -> None:
 
 
 def _busy() -> None:
-    local._start_worker(1, None, (), multiprocessing.Value("i", 0))
+    processes._start_worker(1, None, (), multiprocessing.Value("i", 0))
     threading.Event().wait()
 
 

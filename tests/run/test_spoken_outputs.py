@@ -17,6 +17,10 @@ from recordings import read_lines, state
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish.card import _about_words
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.sections import conversation_facts, edits_text
 from dailytalk_contiguous.run.outputs import bytes_to_write, shifted, write_spoken
 from dailytalk_contiguous.shards import METADATA_KEY, ShardIndex, read_rows
 from dailytalk_contiguous.stages.base import Stage
@@ -50,6 +54,30 @@ def copied(spoken: Path, base: Path) -> Path:
 def rows(work: Path) -> dict[str, dict[str, Any]]:
     shards = (work / "dataset").glob("*.parquet")
     return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
+
+
+def test_who_corrected_a_line_is_in_its_row_on_the_page_and_on_the_card(tmp_path: Path) -> None:
+    work = folder(tmp_path / "work", first=SHORT)
+    first, second, *others = read_lines(work / "transcript.jsonl")
+    first |= {"edited_by": "Ann", "edited_fields": ["text", "tag"]}
+    second |= {"edited_by": ["Ben", "Ann"], "edited_fields": "text"}
+    write_transcript(work, [first, second, *others])
+    say(work, settings(tmp_path, tts="espeak"))
+    told = {part["utterance_id"]: part for part in rows(work)["first"]["utterances"]}
+    parts = [told[line["utterance_id"]] for line in (first, second)]
+    known = [(part["edited_by"], part["edited_fields"]) for part in parts]
+    assert known == [(["Ann"], ["text", "tag"]), (["Ben", "Ann"], ["text"])]
+    assert told[others[0]["utterance_id"]]["edited_by"] is None
+    lines = {line["utterance_id"]: line for line in read_lines(work / "transcript_shifted.jsonl")}
+    assert lines[second["utterance_id"]]["edited_by"] == ["Ben", "Ann"]
+    assert "edited_by" not in lines[others[0]["utterance_id"]]
+    tally = Tally()
+    for row in open_items(work).rows():
+        tally.add(row)
+    assert edits_text(tally) == "text 2, tag 1, by 2 people"
+    facts = conversation_facts(tally, {})
+    assert ("corrected utterances", "2", "text 2, tag 1, by 2 people") in facts.figures
+    assert _about_words(tally, set())[-1].startswith("People corrected 2 utterances (text 2, tag 1, by 2 people;")
 
 
 def test_line_has_rounded_figures_and_the_words_of_its_side_whose_middle_is_in_it(spoken: Path) -> None:

@@ -36,6 +36,8 @@ TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason"
         },
         {"words": [{"word": "", "start": 0, "end": 0}, WORD | {"word": "x" * 20_000, "end": 1e9}]},
         {"anything": ["else"]},
+        {"edited_by": "Ann", "edited_fields": ["text", "tag"]},
+        {"edited_by": None, "edited_fields": []},
     ],
 )
 def test_line_that_can_be_meant_is_taken_as_it_is(more: dict[str, Any]) -> None:
@@ -58,6 +60,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"start": 1.0}, "it ends at 1.0 s, not after its start at 1.0 s"),
     ({"start": 1.5}, "it ends at 1.0 s, not after its start at 1.5 s"),
     *(({name: 7}, f"{name} is 7, no text") for name in TEXTS),
+    ({"edited_by": 7}, "edited_by is 7, no text and no list of texts"),
+    ({"edited_fields": ["text", 7]}, "edited_fields is ['text', 7], no text and no list of texts"),
+    ({"edited_by": ["x" * 20_001]}, "edited_by has more than 20,000 characters"),
     *(
         ({name: value}, f"{name} is {value!r}, no number")
         for name in ("confidence", "context_seconds")

@@ -48,6 +48,8 @@ def transcript(count: int) -> dict[str, list[Any]]:
         "confidence": [[0.5] * count],
         "context_seconds": [[2.0] * count],
         "text_reason": [[None] * count],
+        "edited_by": [[["Ann"]] * count],
+        "edited_fields": [[["text"]] * count],
         "spoken_words": [[[] for _ in range(count)]],
         "synthesis": [[None] * count],
         "main_language": ["en"],

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.stages.script import KEPT, Script, number, script_columns, transcript_line
+from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, number, script_columns, transcript_line
 from dailytalk_contiguous.stages.segment import Segment
 
 
@@ -141,6 +141,8 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "confidence": [None, 0.5],
         "context_seconds": [None, 2.346],
         "text_reason": ["the recogniser heard no words", None],
+        "edited_by": [None, None],
+        "edited_fields": [None, None],
     }
     expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
     expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
@@ -207,6 +209,14 @@ def test_reason_for_no_text_goes_where_a_person_wrote_one() -> None:
     assert script_columns(base(), lines)["text_reason"] == [None, "noise"]
 
 
+def test_who_edited_a_line_is_one_name_or_several() -> None:
+    told = [("Ann", ["text", "tag", "text"]), ([], ""), (["Ann", "Ben"], None)]
+    lines = [("x", place, added(edited_by=by, edited_fields=fields)) for place, (by, fields) in enumerate(told)]
+    made = script_columns(base(), lines)
+    assert made["edited_by"] == [["Ann"], None, ["Ann", "Ben"]]
+    assert made["edited_fields"] == [["text", "tag"], None, None]
+
+
 def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     source = conversations(EXAMPLES / "bicycle_repair.flac") | {"offset": [30.0], "duration": [20.0]}
     both = {name: values[0] for name, values in Segment()(source).items()}
@@ -222,7 +232,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
         assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
     told = {name: made[name][silent[0]] for name in Script.adds if name != "main_language"}
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
-        ("tagged_text", "confidence", "context_seconds", "text_reason", *AFFECT, *PROSODY)
+        ("tagged_text", "confidence", "context_seconds", "text_reason", *EDITS, *AFFECT, *PROSODY)
     )
     empty = ("text_raw", "text", "tag", "rule", "recogniser", *BUCKETS)
     assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")

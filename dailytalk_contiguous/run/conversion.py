@@ -1,0 +1,441 @@
+"""Recordings as files of another format: read a block at a time, written, read back, and only then given a name.
+
+libsndfile writes WAV, FLAC, MP3 and Opus, and gives back exactly as many samples as it took of each; what it can't
+read goes through ffmpeg. A note in the folder says what each file was made from, before the file has its name: so
+a rerun knows what is done, and never takes somebody else's file for its own.
+"""
+
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+import soundfile
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import (
+    SAME,
+    Probe,
+    Samples,
+    blocks,
+    blocks_at,
+    from_uri,
+    is_fine,
+    probe,
+    tags,
+    to_pcm,
+    to_uri,
+)
+from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.run.events import append
+from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
+from dailytalk_contiguous.run.processes import in_processes
+from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
+from dailytalk_contiguous.store.files import (
+    FOLLOW_LINKS,
+    LINK_OUT,
+    folder_locked,
+    inside,
+    json_text,
+    remove_unfinished,
+    write_atomically,
+    write_lines,
+)
+from dailytalk_contiguous.store.owned_folder import MADE_FROM
+
+#: What rejects of a conversion name as their stage.
+STAGE = "convert"
+
+#: In the folder of results: of each file, what it was made from and how.
+NOTES = ".dailytalk-convert.jsonl"
+
+#: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which all else
+#: that reads WAV of that length reads, too.
+LARGEST_WAV = (1 << 32) - (1 << 20)
+
+
+class Container(NamedTuple):
+    """A format that is written: libsndfile's names, sample rates in Hz that it has, and most channels.
+
+    `rates` is empty where any rate will do; `bits` says whether samples have 16 or 24 bits.
+    """
+
+    format: str
+    subtype: str
+    rates: tuple[int, ...] = ()
+    channels: int = 1024
+    bits: bool = False
+
+
+#: The formats by the endings of their files. Rates of MP3: ISO 11172-3 and 13818-3 and its extension 2.5; of Opus:
+#: RFC 6716, section 2.1.2. Of Opus libsndfile's order of more than two channels is not that of other programs.
+CONTAINERS = {
+    "wav": Container("WAV", "PCM_16", bits=True),
+    "mp3": Container(
+        "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), channels=2
+    ),
+    "flac": Container("FLAC", "PCM_16", channels=8, bits=True),
+    "opus": Container("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), channels=2),
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What files are to become.
+
+    Attributes:
+        to: the format, one of `CONTAINERS`.
+        rate: Hz; None for the source's own, or the next that the format has.
+        channels: 1 for the mean of all, 2; None for the source's own.
+        bits: 16 or 24 of WAV and FLAC; None for 24 where the source has more than 16, else 16.
+
+    Raises:
+        DailytalkError: the format has no such rate or bits.
+    """
+
+    to: str
+    rate: int | None = None
+    channels: Literal[1, 2] | None = None
+    bits: Literal[16, 24] | None = None
+
+    def __post_init__(self) -> None:
+        rates = self.container.rates
+        if self.rate and rates and self.rate not in rates:
+            raise DailytalkError(f"--rate {self.rate} is none of {self.to}", f"choose one of {_listed(rates)}")
+        if self.bits and not self.container.bits:
+            raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
+
+    @property
+    def container(self) -> Container:
+        """The format that is written."""
+        return CONTAINERS[self.to]
+
+    def rate_of(self, source: Probe) -> int:
+        """The rate in Hz that a source gets: its own, or the next higher one that the format has."""
+        wanted = self.rate or source.sample_rate
+        rates = self.container.rates
+        return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
+
+    def channels_of(self, source: Probe) -> int:
+        """How many channels a source gets. Raises BadInput for more than the format or an honest mix has."""
+        wanted = self.channels or source.channels
+        if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
+            raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
+        return wanted
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+@dataclass
+class Converted:
+    """What came of a conversion: files written, their seconds, files made before, and what can't be converted."""
+
+    made: int = 0
+    seconds: float = 0.0
+    done_before: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+
+class _Task(NamedTuple):
+    """A recording to convert: `note` is what will be told of its result, and of which size and time it is."""
+
+    source: str
+    id: str
+    target: str
+    note: dict[str, Any]
+
+
+def convert_recordings(
+    inputs: Sequence[str | Path],
+    out: Path,
+    wanted: Conversion,
+    workers: int = 1,
+    overwrite: bool = False,
+    follow_links: bool = False,
+    planned: Callable[[int, int], object] = lambda count, left: None,
+    finished: Callable[[], object] = lambda: None,
+) -> Converted:
+    """Write every recording of the inputs to `out`, under its path with another ending, tags kept.
+
+    A file that was made from the same source in the same way before is left as it is. What can't be converted is
+    in `rejects.jsonl` of `out`, and so is what is there already, unless `overwrite`, and every one of several
+    sources that would get one name.
+
+    Args:
+        inputs: files and folders.
+        out: the folder; made if it isn't there.
+        wanted: what they are to become.
+        workers: processes.
+        overwrite: whether other files of that name are replaced. Sources never are.
+        follow_links: whether links may lead out of the inputs.
+        planned: told how many recordings there are, and how many of them are to be converted.
+        finished: called after each of these.
+
+    Raises:
+        DailytalkError: an input does not exist or is `out`, or another command holds `out`.
+        OSError: as the disk does; what is finished is kept.
+    """
+    if any(Path(given).is_dir() and os.path.realpath(given) == os.path.realpath(out) for given in inputs):
+        raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
+    done = Converted()
+    recordings = find_recordings(inputs, out, follow_links, done.left_out)
+    out.mkdir(parents=True, exist_ok=True)
+    with folder_locked(out):
+        tasks = list(_tasks(recordings, out, wanted, overwrite, done))
+        for folder in {Path(task.target).parent for task in tasks}:
+            remove_unfinished(folder)
+        planned(len(recordings), len(tasks))
+        convert = partial(_convert, out=out, wanted=wanted)
+        results: Iterator[float | Reject] = map(convert, tasks)
+        if workers > 1 and len(tasks) > 1:
+            results = in_processes(convert, tasks, min(workers, len(tasks)))
+        for result in results:
+            if isinstance(result, Reject):
+                done.rejects.append(result)
+            else:
+                done.made += 1
+                done.seconds += result
+            finished()
+        done.rejects.sort(key=lambda reject: reject.id)
+        others = [reject for reject in rejects_in(out) if reject["stage"] != STAGE]
+        write_lines(out / REJECTS, map(json_text, [*others, *(reject.as_dict() for reject in done.rejects)]))
+    return done
+
+
+def _tasks(
+    recordings: Sequence[Recording], out: Path, wanted: Conversion, overwrite: bool, done: Converted
+) -> Iterator[_Task]:
+    """What is left to convert; what was before is counted, and what can't be is rejected."""
+    by_name: defaultdict[str, list[Recording]] = defaultdict(list)
+    for recording in recordings:
+        by_name[_target_name(recording.audio_file, wanted.to)].append(recording)
+    sources = {os.path.realpath(recording.path) for recording in recordings}
+    notes = _read_notes(out)
+    for name, own in by_name.items():
+        target = out / name
+        for recording in own:
+            try:
+                if recording.leads_out:
+                    raise BadInput(LINK_OUT, FOLLOW_LINKS)
+                if len(own) > 1:
+                    others = " and ".join(repr(other.audio_file) for other in own if other is not recording)
+                    raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
+                note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
+                note["source"] = _stamp(recording.path)
+                if os.path.lexists(target):
+                    if _stands(target, note, notes.get(name)):
+                        done.done_before += 1
+                        continue
+                    if os.path.realpath(target) in sources:
+                        raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
+                    if not overwrite:
+                        raise BadInput(
+                            f"{name!r} is in --out already, and was not made of it with these settings",
+                            "pass --overwrite to replace it, or choose another --out",
+                        )
+                    inside(out, name)
+                yield _Task(to_uri(recording.path.absolute()), recording.audio_file, str(target), note)
+            except BadInput as problem:
+                done.rejects.append(Reject(recording.audio_file, STAGE, problem.reason, problem.remedy))
+
+
+def _target_name(name: str, ending: str) -> str:
+    bare = re.sub(r"\.[^./]*\Z", "", name)
+    return f"{shortened(bare, 254 - len(ending))}.{ending}"
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size in bytes and time in ns of a file. Raises BadInput where it can't be looked at."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_notes(out: Path) -> dict[str, dict[str, Any]]:
+    """The last note on each file; a line that was cut short says nothing."""
+    if not (out / NOTES).is_file():
+        return {}
+    lines = (line for _, line in json_lines(inside(out, NOTES)))
+    return {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
+
+
+def _stands(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
+    """Whether a file is the one that was noted, and was made of what it would be made of now."""
+    if noted is None or any(noted.get(key) != note[key] for key in note):
+        return False
+    with suppress(BadInput):
+        return not target.is_symlink() and noted.get("result") == _stamp(target)
+    return False
+
+
+# One file: read, written under a temporary name, read back, noted, named.
+
+
+class _Shape(NamedTuple):
+    """Sample rate in Hz and channels of a result."""
+
+    rate: int
+    channels: int
+
+
+def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
+    """The seconds of a file that was converted, or why it was not."""
+    source = {"bytes": None, "path": task.source}
+    try:
+        try:
+            info = probe(source)
+        except OSError as error:
+            raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
+        if not info.seconds:
+            raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
+        write = partial(_write, source=source, info=info, wanted=wanted, task=task, out=out)
+        with interrupts.deferred():  # libsndfile calls back
+            write_atomically(Path(task.target), write)
+    except BadInput as problem:
+        return Reject(task.id, STAGE, problem.reason, problem.remedy)
+    return info.seconds
+
+
+def _write(
+    file: BinaryIO, source: dict[str, Any], info: Probe, wanted: Conversion, task: _Task, out: Path
+) -> None:
+    """Fill a file, read it back, and note it."""
+    shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
+    fine = wanted.container.bits and (wanted.bits == 24 or (wanted.bits is None and is_fine(source)))
+    subtype = "PCM_24" if fine else wanted.container.subtype
+    if _is_as_wanted(source, info, wanted.container, subtype, shape):
+        with from_uri(task.source).open("rb") as original:
+            shutil.copyfileobj(original, file)
+        frames = round(info.seconds * shape.rate)
+    else:
+        frames = _encode(file, source, info, wanted.container, subtype, shape)
+    file.flush()
+    written = Path(file.name)
+    _read_back(written, frames, shape)
+    os.fsync(file.fileno())
+    append(out / NOTES, task.note | {"result": _stamp(written)}, sync=True)
+
+
+def _is_as_wanted(source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape) -> bool:
+    """Whether a file is already what it would become: it is copied, which loses nothing of its tags and sound."""
+    if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
+        return False
+    with suppress(soundfile.LibsndfileError):
+        return bool(soundfile.info(os.fsencode(from_uri(source["path"]))).subtype == subtype)
+    return False
+
+
+def _encode(
+    file: BinaryIO, source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape
+) -> int:
+    """Write a recording in another format; the number of samples a channel. Raises BadInput and OSError."""
+    disk, (rate, channels) = _Disk(file), shape
+    size = info.seconds * rate * channels * (3 if subtype == "PCM_24" else 2)
+    form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
+    mix = _Mix(channels)
+    try:
+        with soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound:
+            for name, text in tags(source).items():
+                if not text.startswith(MADE_FROM):  # of a result of ours: this is no copy of that sound
+                    setattr(sound, name, text)
+            for block in blocks_at(source, rate):
+                interrupts.check_interrupt()
+                sound.write(_samples(mix(block), subtype))
+            frames = int(sound.frames)
+    except (soundfile.LibsndfileError, AssertionError) as error:
+        if disk.error is None:
+            raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
+    if disk.error is not None:
+        raise disk.error
+    mix.refuse_nothing()
+    return frames
+
+
+def _samples(block: Samples, subtype: str) -> Any:
+    """Float samples as libsndfile takes them without a change of its own."""
+    if subtype == "PCM_16":
+        return to_pcm(block)
+    if subtype == "PCM_24":
+        return np.clip(np.rint(block * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1).astype(np.int32) << 8
+    return block
+
+
+class _Mix:
+    """Blocks of samples with as many channels as are wanted; a mean remembers what went into it."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._products = np.zeros((2, 2))
+
+    def __call__(self, block: Samples) -> Samples:
+        """The block, shape (n, channels): one channel is the mean of all, two of one are twice the same."""
+        if block.shape[1] == self._channels:
+            return block
+        if self._channels == 2:
+            return np.repeat(block, 2, axis=1)
+        if block.shape[1] == 2:
+            wide = block.astype(np.float64)
+            self._products += wide.T @ wide
+        mean: Samples = block.mean(axis=1, dtype=np.float32, keepdims=True)
+        return mean
+
+    def refuse_nothing(self) -> None:
+        """Raise BadInput if the mean of two channels has lost the sound, because each cancels the other."""
+        loud = float(np.sqrt(self._products[0, 0] * self._products[1, 1]))
+        if loud and self._products[0, 1] < -SAME * loud:
+            raise BadInput(
+                "its two channels are one sound with opposite signs, of which the mean would leave nothing",
+                "turn one of them over first, or leave --channels out",
+            )
+
+
+class _Disk:
+    """A file for libsndfile, which has errors of its own for what a disk says: the disk's is kept here."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.tell = file.tell
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any binary file, except that nothing is raised."""
+        return self._kept(lambda: self._file.seek(offset, whence))
+
+    def write(self, data: Any) -> int:
+        """As of any binary file, except that nothing is raised."""
+        return self._kept(lambda: self._file.write(data))
+
+    def _kept(self, call: Callable[[], int]) -> int:
+        try:
+            return call()
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+
+def _read_back(path: Path, frames: int, shape: _Shape) -> None:
+    """Raise BadInput unless a file gives back as many samples a channel as were written."""
+    written = {"bytes": None, "path": to_uri(path.absolute())}
+    info = probe(written)
+    held = 0
+    for block in blocks(written):
+        interrupts.check_interrupt()
+        held += len(block)
+    if (held, info.sample_rate, info.channels) != (frames, *shape):
+        raise BadInput(
+            f"what was written of it lasts {held / info.sample_rate:.3f} s, not {frames / shape.rate:.3f} s",
+            "convert it to another format, and report it",
+        )

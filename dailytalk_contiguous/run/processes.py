@@ -1,0 +1,141 @@
+"""Processes side by side: tasks handed to them as they are needed, and results as they come.
+
+Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, where the machine
+has several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and end with it.
+"""
+
+import itertools
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from threading import Thread
+from typing import Any, TypeVar
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cores
+
+#: What `CUDA_VISIBLE_DEVICES` names the GPUs by that a process sees.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+#: Seconds between two looks at what workers tell.
+POLL_SECONDS = 0.2
+
+#: Tasks handed out for each worker, which never waits for one. All at once would copy a whole corpus' rows.
+QUEUED = 2
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+def in_processes(
+    function: Callable[[_Task], _Result],
+    tasks: Iterable[_Task],
+    workers: int,
+    gpus: Sequence[str] = (),
+    heard: Callable[..., object] = lambda *event: None,
+) -> Iterator[_Result]:
+    """What a function makes of each task, in the order in which they are done.
+
+    Args:
+        function: of a module, or a `partial` of one: it is sent to the workers.
+        tasks: taken as they are needed.
+        workers: how many processes.
+        gpus: those that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
+        heard: called in this process with what `function` passes to `tell`.
+
+    Raises whatever `function` raises, and DailytalkError where a worker is killed; tasks in flight are dropped.
+    """
+    context = multiprocessing.get_context("spawn")
+    told: Any = context.Queue()
+    started = context.Value("i", 0)
+    threads = max(1, cores() // workers)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told, gpus, started))
+    coming = iter(tasks)
+    waiting: set[Future[_Result]] = set()
+    processes: dict[int, Any] = {}
+    try:
+        while True:
+            interrupts.check_interrupt()
+            for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
+                with interrupts.starting_processes():
+                    waiting.add(pool.submit(function, task))
+            processes |= pool._processes or {}
+            if not waiting:
+                return
+            done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+            _pass_on(told, heard)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise _broken(list(processes.values())) from error
+    finally:
+        for future in waiting:
+            future.cancel()
+        for process in list((pool._processes or {}).values()):
+            if waiting:
+                process.terminate()  # what they hold is a temporary file; the next run makes it again
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _broken(processes: Sequence[Any]) -> DailytalkError:
+    """Why the pool broke, as far as the ends of its processes tell: the system kills where memory runs out."""
+    codes = {process.exitcode for process in processes} - {None, 0, 1, -signal.SIGTERM}
+    crashed = sorted(-code for code in codes if code < 0 and code != -signal.SIGKILL)
+    if crashed:
+        return DailytalkError(
+            f"a worker process crashed (signal {crashed[0]}, {signal.strsignal(crashed[0])})",
+            "run it again with PYTHONFAULTHANDLER=1 to see where, and report it (what is finished is kept)",
+        )
+    return DailytalkError(
+        "a worker process was killed, perhaps for want of memory",
+        "run the same command again (what is finished is kept), with fewer --workers if it recurs",
+    )
+
+
+def _pass_on(told: Any, heard: Callable[..., object]) -> None:
+    while True:
+        try:
+            event = told.get_nowait()
+        except queue.Empty:
+            return
+        heard(*event)
+
+
+_told: Any = None
+
+
+def tell(*event: object) -> None:
+    """Pass something on from a worker to who reads its results (`heard` of `in_processes`)."""
+    _told.put(event)
+
+
+def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) -> None:
+    """Set up a worker: its share of the cores and of `gpus`, and Ctrl-C left to the parent, which ends it.
+
+    `started` counts the workers. All this is before torch and CTranslate2 are imported: they read the environment
+    once.
+    """
+    global _told
+    _told = told
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    if gpus:
+        os.environ[VISIBLE] = gpus[number % len(gpus)]
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: killed, it could not tell, and the worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,327 @@
+"""`dailytalk convert`: what becomes of recordings, their tags and folders, and what nothing may overwrite."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import ffmpeg, tones
+from command import PROGRAM, Command, start
+from recordings import read_lines
+
+from dailytalk_contiguous.run import conversion
+from dailytalk_contiguous.store.files import folder_locked
+
+TAGS = {"title": "Grüße", "artist": "Ann", "album": "Calls", "date": "2021", "genre": "Speech", "comment": "two"}
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def save(path: Path, samples: Any = None, rate: int = 16000, subtype: str = "PCM_16", **tags: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = tones(2.0, rate) if samples is None else samples
+    kind = {".opus": "OGG"}.get(path.suffix)
+    with soundfile.SoundFile(path, "w", rate, samples.shape[1], subtype, format=kind) as file:
+        for name, text in tags.items():
+            setattr(file, name, text)
+        file.write(samples)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path) for path in paths if not path.name.startswith(".") and path.name != "rejects.jsonl")
+
+
+def told(out: Path) -> dict[str, str]:
+    return {line["id"]: line["reason"] for line in read_lines(out / "rejects.jsonl")}
+
+
+@pytest.mark.parametrize("to", conversion.CONTAINERS)
+def test_files_of_five_formats_become_each_of_four_without_ffmpeg(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    for number, (suffix, subtype) in enumerate(
+        (("wav", "PCM_16"), ("flac", "PCM_16"), ("mp3", "MPEG_LAYER_III"), ("ogg", "VORBIS"), ("opus", "OPUS"))
+    ):
+        save(tmp_path / f"in/day {number}/{suffix}.{suffix}", subtype=subtype, **TAGS)
+    assert dailytalk("convert", tmp_path / "in", "--to", to, "--out", tmp_path / "out").code == 0
+    assert names(tmp_path / "out") == sorted(
+        f"day {number}/{name}.{to}" for number, name in enumerate(("wav", "flac", "mp3", "ogg", "opus"))
+    )
+    for path in (tmp_path / "out").rglob(f"*.{to}"):
+        with soundfile.SoundFile(path) as file:
+            assert (file.frames, file.samplerate, file.channels) == (32000, 16000, 2)
+            assert {name: text for name, text in file.copy_metadata().items() if name in TAGS} == TAGS
+
+
+def test_m4a_is_read_with_ffmpeg_and_keeps_its_tags(tmp_path: Path, dailytalk: Command) -> None:
+    source = save(tmp_path / "a.wav", rate=44100)
+    for name in ("in/a.m4a", "in/b.m4b", "in/c.mp4"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        ffmpeg("-i", source, "-c:a", "aac", "-metadata", "title=Grüße", "-metadata", "track=3", tmp_path / name)
+    assert dailytalk("convert", tmp_path / "in", "--to", "opus", "--out", tmp_path / "out").code == 0
+    for name in ("a", "b", "c"):
+        with soundfile.SoundFile(tmp_path / f"out/{name}.opus") as file:
+            assert (file.samplerate, file.title, file.tracknumber) == (48000, "Grüße", "3")
+            assert file.frames / 48000 == pytest.approx(2.0, abs=0.1)  # AAC fills its last frame
+
+
+@pytest.mark.parametrize("to", ["wav", "flac"])
+def test_samples_of_16_and_24_bits_are_the_same_in_wav_and_flac(
+    tmp_path: Path, dailytalk: Command, to: str
+) -> None:
+    rng = np.random.default_rng(5)
+    for bits in (16, 24):
+        values = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (5000, 2)).astype(np.int32) << (32 - bits)
+        source = tmp_path / "in" / f"{bits}.{'flac' if to == 'wav' else 'wav'}"
+        save(source, values, subtype=f"PCM_{bits}")
+        assert dailytalk("convert", source, "--to", to, "--out", tmp_path / "out").code == 0
+        made = tmp_path / f"out/{bits}.{to}"
+        assert soundfile.info(made).subtype == f"PCM_{bits}"
+        assert np.array_equal(soundfile.read(made, dtype="int32")[0], values)
+
+
+def test_float_becomes_24_bits_unless_16_are_asked_for(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "a.wav", subtype="FLOAT")
+    dailytalk("convert", tmp_path / "a.wav", "--to", "flac", "--out", tmp_path / "as it is")
+    dailytalk("convert", tmp_path / "a.wav", "--to", "flac", "--out", tmp_path / "small", "--bits", 16)
+    assert soundfile.info(tmp_path / "as it is/a.flac").subtype == "PCM_24"
+    assert soundfile.info(tmp_path / "small/a.flac").subtype == "PCM_16"
+
+
+def test_rate_and_channels_are_as_asked_and_mono_is_the_mean(tmp_path: Path, dailytalk: Command) -> None:
+    samples = tones(3.0, 48000)
+    save(tmp_path / "in/a.wav", samples, 48000)
+    out = tmp_path / "out"
+    assert dailytalk("convert", tmp_path / "in", "--to", "wav", "--out", out, "--channels", 1).code == 0
+    mono, rate = soundfile.read(out / "a.wav", dtype="float32")
+    assert rate == 48000
+    assert np.abs(mono - samples.mean(axis=1)).max() < 1e-4
+    assert (
+        dailytalk("convert", out / "a.wav", "--to", "flac", "--out", out, "--rate", 16000, "--channels", 2).code
+        == 0
+    )
+    wide, rate = soundfile.read(out / "a.flac", dtype="float32")
+    assert (rate, wide.shape) == (16000, (48000, 2))
+    assert np.array_equal(wide[:, 0], wide[:, 1])
+
+
+def test_mean_of_channels_that_cancel_is_rejected(tmp_path: Path, dailytalk: Command) -> None:
+    voice = tones(1.0, channels=1)
+    save(tmp_path / "in/a.wav", np.concatenate([voice, -voice], axis=1))
+    save(tmp_path / "in/six.wav", np.repeat(voice, 6, axis=1))
+    done = dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out", "--channels", 1)
+    assert (done.code, names(tmp_path / "out")) == (3, ["six.flac"])
+    assert "opposite signs" in told(tmp_path / "out")["a.wav"]
+    done = dailytalk("convert", tmp_path / "in/six.wav", "--to", "mp3", "--out", tmp_path / "out")
+    assert (done.code, told(tmp_path / "out")) == (1, {"six.wav": "it has 6 channels"})
+
+
+def test_what_is_as_asked_already_is_copied(tmp_path: Path, dailytalk: Command) -> None:
+    source = save(tmp_path / "in/a.mp3", subtype="MPEG_LAYER_III", **TAGS)
+    dailytalk("convert", tmp_path / "in", "--to", "mp3", "--out", tmp_path / "out")
+    assert (tmp_path / "out/a.mp3").read_bytes() == source.read_bytes()
+
+
+def test_wav_of_more_than_four_gigabytes_would_be_rf64(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "LARGEST_WAV", 100_000)
+    save(tmp_path / "a.flac")
+    assert dailytalk("convert", tmp_path / "a.flac", "--to", "wav", "--out", tmp_path / "out").code == 0
+    info = soundfile.info(tmp_path / "out/a.wav")
+    assert (info.format, info.frames) == ("RF64", 32000)
+
+
+def test_rerun_does_only_what_is_not_done(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav")
+    out = tmp_path / "out"
+    command = ("convert", tmp_path / "in", "--to", "flac", "--out", out, "--json")
+    assert json.loads(dailytalk(*command).out) == {
+        "out": str(out),
+        "made": 1,
+        "seconds": 2.0,
+        "done_before": 0,
+        "rejected": [],
+    }
+    before = (out / "a.flac").stat()
+    save(tmp_path / "in/b.wav")
+    again = json.loads(dailytalk(*command).out)
+    assert (again["made"], again["done_before"], again["rejected"]) == (1, 1, [])
+    assert (out / "a.flac").stat() == before
+
+
+def test_existing_file_is_replaced_only_when_asked(tmp_path: Path, dailytalk: Command) -> None:
+    source, out = save(tmp_path / "in/a.wav"), tmp_path / "out"
+    out.mkdir()
+    (out / "a.flac").write_text("mine")
+    command = ("convert", tmp_path / "in", "--to", "flac", "--out", out)
+    assert dailytalk(*command).code == 1
+    assert (out / "a.flac").read_text() == "mine"
+    assert "is in --out already" in told(out)["a.wav"]
+    assert dailytalk(*command, "--overwrite").code == 0
+    assert (dailytalk(*command).code, told(out)) == (0, {})
+    assert dailytalk(*command, "--bits", 24).code == 1  # made in another way
+    save(source, tones(1.0))
+    assert dailytalk(*command).code == 1  # made of another file
+    assert dailytalk(*command, "--overwrite").code == 0
+    assert soundfile.info(out / "a.flac").frames == 16000
+
+
+def test_sources_of_one_name_are_both_named_and_none_is_written(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav")
+    save(tmp_path / "in/a.mp3", subtype="MPEG_LAYER_III")
+    save(tmp_path / "in/b.wav")
+    done = dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out", "--overwrite")
+    assert (done.code, names(tmp_path / "out")) == (3, ["b.flac"])
+    assert told(tmp_path / "out") == {
+        "a.mp3": "'a.flac' would be made of 'a.wav', too",
+        "a.wav": "'a.flac' would be made of 'a.mp3', too",
+    }
+
+
+def test_source_is_never_written_over(tmp_path: Path, dailytalk: Command) -> None:
+    source = save(tmp_path / "a.wav", subtype="FLOAT")
+    before = source.read_bytes()
+    assert dailytalk("convert", source, "--to", "wav", "--out", tmp_path, "--overwrite").code == 1
+    assert source.read_bytes() == before
+    done = dailytalk("convert", tmp_path, "--to", "flac", "--out", tmp_path)
+    assert (done.code, done.err) == (
+        1,
+        f"dailytalk: --out {str(tmp_path)!r} is the input itself: choose another folder.\n",
+    )
+
+
+def test_bad_files_cost_themselves(tmp_path: Path, dailytalk: Command) -> None:
+    good = save(tmp_path / "in/good\nline\x1b[2J.wav")
+    (tmp_path / "in/empty.wav").touch()
+    (tmp_path / "in/half.wav").write_bytes(good.read_bytes()[:9000])
+    (tmp_path / "in/text.mp3").write_text("no sound")
+    save(tmp_path / "outside.wav")
+    (tmp_path / "in/link.wav").symlink_to(tmp_path / "outside.wav")
+    (tmp_path / "in/gone.wav").symlink_to(tmp_path / "in/nothing.wav")
+    os.mkfifo(tmp_path / "in/pipe.wav")
+    done = dailytalk("convert", tmp_path / "in", "--to", "opus", "--out", tmp_path / "out")
+    assert (done.code, "\x1b" in done.out + done.err) == (3, False)
+    assert names(tmp_path / "out") == ["good\nline\x1b[2J.opus"]
+    assert set(told(tmp_path / "out")) == {f"{name}.wav" for name in ("empty", "half", "link", "gone", "pipe")} | {
+        "text.mp3"
+    }
+
+
+def test_empty_folder_says_that_nothing_could_be_used(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "in").mkdir()
+    done = dailytalk("convert", tmp_path / "in", "--to", "wav", "--out", tmp_path / "out")
+    assert (done.code, done.out.splitlines()[-1]) == (1, "no recording could be used")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--to", "m4a"), "--to can't be 'm4a'"),
+        (("--to", "mp3", "--bits", "16"), "--bits is for wav and flac"),
+        (("--to", "wav", "--bits", "20"), "--bits can't be 20"),
+        (("--to", "opus", "--rate", "44100"), "--rate 44100 is none of opus"),
+    ],
+)
+def test_what_a_format_has_not_is_said_before_anything_is_written(
+    tmp_path: Path, dailytalk: Command, options: tuple[str, ...], reason: str
+) -> None:
+    save(tmp_path / "a.wav")
+    done = dailytalk("convert", tmp_path / "a.wav", "--out", tmp_path / "out", *options)
+    assert (done.code, reason in done.err, (tmp_path / "out").exists()) == (1, True, False)
+
+
+def test_two_workers_write_the_same_files_as_one(tmp_path: Path, dailytalk: Command) -> None:
+    for number in range(4):
+        save(tmp_path / f"in/{number}.wav", tones(1.0 + number))
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        assert dailytalk("convert", tmp_path / "in", "--to", "mp3", "--out", out, "--workers", workers).code == 0
+    assert names(tmp_path / "1") == names(tmp_path / "2")
+    assert [(tmp_path / f"{workers}/3.mp3").read_bytes() for workers in (1, 2)] == [
+        (tmp_path / "1/3.mp3").read_bytes()
+    ] * 2
+
+
+def test_folder_that_another_command_holds_is_left_alone(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "a.wav")
+    (tmp_path / "out").mkdir()
+    with folder_locked(tmp_path / "out"):
+        done = dailytalk("convert", tmp_path / "a.wav", "--to", "flac", "--out", tmp_path / "out")
+    assert (done.code, "is open in another command" in done.err) == (1, True)
+
+
+def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav", tones(0.5))
+    save(tmp_path / "in/b.wav", tones(20.0))
+    for to in ("wav", "flac", "mp3"):
+        out = tmp_path / to
+        done = subprocess.run(
+            [*PROGRAM, "convert", str(tmp_path / "in"), "--to", to, "--out", str(out), "--rate", "44100"],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        )
+        assert (done.returncode, done.stderr) == (
+            1,
+            "dailytalk: file too large: raise the limit on the size of files and run the same command again: "
+            "what is finished is kept.\n",
+        )
+        assert names(out) == [f"a.{to}"]
+        assert list(out.rglob("*.tmp")) == []
+        assert dailytalk("convert", tmp_path / "in", "--to", to, "--out", out, "--rate", 44100).code == 0
+
+
+#: `dailytalk` whose second file stops half way, says "held" and waits for a signal.
+HELD = """
+import sys, time
+from dailytalk_contiguous.run import conversion
+
+files = []
+
+def encode(*arguments, whole=conversion._encode):
+    files.append(arguments)
+    if len(files) == 2:
+        arguments[0].write(bytes(1000))
+        print("held", flush=True)
+        while True:
+            time.sleep(0.1)
+            conversion.interrupts.check_interrupt()
+    return whole(*arguments)
+
+conversion._encode = encode
+from dailytalk_contiguous.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_run_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, dailytalk: Command, number: int, code: int
+) -> None:
+    for name in "abc":
+        save(tmp_path / f"in/{name}.wav")
+    command = ("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out")
+    process = start(*command, program=(sys.executable, "-c", HELD))
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) != "held\n":
+        assert line, process.communicate()
+    process.send_signal(number)
+    process.communicate()
+    assert (process.returncode, names(tmp_path / "out")) == (code, ["a.flac"])
+    again = json.loads(dailytalk(*command, "--json").out)
+    assert (again["made"], again["done_before"]) == (2, 1)
+    assert list((tmp_path / "out").glob(".*.tmp")) == []

@@ -1,0 +1,78 @@
+"""`dailytalk reindex`: what it says, and what a folder that can't be renumbered is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command import Command
+
+from dailytalk_contiguous.store.files import FOLDER_LOCK, folder_locked
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def clips(root: Path, *names: str) -> Path:
+    root.mkdir(parents=True)
+    for name in names:
+        (root / name).write_text(name)
+    return root
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
+
+
+def test_renames_are_said_and_taken_back(tmp_path: Path, dailytalk: Command) -> None:
+    root = clips(tmp_path / "in", "a_000002.wav", "a_000007.wav")
+    (root / "whisper.json").write_text('{"a_000007.wav": {"text": "seven"}}')
+    done = dailytalk("reindex", root, "--dry-run")
+    assert (done.code, done.out.splitlines()[0]) == (0, f"2 files would be renamed in {root}")
+    assert names(root) == ["a_000002.wav", "a_000007.wav", "whisper.json"]
+    done = dailytalk("reindex", root)
+    assert (done.code, done.out) == (
+        0,
+        f"2 files renamed in {root}\n"
+        "  a_000002 → a_000001\n"
+        "  a_000007 → a_000002\n"
+        "what names them follows: whisper.json\n"
+        f"as they were: {root}/.dailytalk-reindex/0001/backup\n"
+        f"back: dailytalk reindex {root} --undo\n",
+    )
+    assert names(root) == ["a_000001.wav", "a_000002.wav", "whisper.json"]
+    assert dailytalk("reindex", root).out == "nothing to do: there is no gap\n"
+    told = json.loads(dailytalk("reindex", root, "--undo", "--json").out)
+    assert (told["files"], told["names"]) == (2, {"a_000001": "a_000002", "a_000002": "a_000007"})
+    assert (root / "a_000007.wav").read_text() == "a_000007.wav"
+
+
+def test_digits_are_as_asked_and_never_too_few(tmp_path: Path, dailytalk: Command) -> None:
+    root = clips(tmp_path / "in", *(f"a_{number}.wav" for number in range(1, 13)))
+    assert dailytalk("reindex", root, "--digits", 1).code == 0
+    assert names(root)[0] == "a_01.wav"
+
+
+def test_names_with_newlines_and_escapes_are_renamed_and_written_out(tmp_path: Path, dailytalk: Command) -> None:
+    root = clips(tmp_path / "in", "a\nb\x1b[2J_7.wav")
+    done = dailytalk("reindex", root)
+    assert (done.code, "\x1b" in done.out, names(root)) == (0, False, ["a\nb\x1b[2J_000001.wav"])
+
+
+def test_what_can_not_be_done_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert dailytalk("reindex", empty).out == "nothing to do: there is no gap\n"
+    done = dailytalk("reindex", tmp_path / "nothing")
+    assert (done.code, "is no folder: name the folder of the recordings" in done.err) == (1, True)
+    root = clips(tmp_path / "in", "a_2.wav")
+    with folder_locked(root):
+        done = dailytalk("reindex", root)
+    assert (done.code, "is open in another command" in done.err, names(root)) == (1, True, ["a_2.wav"])
+    assert (root / FOLDER_LOCK).exists()
+    done = dailytalk("reindex", root, "--undo")
+    assert (done.code, done.err) == (
+        1,
+        f"dailytalk: {str(root)!r} has no reindex to undo: leave --undo out.\n",
+    )
