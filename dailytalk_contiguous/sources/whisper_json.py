@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -68,7 +68,11 @@ def read_whisper_json(path: Path) -> WhisperJson:
 
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """
-    data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
+    return parse_whisper_json(read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES), path)
+
+
+def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:
+    """`read_whisper_json` of a file's bytes, wherever they are from."""
     entries = parse_json(data, shown(path), limit=MOST_WHISPER_BYTES, nan=True)
     if entries != {} and not is_whisper_json(entries):
         raise BadInput(
@@ -143,27 +147,32 @@ def clips_folder(place: Path, follow_links: bool = False) -> ClipsFolder:
     Nothing of the JSON is read but its beginning. Raises BadInput for a link that leads out of the folder, unless
     `follow_links`.
     """
-    folder, texts = (place, _first(place, follow_links)) if place.is_dir() else (place.parent, place)
+    folder, texts = (place, None) if place.is_dir() else (place.parent, place)
+    if texts is None:
+        texts = first_whisper_json(place, None if follow_links else place)
+        if texts and not follow_links and leads_out(texts, place):
+            raise BadInput(f"{shown(texts)}: {LINK_OUT}", FOLLOW_LINKS)
     audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
     if not follow_links and leads_out(audio, folder):
         raise BadInput(f"{shown(audio)}: {LINK_OUT}", FOLLOW_LINKS)
     return ClipsFolder(audio, texts)
 
 
-def _first(folder: Path, follow_links: bool) -> Path | None:
+def first_whisper_json(folder: Path, root: Path | None = None) -> Path | None:
+    """The file that has the texts of a folder: see `clips_folder`.
+
+    Links that lead out of `root` are not opened; one that is called `WHISPER_JSON` is what is meant all the same.
+    """
     for path in sorted(folder.glob("*.json")):
         name = path.name.casefold()
         if name.startswith(".") or any(word in name for word in OTHER_STATES):
             continue
-        is_link_out = not follow_links and leads_out(path, folder)
-        if is_link_out and name == WHISPER_JSON:
-            raise BadInput(f"{shown(path)}: {LINK_OUT}", FOLLOW_LINKS)
-        if not is_link_out and (name == WHISPER_JSON or _begins_with_clip(path)):
+        if name == WHISPER_JSON or (not (root and leads_out(path, root)) and begins_with_clip(path)):
             return path
     return None
 
 
-def _begins_with_clip(path: Path) -> bool:
+def begins_with_clip(path: Path) -> bool:
     """Whether the first name in a file is that of an audio file: the others in a folder may be many, and large."""
     try:
         if not path.is_file():
@@ -173,6 +182,36 @@ def _begins_with_clip(path: Path) -> bool:
         return first is not None and _is_audio(str(json.loads(first[1])))
     except (OSError, ValueError):
         return False
+
+
+class EntryNames(Sequence[str]):
+    """The names of the entries of a file, to be asked for one recording after another."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = [*names]
+        self._alike = [_grouped(self._names, form) for form in _FORMS]
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._names[place]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def about(self, recording: str) -> list[str]:
+        """The entry about a recording, by its path; none where there is none.
+
+        Names are compared as `match_names` does. Raises BadInput where two entries may be meant.
+        """
+        for form, names_by_form in zip(_FORMS, self._alike, strict=True):
+            names = [name for name in names_by_form.get(form(recording), ()) if _is_for(form, name)]
+            if len(names) > 1:
+                raise BadInput(
+                    f"{' and '.join(map(quoted, names[:3]))} may both be about {quoted(recording)}",
+                    "give its entry the exact name of the file",
+                )
+            if names:
+                return names
+        return []
 
 
 class Matches(NamedTuple):
@@ -235,17 +274,22 @@ def _base(form: Callable[[str], str]) -> Callable[[str], str]:
     return lambda name: PurePosixPath(form(name)).name
 
 
-#: How names are compared, the strictest way first; the last three are for keys without a folder.
+#: How names are compared, the strictest way first; the first three compare folders, too.
+_WITH_FOLDERS = 3
 _FORMS: tuple[Callable[[str], str], ...] = (str, _composed, _folded, _base(str), _base(_composed), _base(_folded))
 
 
 def _unique(keys: Iterable[str], names: Iterable[str], form: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     """Keys and names that are alike in a form that no other key and no other name has."""
-    is_base = form in _FORMS[3:]
     by_form = _grouped(names, form)
-    for alike, same in _grouped((key for key in keys if not (is_base and "/" in key)), form).items():
+    for alike, same in _grouped((key for key in keys if _is_for(form, key)), form).items():
         if len(same) == 1 and len(by_form.get(alike, ())) == 1:
             yield same[0], by_form[alike][0]
+
+
+def _is_for(form: Callable[[str], str], key: str) -> bool:
+    """Whether the names of an entry and of a file are compared in this form: a folder that is named counts."""
+    return form in _FORMS[:_WITH_FOLDERS] or not {"/", "\\"} & {*key}
 
 
 def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
