@@ -39,16 +39,14 @@ from dailytalk_contiguous.sources.whisper_json import (
     text_of,
 )
 
-#: What `dailytalk split` writes beside its pieces, and the folder of those that are outside the limits.
-MANIFEST, NOT_USABLE = "manifest.jsonl", "Non Usable"
+#: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
+MANIFEST = "manifest.jsonl"
 
-#: Folder of clips that people took out of the dataset.
-DISCARDED = "Discarded Audios"
+#: Folders of pieces that are outside the limits, and of clips that people took out of the dataset.
+LEFT_OUT = ("Non Usable", "Discarded Audios")
 
 #: Folders, in lower case, that are not called after whoever speaks in them.
-_PLAIN_FOLDERS = frozenset(
-    {*AUDIO_FOLDERS, "clips", "usable", NOT_USABLE.lower(), "wavs", "wav", "data", "train", "eval"}
-)
+_PLAIN_FOLDERS = frozenset({*AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"})
 
 #: Names, in lower case, that count clips and are nobody's.
 _PLAIN_NAMES = frozenset(
@@ -150,9 +148,6 @@ class _Folder:
             raise BadInput(
                 f"it is outside of {self._audio!r}, where the clips are", "move it there, or leave it out"
             )
-        if NOT_USABLE in file.pure.parts:
-            why = piece.get("reason")
-            raise BadInput(f"it is in {NOT_USABLE!r}{f' ({why})' if why else ''}", "move it to Usable to take it")
         if file.name in self._problems:
             raise self._problems[file.name]
         entry = self._entries.get(file.name, {})
@@ -180,9 +175,10 @@ class _Folder:
 
 
 def _is_clip(file: FoundFile) -> bool:
-    """Whether a file is one to account for: audio that nobody discarded, and what can't be looked into."""
-    is_discarded = DISCARDED.lower() in (part.lower() for part in file.pure.parent.parts)
-    return not is_discarded and (file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem is not None)
+    """Whether a file is one to account for: audio that was not left out, and what can't be looked into."""
+    return not set(LEFT_OUT) & {*file.pure.parent.parts} and (
+        file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem is not None
+    )
 
 
 def _texts(source: Path, tree: Tree, config: ClipsConfig) -> tuple[WhisperJson | None, str]:

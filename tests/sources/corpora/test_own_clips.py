@@ -67,12 +67,11 @@ def test_the_speaker_is_told_by_folder_name_or_manifest(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_not_usable_says_why_and_what_was_discarded_is_none(tmp_path: Path) -> None:
-    line = json.dumps({"file": "Non Usable/A_000002.wav", "usable": False, "reason": "it is 0.3 s long"})
-    files = {f"{folder}/A_00000{n}.wav": clip() for n, folder in enumerate(("Usable", "Non Usable"), 1)}
-    rows = clips(tmp_path, files | {"Discarded Audios/A_000003.wav": clip(), "manifest.jsonl": line.encode()})
-    assert [row["audio_file"] for row in good(rows)] == ["Usable/A_000001.wav"]
-    assert problems(rows) == {"Non Usable/A_000002.wav": "it is in 'Non Usable' (it is 0.3 s long)"}
+def test_what_split_or_a_person_left_out_is_no_clip(tmp_path: Path) -> None:
+    rows = clips(
+        tmp_path, {f"{folder}/A_1.wav": clip() for folder in ("Usable", "Non Usable", "Discarded Audios")}
+    )
+    assert [row["audio_file"] for row in rows.values()] == ["Usable/A_1.wav"]
 
 
 def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(tmp_path: Path) -> None:
