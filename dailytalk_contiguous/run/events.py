@@ -356,7 +356,7 @@ class Journal:
 
 def contents(kind: str) -> str:
     """What the shards of a kind of run hold."""
-    return "clips" if kind == "corpus" else "conversations"
+    return "clips" if kind in ("corpus", "transcribe") else "conversations"
 
 
 def length(seconds: float) -> str:

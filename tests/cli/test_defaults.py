@@ -11,12 +11,13 @@ from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import NotGiven
 from dailytalk_contiguous.core.settings import settings_in
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages, transcribe_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.stages.augment import Augment
-from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.base import PerUtterance, find_stage
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 COMMANDS: Any = {name: command_of(name) for name in NAMES}
@@ -97,6 +98,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
     "build": (OF_TAG + OF_SPEAK, ()),
     "plan": (OF_TAG + OF_SPEAK, ("cache", "max_cost")),
     "corpus": (OF_CLIPS, ("affect_context",)),
+    "transcribe": ((find_stage(Transcribe, transcribe_stages()),), ()),
 }
 
 
