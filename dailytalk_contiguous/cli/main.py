@@ -25,7 +25,13 @@ from dailytalk_contiguous.core.interrupts import STOPPED
 #: The commands in the order and the panels in which they are listed, and the module of `cli` that has each.
 LISTED = {
     "Make": {"tag": "tag", "speak": "speak", "build": "speak", "corpus": "corpus"},
-    "Prepare": {"silences": "split", "split": "split", "convert": "convert", "reindex": "reindex"},
+    "Prepare": {
+        "silences": "split",
+        "split": "split",
+        "transcribe": "clip_texts",
+        "convert": "convert",
+        "reindex": "reindex",
+    },
     "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
     "Look and check": {"report": "report", "check": "export", "agreement": "report"},
     "Train": {"export": "export", "mix": "mix"},

@@ -76,6 +76,7 @@ from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, repository_of, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.sources.transcripts import is_of_many
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.segment import channel_of
 
@@ -229,8 +230,8 @@ def tag(
         Path | None,
         option(
             HelpPanel.INPUT,
-            "Transcripts to use instead of recognition.",
-            metavar="DIR",
+            "Transcripts to use instead of recognition: their folder, or a whisper.json.",
+            metavar="PATH",
             show_default="those beside the audio",
         ),
     ] = None,
@@ -330,8 +331,11 @@ def tag(
     """
     given = dict(locals()) | options
     stages = stages_of(given)
-    if transcripts is not None and not transcripts.is_dir():
-        raise DailytalkError(f"--transcripts {as_text(transcripts)!r} is no folder", "check the path")
+    if transcripts is not None and not (transcripts.is_dir() or is_of_many(transcripts)):
+        raise DailytalkError(
+            f"--transcripts {as_text(transcripts)!r} is neither a folder nor a file of many recordings",
+            "give a folder, a whisper.json, or a manifest",
+        )
     if streaming:
         raise typer.Exit(stream(given, stages, (), max_conversation))
     refuse_limits(given)

@@ -26,6 +26,9 @@ Row = dict[str, Any]
 
 CHANNELS = ("left", "right")
 
+#: The mean of all channels, where a recording is taken as one speaker.
+MIX = "mix"
+
 STRING = Value("string")
 SECONDS = Value("float64")
 MEASURE = Value("float32")
@@ -37,8 +40,9 @@ AUDIO = {"bytes": Value("binary"), "path": STRING}
 #: format gives none.
 WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "probability": MEASURE}
 
-#: A stretch of a transcript that came with the recording. `words` is empty where only the text has times, `text`
-#: null where it says who speaks but not what. `speaker` is a person's name, or null.
+#: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
+#: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name, or
+#: null.
 CUE = {
     "channel": STRING,
     "start": SECONDS,

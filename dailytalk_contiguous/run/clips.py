@@ -564,7 +564,7 @@ def _checked(read: Read, wanted: ClipPlan, stages: tuple[Sequence[Stage], Sequen
 
 
 def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
-    rows = map(_source_row, read.rows)
+    rows = map(clip_to_measure, read.rows)
     return Pass(ShardIndex(out / MEASURED), list(group(rows, options.shard_seconds)), stages, _CLIPS)
 
 
@@ -572,7 +572,7 @@ def _finishing(clips: PlannedClips, out: Path, stages: Sequence[Stage], options:
     return Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), stages, PLANNED)
 
 
-def _source_row(row: Row) -> Row:
+def clip_to_measure(row: Row) -> Row:
     """A clip as shards take it: a conversation of its own, with the columns that stages ask for."""
     own: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
     own |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}

@@ -358,7 +358,8 @@ class Journal:
 
 def contents(kind: str) -> str:
     """What the shards of a kind of run hold."""
-    return {"corpus": "clips", "split": "recordings"}.get(kind, "conversations")
+    kinds = {"corpus": "clips", "transcribe": "clips", "split": "recordings"}
+    return kinds.get(kind, "conversations")
 
 
 def length(seconds: float) -> str:

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
-from dailytalk_contiguous.core.schema import CHANNELS, SOURCE
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
@@ -166,7 +166,7 @@ class FolderConfig(datasets.BuilderConfig):
         channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two. `any` takes
             each file as it is, at any rate and with any number of channels.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
-        transcripts: a folder of human transcripts; None looks beside each recording.
+        transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
         given: whether transcripts are used at all.
         follow_links: whether symbolic links may lead out of the inputs and out of `transcripts`.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
@@ -277,7 +277,8 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     for transcript in transcripts:
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
-    cues = read_transcripts([*transcripts], recording.audio_file, transcripts) if transcripts else []
+    is_mix = config.channel == MIX
+    cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     stamp = "\0".join([recording.audio_file, *(f"{status.st_size}\0{status.st_mtime_ns}" for status in stats)])
     identity = identity_of(path)
     # Its whole path: two corpora may have files of one name, size and time.

@@ -4,6 +4,7 @@ import codecs
 import html
 import itertools
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,13 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
+from dailytalk_contiguous.sources.whisper_json import (
+    SEGMENT,
+    EntryNames,
+    begins_with_clip,
+    entry_problem,
+    read_whisper_json,
+)
 
 # Channels by name: which channel of a recording the name of a file, a tier or a speaker means.
 #
@@ -161,8 +169,6 @@ _RTTM_OBJECTS = frozenset(
 )
 
 # What an item of a JSON transcript must be; `?` may be missing or null.
-_SEGMENT: dict[str, Any] = {"start": float, "end": float, "text": str, "speaker?": str}
-_SEGMENT |= {"words?": [{"word": str, "start?": float, "end?": float, "speaker?": str}]}
 _SUPERVISION: dict[str, Any] = {
     "recording_id": str,
     "start": float,
@@ -485,7 +491,9 @@ def _grouped_lines(path: Path, text: str) -> "_Lines":
 
 
 def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
-    """A JSON document of one of the kinds of `DOCUMENTS`. NeMo calls a manifest in JSON Lines `.json`, too."""
+    """A JSON document: a whisper.json, or one of the kinds of `DOCUMENTS`. NeMo calls JSON Lines `.json`, too."""
+    if begins_with_clip(path):
+        return _read_clips(path, pick)
     text = read_text(path)
     try:
         data = _loaded(path, text)
@@ -501,6 +509,29 @@ def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     passages = document.whole(path, data)
     chosen = set(pick(dict.fromkeys(passage.recording or "" for passage in passages)))
     return [passage for passage in passages if (passage.recording or "") in chosen]
+
+
+def _read_clips(path: Path, pick: Pick) -> list[Passage]:
+    """The picked entries of a whisper.json, which is read once for all of its recordings."""
+    with _CLIPS_LOCK:  # recordings are read side by side, and such a file may be large
+        names, entries = _clips_of(path, path.stat().st_mtime_ns)
+    passages = []
+    for name in pick(names):
+        if problem := entry_problem(path.name, name, entries[name]):
+            raise problem
+        if entries[name].get("segments") is None:
+            raise broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
+        passages += [item._replace(recording=name) for item in _segments(path, entries[name], f"{quoted(name)}, ")]
+    return passages
+
+
+@lru_cache(maxsize=2)
+def _clips_of(path: Path, modified: int) -> tuple[EntryNames, dict[str, Any]]:
+    entries = read_whisper_json(path).entries
+    return EntryNames(entries), entries
+
+
+_CLIPS_LOCK = threading.Lock()
 
 
 def _is_manifest(path: Path, text: str) -> bool:
@@ -574,13 +605,16 @@ def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
     return [_passage(path, position, (line.get("start"), line.get("end")), text, words, **about)]
 
 
-def _segments(path: Path, data: Any) -> list[Passage]:
-    """What Whisper and WhisperX write: segments with words, their probability or score, and perhaps speakers."""
+def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
+    """What Whisper and WhisperX write: segments with words, their probability or score, and perhaps speakers.
+
+    `where` is what a place in the file begins with.
+    """
     segments = data if isinstance(data, list) else data["segments"]
     passages = []
     for number, item in enumerate(segments, 1):
-        position = f"segment {number}"
-        segment = _expected(path, position, item, _SEGMENT, _give(lines=False))
+        position = f"{where}segment {number}"
+        segment = _expected(path, position, item, SEGMENT, _give(lines=False))
         listed = segment.get("words") or []
         words = [
             make_word(
@@ -767,6 +801,7 @@ DOCUMENTS = (
 def _give(lines: bool) -> str:
     """The remedy for a JSON of no known kind."""
     kinds = [kind.shape for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
+    kinds += [] if lines else ['{"NAME.wav": {"segments": […]}, …}']
     return f"give {' or '.join(kinds)}, or take the file away"
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
@@ -29,6 +29,7 @@ from dailytalk_contiguous.sources.transcript_formats import (
     read_packed,
     sides_of,
 )
+from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
 
 #: The transcript of a whole run, with lines of many recordings.
@@ -52,12 +53,13 @@ def find_transcripts(
     They are named like the audio file except for the ending (`call.json`), those of one channel with the side
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
-    among them. Files `*.reference.json` are never found: they hold what benchmarks compare with.
+    among them, and so is, where nothing else is found, the whisper.json of the nearest folder above the recording
+    that has one. Files `*.reference.json` are never found: they hold what benchmarks compare with.
 
     Args:
         audio_file: the recording.
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
-            None: beside the audio.
+            None: beside the audio. A file of many recordings is the only transcript.
         relative: path of the recording inside the folder of recordings.
         root: links that lead out of it are found, but their targets are not opened. None: all may be opened.
     """
@@ -72,21 +74,44 @@ def find_transcripts(
             or _begins_with_recordings(path, path.stat().st_mtime_ns)
         ]
 
+    if folder is not None and folder.is_file():
+        return [folder]
     if folder is None:
-        return usable(_named_like(audio_file, audio_file.parent))
-    return usable(_named_like(audio_file, folder / relative.parent)) or usable(_named_like(audio_file, folder))
+        top = audio_file.parent
+        same = usable(_named_like(audio_file, top))
+    else:
+        top = folder / relative.parent
+        same = usable(_named_like(audio_file, top)) or usable(_named_like(audio_file, folder))
+    above = [top, *top.parents][: len(relative.parts)]
+    texts = (_whisper_json(place, place.stat().st_mtime_ns, root) for place in above if place.is_dir())
+    return same or [path for path in texts if path][:1]
+
+
+def is_of_many(path: Path) -> bool:
+    """Whether a file may be the transcript of many recordings."""
+    return path.is_file() and (is_shared(path.name, "") or begins_with_clip(path))
+
+
+@lru_cache(maxsize=8)
+def _whisper_json(folder: Path, changed: int, root: Path | None) -> Path | None:
+    return first_whisper_json(folder, root)
 
 
 def read_transcripts(
-    paths: Sequence[Path], recording_file: str, channels: Mapping[Path, str | None] | None = None
+    paths: Sequence[Path],
+    recording_file: str,
+    channels: Mapping[Path, str | None] | None = None,
+    mix: bool = False,
 ) -> list[Cue]:
     """Cues (`core.schema.CUE`, in seconds of the recording) of transcript files, by rising start.
 
     A file with speakers but no text (RTTM) gives the speakers of one with text but no speakers, and names
     the people of the others. `recording_file` is this one's path in files on many recordings;
-    `channels`, the sides of files whose names don't have one. Raises BadInput, naming the
-    file, for one that is damaged or of no known kind, where no speaker can be determined, and where two files give
-    the same channel.
+    `channels`, the sides of files whose names don't have one. `mix`: all words are on one channel, `MIX`, whoever
+    says them.
+
+    Raises BadInput, naming the file, for one that is damaged or of no known kind, where no speaker can be
+    determined, and where two files give the same channel.
     """
     stem = Path(recording_file).stem
     sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
@@ -98,10 +123,13 @@ def read_transcripts(
     for path, marker in markers.items():
         side = sides[marker] if marker else sides_known.get(path)
         passages = _read(path, side, recording_file)
-        spoken.append(
-            (path, _placed(path, [item for item in passages if item.text is not None or item.words], side))
-        )
-        turns += _placed_turns(path, [item for item in passages if item.text is None and not item.words], side)
+        said = [item for item in passages if item.text is not None or item.words]
+        silent = [item for item in passages if item.text is None and not item.words]
+        if mix:
+            spoken.append((path, [item._replace(channel=side or MIX) for item in said]))
+            continue
+        spoken.append((path, _placed(path, said, side)))
+        turns += _placed_turns(path, silent, side)
     turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
@@ -129,6 +157,7 @@ def read_transcripts(
         cues.append({"channel": channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
+        cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
 
 
@@ -250,7 +279,7 @@ def _read(path: Path, side: str | None, recording_file: str) -> list[Passage]:
     ending = ending_of(path.name)
     if ending is None:
         raise broken(path, f"has the unknown extension '{path.suffix}'", f"give {', '.join(FORMATS)}")
-    shared = is_shared(path.name, Path(recording_file).stem)
+    shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
     passages = FORMATS[ending.lower()].read(path, side, pick)
     if not passages and not shared:
@@ -270,6 +299,11 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
+    if isinstance(names, EntryNames):
+        try:
+            return names.about(recording_file)
+        except BadInput as error:
+            raise broken(path, error.reason, error.remedy) from None
     names = [*names]
     if path.name == RUN_TRANSCRIPT:
         return [name for name in names if name == recording_file]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.schema import CHANNELS, REJECTED, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, WORD, Batch
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
@@ -75,11 +75,11 @@ class MatchTranscript(Stage):
         texts: list[str | None] = [None] * len(utterance_ids)
         words: list[list[WordRow] | None] = [None] * len(utterance_ids)
         unmatched = []
-        strangers = sorted({str(cue["channel"]) for cue in given} - set(CHANNELS))
+        strangers = sorted({str(cue["channel"]) for cue in given} - {*CHANNELS, MIX})
         if strangers:
             raise ValueError(f"cues of {conversation_id} name the channels {strangers}; they are {CHANNELS}")
         transcribed = []
-        for channel in CHANNELS:
+        for channel in (*CHANNELS, MIX):
             cues = [cue for cue in given if cue["channel"] == channel and cue["text"] is not None]
             if not cues:
                 continue

@@ -214,7 +214,7 @@ def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Co
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("tess2",), "there is no corpus 'tess2' of clips: choose one of crema_d"),
+        (("tess2",), "there is no corpus 'tess2' of clips: choose one of clips"),
         (("dailytalk_contiguous",), "run `dailytalk tag` on its folder"),
         (("dailytalk_conversations",), "name dailytalk, and add --as conversations"),
         (("ravdess", "--as", "conversations"), "the clips of ravdess make no conversations"),

@@ -11,12 +11,19 @@ from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import NotGiven
 from dailytalk_contiguous.core.settings import settings_in
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, split_stages, tag_stages
+from dailytalk_contiguous.pipelines import (
+    clip_stages,
+    speak_stages,
+    split_stages,
+    tag_stages,
+    transcribe_stages,
+)
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.stages.augment import Augment
-from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.base import PerUtterance, find_stage
+from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 COMMANDS: Any = {name: command_of(name) for name in NAMES}
@@ -107,6 +114,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
     "corpus": (OF_CLIPS, ("affect_context",)),
     "split": (split_stages(words=1), ("asr_windows", "beam", "compute_type")),
     "silences": (split_stages(), ("silence",)),
+    "transcribe": ((find_stage(Transcribe, transcribe_stages()),), ()),
 }
 
 

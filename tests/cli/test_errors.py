@@ -58,7 +58,7 @@ def source(tmp_path: Path) -> Path:
         (("--min-duration", "0.8"), "--min-duration 0.8 has no unit: give 0.8m for minutes or 0.8s for seconds."),
         (("--min-duration", "-1s"), "--min-duration can't be '-1s': give a time such as 15m, 90s or 1h."),
         (("--punctuate", "x"), "--punctuate can't be 'x': choose one of missing, always."),
-        (("--transcripts", "nosuch"), "--transcripts 'nosuch' is no folder: check the path."),
+        (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a file of many recordings"),
         (("--language", "de"), "pocketsphinx understands English only, not de: "),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
         (("--asr-model", "tiny"), "Whisper 'tiny' is not in the cache and can't be downloaded"),

@@ -65,10 +65,10 @@ def test_version_is_that_of_the_package(dailytalk: Command) -> None:
 
 
 def test_list_of_commands_has_the_first_paragraph_of_each_ones_help(dailytalk: Command) -> None:
-    shown = dailytalk("--help").out
+    shown, width = dailytalk("--help").out, max(map(len, COMMANDS)) + 1
     for name in COMMANDS:
         assert str(command_of(name).help).split("\n\n")[0] == command_summary(name)
-        assert f"│ {name:<10} {command_summary(name)}" in shown
+        assert f"│ {name:<{width}} {command_summary(name)}" in shown
 
 
 def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:

@@ -2,6 +2,8 @@ import gzip
 import itertools
 import json
 import math
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,7 @@ def test_json_beside_the_audio_that_nobody_understands_is_a_reject_and_not_silen
             '{"utterances": [{"channel", "start", "end", "text"}, …]} or '
             '{"alignments": [[word, [start, end], speaker], …]} or '
             '[{"speaker", "word", "start", "end"}, …] or {"segments": [{"start", "end", "text"}, …]} or '
-            '{"recording_id", "start", "duration", "text"}',
+            '{"recording_id", "start", "duration", "text"} or {"NAME.wav": {"segments": […]}, …}',
         ),
         (
             "call.jsonl",
@@ -1099,3 +1101,53 @@ def test_conversations_share_out_every_word_once(drawn, borders) -> None:
             assert 0 <= part["start"] <= part["end"]
             assert end == 30 or part["end"] <= end - start
     assert sorted(got) == sorted(word for whole in cues for word in whole["text"].split())
+
+
+# The texts of many recordings in one whisper.json
+
+
+CLIP = {"text": " Hi there.", "language": "en", "segments": [{"start": 0.5, "end": 1.5, "text": " Hi there."}]}
+
+
+def test_a_whisper_json_gives_each_recording_its_own_entry(tmp_path: Path) -> None:
+    other = CLIP | {"segments": [{"start": 1.0, "end": 2.0, "text": "Bye."}]}
+    path = save(tmp_path / "whisper.json", {"a.wav": CLIP, "more/CAFE\u0301.flac": other, "broken.wav": 3})
+    for recording, text in (("a.wav", "Hi there."), ("more/caf\xe9.flac", "Bye.")):
+        (cue,) = read_transcripts([path], recording, mix=True)
+        assert (cue["channel"], cue["text"]) == ("mix", text)
+    assert read_transcripts([path], "b.wav", mix=True) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (3, "'a.wav': it is 3, not an object"),
+        ({"text": "Hi."}, "'a.wav' has no segments, so no times"),
+        ({"segments": [{"start": 2.0, "end": 1.0, "text": ""}]}, "segment 1 has the times 2.0 to 1.0"),
+    ],
+)
+def test_a_bad_entry_of_a_whisper_json_rejects_its_recording_alone(
+    tmp_path: Path, entry: Any, sentence: str
+) -> None:
+    path = save(tmp_path / "whisper.json", {"a.wav": entry, "b.wav": CLIP})
+    with pytest.raises(BadInput, match=re.escape(sentence)):
+        read_transcripts([path], "a.wav", mix=True)
+    assert len(read_transcripts([path], "b.wav", mix=True)) == 1
+
+
+def test_a_recording_that_two_entries_may_be_about_is_given_neither(tmp_path: Path) -> None:
+    path = save(tmp_path / "whisper.json", {"A.wav": CLIP, "a.WAV": CLIP})
+    with pytest.raises(BadInput, match="may both be about"):
+        read_transcripts([path], "a.wav", mix=True)
+
+
+def test_a_whisper_json_is_found_above_a_recording_but_not_above_the_input(tmp_path: Path) -> None:
+    audio = save(tmp_path / "in/audio/a.wav", "")
+    texts = save(tmp_path / "in/whisper.json", {"a.wav": CLIP})
+    assert find_transcripts(audio, None, Path("audio/a.wav")) == [texts]
+    assert find_transcripts(audio, None, Path("a.wav")) == []
+    os.utime(tmp_path / "in/audio", ns=(1, 1))
+    nearer = save(tmp_path / "in/audio/texts.json", {"a.wav": CLIP})
+    assert find_transcripts(audio, None, Path("audio/a.wav")) == [nearer]
+    own = save(tmp_path / "in/audio/a.srt", SRT)
+    assert find_transcripts(audio, None, Path("audio/a.wav")) == [own]

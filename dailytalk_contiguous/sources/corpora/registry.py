@@ -15,8 +15,9 @@ from dailytalk_contiguous.sources.corpora.crema_d import CremaD
 from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk, DailyTalkContiguous, DailyTalkConversations
 from dailytalk_contiguous.sources.corpora.esd import Esd
 from dailytalk_contiguous.sources.corpora.msp_podcast import MspPodcast
+from dailytalk_contiguous.sources.corpora.own_clips import Clips
 
-_CLIPS: tuple[type[Corpus], ...] = (CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
+_CLIPS: tuple[type[Corpus], ...] = (Clips, CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
 _CONVERSATIONS: tuple[type[Corpus], ...] = (DailyTalkConversations, DailyTalkContiguous)
 
 #: Corpora whose rows are clips (`core.schema.CLIP`), and those whose rows are conversations.

@@ -83,6 +83,7 @@ PUBLISHED = {
         ),
     ],
     "savee": [PublishedCounts(480, 4, {"n": 120} | dict.fromkeys(["a", "d", "f", "h", "sa", "su"], 60))],
+    "clips": [],
     "tess": [
         PublishedCounts(2800, 2, dict.fromkeys(["angry", "disgust", "fear", "happy", "neutral", "ps", "sad"], 400))
     ],

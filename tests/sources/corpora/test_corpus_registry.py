@@ -10,12 +10,12 @@ from dailytalk_contiguous.sources.corpora.registry import CORPORA, corpus_info, 
 
 
 def test_all_corpora_are_there_by_name() -> None:
-    clips = {"crema_d", "dailytalk", "esd", "msp_podcast", "ravdess", "savee", "tess"}
+    clips = {"clips", "crema_d", "dailytalk", "esd", "msp_podcast", "ravdess", "savee", "tess"}
     assert set(CORPORA) == clips | {"dailytalk_conversations", "dailytalk_contiguous"}
 
 
 def test_unknown_names_and_options_are_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match=r"no corpus 'iemocap': choose one of crema_d, dailytalk"):
+    with pytest.raises(DailytalkError, match=r"no corpus 'iemocap': choose one of clips, crema_d, dailytalk"):
         list(corpus_rows("iemocap", tmp_path))
     with pytest.raises(DailytalkError, match=r"crema_d has no option 'agree': it takes agreed_only"):
         list(corpus_rows("crema_d", tmp_path, agree=True))

@@ -1,0 +1,117 @@
+"""`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from dailytalk_contiguous.cli.options import (
+    FollowLinksOption,
+    chosen,
+    profile_option,
+    setting_options,
+    with_options,
+    workers_option,
+)
+from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_rejects,
+    show_verdict,
+)
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.pipelines import transcribe_stages
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.transcribing import TranscribedClips, default_json, transcribe_clips
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+#: The options that are settings of its stage.
+TRANSCRIBE_SETTINGS = setting_options(Transcribe(device="cpu"))
+
+
+@with_options(TRANSCRIBE_SETTINGS)
+def transcribe(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of clips of one speaker each, or audio/ in it.")
+    ],
+    out: Annotated[
+        Path | None,
+        option(
+            HelpPanel.INPUT,
+            "The JSON to write or to complete; entries that are there stay as they are.",
+            metavar="FILE",
+            show_default="the JSON of DIR, or DIR/whisper.json",
+        ),
+    ] = None,
+    profile: Annotated[str, profile_option()] = STANDARD,
+    workers: Annotated[int, workers_option()] = 1,
+    follow_links: FollowLinksOption = False,
+    as_json: AsJsonOption = False,
+    **options: Any,
+) -> None:
+    """Recognise the clips of a folder into one JSON, as Whisper writes it, by the name of each file.
+
+    Clips that have an entry are not heard again, whoever wrote it: run the same command after a stop, or for clips
+    that were added. Delete an entry to have its clip heard anew.
+    """
+    stages = transcribe_stages(profile, **chosen(options, TRANSCRIBE_SETTINGS))
+    if not source.is_dir():
+        raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
+    console = Console(stderr=as_json)
+    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
+    with bar(console, quiet=as_json) as told:
+        done = transcribe_clips(
+            source,
+            out or default_json(source),
+            stages,
+            RunOptions(workers),
+            command,
+            follow_links,
+            planned=told.planned,
+        )
+    code = 1 if not done.entries else 3 if done.rejects else 0
+    if as_json:
+        print_json(_told(done))
+    else:
+        _show(console, done)
+        show_verdict(console, code)
+    raise typer.Exit(code)
+
+
+def _told(done: TranscribedClips) -> dict[str, Any]:
+    return {
+        "out": as_text(done.out),
+        "entries": done.entries,
+        "heard": done.heard,
+        "empty": done.empty,
+        "rejects": [reject.as_dict() for reject in done.rejects],
+        "audio_seconds": round(done.audio_seconds, 2),
+        "wall_seconds": round(done.wall_seconds, 2),
+    }
+
+
+def _show(console: Console, done: TranscribedClips) -> None:
+    if done.heard:
+        heard = f"{counted(len(done.heard), 'clip')} heard, {length_text(done.audio_seconds)}"
+        console.print(f"{heard} in {length_text(done.wall_seconds)}")
+    else:
+        console.print("nothing to do: every clip has an entry")
+    console.print(f"{done.entries:,} entries in {escape(as_text(done.out))}")
+    if done.empty:
+        shown = ", ".join(map(repr, done.empty[:3]))
+        console.print(
+            f"without a word: {len(done.empty):,} ({escape(shown)}{', …' if len(done.empty) > 3 else ''})"
+        )
+    if done.rejects:
+        rejects = (reject.as_dict() for reject in done.rejects)
+        show_rejects(console, f"{len(done.rejects):,}", "all with --json", rejects)

@@ -1,0 +1,263 @@
+"""From a folder of clips to its whisper.json: clips without an entry are heard, the others stay as they are.
+
+One pass with the shards and digests of tagging, so a run that was stopped goes on where it was. Its shards are in
+the user's cache until the whisper.json is written: the folder of clips may be read-only, synced or published, and
+nothing belongs there but the result. People correct the texts, so an entry that is there is never heard again;
+delete it, or name another file, to have that done.
+"""
+
+import hashlib
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import as_text, shown
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.hallucination import compression_ratio
+from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_language
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.clips import clip_to_measure
+from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
+from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.sources.corpora.registry import corpus_rows
+from dailytalk_contiguous.sources.whisper_json import (
+    WHISPER_JSON,
+    WhisperJson,
+    clips_folder,
+    match_names,
+    read_whisper_json,
+    write_whisper_json,
+)
+from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+
+#: Frames of Whisper a second, in which `seek` counts.
+FRAMES_PER_SECOND = 100
+
+#: Columns of the shards that an entry is made of.
+_HEARD = (
+    "start",
+    "end",
+    "text_raw",
+    "words",
+    "language",
+    "avg_logprob",
+    "no_speech_prob",
+    "recogniser",
+    "text_reason",
+)
+
+
+@dataclass(frozen=True)
+class TranscribedClips:
+    """What a run did.
+
+    Attributes:
+        out: the whisper.json. entries: how many it has.
+        heard: names of the clips that this run added. empty: those of them without a word.
+        rejects: clips that can't be read, and entries that can't be used or are about no clip.
+        audio_seconds: of the clips that this run worked on. wall_seconds: what it took.
+    """
+
+    out: Path
+    entries: int
+    heard: list[str]
+    empty: list[str]
+    rejects: list[Reject]
+    audio_seconds: float
+    wall_seconds: float
+
+
+def default_json(source: Path) -> Path:
+    """The whisper.json of a folder: the one that it has, or where it will be. Raises DailytalkError."""
+    try:
+        return clips_folder(source, follow_links=True).json or source / WHISPER_JSON
+    except OSError as error:
+        raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
+
+
+def transcribe_clips(
+    source: Path,
+    out: Path,
+    stages: Sequence[Stage],
+    options: RunOptions,
+    command: str = "",
+    follow_links: bool = False,
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> TranscribedClips:
+    """Hear the clips of a folder that have no entry in `out`, and write it, whole, with all that was in it.
+
+    Args:
+        source: as of the corpus `clips`. out: the whisper.json; made if need be.
+        stages: of `pipelines.transcribe_stages`. options: how they are run.
+        command: the command line, for the journal.
+        follow_links: whether symbolic links may lead out of the source.
+        progress, planned: told of every stage of every batch, and of what is left to do.
+
+    Raises DailytalkError for a source without clips, and for an `out` that is broken, of another layout, or can't
+    be written; nothing is heard then.
+    """
+    started = time.perf_counter()
+    _refuse_unwritable(out)
+    before = _existing(out)
+    rows, rejects = _clips(source, follow_links)
+    left, of_entries = _without_entry(rows, before)
+    rejects += of_entries
+    work = _work_folder(source, out)
+    groups = list(group(map(clip_to_measure, left.values()), options.shard_seconds))
+    todo = Pass(ShardIndex(work / "transcribed"), groups, stages)
+    recogniser = find_stage(Transcribe, stages)
+    assert recogniser is not None
+    if left:
+        check_language(recogniser.model, recogniser.language)
+    with Journal(work, "transcribe", todo.digest, command, workers=options.workers) as journal:
+        passes = Passes(options, journal, progress, planned)
+        if left:
+            passes.make(todo, passes.plan(todo))
+            todo.check_nothing_lost()
+        made, failed = _entries(todo, {row["id"]: name for name, row in left.items()})
+        rejects += failed
+        merged, heard = _merged(out, before, made)
+        journal.rejects = len(rejects)
+        if heard or not out.exists():
+            _write(out, merged)
+    shutil.rmtree(work, ignore_errors=True)  # all of it is in `out` now
+    return TranscribedClips(
+        out,
+        len(merged),
+        heard,
+        [name for name in heard if not made[name]["text"]],
+        rejects,
+        passes.audio_seconds,
+        time.perf_counter() - started,
+    )
+
+
+def entry_of(row: Row) -> dict[str, Any]:
+    """The entry of a clip, with the fields that Whisper writes.
+
+    Of each utterance with words a segment: `seek` is its start in Whisper's frames of 10 ms, `avg_logprob` the
+    mean log probability of its words, `no_speech_prob` that of the window that it was heard in,
+    `compression_ratio` that of its text. `temperature` is 0, at which Whisper is asked. A recogniser that has no
+    such number gives null, and `tokens` are always empty: none hands them on. `text_reason` says why there is no
+    text.
+    """
+    utterances = [
+        dict(zip(_HEARD, values, strict=True)) for values in zip(*(row[name] for name in _HEARD), strict=True)
+    ]
+    spoken = [utterance for utterance in utterances if utterance["text_raw"]]
+    languages = {utterance["language"] for utterance in utterances} - {UNDETERMINED}
+    entry: dict[str, Any] = {
+        "text": " ".join(utterance["text_raw"] for utterance in spoken),
+        "language": next(iter(sorted(languages)), None),
+        "segments": [_segment(number, utterance) for number, utterance in enumerate(spoken)],
+    }
+    if not spoken:
+        reasons = dict.fromkeys(filter(None, (utterance["text_reason"] for utterance in utterances)))
+        entry["text_reason"] = "; ".join(reasons) or "no speech was found"
+    return entry
+
+
+def _segment(number: int, utterance: Row) -> dict[str, Any]:
+    return {
+        "id": number,
+        "seek": round(utterance["start"] * FRAMES_PER_SECOND),
+        "start": round(utterance["start"], 4),
+        "end": round(utterance["end"], 4),
+        "text": utterance["text_raw"],
+        "tokens": [],
+        "temperature": None if utterance["recogniser"] == POCKETSPHINX else 0.0,
+        "avg_logprob": _number(utterance["avg_logprob"]),
+        "compression_ratio": _number(compression_ratio(utterance["text_raw"])),
+        "no_speech_prob": _number(utterance["no_speech_prob"]),
+        "words": [word | {"probability": _number(word["probability"])} for word in utterance["words"]],
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 4)
+
+
+def _existing(out: Path) -> WhisperJson:
+    """What is in the file already. Raises DailytalkError for one that can't be completed without a loss."""
+    if not os.path.lexists(out):
+        return WhisperJson(out, {}, (), "")
+    try:
+        return read_whisper_json(out)
+    except BadInput as error:
+        raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
+
+
+def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Reject]]:
+    """The clips by their name in a whisper.json, and the files that are none."""
+    rows: dict[str, Row] = {}
+    rejects = []
+    try:
+        audio = clips_folder(source, follow_links).audio if source.is_dir() else source
+    except BadInput as error:
+        raise DailytalkError(error.reason, error.remedy) from None
+    prefix = "" if audio == source else f"{audio.name}/"
+    for row in corpus_rows("clips", source, texts=False, follow_links=follow_links):
+        if row["audio"]["bytes"] is not None:
+            raise DailytalkError(f"{shown(source)} is an archive", "unpack it, and name the folder")
+        if row["problem"]:
+            rejects.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))
+        else:
+            rows[row["audio_file"].removeprefix(prefix)] = row
+    return rows, rejects
+
+
+def _without_entry(rows: Mapping[str, Row], before: WhisperJson) -> tuple[dict[str, Row], list[Reject]]:
+    """The clips that the file has no entry of, and why some of its entries are of no use."""
+    matches = match_names(before.entries, rows)
+    unusable = {reject.id: reject for reject in chain(matches.rejects, before.rejects)}
+    return {name: row for name, row in rows.items() if name not in matches.keys}, [*unusable.values()]
+
+
+def _entries(done: Pass, names: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[Reject]]:
+    """The entries of what was heard, by name, and the clips that could not be."""
+    made = {names[row["conversation_id"]]: entry_of(row) for row in done.rows(_HEARD)}
+    found: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
+    return made, [entry.reject for entry in found if entry.reject]
+
+
+def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What to write, and which clips that adds: another program may have written the file meanwhile."""
+    now = _existing(out)
+    taken = match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
+    heard = [name for name in made if name not in taken]
+    return now.entries | {name: made[name] for name in heard}, heard
+
+
+def _work_folder(source: Path, out: Path) -> Path:
+    """Where the shards of a run are, until it is done."""
+    key = f"{as_text(source.resolve())}\0{as_text(out.resolve())}"
+    return cache_folder() / "transcribe" / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _refuse_unwritable(out: Path) -> None:
+    """Raise DailytalkError for a file that can't be written, before hours of work."""
+    if out.is_dir():
+        raise DailytalkError(f"--out {as_text(out)!r} is a folder", f"name a file, such as {WHISPER_JSON}")
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
+
+
+def _write(out: Path, entries: Mapping[str, Any]) -> None:
+    try:
+        write_whisper_json(out, entries)
+    except OSError as error:
+        reason = f"{shown(out)} can't be written ({error.strerror or error})"
+        raise DailytalkError(reason, "make room, and run the same command: nothing is heard again") from error

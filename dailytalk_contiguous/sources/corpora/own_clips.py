@@ -1,0 +1,214 @@
+"""Clips of one's own: short recordings of one speaker each, with their texts in a whisper.json, or none.
+
+What tools for voice cloning keep, and what `dailytalk split` and `dailytalk transcribe` write. Nobody published
+it, so there is nothing to count, and a clip without a text is no fault: it is recognised.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import as_text, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
+from dailytalk_contiguous.sources.corpora.common import (
+    About,
+    Corpus,
+    CorpusConfig,
+    FoundFile,
+    Reader,
+    Tree,
+    decoded,
+    existing,
+    open_tree,
+)
+from dailytalk_contiguous.sources.recordings import identities
+from dailytalk_contiguous.sources.whisper_json import (
+    AUDIO_FOLDERS,
+    WHISPER_JSON,
+    WhisperJson,
+    clips_folder,
+    match_names,
+    parse_whisper_json,
+    read_whisper_json,
+    text_of,
+)
+
+#: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
+MANIFEST = "manifest.jsonl"
+
+#: Folders of pieces that are outside the limits, and of clips that people took out of the dataset.
+LEFT_OUT = ("Non Usable", "Discarded Audios")
+
+#: Folders, in lower case, that are not called after whoever speaks in them.
+_PLAIN_FOLDERS = frozenset({*AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"})
+
+#: Names, in lower case, that count clips and are nobody's.
+_PLAIN_NAMES = frozenset(
+    {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
+)
+
+_NUMBERED = re.compile(r"(.+?)_\d{3,}(?:_.*)?", re.DOTALL)
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass
+class ClipsConfig(CorpusConfig):
+    """Settings of `Clips`: whether the `texts` of a whisper.json are used."""
+
+    texts: bool = True
+
+
+class Clips(Corpus):
+    """Clips of a folder; nothing is known of them but their texts, their languages and who speaks.
+
+    The speaker is the recording that `dailytalk split` cut the clip from, the folder of the clip
+    (`anna/1.wav`), what its numbered name begins with (`ANNA_000001.wav`), or else the folder of all of them.
+    """
+
+    BUILDER_CONFIG_CLASS = ClipsConfig
+    NAME = "clips"
+    ABOUT = About(
+        title="clips",
+        description="Clips of one's own, with the texts of a whisper.json or a recogniser",
+        homepage="",
+        licence="unknown",
+        citation="",
+    )
+    SUFFIXES = tuple(sorted(AUDIO_SUFFIXES))
+
+    @classmethod
+    def rows(cls, config: Any) -> Iterator[Row]:
+        """As of any corpus; an entry of the whisper.json that is about no clip is a row with a problem, too."""
+        source = existing(config.source)
+        with ExitStack() as stack:
+            tree = open_tree(source, stack, config.follow_links)
+            folder = _Folder(source, tree, config)
+            if not folder.clips and not folder.strays:
+                raise DailytalkError(
+                    f"there are no clips in {as_text(source)!r}",
+                    "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
+                )
+            first: dict[str, str] = {}
+            for file in folder.clips:
+                yield _heard_whole(cls.row(file, folder.read, first), config)
+            for name, problem in folder.strays.items():
+                stray = FoundFile(name, source, problem=problem.reason, remedy=problem.remedy)
+                yield cls.row(stray, folder.read, first) | {"id": f"{cls.NAME}/{WHISPER_JSON}/{name}"}
+
+    @classmethod
+    def reader(cls, tree: Tree, config: Any) -> Reader:
+        return _Folder(Path(config.source), tree, config).read
+
+
+def _heard_whole(row: Row, config: ClipsConfig) -> Row:
+    """The row, with a problem where a recogniser, which hears a clip in one window, would miss its end."""
+    if config.texts and row["problem"] is None and not row["text"] and row["duration"] > WINDOW_SECONDS:
+        reason = (
+            f"it has no text, and of its {row['duration']:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
+        )
+        row |= {"problem": reason, "remedy": "run dailytalk transcribe, or cut it with dailytalk split"}
+    return row
+
+
+class _Folder:
+    """The clips of a source by name, and what its whisper.json and its manifests say of them.
+
+    `clips` are the files. `strays` has the names of entries that are about none of them, and why.
+    """
+
+    def __init__(self, source: Path, tree: Tree, config: ClipsConfig) -> None:
+        whole = source.resolve() if source.is_dir() else source.resolve().with_suffix("")
+        self._everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
+        texts, audio = _texts(source, tree, config)
+        self.clips = [file for file in tree.files if _is_clip(file)]
+        self._outside = {file.name for file in self.clips if not file.name.startswith(audio)}
+        names = {file.name.removeprefix(audio): file.name for file in self.clips if file.name not in self._outside}
+        matches = match_names(texts.entries if texts else (), names)
+        problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in texts.rejects} if texts else {}
+        self._entries = {names[name]: texts.entries[key] for name, key in matches.keys.items()} if texts else {}
+        self._problems = {names[name]: problems[key] for name, key in matches.keys.items() if key in problems}
+        self.strays = {
+            reject.id: problems.get(reject.id) or BadInput(reject.reason, reject.remedy)
+            for reject in matches.rejects
+        }
+        self._ids = identities(file.name.removeprefix(audio) for file in self.clips)
+        self._audio = audio
+        self._pieces = _pieces(tree)
+
+    def read(self, file: FoundFile) -> Row:
+        """The columns of a clip. Raises BadInput for one that is not meant to be used, or whose entry can't be."""
+        piece = self._pieces.get(file.name, {})
+        if file.name in self._outside:
+            raise BadInput(
+                f"it is outside of {self._audio!r}, where the clips are", "move it there, or leave it out"
+            )
+        if file.name in self._problems:
+            raise self._problems[file.name]
+        entry = self._entries.get(file.name, {})
+        text = text_of(entry) if entry else ""
+        language = entry.get("language") or ""
+        return {
+            "clip": self._ids[file.name.removeprefix(self._audio)],
+            "text": text or None,
+            "language": language if _LANGUAGE.fullmatch(language) else None,
+            "speaker": f"clips/{self._speaker(file, piece)}",
+            # The same line twice belongs on one side.
+            "sentence": " ".join(re.findall(r"\w+", text.casefold())) or None,
+        }
+
+    def _speaker(self, file: FoundFile, piece: Row) -> str:
+        if isinstance(piece.get("source"), str) and (stem := PurePosixPath(piece["source"]).stem):
+            return stem
+        folders = PurePosixPath(file.name.removeprefix(self._audio)).parent.parts
+        if named := [folder for folder in folders if folder.lower() not in _PLAIN_FOLDERS]:
+            return named[0]
+        numbered = _NUMBERED.fullmatch(file.pure.stem)
+        if numbered and numbered[1].lower() not in _PLAIN_NAMES:
+            return numbered[1]
+        return self._everybody
+
+
+def _is_clip(file: FoundFile) -> bool:
+    """Whether a file is one to account for: audio that was not left out, and what can't be looked into."""
+    return not set(LEFT_OUT) & {*file.pure.parent.parts} and (
+        file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem is not None
+    )
+
+
+def _texts(source: Path, tree: Tree, config: ClipsConfig) -> tuple[WhisperJson | None, str]:
+    """The whisper.json of a source, and the folder of its clips as a prefix of their names."""
+    try:
+        if source.is_dir():
+            audio, path = clips_folder(source, config.follow_links)
+            prefix = "" if audio == source else f"{audio.name}/"
+            return (read_whisper_json(path) if path and config.texts else None), prefix
+        packed = tree.named(WHISPER_JSON) if config.texts else None
+        return (parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
+    except BadInput as error:
+        raise DailytalkError(error.reason, error.remedy) from None
+
+
+def _pieces(tree: Tree) -> dict[str, Row]:
+    """The lines of all manifests of `dailytalk split`, by the name of the file that they are about."""
+    pieces: dict[str, Row] = {}
+    for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
+        folder = f"{manifest.pure.parent}/" if len(manifest.pure.parts) > 1 else ""
+        try:
+            text = decoded(manifest, manifest.read())
+        except BadInput as error:
+            raise DailytalkError(f"{manifest.name}: {error.reason}", error.remedy) from None
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                try:
+                    piece = parse_json(line, f"line {number} of {manifest.name}")
+                except BadInput as error:
+                    raise DailytalkError(error.reason, error.remedy) from None
+                if isinstance(piece, dict) and isinstance(piece.get("file"), str):
+                    pieces[folder + piece["file"]] = piece
+    return pieces

@@ -1,0 +1,152 @@
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Command
+from recordings import excerpt, save
+
+from dailytalk_contiguous.pipelines import transcribe_stages
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.transcribing import transcribe_clips
+
+FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
+FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+def clips(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        save(folder / name, excerpt(start=0.0, seconds=4.0 + number / 10)[:, :1])
+    return folder
+
+
+def entries(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    clips(tmp_path / "in", "Usable/a.wav", "b.flac", "Non Usable/c.wav")
+    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded")
+    assert (done.code, "2 clips heard" in done.out) == (0, True)
+    text = (tmp_path / "in/whisper.json").read_text(encoding="utf-8")
+    made = json.loads(text)
+    assert text == json.dumps(made, indent=4, sort_keys=True, ensure_ascii=False) + "\n"
+    assert list(made) == ["Usable/a.wav", "b.flac"]
+    entry = made["b.flac"]
+    assert "where should we go" in entry["text"]
+    assert entry["language"] == "en"
+    assert all(segment.keys() == FIELDS for segment in entry["segments"])
+    assert " ".join(segment["text"] for segment in entry["segments"]) == entry["text"]
+    first = entry["segments"][0]
+    assert (first["avg_logprob"], first["no_speech_prob"], first["temperature"]) == (None, None, None)
+    assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
+    assert not list((tmp_path / "cache/transcribe").iterdir())
+
+
+def test_whisper_gives_the_numbers_that_it_has(tmp_path: Path, dailytalk: Command, tiny_whisper: str) -> None:
+    clips(tmp_path / "in", "a.wav")
+    options = ("--profile", "embedded", "--asr-model", tiny_whisper, "--language", "en")
+    assert dailytalk("transcribe", tmp_path / "in", "--out", tmp_path / "w.json", *options).code == 0
+    segments = entries(tmp_path / "w.json")["a.wav"]["segments"]
+    assert {segment["temperature"] for segment in segments} <= {0.0}
+
+
+def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, dailytalk: Command) -> None:
+    clips(tmp_path / "in/audio", "É.wav", "b.wav", "broken.wav")
+    corrected = {"text": "Corrected.", "reviewer": "Ann", "segments": []}
+    before = {unicodedata.normalize("NFD", "é.wav"): corrected, "broken.wav": {"text": 3}, "gone.wav": corrected}
+    (tmp_path / "in/texts.json").write_text(json.dumps(before))
+    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["heard"]) == (3, ["b.wav"])
+    assert {reject["id"] for reject in told["rejects"]} == {"broken.wav", "gone.wav"}
+    made = entries(tmp_path / "in/texts.json")
+    assert {name: entry for name, entry in made.items() if name != "b.wav"} == before
+    again = json.loads(dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json").out)
+    assert (again["heard"], again["entries"]) == ([], 4)
+    assert entries(tmp_path / "in/texts.json") == made
+
+
+def test_a_clip_without_speech_has_an_entry_that_says_so(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav", 0 * excerpt(seconds=1.0)[:, :1])
+    dailytalk("transcribe", tmp_path / "in", "--profile", "embedded")
+    entry = {"text": "", "language": None, "segments": [], "text_reason": "no speech was found"}
+    assert entries(tmp_path / "in/whisper.json") == {"a.wav": entry}
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    source, out = clips(tmp_path / "in", *(f"{n}.wav" for n in range(4))), tmp_path / "whisper.json"
+    stages, options = transcribe_stages("embedded"), RunOptions(shard_seconds=1.0)
+    shards = (tmp_path / "cache/transcribe").glob("*/transcribed/shard-*.parquet")
+
+    def stop(stage: str, audio: float, wall: float | None) -> None:
+        if list((tmp_path / "cache/transcribe").glob("*/transcribed/shard-*.parquet")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transcribe_clips(source, out, stages, options, progress=stop)
+    assert list(shards)
+    assert not out.exists()
+    done = transcribe_clips(source, out, stages, options)
+    assert len(done.heard) == 4
+    assert done.audio_seconds < 13.0
+    assert list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+
+
+def test_what_another_program_wrote_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    source, out = clips(tmp_path / "in", "a.wav", "b.wav"), tmp_path / "whisper.json"
+
+    def write(stage: str, audio: float, wall: float | None) -> None:
+        out.write_text(json.dumps({"a.wav": {"text": "Theirs."}}))
+
+    done = transcribe_clips(source, out, transcribe_stages("embedded"), RunOptions(), progress=write)
+    assert done.heard == ["b.wav"]
+    assert entries(out)["a.wav"] == {"text": "Theirs."}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("whisper.json", "{", "is not JSON"),
+        ("whisper.json", "[]", "no object of clips"),
+        ("other/", None, "is a folder"),
+    ],
+)
+def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
+    tmp_path: Path, dailytalk: Command, name: str, content: str | None, sentence: str
+) -> None:
+    clips(tmp_path / "in", "a.wav")
+    out = tmp_path / name
+    if content is None:
+        out.mkdir()
+    else:
+        out.write_text(content)
+    done = dailytalk("transcribe", tmp_path / "in", "--out", out, "--profile", "embedded")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert sentence in done.err
+    assert content is None or out.read_text() == content
+
+
+def test_a_folder_without_clips_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "in").mkdir()
+    for source, sentence in ((tmp_path / "in", "there are no clips in"), (tmp_path / "none", "is no folder")):
+        done = dailytalk("transcribe", source, "--profile", "embedded")
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert sentence in done.err
+
+
+def test_a_language_that_the_recogniser_does_not_hear_is_refused(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("transcribe", clips(tmp_path / "in", "a.wav"), "--profile", "embedded", "--language", "de")
+    assert "pocketsphinx understands English only" in done.err
+    assert not (tmp_path / "in/whisper.json").exists()

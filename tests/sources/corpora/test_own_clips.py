@@ -1,0 +1,139 @@
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus_trees import check_builder, clip, good, problems, put, read, zipped
+from spoken_corpora import rows_of, run, spoken
+
+from dailytalk_contiguous.core.errors import DailytalkError
+
+HELLO = {
+    "text": " Hello  there.",
+    "language": "en",
+    "segments": [{"start": 0, "end": 0.05, "text": "Hello there."}],
+}
+
+
+def texts(**entries: Any) -> bytes:
+    return json.dumps({f"{name}.wav": entry for name, entry in entries.items()}).encode()
+
+
+def clips(tmp_path: Path, files: dict[str, bytes], **options: Any) -> dict[str, dict[str, Any]]:
+    return read("clips", put(tmp_path / "Mary", files), **options)
+
+
+def speakers(tmp_path: Path, *names: str, **files: bytes) -> dict[str, str]:
+    rows = clips(tmp_path, {**dict.fromkeys(names, clip()), **files})
+    return {name: row["speaker"].removeprefix("clips/") for name, row in rows.items()}
+
+
+def test_text_and_language_of_a_clip_are_those_of_its_entry(tmp_path: Path) -> None:
+    rows = clips(tmp_path, {"a.wav": clip(), "b.wav": clip(0.07), "whisper.json": texts(a=HELLO)})
+    wanted = {
+        "id": "clips/a",
+        "text": "Hello there.",
+        "language": "en",
+        "sentence": "hello there",
+        "problem": None,
+    }
+    assert {name: rows["a.wav"][name] for name in wanted} == wanted
+    assert (rows["b.wav"]["text"], rows["b.wav"]["language"], rows["b.wav"]["problem"]) == (None, None, None)
+
+
+def test_clips_are_in_the_audio_folder_beside_their_texts(tmp_path: Path) -> None:
+    rows = clips(tmp_path, {"audios/a.wav": clip(), "raw.wav": clip(), "t.json": texts(a=HELLO)})
+    assert rows["audios/a.wav"]["text"] == "Hello there."
+    assert rows["audios/a.wav"]["id"] == "clips/a"
+    assert problems(rows) == {"raw.wav": "it is outside of 'audios/', where the clips are"}
+
+
+def test_the_speaker_is_told_by_folder_name_or_manifest(tmp_path: Path) -> None:
+    line = json.dumps({"file": "Usable/P_000001.wav", "source": "calls/Peter.flac", "usable": True})
+    names = (
+        "anna/clip_0001.wav",
+        "Usable/BOB_000001.wav",
+        "Usable/P_000001.wav",
+        "c_000002_good_day.wav",
+        "1.wav",
+    )
+    assert speakers(tmp_path, *names, **{"manifest.jsonl": line.encode()}) == {
+        "anna/clip_0001.wav": "anna",
+        "Usable/BOB_000001.wav": "BOB",
+        "Usable/P_000001.wav": "Peter",
+        "c_000002_good_day.wav": "c",
+        "1.wav": "Mary",
+    }
+
+
+def test_what_split_or_a_person_left_out_is_no_clip(tmp_path: Path) -> None:
+    rows = clips(
+        tmp_path, {f"{folder}/A_1.wav": clip() for folder in ("Usable", "Non Usable", "Discarded Audios")}
+    )
+    assert [row["audio_file"] for row in rows.values()] == ["Usable/A_1.wav"]
+
+
+def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(tmp_path: Path) -> None:
+    entries = {"a.wav": HELLO, "b.wav": {"text": 3}, "gone.wav": HELLO, "../up.wav": HELLO}
+    files = {"a.wav": clip(), "b.wav": clip(0.07), "whisper.json": json.dumps(entries).encode()}
+    found = problems(clips(tmp_path, files))
+    assert found.keys() == {"b.wav", "gone.wav", "../up.wav"}
+    assert "text is 3, not text" in found["b.wav"]
+    assert found["gone.wav"] == "no audio file is called 'gone.wav'"
+    assert "leads out of the folder" in found["../up.wav"]
+
+
+def test_names_match_in_another_unicode_form(tmp_path: Path) -> None:
+    entry = json.dumps({unicodedata.normalize("NFD", "É.WAV"): HELLO}).encode()
+    assert clips(tmp_path, {"é.wav": clip(), "whisper.json": entry})["é.wav"]["text"] == "Hello there."
+
+
+def test_clips_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    rows = clips(tmp_path, {"a/1.wav": clip(), "b/1.wav": clip(), "b/1.flac": clip(0.07)})
+    assert sorted(row["id"] for row in good(rows)) == ["clips/a/1", "clips/b/1.flac", "clips/b/1.wav"]
+
+
+def test_a_long_clip_without_a_text_is_not_heard_in_half(tmp_path: Path) -> None:
+    rows = clips(tmp_path, {"a.wav": clip(31.0), "b.wav": clip(31.0), "whisper.json": texts(b=HELLO)})
+    assert problems(rows) == {"a.wav": "it has no text, and of its 31.0 s the first 29 s would be heard"}
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "there are no clips in"),
+        ({"readme.txt": b"x"}, "there are no clips in"),
+        ({"a.wav": clip(), "whisper.json": b"{"}, "whisper.json: line 1 is not JSON"),
+        ({"a.wav": clip(), "manifest.jsonl": b"{\n"}, "line 1 of manifest.jsonl: line 1 is not JSON"),
+    ],
+)
+def test_a_folder_that_is_none_is_one_sentence(tmp_path: Path, files: dict[str, bytes], sentence: str) -> None:
+    (tmp_path / "Mary").mkdir()
+    with pytest.raises(DailytalkError, match=sentence):
+        clips(tmp_path, files)
+
+
+def test_links_that_lead_out_are_rows_with_a_problem(tmp_path: Path) -> None:
+    outside = put(tmp_path / "private", {"a.wav": clip()})
+    put(tmp_path / "Mary", {"b.wav": clip()})
+    (tmp_path / "Mary/a.wav").symlink_to(outside / "a.wav")
+    assert "symbolic link" in problems(read("clips", tmp_path / "Mary"))["a.wav"]
+    assert not problems(read("clips", tmp_path / "Mary", follow_links=True))
+
+
+def test_a_zip_archive_and_every_way_to_read_it_give_the_same_rows(tmp_path: Path) -> None:
+    files = {"a.wav": clip(), "whisper.json": texts(a=HELLO)}
+    (row,) = check_builder("clips", zipped(tmp_path / "Mary.zip", files), tmp_path / "cache")
+    assert (row["text"], row["speaker"]) == ("Hello there.", "clips/Mary")
+
+
+def test_clips_with_texts_are_finished_and_the_others_wait_for_a_recogniser(tmp_path: Path) -> None:
+    names = [f"Usable/ANN_00000{n}.wav" for n in range(4)]
+    said = {f"ANN_00000{n}.wav": {"text": f"This is line {n}."} for n in range(3)}
+    files = {name: spoken(n) for n, name in enumerate(names)} | {"whisper.json": json.dumps(said).encode()}
+    done = run(put(tmp_path / "in", files), tmp_path / "out", "clips")
+    assert [reject.id for reject in done.rejects] == ["clips/Usable/ANN_000003"]
+    rows = rows_of(tmp_path / "out")
+    assert {row["text"] for row in rows.values()} == {f"This is line {n}." for n in range(3)}
+    assert {row["speaker"] for row in rows.values()} == {"clips/ANN"}
