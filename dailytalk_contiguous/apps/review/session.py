@@ -1,0 +1,551 @@
+"""What the page of `dailytalk review` shows and changes: the items of one folder, with everybody's edits.
+
+Every edit is in the journal before it is answered, and in the files a moment after nobody has edited anything. Who
+edits an older state of an item than the present one is told so, and changes nothing.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.edits import (
+    SIDES,
+    Change,
+    Item,
+    Line,
+    Lines,
+    edit,
+    in_order,
+    replayed,
+    shown_words,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.sources.editable import (
+    Editable,
+    Place,
+    laid_edits,
+    settle_edits,
+    summary_of,
+    unsettled,
+)
+from dailytalk_contiguous.store.edit_journal import EditJournal, Record, why_not_writable
+
+log = logging.getLogger("dailytalk_contiguous")
+
+#: How a laugh, a sigh or a breath is written, in all of a dataset.
+SOUND_TEXT = "Hhhh"
+
+#: Seconds without an edit after which the files are written.
+IDLE_SECONDS = 2.0
+
+#: Seconds after which somebody who was not heard of is on no item any more.
+HERE_SECONDS = 90.0
+
+#: Items whose lines are held.
+HELD_ITEMS = 64
+
+#: Fields of an item that people set, with what they are before anyone does.
+_FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
+
+#: Legal tags: those of the synthesiser that has a list.
+TAGS = sorted(STYLES["fish-s1"].tags)
+
+
+class Conflict(BadInput):
+    """An edit of an older state of an item; `item` is the newer one, `author` and `time` of its last edit."""
+
+    def __init__(self, reason: str, item: dict[str, Any], author: str, at: str) -> None:
+        super().__init__(reason, "look at the newer state, and edit that")
+        self.item, self.author, self.time = item, author, at
+
+
+@dataclass
+class _Known:
+    """What the journal has of an item: its records, and its fields as they are now."""
+
+    records: list[Record] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def base(self) -> int:
+        return int(self.records[-1]["number"]) if self.records else 0
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The lines of an item with all edits, and what could not be laid."""
+
+    lines: Lines
+    open: list[dict[str, Any]]
+
+
+class Session:
+    """One folder that is open in one server; all of its methods may be called from any thread."""
+
+    def __init__(self, editable: Editable, author: str, why_not: str | None = None) -> None:
+        """Read the journal. Raises BadInput for a damaged one."""
+        self.editable, self.author = editable, author
+        self.why_not = why_not or why_not_writable(editable.root)
+        self.journal = EditJournal(editable.root)
+        self._lock = threading.RLock()
+        self._known: dict[str, _Known] = {}
+        self._lines: OrderedDict[str, _Held] = OrderedDict()
+        self._listed: dict[str, dict[str, Any]] | None = None
+        self._here: dict[str, tuple[str, float]] = {}
+        self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self._last_edit = 0.0
+        self._signature = self._files_signature()
+        self._closing = threading.Event()
+        self._settler: threading.Thread | None = None
+        self._complained = False
+        self._take(self.journal.records.values())
+
+    # What the page asks first.
+
+    def about(self, author: str) -> dict[str, Any]:
+        """What `GET /api/session` answers."""
+        return {
+            "title": as_text(self.editable.root.absolute().name),
+            "kind": self.editable.kind,
+            "writable": self.why_not is None,
+            "why_not": self.why_not,
+            "author": author,
+            "tags": TAGS,
+            "sound_text": SOUND_TEXT,
+            "number": self.journal.number,
+        }
+
+    def items(self, since: int = 0) -> dict[str, Any]:
+        """The list of all items, or of those that were edited after an edit."""
+        with self._lock:
+            self._notice()
+            if self._listed is None:
+                self._listed = {name: self._entry(name, summary) for name, summary in self.editable.summaries()}
+                for name in self._known:
+                    if name in self._listed:
+                        self._relist(name)
+            if since:
+                changed = [name for name, known in self._known.items() if known.base > since]
+                items = [self._listed[name] for name in changed if name in self._listed]
+            else:
+                items = list(self._listed.values())
+            return {"number": self.journal.number, "items": items}
+
+    def item(self, name: str) -> dict[str, Any]:
+        """One item, as `GET /api/item` answers. Raises BadInput if there is none."""
+        with self._lock:
+            self._notice()
+            held = self._held(name)
+            offset = self.editable.offset(name)
+            answer = {
+                "id": name,
+                "base": self._known[name].base if name in self._known else 0,
+                "lines": [_shown(key, line, offset) for key, line in in_order(held.lines)],
+                **self._fields(name),
+                "open": [_moved_value(miss, offset) for miss in held.open],
+                "here": self.here(name),
+            }
+        return answer | self._sound_of(name)
+
+    def _sound_of(self, name: str) -> dict[str, Any]:
+        try:
+            info, place = self.editable.probe(name), self.editable.place(name)
+        except (BadInput, OSError) as problem:
+            said = (
+                str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
+            )
+            seconds = self.editable.seconds(name) or max(
+                (line["end"] for line in self._held(name).lines.values()), default=0.0
+            )
+            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": said}
+        return {
+            "duration": round(place.seconds, 6),
+            "sample_rate": info.sample_rate,
+            "channels": info.channels,
+            "why_silent": None,
+        }
+
+    def place(self, name: str, of: str | None = None) -> Place:
+        """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
+        return self.editable.rebuilt(name) if of == "rebuilt" else self.editable.place(name)
+
+    # Editing.
+
+    def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
+        """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
+        with self._writing():
+            self._refuse_old(name, base)
+            change = self._change(name, action, author)
+            if change:
+                self._append(author, name, str(action.get("do")), change)
+            return self._answer(name)
+
+    def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
+        """Take back the last edit of an author (of an item), or do again what was taken back last."""
+        with self._writing():
+            done, undone = self._stacks(author, name)
+            if not (undone if again else done):
+                what = "taken back" if again else "edited"
+                raise BadInput(f"{author} has nothing {what}" + (" in it" if name else ""), "go on")
+            record = self.journal.records[(undone if again else done)[-1]]
+            item = record["item"]
+            change = Change(record["before"], record["after"]).inverse
+            self._refuse_changed(record, change)
+            self._append(author, item, "redo" if again else "undo", change, record["number"])
+            return self._answer(item)
+
+    def _change(self, name: str, action: Mapping[str, Any], author: str) -> Change:
+        do = action.get("do")
+        if do in ("reviewed", "side"):
+            value = action.get("value")
+            if do == "reviewed" and not isinstance(value, bool):
+                raise BadInput("reviewed is neither true nor false", "send one of them")
+            if do == "side" and value is not None and value not in SIDES:
+                raise BadInput(f"there is no side {value!r}"[:100], f"choose {' or '.join(SIDES)}")
+            after = {do: value} | ({"reviewed_by": author if value else None} if do == "reviewed" else {})
+            now = self._fields(name)
+            self._held(name)  # which refuses what is not there
+            if now[do] == value:
+                return Change({}, {})
+            return Change({key: now[key] for key in after}, after)
+        return edit(self._held(name).lines, self._in_file(name, action), self._bounds(name), author)
+
+    def _in_file(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
+        """An action with its times in seconds of the file."""
+        offset = self.editable.offset(name)
+        moved = dict(action)
+        for key in ("start", "end", "at"):
+            if offset and isinstance(moved.get(key), int | float):
+                moved[key] = moved[key] + offset
+        return moved
+
+    def _bounds(self, name: str) -> Item:
+        offset = self.editable.offset(name)
+        try:
+            seconds = self.editable.place(name).seconds
+        except (BadInput, OSError):
+            lines = self._held(name).lines.values()
+            seconds = self.editable.seconds(name) or max((line["end"] - offset for line in lines), default=0.0)
+        known = self._known.get(name)
+        used = {key for record in (known.records if known else ()) for key in record["before"].get("lines", {})}
+        end = max([offset + seconds, *(line["end"] for line in self._held(name).lines.values())])
+        return Item(offset, end, self.editable.channels(name), TAGS, used)
+
+    def _refuse_old(self, name: str, base: int) -> None:
+        known = self._known.get(name)
+        if known and known.base != base:
+            last = known.records[-1]
+            reason = f"{last['author']} has changed it meanwhile"
+            raise Conflict(reason, self.item(name), last["author"], last["time"])
+        if not known and base != 0:
+            raise Conflict("it is another state than the page shows", self.item(name), "", "")
+
+    def _refuse_changed(self, record: Record, change: Change) -> None:
+        """Raise `Conflict` if what an edit left is not what there is any more."""
+        name, later = record["item"], self._known[record["item"]].records[-1]
+        lines = self._held(name).lines
+        stands = all(
+            (old is None) == (key not in lines)
+            and all(lines[key].get(field) == value for field, value in (old or {}).items())
+            for key, old in change.before.get("lines", {}).items()
+        )
+        now = self._fields(name)
+        stands = stands and all(now.get(key) == value for key, value in change.before.items() if key in _FIELDS)
+        if not stands:
+            reason = f"{later['author']} has changed the same since"
+            raise Conflict(reason, self.item(name), later["author"], later["time"])
+
+    def _stacks(self, author: str, name: str | None) -> tuple[list[int], list[int]]:
+        """The numbers of an author's edits that stand, and of the undos that can be done again, in order."""
+        done: list[int] = []
+        undone: list[int] = []
+        for number, record in self.journal.records.items():
+            if record["author"] != author or (name is not None and record["item"] != name):
+                continue
+            if record["action"] == "undo":
+                if record["undoes"] in done:
+                    done.remove(record["undoes"])
+                undone.append(number)
+            elif record["action"] == "redo":
+                if record["undoes"] in undone:
+                    undone.remove(record["undoes"])
+                done.append(number)
+            else:
+                done.append(number)
+                undone.clear()
+        return done, undone
+
+    def _append(self, author: str, name: str, action: str, change: Change, undoes: int | None = None) -> Record:
+        record = self.journal.append(author, name, action, change.before, change.after, undoes)
+        held = self._lines.get(name)
+        self._take([record])
+        if held is not None:
+            self._lines[name] = _Held(replayed(held.lines, change), held.open)
+            if held.open:
+                self._lines.pop(name)  # an edit of an open field closes it
+        self._changed([record])
+        return record
+
+    def _changed(self, records: Iterable[Record]) -> None:
+        """Tell the pages of edits, and have them settled once nobody edits."""
+        self._last_edit = time.monotonic()
+        for record in records:
+            if self._listed is not None and record["item"] in self._listed:
+                self._relist(record["item"])
+            self.tell("edit", {"number": record["number"], "id": record["item"], "author": record["author"]})
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        return {"number": self.journal.number, "item": self.item(name)}
+
+    def _writing(self) -> "_Writing":
+        return _Writing(self)
+
+    # Who is where, and who wants to know.
+
+    def here(self, name: str) -> list[str]:
+        """The authors that are on an item."""
+        now = time.monotonic()
+        with self._lock:
+            return sorted(
+                who for who, (where, at) in self._here.items() if where == name and now - at < HERE_SECONDS
+            )
+
+    def is_here(self, author: str, name: str | None) -> None:
+        """An author is on an item (None: on none any more); everybody is told if that is new."""
+        with self._lock:
+            before = self._here.get(author, (None, 0.0))[0]
+            if name is None:
+                self._here.pop(author, None)
+            else:
+                self._here[author] = (name, time.monotonic())
+        if before != name:
+            self.tell("here", {"author": author, "id": name})
+
+    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
+        """Have every event told to a function, which must not wait; gives what ends that."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def leave() -> None:
+            with self._lock:
+                self._listeners.remove(listener)
+
+        return leave
+
+    def tell(self, kind: str, data: dict[str, Any]) -> None:
+        """Tell all pages of an event."""
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(kind, data)
+
+    def edits_since(self, number: int) -> list[dict[str, Any]]:
+        """The events of the edits after a number."""
+        with self._lock:
+            records = self.journal.records
+            return [
+                {"number": later, "id": records[later]["item"], "author": records[later]["author"]}
+                for later in range(max(0, number) + 1, self.journal.number + 1)
+            ]
+
+    # Files.
+
+    def start(self) -> None:
+        """Begin to settle whenever nobody edits."""
+        self._settler = threading.Thread(target=self._settle_when_idle, name="settle", daemon=True)
+        self._settler.start()
+
+    def close(self) -> None:
+        """Settle, and end. Raises OSError if the disk refuses: the edits are in the journal all the same."""
+        self._closing.set()
+        if self._settler:
+            self._settler.join()
+        self.settle()
+
+    def settle(self) -> None:
+        """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""
+        if self.why_not is not None:
+            return
+        with self._lock:
+            if unsettled(self.editable, self.journal):
+                with self.journal.locked() as news:
+                    self._take(news)
+                    settle_edits(self.editable, self.journal)
+                self._signature = self._files_signature()
+                self._lines.clear()
+
+    def _settle_when_idle(self) -> None:
+        settled = -1
+        while not self._closing.wait(0.25):
+            idle = time.monotonic() - self._last_edit >= IDLE_SECONDS
+            if not idle or settled == self.journal.number:
+                continue
+            try:
+                self.settle()
+            except (OSError, DailytalkError) as error:
+                if not self._complained:
+                    log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
+                self._complained = True
+                self._last_edit = time.monotonic() + 10
+                continue
+            self._complained, settled = False, self.journal.number
+
+    def _files_signature(self) -> tuple[tuple[str, int, int], ...]:
+        """Of the files with lines, as far as they are one or few: size and time."""
+        signature = []
+        for path in self.editable.watched():
+            try:
+                status = path.stat()
+                signature.append((str(path), status.st_size, status.st_mtime_ns))
+            except OSError:
+                signature.append((str(path), -1, -1))
+        return tuple(signature)
+
+    def _notice(self) -> None:
+        """Read again what another program has changed: the files, and the journal."""
+        self._take_news()
+        signature = self._files_signature()
+        if signature != self._signature:
+            self._signature = signature
+            self.editable.reread()
+            self._lines.clear()
+            self._listed = None
+
+    def _take_news(self) -> None:
+        if news := self.journal.refresh():
+            self._take(news)
+            self._changed(record for record in news if "number" in record)
+
+    def _take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            if "number" not in record:
+                continue
+            known = self._known.setdefault(record["item"], _Known())
+            known.records.append(record)
+            known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
+            self._lines.pop(record["item"], None)
+
+    def _held(self, name: str) -> _Held:
+        if name in self._lines:
+            self._lines.move_to_end(name)
+            return self._lines[name]
+        known = self._known.get(name)
+        if known:
+            laid = laid_edits(self.editable, name, known.records)
+            held = _Held(laid.lines, laid.open)
+        else:
+            held = _Held(self.editable.lines(name), [])
+        self._lines[name] = held
+        while len(self._lines) > HELD_ITEMS:
+            self._lines.popitem(last=False)
+        return held
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        known = self._known.get(name)
+        return _FIELDS | (known.fields if known else {})
+
+    # The list.
+
+    def _entry(self, name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+        seconds = self.editable.seconds(name)
+        return {
+            "id": name,
+            "duration": None if seconds is None else round(seconds, 3),
+            "channels": len(self.editable.channels(name)),
+            **{key: value for key, value in summary.items() if key in _LISTED},
+            **self._fields(name),
+            "suspects": [],
+            "open": 0,
+        }
+
+    def _relist(self, name: str) -> None:
+        assert self._listed is not None
+        try:
+            held = self._held(name)
+        except BadInput:
+            return
+        summary = summary_of(line for _, line in in_order(held.lines))
+        suspects = self._listed[name]["suspects"]
+        self._listed[name] = self._entry(name, summary) | {"open": len(held.open), "suspects": suspects}
+
+
+#: What of a summary is in the list.
+_LISTED = frozenset({"n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language"})
+
+
+class _Writing:
+    """The session and its journal, for one edit: nobody else writes, in this process or in another."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        session = self._session
+        if session.why_not is not None:
+            raise BadInput("nothing can be changed here", session.why_not)
+        session._lock.acquire()
+        try:
+            self._locked = session.journal.locked()
+            news = self._locked.__enter__()
+            session._take(news)
+            session._changed([record for record in news if "number" in record])
+        except BaseException:
+            session._lock.release()
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._locked.__exit__(*error)
+        finally:
+            self._session._lock.release()
+
+
+def _shown(key: str, line: Line, offset: float) -> dict[str, Any]:
+    """A line as the page gets it, in seconds of the item."""
+    affect, features = line.get("vad") or {}, line.get("features") or {}
+    return {
+        "id": key,
+        "channel": line["channel"],
+        "speaker": line.get("speaker"),
+        "start": _within(line["start"], offset),
+        "end": _within(line["end"], offset),
+        "text": line["text"],
+        "tag": line.get("tag"),
+        "rule": line.get("rule"),
+        "kind": line.get("kind"),
+        "confidence": line.get("confidence"),
+        "affect": affect,
+        "features": features,
+        "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
+        "words": [
+            {
+                "word": word["word"],
+                "start": _within(word["start"], offset),
+                "end": _within(word["end"], offset),
+                "probability": word.get("probability"),
+            }
+            for word in shown_words(line)
+        ],
+        "edited_by": line.get("edited_by"),
+        "edited_fields": line.get("edited_fields") or [],
+        "reason": line.get("text_reason"),
+        "suspects": [],
+    }
+
+
+def _within(seconds: float, offset: float) -> float:
+    return round(seconds - offset, 6)
+
+
+def _moved_value(miss: Mapping[str, Any], offset: float) -> dict[str, Any]:
+    """An open edit with its times in seconds of the item."""
+    value = miss["value"]
+    if miss["field"] in ("start", "end") and isinstance(value, int | float):
+        value = _within(value, offset)
+    return {**miss, "value": value}
