@@ -35,7 +35,7 @@ export const get = async (path, query = {}) => (await answered(address(path, que
 
 export const bytes = async (path, query, signal) => {
   const response = await answered(address(path, query), { signal });
-  return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1) };
+  return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" };
 };
 
 export const post = async (path, body) =>

@@ -129,8 +129,8 @@ export class List {
       if (f.suspect && !item.suspects.some((suspect) => suspect.kind === f.suspect)) return false;
       if (f.side && (item.side ?? "none") !== f.side) return false;
       if (confidence !== null && !(item.confidence !== null && item.confidence <= confidence)) return false;
-      if (least !== null && item.duration < least) return false;
-      if (most !== null && item.duration > most) return false;
+      if (least !== null && !(item.duration >= least)) return false;
+      if (most !== null && !(item.duration !== null && item.duration <= most)) return false;
       if (words.length) {
         item.hay ??= plain(`${item.id} ${item.text} ${named(item).join(" ")}`);
         if (!words.every((word) => item.hay.includes(word))) return false;
@@ -205,7 +205,7 @@ export class List {
       head.append(suspect);
     }
     if (item.open) head.append(make("span", "suspect", "open edits"));
-    head.append(make("span", "soft figures", clock(item.duration, item.duration < 60 ? 1 : 0)));
+    head.append(make("span", "soft figures", item.duration === null ? "" : clock(item.duration, item.duration < 60 ? 1 : 0)));
     const facts = [item.side === "validation" ? "validation" : "", item.n_lines > 1 ? `${item.n_lines} lines` : "", item.tags?.length === 1 ? `(${item.tags[0]})` : "",
       item.confidence !== null && item.confidence !== undefined && this.filters.sort === "confidence" ? percent(item.confidence) : "",
       item.rate && this.filters.sort === "rate" ? `${item.rate.toFixed(1)} words/s` : ""].filter(Boolean).join(" · ");

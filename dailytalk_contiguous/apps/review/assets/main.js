@@ -105,7 +105,7 @@ const showSaving = (name, sentence = "") => {
   $("retry").hidden = name !== "failed";
   if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
   if (name === "refused" && sentence) notice(sentence);
-  if (name === "saved") notice("");
+  if (name === "saved" && changed) notice(item?.why_silent ?? "");
   if (changed && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
 };
 
@@ -171,7 +171,8 @@ const go = async (id, playing = false, line = null) => {
   sound.load(fetched.id, fetched.duration, fetched.channels);
   offer = null;
   $("proposal").hidden = true;
-  notice("");
+  notice(fetched.why_silent ?? "");
+  for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
   if (line && fetched.lines.some((one) => one.id === line)) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
@@ -179,7 +180,7 @@ const go = async (id, playing = false, line = null) => {
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
-  post("/api/here", { id }).catch(() => {});
+  isHere();
   const next = list.neighbour(1);
   if (next) {
     ahead = { id: next, promise: get("/api/item", { id: next }) };
@@ -224,7 +225,7 @@ const showItem = () => {
   const writable = session.writable && !item.discarded;
   editor.writable = writable;
   editor.fill();
-  for (const button of document.querySelectorAll("#editor .controls button, #reviewed, #discard")) button.disabled = !writable;
+  for (const button of document.querySelectorAll("#editor .controls button, #reviewed, #done, #discard")) button.disabled = !writable;
   $("which-side").disabled = !writable;
   showPeople();
   showSound();
@@ -717,16 +718,25 @@ const listen = () => events(() => number, {
     }
   },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
-  item: (measured) => { list.take([{ ...list.byId.get(measured.id), ...measured }]); if (item?.id === measured.id) showItem(); },
+  item: ({ id, peaks, ...measured }) => {
+    if (peaks) wave.peaks.arrived(id);
+    if (!list.byId.has(id) || !Object.keys(measured).length) return;
+    list.take([{ id, ...measured }]);
+    if (item?.id === id) showItem();
+  },
   lost: () => { if (!saver.pending) showSaving("lost"); },
   back: () => {
     showSaving("saved");
     saver.retry();
     soon();
     reload();
-    if (item) post("/api/here", { id: item.id }).catch(() => {});
+    isHere();
   },
 });
+
+// Others see where one is; who is not heard of for long is taken for gone.
+const isHere = () => { if (item) post("/api/here", { id: item.id }).catch(() => {}); };
+setInterval(() => { if (!document.hidden) isHere(); }, 40_000);
 
 const start = async () => {
   try {

@@ -49,7 +49,7 @@ const shown = (value) => (value === null || value === undefined ? "–" : typeof
 
 // Keys.
 
-const KEY_NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", PageDown: "Page ↓", PageUp: "Page ↑" };
+const KEY_NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", PageDown: "Page ↓", PageUp: "Page ↑", Delete: "Del" };
 export const keyName = (key) => key.split("+").map((part) => KEY_NAMES[part] ?? part).join("+").replace(/\+$/, "+");
 
 export const help = (actions) => {
