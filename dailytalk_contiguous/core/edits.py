@@ -23,16 +23,17 @@ from dailytalk_contiguous.core.word_times import (
 )
 
 #: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and whatever else its file says.
-Line = dict[str, Any]
+SpokenLine = dict[str, Any]
 
 #: The lines of an item by their ids, in any order.
-Lines = dict[str, Line]
+Lines = dict[str, SpokenLine]
 
 #: Fields that say who edited a line, and which of its fields; they follow from the others.
 EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
-#: Fields that follow from another one, and are no edit of their own.
-_FOLLOWING = {"words": "text", "duration": "end", "tagged_text": "text", "text_reason": "text", "rule": "tag"}
+#: Fields that follow from others, and are no edit of their own; and those that tell of edits.
+_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule"})
+_ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
@@ -59,7 +60,7 @@ class Item(NamedTuple):
     used: Collection[str] = ()
 
 
-class Change(NamedTuple):
+class EditChange(NamedTuple):
     """What an edit changed: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
 
     None is a line that is not there. Of a line that is there before and after only the fields that differ are
@@ -70,9 +71,9 @@ class Change(NamedTuple):
     after: dict[str, Any]
 
     @property
-    def inverse(self) -> "Change":
+    def inverse(self) -> "EditChange":
         """The change that takes this one back."""
-        return Change(self.after, self.before)
+        return EditChange(self.after, self.before)
 
     def __bool__(self) -> bool:
         return bool(self.before or self.after)
@@ -178,7 +179,7 @@ def _key(word: str) -> str:
 # The actions.
 
 
-def edit(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item, author: str) -> Change:
+def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
     """What an action on the lines of an item changes. Raises BadInput for one that can't be meant.
 
     Args:
@@ -197,7 +198,7 @@ def edit(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item, autho
     return difference(lines, after)
 
 
-def difference(before: Mapping[str, Line], after: Mapping[str, Line]) -> Change:
+def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
     """What changed from some lines to others."""
     olds: dict[str, Any] = {}
     news: dict[str, Any] = {}
@@ -212,10 +213,10 @@ def difference(before: Mapping[str, Line], after: Mapping[str, Line]) -> Change:
         if names:
             olds[key] = {name: old[name] for name in names if name in old}
             news[key] = {name: new[name] for name in names if name in new}
-    return Change({"lines": olds}, {"lines": news}) if olds else Change({}, {})
+    return EditChange({"lines": olds}, {"lines": news}) if olds else EditChange({}, {})
 
 
-def replayed(lines: Mapping[str, Line], change: Change) -> Lines:
+def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
     """The lines after a change that was made to them."""
     after = dict(lines)
     news = change.after.get("lines", {})
@@ -243,7 +244,7 @@ class Laid(NamedTuple):
     open: list[dict[str, Any]]
 
 
-def lay(lines: Mapping[str, Line], records: Sequence[Mapping[str, Any]]) -> Laid:
+def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
     """The edits of one item on lines that another program may have written since.
 
     Only what all edits together come to is laid, field by field: where the file has a value that the field had
@@ -272,22 +273,21 @@ def lay(lines: Mapping[str, Line], records: Sequence[Mapping[str, Any]]) -> Laid
     return Laid(after, left)
 
 
-_Steps = Sequence[tuple[Mapping[str, Any], Line | None, Line | None]]
+_Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]]
 
 
-def _laid_line(line: Line | None, steps: _Steps) -> tuple[Line | None, list[dict[str, Any]]]:
+def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
     """One line with its edits, and what could not be laid."""
     record, _, last = steps[-1]
     about = {"number": record["number"], "author": record["author"]}
     seen: dict[str, list[Any]] = {}
     latest: dict[str, tuple[Any, Mapping[str, Any]]] = {}
-    whole: Line | None = None
+    whole: SpokenLine | None = None
     for step, old, new in steps:
-        for name, value in (old or {}).items():
-            seen.setdefault(name, []).append(value)
         for name in {**(old or {}), **(new or {})}:
-            if old is not None and name not in old:
-                seen.setdefault(name, []).append(_MISSING)
+            seen.setdefault(name, []).extend(
+                state.get(name, _MISSING) for state in (old, new) if state is not None
+            )
             if new is not None:
                 latest[name] = (new.get(name, _MISSING), step)
         if new is None:
@@ -299,32 +299,42 @@ def _laid_line(line: Line | None, steps: _Steps) -> tuple[Line | None, list[dict
     if last is None:
         if line is None:
             return None, []
-        states = {name: [*seen.get(name, ()), *([latest[name][0]] if name in latest else [])] for name in _CORE}
-        stands = all(not states[name] or line.get(name) in states[name] for name in _CORE)
+        stands = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
         return (None, []) if stands else (line, [{"field": None, "value": None, **about}])
     if line is None:
         if whole is not None:
             return whole, []
         return None, [{"field": None, "value": last, **about}]
-    laid, missed = dict(line), []
-    for name, (value, step) in latest.items():
-        if name in (EDITED_BY, EDITED_FIELDS):
-            continue
+    laid = dict(line)
+    missed: list[dict[str, Any]] = []
+    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] == "words"):
         now = line.get(name, _MISSING)
-        if now == value:
+        if name in _ABOUT or now == value:
             continue
-        if (steps[0][1] is not None and now in seen.get(name, ())) or now is _MISSING:
+        if name == "words" and any(miss["field"] == "text" for miss in missed):
+            continue  # words of a text that is not there
+        if now is _MISSING or now in seen[name]:
             laid.pop(name, None) if value is _MISSING else laid.update({name: value})
-        elif name not in _FOLLOWING:
+        elif name not in _DERIVED:
             said = None if value is _MISSING else value
             missed.append({"field": name, "value": said, "number": step["number"], "author": step["author"]})
+    if missed:
+        laid |= _derived(laid)
     if laid != line or not missed:
-        for name in (EDITED_BY, EDITED_FIELDS):
-            if name in latest and latest[name][0] is not _MISSING:
-                laid[name] = latest[name][0]
-            elif name in latest:
-                laid.pop(name, None)
+        for name in _ABOUT & latest.keys():
+            value = latest[name][0]
+            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
     return laid, missed
+
+
+def _derived(line: SpokenLine) -> dict[str, Any]:
+    """Fields of a line that are there and only say again what others say."""
+    tag, text = line.get("tag"), line["text"]
+    fields = {
+        "duration": round(line["end"] - line["start"], _DIGITS),
+        "tagged_text": f"({tag}) {text}" if tag and text else text or None,
+    }
+    return {name: value for name, value in fields.items() if name in line}
 
 
 #: A field that a line lacks.
@@ -334,40 +344,37 @@ _MISSING: Any = object()
 _CORE = ("text", "channel", "start", "end")
 
 
-def in_order(lines: Mapping[str, Line]) -> list[tuple[str, Line]]:
+def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
     """The lines as a dialogue: by start, the left channel first."""
     return sorted(lines.items(), key=lambda pair: (pair[1]["start"], pair[1]["channel"], pair[1]["end"]))
 
 
-def _followed(line: Line, before: Line | None, author: str) -> Line:
+def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:
     """A line with the fields that follow from those that changed."""
     line = dict(line)
     changed = {name for name in line if before is None or line[name] != before.get(name)}
-    if "duration" in line or before is None:
-        line["duration"] = round(line["end"] - line["start"], _DIGITS)
-    if changed & {"text", "tag"} and (before is None or "tagged_text" in before):
-        tag, text = line.get("tag"), line["text"]
-        line["tagged_text"] = f"({tag}) {text}" if tag and text else text or None
+    if before is None:
+        line |= {"duration": None, "tagged_text": None}
+    line |= _derived(line)
     if "text" in changed and line["text"] and line.get("text_reason"):
         line["text_reason"] = None
     if before is not None and "tag" in changed and before.get("rule"):
         line["rule"] = ""
-    edited = {_FOLLOWING.get(name, name) for name in changed} - {EDITED_BY, EDITED_FIELDS}
     if before is not None and not changed:
         return before
-    fields = {
-        *(before or {}).get(EDITED_FIELDS, ()),
-        *(edited if before is not None else {"text", "start", "end"}),
-    }
+    edited = {"text", "start", "end"} if before is None else changed - _DERIVED - _ABOUT
+    if "text" in edited:
+        edited -= {"words"}
+    fields = {*(before or {}).get(EDITED_FIELDS, ()), *edited}
     return line | {EDITED_BY: author, EDITED_FIELDS: sorted(fields)}
 
 
-def _text(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _text(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     return {**lines, key: with_text(line, _clean(action.get("text")))}
 
 
-def with_text(line: Line, text: str) -> Line:
+def with_text(line: SpokenLine, text: str) -> SpokenLine:
     """A line with another text; the words that stay keep their times."""
     words = shown_words(line)
     tokens = split_words(text)
@@ -376,7 +383,7 @@ def with_text(line: Line, text: str) -> Line:
     return {**line, "text": text, "words": timed_words(tokens, words, line["start"], line["end"])}
 
 
-def _times(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _times(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     start, end = _span(action, item)
     if (start, end) == (line["start"], line["end"]):
@@ -387,7 +394,7 @@ def _times(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> 
     return {**lines, key: {**line, "start": start, "end": end, **({"words": words} if "words" in line else {})}}
 
 
-def _word(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     words = shown_words(line)
     index = action.get("index")
@@ -430,7 +437,7 @@ def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float
     return moved
 
 
-def _split(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _split(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     words = shown_words(line)
     if "at" in action:
@@ -454,7 +461,7 @@ def _split(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> 
     return {**lines, key: halves[0], free_id(key, {*lines, *item.used}): halves[1]}
 
 
-def _merge(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     pair = [_named(lines, action, name) for name in ("line", "with")]
     (key, first), (other, second) = sorted(pair, key=lambda named: (named[1]["start"], named[1]["end"]))
     if key == other:
@@ -474,26 +481,29 @@ def _merge(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> 
         raise BadInput(
             f"{quoted(between[0]['text'])} is between the two lines", "merge lines that follow one another"
         )
-    words = [*shown_words(first), *shown_words(second)]
+    words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
+    text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
+    if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
+        words, text = ordered, join_words(word["word"] for word in ordered)
     merged = {
         **first,
         "start": min(first["start"], second["start"]),
         "end": max(first["end"], second["end"]),
-        "text": join_words(filter(None, (first["text"].strip(), second["text"].strip()))),
+        "text": text,
         "words": words,
     }
     return {name: line for name, line in lines.items() if name != other} | {key: merged}
 
 
-def _insert(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _insert(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     channel = action.get("channel", item.channels[0] if len(item.channels) == 1 else None)
     if channel not in item.channels:
         raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(item.channels)}")
     start, end = _span(action, item)
     text = _clean(action.get("text", ""))
     like = next((line for _, line in in_order(lines) if line["channel"] == channel), None)
-    pattern: Line = like or next(iter(lines.values()), {})
-    line: Line = {
+    pattern: SpokenLine = like or next(iter(lines.values()), {})
+    line: SpokenLine = {
         "channel": channel,
         "speaker": like.get("speaker") if like else None,
         "start": start,
@@ -507,12 +517,12 @@ def _insert(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) ->
     return {**lines, free_id(_stem(lines, channel), {*lines, *item.used}): line}
 
 
-def _delete(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, _ = _named(lines, action, "line")
     return {name: line for name, line in lines.items() if name != key}
 
 
-def _swap(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     if len(item.channels) != 2:
         raise BadInput("there is no other speaker", "only recordings of two channels have one")
@@ -524,7 +534,7 @@ def _swap(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> L
     return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
 
 
-def _tag(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     tag = action.get("tag")
     if tag != "" and tag not in item.tags:
@@ -535,7 +545,7 @@ def _tag(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Li
     return {**lines, key: {**line, "tag": tag}}
 
 
-def _whole(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> Lines:
+def _whole(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
     text = action.get("text")
     if not isinstance(text, str) or len(text) > LONGEST_WHOLE:
@@ -560,11 +570,11 @@ def _whole(lines: Mapping[str, Line], action: Mapping[str, Any], item: Item) -> 
 
 
 def _rewritten(
-    block: Sequence[tuple[str, Line]],
+    block: Sequence[tuple[str, SpokenLine]],
     texts: Sequence[str],
-    taken: Mapping[str, Line],
+    taken: Mapping[str, SpokenLine],
     item: Item,
-    neighbours: tuple[Line | None, Line | None],
+    neighbours: tuple[SpokenLine | None, SpokenLine | None],
 ) -> Lines:
     """Lines for some texts in place of a block of other lines, by the words that stay."""
     earlier, later = neighbours
@@ -646,7 +656,7 @@ def _inside(start: float, end: float, item: Item) -> tuple[float, float]:
 
 
 #: What an edit may do; each takes the lines, the action and the item, and gives the lines afterwards.
-_Action = Callable[[Mapping[str, Line], Mapping[str, Any], Item], Lines]
+_Action = Callable[[Mapping[str, SpokenLine], Mapping[str, Any], Item], Lines]
 ACTIONS: dict[str, _Action] = {
     "text": _text,
     "times": _times,
@@ -669,12 +679,12 @@ def free_id(like: str, lines: Collection[str]) -> str:
     return next(key for number in range(1, len(lines) + 2) if (key := f"{stem}+{number}") not in lines)
 
 
-def _stem(lines: Mapping[str, Line], channel: str) -> str:
+def _stem(lines: Mapping[str, SpokenLine], channel: str) -> str:
     named = [key for key, line in in_order(lines) if line["channel"] == channel]
     return named[-1] if named else channel
 
 
-def _named(lines: Mapping[str, Line], action: Mapping[str, Any], field: str) -> tuple[str, Line]:
+def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: str) -> tuple[str, SpokenLine]:
     key = action.get(field)
     if not isinstance(key, str) or key not in lines:
         raise BadInput(f"there is no line {quoted(key)}", _AGAIN)

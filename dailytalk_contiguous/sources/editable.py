@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.audio import Probe, probe
 from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
-from dailytalk_contiguous.core.edits import Laid, Line, Lines, in_order, lay
+from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
@@ -32,7 +32,7 @@ _TAGGED = "tagged"
 SHOWN_TEXT = 200
 
 
-class Place(NamedTuple):
+class SoundPlace(NamedTuple):
     """The sound of an item: encoded audio as `core.audio` takes it, and the seconds of it that the item fills."""
 
     audio: dict[str, Any]
@@ -62,7 +62,7 @@ class Editable(ABC):
         """The lines of an item as its file has them, with times in seconds of the file. Raises BadInput."""
 
     @abstractmethod
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> SoundPlace:
         """The sound of an item. Raises BadInput if it is not at hand."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class Editable(ABC):
         """Seconds of the file at which an item begins: its lines have times of the file."""
         return 0.0
 
-    def rebuilt(self, name: str) -> Place:
+    def rebuilt(self, name: str) -> SoundPlace:
         """The sound of the conversation that was made of an item. Raises BadInput where there is none."""
         raise BadInput("no conversation was made of it", "run dailytalk speak")
 
@@ -181,11 +181,11 @@ class TaggedLines(Editable):
             numbered[identity] = line
         return numbered
 
-    def place(self, name: str) -> Place:
+    def place(self, name: str) -> SoundPlace:
         if name not in self._entries:
             raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
         row = at_hand(self._base(name), None)
-        return Place(row["audio"], row["offset"], row["duration"])
+        return SoundPlace(row["audio"], row["offset"], row["duration"])
 
     def seconds(self, name: str) -> float | None:
         entry = self._entries.get(name)
@@ -234,7 +234,7 @@ class TaggedLines(Editable):
         places: dict[str, list[int]] = {}
         summaries: dict[str, dict[str, Any]] = {}
         at, latest = 0, ""
-        block: list[Line] = []
+        block: list[SpokenLine] = []
         again: set[str] = set()
         with self._path.open("rb") as file:
             for data in file:
@@ -264,12 +264,12 @@ class TaggedLines(Editable):
             self._latest = path, read_rows(path, BASE)
         return tagged_row(self._latest[1].get(name))
 
-    def _parsed(self, name: str) -> list[Line]:
+    def _parsed(self, name: str) -> list[SpokenLine]:
         if not name or name not in self._scanned:
             raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
         return self._read(self._scanned[name].places)
 
-    def _read(self, places: Iterable[int]) -> list[Line]:
+    def _read(self, places: Iterable[int]) -> list[SpokenLine]:
         lines = []
         with self._path.open("rb") as file:
             for at in places:
@@ -293,7 +293,7 @@ _NUMBER = re.compile(r'^\{"segment_id": \d+')
 _OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
 
 
-def _item_of(data: bytes) -> tuple[str, Line]:
+def _item_of(data: bytes) -> tuple[str, SpokenLine]:
     """The conversation of a line, and the line; "" and nothing for one that is no line of a transcript."""
     try:
         line = parse_json(data, "", nan=True) if data.strip() else None
@@ -374,7 +374,7 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
         changed: dict[str, Lines] = {}
         for name, records in items.items():
             before = lines_or_none(editable, name)
-            laid = lay(before, records) if before is not None else None
+            laid = lay_edits(before, records) if before is not None else None
             if laid and laid.lines != before:
                 changed[name] = laid.lines
         if changed:
@@ -394,7 +394,7 @@ def lines_or_none(editable: Editable, name: str) -> Lines | None:
 
 def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid:
     """The lines of an item with its edits, whether its file has them or not. Raises BadInput without the item."""
-    return lay(editable.lines(name), [record for record in records if record["before"].get("lines")])
+    return lay_edits(editable.lines(name), [record for record in records if record["before"].get("lines")])
 
 
 def keep_backup(path: Path) -> None:

@@ -64,8 +64,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: What is served as the page: the files beside this module.
-ASSETS = files(__package__) / "assets"
+#: What is served as the page: the files beside this module, and the colours that reports have, too.
+ASSETS, HOUSE = files(__package__) / "assets", files("dailytalk_contiguous.publish") / "assets" / "house.css"
 
 #: And what it shares with the page of `dailytalk report`: its colours.
 SHARED = {"house.css": files(publish) / "assets" / "house.css"}
@@ -128,11 +128,11 @@ class Guard:
 
         request = Request(scope)
         if problem := self._problem(request):
-            await refusal(*problem)(scope, receive, protected)
+            await refused(*problem)(scope, receive, protected)
             return
         if self._password is not None and not self._knows(request):
             await asyncio.sleep(0.5)  # whoever guesses, waits
-            answer = refusal(401, "this needs the password", "ask whoever started dailytalk review")
+            answer = refused(401, "this needs the password", "ask whoever started dailytalk review")
             answer.headers["WWW-Authenticate"] = 'Basic realm="dailytalk review", charset="UTF-8"'
             await answer(scope, receive, protected)
             return
@@ -231,7 +231,7 @@ class Pages:
         name = request.path_params.get("name", "index.html")
         path = SHARED.get(name, ASSETS / name)
         if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
-            return refusal(404, "there is no such file", "reload the page")
+            return refused(404, "there is no such file", "reload the page")
         suffix = "." + name.rpartition(".")[2]
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
@@ -403,16 +403,16 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
             return _json(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
-            return refusal(404, problem.reason, problem.remedy)
+            return refused(404, problem.reason, problem.remedy)
         except DailytalkError as problem:
-            return refusal(422, problem.reason, problem.remedy)
+            return refused(422, problem.reason, problem.remedy)
         except OSError as problem:
             if problem.errno is None:
                 raise
             said = f"the disk refused it ({problem.strerror})"
             if problem.errno in _FULL:
-                return refusal(507, said, "free some space, then do it again: nothing else is lost")
-            return refusal(503, said, "check the disk and the folder, then do it again: nothing else is lost")
+                return refused(507, said, "free some space, then do it again: nothing else is lost")
+            return refused(503, said, "check the disk and the folder, then do it again: nothing else is lost")
 
     return answer
 
@@ -421,7 +421,7 @@ class NotThere(BadInput):
     """What is asked for does not exist."""
 
 
-def refusal(status: int, reason: str, remedy: str) -> Response:
+def refused(status: int, reason: str, remedy: str) -> Response:
     """An answer that says why not, and what to do."""
     return _json({"reason": reason, "remedy": remedy}, status)
 

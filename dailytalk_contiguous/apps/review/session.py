@@ -15,10 +15,10 @@ from typing import Any
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
     SIDES,
-    Change,
+    EditChange,
     Item,
-    Line,
     Lines,
+    SpokenLine,
     edit,
     in_order,
     replayed,
@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
 from dailytalk_contiguous.sources.editable import (
     Editable,
-    Place,
+    SoundPlace,
     laid_edits,
     settle_edits,
     summary_of,
@@ -171,7 +171,7 @@ class Session:
             "why_silent": None,
         }
 
-    def place(self, name: str, of: str | None = None) -> Place:
+    def place(self, name: str, of: str | None = None) -> SoundPlace:
         """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
         return self.editable.rebuilt(name) if of == "rebuilt" else self.editable.place(name)
 
@@ -195,12 +195,12 @@ class Session:
                 raise BadInput(f"{author} has nothing {what}" + (" in it" if name else ""), "go on")
             record = self.journal.records[(undone if again else done)[-1]]
             item = record["item"]
-            change = Change(record["before"], record["after"]).inverse
+            change = EditChange(record["before"], record["after"]).inverse
             self._refuse_changed(record, change)
             self._append(author, item, "redo" if again else "undo", change, record["number"])
             return self._answer(item)
 
-    def _change(self, name: str, action: Mapping[str, Any], author: str) -> Change:
+    def _change(self, name: str, action: Mapping[str, Any], author: str) -> EditChange:
         do = action.get("do")
         if do in ("reviewed", "side"):
             value = action.get("value")
@@ -212,8 +212,8 @@ class Session:
             now = self._fields(name)
             self._held(name)  # which refuses what is not there
             if now[do] == value:
-                return Change({}, {})
-            return Change({key: now[key] for key in after}, after)
+                return EditChange({}, {})
+            return EditChange({key: now[key] for key in after}, after)
         return edit(self._held(name).lines, self._in_file(name, action), self._bounds(name), author)
 
     def _in_file(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,7 +246,7 @@ class Session:
         if not known and base != 0:
             raise Conflict("it is another state than the page shows", self.item(name), "", "")
 
-    def _refuse_changed(self, record: Record, change: Change) -> None:
+    def _refuse_changed(self, record: Record, change: EditChange) -> None:
         """Raise `Conflict` if what an edit left is not what there is any more."""
         name, later = record["item"], self._known[record["item"]].records[-1]
         lines = self._held(name).lines
@@ -281,7 +281,7 @@ class Session:
                 undone.clear()
         return done, undone
 
-    def _append(self, author: str, name: str, action: str, change: Change, undoes: int | None = None) -> Record:
+    def _append(self, author: str, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
         record = self.journal.append(author, name, action, change.before, change.after, undoes)
         held = self._lines.get(name)
         self._take([record])
@@ -290,7 +290,6 @@ class Session:
             if held.open:
                 self._lines.pop(name)  # an edit of an open field closes it
         self._changed([record])
-        return record
 
     def _changed(self, records: Iterable[Record]) -> None:
         """Tell the pages of edits, and have them settled once nobody edits."""
@@ -506,7 +505,7 @@ class _Writing:
             self._session._lock.release()
 
 
-def _shown(key: str, line: Line, offset: float) -> dict[str, Any]:
+def _shown(key: str, line: SpokenLine, offset: float) -> dict[str, Any]:
     """A line as the page gets it, in seconds of the item."""
     affect, features = line.get("vad") or {}, line.get("features") or {}
     return {

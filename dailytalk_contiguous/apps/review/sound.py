@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import blocks, probe, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.editable import Place
+from dailytalk_contiguous.sources.editable import SoundPlace
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -36,7 +36,7 @@ class Wav(NamedTuple):
     """A 16-bit WAV of an item: its header, and where its samples are."""
 
     header: bytes
-    place: Place
+    place: SoundPlace
     sample_rate: int
     channels: int
     frames: int
@@ -74,7 +74,7 @@ class Wav(NamedTuple):
             left -= min(left, 1 << 16)
 
 
-def wav_of(place: Place) -> Wav:
+def wav_of(place: SoundPlace) -> Wav:
     """The WAV of an item. Raises BadInput if its sound can't be read."""
     info = probe(place.audio)
     rate, channels = info.sample_rate, info.channels
@@ -89,7 +89,7 @@ def wav_of(place: Place) -> Wav:
     return Wav(header, place, rate, channels, frames)
 
 
-def window_peaks(place: Place, start: float, end: float, count: int) -> Peaks:
+def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Peaks:
     """Smallest and largest sample of each of `count` equal parts of a stretch, shape (channels, count, 2).
 
     127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
@@ -149,7 +149,7 @@ class Overviews:
         self._peaks: OrderedDict[str, Peaks] = OrderedDict()
         self._making: set[str] = set()
 
-    def get(self, name: str, place: Place) -> Peaks | None:
+    def get(self, name: str, place: SoundPlace) -> Peaks | None:
         """The peaks of an item, shape (channels, n, 2), `OVERVIEW_RATE` a second; None while they are made."""
         with self._lock:
             if name in self._peaks:
@@ -165,7 +165,7 @@ class Overviews:
         with self._lock:
             self._peaks.pop(name, None)
 
-    def _make(self, name: str, place: Place) -> None:
+    def _make(self, name: str, place: SoundPlace) -> None:
         count = max(1, int(np.ceil(place.seconds * OVERVIEW_RATE)))
         try:
             peaks = window_peaks(place, 0.0, count / OVERVIEW_RATE, count)
