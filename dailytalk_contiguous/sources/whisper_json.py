@@ -1,0 +1,259 @@
+"""whisper.json: the texts of a folder of clips, `{"clip1.wav": {"text", "language", "segments": [...]}}`.
+
+Tools for voice cloning write one such file beside a folder `audio/`, and people correct it by hand. So an entry
+that can't be used is a reject and stays as it is, and so does every field that we don't know: what is written is
+what was read, apart from what was changed on purpose.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, read_bytes, shown
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out, write_lines
+
+#: What we call such a file, and the folders beside it that its clips may be in.
+WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
+
+#: Words in the names of files that are another state of the one that is meant.
+OTHER_STATES = ("backup", "discarded", "unsanitized")
+
+#: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
+MOST_WHISPER_BYTES = 128 << 20
+
+#: A segment as Whisper and WhisperX write it; other fields are not looked at.
+SEGMENT: dict[str, Any] = {"start": float, "end": float, "text": str, "speaker?": str}
+SEGMENT |= {"words?": [{"word": str, "start?": float, "end?": float, "speaker?": str}]}
+
+_FIRST_NAME, _LONGEST_START = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:'), 8192
+
+_ENTRY = {"text?": str, "language?": str, "segments?": [SEGMENT]}
+_REMEDY = "correct the entry, or delete it so that the clip is recognised"
+
+
+@dataclass(frozen=True)
+class WhisperJson:
+    """A whisper.json as it is on the disk.
+
+    Attributes:
+        path: the file.
+        entries: every entry in the order of the file, as it is there, whether it can be used or not.
+        rejects: why entries can't be used; `id` is the entry's name.
+        sha256: of the file's bytes, in hexadecimal: another program may write it, too.
+    """
+
+    path: Path
+    entries: dict[str, Any]
+    rejects: tuple[Reject, ...]
+    sha256: str
+
+    def usable(self) -> dict[str, dict[str, Any]]:
+        """The entries without the rejected ones."""
+        rejected = {reject.id for reject in self.rejects}
+        return {name: entry for name, entry in self.entries.items() if name not in rejected}
+
+
+def read_whisper_json(path: Path) -> WhisperJson:
+    """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
+
+    NaN may stand for numbers, as Python writes them.
+
+    Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
+    """
+    data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
+    entries = parse_json(data, shown(path), limit=MOST_WHISPER_BYTES, nan=True)
+    if entries != {} and not is_whisper_json(entries):
+        raise BadInput(
+            f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
+            "name the file that Whisper's texts are in",
+        )
+    rejects = [
+        Reject(name, "transcript", problem.reason, problem.remedy)
+        for name, entry in entries.items()
+        if (problem := entry_problem(path.name, name, entry))
+    ]
+    return WhisperJson(path, entries, tuple(rejects), hashlib.sha256(data).hexdigest())
+
+
+def write_whisper_json(path: Path, entries: Mapping[str, Any]) -> None:
+    """Write entries whole, as such files are written: indented by 4, with sorted keys. Raises OSError."""
+    # In pieces: a single text would take as much memory again. NaN stays what it was.
+    encoder = json.JSONEncoder(ensure_ascii=False, indent=4, sort_keys=True)
+    write_lines(path, (*encoder.iterencode(dict(entries)), "\n"))
+
+
+def is_whisper_json(value: Any) -> bool:
+    """Whether a JSON document is of this layout: an object in which a name is that of an audio file."""
+    return isinstance(value, dict) and any(_is_audio(name) for name in value)
+
+
+def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
+    """Why an entry can't be used, in a sentence that names the file and the entry; None if it can."""
+    where = f"{file}: {quoted(name)}"
+    parts = name.replace("\\", "/").split("/")
+    if "" in parts or ".." in parts or "\0" in name or ":" in parts[0]:
+        return BadInput(f"{where} leads out of the folder", "give the path of the clip under its folder")
+    try:
+        expect(entry, _ENTRY, where, _REMEDY)
+    except BadInput as problem:
+        return problem
+    if entry.get("text") is None and entry.get("segments") is None:
+        return BadInput(f"{where} has neither text nor segments", _REMEDY)
+    for number, segment in enumerate(entry.get("segments") or [], 1):
+        start, end = segment["start"], segment["end"]
+        if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
+            return BadInput(
+                f"{where}: segment {number} has the times {quoted(start)} to {quoted(end)}",
+                "give seconds from the start of the clip, the end not before the start",
+            )
+    return None
+
+
+def text_of(entry: Mapping[str, Any]) -> str:
+    """The text of an entry that can be used: its own, or that of its segments, with single spaces."""
+    if entry.get("text") is not None:
+        return " ".join(str(entry["text"]).split())
+    return " ".join(word for segment in entry["segments"] for word in segment["text"].split())
+
+
+# Which file is meant, and which audio file an entry is about.
+
+
+class ClipsFolder(NamedTuple):
+    """A folder of clips, and the whisper.json that has their texts, or None."""
+
+    audio: Path
+    json: Path | None
+
+
+def clips_folder(place: Path, follow_links: bool = False) -> ClipsFolder:
+    """The clips and the texts of a folder, or of a whisper.json.
+
+    The texts of a folder are the first `*.json` of the layout whose name has none of `OTHER_STATES`; the clips are
+    in one of `AUDIO_FOLDERS` beside it, or else in its own folder.
+
+    Nothing of the JSON is read but its beginning. Raises BadInput for a link that leads out of the folder, unless
+    `follow_links`.
+    """
+    folder, texts = (place, _first(place, follow_links)) if place.is_dir() else (place.parent, place)
+    audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
+    if not follow_links and leads_out(audio, folder):
+        raise BadInput(f"{shown(audio)}: {LINK_OUT}", FOLLOW_LINKS)
+    return ClipsFolder(audio, texts)
+
+
+def _first(folder: Path, follow_links: bool) -> Path | None:
+    for path in sorted(folder.glob("*.json")):
+        name = path.name.casefold()
+        if name.startswith(".") or any(word in name for word in OTHER_STATES):
+            continue
+        is_link_out = not follow_links and leads_out(path, folder)
+        if is_link_out and name == WHISPER_JSON:
+            raise BadInput(f"{shown(path)}: {LINK_OUT}", FOLLOW_LINKS)
+        if not is_link_out and (name == WHISPER_JSON or _begins_with_clip(path)):
+            return path
+    return None
+
+
+def _begins_with_clip(path: Path) -> bool:
+    """Whether the first name in a file is that of an audio file: the others in a folder may be many, and large."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            first = _FIRST_NAME.match(file.read(_LONGEST_START).decode("utf-8-sig", "replace"))
+        return first is not None and _is_audio(str(json.loads(first[1])))
+    except (OSError, ValueError):
+        return False
+
+
+class Matches(NamedTuple):
+    """The `keys` of entries by the name of the audio file that they are about, and why others are about none."""
+
+    keys: dict[str, str]
+    rejects: list[Reject]
+
+
+def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
+    """Match entries with audio files: by the exact name, then in Unicode's NFC, then whatever the case.
+
+    Args:
+        keys: names of entries.
+        names: paths of the audio files under their folder, with `/`. An entry without a folder may be about a file
+            in any, if only one file is called so.
+
+    >>> match_names(["a.wav", "CAFE\\u0301.wav"], ["a.wav", "more/caf\\xe9.wav", "b.wav"]).keys
+    {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
+    """
+    names = [*names]
+    left, free = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
+    key_by_name: dict[str, str] = {}
+    for form in _FORMS:
+        pairs = [*_unique(left, free, form)]
+        key_by_name |= {name: key for key, name in pairs}
+        matched = {key for key, _ in pairs}
+        left = [key for key in left if key not in matched]
+        free = [name for name in free if name not in key_by_name]
+    alike = _grouped(names, _loosest)
+    return Matches(key_by_name, [_unmatched(key, alike.get(_loosest(key), []), key_by_name) for key in left])
+
+
+def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Reject:
+    free = [name for name in names if name not in key_by_name]
+    if not names:
+        return Reject(key, "transcript", f"no audio file is called {quoted(key)}", "put the clip back")
+    if not free:
+        of = key_by_name[names[0]]
+        return Reject(
+            key, "transcript", f"{quoted(names[0])} has the entry {quoted(of)} already", "keep one of them"
+        )
+    several = " or ".join(map(quoted, free[:3]))
+    return Reject(key, "transcript", f"{quoted(key)} may be about {several}", "give it the exact name of the file")
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def _folded(name: str) -> str:
+    return _composed(_composed(name).casefold())
+
+
+def _loosest(name: str) -> str:
+    return PurePosixPath(_folded(name)).name
+
+
+def _base(form: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda name: PurePosixPath(form(name)).name
+
+
+#: How names are compared, the strictest way first; the last three are for keys without a folder.
+_FORMS: tuple[Callable[[str], str], ...] = (str, _composed, _folded, _base(str), _base(_composed), _base(_folded))
+
+
+def _unique(keys: Iterable[str], names: Iterable[str], form: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Keys and names that are alike in a form that no other key and no other name has."""
+    is_base = form in _FORMS[3:]
+    by_form = _grouped(names, form)
+    for alike, same in _grouped((key for key in keys if not (is_base and "/" in key)), form).items():
+        if len(same) == 1 and len(by_form.get(alike, ())) == 1:
+            yield same[0], by_form[alike][0]
+
+
+def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[form(name)].append(name)
+    return groups
+
+
+def _is_audio(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES

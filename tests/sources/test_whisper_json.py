@@ -1,0 +1,234 @@
+import json
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.sources.whisper_json import (
+    clips_folder,
+    match_names,
+    read_whisper_json,
+    text_of,
+    write_whisper_json,
+)
+
+SEGMENT = {
+    "id": 0,
+    "seek": 0,
+    "start": 0.0,
+    "end": 1.5,
+    "text": " Good morning.",
+    "tokens": [50364, 2205],
+    "temperature": 0.0,
+    "avg_logprob": -0.25,
+    "compression_ratio": 0.9,
+    "no_speech_prob": 0.01,
+}
+ENTRY = {"text": " Good morning.", "language": "en", "segments": [SEGMENT]}
+
+
+def save(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(BadInput) as error:
+        read_whisper_json(path)
+    return str(error.value)
+
+
+# Reading and writing
+
+
+def test_fields_that_nobody_knows_survive_a_save(tmp_path: Path) -> None:
+    entry = ENTRY | {"reviewer": {"name": "Ánna", "marks": [1, None, 0.1]}, "segments": [SEGMENT | {"mood": "😀"}]}
+    path = save(tmp_path / "whisper.json", {"b.wav": entry, "a.wav": ENTRY})
+    read = read_whisper_json(path)
+    write_whisper_json(path, read.entries)
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a.wav": ENTRY, "b.wav": entry}
+    assert list(read.entries) == ["b.wav", "a.wav"]
+    assert not read.rejects
+
+
+def test_a_saved_file_has_sorted_keys_and_an_indent_of_four(tmp_path: Path) -> None:
+    write_whisper_json(
+        tmp_path / "whisper.json", {"b.wav": {"text": "é", "language": "fr"}, "a.wav": {"text": ""}}
+    )
+    expected = (
+        '{\n    "a.wav": {\n        "text": ""\n    },\n'
+        '    "b.wav": {\n        "language": "fr",\n        "text": "é"\n    }\n}\n'
+    )
+    assert (tmp_path / "whisper.json").read_text(encoding="utf-8") == expected
+
+
+def test_nan_of_a_recogniser_is_read_and_stays_nan(tmp_path: Path) -> None:
+    path = save(
+        tmp_path / "whisper.json", {"a.wav": ENTRY | {"segments": [SEGMENT | {"avg_logprob": float("nan")}]}}
+    )
+    read = read_whisper_json(path)
+    assert not read.rejects
+    write_whisper_json(path, read.entries)
+    assert '"avg_logprob": NaN' in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("Good morning.", "'a.wav': it is 'Good morning.', not an object"),
+        ({"text": 3}, "text is 3, not text"),
+        ({"language": "en"}, "neither text nor segments"),
+        ({"segments": [{"start": 0, "text": "x"}]}, "segments.1.end is missing"),
+        ({"segments": [SEGMENT | {"start": 2.0}]}, "segment 1 has the times 2.0 to 1.5"),
+        ({"segments": [SEGMENT | {"start": -1.0}]}, "segment 1 has the times -1.0 to 1.5"),
+        ({"segments": [SEGMENT | {"end": float("nan")}]}, "segments.1.end is nan, not a number"),
+    ],
+)
+def test_a_bad_entry_is_a_reject_and_stays_in_the_file(tmp_path: Path, entry: Any, sentence: str) -> None:
+    path = save(tmp_path / "whisper.json", {"a.wav": entry, "b.wav": ENTRY})
+    before = json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True)
+    read = read_whisper_json(path)
+    assert [reject.id for reject in read.rejects] == ["a.wav"]
+    assert sentence in read.rejects[0].reason
+    assert "whisper.json" in read.rejects[0].reason
+    assert list(read.usable()) == ["b.wav"]
+    write_whisper_json(path, read.entries)
+    assert json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True) == before
+
+
+@pytest.mark.parametrize("name", ["../a.wav", "/etc/a.wav", "x/../../a.wav", "..\\a.wav", "C:\\a.wav", "a\0.wav"])
+def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: str) -> None:
+    read = read_whisper_json(save(tmp_path / "whisper.json", {name: ENTRY}))
+    assert [reject.id for reject in read.rejects] == [name]
+    assert not read.usable()
+
+
+def test_segments_may_overlap_and_lack_what_nobody_needs(tmp_path: Path) -> None:
+    segments = [{"start": 0, "end": 2, "text": "one"}, {"start": 1, "end": 1.5, "text": " two "}]
+    read = read_whisper_json(save(tmp_path / "whisper.json", {"a.wav": {"segments": segments}}))
+    assert not read.rejects
+    assert text_of(read.entries["a.wav"]) == "one two"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"a.wav": {"text": "x"', "is not JSON"),
+        ("[]", "no object of clips"),
+        ('{"segments": [], "text": ""}', "no object of clips"),
+        ('{"a.wav": {"text": "x"}, "a.wav": {"text": "y"}}', "the name 'a.wav' twice"),
+        ('{"a.wav": ' + "[" * 100 + "]" * 100 + "}", "nested deeper"),
+        ('{"a.wav": {"text": "\\ud800"}}', "half a character"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str, sentence: str) -> None:
+    message = reason(save(tmp_path / "whisper.json", content))
+    assert sentence in message
+    assert str(tmp_path / "whisper.json") in message
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "whisper.json").open("wb") as file:
+        file.truncate(whisper_json.MOST_WHISPER_BYTES + 1)
+    assert "more than 128.0 MiB" in reason(tmp_path / "whisper.json")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "whisper.json")
+    assert "not a regular file" in reason(tmp_path / "whisper.json")
+
+
+def test_an_empty_object_is_a_file_without_entries(tmp_path: Path) -> None:
+    assert read_whisper_json(save(tmp_path / "whisper.json", "{}")).entries == {}
+
+
+# Matching
+
+
+NAMES = st.text(st.sampled_from("aAbBéÉß/."), min_size=1, max_size=6)
+
+
+@given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
+def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[str]) -> None:
+    matches = match_names(keys, names)
+    assert sorted([*matches.keys.values(), *(reject.id for reject in matches.rejects)]) == sorted(keys)
+    assert matches.keys.keys() <= set(names)
+    assert all(matches.keys[name] == name for name in set(keys) & set(names))
+
+
+def test_names_match_exactly_before_they_match_in_another_form() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café.wav") for form in ("NFC", "NFD"))
+    names = [composed, decomposed, "A.wav", "a.wav"]
+    assert match_names(names, names).keys == dict(zip(names, names, strict=True))
+
+
+def test_names_match_in_another_unicode_form_and_case() -> None:
+    matches = match_names([unicodedata.normalize("NFD", "É.wav"), "B.WAV"], ["é.wav", "b.wav"])
+    assert matches.keys == {"é.wav": unicodedata.normalize("NFD", "É.wav"), "b.wav": "B.WAV"}
+    assert not matches.rejects
+
+
+def test_a_name_that_could_mean_two_files_means_none() -> None:
+    matches = match_names(["Clip.wav"], ["clip.wav", "CLIP.wav"])
+    assert not matches.keys
+    assert "may be about 'clip.wav' or 'CLIP.wav'" in matches.rejects[0].reason
+
+
+def test_two_entries_of_one_file_are_not_chosen_from() -> None:
+    matches = match_names(["clip.wav", "CLIP.wav"], ["clip.wav"])
+    assert matches.keys == {"clip.wav": "clip.wav"}
+    assert "has the entry 'clip.wav' already" in matches.rejects[0].reason
+
+
+def test_an_entry_without_its_folder_is_about_the_only_file_of_its_name() -> None:
+    assert match_names(["1.wav"], ["Usable/1.wav", "Usable/2.wav"]).keys == {"Usable/1.wav": "1.wav"}
+    assert not match_names(["1.wav"], ["Usable/1.wav", "Non Usable/1.wav"]).keys
+    assert not match_names(["other/1.wav"], ["Usable/1.wav"]).keys
+
+
+def test_an_entry_without_audio_says_so() -> None:
+    assert "no audio file is called 'b.wav'" in match_names(["b.wav"], ["a.wav"]).rejects[0].reason
+
+
+# Which file is meant
+
+
+def test_the_first_json_that_is_no_other_state_is_meant(tmp_path: Path) -> None:
+    for name in ("a_backup.json", "b_Unsanitized.json", "discarded_entries.json", "texts.json", "z.json"):
+        save(tmp_path / name, {"a.wav": ENTRY})
+    save(tmp_path / "manifest.json", {"files": []})
+    save(tmp_path / ".hidden.json", {"a.wav": ENTRY})
+    assert clips_folder(tmp_path) == (tmp_path, tmp_path / "texts.json")
+
+
+@pytest.mark.parametrize("name", ["audio", "audios"])
+def test_clips_are_in_the_folder_beside_the_texts(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    path = save(tmp_path / "whisper.json", {"a.wav": ENTRY})
+    assert clips_folder(tmp_path) == clips_folder(path) == (tmp_path / name, path)
+
+
+def test_a_broken_whisper_json_is_meant_all_the_same(tmp_path: Path) -> None:
+    assert clips_folder(tmp_path).json is None
+    path = save(tmp_path / "whisper.json", "{")
+    assert clips_folder(tmp_path).json == path
+
+
+def test_links_that_lead_out_are_not_followed(tmp_path: Path) -> None:
+    outside = save(tmp_path / "private" / "whisper.json", {"a.wav": ENTRY}).parent
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "audio").symlink_to(outside)
+    with pytest.raises(BadInput, match="symbolic link"):
+        clips_folder(tmp_path / "clips")
+    assert clips_folder(tmp_path / "clips", follow_links=True).audio == tmp_path / "clips" / "audio"
+    (tmp_path / "clips" / "audio").unlink()
+    (tmp_path / "clips" / "whisper.json").symlink_to(outside / "whisper.json")
+    with pytest.raises(BadInput, match="symbolic link"):
+        clips_folder(tmp_path / "clips")
