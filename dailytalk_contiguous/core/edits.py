@@ -6,7 +6,8 @@ and after it, field by field, so that it can be undone, and laid on a file that 
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -41,8 +42,9 @@ SIDES = ("train", "validation")
 #: Characters of the text of one line, as in transcripts, and of the whole text of an item.
 LONGEST_TEXT, LONGEST_WHOLE = 20_000, 2_000_000
 
-#: Seconds: the lines of files have times in milliseconds.
-_DIGITS = 3
+#: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words that others are
+#: put between.
+_DIGITS, _LEAST_ROOM = 3, 0.02
 
 _AGAIN = "reload the page"
 
@@ -111,7 +113,12 @@ def timed_words(
     Where a new word has less than `ROOM_SECONDS`, the word before it (at the start: the word after it) gives of
     its own time; nothing else moves.
     """
-    kept = {new: old for old, new in _pairs([word["word"] for word in words], tokens)}
+    kept: dict[int, int] = {}
+    before, latest = -1, -math.inf
+    for old, new in _pairs([word["word"] for word in words], tokens):
+        # Of two lines that overlap, words may come in another order, or leave no room for one between them.
+        if words[old]["start"] >= latest + (_LEAST_ROOM if new > before + 1 else 0.0):
+            kept[new], before, latest = old, new, words[old]["start"]
     timed: list[dict[str, Any]] = [
         {**words[kept[index]], "word": token}
         if index in kept
@@ -131,15 +138,17 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
     earlier = words[before] if before >= 0 else None
     later = words[after] if after < len(words) else None
     first = max(start, earlier["end"]) if earlier else min(start, later["start"] if later else start)
-    last = max(first, later["start"]) if later else max(first, end)
+    if earlier and later:
+        first = min(first, later["start"])
+    last = later["start"] if later else max(first, end)
     lacking = ROOM_SECONDS * count - (last - first)
     if lacking > 0 and earlier:
-        given = min(lacking, (earlier["end"] - earlier["start"]) / 2)
-        first = earlier["end"] = _rounded(earlier["end"] - given, earlier["start"])
+        given = min(lacking, (first - earlier["start"]) / 2)
+        first = earlier["end"] = _rounded(first - given, earlier["start"])
     elif lacking > 0 and later:
         given = min(lacking, (later["end"] - later["start"]) / 2)
         last = later["start"] = _rounded(later["start"] + given, later["start"])
-    room = max(last - first, SHORTEST_WORD * count)
+    room = max(last - first, 10 ** -(2 * _DIGITS))
     laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
     digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
     for word, place in zip(words[before + 1 : after], laid, strict=True):
@@ -578,74 +587,52 @@ def _rewritten(
 ) -> Lines:
     """Lines for some texts in place of a block of other lines, by the words that stay."""
     earlier, later = neighbours
-    old = [(key, word) for key, line in block for word in shown_words(line)]
+    by_id = dict(block)
     tokens = [split_words(text) for text in texts]
-    pairs = {
-        new: place
-        for place, new in _pairs([word["word"] for _, word in old], [token for part in tokens for token in part])
-    }
-    by_id, at = dict(block), 0
-    claims: list[tuple[str | None, list[dict[str, Any]]]] = []
-    for part in tokens:
-        kept = [old[pairs[place]] for place in range(at, at + len(part)) if place in pairs]
-        keys = [key for key, _ in kept]
-        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
-        claims.append(
-            (
-                source,
-                [word for key, word in kept if by_id[key]["channel"] == by_id[source]["channel"]]
-                if source
-                else [],
-            )
-        )
-        at += len(part)
-    start = earlier["end"] if earlier else item.start
-    end = later["start"] if later else item.end
-    if block:
-        start, end = min(line["start"] for _, line in block), max(line["end"] for _, line in block)
+    claims = _claims(by_id, tokens)
+    sources = [source for source, _ in claims]
+    end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
+    at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
     made: Lines = {}
-    used: set[str] = set()
-    for number, ((source, words), text, part) in enumerate(zip(claims, texts, tokens, strict=True)):
-        pattern = by_id.get(source) if source else None
-        pattern = pattern or (block[min(number, len(block) - 1)][1] if block else None) or earlier or later
-        channel = pattern["channel"] if pattern else item.channels[0]
-        if words:
-            is_first = source not in used
-            is_last = all(other != source for other, _ in claims[number + 1 :])
-            line_of = by_id[str(source)]
-            span = (
-                line_of["start"]
-                if is_first and len([1 for c, _ in claims if c == source]) == 1
-                else words[0]["start"],
-                line_of["end"]
-                if is_last and len([1 for c, _ in claims if c == source]) == 1
-                else words[-1]["end"],
-            )
-            span = (min(span[0], words[0]["start"]), max(span[1], *(word["end"] for word in words)))
+    for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
+        if source is not None:
+            pattern: SpokenLine | None = by_id[source]
+            span = (min(word["start"] for word in words), max(word["end"] for word in words))
+            if sources.count(source) == 1:
+                span = (min(span[0], by_id[source]["start"]), max(span[1], by_id[source]["end"]))
         else:
-            first = max([start, *(line["end"] for line in made.values())])
-            following = next(
-                (later_words[0]["start"] for _, later_words in claims[number + 1 :] if later_words), end
-            )
-            empty = 1 + sum(1 for _ in _leading(claims[number + 1 :]))
-            last = first + (following - first) / empty if following > first else first + ROOM_SECONDS
-            span = _inside(first, last, item)
-        key = str(source) if source and source not in used else None
-        if key is None:
-            key = free_id(str(source) if source else _stem(taken, channel), {*taken, *made, *item.used})
-        used.add(key)
-        base = {**pattern} if pattern else {"channel": channel, "tag": "", "speaker": None}
-        line = {**base, "start": span[0], "end": span[1], "text": text}
-        made[key] = {**line, "words": timed_words(part, words, *span)}
+            pattern = block[min(number, len(block) - 1)][1] if block else earlier or later
+            following = next((words[0]["start"] for _, words in claims[number + 1 :] if words), end)
+            n_empty = next((n for n, claim in enumerate(claims[number:]) if claim[1]), len(claims) - number)
+            last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
+            span = _inside(at, last, item)
+        channel = pattern["channel"] if pattern else item.channels[0]
+        key = source if source is not None and source not in made else None
+        key = key or free_id(source or _stem(taken, channel), {*taken, *made, *item.used})
+        line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
+        line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
+        made[key] = line
+        at = max(at, span[1])
     return made
 
 
-def _leading(claims: Iterable[tuple[str | None, list[dict[str, Any]]]]) -> Iterator[None]:
-    """One for each of the first claims that has no words."""
-    for _, words in claims:
-        if words:
-            return
-        yield None
+def _claims(
+    lines: Mapping[str, SpokenLine], tokens: Sequence[Sequence[str]]
+) -> list[tuple[str | None, list[dict[str, Any]]]]:
+    """Of each new text, the line that most of its words come from (None: no word stays), and those words."""
+    old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
+    new = [token for part in tokens for token in part]
+    kept = {place: old[index] for index, place in _pairs([word["word"] for _, word in old], new)}
+    claims: list[tuple[str | None, list[dict[str, Any]]]] = []
+    at = 0
+    for part in tokens:
+        staying = [kept[place] for place in range(at, at + len(part)) if place in kept]
+        at += len(part)
+        keys = [key for key, _ in staying]
+        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
+        channel = lines[source]["channel"] if source is not None else None
+        claims.append((source, [word for key, word in staying if lines[key]["channel"] == channel]))
+    return claims
 
 
 def _inside(start: float, end: float, item: Item) -> tuple[float, float]:

@@ -14,16 +14,50 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.audio import Probe, probe
-from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
-from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    as_text,
+    expect,
+    fits,
+    is_number,
+    json_lines,
+    numbered_lines,
+    parse_json,
+    quoted,
+    read_json,
+)
+from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
 from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
+from dailytalk_contiguous.sources.whisper_json import (
+    WHISPER_JSON,
+    WhisperJson,
+    clips_folder,
+    entry_problem,
+    match_names,
+    read_whisper_json,
+    text_of,
+    write_whisper_json,
+)
 from dailytalk_contiguous.store.edit_journal import EditJournal, Record, has_journal
-from dailytalk_contiguous.store.files import inside, json_text, sha256_of, write_bytes, write_lines
+from dailytalk_contiguous.store.files import (
+    inside,
+    is_inside,
+    json_document,
+    json_text,
+    sha256_of,
+    write_bytes,
+    write_lines,
+    write_text,
+)
+
+#: The folder of discarded audio, and the file in it with the entries that were about it.
+DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
 
 #: Folder of the tagged shards in a work folder.
 _TAGGED = "tagged"
@@ -81,13 +115,30 @@ class Editable(ABC):
         """Files whose change is noticed while the folder is open."""
         return []
 
+    @property
+    def aside(self) -> Path:
+        """The folder of what was discarded."""
+        return self.root / DISCARDED
+
+    @abstractmethod
+    def refuse_discarding(self, name: str) -> None:
+        """Raise BadInput if an item can't be put aside."""
+
+    @abstractmethod
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        """Have files and entries of items where they belong: among the discarded (True), or in their place.
+
+        It ends alike however often it was begun: a program that is stopped in it does the rest the next time.
+        `records` are those of the journal that discarded or restored. Raises OSError and BadInput.
+        """
+
     @abstractmethod
     def reread(self) -> None:
         """Forget what was read of the files."""
 
     @abstractmethod
-    def summaries(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every item with what `summary_of` says of its lines in the file, in order."""
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Every item with what `summary_of` says of its lines in the file, in order; None: they are to be read."""
 
     def offset(self, name: str) -> float:
         """Seconds of the file at which an item begins: its lines have times of the file."""
@@ -165,7 +216,7 @@ class TaggedLines(Editable):
     def names(self) -> Sequence[str]:
         return [name for name in self._scanned if name]
 
-    def summaries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
         return ((name, item.summary) for name, item in self._scanned.items() if name)
 
     def lines(self, name: str) -> Lines:
@@ -203,6 +254,24 @@ class TaggedLines(Editable):
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         write_lines(self._path, self._written(changed))
 
+    @property
+    def aside(self) -> Path:
+        return self.root
+
+    def refuse_discarding(self, name: str) -> None:
+        """Nothing is in the way: its recording stays where it is."""
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        """As in `Editable`: its lines are taken out as by any edit; the recording belongs to somebody else."""
+        discarded = {}
+        for record in records:
+            if states.get(record["item"]):
+                lines = {key: line for key, line in record["before"].get("lines", {}).items() if line}
+                discarded[record["item"]] = [line for _, line in in_order(lines)]
+        path = inside(self.root, DISCARDED_ENTRIES)
+        if discarded or path.exists():
+            write_text(path, json_document(discarded))
+
     def reread(self) -> None:
         for name in ("_scanned", "_entries"):
             self.__dict__.pop(name, None)
@@ -222,11 +291,13 @@ class TaggedLines(Editable):
                     count += bool(name)
                 elif name not in done:
                     done.add(name)
-                    for key, new in in_order(changed[name]):
-                        ordered = {field: new.get(field) for field in fields if field in new or field in _OURS}
-                        told = ordered | new | {"utterance_id": key}
-                        yield json_text({**told, "segment_id": count} if "segment_id" in ordered else told)
+                    for text in _texts(changed[name], fields, count):
+                        yield text
                         count += 1
+        for name in changed.keys() - done:  # what was discarded, and is restored
+            for text in _texts(changed[name], fields, count):
+                yield text
+                count += 1
 
     @cached_property
     def _scanned(self) -> dict[str, "_Scanned"]:
@@ -279,6 +350,14 @@ class TaggedLines(Editable):
         return lines
 
 
+def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[str]:
+    """Lines as a transcript has them, its fields in their order; `count` lines are before them."""
+    for number, (key, line) in enumerate(in_order(lines), count):
+        ordered = {field: line.get(field) for field in fields if field in line or field in _OURS}
+        told = ordered | line | {"utterance_id": key}
+        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told)
+
+
 class _Scanned(NamedTuple):
     """Where the lines of an item begin in its file, in bytes, and what a list shows of them."""
 
@@ -306,13 +385,478 @@ def _item_of(data: bytes) -> tuple[str, SpokenLine]:
     return str(line.get("conversation_id") or line.get("audio_file") or ""), line
 
 
+# Clips with a whisper.json, and training folders for Moshi.
+
+
+class ClipsLines(Editable):
+    """A folder of clips and the JSON with their texts; lines are its segments. What we don't know stays."""
+
+    kind = "clips"
+
+    def __init__(self, place: Path) -> None:
+        folder = clips_folder(place)
+        super().__init__(place if place.is_dir() else place.parent)
+        self._audio, self._path = folder.audio, folder.json or self.root / WHISPER_JSON
+
+    def names(self) -> Sequence[str]:
+        return self._listed.here
+
+    def lines(self, name: str) -> Lines:
+        entry = self._entry(name)
+        if entry is None:
+            return {}
+        problem = entry_problem(self._path.name, name, entry)
+        if problem:
+            raise problem
+        segments = entry.get("segments")
+        if segments is None:
+            text = text_of(entry)
+            return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
+        lines: Lines = {}
+        for place, segment in enumerate(segments):
+            number = segment.get("id")
+            key = str(number) if isinstance(number, int) and str(number) not in lines else str(place)
+            while key in lines:
+                key = str(int(key) + len(segments))
+            lines[key] = _clip_line(segment)
+        return lines
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        for name in self.names():
+            entry = self._entry(name)
+            if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
+                segments = [part for part in entry["segments"] if isinstance(part, dict)]
+                summary = summary_of(
+                    {"text": "", **part} for part in segments if isinstance(part.get("text"), str)
+                )
+            else:
+                text = entry.get("text") if isinstance(entry, dict) else None
+                summary = summary_of([{"text": text}] if isinstance(text, str) else [])
+            language = entry.get("language") if isinstance(entry, dict) else None
+            yield name, summary | {"language": language if isinstance(language, str) else None}
+
+    def place(self, name: str) -> SoundPlace:
+        audio = {"bytes": None, "path": to_uri(self._file(name).absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def seconds(self, name: str) -> float | None:
+        return None
+
+    def channels(self, name: str) -> Sequence[str]:
+        return CHANNELS[:1]
+
+    def file_of(self, name: str) -> str:
+        return self._path.name
+
+    def watched(self) -> Sequence[Path]:
+        return [self._path, self._audio]
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        texts, aside = dict(self._texts.entries), dict(self._discarded)
+        for name, lines in changed.items():
+            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
+            entries[key] = _clip_entry(entries.get(key), lines)
+        if aside != self._discarded:
+            write_whisper_json(self._aside_path, aside)
+        if texts != self._texts.entries:
+            write_whisper_json(self._path, texts)
+
+    def reread(self) -> None:
+        for name in ("_listed", "_texts", "_discarded", "_keys", "_keys_aside"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def aside(self) -> Path:
+        return self._audio / DISCARDED
+
+    def refuse_discarding(self, name: str) -> None:
+        if os.path.lexists(self.aside / name):
+            raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        texts, aside = dict(self._texts.entries), dict(self._discarded)
+        for name, discarded in states.items():
+            if discarded and name in self._keys:
+                aside[self._keys[name]] = texts.pop(self._keys[name])
+            elif not discarded and name in self._keys_aside:
+                texts.setdefault(self._keys_aside[name], aside[self._keys_aside[name]])
+        # Who stops here leaves an entry in both files, never in none.
+        if aside != self._discarded:
+            self.aside.mkdir(exist_ok=True)
+            write_whisper_json(self._aside_path, aside)
+        if texts != self._texts.entries:
+            keep_backup(self._path)
+            write_whisper_json(self._path, texts)
+        for name, discarded in states.items():
+            pair = (self._audio / name, self.aside / name)
+            move_unless_there(*(pair if discarded else pair[::-1]), self._audio)
+        back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
+        if back:
+            write_whisper_json(self._aside_path, {key: entry for key, entry in aside.items() if key not in back})
+        self.reread()
+
+    @property
+    def _aside_path(self) -> Path:
+        return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
+
+    def _is_aside(self, name: str) -> bool:
+        return name in self._keys_aside and name not in self._keys
+
+    def _file(self, name: str) -> Path:
+        if name in self._listed.both:
+            path = inside(self._audio, name)
+            return path if path.exists() else inside(self.aside, name)
+        raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+
+    def _length(self, name: str) -> float:
+        try:
+            return round(max(self.place(name).seconds, 0.01), 3)
+        except (BadInput, OSError):
+            return 1.0
+
+    def _entry(self, name: str) -> Any:
+        if name not in self._listed.both:
+            raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+        if name in self._keys:
+            return self._texts.entries[self._keys[name]]
+        return self._discarded.get(self._keys_aside.get(name, ""))
+
+    def _key(self, name: str) -> str:
+        return self._keys.get(name, name)
+
+    @cached_property
+    def _listed(self) -> "_Listed":
+        here = _audio_below(self._audio, skip=DISCARDED)
+        aside = _audio_below(self.aside)
+        return _Listed(here, {*here, *aside})
+
+    @cached_property
+    def _texts(self) -> WhisperJson:
+        if not self._path.exists():
+            return WhisperJson(self._path, {}, (), "")
+        return read_whisper_json(inside(self.root, self._path.name))
+
+    @cached_property
+    def _discarded(self) -> dict[str, Any]:
+        return read_whisper_json(self._aside_path).entries if self._aside_path.exists() else {}
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return match_names(self._texts.entries, self._listed.both).keys
+
+    @cached_property
+    def _keys_aside(self) -> dict[str, str]:
+        return match_names(self._discarded, self._listed.both).keys
+
+
+class _Listed(NamedTuple):
+    """The clips of a folder by their paths under it: those in their place in order, and also the discarded."""
+
+    here: list[str]
+    both: set[str]
+
+
+def _audio_below(folder: Path, skip: str = "") -> list[str]:
+    """Audio files below a folder, in the order that people count in; no links, and nothing hidden."""
+    names: list[str] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != skip and not name.startswith(".")]
+        for name in files:
+            path = Path(parent, name)
+            if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".") and not path.is_symlink():
+                names.append(as_text(path.relative_to(folder)))
+    return sorted(names, key=counted_order)
+
+
+def counted_order(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which `clip2` comes before `clip10`."""
+    parts = re.split(r"(\d{1,18})", name.casefold())
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
+    """A segment as a line: its other fields stay in it."""
+    words = segment.get("words")
+    line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
+    line["end"] = max(line["end"], line["start"] + 0.001)
+    if isinstance(words, list):
+        timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
+        line["words"] = [{**word, "word": word["word"].strip()} for word in words] if timed else []
+    return line
+
+
+def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
+    """An entry with lines as its segments, and their text as its own."""
+    old: dict[str, Mapping[str, Any]] = {}
+    for place, segment in enumerate((entry or {}).get("segments") or []):
+        number = segment.get("id")
+        old[str(number) if isinstance(number, int) and str(number) not in old else str(place)] = segment
+    is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
+    segments = []
+    for key, line in in_order(lines):
+        before = old.get(key, {})
+        segment = dict.fromkeys(_WHISPER_FIELDS) | {"seek": 0, "temperature": 0.0, "tokens": []}
+        segment = {**(segment if not before else {}), **line, "id": int(key) if key.isdecimal() else key}
+        for name in _CLIP_OURS - before.keys():
+            segment.pop(name, None)
+        if before.get("text", "").strip() == line["text"]:
+            segment["text"] = before["text"]
+        else:
+            segment |= {"text": f" {line['text']}" if is_led else line["text"], "tokens": []}
+        if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
+            segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
+        segments.append(segment)
+    text = join_words(filter(None, (line["text"].strip() for _, line in in_order(lines))))
+    return {"language": None, **(entry or {}), "text": text, "segments": segments}
+
+
+#: Fields of a segment that Whisper writes, and fields of a line that none has.
+_WHISPER_FIELDS = ("avg_logprob", "compression_ratio", "no_speech_prob")
+_CLIP_OURS = frozenset({"channel", "duration", "tagged_text", "kind"})
+
+
+class MoshiLines(Editable):
+    """A training folder for Moshi: the words of each WAV are in the JSON beside it.
+
+    It has no lines until somebody edits them: words of one speaker without a longer pause are one. Edited lines
+    are kept in the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
+    """
+
+    kind = "moshi"
+
+    def names(self) -> Sequence[str]:
+        return [*self._named]
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return ((name, None) for name in self.names())
+
+    def lines(self, name: str) -> Lines:
+        document = self._document(name)
+        words = _moshi_words(document, name)
+        lines = _kept_lines(document.get("lines"), words)
+        return lines if lines is not None else _turns(words)
+
+    def place(self, name: str) -> SoundPlace:
+        audio = {"bytes": None, "path": to_uri(self._beside(name, "").absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def seconds(self, name: str) -> float | None:
+        return self._named.get(name)
+
+    def file_of(self, name: str) -> str:
+        return as_text(Path(name).with_suffix(".json"))
+
+    def watched(self) -> Sequence[Path]:
+        return [self.root / name for name in _MANIFESTS]
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        ((name, lines),) = changed.items()
+        words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
+        words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
+        document = self._document(name) | {
+            "alignments": [
+                [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
+                for word, channel in words
+            ],
+            "lines": [
+                {"id": key, **{field: value for field, value in line.items() if field != "words"}}
+                | {"n_words": len(shown_words(line))}
+                for key, line in in_order(lines)
+            ],
+        }
+        write_text(self._beside(name, ".json"), json_text(document))
+
+    def reread(self) -> None:
+        self.__dict__.pop("_named", None)
+
+    @property
+    def aside(self) -> Path:
+        return self.root / AUDIO_FOLDER / DISCARDED
+
+    def refuse_discarding(self, name: str) -> None:
+        for path in (self._moved(name), self._moved(name).with_suffix(".json")):
+            if os.path.lexists(path):
+                raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        path = inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
+        entries: dict[str, Any] = expect(read_json(path), {str: {str: [str]}}, path.name) if path.exists() else {}
+        manifests = {name: self._manifest(name) for name in _MANIFESTS if (self.root / name).is_file()}
+        kept, after = dict(entries), {name: list(lines) for name, lines in manifests.items()}
+        for name, discarded in states.items():
+            if discarded:
+                named = {side: [line for item, line in lines if item == name] for side, lines in after.items()}
+                if any(named.values()):
+                    kept[name] = named
+                after = {side: [pair for pair in lines if pair[0] != name] for side, lines in after.items()}
+            elif name in kept:
+                for side, lines in kept[name].items():
+                    if not any(item == name for item, _ in after.setdefault(side, [])):
+                        after[side] += [(name, line) for line in lines]
+        if kept != entries:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json_document(kept))
+        for side, lines in after.items():
+            if lines != manifests.get(side):
+                keep_backup(self.root / side)
+                write_lines(self.root / side, (line for _, line in lines))
+        for name, discarded in states.items():
+            for suffix in (Path(name).suffix, ".json"):
+                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
+                move_unless_there(*(pair if discarded else pair[::-1]), self.root)
+        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
+            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
+        self.reread()
+
+    def _moved(self, name: str) -> Path:
+        parts = Path(name).parts
+        return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
+
+    def _manifest(self, name: str) -> list[tuple[str, str]]:
+        """The lines of a manifest with their breaks, each after the path that it names."""
+        lines = []
+        for _, data in numbered_lines(inside(self.root, name)):
+            try:
+                line = parse_json(data, "")
+            except BadInput:
+                line = None
+            path = line.get("path") if isinstance(line, dict) else None
+            lines.append((path if isinstance(path, str) else "", data.decode("utf-8", "replace")))
+        return lines
+
+    @cached_property
+    def _named(self) -> dict[str, float | None]:
+        """The WAVs that the manifests name or, without any, that there are, with their seconds."""
+        named: dict[str, float | None] = {}
+        for manifest in _MANIFESTS:
+            if (self.root / manifest).is_file():
+                for _, line in json_lines(inside(self.root, manifest)):
+                    if isinstance(line, dict) and isinstance(line.get("path"), str):
+                        seconds = line.get("duration")
+                        named[line["path"]] = float(seconds) if is_number(seconds, 0) else None
+        if not named:
+            below = _audio_below(self.root / AUDIO_FOLDER, skip=DISCARDED)
+            named = dict.fromkeys((f"{AUDIO_FOLDER}/{name}" for name in below), None)
+        return named
+
+    def _beside(self, name: str, suffix: str) -> Path:
+        """The WAV of an item, or the JSON beside it."""
+        refuse_outside(name)
+        path = Path(name).with_suffix(suffix or Path(name).suffix)
+        present = inside(self.root, path)
+        if not present.exists():
+            moved = self._moved(name).with_suffix(path.suffix)
+            if name not in self._named and not moved.exists():
+                raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
+            present = inside(self.root, moved.relative_to(self.root)) if moved.exists() else present
+        return present
+
+    def _document(self, name: str) -> dict[str, Any]:
+        path = self._beside(name, ".json")
+        document: dict[str, Any] = expect(read_json(path), {"alignments": list}, as_text(path))
+        return document
+
+
+#: Manifests of a training folder; seconds of a pause that ends a line of one.
+_MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
+
+
+def _moshi_words(document: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The words of a JSON beside a WAV, each after its channel. Raises BadInput."""
+    words = []
+    for aligned in document["alignments"]:
+        match aligned:
+            case [str(word), [int() | float() as start, int() | float() as end], str(speaker)] if is_number(
+                start, 0, LATEST
+            ) and is_number(end, start, LATEST):
+                channel = CHANNELS[0] if speaker == MAIN else CHANNELS[1]
+                words.append((channel, {"word": word, "start": start, "end": end, "probability": None}))
+            case _:
+                said = f"a word beside {name} is {quoted(aligned)}, not [word, [start, end], speaker]"
+                raise BadInput(said, "make that folder again")
+    return words
+
+
+def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:
+    """The lines that an edit left, with their words; None if the words are not theirs any more."""
+    if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
+        return None
+    left = {channel: [word for side, word in words if side == channel] for channel in CHANNELS}
+    lines: Lines = {}
+    for line in kept:
+        if line["channel"] not in left or len(left[line["channel"]]) < line["n_words"] or line["n_words"] < 0:
+            return None
+        own = left[line["channel"]][: line["n_words"]]
+        if line["text"] and split_words(line["text"]) != [word["word"] for word in own]:
+            return None
+        del left[line["channel"]][: line["n_words"]]
+        lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
+        lines[line["id"]]["words"] = own
+    return None if any(left.values()) or len(lines) != len(kept) else lines
+
+
+def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
+    """Lines of words that no longer pause parts; a line ends when the other speaker has begun one, too."""
+    lines: Lines = {}
+    for channel in CHANNELS:
+        own = sorted(
+            (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
+        )
+        groups: list[list[dict[str, Any]]] = []
+        for word in own:
+            if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        for number, group in enumerate(groups):
+            start, end = group[0]["start"], max(word["end"] for word in group)
+            lines[f"{channel}/{number:04d}"] = {
+                "channel": channel,
+                "start": start,
+                "end": max(end, start + 0.001),
+                "text": join_words(word["word"].strip() for word in group),
+                "words": [{**word, "word": word["word"].strip()} for word in group],
+            }
+    return lines
+
+
+def move_unless_there(source: Path, target: Path, root: Path) -> None:
+    """Move a file inside a folder; nothing is overwritten, and what is moved already stays. Raises OSError."""
+    if not is_inside(source, root) or not is_inside(target, root) or not source.is_file() or target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)
+
+
 # Opening a folder, and getting its edits into its files.
 
 
 def open_editable(folder: Path) -> Editable | None:
-    """The editable lines of a folder, or of a whisper.json; None for a folder of another kind."""
+    """The editable lines of a folder, or of a whisper.json; None for a place of another kind.
+
+    Raises BadInput for a folder whose links lead out of it, or a JSON whose folder has another one.
+    """
+    if folder.is_file() and folder.suffix.lower() == ".json":
+        meant = clips_folder(folder.parent).json
+        if meant is not None and meant != folder:
+            raise BadInput(
+                f"the texts of {as_text(folder.parent)!r} are those of {meant.name!r}",
+                f"move {meant.name!r} elsewhere to edit {folder.name!r}",
+            )
+        return ClipsLines(folder)
+    if not folder.is_dir():
+        return None
     if (folder / RUN_TRANSCRIPT).is_file():
         return TaggedLines(folder)
+    if (folder / "mix.json").is_file():
+        return None
+    if (folder / _MANIFESTS[0]).is_file() or (folder / AUDIO_FOLDER).is_dir():
+        return MoshiLines(folder)
+    if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
+        return None
+    clips = clips_folder(folder)
+    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
+        return ClipsLines(folder)
     return None
 
 
@@ -353,7 +897,8 @@ def edits_by_file(editable: Editable, records: Iterable[Record]) -> dict[str, di
 def unsettled(editable: Editable, journal: EditJournal) -> list[str]:
     """The files that lack edits, or that another program has written since."""
     files = edits_by_file(editable, journal.records.values())
-    return [name for name, items in files.items() if not _stands(editable.root / name, journal, items)]
+    left = [name for name, items in files.items() if not _stands(editable.root / name, journal, items)]
+    return left + ([DISCARDED] if _moves(journal) else [])
 
 
 def _stands(path: Path, journal: EditJournal, items: Mapping[str, Sequence[Record]]) -> bool:
@@ -364,16 +909,25 @@ def _stands(path: Path, journal: EditJournal, items: Mapping[str, Sequence[Recor
     return path.is_file() and sha256_of(path) == record["sha256"]
 
 
+def _moves(journal: EditJournal) -> list[Record]:
+    """The records that discard or restore, if any of them is not settled."""
+    moves = [record for record in journal.records.values() if "discarded" in record["after"]]
+    settled = journal.settled.get(DISCARDED, {"settled": 0})["settled"]
+    return moves if moves and moves[-1]["number"] > settled else []
+
+
 def settle_edits(editable: Editable, journal: EditJournal) -> None:
     """`settle` for a folder that is open; the caller holds the journal's lock. Raises OSError and BadInput."""
+    editable.reread()
     for file, items in edits_by_file(editable, journal.records.values()).items():
         path = inside(editable.root, file)
-        if _stands(path, journal, items) or not path.is_file():
+        if _stands(path, journal, items):
             continue
-        editable.reread()
         changed: dict[str, Lines] = {}
         for name, records in items.items():
             before = lines_or_none(editable, name)
+            if before is None and "discarded" in records[-1]["after"]:
+                before = {}  # as it was discarded
             laid = lay_edits(before, records) if before is not None else None
             if laid and laid.lines != before:
                 changed[name] = laid.lines
@@ -381,7 +935,16 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
             keep_backup(path)
             editable.write(file, changed)
             editable.reread()
-        journal.settle(file, sha256_of(path))
+        if path.is_file():
+            journal.settle(file, sha256_of(path))
+    if moves := _moves(journal):
+        states = {record["item"]: bool(record["after"]["discarded"]) for record in moves}
+        editable.put_aside(states, moves)
+        editable.reread()
+        for file in edits_by_file(editable, journal.records.values()):
+            if (path := inside(editable.root, file)).is_file():
+                journal.settle(file, sha256_of(path))
+        journal.settle(DISCARDED, "")
 
 
 def lines_or_none(editable: Editable, name: str) -> Lines | None:
@@ -400,5 +963,5 @@ def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid
 def keep_backup(path: Path) -> None:
     """Copy a file as it was before the first edit: once, and never again."""
     backup = path.with_name(f"{path.stem}_backup{path.suffix}")
-    if not os.path.lexists(backup):
+    if path.is_file() and not os.path.lexists(backup):
         write_bytes(backup, path.read_bytes())

@@ -451,13 +451,13 @@ class Session:
 
     # The list.
 
-    def _entry(self, name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
         return {
             "id": name,
             "duration": None if seconds is None else round(seconds, 3),
             "channels": len(self.editable.channels(name)),
-            **{key: value for key, value in summary.items() if key in _LISTED},
+            **{key: (summary or _UNKNOWN)[key] for key in _LISTED},
             **self._fields(name),
             "suspects": [],
             "open": 0,
@@ -474,8 +474,9 @@ class Session:
         self._listed[name] = self._entry(name, summary) | {"open": len(held.open), "suspects": suspects}
 
 
-#: What of a summary is in the list.
-_LISTED = frozenset({"n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language"})
+#: What of a summary is in the list, and what it is as long as nobody has read the item.
+_LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
+_UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
 
 
 class _Writing:
