@@ -18,6 +18,7 @@ export class Editor {
     this.line = null;
     this.index = -1;
     this.draft = null;
+    this.tag = null;
     this.tags = [];
     this.rows = new VirtualList($("dialogue"), { render: (index) => this.row(this.item.lines[index]), estimate: (index) => this.guess(index) });
     $("dialogue").addEventListener("click", (event) => {
@@ -35,7 +36,13 @@ export class Editor {
     for (const [id, edge, ofWord] of [["start", "start", false], ["end", "end", false], ["from", "start", true], ["to", "end", true]]) {
       $(id).addEventListener("change", () => this.typedTime($(id), edge, ofWord));
     }
-    $("tag").addEventListener("change", () => this.hear.edit({ do: "tag", line: this.line, tag: $("tag").value }, `the tag (${$("tag").value})`));
+    // Letters choose a tag, one after the other; the one that they come to is saved.
+    $("tag").addEventListener("change", () => {
+      clearTimeout(this.tag?.timer);
+      this.tag = { line: this.line, value: $("tag").value, timer: setTimeout(() => this.flush(), PAUSE) };
+      this.hear.typed();
+    });
+    $("tag").addEventListener("blur", () => this.flush());
   }
 
   guess(index) {
@@ -114,7 +121,8 @@ export class Editor {
     say($("which"), line ? `line ${this.place + 1} of ${this.item.lines.length}` : "");
     this.times(line?.start, line?.end, false);
     const text = $("text");
-    if (this.draft?.line !== this.line || !line) text.value = line?.text ?? "";
+    // To set a value moves the caret, even if it is the same.
+    if ((this.draft?.line !== this.line || !line) && text.value !== (line?.text ?? "")) text.value = line?.text ?? "";
     if (CHANNELS.includes(line?.channel)) text.dataset.channel = line.channel;
     this.grow();
     this.fillTags(line);
@@ -125,10 +133,11 @@ export class Editor {
   }
 
   fillTags(line) {
+    if (this.tag && this.tag.line === line?.id) return;
     $("tag-label").hidden = !this.tags.length;
     const choices = [["", "–"], ...this.tags];
     if (line?.tag && !this.tags.includes(line.tag)) choices.push([line.tag, `${line.tag} (not legal)`]);
-    options($("tag"), choices);
+    if (choices.length !== $("tag").options.length || choices.length > this.tags.length + 1) options($("tag"), choices);
     $("tag").value = line?.tag ?? "";
   }
 
@@ -187,9 +196,18 @@ export class Editor {
     this.hear.typed();
   }
 
-  /** Save the draft, if there is one. */
+  /** Whether there is something that is not on its way yet. */
+  get unsaved() { return Boolean(this.draft || this.tag); }
+
+  /** Save the draft and the chosen tag, if there are any. */
   flush() {
-    const draft = this.draft;
+    const { tag } = this;
+    if (tag) {
+      clearTimeout(tag.timer);
+      this.tag = null;
+      this.hear.edit({ do: "tag", line: tag.line, tag: tag.value }, "the tag");
+    }
+    const { draft } = this;
     if (!draft) return;
     clearTimeout(draft.timer);
     this.draft = null;

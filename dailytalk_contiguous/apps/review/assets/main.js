@@ -47,7 +47,7 @@ const editor = new Editor({
     }
   },
   play: (start, end) => play(start, end),
-  typed: () => showSaving(editor.draft ? "unsaved" : saver.pending ? "saving" : "saved"),
+  typed: () => showSaving(editor.unsaved ? "unsaved" : saver.pending ? "saving" : "saved"),
 });
 
 const wave = new Wave({
@@ -96,7 +96,7 @@ const newest = new Map(); // id → number of the last edit that somebody made o
 
 const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
 const showSaving = (name, sentence = "") => {
-  if (name === "saved" && (editor.draft || saver.pending)) name = editor.draft ? "unsaved" : "saving";
+  if (name === "saved" && (editor.unsaved || stepping || saver.pending)) name = saver.pending ? "saving" : "unsaved";
   const changed = $("saving").dataset.state !== name;
   $("saving").dataset.state = name;
   const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
@@ -117,7 +117,12 @@ const edit = (action, about) => {
 
 // A region that was dragged or stepped: it stays where it is shown until the server has answered.
 const place = (region, times) => {
-  if (!times || (times.start === region.start && times.end === region.end)) { wave.preview = null; wave.draw(); return; }
+  if (!times || (times.start === region.start && times.end === region.end)) {
+    wave.preview = null;
+    wave.draw();
+    showSaving("saved");
+    return;
+  }
   wave.preview = times;
   const span = { start: times.start, end: times.end };
   const about = region.index === null ? "the times of the line" : `the times of “${region.word.word}”`;
@@ -137,6 +142,7 @@ const nudge = (kind, which, by) => {
   clearTimeout(stepping?.timer);
   if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
   stepping = { region, timer: setTimeout(settle, SETTLED) };
+  showSaving("unsaved");
   announce(`${wave.preview[which].toFixed(2)}`);
 };
 const settle = () => {
@@ -190,6 +196,8 @@ const go = async (id, playing = false, line = null) => {
 
 /** Show an item, or the newer state of the one that is open. */
 const show = (newer) => {
+  const { id, reviewed, reviewed_by, side, discarded } = newer;
+  if (list.byId.has(id)) list.take([{ id, reviewed, reviewed_by, side, discarded }]);
   if (opening && opening !== newer.id) return;
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
   item = newer;
@@ -239,11 +247,11 @@ const showPeople = () => {
 
 /** The state that somebody else made, unless something of mine is under way: then a conflict will show both. */
 const reload = async () => {
-  if (!item || editor.draft || stepping || saver.waits(item.id)) return;
+  if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
   const { id } = item;
   try {
     const newer = await get("/api/item", { id });
-    if (item?.id === id && newer.base >= item.base && !editor.draft && !stepping && !saver.waits(id)) show(newer);
+    if (item?.id === id && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
   } catch (error) { failed(error); }
 };
 
@@ -749,8 +757,9 @@ const start = async () => {
     showAuthor();
     editor.tags = session.tags ?? [];
     editor.writable = session.writable;
+    const filters = kept.read("filters", {}); // which the list writes as soon as it has items
     list.take(all.items);
-    list.restore(kept.read("filters", {}));
+    list.restore(filters);
     speed(kept.read("speed", 1));
     showSaving("saved");
     say($("saving-text"), session.writable ? "All saved" : "Read only");

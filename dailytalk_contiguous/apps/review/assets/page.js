@@ -12,10 +12,10 @@ export const make = (tag, name = "", text = undefined) => {
 
 export const say = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
-/** Tell whoever can't see the page; the same sentence twice is told twice. */
+/** Tell whoever can't see the page. Each sentence is an element, so that one does not take the place of another. */
 export const announce = (text) => {
-  const live = $("live");
-  live.textContent = live.textContent === text ? `${text} ` : text;
+  $("live").append(make("p", "", text));
+  while ($("live").children.length > 4) $("live").firstChild.remove();
 };
 
 export const press = (element, pressed) => element.setAttribute("aria-pressed", String(pressed));
