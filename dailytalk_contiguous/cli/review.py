@@ -56,7 +56,7 @@ def review(
             say("no browser could be opened: open that address in one", stderr=True)
 
     Serving(place, author or _user(), host, port, password).run(ready)
-    say("ended: every edit is saved")
+    say("ended: every edit is saved", stderr=as_json)
 
 
 def opened(address: str) -> bool:

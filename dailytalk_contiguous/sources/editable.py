@@ -79,10 +79,12 @@ class Editable(ABC):
 
     Attributes:
         root: where its journal is.
-        kind: `tagged`, `moshi` or `clips`.
+        kind: `tagged`, `moshi`, `clips`, or `version` for what can only be listened to.
+        why_not: why nothing can be changed, if that is so.
     """
 
     kind: str
+    why_not: str | None = None
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -7,11 +7,11 @@ what another one has written.
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -33,6 +33,17 @@ _RECORD |= {"undoes?": int}
 _SETTLED = {"settled": int, "file": str, "sha256": str}
 
 Record = dict[str, Any]
+
+
+class NewEdit(NamedTuple):
+    """An edit that has no number yet; `before` and `after` are those of a `core.edits.EditChange`."""
+
+    author: str
+    item: str
+    action: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undoes: int | None = None
 
 
 class EditJournal:
@@ -101,32 +112,29 @@ class EditJournal:
                 f"another program has been writing {as_text(self.path)!r} for {PATIENCE:g} s", "try again"
             ) from None
 
-    def append(
-        self,
-        author: str,
-        item: str,
-        action: str,
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
-        undoes: int | None = None,
-    ) -> Record:
-        """Write an edit so that it lasts, and give its record; the caller holds the lock. Raises OSError."""
-        record: Record = {"number": self.number + 1, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        record |= {"author": author, "item": item, "action": action, "before": dict(before), "after": dict(after)}
-        if undoes is not None:
-            record["undoes"] = undoes
-        self._write(record)
-        self.records[record["number"]] = record
-        return record
+    def append(self, edits: Sequence[NewEdit]) -> list[Record]:
+        """Write edits so that they last, all or none, and give their records; the caller holds the lock.
+
+        Raises OSError as the disk does.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        records: list[Record] = []
+        for number, edit in enumerate(edits, self.number + 1):
+            record: Record = {"number": number, "time": now, "author": edit.author, "item": edit.item}
+            record |= {"action": edit.action, "before": dict(edit.before), "after": dict(edit.after)}
+            records.append(record | ({} if edit.undoes is None else {"undoes": edit.undoes}))
+        self._write(records)
+        self.records |= {record["number"]: record for record in records}
+        return records
 
     def settle(self, file: str, sha256: str, **more: Any) -> None:
         """Note that a file holds all edits up to now; the caller holds the lock. Raises OSError."""
         record: Record = {"settled": self.number, "file": file, "sha256": sha256, **more}
-        self._write(record)
+        self._write([record])
         self.settled[file] = record
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        line = json_text(record).encode()
+    def _write(self, records: Sequence[Record]) -> None:
+        line = "".join(map(json_text, records)).encode()
         is_new = not self.path.exists()
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         try:

@@ -208,6 +208,8 @@ class Pages:
             "peaks": self.peaks,
             "sound": self.sound,
             "events": self.events,
+            "progress": lambda request: self.session.progress(),
+            "sides": lambda request: self.session.sides(),
         }
 
     def posts(self) -> dict[str, _Endpoint]:
@@ -218,6 +220,9 @@ class Pages:
             "redo": self.redo,
             "here": self.here,
             "author": self.name,
+            "discard": self.discard,
+            "restore": self.restore,
+            "sides": self.sides,
         }
 
     def author(self, request: Request) -> str:
@@ -306,6 +311,32 @@ class Pages:
         return await run_in_threadpool(
             self.session.undo, self.author(request), None if name is None else _identity(name), again
         )
+
+    async def discard(self, request: Request) -> Any:
+        """Put aside items by their ids, or a range by the numbers in their names."""
+        body = await _body(request)
+        if "ids" in body:
+            names = _identities(body["ids"])
+        else:
+            first = body.get("first")
+            last = first if body.get("last") is None else body["last"]
+            if not isinstance(first, int) or not isinstance(last, int):
+                raise BadInput("the request names neither items nor a range", "give two whole numbers")
+            names = await run_in_threadpool(self.session.numbered, first, last)
+        return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
+
+    async def restore(self, request: Request) -> Any:
+        """Put discarded items back."""
+        names = _identities((await _body(request)).get("ids"))
+        return {"ids": await run_in_threadpool(self.session.restore, names, self.author(request))}
+
+    async def sides(self, request: Request) -> Any:
+        """Propose a side for every item."""
+        body = await _body(request)
+        by, share, seed = body.get("by", "speaker"), body.get("share", 0.1), body.get("seed", 0)
+        if not isinstance(by, str) or not is_number(share) or not isinstance(seed, int):
+            raise BadInput("the request names no way, share and seed", "choose them in the page")
+        return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
 
     async def here(self, request: Request) -> Any:
         """Who asks is on an item now."""
@@ -448,6 +479,12 @@ def _identity(name: Any) -> str:
     if not isinstance(name, str) or not name or len(name) > LONGEST_ID or "\0" in name:
         raise BadInput("the request names no item", "reload the page")
     return name
+
+
+def _identities(names: Any) -> list[str]:
+    if not isinstance(names, list) or not names:
+        raise BadInput("the request names no items", "choose some")
+    return [_identity(name) for name in names]
 
 
 def _author(name: Any) -> str:

@@ -11,9 +11,11 @@ import uvicorn
 
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.apps.review.viewing import Viewed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.editable import Editable, open_editable
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.sources.editable import Editable, open_editable, settle
 from dailytalk_contiguous.store.edit_journal import folder_lock
 
 
@@ -31,7 +33,8 @@ class Serving:
         """Serve until a signal ends it; `ready` gets the address, the kind of the folder and its items."""
         with ExitStack() as stack:
             stack.callback(self._socket.close)
-            stack.enter_context(folder_lock(self.editable.root, "open it here"))
+            if self.editable.why_not is None:
+                stack.enter_context(folder_lock(self.editable.root, "open it here"))
             session = Session(self.editable, self._author)
             app = make_app(session, self.port, self._host, self._password)
             config = uvicorn.Config(
@@ -71,12 +74,15 @@ class _Server(uvicorn.Server):
 
 
 def _opened(place: str) -> Editable:
-    editable = open_editable(Path(place))
-    if editable is None:
-        raise DailytalkError(
-            f"{as_text(place)!r} holds nothing that can be reviewed",
-            "name a work folder, a training folder, clips with their JSON, or OWNER/NAME",
-        )
+    """What a place has to be edited, or to be listened to. Raises DailytalkError if that is nothing."""
+    path = Path(place)
+    editable = open_editable(path) if path.exists() else None
+    if editable is not None:
+        settle(editable.root)
+    else:
+        editable = Viewed(open_items(place))
+    if not editable.names():
+        raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
     return editable
 
 

@@ -5,13 +5,16 @@ edits an older state of an item than the present one is told so, and changes not
 """
 
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
+from dailytalk_contiguous.apps.review.standing import progress_of, proposed, shared_sample, sides_of
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
     SIDES,
@@ -19,6 +22,7 @@ from dailytalk_contiguous.core.edits import (
     Item,
     Lines,
     SpokenLine,
+    difference,
     edit,
     in_order,
     replayed,
@@ -34,7 +38,7 @@ from dailytalk_contiguous.sources.editable import (
     summary_of,
     unsettled,
 )
-from dailytalk_contiguous.store.edit_journal import EditJournal, Record, why_not_writable
+from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -46,6 +50,9 @@ IDLE_SECONDS = 2.0
 
 #: Seconds after which somebody who was not heard of is on no item any more.
 HERE_SECONDS = 90.0
+
+#: Items that all reviewers are asked to judge, so that their agreement can be counted.
+SHARED_ITEMS = 20
 
 #: Items whose lines are held.
 HELD_ITEMS = 64
@@ -88,10 +95,10 @@ class _Held:
 class Session:
     """One folder that is open in one server; all of its methods may be called from any thread."""
 
-    def __init__(self, editable: Editable, author: str, why_not: str | None = None) -> None:
+    def __init__(self, editable: Editable, author: str) -> None:
         """Read the journal. Raises BadInput for a damaged one."""
         self.editable, self.author = editable, author
-        self.why_not = why_not or why_not_writable(editable.root)
+        self.why_not = editable.why_not or why_not_writable(editable.root)
         self.journal = EditJournal(editable.root)
         self._lock = threading.RLock()
         self._known: dict[str, _Known] = {}
@@ -127,8 +134,8 @@ class Session:
             self._notice()
             if self._listed is None:
                 self._listed = {name: self._entry(name, summary) for name, summary in self.editable.summaries()}
-                for name in self._known:
-                    if name in self._listed:
+                for name, known in self._known.items():
+                    if name in self._listed or known.fields.get("discarded"):
                         self._relist(name)
             if since:
                 changed = [name for name, known in self._known.items() if known.base > since]
@@ -181,6 +188,8 @@ class Session:
         """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
         with self._writing():
             self._refuse_old(name, base)
+            if self._fields(name)["discarded"]:
+                raise BadInput("it is discarded", "restore it first")
             change = self._change(name, action, author)
             if change:
                 self._append(author, name, str(action.get("do")), change)
@@ -197,7 +206,13 @@ class Session:
             item = record["item"]
             change = EditChange(record["before"], record["after"]).inverse
             self._refuse_changed(record, change)
+            if change.after.get("discarded"):
+                self.editable.refuse_discarding(item)
             self._append(author, item, "redo" if again else "undo", change, record["number"])
+            moved = "discarded" in change.after
+        if moved:
+            self._settle_or_say()
+        with self._lock:
             return self._answer(item)
 
     def _change(self, name: str, action: Mapping[str, Any], author: str) -> EditChange:
@@ -211,7 +226,7 @@ class Session:
             after = {do: value} | ({"reviewed_by": author if value else None} if do == "reviewed" else {})
             now = self._fields(name)
             self._held(name)  # which refuses what is not there
-            if now[do] == value:
+            if all(now[key] == new for key, new in after.items()):
                 return EditChange({}, {})
             return EditChange({key: now[key] for key in after}, after)
         return edit(self._held(name).lines, self._in_file(name, action), self._bounds(name), author)
@@ -282,14 +297,15 @@ class Session:
         return done, undone
 
     def _append(self, author: str, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
-        record = self.journal.append(author, name, action, change.before, change.after, undoes)
+        new = NewEdit(author, name, action, change.before, change.after, undoes)
         held = self._lines.get(name)
-        self._take([record])
+        records = self.journal.append([new])
+        self._take(records)
         if held is not None:
             self._lines[name] = _Held(replayed(held.lines, change), held.open)
             if held.open:
                 self._lines.pop(name)  # an edit of an open field closes it
-        self._changed([record])
+        self._changed(records)
 
     def _changed(self, records: Iterable[Record]) -> None:
         """Tell the pages of edits, and have them settled once nobody edits."""
@@ -304,6 +320,74 @@ class Session:
 
     def _writing(self) -> "_Writing":
         return _Writing(self)
+
+    # Discarding.
+
+    def discard(self, names: Sequence[str], author: str) -> list[str]:
+        """Put items aside: files and entries at once, or else by whoever opens the folder next."""
+        return self._set_aside(names, author, discarded=True)
+
+    def restore(self, names: Sequence[str], author: str) -> list[str]:
+        """Put discarded items back into their place."""
+        return self._set_aside(names, author, discarded=False)
+
+    def numbered(self, first: int, last: int) -> list[str]:
+        """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
+        if first > last:
+            raise BadInput(f"{first} to {last} is no range", "begin with the smaller number")
+        with self._lock:
+            names = [name for name in self.editable.names() if first <= number_in(name, -1) <= last]
+        if not names:
+            raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
+        return names
+
+    def _set_aside(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
+        with self._writing():
+            edits = []
+            for name in dict.fromkeys(names):
+                if self._fields(name)["discarded"] == discarded:
+                    continue
+                edits.append(self._discarding(name, author) if discarded else self._restoring(name, author))
+            if edits:
+                records = self.journal.append(edits)
+                self._take(records)
+                self._changed(records)
+        if edits:
+            self._settle_or_say()
+        return [edit.item for edit in edits]
+
+    def _discarding(self, name: str, author: str) -> NewEdit:
+        lines = self._held(name).lines  # which refuses what is not there
+        self.editable.refuse_discarding(name)
+        lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
+        return NewEdit(
+            author, name, "discard", {**lost.before, "discarded": False}, {**lost.after, "discarded": True}
+        )
+
+    def _restoring(self, name: str, author: str) -> NewEdit:
+        known = self._known[name].records
+        record = next(record for record in reversed(known) if record["after"].get("discarded"))
+        return NewEdit(author, name, "restore", record["after"], record["before"])
+
+    # How far everybody is, and who is on which side.
+
+    def progress(self) -> dict[str, Any]:
+        """What `GET /api/progress` answers."""
+        with self._lock:
+            progress = progress_of(self.items()["items"], self.journal.records.values())
+            return progress | {"sample": shared_sample(self.editable.names(), SHARED_ITEMS, seed=0)}
+
+    def sides(self) -> dict[str, Any]:
+        """What `GET /api/sides` answers: the sides as they are."""
+        with self._lock:
+            items = [item for item in self.items()["items"] if not item["discarded"]]
+        return sides_of(items, {item["id"]: item["side"] for item in items if item["side"]})
+
+    def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
+        """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
+        with self._lock:
+            items = [item for item in self.items()["items"] if not item["discarded"]]
+        return sides_of(items, proposed(items, by, share, seed))
 
     # Who is where, and who wants to know.
 
@@ -378,6 +462,12 @@ class Session:
                     settle_edits(self.editable, self.journal)
                 self._signature = self._files_signature()
                 self._lines.clear()
+
+    def _settle_or_say(self) -> None:
+        try:
+            self.settle()
+        except (OSError, DailytalkError) as error:
+            log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
 
     def _settle_when_idle(self) -> None:
         settled = -1
@@ -465,18 +555,37 @@ class Session:
 
     def _relist(self, name: str) -> None:
         assert self._listed is not None
+        suspects = self._listed.get(name, {}).get("suspects", [])
         try:
             held = self._held(name)
+            summary = summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
+            self._listed[name] = self._entry(name, summary) | {"open": len(held.open), "suspects": suspects}
         except BadInput:
-            return
-        summary = summary_of(line for _, line in in_order(held.lines))
-        suspects = self._listed[name]["suspects"]
-        self._listed[name] = self._entry(name, summary) | {"open": len(held.open), "suspects": suspects}
+            if name in self._listed:
+                self._listed[name] |= self._fields(name)
+
+    def _lines_before(self, name: str) -> Lines:
+        """The lines that a discarded item had, where discarding took them out of their file."""
+        for record in reversed(self._known[name].records):
+            if record["after"].get("discarded"):
+                return {key: line for key, line in record["before"].get("lines", {}).items() if line}
+        return {}
 
 
 #: What of a summary is in the list, and what it is as long as nobody has read the item.
 _LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
 _UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
+
+
+def number_in(name: str, default: int) -> int:
+    """The number by which clips of one recording are counted: the last of at least four digits, or else the last.
+
+    >>> number_in("talk_000012_in_1999.wav", -1), number_in("clip7.wav", -1), number_in("a.wav", -1)
+    (12, 7, -1)
+    """
+    stem = PurePosixPath(name).stem
+    numbers = re.findall(r"(?<!\d)0\d{3,17}(?!\d)|(?<!\d)\d{4,18}(?=\D*$)", stem) or re.findall(r"\d{1,18}", stem)
+    return int(numbers[-1]) if numbers else default
 
 
 class _Writing:
