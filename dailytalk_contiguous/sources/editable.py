@@ -169,7 +169,8 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     speakers: dict[str, None] = {}
     tags: dict[str, None] = {}
     buckets: dict[str, dict[str, int]] = {}
-    confidence, language, empty, edited = None, None, 0, False
+    confidence, language = None, None
+    suspects: dict[str, dict[str, Any]] = {}
     for line in lines:
         count += 1
         text = line.get("text") or ""
@@ -189,12 +190,10 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         if is_number(line.get("confidence")):
             confidence = min(line["confidence"], 1.0 if confidence is None else confidence)
         language = language or line.get("language")
-        empty += not text.strip()
-        edited = edited or "edited_by" in line
+        for suspect in line_suspects(line):
+            suspects.setdefault(suspect["kind"], suspect)
     return {
         "n_lines": count,
-        "n_words": n_words,
-        "n_empty": empty,
         "text": " ".join(texts)[:SHOWN_TEXT],
         "speakers": [*speakers],
         "tags": [*tags],
@@ -202,8 +201,28 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "confidence": confidence,
         "rate": round(n_words / seconds, 3) if seconds > 0 else None,
         "language": language,
-        "edited": edited,
+        "suspects": [*suspects.values()] if count else line_suspects({}),
     }
+
+
+#: Words a second of a line beyond which it is fast or slow, and the words (the seconds) that it needs for that:
+#: conversations have 2 to 5 a second, in lines of a few words up to 7.
+FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
+
+
+def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the text and the times of a line say may be wrong with it: `kind` (empty, fast, slow) and `why`."""
+    text = (line.get("text") or "").strip()
+    start, end = line.get("start"), line.get("end")
+    seconds = end - start if is_number(start) and is_number(end) else 0.0
+    n_words = len(text.split())
+    if not text:
+        return [{"kind": "empty", "why": str(line.get("text_reason") or "it has no text")}]
+    if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
+        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second"}]
+    if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
+        return [{"kind": "slow", "why": f"{n_words} words in {seconds:.1f} s"}]
+    return []
 
 
 class TaggedLines(Editable):

@@ -197,6 +197,7 @@ class Pages:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
         self._overviews = Overviews(lambda name: session.tell("item", {"id": name, "peaks": True}))
+        self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
 
     def gets(self) -> dict[str, _Endpoint]:
@@ -207,6 +208,7 @@ class Pages:
             "item": lambda request: self.session.item(_identity(request.query_params.get("id"))),
             "peaks": self.peaks,
             "sound": self.sound,
+            "proposal": self.proposal,
             "events": self.events,
             "progress": lambda request: self.session.progress(),
             "sides": lambda request: self.session.sides(),
@@ -223,6 +225,7 @@ class Pages:
             "discard": self.discard,
             "restore": self.restore,
             "sides": self.sides,
+            "ask": self.ask,
         }
 
     def author(self, request: Request) -> str:
@@ -337,6 +340,25 @@ class Pages:
         if not isinstance(by, str) or not is_number(share) or not isinstance(seed, int):
             raise BadInput("the request names no way, share and seed", "choose them in the page")
         return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
+
+    async def ask(self, request: Request) -> Any:
+        """What the stages say of a line now."""
+        body = await _body(request)
+        key, what = body.get("line"), body.get("what")
+        if not isinstance(key, str) or not isinstance(what, str):
+            raise BadInput("the request names no line, or nothing to ask", "reload the page")
+        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what)
+        if proposal.wav is None:
+            return {"proposal": proposal.fields}
+        self._proposed = (self._proposed[0] + 1, proposal.wav)
+        return {"proposal": proposal.fields, "sound": f"/api/proposal?number={self._proposed[0]}"}
+
+    async def proposal(self, request: Request) -> Response:
+        """The sound of the proposal that was made last."""
+        number, wav = self._proposed
+        if _integer(request, "number", 0) != number or not wav:
+            raise NotThere("that proposal is gone", "ask again")
+        return Response(wav, media_type="audio/wav")
 
     async def here(self, request: Request) -> Any:
         """Who asks is on an item now."""

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from dailytalk_contiguous.apps.review.asking import Asked, Proposal, ask_again
 from dailytalk_contiguous.apps.review.standing import progress_of, proposed, shared_sample, sides_of
+from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
     SIDES,
@@ -34,6 +36,7 @@ from dailytalk_contiguous.sources.editable import (
     Editable,
     SoundPlace,
     laid_edits,
+    line_suspects,
     settle_edits,
     summary_of,
     unsettled,
@@ -112,6 +115,8 @@ class Session:
         self._settler: threading.Thread | None = None
         self._complained = False
         self._take(self.journal.records.values())
+        self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
+        self._listener = Listener(self._look, self._heard_of)
 
     # What the page asks first.
 
@@ -133,7 +138,8 @@ class Session:
         with self._lock:
             self._notice()
             if self._listed is None:
-                self._listed = {name: self._entry(name, summary) for name, summary in self.editable.summaries()}
+                summaries = self.editable.summaries()
+                self._listed = {name: self._entry(name, summary) for name, summary in summaries}
                 for name, known in self._known.items():
                     if name in self._listed or known.fields.get("discarded"):
                         self._relist(name)
@@ -150,14 +156,20 @@ class Session:
             self._notice()
             held = self._held(name)
             offset = self.editable.offset(name)
+            _, of_line = self._suspects.get(name, ([], {}))
             answer = {
                 "id": name,
                 "base": self._known[name].base if name in self._known else 0,
-                "lines": [_shown(key, line, offset) for key, line in in_order(held.lines)],
+                "lines": [
+                    _shown(key, line, offset) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
+                    for key, line in in_order(held.lines)
+                ],
                 **self._fields(name),
                 "open": [_moved_value(miss, offset) for miss in held.open],
                 "here": self.here(name),
             }
+        if name not in self._suspects:
+            self._listener.first(name)
         return answer | self._sound_of(name)
 
     def _sound_of(self, name: str) -> dict[str, Any]:
@@ -311,6 +323,8 @@ class Session:
         """Tell the pages of edits, and have them settled once nobody edits."""
         self._last_edit = time.monotonic()
         for record in records:
+            self._suspects.pop(record["item"], None)
+            self._listener.first(record["item"])
             if self._listed is not None and record["item"] in self._listed:
                 self._relist(record["item"])
             self.tell("edit", {"number": record["number"], "id": record["item"], "author": record["author"]})
@@ -443,10 +457,12 @@ class Session:
         """Begin to settle whenever nobody edits."""
         self._settler = threading.Thread(target=self._settle_when_idle, name="settle", daemon=True)
         self._settler.start()
+        self._listener.start(self.editable.names())
 
     def close(self) -> None:
         """Settle, and end. Raises OSError if the disk refuses: the edits are in the journal all the same."""
         self._closing.set()
+        self._listener.end()
         if self._settler:
             self._settler.join()
         self.settle()
@@ -549,20 +565,50 @@ class Session:
             "channels": len(self.editable.channels(name)),
             **{key: (summary or _UNKNOWN)[key] for key in _LISTED},
             **self._fields(name),
-            "suspects": [],
+            "suspects": [*(summary or _UNKNOWN)["suspects"], *self._suspects.get(name, ([], {}))[0]],
             "open": 0,
         }
 
     def _relist(self, name: str) -> None:
         assert self._listed is not None
-        suspects = self._listed.get(name, {}).get("suspects", [])
+        known = self._listed.get(name, {}).get("duration")
         try:
             held = self._held(name)
             summary = summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
-            self._listed[name] = self._entry(name, summary) | {"open": len(held.open), "suspects": suspects}
+            entry = self._entry(name, summary) | {"open": len(held.open)}
+            self._listed[name] = entry | {"duration": entry["duration"] or known}
         except BadInput:
             if name in self._listed:
                 self._listed[name] |= self._fields(name)
+
+    # Suspects, which are found in the background.
+
+    def _look(self, name: str) -> tuple[Lines, SoundPlace, float]:
+        with self._lock:
+            held = self._held(name)
+            return held.lines, self.editable.place(name), self.editable.offset(name)
+
+    def _heard_of(
+        self, name: str, found: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
+    ) -> None:
+        with self._lock:
+            self._suspects[name] = (found, of_line)
+            if self._listed is None or name not in self._listed:
+                return
+            is_new = bool(found) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
+            if is_new:
+                self._relist(name)
+                self._listed[name]["duration"] = self._listed[name]["duration"] or round(seconds, 3)
+            entry = self._listed[name]
+        if is_new:
+            self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
+
+    def ask(self, name: str, key: str, what: str) -> Proposal:
+        """What the stages say of a line now. Raises DailytalkError."""
+        with self._lock:
+            held = self._held(name)
+            place, offset = self.editable.place(name), self.editable.offset(name)
+        return ask_again(Asked(self.editable.root, name, key, dict(held.lines), place, offset), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
@@ -575,6 +621,7 @@ class Session:
 #: What of a summary is in the list, and what it is as long as nobody has read the item.
 _LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
 _UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
+_UNKNOWN |= {"suspects": []}
 
 
 def number_in(name: str, default: int) -> int:
@@ -644,7 +691,6 @@ def _shown(key: str, line: SpokenLine, offset: float) -> dict[str, Any]:
         "edited_by": line.get("edited_by"),
         "edited_fields": line.get("edited_fields") or [],
         "reason": line.get("text_reason"),
-        "suspects": [],
     }
 
 
