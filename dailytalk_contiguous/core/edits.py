@@ -33,7 +33,7 @@ Lines = dict[str, SpokenLine]
 EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
 #: Fields that follow from others, and are no edit of their own; and those that tell of edits.
-_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule"})
+_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens"})
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
 #: The sides of a division that a person may put an item on.
@@ -367,6 +367,8 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     line |= _derived(line)
     if "text" in changed and line["text"] and line.get("text_reason"):
         line["text_reason"] = None
+    if "text" in changed and line.get("tokens"):
+        line["tokens"] = []  # a recogniser's, of another text
     if before is not None and "tag" in changed and before.get("rule"):
         line["rule"] = ""
     if before is not None and not changed:

@@ -10,6 +10,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -599,6 +600,7 @@ def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
     """A segment as a line: its other fields stay in it."""
     words = segment.get("words")
     line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
+    line.pop("id", None)  # its key says it
     line["end"] = max(line["end"], line["start"] + 0.001)
     if isinstance(words, list):
         timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
@@ -623,7 +625,7 @@ def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]
         if before.get("text", "").strip() == line["text"]:
             segment["text"] = before["text"]
         else:
-            segment |= {"text": f" {line['text']}" if is_led else line["text"], "tokens": []}
+            segment["text"] = f" {line['text']}" if is_led else line["text"]
         if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
             segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
         segments.append(segment)
@@ -946,12 +948,10 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
             continue
         changed: dict[str, Lines] = {}
         for name, records in items.items():
-            before = lines_or_none(editable, name)
-            if before is None and "discarded" in records[-1]["after"]:
-                before = {}  # as it was discarded
-            laid = lay_edits(before, records) if before is not None else None
-            if laid and laid.lines != before:
-                changed[name] = laid.lines
+            with suppress(BadInput):  # its file has lost it: its edits are open
+                laid = laid_edits(editable, name, records)
+                if laid.lines != in_file(editable, name):
+                    changed[name] = laid.lines
         if changed:
             keep_backup(path)
             editable.write(file, changed)
@@ -968,17 +968,23 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
         journal.settle(DISCARDED, "")
 
 
-def lines_or_none(editable: Editable, name: str) -> Lines | None:
-    """The lines of an item, or None if its file has lost it."""
+def in_file(editable: Editable, name: str) -> Lines:
+    """The lines of an item as its file has them; none of one that is not there."""
     try:
         return editable.lines(name)
     except BadInput:
-        return None
+        return {}
 
 
 def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid:
     """The lines of an item with its edits, whether its file has them or not. Raises BadInput without the item."""
-    return lay_edits(editable.lines(name), [record for record in records if record["before"].get("lines")])
+    try:
+        lines = editable.lines(name)
+    except BadInput:
+        if not any("discarded" in record["after"] for record in records):
+            raise
+        lines = {}  # discarding took them out of their file
+    return lay_edits(lines, [record for record in records if record["before"].get("lines")])
 
 
 def keep_backup(path: Path) -> None:

@@ -279,7 +279,7 @@ class Session:
         lines = self._held(name).lines
         stands = all(
             (old is None) == (key not in lines)
-            and all(lines[key].get(field) == value for field, value in (old or {}).items())
+            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _SAID)
             for key, old in change.before.get("lines", {}).items()
         )
         now = self._fields(name)
@@ -633,6 +633,10 @@ def number_in(name: str, default: int) -> int:
     stem = PurePosixPath(name).stem
     numbers = re.findall(r"(?<!\d)0\d{3,17}(?!\d)|(?<!\d)\d{4,18}(?=\D*$)", stem) or re.findall(r"\d{1,18}", stem)
     return int(numbers[-1]) if numbers else default
+
+
+#: Fields of a line that people edit: whether an edit can be taken back depends on them.
+_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag"})
 
 
 class _Writing:
