@@ -1,4 +1,4 @@
-"""Work folders that `dailytalk review` opens: recordings, tagged shards and a transcript, of any number and length."""
+"""Work folders that `dailytalk review` opens: recordings, tagged shards and a transcript, of any size."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from dailytalk_contiguous.shards import Entry, Shard, write_shard
 RATE = 16000
 
 #: Words of made texts.
-WORDS = "well I think we could go there on Sunday if it does not rain but who knows what happens".split()
+WORDS = ("well", "I", "think", "we", "could", "go", "there", "on", "Sunday", "if", "it", "does", "not", "rain")
 
 
 def spoken(path: Path, seconds: float) -> Path:
@@ -74,25 +74,33 @@ def line(name: str, number: int, channel: str, words: Sequence[dict[str, Any]], 
     } | fields
 
 
-def work_folder(folder: Path, items: Sequence[tuple[str, str, float, list[dict[str, Any]]]]) -> Path:
+def work_folder(
+    folder: Path, items: Sequence[tuple[str, str, float, list[dict[str, Any]]]], rows_a_shard: int = 100
+) -> Path:
     """A tagged work folder beside its recordings.
 
     Args:
         folder: gets `work` and the recordings.
         items: id, recording, seconds at which it begins there and lines of each; a recording is 60 s unless it
             is there already.
+        rows_a_shard: conversations in a file of `tagged/`.
     """
-    rows, entries = [], {}
+    rows, entries, lengths = [], {}, {}
     for name, recording, offset, lines in items:
         path = folder / f"{recording}.FLAC"
         if not path.exists():
             spoken(path, 60.0)
+        if path not in lengths:
+            lengths[path] = soundfile.info(path).duration
         duration = max((entry["end"] for entry in lines), default=offset + 5.0) - offset + 0.2
-        duration = min(duration, soundfile.info(path).duration - offset)
+        duration = min(duration, lengths[path] - offset)
         rows.append(tagged(folder, name, recording, offset, duration) | {"sample_rate": RATE})
         entries[name] = Entry("in", ("c",), (0.1,), recording, duration)
     work = folder / "work"
-    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, entries), COLUMNS)
+    for first in range(0, len(rows), rows_a_shard):
+        part = rows[first : first + rows_a_shard]
+        shard = Shard(part, {row["conversation_id"]: entries[row["conversation_id"]] for row in part})
+        write_shard(work / "tagged" / f"shard-{first:06d}.parquet", shard, COLUMNS)
     text = "".join(json.dumps(entry) + "\n" for *_, lines in items for entry in lines)
     (work / "transcript.jsonl").write_text(text, encoding="utf-8")
     return work

@@ -1,4 +1,4 @@
-"""The page of `dailytalk review` as an editor uses it: by mouse, by keys alone, in two windows, while servers die."""
+"""The page of `dailytalk review` as an editor uses it: by mouse, by keys alone, in two windows, as servers die."""
 
 import json
 import random
@@ -329,7 +329,10 @@ def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any,
                             reload(page, "talk")
                     page.wait(SAVED)
             texts = {
-                line.get("text") for record in edits(work) for line in record["after"].get("lines", {}).values() if line
+                line.get("text")
+                for record in edits(work)
+                for line in record["after"].get("lines", {}).values()
+                if line
             }
             assert set(written) <= texts
     finally:
@@ -409,4 +412,61 @@ def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_pa
         page.page.keyboard.press("0")
         page.page.evaluate("document.querySelector('#dialogue').scrollTop = 1e9")
         page.wait("document.querySelector('#dialogue').textContent.includes('59:5')")
+        assert page.complaints == []
+
+
+def test_a_range_is_discarded_and_comes_back_with_one_key(browser: Any, tmp_path: Path) -> None:
+    names = [f"talk-{number:04d}" for number in range(10)]
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 4.0, 8)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk-0000")
+        page.page.keyboard.press("Shift+D")
+        page.page.locator("#first").fill("3")
+        page.page.locator("#last").fill("5")
+        page.page.locator("#discard-range").click()
+        page.wait("document.querySelector('#discard-result').textContent === '3 items discarded.'")
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("Shift+F")
+        page.wait("document.querySelector('#count').textContent === '7 of 10 items'")
+        reload(page, "talk-0000")
+        assert page.page.locator("#count").inner_text() == "7 of 10 items"
+        page.page.keyboard.press("d")
+        page.wait("document.querySelector('#name').textContent === 'talk-0001'")
+        page.page.keyboard.press("b")
+        page.wait("document.querySelector('#name').textContent === 'talk-0000'")
+        page.page.keyboard.press("Shift+D")
+        page.page.locator("#first").fill("8")
+        page.page.locator("#discard-range").click()
+        page.wait("document.querySelector('#discard-result').textContent === '1 item discarded.'")
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("b")
+        page.wait("document.querySelector('#name').textContent === 'talk-0008'")
+        page.page.keyboard.press("Shift+F")
+        page.wait("document.querySelector('#count').textContent === '7 of 10 items'")
+        assert page.complaints == []
+
+
+def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -> None:
+    names = [f"talk-{number}" for number in range(6)]
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 4.0, 8)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk-0")
+        page.page.keyboard.press("v")
+        page.wait(SAVED)
+        assert value(page, "which-side") == "train"
+        page.page.keyboard.press("Shift+V")
+        page.page.locator("#divide-by").select_option("length")
+        page.page.locator("#share").fill("0.34")
+        page.page.locator("#propose").click()
+        page.page.locator("#apply-sides").click()
+        page.wait("document.querySelector('#sides').textContent.includes('Warnings')")
+        page.wait("!document.querySelector('#sides').textContent.includes('neither')")
+        assert "Anna" in page.page.locator("#sides .warnings").inner_text()
+        assert page.violations() == []
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("r")
+        page.wait(SAVED)
+        page.page.keyboard.press("Shift+P")
+        page.wait("document.querySelector('#progress').textContent.includes('1 of 6 items reviewed')")
+        assert page.violations() == []
         assert page.complaints == []

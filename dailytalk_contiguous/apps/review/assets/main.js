@@ -432,7 +432,8 @@ const ask = () => {
         if (proposal.tag !== undefined) await edit({ do: "tag", line: asked.id, tag: proposal.tag ?? "" }, "the tag");
         announce("Accepted");
       };
-      offer = { accept, reject };
+      const { text, tag } = answer.proposal;
+      offer = { accept: text === undefined && tag === undefined ? null : accept, reject };
       panels.proposal(asked, answer, offer);
       announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${value}`).join(", ")}. y accepts, Escape rejects.`);
     } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
@@ -445,13 +446,15 @@ const writeWhole = () => {
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
 
-const useSides = async (answer) => {
+const useSides = async (answer, tell) => {
+  let moved_ = 0;
   for (const side of ["train", "validation"]) {
     for (const id of Array.isArray(answer[side]) ? answer[side] : []) {
       const known = list.byId.get(id);
       if (!known || known.side === side) continue;
       const { base } = await get("/api/item", { id });
       await post("/api/edit", { id, base, action: { do: "side", value: side } });
+      tell(`${counted(++moved_, "item")} moved…`);
     }
   }
   await changedItems();
@@ -535,9 +538,9 @@ const ACTIONS = [
   { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
   { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, { range: (first, last) => discardThese({ first, last }), these: (ids) => discardThese({ ids }), back: bringBack }) },
   { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
-  { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept() },
+  { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
 
-  { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress() },
+  { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress((ids) => list.only(ids)) },
   { name: "sides", keys: ["Shift+V"], group: "The whole", label: "train and validation", run: () => panels.sides(useSides) },
   { name: "author", keys: ["Shift+A"], group: "The whole", label: "your name", run: () => panels.author(session.author, changeAuthor) },
   { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },

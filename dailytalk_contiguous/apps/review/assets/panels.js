@@ -228,14 +228,15 @@ export const proposal = (line, answer, { accept, reject }) => {
     buttons.append(made);
     return made;
   };
-  button("Accept", "y", accept, "main").id = "accept";
+  if (accept) button("Accept", "y", accept, "main").id = "accept";
   button("Reject", "Esc", reject, "").id = "reject";
-  box.replaceChildren(...parts, buttons);
+  box.replaceChildren(...parts, ...(accept ? [] : [make("p", "soft", "Nothing of this can be written here.")]), buttons);
 };
 
 // Progress, sides, name.
 
-export const progress = async () => {
+/** @param {(ids: string[]) => void} review show these items alone: the ones that every reviewer looks at. */
+export const progress = async (review) => {
   $("progress").replaceChildren(make("p", "soft", "Counting…"));
   open("dialog-progress");
   try {
@@ -245,7 +246,15 @@ export const progress = async () => {
     bar.value = answer.reviewed;
     bar.setAttribute("aria-label", "Reviewed");
     const sentence = `${answer.reviewed.toLocaleString("en")} of ${counted(answer.items, "item")} reviewed (${percent(answer.reviewed / Math.max(1, answer.items))})`;
-    $("progress").replaceChildren(make("p", "big", sentence), bar, ...figures(answer));
+    const { items, reviewed, sample, agreement, ...rest } = answer;
+    const parts = [make("p", "big", sentence), bar, ...figures({ ...rest, agreement })];
+    if (sample?.length) {
+      const button = make("button", "", `Review the shared sample (${counted(sample.length, "item")})`);
+      button.type = "button";
+      button.addEventListener("click", () => { $("dialog-progress").close(); review(sample); });
+      parts.push(make("p", "soft", agreement ? "" : "Agreement is counted where several people have reviewed the same items."), button);
+    }
+    $("progress").replaceChildren(...parts);
   } catch (error) { $("progress").replaceChildren(make("p", "", error.message)); }
 };
 
@@ -258,13 +267,19 @@ const warnings = (list) => {
 export const sides = (apply) => {
   $("apply-sides").hidden = true;
   const show = (answer) => {
-    const { warnings: warned, train, validation, ...rest } = answer;
-    const count = (part) => (Array.isArray(part) ? counted(part.length, "item") : shown(part));
-    const parts = [];
-    if (train !== undefined) parts.push(make("p", "big", `train: ${count(train)} · validation: ${count(validation)}`));
+    const { warnings: warned, balance, share, undecided } = answer;
+    const head = ["", "train", "validation"];
+    const rows = [["items", "items"], ["seconds", "seconds"], ["median_seconds", "median seconds"]]
+      .map(([name, title]) => [title, ...head.slice(1).map((side) => balance[side]?.[name] ?? "–")]);
+    const among = (name) => {
+      const values = [...new Set(head.slice(1).flatMap((side) => Object.keys(balance[side]?.[name] ?? {})))];
+      return values.length ? [table(name, [[name, ...head.slice(1)], ...values.map((value) => [value, ...head.slice(1).map((side) => balance[side]?.[name]?.[value] ?? 0)])])] : [];
+    };
+    const parts = [make("p", "big", share === null ? "Nothing is divided yet." : `${percent(share)} of the time is validation.`)];
+    if (undecided) parts.push(make("p", "soft", `${counted(undecided, "item")} on neither side.`));
     if (warned?.length) parts.push(make("h3", "", "Warnings"), warnings(warned));
-    else parts.push(make("p", "soft", "No speaker and no sentence is on both sides."));
-    $("sides").replaceChildren(...parts, ...figures(rest));
+    else if (share !== null) parts.push(make("p", "soft", "No speaker and no short sentence is on both sides."));
+    $("sides").replaceChildren(...parts, table("balance", [head, ...rows]), ...among("speakers"), ...among("tags"));
   };
   const load = async (work) => {
     $("sides").replaceChildren(make("p", "soft", "Counting…"));
@@ -277,7 +292,7 @@ export const sides = (apply) => {
   $("propose").onclick = async () => {
     const answer = await load(() => post("/api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
     $("apply-sides").hidden = !answer;
-    $("apply-sides").onclick = async () => { $("apply-sides").hidden = true; await apply(answer); await load(() => get("/api/sides")); };
+    $("apply-sides").onclick = async () => { $("apply-sides").hidden = true; await apply(answer, (text) => $("sides").replaceChildren(make("p", "", text))); await load(() => get("/api/sides")); };
   };
   open("dialog-sides");
   load(() => get("/api/sides"));
