@@ -128,7 +128,7 @@ class Server:
     def end(self) -> None:
         """As Ctrl-C does."""
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=30)
 
 
 @contextmanager

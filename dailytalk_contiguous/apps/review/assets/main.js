@@ -178,11 +178,11 @@ const go = async (id, playing = false, line = null) => {
   offer = null;
   $("proposal").hidden = true;
   notice(fetched.why_silent ?? "");
+  document.body.classList.remove("listing"); // before anything is measured
   for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
   if (line && fetched.lines.some((one) => one.id === line)) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
-  document.body.classList.remove("listing");
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
@@ -563,6 +563,7 @@ const setSide = (value) => edit({ do: "side", value }, "the side");
 const toList = () => {
   document.body.classList.toggle("listing", !(document.body.classList.contains("listing") && document.activeElement === $("items")));
   if (document.body.classList.contains("listing") || innerWidth > 760) $("items").focus();
+  else editor.grow();
 };
 
 const act = (action) => {
@@ -658,6 +659,7 @@ const inList = (event) => {
   if (event.key !== "Enter") return false;
   event.preventDefault();
   document.body.classList.remove("listing");
+  editor.grow();
   $("dialogue").focus();
   return true;
 };
@@ -672,7 +674,7 @@ const escape = (target, typing) => {
     $("play-selection").disabled = true;
     wave.draw();
   } else if (editor.index >= 0) editor.pick(editor.line, -1, false);
-  else document.body.classList.remove("listing");
+  else { document.body.classList.remove("listing"); editor.grow(); }
 };
 
 for (const handle of Object.values(wave.handles)) {
@@ -718,6 +720,9 @@ const changedItems = async () => {
 };
 const soon = () => { asking ??= setTimeout(() => { asking = null; changedItems().catch(failed); }, 250); };
 
+const arrived = new Map();
+let collecting = null;
+
 const listen = () => events(() => number, {
   edit: ({ number: latest, id, author }) => {
     newest.set(id, Math.max(latest, newest.get(id) ?? 0));
@@ -732,8 +737,17 @@ const listen = () => events(() => number, {
   item: ({ id, peaks, ...measured }) => {
     if (peaks) wave.peaks.arrived(id);
     if (!list.byId.has(id) || !Object.keys(measured).length) return;
-    list.take([{ id, ...measured }]);
-    if (item?.id === id) showItem();
+    // Measures of a large folder come by the thousand.
+    arrived.set(id, { id, ...measured });
+    collecting ??= setTimeout(() => {
+      const items = [...arrived.values()];
+      const mine = arrived.has(item?.id);
+      arrived.clear();
+      collecting = null;
+      list.take(items);
+      list.choices();
+      if (mine) reload().then(showItem);
+    }, 700);
   },
   lost: () => { if (!saver.pending) showSaving("lost"); },
   back: () => {
