@@ -5,15 +5,17 @@ command that reads such a folder calls it where it opens the folder, so that no 
 showed.
 """
 
+import hashlib
 import itertools
+import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
 from dailytalk_contiguous.core.documents import (
@@ -37,10 +39,12 @@ from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outsi
 from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.whisper_json import (
     WHISPER_JSON,
-    WhisperJson,
     clips_folder,
+    encoded_entry,
     entry_problem,
+    entry_texts,
     match_names,
+    quick_entries,
     read_whisper_json,
     text_of,
     write_whisper_json,
@@ -52,6 +56,7 @@ from dailytalk_contiguous.store.files import (
     json_document,
     json_text,
     sha256_of,
+    write_atomically,
     write_bytes,
     write_lines,
     write_text,
@@ -234,6 +239,7 @@ class TaggedLines(Editable):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._path = inside(root, RUN_TRANSCRIPT)
+        self._signature = _signature(self._path)
 
     def names(self) -> Sequence[str]:
         return [name for name in self._scanned if name]
@@ -274,7 +280,16 @@ class TaggedLines(Editable):
         return [self._path]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        write_lines(self._path, self._written(changed))
+        after: dict[str, _Scanned] = {}
+        digest = hashlib.sha256()
+
+        def write(target: BinaryIO) -> None:
+            target.writelines(self._written(changed, after, digest))
+
+        write_atomically(self._path, write)
+        # As it was written, unless somebody else was quicker: it need not be read again.
+        if sha256_of(self._path) == digest.hexdigest():
+            self._scanned, self._signature = after, _signature(self._path)
 
     @property
     def aside(self) -> Path:
@@ -295,31 +310,42 @@ class TaggedLines(Editable):
             write_text(path, json_document(discarded))
 
     def reread(self) -> None:
-        for name in ("_scanned", "_entries"):
-            self.__dict__.pop(name, None)
-        self._latest = (None, {})
+        if self._signature != (now := _signature(self._path)):
+            self._signature = now
+            for name in ("_scanned", "_entries"):
+                self.__dict__.pop(name, None)
+            self._latest = (None, {})
 
-    def _written(self, changed: Mapping[str, Lines]) -> Iterator[str]:
-        """The pieces of the file: lines of items that did not change are as they were, except their number."""
-        done: set[str] = set()
-        count = 0
+    def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"], digest: Any) -> Iterator[bytes]:
+        """The pieces of the file: lines of items that did not change are as they were, except their number.
+
+        `after` gets where the lines of each item begin then, `digest` all bytes.
+        """
+        names = {at: name for name, item in self._scanned.items() for at in item.places}
+        count = at = written = 0
         fields: list[str] = []
+
+        def lines(name: str, texts: Iterable[bytes], summary: dict[str, Any]) -> Iterator[bytes]:
+            nonlocal written, count
+            for text in texts:
+                after.setdefault(name, _Scanned([], summary)).places.append(written)
+                written += len(text)
+                count += bool(name)
+                digest.update(text)
+                yield text
+
         with self._path.open("rb") as file:
             for data in file:
-                name, line = _item_of(data)
-                fields = fields or [*line]
+                name = names[at]
+                at += len(data)
+                fields = fields or [*_item_of(data)[1]]
                 if name not in changed:
-                    yield _NUMBER.sub(rf'{{"segment_id": {count}', data.decode(), count=1)
-                    count += bool(name)
-                elif name not in done:
-                    done.add(name)
-                    for text in _texts(changed[name], fields, count):
-                        yield text
-                        count += 1
-        for name in changed.keys() - done:  # what was discarded, and is restored
-            for text in _texts(changed[name], fields, count):
-                yield text
-                count += 1
+                    texts = [_NUMBER.sub(b'{"segment_id": %d' % count, data, count=1)]
+                    yield from lines(name, texts, self._scanned[name].summary)
+                elif name not in after:
+                    yield from lines(name, _texts(changed[name], fields, count), _summary_of(changed[name]))
+        for name in changed.keys() - names.values():  # what was discarded, and is restored
+            yield from lines(name, _texts(changed[name], fields, count), _summary_of(changed[name]))
 
     @cached_property
     def _scanned(self) -> dict[str, "_Scanned"]:
@@ -372,12 +398,25 @@ class TaggedLines(Editable):
         return lines
 
 
-def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[str]:
+def _summary_of(lines: Lines) -> dict[str, Any]:
+    return summary_of(line for _, line in in_order(lines))
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[bytes]:
     """Lines as a transcript has them, its fields in their order; `count` lines are before them."""
     for number, (key, line) in enumerate(in_order(lines), count):
         ordered = {field: line.get(field) for field in fields if field in line or field in _OURS}
         told = ordered | line | {"utterance_id": key}
-        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told)
+        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told).encode()
 
 
 class _Scanned(NamedTuple):
@@ -388,7 +427,7 @@ class _Scanned(NamedTuple):
 
 
 #: How a line of a transcript begins: with the number that it has among all of them.
-_NUMBER = re.compile(r'^\{"segment_id": \d+')
+_NUMBER = re.compile(rb'^\{"segment_id": \d+')
 
 #: Fields that all lines of a transcript have.
 _OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
@@ -419,6 +458,7 @@ class ClipsLines(Editable):
         folder = clips_folder(place)
         super().__init__(place if place.is_dir() else place.parent)
         self._audio, self._path = folder.audio, folder.json or self.root / WHISPER_JSON
+        self._folder, self._signature = _signature(self._audio), _signature(self._path)
 
     def names(self) -> Sequence[str]:
         return self._listed.here
@@ -427,6 +467,7 @@ class ClipsLines(Editable):
         entry = self._entry(name)
         if entry is None:
             return {}
+        entry = parse_json(json.dumps(entry), f"{self._path.name}: {name!r}", nan=True)
         problem = entry_problem(self._path.name, name, entry)
         if problem:
             raise problem
@@ -474,17 +515,41 @@ class ClipsLines(Editable):
         return [self._path, self._audio]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        texts, aside = dict(self._texts.entries), dict(self._discarded)
+        texts, aside = dict(self._texts), dict(self._discarded)
         for name, lines in changed.items():
             entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
             entries[key] = _clip_entry(entries.get(key), lines)
         if aside != self._discarded:
             write_whisper_json(self._aside_path, aside)
-        if texts != self._texts.entries:
+            self._drop("_discarded", "_keys_aside")
+        if texts != self._texts:
+            self._write_texts(texts)
+
+    def _write_texts(self, texts: dict[str, Any]) -> None:
+        """Write the entries. The text of those that did not change is copied: to encode all takes far longer."""
+        changed = {name for name, entry in texts.items() if self._texts.get(name) is not entry}
+        pieces = entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
+        if pieces is None:
             write_whisper_json(self._path, texts)
+            self._drop("_texts", "_keys")
+            return
+        pieces |= {name: encoded_entry(name, texts[name]) for name in changed}
+        data = "{\n" + ",\n".join(pieces[name] for name in sorted(texts)) + "\n}\n" if texts else "{}\n"
+        write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
+        self._drop("_texts", "_keys")
+        if sha256_of(self._path) == hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest():
+            self._texts, self._signature = texts, _signature(self._path)
 
     def reread(self) -> None:
-        for name in ("_listed", "_texts", "_discarded", "_keys", "_keys_aside"):
+        if self._folder != (now := _signature(self._audio)):
+            self._folder = now
+            self._drop("_listed", "_discarded", "_keys", "_keys_aside")
+        if self._signature != (now := _signature(self._path)):
+            self._signature = now
+            self._drop("_texts", "_keys")
+
+    def _drop(self, *names: str) -> None:
+        for name in names:
             self.__dict__.pop(name, None)
 
     @property
@@ -496,7 +561,7 @@ class ClipsLines(Editable):
             raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
-        texts, aside = dict(self._texts.entries), dict(self._discarded)
+        texts, aside = dict(self._texts), dict(self._discarded)
         for name, discarded in states.items():
             if discarded and name in self._keys:
                 aside[self._keys[name]] = texts.pop(self._keys[name])
@@ -506,16 +571,16 @@ class ClipsLines(Editable):
         if aside != self._discarded:
             self.aside.mkdir(exist_ok=True)
             write_whisper_json(self._aside_path, aside)
-        if texts != self._texts.entries:
+        if texts != self._texts:
             keep_backup(self._path)
-            write_whisper_json(self._path, texts)
+            self._write_texts(texts)
         for name, discarded in states.items():
             pair = (self._audio / name, self.aside / name)
             move_unless_there(*(pair if discarded else pair[::-1]), self._audio)
         back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
         if back:
             write_whisper_json(self._aside_path, {key: entry for key, entry in aside.items() if key not in back})
-        self.reread()
+        self._drop("_listed", "_discarded", "_keys", "_keys_aside")
 
     @property
     def _aside_path(self) -> Path:
@@ -540,7 +605,7 @@ class ClipsLines(Editable):
         if name not in self._listed.both:
             raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
         if name in self._keys:
-            return self._texts.entries[self._keys[name]]
+            return self._texts[self._keys[name]]
         return self._discarded.get(self._keys_aside.get(name, ""))
 
     def _key(self, name: str) -> str:
@@ -553,10 +618,11 @@ class ClipsLines(Editable):
         return _Listed(here, {*here, *aside})
 
     @cached_property
-    def _texts(self) -> WhisperJson:
+    def _texts(self) -> dict[str, Any]:
+        """The entries of the file. Each is checked when it is looked at: to check all takes long."""
         if not self._path.exists():
-            return WhisperJson(self._path, {}, (), "")
-        return read_whisper_json(inside(self.root, self._path.name))
+            return {}
+        return quick_entries(inside(self.root, self._path.name))
 
     @cached_property
     def _discarded(self) -> dict[str, Any]:
@@ -564,11 +630,18 @@ class ClipsLines(Editable):
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        return match_names(self._texts.entries, self._listed.both).keys
+        return _matched(self._texts, self._listed.both)
 
     @cached_property
     def _keys_aside(self) -> dict[str, str]:
-        return match_names(self._discarded, self._listed.both).keys
+        return _matched(self._discarded, self._listed.both)
+
+
+def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """The key of the entry about each audio file; most are called alike."""
+    if keys.keys() == {*names}:
+        return {name: name for name in names}
+    return match_names(keys, names).keys
 
 
 class _Listed(NamedTuple):
@@ -581,12 +654,20 @@ class _Listed(NamedTuple):
 def _audio_below(folder: Path, skip: str = "") -> list[str]:
     """Audio files below a folder, in the order that people count in; no links, and nothing hidden."""
     names: list[str] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != skip and not name.startswith(".")]
-        for name in files:
-            path = Path(parent, name)
-            if path.suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".") and not path.is_symlink():
-                names.append(as_text(path.relative_to(folder)))
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = [*os.scandir(folder / below)]
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES and entry.is_file():
+                names.append(as_text(below + entry.name))
+            elif entry.name != skip and entry.is_dir():
+                waiting.append(f"{below}{entry.name}/")
     return sorted(names, key=counted_order)
 
 

@@ -7,6 +7,7 @@ what another one has written.
 
 import errno
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -58,7 +59,8 @@ class EditJournal:
         self.records: dict[int, Record] = {}
         self.settled: dict[str, Record] = {}
         self._read = 0  # bytes
-        self._lock = FileLock(folder / JOURNAL_LOCK, timeout=PATIENCE, thread_local=False)
+        # The one keeps out other threads, which the other would let in.
+        self._threads, self._lock = threading.RLock(), FileLock(folder / JOURNAL_LOCK, timeout=PATIENCE)
         self.refresh()
 
     @property
@@ -66,26 +68,28 @@ class EditJournal:
         """That of the last edit; 0 without any."""
         return next(reversed(self.records), 0)
 
-    def refresh(self) -> list[Record]:
-        """Read what was appended since, and give it. Raises BadInput for a damaged record."""
+    def refresh(self) -> None:
+        """Read what was appended since. Raises BadInput for a damaged record."""
+        with self._threads:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
-            return []
+            return
         if size < self._read:
             raise BadInput(f"{as_text(self.path)!r} has lost edits that it had", "put the whole file back")
         if size == self._read:
-            return []
+            return
         with self.path.open("rb") as file:
             file.seek(self._read)
             data = file.read()
-        added = []
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            added.append(self._take(line))
+            self._take(line)
             self._read += len(line)
-        return added
 
-    def _take(self, line: bytes) -> Record:
+    def _take(self, line: bytes) -> None:
         where = f"{as_text(self.path)!r}, byte {self._read:,}"
         remedy = "put the whole file back, or take the line out and look at that item again"
         record: Record = parse_json(line, where, remedy, limit=MOST_LINE_BYTES * 8)
@@ -96,17 +100,17 @@ class EditJournal:
             if record["number"] != self.number + 1:
                 raise BadInput(f"{where}: edit {record['number']} follows edit {self.number}", remedy)
             self.records[record["number"]] = record
-        return record
 
     @contextmanager
-    def locked(self) -> Iterator[list[Record]]:
-        """Keep other processes from writing; gives what they have written until now.
+    def locked(self) -> Iterator[None]:
+        """Keep others from writing, and read what they have written until now.
 
         Raises DailytalkError where another one does not let go, and OSError where the disk refuses.
         """
         try:
-            with self._lock:
-                yield self.refresh()
+            with self._threads, self._lock:
+                self.refresh()
+                yield
         except Timeout:
             raise DailytalkError(
                 f"another program has been writing {as_text(self.path)!r} for {PATIENCE:g} s", "try again"

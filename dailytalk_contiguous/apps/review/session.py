@@ -103,7 +103,7 @@ class Session:
         self.editable, self.author = editable, author
         self.why_not = editable.why_not or why_not_writable(editable.root)
         self.journal = EditJournal(editable.root)
-        self._lock = threading.RLock()
+        self._lock, self._settling = threading.RLock(), threading.Lock()
         self._known: dict[str, _Known] = {}
         self._lines: OrderedDict[str, _Held] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
@@ -114,7 +114,8 @@ class Session:
         self._closing = threading.Event()
         self._settler: threading.Thread | None = None
         self._complained = False
-        self._take(self.journal.records.values())
+        self._seen = 0  # the last edit that is in `_known`
+        self._catch_up()
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
         self._listener = Listener(self._look, self._heard_of)
 
@@ -312,7 +313,7 @@ class Session:
         new = NewEdit(author, name, action, change.before, change.after, undoes)
         held = self._lines.get(name)
         records = self.journal.append([new])
-        self._take(records)
+        self._catch_up()
         if held is not None:
             self._lines[name] = _Held(replayed(held.lines, change), held.open)
             if held.open:
@@ -321,8 +322,8 @@ class Session:
 
     def _changed(self, records: Iterable[Record]) -> None:
         """Tell the pages of edits, and have them settled once nobody edits."""
-        self._last_edit = time.monotonic()
         for record in records:
+            self._last_edit = time.monotonic()
             self._suspects.pop(record["item"], None)
             self._listener.first(record["item"])
             if self._listed is not None and record["item"] in self._listed:
@@ -364,7 +365,7 @@ class Session:
                 edits.append(self._discarding(name, author) if discarded else self._restoring(name, author))
             if edits:
                 records = self.journal.append(edits)
-                self._take(records)
+                self._catch_up()
                 self._changed(records)
         if edits:
             self._settle_or_say()
@@ -471,13 +472,15 @@ class Session:
         """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""
         if self.why_not is not None:
             return
+        # Without the session's lock: pages are turned while a large file is written.
+        with self._settling:
+            if not unsettled(self.editable, self.journal):
+                return
+            with self.journal.locked():
+                settle_edits(self.editable, self.journal)
         with self._lock:
-            if unsettled(self.editable, self.journal):
-                with self.journal.locked() as news:
-                    self._take(news)
-                    settle_edits(self.editable, self.journal)
-                self._signature = self._files_signature()
-                self._lines.clear()
+            self._signature = self._files_signature()
+            self._lines.clear()
 
     def _settle_or_say(self) -> None:
         try:
@@ -523,18 +526,20 @@ class Session:
             self._listed = None
 
     def _take_news(self) -> None:
-        if news := self.journal.refresh():
-            self._take(news)
-            self._changed(record for record in news if "number" in record)
+        self.journal.refresh()
+        self._changed(self._catch_up())
 
-    def _take(self, records: Iterable[Record]) -> None:
+    def _catch_up(self) -> list[Record]:
+        """Take in the records of the journal that are new here."""
+        numbers = range(self._seen + 1, self.journal.number + 1)
+        records = [self.journal.records[number] for number in numbers]
         for record in records:
-            if "number" not in record:
-                continue
             known = self._known.setdefault(record["item"], _Known())
             known.records.append(record)
             known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
             self._lines.pop(record["item"], None)
+            self._seen = record["number"]
+        return records
 
     def _held(self, name: str) -> _Held:
         if name in self._lines:
@@ -652,9 +657,8 @@ class _Writing:
         session._lock.acquire()
         try:
             self._locked = session.journal.locked()
-            news = self._locked.__enter__()
-            session._take(news)
-            session._changed([record for record in news if "number" in record])
+            self._locked.__enter__()
+            session._changed(session._catch_up())
         except BaseException:
             session._lock.release()
             raise
