@@ -50,7 +50,7 @@ def house(root: Path = ROOT) -> House:
         {module: who for module, who in readers.items() if module not in packages},
         functions.total(),
         functions[True],
-        {stem: modules for stem, modules in stems.items() if len(modules) > 1},
+        {stem: modules for stem, modules in stems.items() if len({*modules} - packages) > 1},
         {name: modules for name, modules in homes.items() if len(modules) > 1},
     )
 

@@ -26,7 +26,7 @@ class Visit:
     Attributes:
         page: of Playwright.
         complaints: errors of its script, and errors and warnings on the console.
-        requests: addresses that are neither in the page nor files.
+        requests: addresses that are neither in the page nor files, nor of the server that it came from.
     """
 
     page: Any
@@ -80,19 +80,21 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def visit(
-    browser: Any, page: Path, width: int = 1280, script: str = "", address: str = "", **context: Any
+    browser: Any, page: Path | str, width: int = 1280, script: str = "", address: str = "", **context: Any
 ) -> Iterator[Visit]:
-    """Open a page from the disk in a window of this width.
+    """Open a page in a window of this width.
 
     Args:
         browser: of `chromium`.
-        page: the file.
+        page: the file, without a network; or the address of a server on this machine.
         width: CSS pixels.
         script: run before those of the page.
         address: what its address ends in.
         context: further arguments of Playwright's `new_context`, such as `color_scheme`.
     """
-    window = {"viewport": {"width": width, "height": 900}, "offline": True, **context}
+    start = page if isinstance(page, str) else page.as_uri()
+    own = ("data:", "file:", "blob:", *([page] if isinstance(page, str) else []))
+    window = {"viewport": {"width": width, "height": 900}, "offline": isinstance(page, Path), **context}
     opened = browser.new_context(**window)
     made = Visit(opened.new_page())
     made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
@@ -101,11 +103,11 @@ def visit(
     )
     made.page.on(
         "request",
-        lambda asked: None if asked.url.startswith(("data:", "file:")) else made.requests.append(asked.url),
+        lambda asked: None if asked.url.startswith(own) else made.requests.append(asked.url),
     )
     if script:
         made.page.add_init_script(script)
-    made.page.goto(page.as_uri() + address)
+    made.page.goto(start + address)
     yield made
     opened.close()
 

@@ -34,6 +34,7 @@ LISTED = {
     },
     "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
     "Look and check": {"report": "report", "check": "export", "agreement": "report"},
+    "Correct": {"review": "review"},
     "Train": {"export": "export", "mix": "mix"},
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }

@@ -77,6 +77,7 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
+from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.store.files import inside
 
 # A file with a thousand bad words has one finding of that kind, with their number and the first of them.
@@ -1022,6 +1023,7 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
+    settle(path)
     if is_moshi(path / DATA):
         findings, facts = check_moshi(path / DATA, limits)
         if (path / CLIPS).is_dir():

@@ -58,6 +58,7 @@ from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, 
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.stages.script import EDITS, texts_of
 from dailytalk_contiguous.store.files import inside, is_inside
@@ -545,6 +546,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(where)
     if not where.exists():
         raise DailytalkError(f"{where} does not exist", "check the path")
+    settle(where)
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)

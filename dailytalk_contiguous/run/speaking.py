@@ -31,6 +31,7 @@ from dailytalk_contiguous.run.outputs import (
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
+from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.finish import Finish
@@ -89,6 +90,7 @@ def read_synthesis_input(
     shard_seconds: float = 600.0,
 ) -> SynthesisInput:
     """Read the transcript of a work folder, or another one. Raises DailytalkError if there is nothing in it."""
+    settle(folder if transcript is None else transcript.parent)
     rejects: list[Reject] = []
     path = transcript or inside(folder, TRANSCRIPT)
     found = transcribed(path, folder / "tagged", recordings, rejects)

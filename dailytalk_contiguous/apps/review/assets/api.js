@@ -1,0 +1,73 @@
+// The server's answers: JSON, or an error with one sentence for the reader. Nothing else in the page fetches.
+
+/** A request that the server refused, or that never reached it (status 0). */
+export class Refused extends Error {
+  constructor(status, answer) {
+    super([answer.reason, answer.remedy].filter(Boolean).join(": ") || `The server answered ${status}`);
+    this.status = status;
+    this.answer = answer;
+  }
+
+  /** Whether the same request may succeed later: no server, or no room on its disk. */
+  get passes() { return this.status === 0 || this.status === 503 || this.status === 507; }
+}
+
+const answered = async (address, settings) => {
+  let response;
+  try {
+    response = await fetch(address, settings);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, { reason: "The server does not answer", remedy: "is dailytalk review still running?" });
+  }
+  if (response.ok) return response;
+  let answer = {};
+  try { answer = await response.json(); } catch { /* not ours */ }
+  throw new Refused(response.status, answer);
+};
+
+const address = (path, query) => {
+  const known = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  return known.length ? `${path}?${new URLSearchParams(known)}` : path;
+};
+
+export const get = async (path, query = {}) => (await answered(address(path, query), {})).json();
+
+export const bytes = async (path, query, signal) => {
+  const response = await answered(address(path, query), { signal });
+  return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" };
+};
+
+export const post = async (path, body) =>
+  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
+
+export const soundAddress = (id) => address("/api/sound", { id });
+
+/**
+ * What others do, as it happens; a connection that broke is made again from where it was.
+ * @param {() => number} since the number of the last edit that the page knows.
+ * @param {Record<string, (data: object) => void>} hear by kind of event; `lost` and `back` tell of the connection.
+ */
+export const events = (since, hear) => {
+  let wait = 500;
+  let broken = false;
+  const open = () => {
+    const source = new EventSource(address("/api/events", { since: since() }));
+    for (const kind of ["edit", "here", "item"]) {
+      source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
+    }
+    source.addEventListener("open", () => {
+      wait = 500;
+      if (broken) hear.back?.();
+      broken = false;
+    });
+    source.addEventListener("error", () => {
+      source.close();
+      if (!broken) hear.lost?.();
+      broken = true;
+      setTimeout(open, wait);
+      wait = Math.min(10_000, 2 * wait);
+    });
+  };
+  open();
+};

@@ -1,0 +1,795 @@
+// The page of `dailytalk review`: it joins the list, the sound, the drawing and the editor, and has the one table of
+// what can be done. Every button and every key goes through that table, and so does the help that `?` shows.
+
+import { Refused, events, get, post } from "./api.js";
+import { Editor } from "./editor.js";
+import { List } from "./list.js";
+import { $, announce, CHANNELS, clamp, clock, counted, kept, make, options, press, say, speakerOf, tidy } from "./page.js";
+import * as panels from "./panels.js";
+import { Saver } from "./saving.js";
+import { Sound } from "./sound.js";
+import { Wave } from "./wave.js";
+
+const STEP = 0.01, STRIDE = 0.1; // seconds of an arrow key, and with Shift
+const SETTLED = 350; // ms after the last step before an edge is saved
+const AROUND = 0.4; // seconds heard before and after an edge
+const PIXELS_A_SECOND = 130; // of an item that is opened
+const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
+
+let session = { tags: [], sound_text: "Hhhh", writable: true };
+let number = 0; // of the last edit that the page knows
+let item = null;
+let opening = null; // the id that is on its way
+let ahead = null; // { id, promise }: the next item, asked for before it is wanted
+let edge = null; // "start" or "end", the one that was touched last
+let offer = null; // the proposal that waits
+let lastDiscarded = [];
+let before = 0; // the head as it was last drawn
+
+const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
+const failed = (error) => {
+  if (!(error instanceof Refused)) throw error;
+  notice(error.message);
+};
+
+const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => showSound(), onTrouble: (text) => notice(text) });
+const list = new List({ open: (id) => go(id, true) });
+
+const editor = new Editor({
+  edit: (action, about) => edit(action, about),
+  picked: (line, index) => {
+    edge = null;
+    wave.choose(line?.id ?? null, index);
+    if (line) {
+      const region = index >= 0 ? line.words[index] : line;
+      wave.reveal(region.start, Math.min(region.end, region.start + 0.9 * wave.view.span));
+      remember();
+    }
+  },
+  play: (start, end) => play(start, end),
+  typed: () => showSaving(editor.unsaved ? "unsaved" : saver.pending ? "saving" : "saved"),
+});
+
+const wave = new Wave({
+  position: () => sound.time,
+  seek: (time) => { sound.part = null; sound.seek(time); },
+  pick: (line, index) => editor.pick(line.id, index, false),
+  play: (region) => play(region.start, region.end),
+  moved: (region, times) => place(region, times),
+  selected: () => { $("play-selection").disabled = !wave.selection; },
+  zoomed: () => { $("height").value = String(wave.height || 1); },
+});
+
+const saver = new Saver({
+  state: (name, sentence) => showSaving(name, sentence),
+  item: (newer) => show(newer),
+  settled: () => { if (item && newest.get(item.id) > item.base) reload(); },
+  rejected: (entry, error) => {
+    notice(`${entry.id}: ${error.message}`);
+    wave.preview = null;
+    if (item?.id === entry.id) {
+      // A text that was refused stays in its field, unsaved, to be mended.
+      if (entry.action.do === "text" && editor.line === entry.action.line && !editor.draft) {
+        editor.draft = { line: entry.action.line, text: entry.action.text, timer: 0 };
+        showSaving("refused", error.message);
+      }
+      editor.fill();
+      wave.draw();
+    }
+  },
+  conflict: (entry, newer, answer) => {
+    show(newer);
+    panels.conflict({
+      entry, newer, answer,
+      again: async (state) => {
+        const made = await post("/api/edit", { id: entry.id, base: state.base, action: entry.action });
+        show(made.item);
+        showSaving("saved");
+      },
+      dropped: () => showSaving("saved"),
+    });
+  },
+});
+const newest = new Map(); // id → number of the last edit that somebody made of it
+
+// Saving.
+
+const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
+const showSaving = (name, sentence = "") => {
+  if (name === "saved" && (editor.unsaved || stepping || saver.pending)) name = saver.pending ? "saving" : "unsaved";
+  const changed = $("saving").dataset.state !== name;
+  $("saving").dataset.state = name;
+  const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
+  say($("saving-text"), `${STATES[name]}${time}`);
+  $("saving").title = sentence;
+  $("retry").hidden = name !== "failed";
+  if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
+  if (name === "refused" && sentence) notice(sentence);
+  if (name === "saved" && changed) notice(item?.why_silent ?? "");
+  if (changed && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
+};
+
+const edit = (action, about) => {
+  if (!item) return Promise.resolve(null);
+  if (!session.writable) { notice(session.why_not || "This can't be edited."); return Promise.resolve(null); }
+  return saver.edit(item, action, about);
+};
+
+// A region that was dragged or stepped: it stays where it is shown until the server has answered.
+const place = (region, times) => {
+  if (!times || (times.start === region.start && times.end === region.end)) {
+    wave.preview = null;
+    wave.draw();
+    showSaving("saved");
+    return;
+  }
+  wave.preview = times;
+  const span = { start: times.start, end: times.end };
+  const about = region.index === null ? "the times of the line" : `the times of “${region.word.word}”`;
+  edit(region.index === null ? { do: "times", line: times.line, ...span } : { do: "word", line: times.line, index: times.index, ...span }, about)
+    .then((saved) => { if (!saved) { wave.preview = null; wave.draw(); editor.fill(); } });
+};
+
+// Stepping an edge by keys: shown at once, saved when the keys rest.
+let stepping = null;
+const nudge = (kind, which, by) => {
+  const region = wave.region(kind === "word" ? editor.index : null);
+  if (!region || !session.writable) return;
+  edge = which;
+  wave.preview = wave.moved(region, which, by, { ...wave.times(region) });
+  editor.times(wave.preview.start, wave.preview.end, kind === "word");
+  wave.draw();
+  clearTimeout(stepping?.timer);
+  if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
+  stepping = { region, timer: setTimeout(settle, SETTLED) };
+  showSaving("unsaved");
+  announce(`${wave.preview[which].toFixed(2)}`);
+};
+const settle = () => {
+  if (!stepping) return;
+  const { region, timer } = stepping;
+  clearTimeout(timer);
+  stepping = null;
+  const times = wave.preview;
+  if (times && times.line === region.line.id && times.index === region.index) place(region, times);
+};
+
+/** What is typed or stepped and not sent yet goes first, whatever comes next. */
+const flush = () => { settle(); editor.flush(); };
+
+// Opening an item.
+
+const fetchItem = (id) => {
+  const promise = ahead?.id === id ? ahead.promise : get("/api/item", { id });
+  ahead = null;
+  return promise;
+};
+
+const go = async (id, playing = false, line = null) => {
+  if (!id) return;
+  flush();
+  opening = id;
+  list.choose(id);
+  let fetched;
+  try { fetched = await fetchItem(id); } catch (error) { failed(error); return; }
+  if (opening !== id) return; // another was wanted meanwhile
+  opening = null;
+  sound.load(fetched.id, fetched.duration, fetched.channels);
+  offer = null;
+  $("proposal").hidden = true;
+  notice(fetched.why_silent ?? "");
+  document.body.classList.remove("listing"); // before anything is measured
+  for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
+  show(fetched);
+  if (line && fetched.lines.some((one) => one.id === line)) editor.pick(line, -1, false);
+  else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
+  remember();
+  announce(`${id}, ${counted(fetched.lines.length, "line")}`);
+  if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
+  isHere();
+  const next = list.neighbour(1);
+  if (next) {
+    ahead = { id: next, promise: get("/api/item", { id: next }) };
+    ahead.promise.catch(() => { ahead = null; });
+  }
+};
+
+/** Show an item, or the newer state of the one that is open. */
+const show = (newer) => {
+  const { id, reviewed, reviewed_by, side, discarded } = newer;
+  if (list.byId.has(id)) list.take([{ id, reviewed, reviewed_by, side, discarded }]);
+  if (opening && opening !== newer.id) return;
+  if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
+  item = newer;
+  number = Math.max(number, newer.base ?? 0);
+  $("work").hidden = false;
+  $("empty").hidden = true;
+  wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
+  editor.show(item);
+  wave.choose(editor.line, editor.index);
+  showItem();
+};
+
+const showItem = () => {
+  say($("name"), item.id);
+  document.title = `${item.id} · ${session.title ?? "Review"}`;
+  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => !CHANNELS.includes(name));
+  say($("facts"), [clock(item.duration, 1), `${item.sample_rate ? `${(item.sample_rate / 1000).toLocaleString("en")} kHz` : ""}`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")].filter(Boolean).join(" · "));
+  press($("reviewed"), Boolean(item.reviewed));
+  $("which-side").value = item.side ?? "";
+  $("discard").hidden = Boolean(item.discarded);
+  $("restore").hidden = !item.discarded;
+  $("swap").hidden = item.channels < 2;
+  $("heard").hidden = item.channels < 2;
+  const suspects = list.byId.get(item.id)?.suspects ?? [];
+  $("why").replaceChildren(...suspects.map((suspect) => make("li", "", suspect.why)));
+  $("why").hidden = !suspects.length;
+  const open = item.open ?? [];
+  $("open-edits").hidden = !open.length;
+  $("open-edits").replaceChildren(make("b", "", `${counted(open.length, "edit")} could not be laid on the newer transcript:`), ...open.map((one) => {
+    const value = one.value && typeof one.value === "object" ? one.value.text ?? JSON.stringify(one.value) : one.value;
+    return make("p", "", [one.author, one.field, value ?? "deleted"].filter((part) => part !== null && part !== undefined && part !== "").join(" · "));
+  }));
+  const writable = session.writable && !item.discarded;
+  editor.writable = writable;
+  editor.fill();
+  for (const button of document.querySelectorAll("#editor .controls button, #reviewed, #done, #discard")) button.disabled = !writable;
+  $("which-side").disabled = !writable;
+  showPeople();
+  showSound();
+  $("play-selection").disabled = !wave.selection;
+};
+
+const showPeople = () => {
+  const others = item ? list.at(item.id).filter((author) => author !== session.author) : [];
+  $("people").replaceChildren(...others.map((author) => make("span", "person", `${author} is here`)));
+};
+
+/** The state that somebody else made, unless something of mine is under way: then a conflict will show both. */
+const reload = async () => {
+  if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
+  const { id } = item;
+  try {
+    const newer = await get("/api/item", { id });
+    if (item?.id === id && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
+  } catch (error) { failed(error); }
+};
+
+const remember = () => {
+  kept.write("place", { title: session.title, id: item?.id, line: editor.line });
+  // The port may be another one next time, and with it what the browser keeps; an address can be kept by hand.
+  history.replaceState(null, "", `#${new URLSearchParams({ item: item?.id ?? "" })}`);
+};
+
+// Sound.
+
+const play = (from, to) => sound.play(clamp(from, 0, item.duration), Math.min(to, item.duration));
+
+const moved = () => {
+  if (!item) return;
+  const now = sound.time;
+  if (sound.playing) wave.follow(before, now);
+  before = now;
+  say($("clock"), `${clock(now, 2)} / ${clock(item.duration, 1)}`);
+  wave.draw();
+};
+
+const showSound = () => {
+  $("play").firstChild.textContent = sound.playing ? "Pause" : "Play";
+  press($("loop"), sound.loop);
+  for (const [name, alone] of [["left", 0], ["right", 1], ["both", null]]) press($(`hear-${name}`), sound.alone === alone);
+};
+
+const speed = (value) => {
+  sound.speed = value;
+  $("speed").value = String(value);
+  kept.write("speed", value);
+};
+const faster = (by) => {
+  const at = clamp(SPEEDS.indexOf(Number($("speed").value)) + by, 0, SPEEDS.length - 1);
+  speed(SPEEDS[at]);
+  announce(`Speed ${SPEEDS[at]}`);
+};
+const hear = (alone) => { sound.hear(sound.alone === alone ? null : alone); showSound(); };
+
+/** The time of the edge that was touched last; else the nearer edge of the word or line to the head. */
+const edgeTime = () => {
+  const region = wave.region(editor.index >= 0 ? editor.index : null);
+  if (!region) return sound.time;
+  const { start, end } = wave.times(region);
+  return edge === "start" ? start : edge === "end" ? end : Math.abs(sound.time - start) <= Math.abs(sound.time - end) ? start : end;
+};
+
+// Edits of the chosen line.
+
+const line = () => editor.chosen;
+
+const split = () => {
+  if (!line()) return;
+  if (editor.index > 0) edit({ do: "split", line: editor.line, index: editor.index }, "a split");
+  else splitHere();
+};
+const splitHere = () => { if (line()) edit({ do: "split", line: editor.line, at: tidy(sound.time) }, "a split"); };
+
+const merge = () => {
+  const next = line() && item.lines.slice(editor.place + 1).find((one) => one.channel === line().channel);
+  if (!next) { notice("There is no later line of the same speaker."); return; }
+  edit({ do: "merge", line: editor.line, with: next.id }, "a merge");
+};
+
+/** Where a new line goes: the selection, else from the head up to the next line of the speaker, one second at most. */
+const gap = () => {
+  if (wave.selection) return { ...wave.selection, channel: wave.lanes[wave.selection.channel] };
+  const channel = line()?.channel ?? wave.lanes[0];
+  const start = clamp(sound.time, 0, Math.max(0, item.duration - 0.1));
+  const next = item.lines.find((one) => one.channel === channel && one.start > start);
+  return { channel, start: tidy(start), end: tidy(Math.min(start + 1, Math.max(start + 0.1, next?.start ?? item.duration), item.duration)) };
+};
+
+const insert = async (text) => {
+  const known = new Set(item.lines.map((one) => one.id));
+  const made = await edit({ do: "insert", ...gap(), text }, "a new line");
+  const fresh = made?.lines.find((one) => !known.has(one.id));
+  wave.selection = null;
+  if (!fresh || item.id !== made.id) return;
+  editor.pick(fresh.id, -1, false);
+  if (!text) $("text").focus();
+};
+
+const remove = () => {
+  if (!line()) return;
+  const rest = editor.index >= 0 ? editor.withoutWord() : null;
+  if (rest !== null) edit({ do: "text", line: editor.line, text: rest }, "the text (a word less)");
+  else edit({ do: "delete", line: editor.line }, "a deletion of the line");
+};
+
+/** The sigh or laugh: a line of its own in a selection, else the text of an empty line, else the end of the line. */
+const soundText = async () => {
+  const text = session.sound_text;
+  if (wave.selection && !item.lines.some((one) => one.channel === wave.lanes[wave.selection.channel] && one.start < wave.selection.end && one.end > wave.selection.start)) { await insert(text); return; }
+  const chosen = line();
+  if (!chosen) { await insert(text); return; }
+  // The end includes what is heard: up to the end of the selection, or to the head if that is shortly after the line.
+  const next = item.lines.find((one) => one.channel === chosen.channel && one.start > chosen.start);
+  const wanted = wave.selection?.end ?? (sound.time > chosen.end && sound.time < chosen.end + 3 ? sound.time : chosen.end);
+  const end = tidy(Math.min(wanted, Math.max(chosen.end, next?.start ?? item.duration)));
+  if (end > chosen.end) edit({ do: "times", line: chosen.id, start: chosen.start, end }, "the end of the line");
+  edit({ do: "text", line: chosen.id, text: [chosen.text, text].filter(Boolean).join(" ") }, "the text");
+};
+
+const reviewed = (value = !item.reviewed) => edit({ do: "reviewed", value }, value ? "the mark that it is reviewed" : "the mark that it is not reviewed");
+
+const done = async () => {
+  if (!item) return;
+  flush();
+  const next = list.nextUnreviewed();
+  if (!item.reviewed) reviewed(true);
+  if (next) await go(next, true);
+  else announce("Every item in the list is reviewed.");
+};
+
+const turn = (step) => { const id = list.neighbour(step); if (id) go(id, true); else announce(step > 0 ? "The last item" : "The first item"); };
+
+const history_ = async (path) => {
+  flush();
+  try {
+    const made = await post(path, item ? { id: item.id } : {});
+    if (made.item) show(made.item);
+    announce(path.endsWith("undo") ? "Undone" : "Done again");
+    showSaving("saved");
+  } catch (error) { failed(error); }
+};
+
+const discardThese = async (body) => {
+  flush();
+  const { ids } = await post("/api/discard", body);
+  lastDiscarded = ids;
+  await changedItems();
+  if (ids.includes(item?.id)) await reload();
+  return ids;
+};
+const bringBack = async (ids) => {
+  const answer = await post("/api/restore", { ids });
+  await changedItems();
+  if (ids.includes(item?.id)) await reload();
+  return answer.ids ?? ids;
+};
+const discard = async () => {
+  if (!item || item.discarded) return;
+  const next = list.neighbour(1) ?? list.neighbour(-1);
+  const { id } = item;
+  try {
+    await discardThese({ ids: [id] });
+    if (next) await go(next, false);
+    notice(`${id} is discarded. Press b to bring it back.`);
+  } catch (error) { failed(error); }
+};
+const restore = async () => {
+  const ids = item?.discarded ? [item.id] : lastDiscarded;
+  if (!ids.length) { notice("Nothing was discarded here."); return; }
+  try {
+    const back = await bringBack(ids);
+    lastDiscarded = [];
+    if (item?.id !== back[0]) await go(back[0], false);
+    notice(`${counted(back.length, "item")} restored.`);
+  } catch (error) { failed(error); }
+};
+
+const ask = () => {
+  if (!line()) return;
+  const asked = line();
+  panels.ask(async (what) => {
+    const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+    panels.proposal(asked, "Asking…", {});
+    try {
+      const answer = await post("/api/ask", { id: item.id, line: asked.id, what });
+      if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
+      const accept = async () => {
+        offer = null;
+        $("proposal").hidden = true;
+        const { proposal } = answer;
+        if (proposal.text !== undefined) await edit({ do: "text", line: asked.id, text: proposal.text }, "the text");
+        if (proposal.tag !== undefined) await edit({ do: "tag", line: asked.id, tag: proposal.tag ?? "" }, "the tag");
+        announce("Accepted");
+      };
+      const { text, tag } = answer.proposal;
+      offer = { accept: text === undefined && tag === undefined ? null : accept, reject };
+      panels.proposal(asked, answer, offer);
+      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${value}`).join(", ")}. y accepts, Escape rejects.`);
+    } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
+  });
+};
+
+const writeWhole = () => {
+  if (!item) return;
+  flush();
+  panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
+};
+
+const useSides = async (answer, tell) => {
+  let moved_ = 0;
+  for (const side of ["train", "validation"]) {
+    for (const id of Array.isArray(answer[side]) ? answer[side] : []) {
+      const known = list.byId.get(id);
+      if (!known || known.side === side) continue;
+      const { base } = await get("/api/item", { id });
+      await post("/api/edit", { id, base, action: { do: "side", value: side } });
+      tell(`${counted(++moved_, "item")} moved…`);
+    }
+  }
+  await changedItems();
+};
+
+const changeAuthor = async (name) => {
+  try {
+    session = { ...session, ...(await post("/api/author", { author: name })) };
+    showAuthor();
+  } catch (error) { failed(error); }
+};
+const showAuthor = () => { say($("author").firstChild, session.author ? `I am ${session.author}` : "Who are you?"); };
+
+// All that can be done: names are those of buttons (data-action); keys as KeyboardEvent.key, with Ctrl+ before them
+// where they work in a text, too.
+
+const focusEdge = (kind, which) => {
+  const handle = $(`${kind}-${which}`);
+  if (handle.hidden) return;
+  const region = wave.region(kind === "word" ? editor.index : null);
+  wave.reveal(wave.times(region)[which], wave.times(region)[which]);
+  edge = which;
+  handle.focus();
+};
+const onWord = () => (editor.index >= 0 ? "word" : "line");
+
+const ACTIONS = [
+  { name: "next-line", keys: ["ArrowDown", "j"], group: "Go", label: "next line, and hear it", run: () => editor.step(1) },
+  { name: "previous-line", keys: ["ArrowUp", "k"], group: "Go", label: "previous line, and hear it", run: () => editor.step(-1) },
+  { name: "next-word", keys: ["ArrowRight"], group: "Go", label: "next word", run: () => editor.stepWord(1) },
+  { name: "previous-word", keys: ["ArrowLeft"], group: "Go", label: "previous word", run: () => editor.stepWord(-1) },
+  { name: "next-item", keys: ["n", "PageDown"], group: "Go", label: "next item", run: () => turn(1) },
+  { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
+  { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
+  { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => toList() },
+  { name: "search", keys: ["/"], group: "Go", label: "search", run: () => { document.body.classList.add("listing"); $("search").focus(); $("search").select(); } },
+  { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { document.body.classList.add("listing"); $("filters").open = true; $("sort").focus(); } },
+  { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
+  { name: "only-suspects", keys: ["Shift+S"], group: "Go", label: "only suspects", run: () => list.toggle("suspects") },
+  { name: "clear-filters", keys: ["Shift+F"], group: "Go", label: "clear all filters", run: () => list.clear() },
+
+  { name: "play", keys: [" ", "Ctrl+ "], group: "Hear", label: "play or pause", run: () => { if (sound.playing) sound.pause(); else sound.play(); } },
+  { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => { const one = wave.region(null); if (one) play(wave.times(one).start, wave.times(one).end); } },
+  { name: "play-word", keys: ["w"], group: "Hear", label: "the word", run: () => { const one = editor.index >= 0 && wave.region(editor.index); if (one) play(wave.times(one).start, wave.times(one).end); } },
+  { name: "play-selection", keys: ["s"], group: "Hear", label: "the selection", run: () => { if (wave.selection) play(wave.selection.start, wave.selection.end); } },
+  { name: "play-edge", keys: ["a"], group: "Hear", label: "a little around the edge", run: () => { const at = edgeTime(); play(at - AROUND, at + AROUND); } },
+  { name: "loop", keys: ["o"], group: "Hear", label: "again and again", run: () => { sound.loop = !sound.loop; showSound(); } },
+  { name: "back", keys: ["Ctrl+,", ";"], group: "Hear", label: "two seconds back", run: () => sound.seek(Math.max(0, sound.time - 2)) },
+  { name: "hear-left", keys: ["1"], group: "Hear", label: "the left side alone", run: () => hear(0) },
+  { name: "hear-right", keys: ["2"], group: "Hear", label: "the right side alone", run: () => hear(1) },
+  { name: "hear-both", keys: ["3"], group: "Hear", label: "both sides", run: () => { sound.hear(null); showSound(); } },
+  { name: "slower", keys: ["<"], group: "Hear", label: "slower", run: () => faster(-1) },
+  { name: "faster", keys: [">"], group: "Hear", label: "faster", run: () => faster(1) },
+
+  { name: "zoom-in", keys: ["+", "="], group: "See", label: "closer", run: () => wave.zoom(1.5, focusTime()) },
+  { name: "zoom-out", keys: ["-"], group: "See", label: "from further away", run: () => wave.zoom(1 / 1.5, focusTime()) },
+  { name: "zoom-line", keys: ["z"], group: "See", label: "the line fills the view", run: () => { const one = line(); if (one) wave.look(one.start - 0.05 * (one.end - one.start), 1.1 * (one.end - one.start)); } },
+  { name: "zoom-all", keys: ["0"], group: "See", label: "the whole item", run: () => wave.look(0, item.duration) },
+
+  { name: "edit-text", keys: ["Enter", "e"], group: "Edit", label: "write the text; Enter in it: save, next line", run: () => { $("text").focus(); } },
+  { name: "tag", keys: ["t"], group: "Edit", label: "choose the tag", run: () => $("tag").focus() },
+  { name: "punctuation", keys: ["."], group: "Edit", label: "the next sign after the word or line: . , ? ! …", run: () => editor.punctuate() },
+  { name: "edge-start", keys: ["["], group: "Edit", label: "take the start: ← → 10 ms, with Shift 100 ms", run: () => focusEdge(onWord(), "start") },
+  { name: "edge-end", keys: ["]"], group: "Edit", label: "take the end", run: () => focusEdge(onWord(), "end") },
+  { name: "start-here", keys: ["{"], group: "Edit", label: "start at the playhead", run: () => hereAs("start") },
+  { name: "end-here", keys: ["}"], group: "Edit", label: "end at the playhead", run: () => hereAs("end") },
+  { name: "split", keys: ["x"], group: "Edit", label: "split before the word", run: split },
+  { name: "split-here", keys: ["Shift+X"], group: "Edit", label: "split at the playhead", run: splitHere },
+  { name: "merge", keys: ["m"], group: "Edit", label: "merge with the speaker's next line", run: merge },
+  { name: "insert", keys: ["i"], group: "Edit", label: "a new line in the selection or at the playhead", run: () => insert("") },
+  { name: "delete", keys: ["Delete"], group: "Edit", label: "delete the word or the line", run: remove },
+  { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => { if (line()) edit({ do: "swap", line: editor.line }, "the speaker"); } },
+  { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, up to the selection's end or the playhead", run: soundText },
+  { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
+  { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => history_("/api/undo") },
+  { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => history_("/api/redo") },
+
+  { name: "reviewed", keys: ["r"], group: "Item", label: "reviewed, or not after all", run: () => { if (item) { flush(); reviewed(); } } },
+  { name: "side", keys: ["v"], group: "Item", label: "to train, validation or neither", run: () => { if (item) setSide({ train: "validation", validation: null }[item.side ?? ""] ?? (item.side ? null : "train")); } },
+  { name: "discard", keys: ["d"], group: "Item", label: "discard", run: discard },
+  { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
+  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, { range: (first, last) => discardThese({ first, last }), these: (ids) => discardThese({ ids }), back: bringBack }) },
+  { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
+  { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
+
+  { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress((ids) => list.only(ids)) },
+  { name: "sides", keys: ["Shift+V"], group: "The whole", label: "train and validation", run: () => panels.sides(useSides) },
+  { name: "author", keys: ["Shift+A"], group: "The whole", label: "your name", run: () => panels.author(session.author, changeAuthor) },
+  { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },
+  { name: "help", keys: ["?"], group: "The whole", label: "these keys", run: () => panels.help(ACTIONS) },
+];
+const byName = new Map(ACTIONS.map((action) => [action.name, action]));
+const byKey = new Map(ACTIONS.flatMap((action) => action.keys.map((key) => [key, action])));
+
+const focusTime = () => (sound.time >= wave.view.start && sound.time <= wave.view.start + wave.view.span ? sound.time : wave.view.start + wave.view.span / 2);
+
+const hereAs = (which) => {
+  const region = wave.region(editor.index >= 0 ? editor.index : null);
+  if (!region) return;
+  edge = which;
+  place(region, wave.moved(region, which, tidy(sound.time) - region[which], region));
+};
+
+const setSide = (value) => edit({ do: "side", value }, "the side");
+
+const toList = () => {
+  document.body.classList.toggle("listing", !(document.body.classList.contains("listing") && document.activeElement === $("items")));
+  if (document.body.classList.contains("listing") || innerWidth > 760) $("items").focus();
+  else editor.grow();
+};
+
+const act = (action) => {
+  const needsItem = !["list", "search", "filters", "only-unreviewed", "only-suspects", "clear-filters", "discard-many", "progress", "sides", "author", "retry", "help", "undo", "redo", "restore"].includes(action.name);
+  if (needsItem && !item) return;
+  if (["Edit", "Item"].includes(action.group) && action.name !== "accept") {
+    settle();
+    if (action.name !== "punctuation") editor.flush();
+  }
+  action.run();
+};
+
+document.addEventListener("click", (event) => {
+  const action = byName.get(event.target.closest("[data-action]")?.dataset.action);
+  if (action) act(action);
+});
+
+// Keys.
+
+const isTyping = (target) => target.matches("textarea, select, input:not([type=checkbox])");
+
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+  const { target } = event;
+  const typing = isTyping(target);
+  const command = event.ctrlKey || event.metaKey;
+  if (event.key === "Escape") { escape(target, typing); return; }
+  if (!command && !event.altKey && (inText(event) || onEdge(event) || onPosition(event) || inList(event))) return;
+  const shifted = event.shiftKey && /^[a-zA-Z]$/.test(event.key);
+  const name = (command ? "Ctrl+" : "") + (shifted ? "Shift+" : "") + (shifted ? event.key.toUpperCase() : event.key);
+  const action = byKey.get(name);
+  if (!action) return;
+  // In a text its own undo comes first, and letters are letters.
+  if (typing && (!command || (["undo", "redo"].includes(action.name) && (editor.draft || target.id !== "text")))) return;
+  if (!command) {
+    if (event.altKey !== kept.read("with-alt", false)) return;
+    if ([" ", "Enter"].includes(event.key) && target.closest("button, a, summary, input")) return;
+  }
+  event.preventDefault();
+  act(action);
+});
+
+const inText = (event) => {
+  if (event.target.id !== "text") {
+    // Enter takes over a time that was typed, and goes back to the lines.
+    if (event.key === "Enter" && ["start", "end", "from", "to", "tag", "search"].includes(event.target.id)) {
+      event.preventDefault();
+      event.target.blur();
+      (event.target.id === "search" ? $("items") : $("dialogue")).focus();
+      return true;
+    }
+    return false;
+  }
+  if (event.key !== "Enter") return false;
+  event.preventDefault();
+  editor.flush();
+  if (!editor.step(event.shiftKey ? -1 : 1)) $("dialogue").focus();
+  return true;
+};
+
+const onEdge = (event) => {
+  const match = /^(line|word)-(start|end)$/.exec(event.target.id);
+  const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+  if (!match || !by) return false;
+  event.preventDefault();
+  nudge(match[1], match[2], by * (event.shiftKey ? STRIDE : STEP));
+  return true;
+};
+
+const onPosition = (event) => {
+  if (event.target.id !== "overview") return false;
+  const to = { ArrowRight: sound.time + 1, ArrowLeft: sound.time - 1, ArrowUp: sound.time + 1, ArrowDown: sound.time - 1, PageUp: sound.time + 10, PageDown: sound.time - 10, Home: 0, End: item.duration }[event.key];
+  if (to === undefined) return false;
+  event.preventDefault();
+  const at = clamp(to, 0, item.duration);
+  sound.seek(at);
+  wave.reveal(at, at);
+  return true;
+};
+
+// In the list of items, arrows go from item to item.
+const inList = (event) => {
+  if (event.target.id !== "items") return false;
+  const place = list.found.findIndex((one) => one.id === list.current);
+  const page = Math.max(1, Math.floor($("items").clientHeight / 54) - 1);
+  const to = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: list.found.length - 1 }[event.key];
+  if (to !== undefined) {
+    event.preventDefault();
+    const next = list.found[clamp(to, 0, list.found.length - 1)];
+    if (next) go(next.id, true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
+    return true;
+  }
+  if (event.key !== "Enter") return false;
+  event.preventDefault();
+  document.body.classList.remove("listing");
+  editor.grow();
+  $("dialogue").focus();
+  return true;
+};
+
+const escape = (target, typing) => {
+  if (offer && !typing) { offer.reject(); return; }
+  if (typing || /-(start|end)$/.test(target.id)) {
+    flush();
+    (target.closest("#side") ? $("items") : $("dialogue")).focus();
+  } else if (wave.selection) {
+    wave.selection = null;
+    $("play-selection").disabled = true;
+    wave.draw();
+  } else if (editor.index >= 0) editor.pick(editor.line, -1, false);
+  else { document.body.classList.remove("listing"); editor.grow(); }
+};
+
+for (const handle of Object.values(wave.handles)) {
+  handle.tabIndex = 0;
+  handle.addEventListener("blur", settle);
+}
+
+// Controls that are no buttons.
+
+options($("speed"), SPEEDS.map((value) => [String(value), `${value}×`]));
+$("speed").addEventListener("change", () => speed(Number($("speed").value)));
+$("height").addEventListener("change", () => { wave.height = Number($("height").value); wave.draw(); });
+$("which-side").addEventListener("change", () => setSide($("which-side").value || null));
+$("with-alt").addEventListener("change", () => kept.write("with-alt", $("with-alt").checked));
+addEventListener("beforeunload", (event) => {
+  flush();
+  if (saver.pending) event.preventDefault();
+});
+addEventListener("hashchange", () => { const id = fromAddress(); if (id && id !== item?.id) go(id); });
+const fromAddress = () => { const id = new URLSearchParams(location.hash.slice(1)).get("item"); return list.byId.has(id) ? id : null; };
+
+// Keys are on the buttons that do the same.
+for (const button of document.querySelectorAll("[data-action]")) {
+  const action = byName.get(button.dataset.action);
+  if (!button.childNodes.length) button.append("");
+  const key = action.keys[0];
+  button.title = `${action.label} (${panels.keyName(key)})`;
+  button.setAttribute("aria-keyshortcuts", action.keys.map((one) => one.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "));
+  if (button.closest("#work .controls, .heading") && !button.hasAttribute("aria-label")) button.append(" ", make("kbd", "", panels.keyName(key)));
+  for (const hint of button.querySelectorAll("kbd")) hint.setAttribute("aria-hidden", "true");
+}
+
+// What others do.
+
+let asking = null;
+const changedItems = async () => {
+  const since = number;
+  const answer = await get("/api/items", { since });
+  number = Math.max(number, answer.number);
+  list.take(answer.items);
+  list.mark(false);
+  if (item) showItem();
+};
+const soon = () => { asking ??= setTimeout(() => { asking = null; changedItems().catch(failed); }, 250); };
+
+const arrived = new Map();
+let collecting = null;
+
+const listen = () => events(() => number, {
+  edit: ({ number: latest, id, author }) => {
+    newest.set(id, Math.max(latest, newest.get(id) ?? 0));
+    if (ahead?.id === id) ahead = null;
+    soon();
+    if (id === item?.id && latest > item.base) {
+      if (author !== session.author) announce(`${author} edited this item.`);
+      reload();
+    }
+  },
+  here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
+  item: ({ id, peaks, ...measured }) => {
+    if (peaks) wave.peaks.arrived(id);
+    if (!list.byId.has(id) || !Object.keys(measured).length) return;
+    // Measures of a large folder come by the thousand.
+    arrived.set(id, { id, ...measured });
+    collecting ??= setTimeout(() => {
+      const items = [...arrived.values()];
+      const mine = arrived.has(item?.id);
+      arrived.clear();
+      collecting = null;
+      list.take(items);
+      list.choices();
+      if (mine) reload().then(showItem);
+    }, 700);
+  },
+  lost: () => { if (!saver.pending) showSaving("lost"); },
+  back: () => {
+    showSaving("saved");
+    saver.retry();
+    soon();
+    reload();
+    isHere();
+  },
+});
+
+// Others see where one is; who is not heard of for long is taken for gone.
+const isHere = () => { if (item) post("/api/here", { id: item.id }).catch(() => {}); };
+setInterval(() => { if (!document.hidden) isHere(); }, 40_000);
+
+const start = async () => {
+  try {
+    const [opened, all] = await Promise.all([get("/api/session"), get("/api/items")]);
+    session = opened;
+    number = all.number;
+    say($("title"), session.title);
+    document.title = session.title;
+    say($("sound-text").firstChild, session.sound_text);
+    showAuthor();
+    editor.tags = session.tags ?? [];
+    editor.writable = session.writable;
+    const filters = kept.read("filters", {}); // which the list writes as soon as it has items
+    list.take(all.items);
+    list.restore(filters);
+    speed(kept.read("speed", 1));
+    showSaving("saved");
+    say($("saving-text"), session.writable ? "All saved" : "Read only");
+    if (!session.writable) notice(session.why_not);
+    const place_ = kept.read("place", {});
+    const same = place_.title === session.title && list.byId.has(place_.id) ? place_ : {};
+    const first = fromAddress() ?? same.id ?? list.found[0]?.id;
+    if (first) await go(first, false, first === same.id ? same.line : null);
+    else { $("empty").hidden = false; say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here."); }
+    if (innerWidth > 760) $("dialogue").focus();
+    listen();
+    if (saver.pending) saver.run();
+    document.documentElement.dataset.ready = "yes";
+  } catch (error) { failed(error); say($("saving-text"), ""); }
+};
+start();

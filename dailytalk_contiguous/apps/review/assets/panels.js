@@ -1,0 +1,306 @@
+// The dialogs: keys, a conflict, whole text, discarding, proposals, progress, train and validation, one's name.
+
+import { get, post } from "./api.js";
+import { $, clock, counted, kept, make, percent, say, speakerOf } from "./page.js";
+
+const open = (id) => { if (!$(id).open) $(id).showModal(); };
+
+/** A table of rows, each a list of texts and numbers; the first row is the head. */
+const table = (caption, [head, ...rows]) => {
+  const made = make("table");
+  made.append(make("caption", "", caption));
+  const line = (cells, tag) => {
+    const row = make("tr");
+    cells.forEach((cell, place) => {
+      const kind = tag === "th" || place === 0 ? "th" : "td";
+      const element = make(kind, typeof cell === "number" ? "number" : "", typeof cell === "number" ? cell.toLocaleString("en", { maximumFractionDigits: 2 }) : String(cell ?? "–"));
+      if (kind === "th") element.scope = tag === "th" ? "col" : "row";
+      row.append(element);
+    });
+    return row;
+  };
+  made.append(line(head, "th"), ...rows.map((row) => line(row, "td")));
+  return made;
+};
+
+/** What the server tells of figures, whatever they are called: a table for each list or object, a fact for the rest. */
+const figures = (answer) => {
+  const facts = make("dl", "facts");
+  const tables = [];
+  for (const [name, value] of Object.entries(answer)) {
+    const title = name.replaceAll("_", " ");
+    if (Array.isArray(value) && value.length && typeof value[0] === "object") {
+      const columns = [...new Set(value.flatMap((row) => Object.keys(row)))];
+      tables.push(table(title, [columns.map((column) => column.replaceAll("_", " ")), ...value.map((row) => columns.map((column) => shown(row[column])))]));
+    } else if (value && typeof value === "object" && !Array.isArray(value)) {
+      if (Object.keys(value).length) tables.push(table(title, [[title, ""], ...Object.entries(value).map(([key, item]) => [key.replaceAll("_", " "), shown(item)])]));
+    } else if (value !== null && !(Array.isArray(value) && !value.length)) {
+      const fact = make("div");
+      fact.append(make("dt", "", title), make("dd", "", typeof value === "number" ? value.toLocaleString("en", { maximumFractionDigits: 2 }) : shown(value)));
+      facts.append(fact);
+    }
+  }
+  return facts.children.length ? [facts, ...tables] : tables;
+};
+
+const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? value
+  : Array.isArray(value) ? value.map(shown).join(", ")
+    : typeof value === "object" ? Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(" · ") : String(value));
+
+// Keys.
+
+const KEY_NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", PageDown: "Page ↓", PageUp: "Page ↑", Delete: "Del" };
+export const keyName = (key) => key.split("+").map((part) => KEY_NAMES[part] ?? part).join("+").replace(/\+$/, "+");
+
+export const help = (actions) => {
+  const groups = Map.groupBy ? Map.groupBy(actions, (action) => action.group) : actions.reduce((map, action) => map.set(action.group, [...(map.get(action.group) ?? []), action]), new Map());
+  $("keys").replaceChildren(...[...groups].map(([name, list]) => {
+    const section = make("section");
+    const items = make("dl");
+    for (const action of list) {
+      const item = make("div");
+      const keys = make("dt");
+      for (const key of action.keys) keys.append(make("kbd", "", keyName(key)), " ");
+      item.append(keys, make("dd", "", action.label));
+      items.append(item);
+    }
+    section.append(make("h3", "", name), items);
+    return section;
+  }));
+  $("with-alt").checked = kept.read("with-alt", false);
+  open("dialog-help");
+};
+
+// A conflict: both states beside each other, and nothing happens before the editor has chosen.
+
+const state = (line, item) => {
+  if (!line) return make("p", "soft", item ? "The line is no longer there." : "");
+  const part = make("div", `state ${line.channel}`);
+  part.append(make("p", "", line.text || "no words"));
+  part.append(make("p", "soft figures", [speakerOf(line), `${line.start.toFixed(2)} to ${line.end.toFixed(2)} s`, line.tag && `(${line.tag})`].filter(Boolean).join(" · ")));
+  return part;
+};
+
+const CHANGES = { text: "text", whole: "text", start: "start", end: "end", tag: "tag", value: "value", index: "word", at: "at", with: "with", channel: "channel" };
+
+const waiting = [];
+let showing = null;
+
+/** @param {{ entry: object, newer: object, answer: object, again: (item: object) => Promise, dropped: () => void }} conflict */
+export const conflict = (next) => {
+  waiting.push(next);
+  if (!showing) showConflict();
+};
+
+const showConflict = () => {
+  showing = waiting.shift() ?? null;
+  if (!showing) { $("dialog-conflict").close(); return; }
+  const { entry, newer, answer } = showing;
+  const when = answer.time ? ` at ${new Date(answer.time).toLocaleTimeString()}` : "";
+  say($("conflict-about"), `${answer.author || "Someone"} edited ${entry.id}${when}, after the state that you saw. You changed ${entry.about}.`);
+  say($("conflict-problem"), "");
+  const line = newer.lines.find((one) => one.id === entry.action.line);
+  $("newer").replaceChildren(entry.action.line ? state(line, newer) : make("p", "", newer.lines.map((one) => one.text).join("\n")));
+  const mine = entry.action.line ? state(entry.line && { ...entry.line, ...pick(entry.action, ["text", "start", "end", "tag"], entry.action.do) }) : make("div");
+  const changed = make("dl");
+  for (const [name, title] of Object.entries(CHANGES)) {
+    if (!(name in entry.action)) continue;
+    changed.append(make("dt", "", title), make("dd", "", shown(entry.action[name])));
+  }
+  mine.append(changed);
+  $("mine").replaceChildren(mine);
+  open("dialog-conflict");
+};
+
+// A word's text and times are no line's.
+const pick = (action, names, kind) => (["text", "times", "tag"].includes(kind)
+  ? Object.fromEntries(names.filter((name) => name in action).map((name) => [name, action[name]])) : {});
+
+// Escape chooses nothing: what is mine is not thrown away by a key that means "not now".
+$("dialog-conflict").addEventListener("cancel", (event) => event.preventDefault());
+$("keep-newer").addEventListener("click", () => { showing.dropped(); showConflict(); });
+$("keep-mine").addEventListener("click", async () => {
+  const { again, newer } = showing;
+  try {
+    await again(newer);
+    showConflict();
+  } catch (error) {
+    if (error.status === 409) {
+      showing = { ...showing, newer: error.answer.item, answer: error.answer };
+      waiting.unshift(showing);
+      showConflict();
+    } else say($("conflict-problem"), error.message);
+  }
+});
+
+// The whole text, a line of text a line.
+
+export const whole = (item, save) => {
+  const box = $("whole");
+  box.value = item.lines.map((line) => line.text ?? "").join("\n");
+  say($("whole-problem"), "");
+  const where = () => {
+    const number = box.value.slice(0, box.selectionStart).split("\n").length;
+    const line = item.lines[number - 1];
+    say($("whole-where"), line ? `Line ${number} of ${item.lines.length}: ${speakerOf(line)}, ${clock(line.start, 1)}` : `Line ${number}: new`);
+  };
+  box.onkeyup = box.onclick = where;
+  where();
+  $("whole-save").onclick = async () => {
+    const text = box.value;
+    $("dialog-whole").close();
+    const edited = await save(text);
+    if (edited) return;
+    open("dialog-whole"); // what was typed is still in the box
+    say($("whole-problem"), "This was not saved.");
+  };
+  box.onkeydown = (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); $("whole-save").click(); } };
+  open("dialog-whole");
+  box.focus();
+};
+
+// Discarding many.
+
+export const discard = (listed, { range, these, back }) => {
+  const kept = listed.filter((item) => !item.discarded).map((item) => item.id);
+  const gone = listed.filter((item) => item.discarded).map((item) => item.id);
+  say($("discard-result"), "");
+  say($("discard-listed"), `Discard ${counted(kept.length, "item")}`);
+  say($("restore-listed"), `Restore ${counted(gone.length, "item")}`);
+  $("discard-listed").disabled = !kept.length;
+  $("restore-listed").disabled = !gone.length;
+  const run = async (work, verb) => {
+    try {
+      const ids = await work();
+      say($("discard-result"), `${counted(ids.length, "item")} ${verb}.`);
+      $("discard-listed").disabled = $("restore-listed").disabled = true;
+    } catch (error) { say($("discard-result"), error.message); }
+  };
+  $("discard-range").onclick = () => {
+    const [first, last] = [$("first"), $("last")].map((field) => field.valueAsNumber);
+    if (Number.isNaN(first)) { say($("discard-result"), "Give the first number."); return; }
+    run(() => range(first, Number.isNaN(last) ? first : last), "discarded");
+  };
+  $("discard-listed").onclick = () => run(() => these(kept), "discarded");
+  $("restore-listed").onclick = () => run(() => back(gone), "restored");
+  open("dialog-discard");
+};
+
+// Asking again.
+
+export const ask = (choose) => {
+  for (const button of document.querySelectorAll("[data-ask]")) {
+    button.onclick = () => { $("dialog-ask").close(); choose(button.dataset.ask); };
+  }
+  $("dialog-ask").onkeydown = (event) => { document.querySelectorAll("[data-ask]")[Number(event.key) - 1]?.click(); };
+  open("dialog-ask");
+};
+
+/** Show a proposal under the line: what is, what is proposed; or that it is on its way, or why there is none. */
+export const proposal = (line, answer, { accept, reject }) => {
+  const box = $("proposal");
+  box.hidden = false;
+  if (typeof answer === "string") { box.replaceChildren(make("p", "", answer)); return; }
+  const list = make("dl");
+  for (const [name, value] of Object.entries(answer.proposal)) {
+    const now = line[name];
+    if (name === "words") continue; // they belong to the text
+    list.append(make("dt", "", name.replaceAll("_", " ")));
+    const pair = make("dd");
+    if (now !== undefined && now !== null) pair.append(make("del", "", String(shown(now))), " ");
+    pair.append(make("ins", "", String(shown(value))));
+    list.append(pair);
+  }
+  const parts = [make("h3", "", "Proposal"), list];
+  if (answer.sound) {
+    const sound = make("audio");
+    sound.controls = true;
+    sound.src = answer.sound;
+    sound.setAttribute("aria-label", "Proposed voice");
+    parts.push(sound);
+  }
+  const buttons = make("div", "controls");
+  const button = (text, key, act, name) => {
+    const made = make("button", name, `${text} `);
+    made.type = "button";
+    made.append(make("kbd", "", key));
+    made.addEventListener("click", act);
+    buttons.append(made);
+    return made;
+  };
+  if (accept) button("Accept", "y", accept, "main").id = "accept";
+  button("Reject", "Esc", reject, "").id = "reject";
+  box.replaceChildren(...parts, ...(accept ? [] : [make("p", "soft", "Nothing of this can be written here.")]), buttons);
+};
+
+// Progress, sides, name.
+
+/** @param {(ids: string[]) => void} review show these items alone: the ones that every reviewer looks at. */
+export const progress = async (review) => {
+  $("progress").replaceChildren(make("p", "soft", "Counting…"));
+  open("dialog-progress");
+  try {
+    const answer = await get("/api/progress");
+    const bar = make("progress");
+    bar.max = Math.max(1, answer.items);
+    bar.value = answer.reviewed;
+    bar.setAttribute("aria-label", "Reviewed");
+    const sentence = `${answer.reviewed.toLocaleString("en")} of ${counted(answer.items, "item")} reviewed (${percent(answer.reviewed / Math.max(1, answer.items))})`;
+    const { items, reviewed, sample, agreement, ...rest } = answer;
+    const parts = [make("p", "big", sentence), bar, ...figures({ ...rest, agreement })];
+    if (sample?.length) {
+      const button = make("button", "", `Review the shared sample (${counted(sample.length, "item")})`);
+      button.type = "button";
+      button.addEventListener("click", () => { $("dialog-progress").close(); review(sample); });
+      parts.push(make("p", "soft", agreement ? "" : "Agreement is counted where several people have reviewed the same items."), button);
+    }
+    $("progress").replaceChildren(...parts);
+  } catch (error) { $("progress").replaceChildren(make("p", "", error.message)); }
+};
+
+const warnings = (list) => {
+  const box = make("ul", "warnings");
+  for (const warning of list ?? []) box.append(make("li", "", typeof warning === "string" ? warning : warning.why ?? shown(warning)));
+  return box;
+};
+
+export const sides = (apply) => {
+  $("apply-sides").hidden = true;
+  const show = (answer) => {
+    const { warnings: warned, balance, share, undecided } = answer;
+    const head = ["", "train", "validation"];
+    const rows = [["items", "items"], ["seconds", "seconds"], ["median_seconds", "median seconds"]]
+      .map(([name, title]) => [title, ...head.slice(1).map((side) => balance[side]?.[name] ?? "–")]);
+    const among = (name) => {
+      const values = [...new Set(head.slice(1).flatMap((side) => Object.keys(balance[side]?.[name] ?? {})))];
+      return values.length ? [table(name, [[name, ...head.slice(1)], ...values.map((value) => [value, ...head.slice(1).map((side) => balance[side]?.[name]?.[value] ?? 0)])])] : [];
+    };
+    const parts = [make("p", "big", share === null ? "Nothing is divided yet." : `${percent(share)} of the time is validation.`)];
+    if (undecided) parts.push(make("p", "soft", `${counted(undecided, "item")} on neither side.`));
+    if (warned?.length) parts.push(make("h3", "", "Warnings"), warnings(warned));
+    else if (share !== null) parts.push(make("p", "soft", "No speaker and no short sentence is on both sides."));
+    $("sides").replaceChildren(...parts, table("balance", [head, ...rows]), ...among("speakers"), ...among("tags"));
+  };
+  const load = async (work) => {
+    $("sides").replaceChildren(make("p", "soft", "Counting…"));
+    try {
+      const answer = await work();
+      show(answer);
+      return answer;
+    } catch (error) { $("sides").replaceChildren(make("p", "", error.message)); return null; }
+  };
+  $("propose").onclick = async () => {
+    const answer = await load(() => post("/api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
+    $("apply-sides").hidden = !answer;
+    $("apply-sides").onclick = async () => { $("apply-sides").hidden = true; await apply(answer, (text) => $("sides").replaceChildren(make("p", "", text))); await load(() => get("/api/sides")); };
+  };
+  open("dialog-sides");
+  load(() => get("/api/sides"));
+};
+
+export const author = (name, change) => {
+  $("author-name").value = name ?? "";
+  $("author-form").onsubmit = () => { change($("author-name").value.trim()); };
+  open("dialog-author");
+  $("author-name").select();
+};

@@ -1,0 +1,93 @@
+// One <audio> element plays all there is; a part of it is played by stopping at its end. One channel alone goes to
+// both ears. Dragging and editing never touch the position: only `play` and `seek` do.
+
+import { soundAddress } from "./api.js";
+
+export class Sound {
+  constructor(element, { onMove, onState, onTrouble }) {
+    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, gains: null });
+    element.preservesPitch = true;
+    for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
+    element.addEventListener("play", () => requestAnimationFrame(() => this.frame()));
+    element.addEventListener("timeupdate", () => this.check()); // a page in the background has no frames
+    element.addEventListener("error", () => { if (this.id !== null) onTrouble("The sound of this item can't be played."); });
+  }
+
+  load(id, duration, channels) {
+    this.element.pause();
+    this.part = null;
+    this.id = id;
+    this.mono = channels === 1;
+    this.element.preload = duration > 120 ? "metadata" : "auto";
+    this.element.src = soundAddress(id);
+  }
+
+  get playing() { return !this.element.paused && !this.element.ended; }
+
+  get time() { return this.element.currentTime; }
+
+  seek(time) {
+    this.element.currentTime = time;
+    this.onMove();
+  }
+
+  /** Play from one time up to another; without any, from where it is to the end. */
+  play(from = null, to = null) {
+    this.part = to === null ? null : { from, to };
+    if (from !== null) this.element.currentTime = from;
+    this.route();
+    this.element.play().catch((error) => {
+      if (!["AbortError", "NotSupportedError"].includes(error.name)) this.onTrouble(`The sound can't be played (${error.name}).`);
+    });
+  }
+
+  pause() { this.element.pause(); }
+
+  frame() {
+    if (!this.playing) return;
+    this.check();
+    this.onMove();
+    requestAnimationFrame(() => this.frame());
+  }
+
+  check() {
+    if (!this.part || !this.playing || this.element.seeking || this.time < this.part.to) return;
+    if (this.loop) { this.element.currentTime = this.part.from; return; }
+    this.element.pause();
+    this.part = null;
+  }
+
+  set speed(value) {
+    this.element.defaultPlaybackRate = value;
+    this.element.playbackRate = value;
+  }
+
+  /** Hear one channel, 0 or 1, in both ears; null is both, each on its side. */
+  hear(alone) {
+    this.alone = alone;
+    this.route();
+  }
+
+  route() {
+    if (this.alone === null && !this.gains) return;
+    if (!this.gains) {
+      const context = new AudioContext();
+      const split = context.createChannelSplitter(2);
+      const merge = context.createChannelMerger(2);
+      context.createMediaElementSource(this.element).connect(split);
+      this.gains = [0, 1].map((channel) => [0, 1].map((ear) => {
+        const gain = context.createGain();
+        split.connect(gain, channel);
+        gain.connect(merge, 0, ear);
+        return gain;
+      }));
+      merge.connect(context.destination);
+      this.context = context;
+    }
+    this.context.resume();
+    const alone = this.mono ? 0 : this.alone;
+    this.gains.forEach((ears, channel) => ears.forEach((gain, ear) => {
+      gain.gain.value = alone === null ? Number(channel === ear) : Number(channel === alone);
+    }));
+  }
+}

@@ -1,0 +1,546 @@
+"""The server of `dailytalk review`: answers the page, and nobody else.
+
+A page in a browser may be sent to by any other page that its reader has open. So the name that a request came to
+(Host) and the page that it came from (Origin) are checked, requests that change something must be JSON, and
+nothing but the opened folder is served, by ids that are looked up and never made into paths.
+"""
+
+import asyncio
+import base64
+import binascii
+import errno
+import hmac
+import ipaddress
+import json
+import logging
+import mimetypes
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dailytalk_contiguous import publish
+from dailytalk_contiguous.apps.review.session import Conflict, Session
+from dailytalk_contiguous.apps.review.sound import (
+    EXACT_SECONDS,
+    MOST_PEAKS,
+    Overviews,
+    coarser,
+    wav_of,
+    window_peaks,
+)
+from dailytalk_contiguous.core.documents import is_number, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+log = logging.getLogger("dailytalk_contiguous")
+
+#: Bytes of the body of a request, and letters of the name of an author and of an id.
+MOST_BODY, LONGEST_NAME, LONGEST_ID = 8 << 20, 80, 4096
+
+#: The cookie with the name that somebody gave in the page.
+AUTHOR_COOKIE = "author"
+
+#: Seconds between signs of life to a page that listens.
+HEARTBEAT = 15.0
+
+#: What every answer says: nothing comes from elsewhere, nothing frames the page, nothing is guessed.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+#: What is served as the page: the files beside this module, and the colours that reports have, too.
+ASSETS, HOUSE = files(__package__) / "assets", files("dailytalk_contiguous.publish") / "assets" / "house.css"
+
+#: And what it shares with the page of `dailytalk report`: its colours.
+SHARED = {"house.css": files(publish) / "assets" / "house.css"}
+
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+#: Errors of the disk that freeing space mends; others are answered with 503.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+_Endpoint = Callable[[Request], Any]
+
+
+def make_app(session: Session, port: int, host: str = "127.0.0.1", password: str | None = None) -> ASGIApp:
+    """The application for one session, whose server listens at `host` and `port`."""
+    pages = Pages(session)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        pages.loop = asyncio.get_running_loop()
+        session.start()
+        yield
+        pages.end()
+        await run_in_threadpool(session.close)
+
+    routes = [
+        Route("/", pages.asset),
+        Route("/assets/{name}", pages.asset),
+        *(Route(f"/api/{name}", _answered(answer)) for name, answer in pages.gets().items()),
+        *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in pages.posts().items()),
+    ]
+    return Guard(Starlette(routes=routes, lifespan=lifespan), host, port, password)
+
+
+class Guard:
+    """Lets through what comes from our own page, and gives every answer the headers that protect it."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int, password: str | None) -> None:
+        self._app, self._host, self._port = app, host, port
+        self._password = password.encode() if password else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.lower().encode(), value.encode())
+                        for name, value in HEADERS.items()
+                        if name.lower().encode() not in present
+                    ),
+                ]
+            await send(message)
+
+        request = Request(scope)
+        if problem := self._problem(request):
+            await refused(*problem)(scope, receive, protected)
+            return
+        if self._password is not None and not self._knows(request):
+            await asyncio.sleep(0.5)  # whoever guesses, waits
+            answer = refused(401, "this needs the password", "ask whoever started dailytalk review")
+            answer.headers["WWW-Authenticate"] = 'Basic realm="dailytalk review", charset="UTF-8"'
+            await answer(scope, receive, protected)
+            return
+        await self._app(scope, receive, protected)
+
+    def _problem(self, request: Request) -> tuple[int, str, str] | None:
+        """Why a request is refused: status, reason and remedy."""
+        host = request.headers.get("host", "")
+        if not self._is_ours(host):
+            return 403, "that is not the address of this server", "open the address that it printed"
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return 403, "another page sent this", "open the address that dailytalk review printed"
+        is_followed = request.url.path == "/" and request.headers.get("sec-fetch-mode") == "navigate"  # a link
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
+            return 403, "another page asked for this", "open the address that dailytalk review printed"
+        if request.method == "POST":
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                return 415, "the request is no JSON", "send Content-Type: application/json"
+        elif request.method not in ("GET", "HEAD"):
+            return 405, f"{request.method[:20]} is no request that this server answers", "use GET or POST"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a request came to a name of this machine: other names may lead here, too."""
+        name, separator, port = host.rpartition(":")
+        if not separator or port != str(self._port):
+            # A browser leaves out the port that it takes for granted.
+            if not (self._port in (80, 443) and (not separator or host.endswith("]"))):
+                return False
+            name = host
+        bare = name.strip("[]").lower()
+        if bare in ("127.0.0.1", "localhost", "::1", self._host.lower()):
+            return True
+        if self._password is None:
+            return False
+        if bare in (socket.gethostname().lower(), socket.getfqdn().lower()):
+            return True
+        with suppress(ValueError):
+            ipaddress.ip_address(bare)
+            return True  # nobody can lead a number elsewhere
+        return False
+
+    def _knows(self, request: Request) -> bool:
+        kind, _, code = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "basic":
+            return False
+        try:
+            given = base64.b64decode(code, validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return False
+        assert self._password is not None
+        return hmac.compare_digest(given, self._password)
+
+
+class Pages:
+    """What each address answers."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
+        self._overviews = Overviews(lambda name: session.tell("item", {"id": name, "peaks": True}))
+        self._proposed: tuple[int, bytes] = (0, b"")
+        session.listen(self._hear)
+
+    def gets(self) -> dict[str, _Endpoint]:
+        """The addresses under /api/ that are read."""
+        return {
+            "session": lambda request: self.session.about(self.author(request)),
+            "items": lambda request: self.session.items(_integer(request, "since", 0)),
+            "item": lambda request: self.session.item(_identity(request.query_params.get("id"))),
+            "peaks": self.peaks,
+            "sound": self.sound,
+            "proposal": self.proposal,
+            "events": self.events,
+            "progress": lambda request: self.session.progress(),
+            "sides": lambda request: self.session.sides(),
+        }
+
+    def posts(self) -> dict[str, _Endpoint]:
+        """The addresses under /api/ that change something."""
+        return {
+            "edit": self.edit,
+            "undo": self.undo,
+            "redo": self.redo,
+            "here": self.here,
+            "author": self.name,
+            "discard": self.discard,
+            "restore": self.restore,
+            "sides": self.sides,
+            "ask": self.ask,
+        }
+
+    def author(self, request: Request) -> str:
+        """Who sends a request: the name that was given in the page, or that of the command."""
+        return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
+
+    # The page.
+
+    async def asset(self, request: Request) -> Response:
+        """A file of the page."""
+        name = request.path_params.get("name", "index.html")
+        path = SHARED.get(name, ASSETS / name)
+        if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
+            return refused(404, "there is no such file", "reload the page")
+        suffix = "." + name.rpartition(".")[2]
+        kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    # Sound.
+
+    async def peaks(self, request: Request) -> Response:
+        """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
+        name = _identity(request.query_params.get("id"))
+        start, end = _number(request, "start"), _number(request, "end")
+        count = _integer(request, "count", 0)
+        if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
+            raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
+        made, complete = await run_in_threadpool(self._peaks, name, start, end, count)
+        headers = {"X-Channels": str(made.shape[0]), "X-Complete": str(int(complete))}
+        return Response(made.tobytes(), media_type="application/octet-stream", headers=headers)
+
+    def _peaks(self, name: str, start: float, end: float, count: int) -> tuple[Any, bool]:
+        import numpy as np
+
+        place = self.session.editable.place(name)
+        end = min(end, start + 86400.0 * 31)
+        if min(end, place.seconds) - start <= EXACT_SECONDS:
+            return window_peaks(place, start, end, count), True
+        overview = self._overviews.get(name, place)
+        if overview is None:
+            return np.zeros((self.session.editable.probe(name).channels, count, 2), np.int8), False
+        return coarser(overview, start, end, count), True
+
+    async def sound(self, request: Request) -> Response:
+        """The sound of an item as a 16-bit WAV, whole or the range of bytes that is asked for."""
+        name = _identity(request.query_params.get("id"))
+        wav = await run_in_threadpool(lambda: wav_of(self.session.place(name, request.query_params.get("of"))))
+        first, last = 0, wav.size
+        headers = {"Accept-Ranges": "bytes"}
+        status = 200
+        if wanted := request.headers.get("range"):
+            span = byte_range(wanted, wav.size)
+            if span is None:
+                return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
+            first, last = span
+            status = 206
+            headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
+        headers["Content-Length"] = str(last - first)
+        if request.method == "HEAD":
+            return Response(status_code=status, media_type="audio/wav", headers=headers)
+        data = iterate_in_threadpool(_quiet(wav.read(first, last)))
+        return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
+
+    # Changes.
+
+    async def edit(self, request: Request) -> Any:
+        """Do and save an action."""
+        body = await _body(request)
+        action, base = body.get("action"), body.get("base", 0)
+        if not isinstance(action, dict) or not isinstance(base, int):
+            raise BadInput("the request has no action, or no base", "reload the page")
+        return await run_in_threadpool(
+            self.session.edit, _identity(body.get("id")), base, action, self.author(request)
+        )
+
+    async def undo(self, request: Request) -> Any:
+        """Take back the last edit of who asks."""
+        return await self._again(request, again=False)
+
+    async def redo(self, request: Request) -> Any:
+        """Do again what was taken back last."""
+        return await self._again(request, again=True)
+
+    async def _again(self, request: Request, again: bool) -> Any:
+        name = (await _body(request)).get("id")
+        return await run_in_threadpool(
+            self.session.undo, self.author(request), None if name is None else _identity(name), again
+        )
+
+    async def discard(self, request: Request) -> Any:
+        """Put aside items by their ids, or a range by the numbers in their names."""
+        body = await _body(request)
+        if "ids" in body:
+            names = _identities(body["ids"])
+        else:
+            first = body.get("first")
+            last = first if body.get("last") is None else body["last"]
+            if not isinstance(first, int) or not isinstance(last, int):
+                raise BadInput("the request names neither items nor a range", "give two whole numbers")
+            names = await run_in_threadpool(self.session.numbered, first, last)
+        return {"ids": await run_in_threadpool(self.session.discard, names, self.author(request))}
+
+    async def restore(self, request: Request) -> Any:
+        """Put discarded items back."""
+        names = _identities((await _body(request)).get("ids"))
+        return {"ids": await run_in_threadpool(self.session.restore, names, self.author(request))}
+
+    async def sides(self, request: Request) -> Any:
+        """Propose a side for every item."""
+        body = await _body(request)
+        by, share, seed = body.get("by", "speaker"), body.get("share", 0.1), body.get("seed", 0)
+        if not isinstance(by, str) or not is_number(share) or not isinstance(seed, int):
+            raise BadInput("the request names no way, share and seed", "choose them in the page")
+        return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
+
+    async def ask(self, request: Request) -> Any:
+        """What the stages say of a line now."""
+        body = await _body(request)
+        key, what = body.get("line"), body.get("what")
+        if not isinstance(key, str) or not isinstance(what, str):
+            raise BadInput("the request names no line, or nothing to ask", "reload the page")
+        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what)
+        if proposal.wav is None:
+            return {"proposal": proposal.fields}
+        self._proposed = (self._proposed[0] + 1, proposal.wav)
+        return {"proposal": proposal.fields, "sound": f"/api/proposal?number={self._proposed[0]}"}
+
+    async def proposal(self, request: Request) -> Response:
+        """The sound of the proposal that was made last."""
+        number, wav = self._proposed
+        if _integer(request, "number", 0) != number or not wav:
+            raise NotThere("that proposal is gone", "ask again")
+        return Response(wav, media_type="audio/wav")
+
+    async def here(self, request: Request) -> Any:
+        """Who asks is on an item now."""
+        name = (await _body(request)).get("id")
+        author = self.author(request)
+        self.session.is_here(author, None if name is None else _identity(name))
+        return {"here": self.session.here(name) if name else []}
+
+    async def name(self, request: Request) -> Response:
+        """Who asks has another name from now on."""
+        author = _author((await _body(request)).get("author"))
+        if not author:
+            raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
+        answer = _json({"author": author})
+        answer.set_cookie(
+            AUTHOR_COOKIE, quote(author), max_age=365 * 86400, httponly=True, samesite="strict", path="/"
+        )
+        return answer
+
+    # Events.
+
+    async def events(self, request: Request) -> Response:
+        """What others do, as it happens."""
+        since = _integer(request, "since", self.session.journal.number)
+        if last := request.headers.get("last-event-id", ""):
+            since = int(last) if last.isdecimal() and len(last) < 18 else since
+        queue: asyncio.Queue[tuple[str, dict[str, Any]] | None] = asyncio.Queue(maxsize=10_000)
+        self._queues.add(queue)
+
+        async def stream() -> AsyncIterator[bytes]:
+            try:
+                for edit in self.session.edits_since(since):
+                    yield _event("edit", edit)
+                yield b": here\n\n"
+                while True:
+                    try:
+                        told = await asyncio.wait_for(queue.get(), HEARTBEAT)
+                    except TimeoutError:
+                        yield b": alive\n\n"
+                        continue
+                    if told is None:
+                        return
+                    yield _event(*told)
+            finally:
+                self._queues.discard(queue)
+
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+
+    def _hear(self, kind: str, data: dict[str, Any]) -> None:
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._spread, (kind, data))
+
+    def _spread(self, told: tuple[str, dict[str, Any]] | None) -> None:
+        for queue in list(self._queues):
+            try:
+                queue.put_nowait(told)
+            except asyncio.QueueFull:  # a page that sleeps: it will ask anew
+                self._queues.discard(queue)
+
+    def end(self) -> None:
+        """Let go of the pages that listen."""
+        self._spread(None)
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """The first byte and the one after the last of a Range header's only range; None where there is none.
+
+    >>> byte_range("bytes=100-", 1000), byte_range("bytes=-10", 1000), byte_range("bytes=2000-", 1000)
+    ((100, 1000), (990, 1000), None)
+    """
+    unit, _, ranges = header.partition("=")
+    first, dash, last = ranges.partition(",")[0].strip().partition("-")
+    digits = [part for part in (first, last) if part]
+    if unit.strip() != "bytes" or not dash or not digits or not all(d.isdecimal() and len(d) < 18 for d in digits):
+        return None
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) else None
+    end = min(int(last) + 1, size) if last else size
+    return (int(first), end) if int(first) < end else None
+
+
+def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            value = (
+                await endpoint(request)
+                if asyncio.iscoroutinefunction(endpoint)
+                else await run_in_threadpool(endpoint, request)
+            )
+            return value if isinstance(value, Response) else _json(value)
+        except Conflict as conflict:
+            body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
+            return _json(body | {"author": conflict.author, "time": conflict.time}, 409)
+        except NotThere as problem:
+            return refused(404, problem.reason, problem.remedy)
+        except DailytalkError as problem:
+            return refused(422, problem.reason, problem.remedy)
+        except OSError as problem:
+            if problem.errno is None:
+                raise
+            said = f"the disk refused it ({problem.strerror})"
+            if problem.errno in _FULL:
+                return refused(507, said, "free some space, then do it again: nothing else is lost")
+            return refused(503, said, "check the disk and the folder, then do it again: nothing else is lost")
+
+    return answer
+
+
+class NotThere(BadInput):
+    """What is asked for does not exist."""
+
+
+def refused(status: int, reason: str, remedy: str) -> Response:
+    """An answer that says why not, and what to do."""
+    return _json({"reason": reason, "remedy": remedy}, status)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON of a request. Raises BadInput for one that is too long, or no object."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > MOST_BODY:
+            raise BadInput(f"the request has more than {MOST_BODY >> 20} MiB", "send less at once")
+    body = parse_json(bytes(data), "the request", "reload the page", limit=MOST_BODY)
+    if not isinstance(body, dict):
+        raise BadInput("the request is no object", "reload the page")
+    return body
+
+
+def _identity(name: Any) -> str:
+    if not isinstance(name, str) or not name or len(name) > LONGEST_ID or "\0" in name:
+        raise BadInput("the request names no item", "reload the page")
+    return name
+
+
+def _identities(names: Any) -> list[str]:
+    if not isinstance(names, list) or not names:
+        raise BadInput("the request names no items", "choose some")
+    return [_identity(name) for name in names]
+
+
+def _author(name: Any) -> str:
+    """The name of a person, or "" for what is none."""
+    if not isinstance(name, str):
+        return ""
+    clean = " ".join(name.split())
+    return clean if clean.isprintable() and len(clean) <= LONGEST_NAME else ""
+
+
+def _integer(request: Request, name: str, default: int) -> int:
+    value = request.query_params.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < 18 else default
+
+
+def _number(request: Request, name: str) -> float:
+    try:
+        value = float(request.query_params.get(name, ""))
+    except ValueError:
+        value = float("nan")
+    if not is_number(value):
+        raise BadInput(f"{name} is no number", "reload the page")
+    return value
+
+
+def _event(kind: str, data: Mapping[str, Any]) -> bytes:
+    number = f"id: {data['number']}\n" if kind == "edit" else ""
+    return f"{number}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _quiet(data: Iterator[bytes]) -> Iterator[bytes]:
+    """Bytes of a sound; a recording that breaks off ends the answer, with its reason in the log."""
+    try:
+        yield from data
+    except (BadInput, OSError) as problem:
+        log.warning("a recording could not be played to its end: %s", problem)
+        raise

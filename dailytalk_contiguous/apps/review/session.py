@@ -1,0 +1,714 @@
+"""What the page of `dailytalk review` shows and changes: the items of one folder, with everybody's edits.
+
+Every edit is in the journal before it is answered, and in the files a moment after nobody has edited anything. Who
+edits an older state of an item than the present one is told so, and changes nothing.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from dailytalk_contiguous.apps.review.asking import Asked, Proposal, ask_again
+from dailytalk_contiguous.apps.review.standing import progress_of, proposed, shared_sample, sides_of
+from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.edits import (
+    SIDES,
+    EditChange,
+    Item,
+    Lines,
+    SpokenLine,
+    difference,
+    edit,
+    in_order,
+    replayed,
+    shown_words,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.sources.editable import (
+    Editable,
+    SoundPlace,
+    laid_edits,
+    line_suspects,
+    settle_edits,
+    summary_of,
+    unsettled,
+)
+from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
+
+log = logging.getLogger("dailytalk_contiguous")
+
+#: How a laugh, a sigh or a breath is written, in all of a dataset.
+SOUND_TEXT = "Hhhh"
+
+#: Seconds without an edit after which the files are written.
+IDLE_SECONDS = 2.0
+
+#: Seconds after which somebody who was not heard of is on no item any more.
+HERE_SECONDS = 90.0
+
+#: Items that all reviewers are asked to judge, so that their agreement can be counted.
+SHARED_ITEMS = 20
+
+#: Items whose lines are held.
+HELD_ITEMS = 64
+
+#: Fields of an item that people set, with what they are before anyone does.
+_FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
+
+#: Legal tags: those of the synthesiser that has a list.
+TAGS = sorted(STYLES["fish-s1"].tags)
+
+
+class Conflict(BadInput):
+    """An edit of an older state of an item; `item` is the newer one, `author` and `time` of its last edit."""
+
+    def __init__(self, reason: str, item: dict[str, Any], author: str, at: str) -> None:
+        super().__init__(reason, "look at the newer state, and edit that")
+        self.item, self.author, self.time = item, author, at
+
+
+@dataclass
+class _Known:
+    """What the journal has of an item: its records, and its fields as they are now."""
+
+    records: list[Record] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def base(self) -> int:
+        return int(self.records[-1]["number"]) if self.records else 0
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The lines of an item with all edits, and what could not be laid."""
+
+    lines: Lines
+    open: list[dict[str, Any]]
+
+
+class Session:
+    """One folder that is open in one server; all of its methods may be called from any thread."""
+
+    def __init__(self, editable: Editable, author: str) -> None:
+        """Read the journal. Raises BadInput for a damaged one."""
+        self.editable, self.author = editable, author
+        self.why_not = editable.why_not or why_not_writable(editable.root)
+        self.journal = EditJournal(editable.root)
+        self._lock, self._settling = threading.RLock(), threading.Lock()
+        self._known: dict[str, _Known] = {}
+        self._lines: OrderedDict[str, _Held] = OrderedDict()
+        self._listed: dict[str, dict[str, Any]] | None = None
+        self._here: dict[str, tuple[str, float]] = {}
+        self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self._last_edit = 0.0
+        self._signature = self._files_signature()
+        self._closing = threading.Event()
+        self._settler: threading.Thread | None = None
+        self._complained = False
+        self._seen = 0  # the last edit that is in `_known`
+        self._catch_up()
+        self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
+        self._listener = Listener(self._look, self._heard_of)
+
+    # What the page asks first.
+
+    def about(self, author: str) -> dict[str, Any]:
+        """What `GET /api/session` answers."""
+        return {
+            "title": as_text(self.editable.root.absolute().name),
+            "kind": self.editable.kind,
+            "writable": self.why_not is None,
+            "why_not": self.why_not,
+            "author": author,
+            "tags": TAGS,
+            "sound_text": SOUND_TEXT,
+            "number": self.journal.number,
+        }
+
+    def items(self, since: int = 0) -> dict[str, Any]:
+        """The list of all items, or of those that were edited after an edit."""
+        with self._lock:
+            self._notice()
+            if self._listed is None:
+                summaries = self.editable.summaries()
+                self._listed = {name: self._entry(name, summary) for name, summary in summaries}
+                for name, known in self._known.items():
+                    if name in self._listed or known.fields.get("discarded"):
+                        self._relist(name)
+            if since:
+                changed = [name for name, known in self._known.items() if known.base > since]
+                items = [self._listed[name] for name in changed if name in self._listed]
+            else:
+                items = list(self._listed.values())
+            return {"number": self.journal.number, "items": items}
+
+    def item(self, name: str) -> dict[str, Any]:
+        """One item, as `GET /api/item` answers. Raises BadInput if there is none."""
+        with self._lock:
+            self._notice()
+            held = self._held(name)
+            offset = self.editable.offset(name)
+            _, of_line = self._suspects.get(name, ([], {}))
+            answer = {
+                "id": name,
+                "base": self._known[name].base if name in self._known else 0,
+                "lines": [
+                    _shown(key, line, offset) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
+                    for key, line in in_order(held.lines)
+                ],
+                **self._fields(name),
+                "open": [_moved_value(miss, offset) for miss in held.open],
+                "here": self.here(name),
+            }
+        if name not in self._suspects:
+            self._listener.first(name)
+        return answer | self._sound_of(name)
+
+    def _sound_of(self, name: str) -> dict[str, Any]:
+        try:
+            info, place = self.editable.probe(name), self.editable.place(name)
+        except (BadInput, OSError) as problem:
+            said = (
+                str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
+            )
+            seconds = self.editable.seconds(name) or max(
+                (line["end"] for line in self._held(name).lines.values()), default=0.0
+            )
+            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": said}
+        return {
+            "duration": round(place.seconds, 6),
+            "sample_rate": info.sample_rate,
+            "channels": info.channels,
+            "why_silent": None,
+        }
+
+    def place(self, name: str, of: str | None = None) -> SoundPlace:
+        """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
+        return self.editable.rebuilt(name) if of == "rebuilt" else self.editable.place(name)
+
+    # Editing.
+
+    def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
+        """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
+        with self._writing():
+            self._refuse_old(name, base)
+            if self._fields(name)["discarded"]:
+                raise BadInput("it is discarded", "restore it first")
+            change = self._change(name, action, author)
+            if change:
+                self._append(author, name, str(action.get("do")), change)
+            return self._answer(name)
+
+    def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
+        """Take back the last edit of an author (of an item), or do again what was taken back last."""
+        with self._writing():
+            done, undone = self._stacks(author, name)
+            if not (undone if again else done):
+                what = "taken back" if again else "edited"
+                raise BadInput(f"{author} has nothing {what}" + (" in it" if name else ""), "go on")
+            record = self.journal.records[(undone if again else done)[-1]]
+            item = record["item"]
+            change = EditChange(record["before"], record["after"]).inverse
+            self._refuse_changed(record, change)
+            if change.after.get("discarded"):
+                self.editable.refuse_discarding(item)
+            self._append(author, item, "redo" if again else "undo", change, record["number"])
+            moved = "discarded" in change.after
+        if moved:
+            self._settle_or_say()
+        with self._lock:
+            return self._answer(item)
+
+    def _change(self, name: str, action: Mapping[str, Any], author: str) -> EditChange:
+        do = action.get("do")
+        if do in ("reviewed", "side"):
+            value = action.get("value")
+            if do == "reviewed" and not isinstance(value, bool):
+                raise BadInput("reviewed is neither true nor false", "send one of them")
+            if do == "side" and value is not None and value not in SIDES:
+                raise BadInput(f"there is no side {value!r}"[:100], f"choose {' or '.join(SIDES)}")
+            after = {do: value} | ({"reviewed_by": author if value else None} if do == "reviewed" else {})
+            now = self._fields(name)
+            self._held(name)  # which refuses what is not there
+            if all(now[key] == new for key, new in after.items()):
+                return EditChange({}, {})
+            return EditChange({key: now[key] for key in after}, after)
+        return edit(self._held(name).lines, self._in_file(name, action), self._bounds(name), author)
+
+    def _in_file(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
+        """An action with its times in seconds of the file."""
+        offset = self.editable.offset(name)
+        moved = dict(action)
+        for key in ("start", "end", "at"):
+            if offset and isinstance(moved.get(key), int | float):
+                moved[key] = moved[key] + offset
+        return moved
+
+    def _bounds(self, name: str) -> Item:
+        offset = self.editable.offset(name)
+        try:
+            seconds = self.editable.place(name).seconds
+        except (BadInput, OSError):
+            lines = self._held(name).lines.values()
+            seconds = self.editable.seconds(name) or max((line["end"] - offset for line in lines), default=0.0)
+        known = self._known.get(name)
+        used = {key for record in (known.records if known else ()) for key in record["before"].get("lines", {})}
+        end = max([offset + seconds, *(line["end"] for line in self._held(name).lines.values())])
+        return Item(offset, end, self.editable.channels(name), TAGS, used)
+
+    def _refuse_old(self, name: str, base: int) -> None:
+        known = self._known.get(name)
+        if known and known.base != base:
+            last = known.records[-1]
+            reason = f"{last['author']} has changed it meanwhile"
+            raise Conflict(reason, self.item(name), last["author"], last["time"])
+        if not known and base != 0:
+            raise Conflict("it is another state than the page shows", self.item(name), "", "")
+
+    def _refuse_changed(self, record: Record, change: EditChange) -> None:
+        """Raise `Conflict` if what an edit left is not what there is any more."""
+        name, later = record["item"], self._known[record["item"]].records[-1]
+        lines = self._held(name).lines
+        stands = all(
+            (old is None) == (key not in lines)
+            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _SAID)
+            for key, old in change.before.get("lines", {}).items()
+        )
+        now = self._fields(name)
+        stands = stands and all(now.get(key) == value for key, value in change.before.items() if key in _FIELDS)
+        if not stands:
+            reason = f"{later['author']} has changed the same since"
+            raise Conflict(reason, self.item(name), later["author"], later["time"])
+
+    def _stacks(self, author: str, name: str | None) -> tuple[list[int], list[int]]:
+        """The numbers of an author's edits that stand, and of the undos that can be done again, in order."""
+        done: list[int] = []
+        undone: list[int] = []
+        for number, record in self.journal.records.items():
+            if record["author"] != author or (name is not None and record["item"] != name):
+                continue
+            if record["action"] == "undo":
+                if record["undoes"] in done:
+                    done.remove(record["undoes"])
+                undone.append(number)
+            elif record["action"] == "redo":
+                if record["undoes"] in undone:
+                    undone.remove(record["undoes"])
+                done.append(number)
+            else:
+                done.append(number)
+                undone.clear()
+        return done, undone
+
+    def _append(self, author: str, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
+        new = NewEdit(author, name, action, change.before, change.after, undoes)
+        held = self._lines.get(name)
+        records = self.journal.append([new])
+        self._catch_up()
+        if held is not None:
+            self._lines[name] = _Held(replayed(held.lines, change), held.open)
+            if held.open:
+                self._lines.pop(name)  # an edit of an open field closes it
+        self._changed(records)
+
+    def _changed(self, records: Iterable[Record]) -> None:
+        """Tell the pages of edits, and have them settled once nobody edits."""
+        for record in records:
+            self._last_edit = time.monotonic()
+            self._suspects.pop(record["item"], None)
+            self._listener.first(record["item"])
+            if self._listed is not None and record["item"] in self._listed:
+                self._relist(record["item"])
+            self.tell("edit", {"number": record["number"], "id": record["item"], "author": record["author"]})
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        return {"number": self.journal.number, "item": self.item(name)}
+
+    def _writing(self) -> "_Writing":
+        return _Writing(self)
+
+    # Discarding.
+
+    def discard(self, names: Sequence[str], author: str) -> list[str]:
+        """Put items aside: files and entries at once, or else by whoever opens the folder next."""
+        return self._set_aside(names, author, discarded=True)
+
+    def restore(self, names: Sequence[str], author: str) -> list[str]:
+        """Put discarded items back into their place."""
+        return self._set_aside(names, author, discarded=False)
+
+    def numbered(self, first: int, last: int) -> list[str]:
+        """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
+        if first > last:
+            raise BadInput(f"{first} to {last} is no range", "begin with the smaller number")
+        with self._lock:
+            names = [name for name in self.editable.names() if first <= number_in(name, -1) <= last]
+        if not names:
+            raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
+        return names
+
+    def _set_aside(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
+        with self._writing():
+            edits = []
+            for name in dict.fromkeys(names):
+                if self._fields(name)["discarded"] == discarded:
+                    continue
+                edits.append(self._discarding(name, author) if discarded else self._restoring(name, author))
+            if edits:
+                records = self.journal.append(edits)
+                self._catch_up()
+                self._changed(records)
+        if edits:
+            self._settle_or_say()
+        return [edit.item for edit in edits]
+
+    def _discarding(self, name: str, author: str) -> NewEdit:
+        lines = self._held(name).lines  # which refuses what is not there
+        self.editable.refuse_discarding(name)
+        lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
+        return NewEdit(
+            author, name, "discard", {**lost.before, "discarded": False}, {**lost.after, "discarded": True}
+        )
+
+    def _restoring(self, name: str, author: str) -> NewEdit:
+        known = self._known[name].records
+        record = next(record for record in reversed(known) if record["after"].get("discarded"))
+        return NewEdit(author, name, "restore", record["after"], record["before"])
+
+    # How far everybody is, and who is on which side.
+
+    def progress(self) -> dict[str, Any]:
+        """What `GET /api/progress` answers."""
+        with self._lock:
+            progress = progress_of(self.items()["items"], self.journal.records.values())
+            return progress | {"sample": shared_sample(self.editable.names(), SHARED_ITEMS, seed=0)}
+
+    def sides(self) -> dict[str, Any]:
+        """What `GET /api/sides` answers: the sides as they are."""
+        with self._lock:
+            items = [item for item in self.items()["items"] if not item["discarded"]]
+        return sides_of(items, {item["id"]: item["side"] for item in items if item["side"]})
+
+    def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
+        """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
+        with self._lock:
+            items = [item for item in self.items()["items"] if not item["discarded"]]
+        return sides_of(items, proposed(items, by, share, seed))
+
+    # Who is where, and who wants to know.
+
+    def here(self, name: str) -> list[str]:
+        """The authors that are on an item."""
+        now = time.monotonic()
+        with self._lock:
+            return sorted(
+                who for who, (where, at) in self._here.items() if where == name and now - at < HERE_SECONDS
+            )
+
+    def is_here(self, author: str, name: str | None) -> None:
+        """An author is on an item (None: on none any more); everybody is told if that is new."""
+        with self._lock:
+            before = self._here.get(author, (None, 0.0))[0]
+            if name is None:
+                self._here.pop(author, None)
+            else:
+                self._here[author] = (name, time.monotonic())
+        if before != name:
+            self.tell("here", {"author": author, "id": name})
+
+    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
+        """Have every event told to a function, which must not wait; gives what ends that."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def leave() -> None:
+            with self._lock:
+                self._listeners.remove(listener)
+
+        return leave
+
+    def tell(self, kind: str, data: dict[str, Any]) -> None:
+        """Tell all pages of an event."""
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(kind, data)
+
+    def edits_since(self, number: int) -> list[dict[str, Any]]:
+        """The events of the edits after a number."""
+        with self._lock:
+            records = self.journal.records
+            return [
+                {"number": later, "id": records[later]["item"], "author": records[later]["author"]}
+                for later in range(max(0, number) + 1, self.journal.number + 1)
+            ]
+
+    # Files.
+
+    def start(self) -> None:
+        """Begin to settle whenever nobody edits."""
+        self._settler = threading.Thread(target=self._settle_when_idle, name="settle", daemon=True)
+        self._settler.start()
+        self._listener.start(self.editable.names())
+
+    def close(self) -> None:
+        """Settle, and end. Raises OSError if the disk refuses: the edits are in the journal all the same."""
+        self._closing.set()
+        self._listener.end()
+        if self._settler:
+            self._settler.join()
+        self.settle()
+
+    def settle(self) -> None:
+        """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""
+        if self.why_not is not None:
+            return
+        # Without the session's lock: pages are turned while a large file is written.
+        with self._settling:
+            if not unsettled(self.editable, self.journal):
+                return
+            with self.journal.locked():
+                settle_edits(self.editable, self.journal)
+        with self._lock:
+            self._signature = self._files_signature()
+            self._lines.clear()
+
+    def _settle_or_say(self) -> None:
+        try:
+            self.settle()
+        except (OSError, DailytalkError) as error:
+            log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
+
+    def _settle_when_idle(self) -> None:
+        settled = -1
+        while not self._closing.wait(0.25):
+            idle = time.monotonic() - self._last_edit >= IDLE_SECONDS
+            if not idle or settled == self.journal.number:
+                continue
+            try:
+                self.settle()
+            except (OSError, DailytalkError) as error:
+                if not self._complained:
+                    log.warning("edits are in the journal, and can't be written into the files yet: %s", error)
+                self._complained = True
+                self._last_edit = time.monotonic() + 10
+                continue
+            self._complained, settled = False, self.journal.number
+
+    def _files_signature(self) -> tuple[tuple[str, int, int], ...]:
+        """Of the files with lines, as far as they are one or few: size and time."""
+        signature = []
+        for path in self.editable.watched():
+            try:
+                status = path.stat()
+                signature.append((str(path), status.st_size, status.st_mtime_ns))
+            except OSError:
+                signature.append((str(path), -1, -1))
+        return tuple(signature)
+
+    def _notice(self) -> None:
+        """Read again what another program has changed: the files, and the journal."""
+        self._take_news()
+        signature = self._files_signature()
+        if signature != self._signature:
+            self._signature = signature
+            self.editable.reread()
+            self._lines.clear()
+            self._listed = None
+
+    def _take_news(self) -> None:
+        self.journal.refresh()
+        self._changed(self._catch_up())
+
+    def _catch_up(self) -> list[Record]:
+        """Take in the records of the journal that are new here."""
+        numbers = range(self._seen + 1, self.journal.number + 1)
+        records = [self.journal.records[number] for number in numbers]
+        for record in records:
+            known = self._known.setdefault(record["item"], _Known())
+            known.records.append(record)
+            known.fields |= {name: value for name, value in record["after"].items() if name in _FIELDS}
+            self._lines.pop(record["item"], None)
+            self._seen = record["number"]
+        return records
+
+    def _held(self, name: str) -> _Held:
+        if name in self._lines:
+            self._lines.move_to_end(name)
+            return self._lines[name]
+        known = self._known.get(name)
+        if known:
+            laid = laid_edits(self.editable, name, known.records)
+            held = _Held(laid.lines, laid.open)
+        else:
+            held = _Held(self.editable.lines(name), [])
+        self._lines[name] = held
+        while len(self._lines) > HELD_ITEMS:
+            self._lines.popitem(last=False)
+        return held
+
+    def _fields(self, name: str) -> dict[str, Any]:
+        known = self._known.get(name)
+        return _FIELDS | (known.fields if known else {})
+
+    # The list.
+
+    def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+        seconds = self.editable.seconds(name)
+        return {
+            "id": name,
+            "duration": None if seconds is None else round(seconds, 3),
+            "channels": len(self.editable.channels(name)),
+            **{key: (summary or _UNKNOWN)[key] for key in _LISTED},
+            **self._fields(name),
+            "suspects": [*(summary or _UNKNOWN)["suspects"], *self._suspects.get(name, ([], {}))[0]],
+            "open": 0,
+        }
+
+    def _relist(self, name: str) -> None:
+        assert self._listed is not None
+        known = self._listed.get(name, {}).get("duration")
+        try:
+            held = self._held(name)
+            summary = summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
+            entry = self._entry(name, summary) | {"open": len(held.open)}
+            self._listed[name] = entry | {"duration": entry["duration"] or known}
+        except BadInput:
+            if name in self._listed:
+                self._listed[name] |= self._fields(name)
+
+    # Suspects, which are found in the background.
+
+    def _look(self, name: str) -> tuple[Lines, SoundPlace, float]:
+        with self._lock:
+            held = self._held(name)
+            return held.lines, self.editable.place(name), self.editable.offset(name)
+
+    def _heard_of(
+        self, name: str, found: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
+    ) -> None:
+        with self._lock:
+            self._suspects[name] = (found, of_line)
+            if self._listed is None or name not in self._listed:
+                return
+            is_new = bool(found) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
+            if is_new:
+                self._relist(name)
+                self._listed[name]["duration"] = self._listed[name]["duration"] or round(seconds, 3)
+            entry = self._listed[name]
+        if is_new:
+            self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
+
+    def ask(self, name: str, key: str, what: str) -> Proposal:
+        """What the stages say of a line now. Raises DailytalkError."""
+        with self._lock:
+            held = self._held(name)
+            place, offset = self.editable.place(name), self.editable.offset(name)
+        return ask_again(Asked(self.editable.root, name, key, dict(held.lines), place, offset), what)
+
+    def _lines_before(self, name: str) -> Lines:
+        """The lines that a discarded item had, where discarding took them out of their file."""
+        for record in reversed(self._known[name].records):
+            if record["after"].get("discarded"):
+                return {key: line for key, line in record["before"].get("lines", {}).items() if line}
+        return {}
+
+
+#: What of a summary is in the list, and what it is as long as nobody has read the item.
+_LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
+_UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
+_UNKNOWN |= {"suspects": []}
+
+
+def number_in(name: str, default: int) -> int:
+    """The number by which clips of one recording are counted: the last of at least four digits, or else the last.
+
+    >>> number_in("talk_000012_in_1999.wav", -1), number_in("clip7.wav", -1), number_in("a.wav", -1)
+    (12, 7, -1)
+    """
+    stem = PurePosixPath(name).stem
+    numbers = re.findall(r"(?<!\d)0\d{3,17}(?!\d)|(?<!\d)\d{4,18}(?=\D*$)", stem) or re.findall(r"\d{1,18}", stem)
+    return int(numbers[-1]) if numbers else default
+
+
+#: Fields of a line that people edit: whether an edit can be taken back depends on them.
+_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag"})
+
+
+class _Writing:
+    """The session and its journal, for one edit: nobody else writes, in this process or in another."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        session = self._session
+        if session.why_not is not None:
+            raise BadInput("nothing can be changed here", session.why_not)
+        session._lock.acquire()
+        try:
+            self._locked = session.journal.locked()
+            self._locked.__enter__()
+            session._changed(session._catch_up())
+        except BaseException:
+            session._lock.release()
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._locked.__exit__(*error)
+        finally:
+            self._session._lock.release()
+
+
+def _shown(key: str, line: SpokenLine, offset: float) -> dict[str, Any]:
+    """A line as the page gets it, in seconds of the item."""
+    affect, features = line.get("vad") or {}, line.get("features") or {}
+    return {
+        "id": key,
+        "channel": line["channel"],
+        "speaker": line.get("speaker"),
+        "start": _within(line["start"], offset),
+        "end": _within(line["end"], offset),
+        "text": line["text"],
+        "tag": line.get("tag"),
+        "rule": line.get("rule"),
+        "kind": line.get("kind"),
+        "confidence": line.get("confidence"),
+        "affect": affect,
+        "features": features,
+        "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
+        "words": [
+            {
+                "word": word["word"],
+                "start": _within(word["start"], offset),
+                "end": _within(word["end"], offset),
+                "probability": word.get("probability"),
+            }
+            for word in shown_words(line)
+        ],
+        "edited_by": line.get("edited_by"),
+        "edited_fields": line.get("edited_fields") or [],
+        "reason": line.get("text_reason"),
+    }
+
+
+def _within(seconds: float, offset: float) -> float:
+    return round(seconds - offset, 6)
+
+
+def _moved_value(miss: Mapping[str, Any], offset: float) -> dict[str, Any]:
+    """An open edit with its times in seconds of the item."""
+    value = miss["value"]
+    if miss["field"] in ("start", "end") and isinstance(value, int | float):
+        value = _within(value, offset)
+    return {**miss, "value": value}

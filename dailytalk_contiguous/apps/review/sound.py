@@ -1,0 +1,193 @@
+"""The sound of an item for a browser: a WAV that is made as it is read, and its peaks.
+
+No browser seeks exactly in every format that recordings have, but all do in a WAV. Only the samples that are asked
+for are decoded. The peaks of a long stretch are made once, in the background, and then cut from that.
+"""
+
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import blocks, probe, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.sources.editable import SoundPlace
+
+#: Bytes of the header of the WAV.
+WAV_HEADER = 44
+
+#: Seconds of a stretch whose peaks are made while the page waits.
+EXACT_SECONDS = 150.0
+
+#: Peaks of the whole of an item, a second, and items of which they are held.
+OVERVIEW_RATE, HELD_OVERVIEWS = 50, 8
+
+#: Peaks that may be asked for at once.
+MOST_PEAKS = 20_000
+
+Peaks = NDArray[np.int8]
+
+
+class Wav(NamedTuple):
+    """A 16-bit WAV of an item: its header, and where its samples are."""
+
+    header: bytes
+    place: SoundPlace
+    sample_rate: int
+    channels: int
+    frames: int
+
+    @property
+    def size(self) -> int:
+        """Bytes, with the header."""
+        return WAV_HEADER + self.frames * self.frame_bytes
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a sample of all channels."""
+        return 2 * self.channels
+
+    def read(self, first: int, last: int) -> Iterator[bytes]:
+        """The bytes from `first` up to `last`, a block at a time. Raises BadInput as `core.audio.blocks` does."""
+        if first < WAV_HEADER:
+            yield self.header[first : min(last, WAV_HEADER)]
+            first = WAV_HEADER
+        if last <= first:
+            return
+        begin, end = first - WAV_HEADER, last - WAV_HEADER
+        frame, last_frame = begin // self.frame_bytes, -(-end // self.frame_bytes)
+        skip, left = begin - frame * self.frame_bytes, end - begin
+        # Counted from the start of the file: seconds are rounded to samples there.
+        at = round(self.place.start * self.sample_rate) + frame
+        wanted = (last_frame - frame) / self.sample_rate
+        for block in blocks(self.place.audio, at / self.sample_rate, wanted):
+            data = to_pcm(block).tobytes()[skip:]
+            skip = 0
+            yield data[:left]
+            left -= len(data[:left])
+        while left > 0:  # a recording that is shorter than it says: the length is promised
+            yield bytes(min(left, 1 << 16))
+            left -= min(left, 1 << 16)
+
+
+def wav_of(place: SoundPlace) -> Wav:
+    """The WAV of an item. Raises BadInput if its sound can't be read."""
+    info = probe(place.audio)
+    rate, channels = info.sample_rate, info.channels
+    frames = round((place.start + place.seconds) * rate) - round(place.start * rate)
+    frames = max(0, min(frames, round(info.seconds * rate) - round(place.start * rate)))
+    size = min(frames * 2 * channels, 0xFFFFFFFF - WAV_HEADER)
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", size + WAV_HEADER - 8, b"WAVE", b"fmt ", 16, 1, channels, rate),
+        *(rate * 2 * channels, 2 * channels, 16, b"data", size),
+    )
+    return Wav(header, place, rate, channels, frames)
+
+
+def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Peaks:
+    """Smallest and largest sample of each of `count` equal parts of a stretch, shape (channels, count, 2).
+
+    127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
+    """
+    info = probe(place.audio)
+    rate = info.sample_rate
+    first, last = (round((place.start + at) * rate) for at in (start, end))
+    final = min(round((place.start + place.seconds) * rate), round(info.seconds * rate))
+    edges = np.linspace(first, last, count + 1)
+    low = np.full((info.channels, count), np.inf, np.float32)
+    high = np.full((info.channels, count), -np.inf, np.float32)
+    at = first
+    wanted = (min(last, final) - first) / rate
+    for block in blocks(place.audio, first / rate, wanted) if wanted > 0 else ():
+        _add_peaks(low, high, block, at, edges)
+        at += len(block)
+    return _scaled(low, high)
+
+
+def _add_peaks(
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    block: NDArray[np.float32],
+    at: int,
+    edges: NDArray[np.float64],
+) -> None:
+    """Take in the samples of a block that begins at sample `at`."""
+    count = low.shape[1]
+    inner = (np.arange(count + 1) * 1.0, np.floor(edges).astype(np.int64) - at)[1]
+    parts = np.flatnonzero((inner[1:] > 0) & (inner[:-1] < len(block)))
+    if not len(parts) or not len(block):
+        return
+    starts = np.clip(inner[parts], 0, len(block) - 1)
+    stop = min(max(int(inner[parts[-1] + 1]), int(starts[-1]) + 1), len(block))
+    for channel in range(block.shape[1]):
+        samples = np.ascontiguousarray(block[:stop, channel])
+        low[channel, parts] = np.minimum(low[channel, parts], np.minimum.reduceat(samples, starts))
+        high[channel, parts] = np.maximum(high[channel, parts], np.maximum.reduceat(samples, starts))
+
+
+def _scaled(low: NDArray[np.float32], high: NDArray[np.float32]) -> Peaks:
+    pair = np.stack((low, high), axis=-1)
+    pair[~np.isfinite(pair)] = 0.0
+    scaled: Peaks = np.clip(np.rint(pair * 127), -127, 127).astype(np.int8)
+    return scaled
+
+
+class Overviews:
+    """Peaks of whole items, made in the background by one thread and held for the latest items.
+
+    `ready` is called with the id of an item whose peaks are there.
+    """
+
+    def __init__(self, ready: Callable[[str], None]) -> None:
+        self._ready = ready
+        self._lock = threading.Lock()
+        self._peaks: OrderedDict[str, Peaks] = OrderedDict()
+        self._making: set[str] = set()
+
+    def get(self, name: str, place: SoundPlace) -> Peaks | None:
+        """The peaks of an item, shape (channels, n, 2), `OVERVIEW_RATE` a second; None while they are made."""
+        with self._lock:
+            if name in self._peaks:
+                self._peaks.move_to_end(name)
+                return self._peaks[name]
+            if name not in self._making:
+                self._making.add(name)
+                threading.Thread(target=self._make, args=(name, place), name="peaks", daemon=True).start()
+        return None
+
+    def forget(self, name: str) -> None:
+        """The sound of an item is another one."""
+        with self._lock:
+            self._peaks.pop(name, None)
+
+    def _make(self, name: str, place: SoundPlace) -> None:
+        count = max(1, int(np.ceil(place.seconds * OVERVIEW_RATE)))
+        try:
+            peaks = window_peaks(place, 0.0, count / OVERVIEW_RATE, count)
+        except (BadInput, OSError):
+            peaks = np.zeros((1, 1, 2), np.int8)
+        with self._lock:
+            self._making.discard(name)
+            self._peaks[name] = peaks
+            while len(self._peaks) > HELD_OVERVIEWS:
+                self._peaks.popitem(last=False)
+        self._ready(name)
+
+
+def coarser(overview: Peaks, start: float, end: float, count: int) -> Peaks:
+    """`count` peaks of a stretch, from those of the whole item."""
+    edges = np.linspace(start * OVERVIEW_RATE, end * OVERVIEW_RATE, count + 1)
+    firsts = np.clip(np.floor(edges[:-1]).astype(int), 0, overview.shape[1] - 1)
+    lasts = np.clip(np.ceil(edges[1:]).astype(int), firsts + 1, overview.shape[1])
+    # Cumulative extremes of ranges: each part holds few of the overview's, and at least one.
+    width = int((lasts - firsts).max())
+    places = np.minimum(firsts[:, None] + np.arange(width)[None, :], lasts[:, None] - 1)
+    parts = overview[:, places, :]
+    peaks = np.stack((parts[..., 0].min(axis=2), parts[..., 1].max(axis=2)), axis=-1)
+    peaks[:, np.floor(edges[:-1]).astype(int) >= overview.shape[1]] = 0
+    return peaks

@@ -1,0 +1,191 @@
+"""How far a review is, how far its reviewers agree, and who would be on which side of a division."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dailytalk_contiguous.core.agreement import fleiss_kappa, tallied
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.publish.splits import split
+from dailytalk_contiguous.store.edit_journal import Record
+
+#: Seconds between two edits of one person that still belong to one sitting.
+SITTING_SECONDS = 300.0
+
+#: Ways to divide: nobody, or no sentence, on both sides, or by length alone.
+WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
+
+#: Warnings of one kind that are given.
+MOST_WARNINGS = 20
+
+#: Actions that correct something; the others say what somebody thinks of an item.
+_NO_CORRECTIONS = frozenset({"reviewed", "side", "undo", "redo", "discard", "restore"})
+
+
+def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -> dict[str, Any]:
+    """What was reviewed, how many corrections an hour of work took, and how reviewers agree.
+
+    Hours of work are the time between edits of one person that are at most `SITTING_SECONDS` apart.
+    """
+    kept = [item for item in items if not item["discarded"]]
+    seconds = {item["id"]: item["duration"] or 0.0 for item in items}
+    by_author: dict[str, Counter[str]] = defaultdict(Counter)
+    work: dict[str, float] = defaultdict(float)
+    last: dict[str, datetime] = {}
+    verdicts: dict[str, dict[str, str]] = defaultdict(dict)
+    for record in records:
+        author, at = record["author"], datetime.fromisoformat(record["time"])
+        if author in last and 0 <= (passed := (at - last[author]).total_seconds()) <= SITTING_SECONDS:
+            work[author] += passed
+        last[author] = at
+        action = record["action"]
+        by_author[author]["corrections"] += action not in _NO_CORRECTIONS
+        by_author[author]["discarded"] += action == "discard"
+        if record["after"].get("reviewed"):
+            by_author[author]["reviewed"] += 1
+            verdicts[record["item"]][author] = "kept"
+        elif record["after"].get("discarded"):
+            verdicts[record["item"]][author] = "discarded"
+        elif action not in _NO_CORRECTIONS:
+            verdicts[record["item"]].setdefault(author, "corrected")
+    corrections = sum(counts["corrections"] for counts in by_author.values())
+    hours = sum(work.values()) / 3600
+    return {
+        "items": len(kept),
+        "reviewed": sum(item["reviewed"] for item in kept),
+        "discarded": len(items) - len(kept),
+        "hours": round(sum(seconds[item["id"]] for item in kept) / 3600, 3),
+        "hours_reviewed": round(sum(seconds[item["id"]] for item in kept if item["reviewed"]) / 3600, 3),
+        "corrections": corrections,
+        "corrections_per_hour": round(corrections / hours, 1) if hours > 0 else None,
+        "authors": [
+            {
+                "author": author,
+                "reviewed": counts["reviewed"],
+                "corrections": counts["corrections"],
+                "discarded": counts["discarded"],
+                "hours": round(work[author] / 3600, 3),
+            }
+            for author, counts in sorted(by_author.items())
+        ],
+        "agreement": agreement_on(verdicts),
+    }
+
+
+def agreement_on(verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """How reviewers who judged the same items agree: kept as it was, corrected, or discarded; None without any."""
+    shared = {name: told for name, told in verdicts.items() if len(told) > 1}
+    if not shared:
+        return None
+    same = sum(len({*told.values()}) == 1 for told in shared.values())
+    kappa = fleiss_kappa(tallied(shared))
+    return {"items": len(shared), "same": round(same / len(shared), 3), "kappa": kappa.overall}
+
+
+def shared_sample(names: Sequence[str], count: int, seed: int) -> list[str]:
+    """Items that all reviewers should look at, the same for everybody; what is added later changes few of them."""
+    chosen = {*sorted(names, key=lambda name: _order(name, seed))[:count]}
+    return [name for name in names if name in chosen]
+
+
+def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: int) -> dict[str, str]:
+    """A side for each item. Raises DailytalkError for a way, a share or items that can't be divided.
+
+    Args:
+        items: as the list has them; one without a duration counts as the mean of the others.
+        by: of `WAYS_TO_DIVIDE`; `speaker` and `sentence` keep what they name on one side where they can.
+        share: of the seconds that validate, in (0, 1).
+        seed: another seed is another division.
+    """
+    if by not in WAYS_TO_DIVIDE:
+        raise BadInput(f"there is no way to divide by {by!r}"[:120], f"choose one of {', '.join(WAYS_TO_DIVIDE)}")
+    if not 0 < share < 1:
+        raise BadInput(f"a share of {share:g} is not between 0 and 1", "give one such as 0.1")
+    seconds = _seconds(items)
+    groups: dict[str, str | None] = {}
+    for item in items:
+        groups[item["id"]] = None
+        if by == "speaker":
+            groups[item["id"]] = _people(item)[0] if _people(item) else None
+        elif by == "sentence":
+            groups[item["id"]] = _sentence(item) or None
+    found = split([(name, groups[name], seconds[name]) for name in groups], share, seed)
+    return {name: "validation" if side == "eval" else "train" for name, side in found.side.items()}
+
+
+def sides_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
+    """A division as the page shows it: the items of each side, how they balance, and what is on both."""
+    seconds = _seconds(items)
+    by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in ("train", "validation")}
+    balance: dict[str, Any] = {}
+    for name, part in by_side.items():
+        total = sum(seconds[item["id"]] for item in part)
+        lengths = sorted(seconds[item["id"]] for item in part)
+        balance[name] = {
+            "items": len(part),
+            "seconds": round(total, 1),
+            "median_seconds": round(lengths[len(lengths) // 2], 2) if lengths else None,
+            "speakers": dict(Counter(who for item in part for who in _people(item)).most_common(20)),
+            "tags": dict(Counter(tag for item in part for tag in item["tags"]).most_common(20)),
+        }
+    whole = sum(part["seconds"] for part in balance.values())
+    return {
+        **{name: [item["id"] for item in part] for name, part in by_side.items()},
+        "share": round(balance["validation"]["seconds"] / whole, 4) if whole else None,
+        "undecided": len(items) - sum(map(len, by_side.values())),
+        "balance": balance,
+        "warnings": [*_on_both(by_side, "speaker", _people), *_on_both(by_side, "sentence", _sentences)],
+    }
+
+
+def _on_both(
+    by_side: Mapping[str, Sequence[Mapping[str, Any]]], what: str, values: Callable[[Mapping[str, Any]], list[str]]
+) -> list[dict[str, Any]]:
+    first: dict[str, dict[str, str]] = {"train": {}, "validation": {}}
+    for name, part in by_side.items():
+        for item in part:
+            for value in values(item):
+                first[name].setdefault(value, item["id"])
+    both = sorted(first["train"].keys() & first["validation"].keys())
+    found = [
+        {
+            "kind": what,
+            "value": value,
+            "train": first["train"][value],
+            "validation": first["validation"][value],
+            "why": f"the {what} {value[:60]!r} is on both sides, in {first['train'][value]!r} and "
+            f"{first['validation'][value]!r}",
+        }
+        for value in both[:MOST_WARNINGS]
+    ]
+    if len(both) > MOST_WARNINGS:
+        more = len(both) - MOST_WARNINGS
+        found.append({"kind": what, "why": f"{more:,} more of the kind {what} are on both sides"})
+    return found
+
+
+def _people(item: Mapping[str, Any]) -> list[str]:
+    """The speakers of an item that are known by name: `call/left` names a side of a recording."""
+    return [who for who in item["speakers"] if not who.endswith(("/left", "/right"))]
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, map(normalise, item["text"].split())))
+
+
+def _sentences(item: Mapping[str, Any]) -> list[str]:
+    """The text of an item of a few words, as it is compared: a long one is hardly said twice."""
+    return [said] if item["n_lines"] == 1 and (said := _sentence(item)) else []
+
+
+def _seconds(items: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    known = [item["duration"] for item in items if item["duration"]]
+    mean = sum(known) / len(known) if known else 1.0
+    return {item["id"]: item["duration"] or mean for item in items}
+
+
+def _order(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest()

@@ -1,0 +1,182 @@
+"""What the sound says may be wrong with an item: words where nothing sounds, speech without words, clipping.
+
+What follows from the texts is known at once (`sources.editable`). What follows from the sound is found in the
+background, an item after the other, those that somebody looks at first; nothing waits for it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import blocks, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.edits import SpokenLine, shown_words
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import SideMeter
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.models.speech_activity import speech_probabilities
+from dailytalk_contiguous.sources.editable import SoundPlace
+
+#: Share of samples in flat tops above which a channel is clipped; `check` complains of as much.
+CLIPPED = 0.001
+
+#: Seconds of speech without words that are worth a look, and the mean probability that it is speech.
+LONG_SPEECH, LIKELY_SPEECH = 0.8, 0.6
+
+#: Seconds that a word may be off its sound: the recogniser's frames, and a consonant too soft to be measured.
+_OFF = 0.08
+
+#: Items whose sound is remembered.
+_HELD = 256
+
+Suspect = dict[str, Any]
+
+
+class Heard(NamedTuple):
+    """What the sound of an item says: of each channel when anything sounds, and the share of clipped samples."""
+
+    audible: list[list[tuple[float, float]]]
+    clipping: list[float]
+
+
+def heard_in(place: SoundPlace) -> Heard:
+    """Listen to an item once. Raises BadInput as `core.audio.blocks` does."""
+    info = probe(place.audio)
+    meters = [SideMeter(info.sample_rate, place.seconds) for _ in range(info.channels)]
+    for block in blocks(place.audio, place.start, place.seconds):
+        for channel, meter in enumerate(meters):
+            meter.push(np.ascontiguousarray(block[:, channel]))
+    clipping = [meter.measures([], [])["clipping_ratio"] or 0.0 for meter in meters]
+    return Heard([meter.audible() for meter in meters], clipping)
+
+
+def sound_suspects(
+    lines: Mapping[str, SpokenLine], heard: Heard, place: SoundPlace, offset: float
+) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
+    """What the sound says of an item, and of its lines; `offset` is the second of the file at which it begins."""
+    found: list[Suspect] = []
+    of_line: dict[str, list[Suspect]] = {}
+    for channel, share in enumerate(heard.clipping):
+        if share > CLIPPED:
+            found.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
+    for key, line in lines.items():
+        channel = min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)
+        silent = [
+            word["word"]
+            for word in shown_words(line)
+            if not _touches(heard.audible[channel], word["start"] - offset - _OFF, word["end"] - offset + _OFF)
+        ]
+        if silent:
+            named = ", ".join(repr(word) for word in silent[:3]) + (" …" if len(silent) > 3 else "")
+            suspect = {"kind": "silent", "why": f"nothing sounds at {named}"}
+            of_line[key] = [suspect]
+            found.append(suspect)
+    found += _without_words(lines, heard, place, offset)
+    return found, of_line
+
+
+def _without_words(
+    lines: Mapping[str, SpokenLine], heard: Heard, place: SoundPlace, offset: float
+) -> list[Suspect]:
+    """Speech on channels where no line is; what leaks from the other speaker is none."""
+    found = []
+    everybody = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
+    for channel, spans in enumerate(heard.audible):
+        for start, end in _outside(merge_gaps(sorted(spans), 0.3), everybody):
+            if end - start < LONG_SPEECH:
+                continue
+            pcm = read_analysis(place.audio, place.start + start, min(end - start, 30.0))
+            samples = pcm_to_float(np.ascontiguousarray(pcm[:, channel]).tobytes())
+            if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
+                found.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
+    return found
+
+
+def _side(channel: int, heard: Heard) -> str:
+    return CHANNELS[channel] if len(heard.audible) == 2 else f"{channel + 1}."
+
+
+def _touches(spans: Sequence[tuple[float, float]], start: float, end: float) -> bool:
+    return any(first < end and last > start for first, last in spans)
+
+
+def _outside(
+    spans: Iterable[tuple[float, float]], taken: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """The parts of spans that are in none of others."""
+    left = []
+    covered = merge_gaps(sorted(taken), 0.0)
+    for start, end in spans:
+        for first, last in covered:
+            if last <= start or first >= end:
+                continue
+            if first > start:
+                left.append((start, first))
+            start = max(start, last)
+        if end > start:
+            left.append((start, end))
+    return left
+
+
+class Listener:
+    """Listens to items in the background; `told` gets the id of each whose suspects are known.
+
+    `look` gives the lines, the sound and the offset of an item, and raises BadInput for one without a sound.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundPlace, float]],
+        told: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
+    ) -> None:
+        self._look, self._told = look, told
+        self._heard: OrderedDict[str, Heard] = OrderedDict()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._ready = threading.Condition()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, names: Iterable[str]) -> None:
+        """Begin, with items in this order."""
+        with self._ready:
+            self._waiting |= dict.fromkeys(names)
+        self._thread = threading.Thread(target=self._work, name="listen", daemon=True)
+        self._thread.start()
+
+    def first(self, name: str) -> None:
+        """Somebody looks at an item, or has changed it."""
+        with self._ready:
+            self._waiting[name] = None
+            self._waiting.move_to_end(name, last=False)
+            self._ready.notify()
+
+    def end(self) -> None:
+        """Stop after the item in hand."""
+        with self._ready:
+            self._ended = True
+            self._waiting.clear()
+            self._ready.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._waiting and not self._ended:
+                    self._ready.wait()
+                if self._ended:
+                    return
+                name, _ = self._waiting.popitem(last=False)
+            try:
+                lines, place, offset = self._look(name)
+                heard = self._heard.get(name) or heard_in(place)
+                self._heard[name] = heard
+                while len(self._heard) > _HELD:
+                    self._heard.popitem(last=False)
+                found, of_line = sound_suspects(lines, heard, place, offset)
+            except (BadInput, OSError) as problem:
+                why = problem.reason if isinstance(problem, BadInput) else problem.strerror or "it can't be read"
+                self._told(name, [{"kind": "sound", "why": why}], {}, 0.0)
+                continue
+            self._told(name, found, of_line, place.seconds)

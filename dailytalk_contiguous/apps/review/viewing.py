@@ -1,0 +1,108 @@
+"""What can only be listened to: versions, mixes, finished corpora and conversations without a transcript."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.audio import probe
+from dailytalk_contiguous.core.edits import Lines, SpokenLine
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.publish.items import SMALL, Items
+from dailytalk_contiguous.sources.editable import Editable, SoundPlace, summary_of
+from dailytalk_contiguous.store.edit_journal import Record
+
+#: Why each kind can't be edited, and what to do.
+_WHY = {
+    "version": "a published version never changes: review its work folder, and push that again",
+    "mix": "a mix is made of other folders: review those, and mix again",
+    "clips": "finished clips are made of their corpus: review that, and run dailytalk corpus again",
+    "measured": "these clips were only measured: review the folder of their audio",
+    "conversations": "its transcript.jsonl is missing: review the folder that dailytalk tag wrote",
+}
+
+
+class Viewed(Editable):
+    """Rows of `publish.items` as items of the page; nothing of them can be changed."""
+
+    kind = "version"
+
+    def __init__(self, items: Items) -> None:
+        super().__init__(items.folder or Path(items.name))
+        self._items = items
+        self._remedy = _WHY.get(items.kind, "it can only be listened to")
+        self.why_not = self._remedy
+        self._listed: dict[str, tuple[float | None, dict[str, Any]]] | None = None
+
+    def names(self) -> Sequence[str]:
+        return [*self._rows()]
+
+    def lines(self, name: str) -> Lines:
+        row = self._items.row(name)
+        if row["problem"]:
+            raise BadInput(row["problem"], row["remedy"])
+        return _lines(row)
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return ((name, summary) for name, (_, summary) in self._rows().items())
+
+    def place(self, name: str) -> SoundPlace:
+        sound = self._items.sound(name)
+        left = probe(sound.audio).seconds - sound.offset
+        seconds = self.seconds(name)
+        return SoundPlace(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
+
+    def seconds(self, name: str) -> float | None:
+        return self._rows().get(name, (None, {}))[0]
+
+    def file_of(self, name: str) -> str:
+        return ""
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        raise BadInput("nothing can be changed here", self._remedy)
+
+    def refuse_discarding(self, name: str) -> None:
+        raise BadInput("nothing can be changed here", self._remedy)
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        """Nothing was discarded."""
+
+    def reread(self) -> None:
+        self._listed = None
+
+    def _rows(self) -> dict[str, tuple[float | None, dict[str, Any]]]:
+        if self._listed is None:
+            self._listed = {
+                row["conversation_id"]: (row["duration"], summary_of(_lines(row).values()))
+                for row in self._items.rows([*SMALL, "labels", "split"])
+                if not row["problem"]
+            }
+        return self._listed
+
+
+def _lines(row: Mapping[str, Any]) -> Lines:
+    """The audible utterances of a row as lines, with the words that lie in them."""
+    lines: Lines = {}
+    for place, utterance in enumerate(row["utterances"]):
+        start, end = utterance["start"], utterance["end"]
+        if start is None or end is None or end <= start:
+            continue
+        line: SpokenLine = {name: utterance.get(name) for name in ("channel", "speaker", "tag", "rule", "kind")}
+        line |= {"start": start, "end": end, "text": utterance["text"] or ""}
+        line |= {"confidence": utterance.get("confidence"), "language": utterance.get("language")}
+        line |= {name: {} for name in ("vad", "features", "vad_bucket", "prosody_bucket")}
+        line["vad"] = {name: utterance.get(name) for name in AFFECT}
+        line["features"] = {name: utterance.get(name) for name in PROSODY}
+        line["vad_bucket"] = {
+            name.removesuffix("_bucket"): value
+            for name, value in utterance.items()
+            if name.endswith("_bucket") and value
+        }
+        line["words"] = [
+            {name: word[name] for name in ("word", "start", "end", "probability")}
+            for word in row["alignments"]
+            if word["speaker"] == utterance["channel"]
+            and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
+        ]
+        lines[f"{place:06d}"] = line
+    return lines

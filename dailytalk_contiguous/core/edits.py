@@ -1,0 +1,705 @@
+"""Edits of what people listen to: pure functions on the lines of one item, and what each of them changed.
+
+A line is what somebody says in one go: a text, its words with times, a tag. Text and words are one truth:
+whichever is edited, the other follows, and words that stay keep their times. An edit is known by the values before
+and after it, field by field, so that it can be undone, and laid on a file that another program has written.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.word_times import (
+    ROOM_SECONDS,
+    SHORTEST_WORD,
+    by_proportion,
+    fit_words,
+    join_words,
+    normalise,
+    split_words,
+)
+
+#: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and whatever else its file says.
+SpokenLine = dict[str, Any]
+
+#: The lines of an item by their ids, in any order.
+Lines = dict[str, SpokenLine]
+
+#: Fields that say who edited a line, and which of its fields; they follow from the others.
+EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
+
+#: Fields that follow from others, and are no edit of their own; and those that tell of edits.
+_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens"})
+_ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
+
+#: The sides of a division that a person may put an item on.
+SIDES = ("train", "validation")
+
+#: Characters of the text of one line, as in transcripts, and of the whole text of an item.
+LONGEST_TEXT, LONGEST_WHOLE = 20_000, 2_000_000
+
+#: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words that others are
+#: put between.
+_DIGITS, _LEAST_ROOM = 3, 0.02
+
+_AGAIN = "reload the page"
+
+
+class Item(NamedTuple):
+    """What an edit must keep to: the seconds of the file that the item fills, its channels, and its legal tags.
+
+    `used` are ids that lines have or had: a new line never gets one of them.
+    """
+
+    start: float
+    end: float
+    channels: Sequence[str]
+    tags: Collection[str]
+    used: Collection[str] = ()
+
+
+class EditChange(NamedTuple):
+    """What an edit changed: `{"lines": {id: fields or None}}` and fields of the item, before and after it.
+
+    None is a line that is not there. Of a line that is there before and after only the fields that differ are
+    named; a field that was missing is not named on that side.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @property
+    def inverse(self) -> "EditChange":
+        """The change that takes this one back."""
+        return EditChange(self.after, self.before)
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
+
+
+# Words of a line.
+
+
+def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The words of a line as its text has them, with times; spread over the line where its file gives none.
+
+    Where the words of the file are others than those of the text, the words that agree keep their times.
+    """
+    tokens, words = split_words(line["text"]), list(line.get("words") or ())
+    if not tokens:
+        return words
+    if len(tokens) == len(words):
+        same = all(_key(token) == _key(word["word"]) for token, word in zip(tokens, words, strict=True))
+        if same:
+            return [{**word, "word": token} for token, word in zip(tokens, words, strict=True)]
+    return timed_words(tokens, words, line["start"], line["end"])
+
+
+def timed_words(
+    tokens: Sequence[str], words: Sequence[Mapping[str, Any]], start: float, end: float
+) -> list[dict[str, Any]]:
+    """Words of a text with times: those that are among `words` keep theirs, the others share what is between them.
+
+    Args:
+        tokens: the words of the text, in order.
+        words: the words before, each with `word`, `start`, `end` and `probability`, in order.
+        start: seconds at which the words may begin.
+        end: seconds at which they have to end.
+
+    Where a new word has less than `ROOM_SECONDS`, the word before it (at the start: the word after it) gives of
+    its own time; nothing else moves.
+    """
+    kept: dict[int, int] = {}
+    before, latest = -1, -math.inf
+    for old, new in _pairs([word["word"] for word in words], tokens):
+        # Of two lines that overlap, words may come in another order, or leave no room for one between them.
+        if words[old]["start"] >= latest + (_LEAST_ROOM if new > before + 1 else 0.0):
+            kept[new], before, latest = old, new, words[old]["start"]
+    timed: list[dict[str, Any]] = [
+        {**words[kept[index]], "word": token}
+        if index in kept
+        else {"word": token, "start": None, "end": None, "probability": None}
+        for index, token in enumerate(tokens)
+    ]
+    anchors = [-1, *(index for index in range(len(tokens)) if index in kept), len(tokens)]
+    for before, after in pairwise(anchors):
+        if after - before > 1:
+            _spread(timed, before, after, start, end)
+    return timed
+
+
+def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, end: float) -> None:
+    """Give times to the words between two that have theirs; -1 and `len(words)` are the edges of the line."""
+    count = after - before - 1
+    earlier = words[before] if before >= 0 else None
+    later = words[after] if after < len(words) else None
+    first = max(start, earlier["end"]) if earlier else min(start, later["start"] if later else start)
+    if earlier and later:
+        first = min(first, later["start"])
+    last = later["start"] if later else max(first, end)
+    lacking = ROOM_SECONDS * count - (last - first)
+    if lacking > 0 and earlier:
+        given = min(lacking, (first - earlier["start"]) / 2)
+        first = earlier["end"] = _rounded(first - given, earlier["start"])
+    elif lacking > 0 and later:
+        given = min(lacking, (later["end"] - later["start"]) / 2)
+        last = later["start"] = _rounded(later["start"] + given, later["start"])
+    room = max(last - first, 10 ** -(2 * _DIGITS))
+    laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
+    digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
+    for word, place in zip(words[before + 1 : after], laid, strict=True):
+        word["start"], word["end"] = round(first + place.start, digits), round(first + place.end, digits)
+        if word["end"] <= word["start"]:
+            word["end"] = word["start"] + 10**-digits
+
+
+def _rounded(seconds: float, above: float) -> float:
+    rounded = round(seconds, _DIGITS)
+    return rounded if rounded > above else seconds
+
+
+def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+    """Index pairs of words that stay, in order."""
+    old_keys, new_keys = [_key(word) for word in old], [_key(word) for word in new]
+    head = 0
+    while head < min(len(old), len(new)) and old_keys[head] == new_keys[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old_keys[-1 - tail] == new_keys[-1 - tail]:
+        tail += 1
+    inner = difflib.SequenceMatcher(
+        None, old_keys[head : len(old) - tail], new_keys[head : len(new) - tail], autojunk=False
+    )
+    pairs = [(at, at) for at in range(head)]
+    for block in inner.get_matching_blocks():
+        pairs += [(head + block.a + place, head + block.b + place) for place in range(block.size)]
+    return pairs + [(len(old) - place, len(new) - place) for place in range(tail, 0, -1)]
+
+
+def _key(word: str) -> str:
+    """A word as it is compared: whatever its case and marks, or its marks where it has nothing else."""
+    return normalise(word) or word.strip()
+
+
+# The actions.
+
+
+def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
+    """What an action on the lines of an item changes. Raises BadInput for one that can't be meant.
+
+    Args:
+        lines: those that the item has now.
+        action: `do` and what that needs, with times in seconds of the file: see `ACTIONS`.
+        item: what the result must keep to.
+        author: who does it; goes into the lines that change.
+    """
+    name = action.get("do")
+    if not isinstance(name, str) or name not in ACTIONS:
+        raise BadInput(f"there is no action {quoted(name)}", f"choose one of {', '.join(ACTIONS)}")
+    after = ACTIONS[name](lines, action, item)
+    for key, line in after.items():
+        if line is not lines.get(key):
+            after[key] = _followed(line, lines.get(key), author)
+    return difference(lines, after)
+
+
+def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
+    """What changed from some lines to others."""
+    olds: dict[str, Any] = {}
+    news: dict[str, Any] = {}
+    for key in {**before, **after}:
+        old, new = before.get(key), after.get(key)
+        if old is new:
+            continue
+        if old is None or new is None:
+            olds[key], news[key] = old, new
+            continue
+        names = [name for name in {**old, **new} if (name in old, old.get(name)) != (name in new, new.get(name))]
+        if names:
+            olds[key] = {name: old[name] for name in names if name in old}
+            news[key] = {name: new[name] for name in names if name in new}
+    return EditChange({"lines": olds}, {"lines": news}) if olds else EditChange({}, {})
+
+
+def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
+    """The lines after a change that was made to them."""
+    after = dict(lines)
+    news = change.after.get("lines", {})
+    for key, old in change.before.get("lines", {}).items():
+        new = news.get(key)
+        if new is None:
+            after.pop(key, None)
+        elif old is None:
+            after[key] = dict(new)
+        else:
+            after[key] = {
+                name: value for name, value in after.get(key, {}).items() if name not in old or name in new
+            } | new
+    return after
+
+
+class Laid(NamedTuple):
+    """Lines with the edits that could be laid on them, and the values that could not.
+
+    Each of `open` has the `line` and the `field` (None: the whole line), the `value` that was given, and the
+    `number` and the `author` of the edit that gave it.
+    """
+
+    lines: Lines
+    open: list[dict[str, Any]]
+
+
+def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
+    """The edits of one item on lines that another program may have written since.
+
+    Only what all edits together come to is laid, field by field: where the file has a value that the field had
+    before one of the edits, it gets the last one. A file that has them already stays as it is. A field with any
+    other value keeps it, and the edit is open.
+
+    Args:
+        lines: as the file has them.
+        records: of the journal, in order: `before`, `after`, `number` and `author`.
+    """
+    after: Lines = dict(lines)
+    left: list[dict[str, Any]] = []
+    touched = dict.fromkeys(key for record in records for key in record["before"].get("lines", {}))
+    for key in touched:
+        steps = [
+            (record, record["before"]["lines"][key], record["after"]["lines"][key])
+            for record in records
+            if key in record["before"].get("lines", {})
+        ]
+        line, missed = _laid_line(lines.get(key), steps)
+        if line is None:
+            after.pop(key, None)
+        else:
+            after[key] = line
+        left += [{"line": key, **miss} for miss in missed]
+    return Laid(after, left)
+
+
+_Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]]
+
+
+def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
+    """One line with its edits, and what could not be laid."""
+    record, _, last = steps[-1]
+    about = {"number": record["number"], "author": record["author"]}
+    seen: dict[str, list[Any]] = {}
+    latest: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+    whole: SpokenLine | None = None
+    for step, old, new in steps:
+        for name in {**(old or {}), **(new or {})}:
+            seen.setdefault(name, []).extend(
+                state.get(name, _MISSING) for state in (old, new) if state is not None
+            )
+            if new is not None:
+                latest[name] = (new.get(name, _MISSING), step)
+        if new is None:
+            whole = None
+        elif old is None:
+            whole = dict(new)
+        elif whole is not None:
+            whole = {name: value for name, value in whole.items() if name not in old or name in new} | new
+    if last is None:
+        if line is None:
+            return None, []
+        stands = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
+        return (None, []) if stands else (line, [{"field": None, "value": None, **about}])
+    if line is None:
+        if whole is not None:
+            return whole, []
+        return None, [{"field": None, "value": last, **about}]
+    laid = dict(line)
+    missed: list[dict[str, Any]] = []
+    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] == "words"):
+        now = line.get(name, _MISSING)
+        if name in _ABOUT or now == value:
+            continue
+        if name == "words" and any(miss["field"] == "text" for miss in missed):
+            continue  # words of a text that is not there
+        if now is _MISSING or now in seen[name]:
+            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
+        elif name not in _DERIVED:
+            said = None if value is _MISSING else value
+            missed.append({"field": name, "value": said, "number": step["number"], "author": step["author"]})
+    if missed:
+        laid |= _derived(laid)
+    if laid != line or not missed:
+        for name in _ABOUT & latest.keys():
+            value = latest[name][0]
+            laid.pop(name, None) if value is _MISSING else laid.update({name: value})
+    return laid, missed
+
+
+def _derived(line: SpokenLine) -> dict[str, Any]:
+    """Fields of a line that are there and only say again what others say."""
+    tag, text = line.get("tag"), line["text"]
+    fields = {
+        "duration": round(line["end"] - line["start"], _DIGITS),
+        "tagged_text": f"({tag}) {text}" if tag and text else text or None,
+    }
+    return {name: value for name, value in fields.items() if name in line}
+
+
+#: A field that a line lacks.
+_MISSING: Any = object()
+
+#: Fields that tell whether a line is still the one that was deleted.
+_CORE = ("text", "channel", "start", "end")
+
+
+def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
+    """The lines as a dialogue: by start, the left channel first."""
+    return sorted(lines.items(), key=lambda pair: (pair[1]["start"], pair[1]["channel"], pair[1]["end"]))
+
+
+def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:
+    """A line with the fields that follow from those that changed."""
+    line = dict(line)
+    changed = {name for name in line if before is None or line[name] != before.get(name)}
+    if before is None:
+        line |= {"duration": None, "tagged_text": None}
+    line |= _derived(line)
+    if "text" in changed and line["text"] and line.get("text_reason"):
+        line["text_reason"] = None
+    if "text" in changed and line.get("tokens"):
+        line["tokens"] = []  # a recogniser's, of another text
+    if before is not None and "tag" in changed and before.get("rule"):
+        line["rule"] = ""
+    if before is not None and not changed:
+        return before
+    edited = {"text", "start", "end"} if before is None else changed - _DERIVED - _ABOUT
+    if "text" in edited:
+        edited -= {"words"}
+    fields = {*(before or {}).get(EDITED_FIELDS, ()), *edited}
+    return line | {EDITED_BY: author, EDITED_FIELDS: sorted(fields)}
+
+
+def _text(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    return {**lines, key: with_text(line, _clean(action.get("text")))}
+
+
+def with_text(line: SpokenLine, text: str) -> SpokenLine:
+    """A line with another text; the words that stay keep their times."""
+    words = shown_words(line)
+    tokens = split_words(text)
+    if text == line["text"]:
+        return line
+    return {**line, "text": text, "words": timed_words(tokens, words, line["start"], line["end"])}
+
+
+def _times(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    start, end = _span(action, item)
+    if (start, end) == (line["start"], line["end"]):
+        return dict(lines)
+    words = line.get("words") or []
+    if any(word["start"] < start or word["end"] > end for word in words):
+        words = fit_words(words, start, end)
+    return {**lines, key: {**line, "start": start, "end": end, **({"words": words} if "words" in line else {})}}
+
+
+def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    words = shown_words(line)
+    index = action.get("index")
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(words):
+        raise BadInput(f"the line has no word {quoted(index)}", _AGAIN)
+    if "start" in action or "end" in action or "text" not in action:
+        words = _moved(words, index, *_span(action, item))
+    if "text" in action:
+        tokens = split_words(_clean(action["text"]))
+        old = words[index]
+        piece = (
+            [{**old, "word": tokens[0]}]
+            if len(tokens) == 1
+            else timed_words(tokens, [old], old["start"], old["end"])
+        )
+        words = [*words[:index], *piece, *words[index + 1 :]]
+    start = min([line["start"], *(word["start"] for word in words)])
+    end = max([line["end"], *(word["end"] for word in words)])
+    text = line["text"]
+    if "text" in action or not text:
+        text = join_words(word["word"] for word in words)
+    return {**lines, key: {**line, "start": start, "end": end, "text": text, "words": words}}
+
+
+def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float) -> list[dict[str, Any]]:
+    """Words of which one has other times; its neighbours give way, and none is passed."""
+    moved = [dict(word) for word in words]
+    moved[index] |= {"start": start, "end": end}
+    for neighbour, edge, limit in ((index - 1, "end", start), (index + 1, "start", end)):
+        if not 0 <= neighbour < len(words):
+            continue
+        other = moved[neighbour]
+        inside = other["start"] < limit if edge == "end" else other["end"] > limit
+        if not inside:
+            raise BadInput(
+                f"the word {quoted(words[index]['word'])} would pass its neighbour {quoted(other['word'])}",
+                "move that one first, or edit the text",
+            )
+        other[edge] = min(other[edge], limit) if edge == "end" else max(other[edge], limit)
+    return moved
+
+
+def _split(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    words = shown_words(line)
+    if "at" in action:
+        at = _seconds(action, "at", item)
+        if not line["start"] < at < line["end"]:
+            raise BadInput(f"the line has no place at {at:g} s to be split", "choose a time inside it")
+        index = sum((word["start"] + word["end"]) / 2 < at for word in words)
+        first_end = second_start = at
+    else:
+        index = action.get("index")
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < len(words):
+            raise BadInput(f"the line can't be split before word {quoted(index)}", "choose a word after its first")
+        first_end, second_start = words[index - 1]["end"], words[index]["start"]
+    first, second = words[:index], words[index:]
+    first_end = max([first_end, *(word["end"] for word in first)])
+    second_start = min([second_start, *(word["start"] for word in second)])
+    halves = [
+        {**line, "end": first_end, "words": first, "text": join_words(word["word"] for word in first)},
+        {**line, "start": second_start, "words": second, "text": join_words(word["word"] for word in second)},
+    ]
+    return {**lines, key: halves[0], free_id(key, {*lines, *item.used}): halves[1]}
+
+
+def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    pair = [_named(lines, action, name) for name in ("line", "with")]
+    (key, first), (other, second) = sorted(pair, key=lambda named: (named[1]["start"], named[1]["end"]))
+    if key == other:
+        raise BadInput("a line can't be merged with itself", "name the line after it")
+    if first["channel"] != second["channel"]:
+        raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
+    between = [
+        line
+        for name, line in lines.items()
+        if name not in (key, other)
+        and line["channel"] == first["channel"]
+        and first["start"] <= line["start"] <= second["start"]
+        and (line["start"], line["end"]) != (second["start"], second["end"])
+        and line["start"] > first["start"]
+    ]
+    if between:
+        raise BadInput(
+            f"{quoted(between[0]['text'])} is between the two lines", "merge lines that follow one another"
+        )
+    words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
+    text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
+    if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
+        words, text = ordered, join_words(word["word"] for word in ordered)
+    merged = {
+        **first,
+        "start": min(first["start"], second["start"]),
+        "end": max(first["end"], second["end"]),
+        "text": text,
+        "words": words,
+    }
+    return {name: line for name, line in lines.items() if name != other} | {key: merged}
+
+
+def _insert(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    channel = action.get("channel", item.channels[0] if len(item.channels) == 1 else None)
+    if channel not in item.channels:
+        raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(item.channels)}")
+    start, end = _span(action, item)
+    text = _clean(action.get("text", ""))
+    like = next((line for _, line in in_order(lines) if line["channel"] == channel), None)
+    pattern: SpokenLine = like or next(iter(lines.values()), {})
+    line: SpokenLine = {
+        "channel": channel,
+        "speaker": like.get("speaker") if like else None,
+        "start": start,
+        "end": end,
+        "text": text,
+        "tag": "",
+        "words": timed_words(split_words(text), [], start, end),
+        **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
+        "kind": "speech",
+    }
+    return {**lines, free_id(_stem(lines, channel), {*lines, *item.used}): line}
+
+
+def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, _ = _named(lines, action, "line")
+    return {name: line for name, line in lines.items() if name != key}
+
+
+def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    if len(item.channels) != 2:
+        raise BadInput("there is no other speaker", "only recordings of two channels have one")
+    channel = next(other for other in item.channels if other != line["channel"])
+    there = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
+    speaker = there[0]["speaker"] if there else None
+    if not there and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
+        speaker = line["speaker"].removesuffix(line["channel"]) + channel
+    return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
+
+
+def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    key, line = _named(lines, action, "line")
+    tag = action.get("tag")
+    if tag != "" and tag not in item.tags:
+        near = difflib.get_close_matches(str(tag), sorted(item.tags), n=3)
+        raise BadInput(
+            f"{quoted(tag)} is no tag of the synthesiser", f"choose {' or '.join(near) or 'one of the list'}"
+        )
+    return {**lines, key: {**line, "tag": tag}}
+
+
+def _whole(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
+    text = action.get("text")
+    if not isinstance(text, str) or len(text) > LONGEST_WHOLE:
+        raise BadInput("the whole text is missing or too long", f"send at most {LONGEST_WHOLE:,} characters")
+    texts = [_clean(part) for part in text.replace("\r\n", "\n").removesuffix("\n").split("\n")]
+    ordered = in_order(lines)
+    if len(texts) == len(ordered):
+        return {key: with_text(line, part) for (key, line), part in zip(ordered, texts, strict=True)}
+    after: Lines = {}
+    matcher = difflib.SequenceMatcher(
+        None, [" ".join(line["text"].split()) for _, line in ordered], texts, autojunk=False
+    )
+    for kind, first, last, new_first, new_last in matcher.get_opcodes():
+        block, parts = ordered[first:last], texts[new_first:new_last]
+        if kind == "equal" or len(block) == len(parts):
+            after |= {key: with_text(line, part) for (key, line), part in zip(block, parts, strict=True)}
+        else:
+            earlier = ordered[first - 1][1] if first else None
+            later = ordered[last][1] if last < len(ordered) else None
+            after |= _rewritten(block, parts, {**lines, **after}, item, (earlier, later))
+    return after
+
+
+def _rewritten(
+    block: Sequence[tuple[str, SpokenLine]],
+    texts: Sequence[str],
+    taken: Mapping[str, SpokenLine],
+    item: Item,
+    neighbours: tuple[SpokenLine | None, SpokenLine | None],
+) -> Lines:
+    """Lines for some texts in place of a block of other lines, by the words that stay."""
+    earlier, later = neighbours
+    by_id = dict(block)
+    tokens = [split_words(text) for text in texts]
+    claims = _claims(by_id, tokens)
+    sources = [source for source, _ in claims]
+    end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
+    at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
+    made: Lines = {}
+    for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
+        if source is not None:
+            pattern: SpokenLine | None = by_id[source]
+            span = (min(word["start"] for word in words), max(word["end"] for word in words))
+            if sources.count(source) == 1:
+                span = (min(span[0], by_id[source]["start"]), max(span[1], by_id[source]["end"]))
+        else:
+            pattern = block[min(number, len(block) - 1)][1] if block else earlier or later
+            following = next((words[0]["start"] for _, words in claims[number + 1 :] if words), end)
+            n_empty = next((n for n, claim in enumerate(claims[number:]) if claim[1]), len(claims) - number)
+            last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
+            span = _inside(at, last, item)
+        channel = pattern["channel"] if pattern else item.channels[0]
+        key = source if source is not None and source not in made else None
+        key = key or free_id(source or _stem(taken, channel), {*taken, *made, *item.used})
+        line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
+        line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
+        made[key] = line
+        at = max(at, span[1])
+    return made
+
+
+def _claims(
+    lines: Mapping[str, SpokenLine], tokens: Sequence[Sequence[str]]
+) -> list[tuple[str | None, list[dict[str, Any]]]]:
+    """Of each new text, the line that most of its words come from (None: no word stays), and those words."""
+    old = [(key, word) for key, line in lines.items() for word in shown_words(line)]
+    new = [token for part in tokens for token in part]
+    kept = {place: old[index] for index, place in _pairs([word["word"] for _, word in old], new)}
+    claims: list[tuple[str | None, list[dict[str, Any]]]] = []
+    at = 0
+    for part in tokens:
+        staying = [kept[place] for place in range(at, at + len(part)) if place in kept]
+        at += len(part)
+        keys = [key for key, _ in staying]
+        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
+        channel = lines[source]["channel"] if source is not None else None
+        claims.append((source, [word for key, word in staying if lines[key]["channel"] == channel]))
+    return claims
+
+
+def _inside(start: float, end: float, item: Item) -> tuple[float, float]:
+    """A span moved into an item, in milliseconds, of positive length."""
+    start = round(min(max(start, item.start), item.end - 0.01), _DIGITS)
+    end = round(min(max(end, start + 0.01), item.end), _DIGITS)
+    return start, max(end, start + SHORTEST_WORD)
+
+
+#: What an edit may do; each takes the lines, the action and the item, and gives the lines afterwards.
+_Action = Callable[[Mapping[str, SpokenLine], Mapping[str, Any], Item], Lines]
+ACTIONS: dict[str, _Action] = {
+    "text": _text,
+    "times": _times,
+    "word": _word,
+    "split": _split,
+    "merge": _merge,
+    "insert": _insert,
+    "delete": _delete,
+    "swap": _swap,
+    "tag": _tag,
+    "whole": _whole,
+}
+
+
+def free_id(like: str, lines: Collection[str]) -> str:
+    """An id that no line has, like that of another: `a/left/0003+1`; a number where ids are numbers."""
+    if all(key.isdecimal() for key in lines):
+        return str(max((int(key) for key in lines), default=-1) + 1)
+    stem = like.partition("+")[0]
+    return next(key for number in range(1, len(lines) + 2) if (key := f"{stem}+{number}") not in lines)
+
+
+def _stem(lines: Mapping[str, SpokenLine], channel: str) -> str:
+    named = [key for key, line in in_order(lines) if line["channel"] == channel]
+    return named[-1] if named else channel
+
+
+def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: str) -> tuple[str, SpokenLine]:
+    key = action.get(field)
+    if not isinstance(key, str) or key not in lines:
+        raise BadInput(f"there is no line {quoted(key)}", _AGAIN)
+    return key, lines[key]
+
+
+def _clean(text: Any) -> str:
+    """A text on one line. Raises BadInput for what is none, or too long."""
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT:
+        raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput("the text has half a character (a lone surrogate)", "type it again") from None
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _seconds(action: Mapping[str, Any], field: str, item: Item) -> float:
+    value = action.get(field)
+    if not is_number(value, item.start - 1e-6, item.end + 1e-6):
+        raise BadInput(f"{field} is {quoted(value)}, no time within the recording", "choose a time inside it")
+    return min(max(round(value, _DIGITS), item.start), item.end)
+
+
+def _span(action: Mapping[str, Any], item: Item) -> tuple[float, float]:
+    start, end = _seconds(action, "start", item), _seconds(action, "end", item)
+    if not end > start:
+        raise BadInput(f"it would end at {end:g} s, not after its start at {start:g} s", "move its end")
+    return start, end

@@ -1,0 +1,1075 @@
+"""Folders whose lines people correct: what each layout has of an item, and how edits get into its files.
+
+Edits are saved in a journal (`store.edit_journal`). `settle` writes those that are not in the files yet; every
+command that reads such a folder calls it where it opens the folder, so that no command sees less than the page
+showed.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    as_text,
+    expect,
+    fits,
+    is_number,
+    json_lines,
+    numbered_lines,
+    parse_json,
+    quoted,
+    read_json,
+)
+from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
+from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
+from dailytalk_contiguous.sources.whisper_json import (
+    WHISPER_JSON,
+    clips_folder,
+    encoded_entry,
+    entry_problem,
+    entry_texts,
+    match_names,
+    quick_entries,
+    read_whisper_json,
+    text_of,
+    write_whisper_json,
+)
+from dailytalk_contiguous.store.edit_journal import EditJournal, Record, has_journal
+from dailytalk_contiguous.store.files import (
+    inside,
+    is_inside,
+    json_document,
+    json_text,
+    sha256_of,
+    write_atomically,
+    write_bytes,
+    write_lines,
+    write_text,
+)
+
+#: The folder of discarded audio, and the file in it with the entries that were about it.
+DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
+
+#: Folder of the tagged shards in a work folder.
+_TAGGED = "tagged"
+
+#: Characters of a text that a list shows.
+SHOWN_TEXT = 200
+
+
+class SoundPlace(NamedTuple):
+    """The sound of an item: encoded audio as `core.audio` takes it, and the seconds of it that the item fills."""
+
+    audio: dict[str, Any]
+    start: float
+    seconds: float
+
+
+class Editable(ABC):
+    """A folder whose lines can be edited.
+
+    Attributes:
+        root: where its journal is.
+        kind: `tagged`, `moshi`, `clips`, or `version` for what can only be listened to.
+        why_not: why nothing can be changed, if that is so.
+    """
+
+    kind: str
+    why_not: str | None = None
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The ids of the items, in order. Nothing is opened for each of them."""
+
+    @abstractmethod
+    def lines(self, name: str) -> Lines:
+        """The lines of an item as its file has them, with times in seconds of the file. Raises BadInput."""
+
+    @abstractmethod
+    def place(self, name: str) -> SoundPlace:
+        """The sound of an item. Raises BadInput if it is not at hand."""
+
+    @abstractmethod
+    def seconds(self, name: str) -> float | None:
+        """Its duration, if that is known without opening its sound."""
+
+    @abstractmethod
+    def file_of(self, name: str) -> str:
+        """The file that has the lines of an item, by its path under the root."""
+
+    @abstractmethod
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        """Write a file whole, with other lines of some of its items. Raises OSError and BadInput."""
+
+    def watched(self) -> Sequence[Path]:
+        """Files whose change is noticed while the folder is open."""
+        return []
+
+    @property
+    def aside(self) -> Path:
+        """The folder of what was discarded."""
+        return self.root / DISCARDED
+
+    @abstractmethod
+    def refuse_discarding(self, name: str) -> None:
+        """Raise BadInput if an item can't be put aside."""
+
+    @abstractmethod
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        """Have files and entries of items where they belong: among the discarded (True), or in their place.
+
+        It ends alike however often it was begun: a program that is stopped in it does the rest the next time.
+        `records` are those of the journal that discarded or restored. Raises OSError and BadInput.
+        """
+
+    @abstractmethod
+    def reread(self) -> None:
+        """Forget what was read of the files."""
+
+    @abstractmethod
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        """Every item with what `summary_of` says of its lines in the file, in order; None: they are to be read."""
+
+    def offset(self, name: str) -> float:
+        """Seconds of the file at which an item begins: its lines have times of the file."""
+        return 0.0
+
+    def rebuilt(self, name: str) -> SoundPlace:
+        """The sound of the conversation that was made of an item. Raises BadInput where there is none."""
+        raise BadInput("no conversation was made of it", "run dailytalk speak")
+
+    def channels(self, name: str) -> Sequence[str]:
+        """The channels that its lines may be on."""
+        return CHANNELS
+
+    def probe(self, name: str) -> Probe:
+        """What the sound of an item says of itself. Raises BadInput if it is not at hand."""
+        return probe(self.place(name).audio)
+
+
+def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a list shows of an item's lines, which are in order; null is unknown.
+
+    `confidence` is that of the least certain line, `rate` in words a second of speech.
+    """
+    texts: list[str] = []
+    count, n_words, seconds = 0, 0, 0.0
+    speakers: dict[str, None] = {}
+    tags: dict[str, None] = {}
+    buckets: dict[str, dict[str, int]] = {}
+    confidence, language = None, None
+    suspects: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        count += 1
+        text = line.get("text") or ""
+        if text and sum(len(part) for part in texts) <= SHOWN_TEXT:
+            texts.append(text)
+        n_words += len(text.split())
+        start, end = line.get("start"), line.get("end")
+        if is_number(start) and is_number(end):
+            seconds += max(0.0, end - start)
+        speakers |= {line["speaker"]: None} if isinstance(line.get("speaker"), str) else {}
+        tags |= {line["tag"]: None} if line.get("tag") else {}
+        for kind in ("vad_bucket", "prosody_bucket"):
+            for name, level in (line.get(kind) or {}).items():
+                if isinstance(level, str) and level:
+                    counts = buckets.setdefault(name, {})
+                    counts[level] = counts.get(level, 0) + 1
+        if is_number(line.get("confidence")):
+            confidence = min(line["confidence"], 1.0 if confidence is None else confidence)
+        language = language or line.get("language")
+        for suspect in line_suspects(line):
+            suspects.setdefault(suspect["kind"], suspect)
+    return {
+        "n_lines": count,
+        "text": " ".join(texts)[:SHOWN_TEXT],
+        "speakers": [*speakers],
+        "tags": [*tags],
+        "buckets": {name: max(counts, key=counts.__getitem__) for name, counts in buckets.items()},
+        "confidence": confidence,
+        "rate": round(n_words / seconds, 3) if seconds > 0 else None,
+        "language": language,
+        "suspects": [*suspects.values()] if count else line_suspects({}),
+    }
+
+
+#: Words a second of a line beyond which it is fast or slow, and the words (the seconds) that it needs for that:
+#: conversations have 2 to 5 a second, in lines of a few words up to 7.
+FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
+
+
+def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the text and the times of a line say may be wrong with it: `kind` (empty, fast, slow) and `why`."""
+    text = (line.get("text") or "").strip()
+    start, end = line.get("start"), line.get("end")
+    seconds = end - start if is_number(start) and is_number(end) else 0.0
+    n_words = len(text.split())
+    if not text:
+        return [{"kind": "empty", "why": str(line.get("text_reason") or "it has no text")}]
+    if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
+        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second"}]
+    if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
+        return [{"kind": "slow", "why": f"{n_words} words in {seconds:.1f} s"}]
+    return []
+
+
+class TaggedLines(Editable):
+    """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`."""
+
+    kind = "tagged"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._path = inside(root, RUN_TRANSCRIPT)
+        self._signature = _signature(self._path)
+
+    def names(self) -> Sequence[str]:
+        return [name for name in self._scanned if name]
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return ((name, item.summary) for name, item in self._scanned.items() if name)
+
+    def lines(self, name: str) -> Lines:
+        numbered: Lines = {}
+        for place, line in enumerate(self._parsed(name)):
+            identity = line.get("utterance_id")
+            if not isinstance(identity, str) or not identity or identity in numbered:
+                identity = next(
+                    key
+                    for number in itertools.count(place)
+                    if (key := f"{name}/{line['channel']}/{number:04d}") not in numbered
+                )
+            numbered[identity] = line
+        return numbered
+
+    def place(self, name: str) -> SoundPlace:
+        if name not in self._entries:
+            raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
+        row = at_hand(self._base(name), None)
+        return SoundPlace(row["audio"], row["offset"], row["duration"])
+
+    def seconds(self, name: str) -> float | None:
+        entry = self._entries.get(name)
+        return entry[1].duration if entry else None
+
+    def offset(self, name: str) -> float:
+        return float(self._base(name)["offset"]) if name in self._entries else 0.0
+
+    def file_of(self, name: str) -> str:
+        return RUN_TRANSCRIPT
+
+    def watched(self) -> Sequence[Path]:
+        return [self._path]
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        after: dict[str, _Scanned] = {}
+        digest = hashlib.sha256()
+
+        def write(target: BinaryIO) -> None:
+            target.writelines(self._written(changed, after, digest))
+
+        write_atomically(self._path, write)
+        # As it was written, unless somebody else was quicker: it need not be read again.
+        if sha256_of(self._path) == digest.hexdigest():
+            self._scanned, self._signature = after, _signature(self._path)
+
+    @property
+    def aside(self) -> Path:
+        return self.root
+
+    def refuse_discarding(self, name: str) -> None:
+        """Nothing is in the way: its recording stays where it is."""
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        """As in `Editable`: its lines are taken out as by any edit; the recording belongs to somebody else."""
+        discarded = {}
+        for record in records:
+            if states.get(record["item"]):
+                lines = {key: line for key, line in record["before"].get("lines", {}).items() if line}
+                discarded[record["item"]] = [line for _, line in in_order(lines)]
+        path = inside(self.root, DISCARDED_ENTRIES)
+        if discarded or path.exists():
+            write_text(path, json_document(discarded))
+
+    def reread(self) -> None:
+        if self._signature != (now := _signature(self._path)):
+            self._signature = now
+            for name in ("_scanned", "_entries"):
+                self.__dict__.pop(name, None)
+            self._latest = (None, {})
+
+    def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"], digest: Any) -> Iterator[bytes]:
+        """The pieces of the file: lines of items that did not change are as they were, except their number.
+
+        `after` gets where the lines of each item begin then, `digest` all bytes.
+        """
+        names = {at: name for name, item in self._scanned.items() for at in item.places}
+        count = at = written = 0
+        fields: list[str] = []
+
+        def lines(name: str, texts: Iterable[bytes], summary: dict[str, Any]) -> Iterator[bytes]:
+            nonlocal written, count
+            for text in texts:
+                after.setdefault(name, _Scanned([], summary)).places.append(written)
+                written += len(text)
+                count += bool(name)
+                digest.update(text)
+                yield text
+
+        with self._path.open("rb") as file:
+            for data in file:
+                name = names[at]
+                at += len(data)
+                fields = fields or [*_item_of(data)[1]]
+                if name not in changed:
+                    texts = [_NUMBER.sub(b'{"segment_id": %d' % count, data, count=1)]
+                    yield from lines(name, texts, self._scanned[name].summary)
+                elif name not in after:
+                    yield from lines(name, _texts(changed[name], fields, count), _summary_of(changed[name]))
+        for name in changed.keys() - names.values():  # what was discarded, and is restored
+            yield from lines(name, _texts(changed[name], fields, count), _summary_of(changed[name]))
+
+    @cached_property
+    def _scanned(self) -> dict[str, "_Scanned"]:
+        """Every conversation in the order of the file; lines of none are under ""."""
+        places: dict[str, list[int]] = {}
+        summaries: dict[str, dict[str, Any]] = {}
+        at, latest = 0, ""
+        block: list[SpokenLine] = []
+        again: set[str] = set()
+        with self._path.open("rb") as file:
+            for data in file:
+                name, line = _item_of(data)
+                if name != latest:
+                    summaries[latest] = summary_of(block)
+                    latest, block = name, []
+                    again |= {name} & summaries.keys()
+                block.append(line)
+                places.setdefault(name, []).append(at)
+                at += len(data)
+        summaries[latest] = summary_of(block)
+        scanned = {name: _Scanned(numbers, summaries[name]) for name, numbers in places.items()}
+        for name in again - {""}:
+            scanned[name] = _Scanned(places[name], summary_of(self._read(places[name])))
+        return scanned
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[Path, Entry]]:
+        return ShardIndex(self.root / _TAGGED).entries
+
+    _latest: tuple[Path | None, dict[str, dict[str, Any]]] = (None, {})
+
+    def _base(self, name: str) -> dict[str, Any]:
+        path = self._entries[name][0]
+        if self._latest[0] != path:
+            self._latest = path, read_rows(path, BASE)
+        return tagged_row(self._latest[1].get(name))
+
+    def _parsed(self, name: str) -> list[SpokenLine]:
+        if not name or name not in self._scanned:
+            raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
+        return self._read(self._scanned[name].places)
+
+    def _read(self, places: Iterable[int]) -> list[SpokenLine]:
+        lines = []
+        with self._path.open("rb") as file:
+            for at in places:
+                file.seek(at)
+                line = parse_json(file.readline(), as_text(self._path), nan=True)
+                lines.append({field: None if value != value else value for field, value in line.items()})
+        return lines
+
+
+def _summary_of(lines: Lines) -> dict[str, Any]:
+    return summary_of(line for _, line in in_order(lines))
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[bytes]:
+    """Lines as a transcript has them, its fields in their order; `count` lines are before them."""
+    for number, (key, line) in enumerate(in_order(lines), count):
+        ordered = {field: line.get(field) for field in fields if field in line or field in _OURS}
+        told = ordered | line | {"utterance_id": key}
+        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told).encode()
+
+
+class _Scanned(NamedTuple):
+    """Where the lines of an item begin in its file, in bytes, and what a list shows of them."""
+
+    places: list[int]
+    summary: dict[str, Any]
+
+
+#: How a line of a transcript begins: with the number that it has among all of them.
+_NUMBER = re.compile(rb'^\{"segment_id": \d+')
+
+#: Fields that all lines of a transcript have.
+_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
+
+
+def _item_of(data: bytes) -> tuple[str, SpokenLine]:
+    """The conversation of a line, and the line; "" and nothing for one that is no line of a transcript."""
+    try:
+        line = parse_json(data, "", nan=True) if data.strip() else None
+    except BadInput:
+        line = None
+    if not isinstance(line, dict) or line.get("channel") not in CHANNELS or not isinstance(line.get("text"), str):
+        return "", {}
+    if not is_number(line.get("start")) or not is_number(line.get("end")):
+        return "", {}
+    return str(line.get("conversation_id") or line.get("audio_file") or ""), line
+
+
+# Clips with a whisper.json, and training folders for Moshi.
+
+
+class ClipsLines(Editable):
+    """A folder of clips and the JSON with their texts; lines are its segments. What we don't know stays."""
+
+    kind = "clips"
+
+    def __init__(self, place: Path) -> None:
+        folder = clips_folder(place)
+        super().__init__(place if place.is_dir() else place.parent)
+        self._audio, self._path = folder.audio, folder.json or self.root / WHISPER_JSON
+        self._folder, self._signature = _signature(self._audio), _signature(self._path)
+
+    def names(self) -> Sequence[str]:
+        return self._listed.here
+
+    def lines(self, name: str) -> Lines:
+        entry = self._entry(name)
+        if entry is None:
+            return {}
+        entry = parse_json(json.dumps(entry), f"{self._path.name}: {name!r}", nan=True)
+        problem = entry_problem(self._path.name, name, entry)
+        if problem:
+            raise problem
+        segments = entry.get("segments")
+        if segments is None:
+            text = text_of(entry)
+            return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
+        lines: Lines = {}
+        for place, segment in enumerate(segments):
+            number = segment.get("id")
+            key = str(number) if isinstance(number, int) and str(number) not in lines else str(place)
+            while key in lines:
+                key = str(int(key) + len(segments))
+            lines[key] = _clip_line(segment)
+        return lines
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        for name in self.names():
+            entry = self._entry(name)
+            if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
+                segments = [part for part in entry["segments"] if isinstance(part, dict)]
+                summary = summary_of(
+                    {"text": "", **part} for part in segments if isinstance(part.get("text"), str)
+                )
+            else:
+                text = entry.get("text") if isinstance(entry, dict) else None
+                summary = summary_of([{"text": text}] if isinstance(text, str) else [])
+            language = entry.get("language") if isinstance(entry, dict) else None
+            yield name, summary | {"language": language if isinstance(language, str) else None}
+
+    def place(self, name: str) -> SoundPlace:
+        audio = {"bytes": None, "path": to_uri(self._file(name).absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def seconds(self, name: str) -> float | None:
+        return None
+
+    def channels(self, name: str) -> Sequence[str]:
+        return CHANNELS[:1]
+
+    def file_of(self, name: str) -> str:
+        return self._path.name
+
+    def watched(self) -> Sequence[Path]:
+        return [self._path, self._audio]
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        texts, aside = dict(self._texts), dict(self._discarded)
+        for name, lines in changed.items():
+            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
+            entries[key] = _clip_entry(entries.get(key), lines)
+        if aside != self._discarded:
+            write_whisper_json(self._aside_path, aside)
+            self._drop("_discarded", "_keys_aside")
+        if texts != self._texts:
+            self._write_texts(texts)
+
+    def _write_texts(self, texts: dict[str, Any]) -> None:
+        """Write the entries. The text of those that did not change is copied: to encode all takes far longer."""
+        changed = {name for name, entry in texts.items() if self._texts.get(name) is not entry}
+        pieces = entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
+        if pieces is None:
+            write_whisper_json(self._path, texts)
+            self._drop("_texts", "_keys")
+            return
+        pieces |= {name: encoded_entry(name, texts[name]) for name in changed}
+        data = "{\n" + ",\n".join(pieces[name] for name in sorted(texts)) + "\n}\n" if texts else "{}\n"
+        write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
+        self._drop("_texts", "_keys")
+        if sha256_of(self._path) == hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest():
+            self._texts, self._signature = texts, _signature(self._path)
+
+    def reread(self) -> None:
+        if self._folder != (now := _signature(self._audio)):
+            self._folder = now
+            self._drop("_listed", "_discarded", "_keys", "_keys_aside")
+        if self._signature != (now := _signature(self._path)):
+            self._signature = now
+            self._drop("_texts", "_keys")
+
+    def _drop(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
+
+    @property
+    def aside(self) -> Path:
+        return self._audio / DISCARDED
+
+    def refuse_discarding(self, name: str) -> None:
+        if os.path.lexists(self.aside / name):
+            raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        texts, aside = dict(self._texts), dict(self._discarded)
+        for name, discarded in states.items():
+            if discarded and name in self._keys:
+                aside[self._keys[name]] = texts.pop(self._keys[name])
+            elif not discarded and name in self._keys_aside:
+                texts.setdefault(self._keys_aside[name], aside[self._keys_aside[name]])
+        # Who stops here leaves an entry in both files, never in none.
+        if aside != self._discarded:
+            self.aside.mkdir(exist_ok=True)
+            write_whisper_json(self._aside_path, aside)
+        if texts != self._texts:
+            keep_backup(self._path)
+            self._write_texts(texts)
+        for name, discarded in states.items():
+            pair = (self._audio / name, self.aside / name)
+            move_unless_there(*(pair if discarded else pair[::-1]), self._audio)
+        back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
+        if back:
+            write_whisper_json(self._aside_path, {key: entry for key, entry in aside.items() if key not in back})
+        self._drop("_listed", "_discarded", "_keys", "_keys_aside")
+
+    @property
+    def _aside_path(self) -> Path:
+        return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
+
+    def _is_aside(self, name: str) -> bool:
+        return name in self._keys_aside and name not in self._keys
+
+    def _file(self, name: str) -> Path:
+        if name in self._listed.both:
+            path = inside(self._audio, name)
+            return path if path.exists() else inside(self.aside, name)
+        raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+
+    def _length(self, name: str) -> float:
+        try:
+            return round(max(self.place(name).seconds, 0.01), 3)
+        except (BadInput, OSError):
+            return 1.0
+
+    def _entry(self, name: str) -> Any:
+        if name not in self._listed.both:
+            raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+        if name in self._keys:
+            return self._texts[self._keys[name]]
+        return self._discarded.get(self._keys_aside.get(name, ""))
+
+    def _key(self, name: str) -> str:
+        return self._keys.get(name, name)
+
+    @cached_property
+    def _listed(self) -> "_Listed":
+        here = _audio_below(self._audio, skip=DISCARDED)
+        aside = _audio_below(self.aside)
+        return _Listed(here, {*here, *aside})
+
+    @cached_property
+    def _texts(self) -> dict[str, Any]:
+        """The entries of the file. Each is checked when it is looked at: to check all takes long."""
+        if not self._path.exists():
+            return {}
+        return quick_entries(inside(self.root, self._path.name))
+
+    @cached_property
+    def _discarded(self) -> dict[str, Any]:
+        return read_whisper_json(self._aside_path).entries if self._aside_path.exists() else {}
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return _matched(self._texts, self._listed.both)
+
+    @cached_property
+    def _keys_aside(self) -> dict[str, str]:
+        return _matched(self._discarded, self._listed.both)
+
+
+def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """The key of the entry about each audio file; most are called alike."""
+    if keys.keys() == {*names}:
+        return {name: name for name in names}
+    return match_names(keys, names).keys
+
+
+class _Listed(NamedTuple):
+    """The clips of a folder by their paths under it: those in their place in order, and also the discarded."""
+
+    here: list[str]
+    both: set[str]
+
+
+def _audio_below(folder: Path, skip: str = "") -> list[str]:
+    """Audio files below a folder, in the order that people count in; no links, and nothing hidden."""
+    names: list[str] = []
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            entries = [*os.scandir(folder / below)]
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES and entry.is_file():
+                names.append(as_text(below + entry.name))
+            elif entry.name != skip and entry.is_dir():
+                waiting.append(f"{below}{entry.name}/")
+    return sorted(names, key=counted_order)
+
+
+def counted_order(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which `clip2` comes before `clip10`."""
+    parts = re.split(r"(\d{1,18})", name.casefold())
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
+    """A segment as a line: its other fields stay in it."""
+    words = segment.get("words")
+    line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
+    line.pop("id", None)  # its key says it
+    line["end"] = max(line["end"], line["start"] + 0.001)
+    if isinstance(words, list):
+        timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
+        line["words"] = [{**word, "word": word["word"].strip()} for word in words] if timed else []
+    return line
+
+
+def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
+    """An entry with lines as its segments, and their text as its own."""
+    old: dict[str, Mapping[str, Any]] = {}
+    for place, segment in enumerate((entry or {}).get("segments") or []):
+        number = segment.get("id")
+        old[str(number) if isinstance(number, int) and str(number) not in old else str(place)] = segment
+    is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
+    segments = []
+    for key, line in in_order(lines):
+        before = old.get(key, {})
+        segment = dict.fromkeys(_WHISPER_FIELDS) | {"seek": 0, "temperature": 0.0, "tokens": []}
+        segment = {**(segment if not before else {}), **line, "id": int(key) if key.isdecimal() else key}
+        for name in _CLIP_OURS - before.keys():
+            segment.pop(name, None)
+        if before.get("text", "").strip() == line["text"]:
+            segment["text"] = before["text"]
+        else:
+            segment["text"] = f" {line['text']}" if is_led else line["text"]
+        if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
+            segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
+        segments.append(segment)
+    text = join_words(filter(None, (line["text"].strip() for _, line in in_order(lines))))
+    return {"language": None, **(entry or {}), "text": text, "segments": segments}
+
+
+#: Fields of a segment that Whisper writes, and fields of a line that none has.
+_WHISPER_FIELDS = ("avg_logprob", "compression_ratio", "no_speech_prob")
+_CLIP_OURS = frozenset({"channel", "duration", "tagged_text", "kind"})
+
+
+class MoshiLines(Editable):
+    """A training folder for Moshi: the words of each WAV are in the JSON beside it.
+
+    It has no lines until somebody edits them: words of one speaker without a longer pause are one. Edited lines
+    are kept in the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
+    """
+
+    kind = "moshi"
+
+    def names(self) -> Sequence[str]:
+        return [*self._named]
+
+    def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
+        return ((name, None) for name in self.names())
+
+    def lines(self, name: str) -> Lines:
+        document = self._document(name)
+        words = _moshi_words(document, name)
+        lines = _kept_lines(document.get("lines"), words)
+        return lines if lines is not None else _turns(words)
+
+    def place(self, name: str) -> SoundPlace:
+        audio = {"bytes": None, "path": to_uri(self._beside(name, "").absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def seconds(self, name: str) -> float | None:
+        return self._named.get(name)
+
+    def file_of(self, name: str) -> str:
+        return as_text(Path(name).with_suffix(".json"))
+
+    def watched(self) -> Sequence[Path]:
+        return [self.root / name for name in _MANIFESTS]
+
+    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        ((name, lines),) = changed.items()
+        words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
+        words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
+        document = self._document(name) | {
+            "alignments": [
+                [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
+                for word, channel in words
+            ],
+            "lines": [
+                {"id": key, **{field: value for field, value in line.items() if field != "words"}}
+                | {"n_words": len(shown_words(line))}
+                for key, line in in_order(lines)
+            ],
+        }
+        write_text(self._beside(name, ".json"), json_text(document))
+
+    def reread(self) -> None:
+        self.__dict__.pop("_named", None)
+
+    @property
+    def aside(self) -> Path:
+        return self.root / AUDIO_FOLDER / DISCARDED
+
+    def refuse_discarding(self, name: str) -> None:
+        for path in (self._moved(name), self._moved(name).with_suffix(".json")):
+            if os.path.lexists(path):
+                raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
+
+    def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
+        path = inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
+        entries: dict[str, Any] = expect(read_json(path), {str: {str: [str]}}, path.name) if path.exists() else {}
+        manifests = {name: self._manifest(name) for name in _MANIFESTS if (self.root / name).is_file()}
+        kept, after = dict(entries), {name: list(lines) for name, lines in manifests.items()}
+        for name, discarded in states.items():
+            if discarded:
+                named = {side: [line for item, line in lines if item == name] for side, lines in after.items()}
+                if any(named.values()):
+                    kept[name] = named
+                after = {side: [pair for pair in lines if pair[0] != name] for side, lines in after.items()}
+            elif name in kept:
+                for side, lines in kept[name].items():
+                    if not any(item == name for item, _ in after.setdefault(side, [])):
+                        after[side] += [(name, line) for line in lines]
+        if kept != entries:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json_document(kept))
+        for side, lines in after.items():
+            if lines != manifests.get(side):
+                keep_backup(self.root / side)
+                write_lines(self.root / side, (line for _, line in lines))
+        for name, discarded in states.items():
+            for suffix in (Path(name).suffix, ".json"):
+                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
+                move_unless_there(*(pair if discarded else pair[::-1]), self.root)
+        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
+            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
+        self.reread()
+
+    def _moved(self, name: str) -> Path:
+        parts = Path(name).parts
+        return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
+
+    def _manifest(self, name: str) -> list[tuple[str, str]]:
+        """The lines of a manifest with their breaks, each after the path that it names."""
+        lines = []
+        for _, data in numbered_lines(inside(self.root, name)):
+            try:
+                line = parse_json(data, "")
+            except BadInput:
+                line = None
+            path = line.get("path") if isinstance(line, dict) else None
+            lines.append((path if isinstance(path, str) else "", data.decode("utf-8", "replace")))
+        return lines
+
+    @cached_property
+    def _named(self) -> dict[str, float | None]:
+        """The WAVs that the manifests name or, without any, that there are, with their seconds."""
+        named: dict[str, float | None] = {}
+        for manifest in _MANIFESTS:
+            if (self.root / manifest).is_file():
+                for _, line in json_lines(inside(self.root, manifest)):
+                    if isinstance(line, dict) and isinstance(line.get("path"), str):
+                        seconds = line.get("duration")
+                        named[line["path"]] = float(seconds) if is_number(seconds, 0) else None
+        if not named:
+            below = _audio_below(self.root / AUDIO_FOLDER, skip=DISCARDED)
+            named = dict.fromkeys((f"{AUDIO_FOLDER}/{name}" for name in below), None)
+        return named
+
+    def _beside(self, name: str, suffix: str) -> Path:
+        """The WAV of an item, or the JSON beside it."""
+        refuse_outside(name)
+        path = Path(name).with_suffix(suffix or Path(name).suffix)
+        present = inside(self.root, path)
+        if not present.exists():
+            moved = self._moved(name).with_suffix(path.suffix)
+            if name not in self._named and not moved.exists():
+                raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
+            present = inside(self.root, moved.relative_to(self.root)) if moved.exists() else present
+        return present
+
+    def _document(self, name: str) -> dict[str, Any]:
+        path = self._beside(name, ".json")
+        document: dict[str, Any] = expect(read_json(path), {"alignments": list}, as_text(path))
+        return document
+
+
+#: Manifests of a training folder; seconds of a pause that ends a line of one.
+_MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
+
+
+def _moshi_words(document: Mapping[str, Any], name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The words of a JSON beside a WAV, each after its channel. Raises BadInput."""
+    words = []
+    for aligned in document["alignments"]:
+        match aligned:
+            case [str(word), [int() | float() as start, int() | float() as end], str(speaker)] if is_number(
+                start, 0, LATEST
+            ) and is_number(end, start, LATEST):
+                channel = CHANNELS[0] if speaker == MAIN else CHANNELS[1]
+                words.append((channel, {"word": word, "start": start, "end": end, "probability": None}))
+            case _:
+                said = f"a word beside {name} is {quoted(aligned)}, not [word, [start, end], speaker]"
+                raise BadInput(said, "make that folder again")
+    return words
+
+
+def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:
+    """The lines that an edit left, with their words; None if the words are not theirs any more."""
+    if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
+        return None
+    left = {channel: [word for side, word in words if side == channel] for channel in CHANNELS}
+    lines: Lines = {}
+    for line in kept:
+        if line["channel"] not in left or len(left[line["channel"]]) < line["n_words"] or line["n_words"] < 0:
+            return None
+        own = left[line["channel"]][: line["n_words"]]
+        if line["text"] and split_words(line["text"]) != [word["word"] for word in own]:
+            return None
+        del left[line["channel"]][: line["n_words"]]
+        lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
+        lines[line["id"]]["words"] = own
+    return None if any(left.values()) or len(lines) != len(kept) else lines
+
+
+def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
+    """Lines of words that no longer pause parts; a line ends when the other speaker has begun one, too."""
+    lines: Lines = {}
+    for channel in CHANNELS:
+        own = sorted(
+            (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
+        )
+        groups: list[list[dict[str, Any]]] = []
+        for word in own:
+            if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        for number, group in enumerate(groups):
+            start, end = group[0]["start"], max(word["end"] for word in group)
+            lines[f"{channel}/{number:04d}"] = {
+                "channel": channel,
+                "start": start,
+                "end": max(end, start + 0.001),
+                "text": join_words(word["word"].strip() for word in group),
+                "words": [{**word, "word": word["word"].strip()} for word in group],
+            }
+    return lines
+
+
+def move_unless_there(source: Path, target: Path, root: Path) -> None:
+    """Move a file inside a folder; nothing is overwritten, and what is moved already stays. Raises OSError."""
+    if not is_inside(source, root) or not is_inside(target, root) or not source.is_file() or target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)
+
+
+# Opening a folder, and getting its edits into its files.
+
+
+def open_editable(folder: Path) -> Editable | None:
+    """The editable lines of a folder, or of a whisper.json; None for a place of another kind.
+
+    Raises BadInput for a folder whose links lead out of it, or a JSON whose folder has another one.
+    """
+    if folder.is_file() and folder.suffix.lower() == ".json":
+        meant = clips_folder(folder.parent).json
+        if meant is not None and meant != folder:
+            raise BadInput(
+                f"the texts of {as_text(folder.parent)!r} are those of {meant.name!r}",
+                f"move {meant.name!r} elsewhere to edit {folder.name!r}",
+            )
+        return ClipsLines(folder)
+    if not folder.is_dir():
+        return None
+    if (folder / RUN_TRANSCRIPT).is_file():
+        return TaggedLines(folder)
+    if (folder / "mix.json").is_file():
+        return None
+    if (folder / _MANIFESTS[0]).is_file() or (folder / AUDIO_FOLDER).is_dir():
+        return MoshiLines(folder)
+    if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
+        return None
+    clips = clips_folder(folder)
+    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
+        return ClipsLines(folder)
+    return None
+
+
+def settle(folder: Path) -> None:
+    """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without any.
+
+    Raises DailytalkError if the disk refuses, or the journal is damaged: what reads on would see less than the
+    page showed.
+    """
+    if not has_journal(folder):
+        return
+    editable = open_editable(folder)
+    if editable is None:
+        return
+    journal = EditJournal(folder)
+    if not unsettled(editable, journal):
+        return
+    try:
+        with journal.locked():
+            settle_edits(editable, journal)
+    except OSError as error:
+        raise DailytalkError(
+            f"edits of {as_text(folder)!r} can't be written into its files ({error.strerror})",
+            "make room and make it writable, then run the same command again: no edit is lost",
+        ) from error
+
+
+def edits_by_file(editable: Editable, records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
+    """The records that change lines, by file and item."""
+    files: dict[str, dict[str, list[Record]]] = {}
+    for record in records:
+        if record["before"].get("lines"):
+            by_item = files.setdefault(editable.file_of(record["item"]), {})
+            by_item.setdefault(record["item"], []).append(record)
+    return files
+
+
+def unsettled(editable: Editable, journal: EditJournal) -> list[str]:
+    """The files that lack edits, or that another program has written since."""
+    files = edits_by_file(editable, journal.records.values())
+    left = [name for name, items in files.items() if not _stands(editable.root / name, journal, items)]
+    return left + ([DISCARDED] if _moves(journal) else [])
+
+
+def _stands(path: Path, journal: EditJournal, items: Mapping[str, Sequence[Record]]) -> bool:
+    record = journal.settled.get(as_text(path.relative_to(journal.folder)))
+    last = max(records[-1]["number"] for records in items.values())
+    if record is None or record["settled"] < last:
+        return False
+    return path.is_file() and sha256_of(path) == record["sha256"]
+
+
+def _moves(journal: EditJournal) -> list[Record]:
+    """The records that discard or restore, if any of them is not settled."""
+    moves = [record for record in journal.records.values() if "discarded" in record["after"]]
+    settled = journal.settled.get(DISCARDED, {"settled": 0})["settled"]
+    return moves if moves and moves[-1]["number"] > settled else []
+
+
+def settle_edits(editable: Editable, journal: EditJournal) -> None:
+    """`settle` for a folder that is open; the caller holds the journal's lock. Raises OSError and BadInput."""
+    editable.reread()
+    for file, items in edits_by_file(editable, journal.records.values()).items():
+        path = inside(editable.root, file)
+        if _stands(path, journal, items):
+            continue
+        changed: dict[str, Lines] = {}
+        for name, records in items.items():
+            with suppress(BadInput):  # its file has lost it: its edits are open
+                laid = laid_edits(editable, name, records)
+                if laid.lines != in_file(editable, name):
+                    changed[name] = laid.lines
+        if changed:
+            keep_backup(path)
+            editable.write(file, changed)
+            editable.reread()
+        if path.is_file():
+            journal.settle(file, sha256_of(path))
+    if moves := _moves(journal):
+        states = {record["item"]: bool(record["after"]["discarded"]) for record in moves}
+        editable.put_aside(states, moves)
+        editable.reread()
+        for file in edits_by_file(editable, journal.records.values()):
+            if (path := inside(editable.root, file)).is_file():
+                journal.settle(file, sha256_of(path))
+        journal.settle(DISCARDED, "")
+
+
+def in_file(editable: Editable, name: str) -> Lines:
+    """The lines of an item as its file has them; none of one that is not there."""
+    try:
+        return editable.lines(name)
+    except BadInput:
+        return {}
+
+
+def laid_edits(editable: Editable, name: str, records: Sequence[Record]) -> Laid:
+    """The lines of an item with its edits, whether its file has them or not. Raises BadInput without the item."""
+    try:
+        lines = editable.lines(name)
+    except BadInput:
+        if not any("discarded" in record["after"] for record in records):
+            raise
+        lines = {}  # discarding took them out of their file
+    return lay_edits(lines, [record for record in records if record["before"].get("lines")])
+
+
+def keep_backup(path: Path) -> None:
+    """Copy a file as it was before the first edit: once, and never again."""
+    backup = path.with_name(f"{path.stem}_backup{path.suffix}")
+    if path.is_file() and not os.path.lexists(backup):
+        write_bytes(backup, path.read_bytes())

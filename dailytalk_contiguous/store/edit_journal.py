@@ -1,0 +1,208 @@
+"""The journal of edits beside the data: each is on the disk before anyone is told that it was saved.
+
+One JSON object a line, appended and flushed, never rewritten. What was cut short in its last line was never
+answered, and is dropped. Several processes may use one journal: each takes its lock for a moment, and reads first
+what another one has written.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, expect, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.store.files import json_text
+
+#: The journal in the folder of the data, and the lock that is held while one record is written.
+JOURNAL, JOURNAL_LOCK = ".dailytalk-edits.jsonl", ".dailytalk-edits.lock"
+
+#: The lock that a program holds as long as nobody else may open the folder to change it.
+FOLDER_LOCK = ".dailytalk-lock"
+
+#: Seconds that a process waits for another one that writes.
+PATIENCE = 30.0
+
+_RECORD = {"number": int, "time": str, "author": str, "item": str, "action": str, "before": dict, "after": dict}
+_RECORD |= {"undoes?": int}
+_SETTLED = {"settled": int, "file": str, "sha256": str}
+
+Record = dict[str, Any]
+
+
+class NewEdit(NamedTuple):
+    """An edit that has no number yet; `before` and `after` are those of a `core.edits.EditChange`."""
+
+    author: str
+    item: str
+    action: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undoes: int | None = None
+
+
+class EditJournal:
+    """The journal of a folder.
+
+    `records` are all of its edits by number, `settled` of each file the last record of the edits that it holds.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read the journal, if there is one. Raises BadInput for a damaged one."""
+        self.folder, self.path = folder, folder / JOURNAL
+        self.records: dict[int, Record] = {}
+        self.settled: dict[str, Record] = {}
+        self._read = 0  # bytes
+        # The one keeps out other threads, which the other would let in.
+        self._threads, self._lock = threading.RLock(), FileLock(folder / JOURNAL_LOCK, timeout=PATIENCE)
+        self.refresh()
+
+    @property
+    def number(self) -> int:
+        """That of the last edit; 0 without any."""
+        return next(reversed(self.records), 0)
+
+    def refresh(self) -> None:
+        """Read what was appended since. Raises BadInput for a damaged record."""
+        with self._threads:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return
+        if size < self._read:
+            raise BadInput(f"{as_text(self.path)!r} has lost edits that it had", "put the whole file back")
+        if size == self._read:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            self._take(line)
+            self._read += len(line)
+
+    def _take(self, line: bytes) -> None:
+        where = f"{as_text(self.path)!r}, byte {self._read:,}"
+        remedy = "put the whole file back, or take the line out and look at that item again"
+        record: Record = parse_json(line, where, remedy, limit=MOST_LINE_BYTES * 8)
+        if isinstance(record, dict) and "settled" in record:
+            self.settled[expect(record, _SETTLED, where, remedy)["file"]] = record
+        else:
+            expect(record, _RECORD, where, remedy)
+            if record["number"] != self.number + 1:
+                raise BadInput(f"{where}: edit {record['number']} follows edit {self.number}", remedy)
+            self.records[record["number"]] = record
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from writing, and read what they have written until now.
+
+        Raises DailytalkError where another one does not let go, and OSError where the disk refuses.
+        """
+        try:
+            with self._threads, self._lock:
+                self.refresh()
+                yield
+        except Timeout:
+            raise DailytalkError(
+                f"another program has been writing {as_text(self.path)!r} for {PATIENCE:g} s", "try again"
+            ) from None
+
+    def append(self, edits: Sequence[NewEdit]) -> list[Record]:
+        """Write edits so that they last, all or none, and give their records; the caller holds the lock.
+
+        Raises OSError as the disk does.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        records: list[Record] = []
+        for number, edit in enumerate(edits, self.number + 1):
+            record: Record = {"number": number, "time": now, "author": edit.author, "item": edit.item}
+            record |= {"action": edit.action, "before": dict(edit.before), "after": dict(edit.after)}
+            records.append(record | ({} if edit.undoes is None else {"undoes": edit.undoes}))
+        self._write(records)
+        self.records |= {record["number"]: record for record in records}
+        return records
+
+    def settle(self, file: str, sha256: str, **more: Any) -> None:
+        """Note that a file holds all edits up to now; the caller holds the lock. Raises OSError."""
+        record: Record = {"settled": self.number, "file": file, "sha256": sha256, **more}
+        self._write([record])
+        self.settled[file] = record
+
+    def _write(self, records: Sequence[Record]) -> None:
+        line = "".join(map(json_text, records)).encode()
+        is_new = not self.path.exists()
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        try:
+            # Over the rest of a line that was cut short, and over nothing else.
+            os.ftruncate(descriptor, self._read)
+            os.lseek(descriptor, self._read, os.SEEK_SET)
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(descriptor, line[written:])
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, self._read)
+                raise
+        finally:
+            os.close(descriptor)
+        if is_new and os.name == "posix":
+            folder = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        self._read += len(line)
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Why nothing can be written into a folder, in a sentence; None if it can."""
+    path = folder / JOURNAL
+    if path.is_symlink():
+        return f"{as_text(path)!r} is a symbolic link: put the file itself there"
+    target = path if path.exists() else folder
+    if os.access(target, os.W_OK) and os.access(folder, os.W_OK):
+        try:
+            if not os.statvfs(folder).f_flag & os.ST_RDONLY:
+                return None
+        except (AttributeError, OSError):
+            return None
+    return f"{as_text(folder)!r} can't be written to: choose a copy that you may write to"
+
+
+@contextmanager
+def folder_lock(folder: Path, purpose: str) -> Iterator[None]:
+    """Hold a folder as its only writer. Raises DailytalkError if another program holds it.
+
+    In a folder that can't be written to there is nothing to hold.
+    """
+    lock = FileLock(folder / FOLDER_LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DailytalkError(
+            f"{as_text(folder)!r} is open in another dailytalk", f"end that one before you {purpose}"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def has_journal(folder: Path) -> bool:
+    """Whether anything was ever edited in a folder."""
+    return (folder / JOURNAL).is_file()

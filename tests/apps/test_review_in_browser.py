@@ -1,0 +1,472 @@
+"""The page of `dailytalk review` as an editor uses it: by mouse, by keys alone, in two windows, as servers die."""
+
+import json
+import random
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Visit, chromium, needs_playwright, visit
+from reviewable import Server, dialogue, line, served, spoken, work_folder
+
+pytestmark = needs_playwright
+
+#: What would run, or become an element, if the page took it for markup.
+MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"
+
+#: What the page says when all that was done is in the journal.
+SAVED = "document.querySelector('#saving').dataset.state === 'saved'"
+
+JOURNAL = ".dailytalk-edits.jsonl"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty conversations of two speakers: each test takes its own."""
+    names = [f"talk-{number:04d}" for number in range(40)]
+    items = [(name, "recording", 2.0 * place % 30, name) for place, name in enumerate(names)]
+    made = [(name, of, offset, dialogue(name, 12.0, 30, offset)) for name, of, offset, _ in items]
+    return work_folder(tmp_path_factory.mktemp("talks"), made)
+
+
+@pytest.fixture(scope="module")
+def server(talks: Path) -> Iterator[Server]:
+    with served(talks) as running:
+        yield running
+
+
+def opened(visited: Visit, item: str | None = None) -> Visit:
+    """The visit, once its page shows an item."""
+    visited.wait("document.documentElement.dataset.ready === 'yes'")
+    if item is not None:
+        visited.wait(f"document.querySelector('#name').textContent === {item!r}")
+    return visited
+
+
+def reload(visited: Visit, item: str | None = None) -> None:
+    visited.page.reload()
+    opened(visited, item)
+
+
+def edits(work: Path) -> list[dict[str, Any]]:
+    """The edits in the journal, as a power cut would leave it."""
+    records = [json.loads(record) for record in (work / JOURNAL).read_text(encoding="utf-8").splitlines()]
+    return [record for record in records if "number" in record]
+
+
+def value(visited: Visit, name: str) -> Any:
+    return visited.page.evaluate(f"document.getElementById('{name}').value")
+
+
+def times(visited: Visit, which: str = "word") -> tuple[float, float]:
+    names = ("from", "to") if which == "word" else ("start", "end")
+    return float(value(visited, names[0])), float(value(visited, names[1]))
+
+
+def write(visited: Visit, text: str) -> None:
+    """Replace the text of the chosen line, and go to the next, by keys."""
+    for key in ("Escape", "Enter", "Control+a"):
+        visited.page.keyboard.press(key)
+    visited.page.keyboard.type(text)
+    visited.page.keyboard.press("Enter")
+
+
+def test_it_opens_without_a_complaint_and_asks_nobody_else(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0000") as page:
+        opened(page, "talk-0000")
+        assert page.page.locator("#items [role=option]").count() > 5
+        assert page.page.locator("#count").inner_text() == "40 items"
+        assert page.page.locator("#dialogue [role=option]").count() > 3
+        assert page.page.locator("#dialogue").inner_text().count("Anna") > 1
+        page.wait("document.querySelector('#wave').width > 300")
+        assert page.complaints == []
+        assert page.requests == []
+
+
+def test_a_text_is_saved_and_there_after_a_reload(browser: Any, server: Server, talks: Path) -> None:
+    with visit(browser, server.address, address="#item=talk-0001") as page:
+        opened(page, "talk-0001")
+        write(page, "Something else is said here.")
+        page.wait(SAVED)
+        assert edits(talks)[-1]["item"] == "talk-0001"
+        reload(page, "talk-0001")
+        assert "Something else is said here." in page.page.locator("#dialogue").inner_text()
+
+
+def test_a_text_that_rests_is_saved_without_leaving_it(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0002") as page:
+        opened(page, "talk-0002")
+        page.page.keyboard.press("e")
+        page.page.keyboard.press("End")
+        page.page.keyboard.type(" indeed")
+        assert page.page.locator("#saving").get_attribute("data-state") == "unsaved"
+        page.wait(SAVED)
+        assert page.page.evaluate("document.activeElement.id") == "text"
+        page.page.keyboard.type(" yes")
+        assert value(page, "text").endswith(" indeed yes")
+
+
+def test_an_edge_is_dragged_without_a_jump_of_the_sound_and_undone_by_a_key(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0003") as page:
+        opened(page, "talk-0003")
+        page.page.keyboard.press("ArrowRight")
+        page.page.keyboard.press("ArrowRight")
+        page.page.evaluate("document.querySelector('#sound').currentTime = 1.5")
+        before = times(page)
+        handle = page.page.locator("#word-end").bounding_box()
+        x, y = handle["x"] + 6, handle["y"] + 8
+        page.page.mouse.move(x, y)
+        page.page.mouse.down()
+        page.page.mouse.move(x - 5, y)
+        page.page.mouse.move(x - 13, y)
+        page.page.mouse.up()
+        page.wait(f"document.querySelector('#to').value < {before[1]} && {SAVED}")
+        start, end = times(page)
+        assert start == before[0]
+        assert 0.05 < before[1] - end < 0.15
+        assert page.page.evaluate("document.querySelector('#sound').currentTime") == 1.5
+        reload(page, "talk-0003")
+        page.page.keyboard.press("ArrowRight")
+        page.page.keyboard.press("ArrowRight")
+        assert times(page) == (start, end)
+        page.page.keyboard.press("u")
+        page.wait(f"Number(document.querySelector('#to').value) === {before[1]}")
+        page.page.keyboard.press("Shift+R")
+        page.wait(f"Number(document.querySelector('#to').value) === {end}")
+
+
+def test_arrow_keys_move_an_edge_by_ten_milliseconds(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0004") as page:
+        opened(page, "talk-0004")
+        before = times(page, "line")
+        page.page.keyboard.press("]")
+        assert page.page.evaluate("document.activeElement.getAttribute('aria-label')") == "End of the line"
+        for _ in range(3):
+            page.page.keyboard.press("ArrowRight")
+        page.page.keyboard.press("Shift+ArrowRight")
+        assert page.page.locator("#saving").get_attribute("data-state") == "unsaved"
+        page.wait(SAVED)
+        assert times(page, "line") == pytest.approx((before[0], before[1] + 0.13))
+        page.page.keyboard.press("Escape")
+        reload(page, "talk-0004")
+        assert times(page, "line") == pytest.approx((before[0], before[1] + 0.13))
+
+
+def test_lines_are_split_merged_inserted_deleted_and_swapped(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0005") as page:
+        opened(page, "talk-0005")
+
+        def lines() -> list[tuple[str, str]]:
+            page.wait(SAVED)
+            shown = page.page.evaluate("fetch('/api/item?id=talk-0005').then((answer) => answer.json())")["lines"]
+            return [(one["channel"], one["text"]) for one in shown]
+
+        press = page.page.keyboard.press
+        first = lines()
+        press("ArrowRight")
+        press("ArrowRight")
+        press("x")
+        split = lines()
+        assert len(split) == len(first) + 1
+        assert split[0][1] == first[0][1].split()[0]
+        press("m")
+        assert lines() == first
+        press("c")
+        swapped = lines()
+        assert sorted(text for _, text in swapped) == sorted(text for _, text in first)
+        assert [channel for channel, text in swapped if text == first[0][1]] == ["right"]
+        press("Control+z")
+        assert lines() == first
+        press("Escape")
+        press("Delete")
+        assert len(lines()) == len(first) - 1
+        press("u")
+        assert lines() == first
+        page.page.evaluate("document.querySelector('#sound').currentTime = 11.9")
+        press("h")
+        assert any(text.endswith("Hhhh") for _, text in lines())
+
+
+def test_moving_to_the_next_line_plays_it(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0006") as page:
+        opened(page, "talk-0006")
+        page.page.keyboard.press("ArrowDown")
+        page.wait("!document.querySelector('#sound').paused")
+        start, end = times(page, "line")
+        page.wait("document.querySelector('#sound').paused")
+        assert end <= page.page.evaluate("document.querySelector('#sound').currentTime") < end + 0.3
+        assert start > 0.5
+
+
+def test_the_list_is_searched_filtered_and_sorted_and_remembers_its_place(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0007") as page:
+        opened(page, "talk-0007")
+        page.page.keyboard.press("r")
+        page.wait(SAVED)
+        page.page.keyboard.press("Shift+U")
+        page.wait("/^[0-9]+ of 40 items$/.test(document.querySelector('#count').textContent)")
+        page.page.keyboard.press("/")
+        page.page.keyboard.type("0031")
+        page.wait("document.querySelector('#count').textContent === '1 of 40 items'")
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("Home")
+        opened(page, "talk-0031")
+        page.page.goto(server.address)
+        opened(page, "talk-0031")
+        assert value(page, "search") == "0031"
+        page.page.keyboard.press("Shift+F")
+        page.wait("document.querySelector('#count').textContent === '40 items'")
+
+
+def test_an_edit_of_an_older_state_is_shown_beside_the_newer_one(browser: Any, server: Server) -> None:
+    with (
+        visit(browser, server.address, address="#item=talk-0008") as ada,
+        visit(browser, server.address, address="#item=talk-0008") as bo,
+    ):
+        opened(bo, "talk-0008")
+        bo.page.keyboard.press("Shift+A")
+        bo.page.keyboard.type("Bo")
+        bo.page.keyboard.press("Enter")
+        bo.wait("document.querySelector('#author').textContent.includes('Bo')")
+        reload(bo, "talk-0008")
+        opened(ada, "talk-0008")
+        ada.wait("document.querySelector('#people').textContent === 'Bo is here'")
+        bo.page.keyboard.press("Enter")
+        bo.page.keyboard.press("Control+a")
+        bo.page.keyboard.type("What Bo hears.")
+        write(ada, "What Ada hears.")
+        ada.wait(SAVED)
+        bo.page.keyboard.press("Escape")
+        bo.wait("document.querySelector('#dialog-conflict').open")
+        assert "What Ada hears." in bo.page.locator("#newer").inner_text()
+        assert "What Bo hears." in bo.page.locator("#mine").inner_text()
+        assert "Ada" in bo.page.locator("#conflict-about").inner_text()
+        assert bo.violations() == []
+        bo.page.keyboard.press("Escape")  # decides nothing
+        assert bo.page.locator("#dialog-conflict").is_visible()
+        bo.page.locator("#keep-mine").click()
+        ada.wait("document.querySelector('#dialogue').textContent.includes('What Bo hears.')")
+        # Another line of the same item is nobody's conflict.
+        bo.page.keyboard.press("Enter")
+        bo.page.keyboard.press("Control+a")
+        bo.page.keyboard.type("A line of Bo.")
+        ada.page.keyboard.press("ArrowDown")
+        ada.page.keyboard.press("ArrowDown")
+        write(ada, "A line of Ada.")
+        ada.wait(SAVED)
+        bo.page.keyboard.press("Escape")
+        for page in (ada, bo):
+            page.wait("document.querySelector('#dialogue').textContent.includes('A line of Bo.')")
+            page.wait("document.querySelector('#dialogue').textContent.includes('A line of Ada.')")
+        assert not bo.page.locator("#dialog-conflict").is_visible()
+
+
+def test_a_whole_review_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
+    names = ["one", "two", "three"]
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 12)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        press = page.page.keyboard.press
+        for name in names:
+            opened(page, name)
+            write(page, f"The first line of {name}.")
+            press("Escape")
+            page.page.keyboard.press("t")
+            page.page.keyboard.type("exci")
+            press("Enter")
+            page.wait(SAVED)
+            press("Control+Enter")
+        page.wait("document.querySelector('#live').textContent.includes('Every item')")
+        page.wait(SAVED)
+        done = edits(work)
+        assert [record["item"] for record in done if record["action"] == "reviewed"] == names
+        assert len([record for record in done if record["action"] == "text"]) == 3
+        assert len([record for record in done if record["action"] == "tag"]) == 3
+        server.end()
+        lines = [json.loads(one) for one in (work / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert {f"The first line of {name}." for name in names} <= {one["text"] for one in lines}
+
+
+def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any, tmp_path: Path) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 40))])
+    chance = random.Random(7)
+    server = Server(work)
+    try:
+        with visit(browser, server.address) as page:
+            opened(page, "talk")
+            count = page.page.evaluate("document.querySelectorAll('#dialogue [role=option]').length")
+            written: list[str] = []
+            for kill in range(4):
+                deadly = chance.randrange(2, 12)
+                for number in range(12):
+                    text = f"Text {kill} {number}."
+                    written.append(text)
+                    if len(written) % count == 0:
+                        page.page.evaluate("document.querySelector('#dialogue [data-index=\"0\"]').click()")
+                    write(page, text)
+                    if number == deadly:
+                        page.page.wait_for_timeout(chance.randrange(0, 12))
+                        server.kill()
+                        said = page.page.evaluate(SAVED)
+                        texts = {
+                            line.get("text")
+                            for record in edits(work)
+                            for line in record["after"].get("lines", {}).values()
+                            if line
+                        }
+                        assert set(written if said else written[:-1]) <= texts
+                        server = Server(work, port=server.port)
+                        if chance.random() < 0.5:
+                            page.page.once("dialog", lambda dialog: dialog.accept())
+                            reload(page, "talk")
+                    page.wait(SAVED)
+            texts = {
+                line.get("text")
+                for record in edits(work)
+                for line in record["after"].get("lines", {}).values()
+                if line
+            }
+            assert set(written) <= texts
+    finally:
+        server.end()
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(browser: Any, tmp_path: Path) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 40))])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk")
+        page.page.keyboard.press("r")
+        page.wait(SAVED)
+        full = (work / JOURNAL).stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+        write(page, "There is no room for this.")
+        page.wait("document.querySelector('#saving').dataset.state === 'failed'")
+        assert "disk" in page.page.locator("#notice").inner_text()
+        assert page.page.locator("#retry").is_visible()
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        page.page.locator("#retry").click()
+        page.wait(SAVED)
+        assert edits(work)[-1]["action"] == "text"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light")])
+def test_axe_finds_nothing_serious(browser: Any, server: Server, width: int, scheme: str) -> None:
+    with visit(browser, server.address, width, address="#item=talk-0009", color_scheme=scheme) as page:
+        opened(page, "talk-0009")
+        page.page.keyboard.press("ArrowDown")
+        page.page.keyboard.press("ArrowRight")
+        assert page.violations() == []
+        assert page.overflow() == 0
+        page.page.keyboard.press("f")
+        assert page.violations() == []
+        page.page.keyboard.press("Escape")
+        for key, name in (("?", "help"), ("Shift+W", "whole"), ("Shift+D", "discard"), ("q", "ask")):
+            page.page.keyboard.press(key)
+            page.wait(f"document.querySelector('#dialog-{name}').open")
+            assert page.violations() == []
+            page.page.keyboard.press("Escape")
+        assert page.complaints == []
+
+
+def test_forced_colours_leave_everything_to_be_seen(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0009", forced_colors="active") as page:
+        opened(page, "talk-0009")
+        assert page.violations() == []
+        ground = page.page.evaluate("getComputedStyle(document.querySelector('#reviewed')).backgroundColor")
+        page.page.keyboard.press("o")
+        assert page.page.evaluate("getComputedStyle(document.querySelector('#loop')).backgroundColor") != ground
+
+
+def test_hostile_texts_stay_text(browser: Any, tmp_path: Path) -> None:
+    words = [{"word": MARKUP, "start": 1.0, "end": 2.0, "probability": 0.2}]
+    hostile = line(MARKUP, 0, "left", words, text=MARKUP, tag=MARKUP, rule=MARKUP, speaker=MARKUP, kind=MARKUP)
+    work = work_folder(tmp_path, [(MARKUP, "recording", 0.0, [hostile | {"vad_bucket": {MARKUP: MARKUP}}])])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page)
+        page.wait("!document.querySelector('#work').hidden")
+        page.page.keyboard.press("ArrowRight")
+        page.page.keyboard.press("f")
+        assert page.page.locator("#name").inner_text() == MARKUP
+        assert MARKUP in page.page.locator("#dialogue").inner_text()
+        assert page.page.locator("#words").inner_text().split() == MARKUP.split()
+        assert page.page.locator(".planted, img").count() == 0
+        assert page.page.evaluate("typeof ran") == "undefined"
+        assert page.complaints == []
+
+
+def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_path: Path) -> None:
+    spoken(tmp_path / "hour.FLAC", 3600.0)
+    work = work_folder(tmp_path, [("hour", "hour", 0.0, dialogue("hour", 3599.0, 10_000))])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "hour")
+        assert page.page.locator("#dialogue [role=option]").count() < 100
+        assert page.page.locator("#dialogue [role=option]").first.get_attribute("aria-setsize") > "1000"
+        page.page.keyboard.press("0")
+        page.page.evaluate("document.querySelector('#dialogue').scrollTop = 1e9")
+        page.wait("document.querySelector('#dialogue').textContent.includes('59:5')")
+        assert page.complaints == []
+
+
+def test_a_range_is_discarded_and_comes_back_with_one_key(browser: Any, tmp_path: Path) -> None:
+    names = [f"talk-{number:04d}" for number in range(10)]
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 4.0, 8)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk-0000")
+        page.page.keyboard.press("Shift+D")
+        page.page.locator("#first").fill("3")
+        page.page.locator("#last").fill("5")
+        page.page.locator("#discard-range").click()
+        page.wait("document.querySelector('#discard-result').textContent === '3 items discarded.'")
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("Shift+F")
+        page.wait("document.querySelector('#count').textContent === '7 of 10 items'")
+        reload(page, "talk-0000")
+        assert page.page.locator("#count").inner_text() == "7 of 10 items"
+        page.page.keyboard.press("d")
+        page.wait("document.querySelector('#name').textContent === 'talk-0001'")
+        page.page.keyboard.press("b")
+        page.wait("document.querySelector('#name').textContent === 'talk-0000'")
+        page.page.keyboard.press("Shift+D")
+        page.page.locator("#first").fill("8")
+        page.page.locator("#discard-range").click()
+        page.wait("document.querySelector('#discard-result').textContent === '1 item discarded.'")
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("b")
+        page.wait("document.querySelector('#name').textContent === 'talk-0008'")
+        page.page.keyboard.press("Shift+F")
+        page.wait("document.querySelector('#count').textContent === '7 of 10 items'")
+        assert page.complaints == []
+
+
+def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -> None:
+    names = [f"talk-{number}" for number in range(6)]
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 4.0, 8)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk-0")
+        page.page.keyboard.press("v")
+        page.wait(SAVED)
+        assert value(page, "which-side") == "train"
+        page.page.keyboard.press("Shift+V")
+        page.page.locator("#divide-by").select_option("length")
+        page.page.locator("#share").fill("0.34")
+        page.page.locator("#propose").click()
+        page.page.locator("#apply-sides").click()
+        page.wait("document.querySelector('#sides').textContent.includes('Warnings')")
+        page.wait("!document.querySelector('#sides').textContent.includes('neither')")
+        assert "Anna" in page.page.locator("#sides .warnings").inner_text()
+        assert page.violations() == []
+        page.page.keyboard.press("Escape")
+        page.page.keyboard.press("r")
+        page.wait(SAVED)
+        page.page.keyboard.press("Shift+P")
+        page.wait("document.querySelector('#progress').textContent.includes('1 of 6 items reviewed')")
+        assert page.violations() == []
+        assert page.complaints == []

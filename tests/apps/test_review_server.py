@@ -1,0 +1,392 @@
+"""The server of `dailytalk review` on loopback: what it answered is never lost, and it answers nobody else."""
+
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import soundfile
+from reviewable import Server, dialogue, served, work_folder
+
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.run.speaking import read_synthesis_input
+
+JSON = {"Content-Type": "application/json"}
+
+
+def calls(folder: Path, count: int = 3) -> Path:
+    items = [(f"call_{number:06d}", "long", 5.0 * number, dialogue(f"call_{number:06d}", 5.0, 12, 5.0 * number))
+             for number in range(count)]  # fmt: skip
+    return work_folder(folder, items)
+
+
+class Client:
+    """A person with a browser."""
+
+    def __init__(self, address: str, author: str = "Ada") -> None:
+        self.address, self.session = address, requests.Session()
+        self.session.cookies.set("author", author)
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.session.get(f"{self.address}api/{path}", params=query, timeout=20)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, **headers: str) -> requests.Response:
+        data = json.dumps(body)
+        return self.session.post(f"{self.address}api/{path}", data=data, headers=JSON | headers, timeout=20)
+
+    def edit(self, name: str, base: int, **action: Any) -> requests.Response:
+        return self.post("edit", {"id": name, "base": base, "action": action})
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return calls(tmp_path)
+
+
+@pytest.fixture
+def server(work: Path) -> Iterator[Server]:
+    with served(work) as server:
+        yield server
+
+
+@pytest.fixture
+def ada(server: Server) -> Client:
+    return Client(server.address)
+
+
+def lines_of(work: Path) -> dict[str, dict[str, Any]]:
+    lines = [json.loads(line) for line in (work / "transcript.jsonl").read_text("utf-8").splitlines()]
+    return {line["utterance_id"]: line for line in lines}
+
+
+def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(work: Path) -> None:
+    chance = random.Random(0)
+    known: dict[str, set[str]] = {}  # texts that a line may have: what was answered last, and what was not
+    answered: list[int] = []
+    done, kills, port = 0, 0, 0
+    while done < 200:
+        server = Server(work, port=port)
+        ada = Client(server.address)
+        killer = threading.Timer(chance.uniform(0.05, 0.8), server.process.kill)
+        if kills < 8:
+            killer.start()
+            kills += 1
+        try:
+            while done < 200:
+                name = f"call_{chance.randrange(3):06d}"
+                item = ada.get("item", id=name)
+                line = chance.choice(item["lines"])["id"]
+                text = f"edit number {done}"
+                known.setdefault(line, set()).add(text)
+                answer = ada.edit(name, item["base"], do="text", line=line, text=text)
+                assert answer.status_code == 200, answer.text
+                answered.append(answer.json()["number"])
+                known[line] = {text}
+                done += 1
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            done += 1
+        finally:
+            killer.cancel()
+            server.process.kill()
+            server.process.wait()
+    records = [
+        json.loads(line)
+        for line in (work / ".dailytalk-edits.jsonl").read_bytes().split(b"\n")
+        if line[-1:] == b"}"
+    ]
+    numbers = [record["number"] for record in records if "number" in record]
+    assert numbers == [*range(1, len(numbers) + 1)]
+    assert {*answered} <= {*numbers}
+    open_items(work)  # as any command that reads the folder
+    lines = lines_of(work)
+    for line, texts in known.items():
+        assert lines[line]["text"] in texts
+    assert len(lines) == sum(len(dialogue(f"call_{number:06d}", 5.0, 12)) for number in range(3))
+
+
+def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work: Path) -> None:
+    server = Server(work)
+    ada = Client(server.address)
+    item = ada.get("item", id="call_000001")
+    line = item["lines"][0]["id"]
+    assert ada.edit("call_000001", 0, do="text", line=line, text="Well, hello there").ok
+    server.kill()
+    assert lines_of(work)[line]["text"] != "Well, hello there"
+    texts = [text for row in read_synthesis_input(work).unfolded() for text in row["text"]]
+    assert "Well, hello there" in texts
+    made = lines_of(work)[line]
+    assert (made["text"], made["edited_by"], made["edited_fields"]) == ("Well, hello there", "Ada", ["text"])
+
+
+def test_an_edit_of_an_older_state_is_refused_and_shown_beside_the_newer(server: Server, work: Path) -> None:
+    ada, ben = Client(server.address), Client(server.address, "Ben")
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    assert ada.edit("call_000000", 0, do="text", line=line, text="Ada was here").status_code == 200
+    refused = ben.edit("call_000000", 0, do="text", line=line, text="Ben was here")
+    assert refused.status_code == 409
+    answer = refused.json()
+    assert (answer["author"], answer["item"]["lines"][0]["text"]) == ("Ada", "Ada was here")
+    assert ben.edit("call_000000", answer["item"]["base"], do="text", line=line, text="Ben was here").ok
+
+
+def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Path) -> None:
+    with served(work) as server:
+        ada, ben = Client(server.address), Client(server.address, "Ben")
+        first = ada.get("item", id="call_000000")["lines"]
+        for base, who, place in ((0, ada, 0), (1, ben, 1), (2, ada, 2)):
+            assert who.edit("call_000000", base, do="text", line=first[place]["id"], text=f"new {base}").ok
+    with served(work) as server:
+        ada, ben = Client(server.address), Client(server.address, "Ben")
+        texts = [line["text"] for line in ada.post("undo", {}).json()["item"]["lines"][:3]]
+        assert texts == ["new 0", "new 1", first[2]["text"]]
+        texts = [line["text"] for line in ada.post("undo", {}).json()["item"]["lines"][:3]]
+        assert texts == [first[0]["text"], "new 1", first[2]["text"]]
+        refused = ada.post("undo", {})
+        assert (refused.status_code, refused.json()["reason"]) == (422, "Ada has nothing edited")
+        texts = [line["text"] for line in ada.post("redo", {}).json()["item"]["lines"][:3]]
+        assert texts == ["new 0", "new 1", first[2]["text"]]
+        ben.post("undo", {"id": "call_000000"})
+        ada.post("redo", {})
+        assert ada.post("redo", {}).status_code == 422
+        ada.post("undo", {})
+        texts = [line["text"] for line in ada.post("undo", {}).json()["item"]["lines"]]
+        assert texts == [line["text"] for line in first]
+
+
+def test_taking_everything_back_leaves_the_lines_as_they_were(work: Path) -> None:
+    before = lines_of(work)
+    with served(work) as server:
+        ada = Client(server.address)
+        lines = ada.get("item", id="call_000002")["lines"]
+        actions: list[dict[str, Any]] = [
+            {"do": "split", "line": lines[0]["id"], "index": 1},
+            {"do": "insert", "channel": "left", "start": 3.9, "end": 4.0, "text": "Hhhh"},
+            {"do": "delete", "line": lines[1]["id"]},
+            {"do": "times", "line": lines[0]["id"], "start": lines[0]["start"] - 0.1, "end": lines[0]["end"]},
+            {"do": "tag", "line": lines[0]["id"], "tag": "happy"},
+            {"do": "swap", "line": lines[0]["id"]},
+        ]
+        for action in actions:
+            answer = ada.edit("call_000002", ada.get("item", id="call_000002")["base"], **action)
+            assert answer.ok, answer.text
+        for _ in actions:
+            assert ada.post("undo", {}).ok
+    assert lines_of(work) == before
+
+
+def test_the_sound_is_the_recording_to_the_sample_whatever_range_is_asked_for(ada: Client, work: Path) -> None:
+    samples, rate = soundfile.read(work.parent / "long.FLAC", dtype="int16")
+    whole = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, timeout=20)
+    seconds = ada.get("item", id="call_000001")["duration"]
+    data = np.frombuffer(whole.content[44:], "<i2").reshape(-1, 2)
+    assert whole.headers["Accept-Ranges"] == "bytes"
+    assert len(data) == round(seconds * rate)
+    assert (data == samples[5 * rate : 5 * rate + len(data)]).all()
+    for first, last in ((0, 99), (44, 47), (1001, 70_000), (len(whole.content) - 3, len(whole.content) - 1)):
+        header = {"Range": f"bytes={first}-{last}"}
+        part = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, headers=header, timeout=20)
+        assert part.status_code == 206
+        assert part.content == whole.content[first : last + 1]
+    header = {"Range": f"bytes={len(whole.content)}-"}
+    beyond = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, headers=header, timeout=20)
+    assert beyond.status_code == 416
+
+
+def test_peaks_are_the_extremes_of_each_part(ada: Client, work: Path) -> None:
+    samples, rate = soundfile.read(work.parent / "long.FLAC", dtype="float32")
+    answer = requests.get(
+        f"{ada.address}api/peaks", params={"id": "call_000001", "start": 1, "end": 3, "count": 50}, timeout=20
+    )
+    peaks = np.frombuffer(answer.content, np.int8).reshape(2, 50, 2)
+    parts = samples[6 * rate : 8 * rate].reshape(50, -1, 2)
+    assert answer.headers["X-Channels"] == "2"
+    assert np.abs(peaks[:, :, 0].T - parts.min(axis=1) * 127).max() <= 0.51
+    assert np.abs(peaks[:, :, 1].T - parts.max(axis=1) * 127).max() <= 0.51
+
+
+def test_two_people_see_where_the_other_is_and_what_was_edited(server: Server) -> None:
+    ada, ben = Client(server.address), Client(server.address, "Ben")
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    with requests.get(f"{server.address}api/events", params={"since": 0}, stream=True, timeout=20) as events:
+        told = events.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(told) == ": here"
+        assert ben.post("here", {"id": "call_000000"}).ok
+        ada.edit("call_000000", 0, do="text", line=line, text="new")
+        heard = [text for text in (next(told) for _ in range(9)) if text]
+    assert 'data: {"author": "Ben", "id": "call_000000"}' in heard
+    assert 'data: {"number": 1, "id": "call_000000", "author": "Ada"}' in heard
+    assert ada.get("item", id="call_000000")["here"] == ["Ben"]
+
+
+def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were(ada: Client, work: Path) -> None:
+    before = lines_of(work)
+    found = ada.post("discard", {"first": 1, "last": 2}).json()
+    assert found["ids"] == ["call_000001", "call_000002"]
+    assert {line["conversation_id"] for line in lines_of(work).values()} == {"call_000000"}
+    entries = json.loads((work / "discarded_entries.json").read_text("utf-8"))
+    assert {*entries} == {"call_000001", "call_000002"}
+    listed = {item["id"]: item for item in ada.get("items")["items"]}
+    assert listed["call_000001"]["discarded"]
+    assert listed["call_000001"]["text"]
+    assert ada.post("restore", {"ids": ["call_000002", "call_000001"]}).ok
+    assert {key: {**line, "segment_id": None} for key, line in lines_of(work).items()} == {
+        key: {**line, "segment_id": None} for key, line in before.items()
+    }
+
+
+def test_another_program_that_rewrites_the_transcript_keeps_what_still_stands(work: Path) -> None:
+    with served(work) as server:
+        ada = Client(server.address)
+        first, second = (line["id"] for line in ada.get("item", id="call_000000")["lines"][:2])
+        assert ada.edit("call_000000", 0, do="text", line=first, text="one").ok
+        assert ada.edit("call_000000", 1, do="text", line=second, text="two").ok
+    calls(work.parent)  # as a new `tag` would
+    anew = {key: dict(line) for key, line in lines_of(work).items()}
+    anew[second]["text"] = "heard otherwise"
+    (work / "transcript.jsonl").write_text("".join(json.dumps(line) + "\n" for line in anew.values()), "utf-8")
+    with served(work) as server:
+        item = Client(server.address).get("item", id="call_000000")
+        texts = {line["id"]: line["text"] for line in item["lines"]}
+        assert (texts[first], texts[second]) == ("one", "heard otherwise")
+        assert [(miss["line"], miss["field"], miss["value"]) for miss in item["open"]] == [(second, "text", "two")]
+
+
+def test_the_first_state_of_the_file_is_kept_once_and_never_again(work: Path) -> None:
+    before = (work / "transcript.jsonl").read_bytes()
+    for text in ("one", "two"):
+        with served(work) as server:
+            ada = Client(server.address)
+            item = ada.get("item", id="call_000000")
+            assert ada.edit("call_000000", item["base"], do="text", line=item["lines"][0]["id"], text=text).ok
+    assert (work / "transcript_backup.jsonl").read_bytes() == before
+
+
+def test_a_journal_whose_last_line_was_cut_short_goes_on(work: Path) -> None:
+    with served(work) as server:
+        ada = Client(server.address)
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+    journal = work / ".dailytalk-edits.jsonl"
+    journal.write_bytes(journal.read_bytes() + b'{"number": 2, "time": "2026-')
+    with served(work) as server:
+        ada = Client(server.address)
+        assert ada.get("item", id="call_000000")["base"] == 1
+        assert ada.edit("call_000000", 1, do="text", line=line, text="two").json()["number"] == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1:1"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_other_pages_and_other_names_are_refused(
+    ada: Client, work: Path, headers: dict[str, str], status: int
+) -> None:
+    answer = ada.post("discard", {"ids": ["call_000000"]}, **headers)
+    assert answer.status_code == status
+    assert {"reason", "remedy"} <= answer.json().keys()
+    assert not (work / ".dailytalk-edits.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["../secret.wav", "/etc/passwd", "call_000000/../../x", "x" * 5000, "a\0b", ""])
+def test_nothing_but_the_opened_folder_is_served(ada: Client, work: Path, name: str) -> None:
+    (work.parent / "secret.wav").write_bytes((work.parent / "long.FLAC").read_bytes())
+    for path in ("item", "sound", "peaks"):
+        query = {"id": name, "start": 0, "end": 1, "count": 10}
+        answer = requests.get(f"{ada.address}api/{path}", params=query, timeout=20)
+        assert answer.status_code == 422
+        assert answer.json()["remedy"]
+    for path in ("assets/..%2f..%2f..%2fsession.py", "assets/%2e%2e/session.py", "assets/.hidden", "etc/passwd"):
+        assert requests.get(f"{ada.address}{path}", timeout=20).status_code == 404
+
+
+def test_a_request_that_is_broken_or_too_large_is_one_sentence(ada: Client) -> None:
+    for data in (b"{", b"[]", b'{"id": "call_000000", "base": "x", "action": {}}', b"[" * 100_000):
+        answer = requests.post(f"{ada.address}api/edit", data=data, headers=JSON, timeout=20)
+        assert answer.status_code == 422
+    large = requests.post(f"{ada.address}api/edit", data=b" " * (9 << 20), headers=JSON, timeout=20)
+    assert "MiB" in large.json()["reason"]
+
+
+def test_a_second_server_on_one_folder_says_so(server: Server, work: Path) -> None:
+    ended = run_review(str(work))
+    assert ended.returncode == 1
+    assert "is open in another dailytalk" in ended.stderr
+
+
+def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(tmp_path: Path, work: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run_review(str(work), "--port", str(taken.getsockname()[1]))
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "is in use" in ended.stderr
+    (tmp_path / "empty").mkdir()
+    ended = run_review(str(tmp_path / "empty"))
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+
+
+def test_other_machines_need_a_password(work: Path) -> None:
+    ended = run_review(str(work), "--host", "0.0.0.0")
+    assert ended.returncode == 1
+    assert "--password-env" in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_settles_and_ends_with_one_sentence(work: Path, number: int) -> None:
+    server = Server(work)
+    ada = Client(server.address)
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+    server.process.send_signal(number)
+    assert server.process.wait(timeout=20) == 0
+    assert lines_of(work)[line]["text"] == "one"
+
+
+def test_the_password_is_asked_for_and_never_printed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVIEW_SECRET", "träume sind schäume")
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
+    process = subprocess.Popen(
+        [*command, "--password-env", "REVIEW_SECRET"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout
+    address = json.loads(process.stdout.readline())["address"]
+    assert requests.get(f"{address}api/session", timeout=20).status_code == 401
+    wrong = requests.get(f"{address}api/session", auth=("ada", "traeume"), timeout=20)
+    assert wrong.status_code == 401
+    right = requests.get(f"{address}api/session", auth=("ada", "träume sind schäume".encode()), timeout=20)
+    assert right.json()["title"] == "work"
+    process.terminate()
+    assert "träume" not in process.stdout.read()
+    process.wait()
+
+
+def run_review(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", *words, "--no-browser"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+    until = time.monotonic() + 20
+    while lines_of(work)[line]["text"] != "one":
+        assert time.monotonic() < until
+        time.sleep(0.1)

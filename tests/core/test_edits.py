@@ -1,0 +1,326 @@
+"""Edits of lines: text and words are one truth, nothing is lost silently, and all of it can be taken back."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.edits import (
+    EDITED_BY,
+    EDITED_FIELDS,
+    Item,
+    Lines,
+    difference,
+    edit,
+    in_order,
+    lay_edits,
+    replayed,
+    shown_words,
+)
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.word_times import join_words, split_words
+
+TAGS = ("calm", "happy")
+SECONDS = 20.0
+WORDS = st.sampled_from(["so", "yes", "the", "hill", "Hhhh", "don't", "—", "100", "wow!", "a"])
+TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
+
+
+def item(channels: tuple[str, ...] = ("left", "right"), used: Any = ()) -> Item:
+    return Item(0.0, SECONDS, channels, TAGS, used)
+
+
+def line(channel: str, start: float, text: str, second: float = 0.3) -> dict[str, Any]:
+    tokens = split_words(text)
+    words = [
+        {"word": word, "start": round(start + n * second, 3), "end": round(start + (n + 1) * second, 3)}
+        | {"probability": 0.9}
+        for n, word in enumerate(tokens)
+    ]
+    end = round(start + second * max(1, len(tokens)), 3)
+    return {"channel": channel, "speaker": f"call/{channel}", "start": start, "end": end} | {
+        "text": join_words(tokens), "tag": "calm", "words": words, "rule": "grid", "vad": {"valence": 0.5},
+    }  # fmt: skip
+
+
+def call() -> Lines:
+    return {
+        "l0": line("left", 0.5, "Good morning how can I help"),
+        "r0": line("right", 3.0, "I was riding down the hill"),
+        "l1": line("left", 6.0, "oh no"),
+        "r1": line("right", 8.0, "the chain came off"),
+    }
+
+
+def done(lines: Lines, **action: Any) -> Lines:
+    return replayed(lines, edit(lines, action, item(), "ann"))
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Lines:
+    starts = draw(st.lists(st.integers(0, 170), min_size=1, max_size=6))
+    return {
+        f"u{number}": line(draw(st.sampled_from(["left", "right"])), start / 10, draw(TEXTS))
+        for number, start in enumerate(starts)
+    }
+
+
+@st.composite
+def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
+    times = st.integers(-10, 210).map(lambda tenths: tenths / 10)
+    key = st.sampled_from([*lines, "nowhere"]) if lines else st.just("nowhere")
+    index = st.integers(-1, 8)
+    kind = draw(
+        st.sampled_from(["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"])
+    )
+    fields: dict[str, Any] = {
+        "text": {"line": key, "text": TEXTS},
+        "times": {"line": key, "start": times, "end": times},
+        "word": {"line": key, "index": index, "start": times, "end": times},
+        "split": draw(st.sampled_from([{"line": key, "index": index}, {"line": key, "at": times}])),
+        "merge": {"line": key, "with": key},
+        "insert": {
+            "channel": st.sampled_from(["left", "right", "up"]),
+            "start": times,
+            "end": times,
+            "text": TEXTS,
+        },
+        "delete": {"line": key},
+        "swap": {"line": key},
+        "tag": {"line": key, "tag": st.sampled_from(["calm", "happy", "", "cross"])},
+        "whole": {"text": st.lists(TEXTS, max_size=7).map("\n".join)},
+    }[kind]
+    action = {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
+    if kind == "word" and draw(st.booleans()):
+        action["text"] = draw(TEXTS)
+    return action
+
+
+def sound(lines: Lines) -> None:
+    """Whatever was done: times are inside and in order, words are those of the text."""
+    for made in lines.values():
+        assert 0 <= made["start"] < made["end"] <= SECONDS + 1.5
+        assert made["channel"] in ("left", "right")
+        words = shown_words(made)
+        if made["text"]:
+            assert [word["word"] for word in words] == split_words(made["text"])
+        assert all(word["start"] < word["end"] for word in words)
+        starts = [word["start"] for word in words]
+        assert starts == sorted(starts)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_one(data: st.DataObject) -> None:
+    start = data.draw(calls())
+    states, changes, used = [start], [], set(start)
+    for _ in range(data.draw(st.integers(1, 6))):
+        lines = states[-1]
+        try:
+            change = edit(lines, data.draw(actions(lines)), item(used=used), "ann")
+        except BadInput:
+            continue
+        after = replayed(lines, change)
+        sound(after)
+        used |= {*after}
+        assert replayed(after, change.inverse) == lines
+        states.append(after)
+        changes.append(change)
+    replay = start
+    for change, state in zip(changes, states[1:], strict=True):
+        replay = replayed(replay, change)
+        assert replay == state
+    for change, state in zip(reversed(changes), reversed(states[:-1]), strict=True):
+        replay = replayed(replay, change.inverse)
+        assert replay == state
+    records = [
+        {"before": change.before, "after": change.after, "number": number, "author": "ann"}
+        for number, change in enumerate(changes, 1)
+    ]
+    for state in states:  # a file that was settled at any time, or never
+        laid = lay_edits(state, records)
+        assert laid.lines == states[-1]
+        assert laid.open == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_only_an_edit_of_text_or_a_deletion_changes_what_is_said(data: st.DataObject) -> None:
+    lines = data.draw(calls())
+    action = data.draw(actions(lines))
+    if action["do"] in ("text", "whole", "delete", "insert") or "text" in action:
+        return
+    try:
+        after = replayed(lines, edit(lines, action, item(), "ann"))
+    except BadInput:
+        return
+    said, kept = (
+        sorted(word for made in state.values() for word in made["text"].split()) for state in (lines, after)
+    )
+    assert said == kept
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12), st.booleans())
+def test_words_that_stay_keep_where_they_begin(old: list[str], new: list[str], front: bool) -> None:
+    lines = {"u": line("left", 1.0, " ".join(old))}
+    text = " ".join([*old, *new] if front else [*new, *old])
+    after = done(lines, do="text", line="u", text=text)["u"]
+    before = {word["start"] for word in shown_words(lines["u"])}
+    kept = [word for word in after["words"] if word["start"] in before]
+    assert (
+        len(kept) >= len(split_words(" ".join(old))) - 1
+    )  # a mark may join the word beside it, or a first one give
+
+
+def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
+    words = done(call(), do="text", line="l0", text="Good evening, how can I help")["l0"]["words"]
+    assert [(word["word"], word["start"], word["end"]) for word in words[:3]] == [
+        ("Good", 0.5, 0.8),
+        ("evening,", 0.8, 1.1),
+        ("how", 1.1, 1.4),
+    ]
+    assert words[1]["probability"] is None
+    assert words[2]["probability"] == 0.9
+
+
+def test_marks_alone_move_no_word() -> None:
+    words = done(call(), do="text", line="r1", text="The chain came off!")["r1"]["words"]
+    assert [word["start"] for word in words] == [8.0, 8.3, 8.6, 8.9]
+    assert words[-1]["word"] == "off!"
+
+
+def test_an_emptied_line_of_the_whole_text_shifts_nothing_after_it() -> None:
+    texts = [made["text"] for _, made in in_order(call())]
+    after = done(call(), do="whole", text="\n".join([texts[0], "", *texts[2:]]))
+    assert {key: made["text"] for key, made in after.items()} == {
+        "l0": texts[0], "r0": "", "l1": texts[2], "r1": texts[3],
+    }  # fmt: skip
+    assert after["l1"] == call()["l1"]
+
+
+def test_a_line_taken_out_of_the_whole_text_is_that_line() -> None:
+    texts = [made["text"] for _, made in in_order(call())]
+    after = done(call(), do="whole", text="\n".join([texts[0], *texts[2:]]))
+    assert {*after} == {"l0", "l1", "r1"}
+    assert all(after[key] == call()[key] for key in after)
+
+
+def test_a_line_broken_in_the_whole_text_becomes_two_with_the_times_of_their_words() -> None:
+    texts = [made["text"] for _, made in in_order(call())]
+    texts[1:2] = ["I was riding", "down the hill"]
+    after = in_order(done(call(), do="whole", text="\n".join(texts)))
+    assert [made["text"] for _, made in after] == texts
+    assert [(made["start"], made["end"]) for _, made in after[1:3]] == [(3.0, 3.9), (3.9, 4.8)]
+    assert [made["channel"] for _, made in after[1:3]] == ["right", "right"]
+
+
+def test_a_new_line_of_the_whole_text_lies_between_its_neighbours() -> None:
+    texts = [made["text"] for _, made in in_order(call())]
+    after = in_order(done(call(), do="whole", text="\n".join([texts[0], "what a day", *texts[1:]])))
+    assert [made["text"] for _, made in after] == [texts[0], "what a day", *texts[1:]]
+    (_, made) = after[1]
+    assert 2.3 <= made["start"] < made["end"] <= 3.0
+
+
+def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:
+    words = done(call(), do="word", line="r0", index=1, start=3.2, end=3.8)["r0"]["words"]
+    assert [(word["start"], word["end"]) for word in words[:3]] == [(3.0, 3.2), (3.2, 3.8), (3.8, 3.9)]
+    with pytest.raises(BadInput, match="would pass its neighbour"):
+        done(call(), do="word", line="r0", index=1, start=3.2, end=4.5)
+
+
+def test_a_sound_at_the_end_takes_the_line_with_it() -> None:
+    after = done(call(), do="text", line="r1", text="the chain came off Hhhh")
+    after = done(after, do="word", line="r1", index=4, start=9.3, end=10.4)["r1"]
+    assert after["end"] == 10.4
+    assert after["text"].endswith("Hhhh")
+
+
+def test_a_split_line_that_is_merged_says_and_lasts_the_same() -> None:
+    split = done(call(), do="split", line="r0", index=3)
+    (new,) = split.keys() - call().keys()
+    assert [split[key]["text"] for key in ("r0", new)] == ["I was riding", "down the hill"]
+    merged = done(split, do="merge", line=new, **{"with": "r0"})
+    assert {name: merged["r0"][name] for name in ("text", "start", "end", "words")} == {
+        name: call()["r0"][name] for name in ("text", "start", "end", "words")
+    }
+    assert merged.keys() == call().keys()
+
+
+def test_lines_of_two_speakers_are_not_merged() -> None:
+    with pytest.raises(BadInput, match="two speakers"):
+        done(call(), do="merge", line="l0", **{"with": "r0"})
+
+
+def test_a_line_between_two_lines_keeps_them_from_being_merged() -> None:
+    lines = call() | {"l2": line("left", 9.5, "right then")}
+    with pytest.raises(BadInput, match="oh no"):
+        done(lines, do="merge", line="l0", **{"with": "l2"})
+
+
+def test_a_line_that_changes_sides_has_the_other_speaker() -> None:
+    swapped = done(call(), do="swap", line="l1")["l1"]
+    assert (swapped["channel"], swapped["speaker"]) == ("right", "call/right")
+
+
+def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
+    with pytest.raises(BadInput, match="happy"):
+        done(call(), do="tag", line="l0", tag="hapy")
+    tagged = done(call(), do="tag", line="l0", tag="happy")["l0"]
+    assert (tagged["tag"], tagged["rule"]) == ("happy", "")
+
+
+def test_an_id_that_a_line_had_is_never_given_again() -> None:
+    lines = {"0": line("left", 0.0, "so"), "1": line("left", 1.0, "yes")}
+    change = edit(lines, {"do": "insert", "channel": "left", "start": 3, "end": 4, "text": "wow"},
+                  item(used={"0", "1", "2"}), "ann")  # fmt: skip
+    assert replayed(lines, change).keys() == {"0", "1", "3"}
+
+
+def test_a_line_says_who_edited_which_of_its_fields() -> None:
+    after = done(call(), do="text", line="l0", text="Good evening")
+    change = edit(after, {"do": "times", "line": "l0", "start": 0.4, "end": 2.4}, item(), "bea")
+    made = replayed(after, change)["l0"]
+    assert (made[EDITED_BY], made[EDITED_FIELDS]) == ("bea", ["end", "start", "text"])
+
+
+def test_times_outside_or_backwards_are_refused() -> None:
+    for start, end in ((-0.5, 2.0), (1.0, 25.0), (3.0, 3.0), (4.0, 3.0), (float("nan"), 3.0), ("1", 3.0)):
+        with pytest.raises(BadInput):
+            done(call(), do="times", line="l0", start=start, end=end)
+
+
+def test_the_words_of_a_line_that_is_shortened_stay_in_it() -> None:
+    made = done(call(), do="times", line="l0", start=0.5, end=1.5)["l0"]
+    assert [word["word"] for word in made["words"]] == split_words(call()["l0"]["text"])
+    assert max(word["end"] for word in made["words"]) <= 1.5
+
+
+def record(number: int, before: Lines, after: Lines) -> dict[str, Any]:
+    change = difference(before, after)
+    return {"before": change.before, "after": change.after, "number": number, "author": "ann"}
+
+
+def test_edits_are_laid_on_what_still_stands_and_the_rest_is_open() -> None:
+    first = done(call(), do="text", line="l0", text="Good evening")
+    second = done(first, do="tag", line="r0", tag="happy")
+    third = done(second, do="delete", line="r1")
+    records = [record(1, call(), first), record(2, first, second), record(3, second, third)]
+    anew = call()
+    anew["l0"] |= {"text": "God morning", "words": []}  # another program heard something else
+    anew["r0"]["vad"] = {"valence": 0.9}
+    laid = lay_edits(anew, records)
+    assert laid.lines["l0"]["text"] == "God morning"
+    assert laid.lines["r0"]["tag"] == "happy"
+    assert laid.lines["r0"]["vad"] == {"valence": 0.9}
+    assert "r1" not in laid.lines
+    assert [(miss["line"], miss["field"], miss["value"]) for miss in laid.open] == [("l0", "text", "Good evening")]
+
+
+def test_an_edit_of_a_line_that_is_gone_is_open() -> None:
+    first = done(call(), do="text", line="l0", text="Good evening")
+    laid = lay_edits({key: made for key, made in call().items() if key != "l0"}, [record(1, call(), first)])
+    assert "l0" not in laid.lines
+    assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", None)]

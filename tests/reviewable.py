@@ -1,0 +1,141 @@
+"""Work folders that `dailytalk review` opens: recordings, tagged shards and a transcript, of any size."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from built_conversations import COLUMNS, tagged
+
+from dailytalk_contiguous.shards import Entry, Shard, write_shard
+
+RATE = 16000
+
+#: Words of made texts.
+WORDS = ("well", "I", "think", "we", "could", "go", "there", "on", "Sunday", "if", "it", "does", "not", "rain")
+
+
+def spoken(path: Path, seconds: float) -> Path:
+    """A stereo recording in which noise comes in bursts, as words do; written block by block, so of any length."""
+    random = np.random.default_rng(0)
+    block = 60
+    bursts = np.repeat(random.random((block * 4, 2)) ** 3, RATE // 4, axis=0)
+    noise = 0.25 * bursts * random.standard_normal((block * RATE, 2))
+    with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16", format="FLAC") as file:
+        left = round(seconds * RATE)
+        while left > 0:
+            file.write(noise[: min(left, len(noise))])
+            left -= len(noise)
+    return path
+
+
+def dialogue(name: str, seconds: float, n_words: int, offset: float = 0.0) -> list[dict[str, Any]]:
+    """Lines of `transcript.jsonl` in which the two speakers take turns and fall into each other's words."""
+    random = np.random.default_rng(len(name) + n_words)
+    step = (seconds - 0.6) / n_words
+    lines: list[dict[str, Any]] = []
+    at = 0
+    while at < n_words:
+        count = min(int(random.integers(2, 10)), n_words - at)
+        channel = ("left", "right")[len(lines) % 2]
+        texts = [WORDS[(at + place) % len(WORDS)] for place in range(count)]
+        start = 0.2 + at * step - (0.6 * step if lines else 0.0)
+        words = [
+            {"word": text, "start": round(offset + start + place * step, 3)}
+            | {"end": round(offset + start + (place + 0.8) * step, 3), "probability": 0.3 + 0.6 * random.random()}
+            for place, text in enumerate(texts)
+        ]
+        lines.append(line(name, len(lines), channel, words, tag=("calm", "")[len(lines) % 2]))
+        at += count
+    return lines
+
+
+def line(name: str, number: int, channel: str, words: Sequence[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """A line of `transcript.jsonl`."""
+    return {
+        "conversation_id": name,
+        "audio_file": f"{name}.FLAC",
+        "utterance_id": f"{name}/{channel}/{number:04d}",
+        "channel": channel,
+        "speaker": {"left": "Anna", "right": "Ben"}[channel],
+        "kind": "speech",
+        "start": words[0]["start"],
+        "end": words[-1]["end"],
+        "text": " ".join(word["word"] for word in words),
+        "tag": "",
+        "rule": "",
+        "language": "en",
+        "words": list(words),
+    } | fields
+
+
+def work_folder(
+    folder: Path, items: Sequence[tuple[str, str, float, list[dict[str, Any]]]], rows_a_shard: int = 100
+) -> Path:
+    """A tagged work folder beside its recordings.
+
+    Args:
+        folder: gets `work` and the recordings.
+        items: id, recording, seconds at which it begins there and lines of each; a recording is 60 s unless it
+            is there already.
+        rows_a_shard: conversations in a file of `tagged/`.
+    """
+    rows, entries, lengths = [], {}, {}
+    for name, recording, offset, lines in items:
+        path = folder / f"{recording}.FLAC"
+        if not path.exists():
+            spoken(path, 60.0)
+        if path not in lengths:
+            lengths[path] = soundfile.info(path).duration
+        duration = max((entry["end"] for entry in lines), default=offset + 5.0) - offset + 0.2
+        duration = min(duration, lengths[path] - offset)
+        rows.append(tagged(folder, name, recording, offset, duration) | {"sample_rate": RATE})
+        entries[name] = Entry("in", ("c",), (0.1,), recording, duration)
+    work = folder / "work"
+    for first in range(0, len(rows), rows_a_shard):
+        part = rows[first : first + rows_a_shard]
+        shard = Shard(part, {row["conversation_id"]: entries[row["conversation_id"]] for row in part})
+        write_shard(work / "tagged" / f"shard-{first:06d}.parquet", shard, COLUMNS)
+    text = "".join(json.dumps(entry) + "\n" for *_, lines in items for entry in lines)
+    (work / "transcript.jsonl").write_text(text, encoding="utf-8")
+    return work
+
+
+class Server:
+    """`dailytalk review` in a process of its own."""
+
+    def __init__(self, folder: Path, author: str = "Ada", port: int = 0) -> None:
+        command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(folder), "--no-browser", "--json"]
+        self.process = subprocess.Popen(
+            [*command, "--author", author, "--port", str(port)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout
+        said = self.process.stdout.readline()
+        assert said, "the server did not start"
+        self.address: str = json.loads(said)["address"]
+        self.port = int(self.address.rstrip("/").rpartition(":")[2])
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        """As Ctrl-C does."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+@contextmanager
+def served(folder: Path, **options: Any) -> Iterator[Server]:
+    """A server for a folder, ended afterwards."""
+    server = Server(folder, **options)
+    try:
+        yield server
+    finally:
+        server.end()
