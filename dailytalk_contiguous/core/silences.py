@@ -166,8 +166,8 @@ class SoundLevels:
         apart = edges[1:, 0] - edges[:-1, 1] > CLICK_FRAMES
         starts = edges[np.concatenate(([True], apart))[: len(edges)], 0]
         ends = edges[np.concatenate((apart, [True]))[: len(edges)], 1]
-        inside: Silences = np.minimum(np.stack((starts, ends), axis=1) * self.hop, self.n_samples)
-        return inside
+        silences: Silences = np.minimum(np.stack((starts, ends), axis=1) * self.hop, self.n_samples)
+        return silences
 
     def cut(self, rule: CutRule, silences: Silences) -> list[CutPiece]:
         """The pieces of this recording by `core.cuts.cut_recording`."""
