@@ -38,6 +38,7 @@ from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
 from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.whisper_json import (
+    AUDIO_FOLDERS,
     WHISPER_JSON,
     clips_folder,
     encoded_entry,
@@ -970,6 +971,8 @@ def settle(folder: Path) -> None:
     Raises DailytalkError if the disk refuses, or the journal is damaged: what reads on would see less than the
     page showed.
     """
+    if folder.is_file() or (folder.name in AUDIO_FOLDERS and has_journal(folder.parent)):
+        folder = folder.parent  # a whisper.json, or the audio beside it
     if not has_journal(folder):
         return
     editable = open_editable(folder)

@@ -9,7 +9,7 @@ from typing import Any
 from dailytalk_contiguous.core.agreement import fleiss_kappa, tallied
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.publish.splits import split
+from dailytalk_contiguous.publish.splits import split_two
 from dailytalk_contiguous.store.edit_journal import Record
 
 #: Seconds between two edits of one person that still belong to one sitting.
@@ -112,7 +112,7 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
             groups[item["id"]] = _people(item)[0] if _people(item) else None
         elif by == "sentence":
             groups[item["id"]] = _sentence(item) or None
-    found = split([(name, groups[name], seconds[name]) for name in groups], share, seed)
+    found = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
     return {name: "validation" if side == "eval" else "train" for name, side in found.side.items()}
 
 

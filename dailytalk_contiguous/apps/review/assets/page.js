@@ -49,15 +49,21 @@ export const options = (select, choices) => {
   if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
 };
 
-/** What the browser keeps for this page: place, filters, speed. A browser that keeps nothing is no obstacle. */
-export const kept = {
+// What a browser keeps of this page. One that keeps nothing is no obstacle.
+const keeper = (store) => ({
   read(name, otherwise) {
-    try { return JSON.parse(localStorage.getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
+    try { return JSON.parse(store().getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
   },
   write(name, value) {
-    try { localStorage.setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
+    try { store().setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
   },
-};
+});
+
+/** Place, filters, speed: for all windows, and the next time. */
+export const kept = keeper(() => localStorage);
+
+/** Edits on their way: of this window alone, or another one would send them, too. A reload keeps them. */
+export const keptHere = keeper(() => sessionStorage);
 
 export const CHANNELS = ["left", "right"];
 

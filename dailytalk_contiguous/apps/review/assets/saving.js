@@ -1,9 +1,9 @@
-// Edits on their way to the journal. One goes at a time; the rest wait in order, also in the browser's store, so that
+// Edits on their way to the journal. One goes at a time; the rest wait in order, also in the window's store, so that
 // a reload or a server that was killed loses none. `saved` is said only when the server has answered, which it does
 // after fsync. An edit that was made on an older state of an item comes back: if what it changes is still as the
 // editor saw it, it is sent again; else the page shows both and the editor chooses.
 
-import { kept } from "./page.js";
+import { keptHere } from "./page.js";
 import { post } from "./api.js";
 
 const RETRY = 3000; // ms
@@ -16,7 +16,7 @@ export class Saver {
    */
   constructor(hear) {
     this.hear = hear;
-    this.queue = kept.read("outbox", []);
+    this.queue = keptHere.read("outbox", []);
     this.busy = false;
     this.failed = false;
     this.timer = 0;
@@ -42,7 +42,7 @@ export class Saver {
     });
   }
 
-  keep() { kept.write("outbox", this.queue); }
+  keep() { keptHere.write("outbox", this.queue); }
 
   retry() {
     clearTimeout(this.timer);

@@ -57,6 +57,7 @@ class Peaks {
         if (id !== this.id) return;
         // Of a long stretch the server makes an overview first; it tells when that is there.
         Object.assign(tile, complete ? { values, channels, count: values.length / channels / 2, stop: null } : { stop: null, waits: true });
+        if (!complete) setTimeout(() => this.arrived(id), 5000); // should its word not reach this page
         this.onArrival();
       })
       .catch(() => { if (this.tiles.get(key) === tile) this.tiles.delete(key); });
