@@ -29,6 +29,7 @@ from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import tag as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
+from dailytalk_contiguous.cli.corpus import corpus_outcome, laid_out
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.terminal import Console, guarded, share_text, show_judgement, show_verdict
@@ -52,6 +53,7 @@ from dailytalk_contiguous.run.build import Built
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account, Run, length
+from dailytalk_contiguous.run.price import Price
 from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.finish import Finish
@@ -377,7 +379,7 @@ def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
 def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() -> None:
     script = speaking.SynthesisInput([[{"conversation_id": "a"}, {"conversation_id": "b"}]], rejects(1))
     settings = Speak(engine="espeak", no_text="drop")
-    whole = estimate.Price(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
+    whole = Price(12, 3, 2, 1, 345, 0.01234, 0.5, "there is no token")
     plan = local.RunPlan([OUT / "a", OUT / "b"], [task(60.0)], 0)
     stages = (ChooseVoice(), Finish())
     assert shown(lambda console: show.speak_dry_run(console, script, whole, settings, plan, stages)) == [
@@ -390,7 +392,7 @@ def test_dry_run_of_speak_shows_utterances_bytes_price_and_what_is_in_the_way() 
         "1 conversation with too little speech to clone a voice from",
         "  rejected: c0: reason 0; mend [it]",
     ]
-    plain = estimate.Price(12, 3, 0, 0, 345, 0.01234, 0.5)
+    plain = Price(12, 3, 0, 0, 345, 0.01234, 0.5)
     script.rejects.clear()
     done = local.RunPlan([OUT / "a"], [], 0)
     assert len(shown(lambda console: show.speak_dry_run(console, script, plain, settings, done, stages))) == 3
@@ -779,7 +781,7 @@ def corpus_lines(**told: Any) -> list[str]:
     fields: dict[str, Any] = {"measured": [], "kept": [], "n_made": 1, "wall_seconds": 2.345, "rejects": []}
     fields |= {"n_missing": 0, "account": Account({}, {})}
     outcome = clips.CorpusOutcome(**(fields | told))
-    return shown(lambda console: show.corpus_outcome(console, READ, outcome, OUT, ClipPlan(), False))
+    return shown(lambda console: corpus_outcome(console, READ, outcome, OUT, ClipPlan(), False))
 
 
 def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> None:
@@ -811,7 +813,7 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = clips.CorpusOutcome(None, clip_rows(101), clip_rows(7), rejects(5), 1, 0, 2.345, Account({}, {}))
-    on = lambda console: show.corpus_outcome(console, READ, outcome, tmp_path, ClipPlan(), False)  # noqa: E731
+    on = lambda console: corpus_outcome(console, READ, outcome, tmp_path, ClipPlan(), False)  # noqa: E731
     lines = [" ".join(line.split()) for line in shown(on)]
     assert lines[1:3] == ["measure 1 % 5 % 50 % 95 % 99 %", "duration 1 5 50 95 99"]
     assert len([line for line in lines if line.startswith("silence_seconds")]) == 0
@@ -820,28 +822,28 @@ def test_report_of_a_corpus_is_a_table_of_percentiles_and_a_plot(
     assert f"to listen to what is beyond a limit: dailytalk report {tmp_path}" in lines
     assert not [line for line in lines if "more (--json" in line]
     assert (tmp_path / "quality.png").is_file()
-    show.corpus_outcome(Console(), READ, outcome, tmp_path, ClipPlan(), True)
+    corpus_outcome(Console(), READ, outcome, tmp_path, ClipPlan(), True)
     told = json.loads(capsys.readouterr().out)
     assert told["measures"]["duration"] == [1.0, 5.0, 50.0, 95.0, 99.0]
     assert (told["kept"], told["seconds"], len(told["rejected"])) == (7, 2.35, 5)
     nothing = clips.CorpusOutcome(None, [], [], [], 0, 0, 1.0, Account({}, {}))
-    show.corpus_outcome(Console(), READ, nothing, tmp_path / "none", ClipPlan(), False)
+    corpus_outcome(Console(), READ, nothing, tmp_path / "none", ClipPlan(), False)
     assert "0 of 0 measured clips would be kept" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 
 
 def test_conversations_of_a_corpus_are_counted_and_lead_to_tag(capsys: pytest.CaptureFixture[str]) -> None:
     laid = WrittenConversations(3, rejects(1), ["as published"])
-    assert shown(lambda console: show.laid_out(console, laid, OUT, False)) == [
+    assert shown(lambda console: laid_out(console, laid, OUT, False)) == [
         "as published",
         "3 conversations in /data: go on with `dailytalk tag`",
         "rejected: 1 by Folder, all with --json",
         '  rejected: "c0": reason 0; mend [it]',
     ]
-    assert shown(lambda console: show.laid_out(console, WrittenConversations(0, [], []), OUT, False)) == [
+    assert shown(lambda console: laid_out(console, WrittenConversations(0, [], []), OUT, False)) == [
         "0 conversations in /data"
     ]
-    show.laid_out(Console(), laid, OUT, True)
+    laid_out(Console(), laid, OUT, True)
     told = json.loads(capsys.readouterr().out)
     assert (told["conversations"], told["out"], told["rejects"][0]["id"]) == (3, "/data", "c0")
 
@@ -1219,7 +1221,7 @@ def test_sentence_and_path_are_never_broken(
     assert {line.replace("/data", str(deep), 1) for line in PATHS} <= spoken_lines
     assert "2 conversations, 8 utterances resynthesised, 7 kept as recorded, 90 words aligned" in spoken_lines
     script = speaking.SynthesisInput([], one)
-    priced = estimate.Price(1, 0, 0, 0, 1, 0.0, 0.0, long)
+    priced = Price(1, 0, 0, 0, 1, 0.0, 0.0, long)
     plan_of = local.RunPlan([], [], 0)
     embedded = Speak(engine="espeak")
     dry = narrow(lambda console: show.speak_dry_run(console, script, priced, embedded, plan_of, ()))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models import paid
+from dailytalk_contiguous.models import speech_cache
 from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSample
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key, default_folder
 
@@ -88,7 +88,7 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
 
 def test_sound_is_kept_in_16_bits_where_that_loses_nothing() -> None:
     kinds = [
-        paid.soundfile.info(io.BytesIO(paid._encoded(samples, 24000)[0])).subtype
+        speech_cache.soundfile.info(io.BytesIO(speech_cache._encoded(samples, 24000)[0])).subtype
         for samples in (SPOKEN.samples, SPOKEN.samples + np.float32(1e-6), np.array([1.0], np.float32))
     ]
     assert kinds == ["PCM_16", "PCM_24", "PCM_24"]
@@ -105,9 +105,9 @@ def test_put_gives_the_samples_that_will_be_read(tmp_path: Path) -> None:
 @given(st.lists(st.floats(-1.0, 1.0, width=32), min_size=1, max_size=300), st.sampled_from([8000, 24000, 44100]))
 def test_samples_of_any_kind_survive(values: list[float], rate: int) -> None:
     samples = np.array(values, np.float32)
-    encoded, kept = paid._encoded(samples, rate)
-    told = {"flac_sha256": paid.hashlib.sha256(encoded).hexdigest(), "words": None, "verdict": None}
-    back = paid._decoded(encoded, {**told, "receipt": {"cost": 0.0}}).spoken
+    encoded, kept = speech_cache._encoded(samples, rate)
+    told = {"flac_sha256": speech_cache.hashlib.sha256(encoded).hexdigest(), "words": None, "verdict": None}
+    back = speech_cache._decoded(encoded, {**told, "receipt": {"cost": 0.0}}).spoken
     assert back.sample_rate == rate
     assert np.array_equal(back.samples, kept)
     assert np.abs(kept - samples).max() <= 2.0**-23
@@ -334,11 +334,11 @@ def test_a_killed_buyer_locks_nobody_out(tmp_path: Path) -> None:
 def test_lock_counts_only_while_its_file_has_its_name(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with path.open("ab") as held:
-        assert paid._is_still(held.fileno(), path)
+        assert speech_cache._is_still(held.fileno(), path)
         path.unlink()
-        assert not paid._is_still(held.fileno(), path)
+        assert not speech_cache._is_still(held.fileno(), path)
         path.touch()
-        assert not paid._is_still(held.fileno(), path)
+        assert not speech_cache._is_still(held.fileno(), path)
 
 
 def test_lock_that_somebody_cleared_away_is_not_missed(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ except DailytalkError as error:
 
 
 def test_nothing_is_bought_where_there_is_no_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paid, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(speech_cache, "LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(DailytalkError, match="before anything is bought"), SpeechCache(tmp_path).buying(KEY):
         pytest.fail("the money is spent")
 
@@ -396,7 +396,7 @@ def test_purchase_needs_32_mib_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of: int, bought: bool
 ) -> None:
     free = SimpleNamespace(free=(32 << 20) - short_of)
-    monkeypatch.setattr(paid.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(speech_cache.shutil, "disk_usage", lambda path: free)
     with contextlib.suppress(DailytalkError), SpeechCache(tmp_path).buying(KEY):
         SpeechCache(tmp_path).put(KEY, SPOKEN)
     assert (SpeechCache(tmp_path).get(KEY) is not None) is bought
@@ -435,8 +435,8 @@ def test_file_as_large_as_an_entry_may_be_is_read_and_a_larger_one_refused(
     cache = SpeechCache(tmp_path)
     cache.put(KEY, SPOKEN)
     largest = max(path.stat().st_size for path in tmp_path.rglob("*.*") if path.is_file())
-    monkeypatch.setattr(paid, "MOST_ENTRY_BYTES", largest)
+    monkeypatch.setattr(speech_cache, "MOST_ENTRY_BYTES", largest)
     assert cache.get(KEY) is not None
-    monkeypatch.setattr(paid, "MOST_ENTRY_BYTES", largest - 1)
+    monkeypatch.setattr(speech_cache, "MOST_ENTRY_BYTES", largest - 1)
     with pytest.raises(DailytalkError, match="can't be used"):
         cache.get(KEY)
