@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from rich.markup import escape
@@ -47,8 +47,15 @@ from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.voice_exports import (
+    VOICE_FORMATS,
+    export_voice,
+    is_voice_folder,
+    voice_folder,
+    voice_rows,
+)
 
-FORMATS = ("moshi", "csm", "j-moshi")
+FORMATS = ("moshi", "csm", "j-moshi", *VOICE_FORMATS)
 
 #: Share of the seconds of a folder to evaluate on, and where the splits of a published dataset go in Moshi's.
 EVAL_SHARE = 0.1
@@ -61,7 +68,10 @@ SHOWN = 20
 def export(
     source: Annotated[
         str,
-        typer.Argument(metavar="DIR|OWNER/NAME", help="Folder of speak, build, corpus, or a dataset on the Hub."),
+        typer.Argument(
+            metavar="DIR|OWNER/NAME",
+            help="Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
+        ),
     ],
     out: TrainingOutOption,
     format: Annotated[
@@ -72,7 +82,7 @@ def export(
         str | None,
         option(
             HelpPanel.INPUT,
-            "Split of a published dataset or corpus (csm, j-moshi).",
+            "Split of a published dataset or corpus, where a format has one list.",
             metavar="NAME",
             show_default="train",
         ),
@@ -94,15 +104,16 @@ def export(
         ),
     ] = 0.0,
     sample_rate: Annotated[
-        int,
+        int | None,
         option(
             HelpPanel.RESULT,
-            f"Of the audio; Moshi's is {MOSHI_RATE}.",
+            "Of the audio.",
             metavar="HZ",
             min=LOWEST_RATE,
             max=HIGHEST_RATE,
+            show_default="the trainer's",
         ),
-    ] = MOSHI_RATE,
+    ] = None,
     tokenizer: Annotated[
         Path | None,
         option(
@@ -118,7 +129,11 @@ def export(
     as_json: AsJsonOption = False,
     seed: Annotated[int | None, seed_option("0")] = None,
 ) -> None:
-    """Write a folder that a trainer reads: moshi-finetune's, transformers' CSM turns, or J-Moshi's."""
+    """Write a folder that a trainer reads.
+
+    For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; for clips of a voice that of
+    LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS).
+    """
     one_of("--format", format, FORMATS)
     on_this_machine("--out", out)
     moshi_only = {
@@ -130,6 +145,10 @@ def export(
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(option for option, given in moshi_only.items() if given)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
+    if format in VOICE_FORMATS:
+        if swap:
+            raise DailytalkError(f"--swap does not go with --format {format}", "leave it out")
+        _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate, as_json)
     given = _given(place_of(source, revision), format, split, eval_share)
     if given.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
@@ -145,7 +164,7 @@ def export(
             text_conditions=text_conditions,
             swap=swap,
             max_length=max_length,
-            sample_rate=sample_rate,
+            sample_rate=sample_rate or MOSHI_RATE,
             tokenizer=tokenizer,
         )
         told = {"files": made.files, "windows": made.windows, "speakers_disjoint": made.disjoint}
@@ -156,7 +175,7 @@ def export(
         summary += f", {_words_text(made.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
-        count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate)
+        count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE)
         told = {"files": count}
         summary = f"{counted(count, 'conversation')} for {format}"
     if given.left_out:
@@ -168,6 +187,54 @@ def export(
     else:
         _show_export(summary, out, rejects)
     raise typer.Exit(1 if not count else 3 if rejects else 0)
+
+
+def _export_voice(
+    source: str,
+    revision: str | None,
+    out: Path,
+    format: str,
+    split: str | None,
+    eval_share: float | None,
+    seed: int | None,
+    sample_rate: int | None,
+    as_json: bool,
+) -> NoReturn:
+    """`export` for a trainer of voices."""
+    has_eval = "eval" in VOICE_FORMATS[format].lists
+    if not has_eval and (eval_share is not None or seed is not None):
+        raise DailytalkError(
+            f"--format {format} has one list, of which its trainer evaluates on a part itself",
+            "leave out --eval-share and --seed",
+        )
+    if is_voice_folder(place := Path(source)):
+        if split is not None:
+            raise DailytalkError("--split is for what has splits", "leave it out")
+        given = _Given(iter(()))
+        clips = voice_folder(place)
+    else:
+        given = _given(place_of(source, revision), "moshi" if has_eval else "csm", split, eval_share)
+        clips = voice_rows(given.rows)
+    if given.sides is not None and seed is not None:
+        raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
+    done = export_voice(
+        clips,
+        out,
+        format,
+        eval_share=eval_share or EVAL_SHARE,
+        seed=seed or 0,
+        sides=given.sides,
+        sample_rate=sample_rate,
+    )
+    if as_json:
+        told = {"files": done.lines, "speakers_disjoint": done.disjoint, "left_out": dict(given.left_out)}
+        print_json(told | {"out": str(out), "rejects": [reject.as_dict() for reject in done.rejects]})
+    else:
+        summary = f"{counted(done.lines['train'], 'clip')} to train on"
+        summary += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
+        summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
+        _show_export(summary, out, done.rejects, "clip")
+    raise typer.Exit(3 if done.rejects else 0)
 
 
 def _words_text(words: WordCounts) -> str:
@@ -297,9 +364,9 @@ def _plain(value: object, hours: bool = False) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _show_export(summary: str, out: Path, rejects: Sequence[Reject]) -> None:
+def _show_export(summary: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
     console = Console()
     console.print(f"{summary} in {escape(str(out))}")
     if rejects:
-        share = counted(len(rejects), "conversation")
+        share = counted(len(rejects), noun)
         show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))

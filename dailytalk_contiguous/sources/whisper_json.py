@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, read_bytes, shown
 from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out, write_lines
+from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out, write_text
 
 #: What we call such a file, and the folders beside it that its clips may be in.
 WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
@@ -88,10 +88,13 @@ def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:
 
 
 def write_whisper_json(path: Path, entries: Mapping[str, Any]) -> None:
-    """Write entries whole, as such files are written: indented by 4, with sorted keys. Raises OSError."""
-    # In pieces: a single text would take as much memory again. NaN stays what it was.
-    encoder = json.JSONEncoder(ensure_ascii=False, indent=4, sort_keys=True)
-    write_lines(path, (*encoder.iterencode(dict(entries)), "\n"))
+    """Write entries whole, as `whisper_json_text` has them. Raises OSError."""
+    write_text(path, whisper_json_text(entries))
+
+
+def whisper_json_text(entries: Mapping[str, Any]) -> str:
+    """Entries as such files have them: indented by 4, with sorted keys. NaN stays what it was."""
+    return json.dumps(dict(entries), ensure_ascii=False, indent=4, sort_keys=True) + "\n"
 
 
 def quick_entries(path: Path) -> dict[str, Any]:

@@ -1,0 +1,196 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+import soundfile
+from command import Command
+from corpus_trees import clip, put
+from finished_corpora import clip_row, corpus_folder
+from paired_conversations import work_folder
+
+from dailytalk_contiguous.publish.voice_exports import VOICE_FORMATS
+
+TEXTS = {
+    "a.wav": 'He said: "Now|never',
+    "B_1.wav": '"What?" she\u2028asked.\r\nAgain.',
+    "c d.wav": " plain  text ",
+}
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    return Command(monkeypatch, capfd)
+
+
+def folder(tmp_path: Path, texts: Any = TEXTS, **more: Any) -> Path:
+    entries = {
+        name: {"text": text, "language": "en", "segments": [], "reviewer": "Ann"} for name, text in texts.items()
+    }
+    files = {f"audio/{name}": clip(0.5 + number / 10) for number, name in enumerate(texts)}
+    return put(tmp_path / "Mary", files | {"whisper.json": json.dumps(entries | more).encode()})
+
+
+def exported(dailytalk: Command, source: Path, format: str, out: Path, *options: str) -> Any:
+    done = dailytalk("export", source, "--format", format, "--out", out, *options)
+    assert (done.code, done.err) == (0, ""), done.err
+    return done
+
+
+def lines(path: Path, is_csv: bool) -> list[list[str]]:
+    if is_csv:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file, delimiter="|"))
+    with path.open(encoding="utf-8") as file:  # as the trainers do, which break at \r, too
+        return [line.rstrip("\n").split("|") for line in file]
+
+
+PLAIN = {'He said: "Now never', '"What?" she asked. Again.', "plain text"}
+
+
+@pytest.mark.parametrize(
+    ("format", "lists", "n_fields", "text"),
+    [
+        ("ljspeech", ["metadata.csv"], 3, 2),
+        ("xtts", ["metadata_train.csv", "metadata_eval.csv"], 3, 1),
+        ("piper", ["metadata.csv"], 2, 1),
+        ("gpt-sovits", ["out.list"], 4, 3),
+        ("f5", ["metadata.csv"], 2, 1),
+        ("tortoise", ["train.txt", "validation.txt"], 2, 1),
+    ],
+)
+def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
+    tmp_path: Path, dailytalk: Command, format: str, lists: list[str], n_fields: int, text: int
+) -> None:
+    kind, out = VOICE_FORMATS[format], tmp_path / "out"
+    exported(dailytalk, folder(tmp_path), format, out)
+    read = [lines(out / name, kind.is_csv) for name in lists]
+    if kind.header:
+        assert {tuple(rows.pop(0)) for rows in read} == {kind.header}
+    rows = [row for own in read for row in own]
+    assert {len(row) for row in rows} == {n_fields}
+    assert {row[text] for row in rows} == PLAIN
+    for row in rows:
+        path = Path(row[0]) if row[0].endswith(".wav") else Path("wavs") / f"{row[0]}.wav"
+        info = soundfile.info(out / path)  # a whole path stays one
+        assert (info.channels, info.samplerate, info.subtype) == (1, kind.sample_rate, "PCM_16")
+    assert len(list((out / kind.audio).iterdir())) == 3
+
+
+def test_coqui_reads_every_line_with_pandas(tmp_path: Path, dailytalk: Command) -> None:
+    exported(dailytalk, folder(tmp_path), "xtts", tmp_path / "out", "--eval-share", "0.3", "--seed", "1")
+    texts = set()
+    for name in ("metadata_train.csv", "metadata_eval.csv"):
+        path = tmp_path / "out" / name
+        read = pandas.read_csv(path, sep="|")
+        raw = path.read_text(encoding="utf-8").splitlines()
+        assert {len(line.split("|")) for line in raw} == {3}  # as its formatter counts
+        assert len(read) == len(raw) - 1 > 0
+        assert set(read.speaker_name) <= {"Mary", "B"}
+        texts |= set(read.text)
+    assert texts == PLAIN
+
+
+def test_a_text_that_pandas_takes_for_none_is_rejected(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk(
+        "export",
+        folder(tmp_path, {"a.wav": "None", "b.wav": "None."}),
+        "--format",
+        "xtts",
+        "--out",
+        tmp_path / "out",
+    )
+    assert done.code == 3
+    assert "its text 'None' is a missing value to pandas" in done.out
+
+
+def test_tortoise_gets_the_entries_with_all_their_fields(tmp_path: Path, dailytalk: Command) -> None:
+    exported(dailytalk, folder(tmp_path), "tortoise", tmp_path / "out")
+    entries = json.loads((tmp_path / "out/whisper.json").read_text(encoding="utf-8"))
+    named = {row[0] for name in ("train.txt", "validation.txt") for row in lines(tmp_path / "out" / name, False)}
+    assert {f"audio/{name}" for name in entries} == named
+    assert {entry["reviewer"] for entry in entries.values()} == {"Ann"}
+    assert entries["a.wav"]["text"] == TEXTS["a.wav"]
+
+
+def test_several_speakers_are_named_for_piper_and_keep_to_one_side(tmp_path: Path, dailytalk: Command) -> None:
+    texts = {f"{who}_{n:04d}.wav": f"Line {n}." for who in ("ANN", "BOB", "CYD", "DEE") for n in range(3)}
+    source = folder(tmp_path, texts)
+    exported(dailytalk, source, "piper", tmp_path / "piper")
+    assert {row[1] for row in lines(tmp_path / "piper/metadata.csv", True)} == {"ANN", "BOB", "CYD", "DEE"}
+    exported(dailytalk, source, "xtts", tmp_path / "xtts", "--eval-share", "0.25")
+    sides = [
+        {row[2] for row in lines(tmp_path / f"xtts/metadata_{side}.csv", True)[1:]} for side in ("train", "eval")
+    ]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == 1
+
+
+def test_the_same_clips_and_seed_give_the_same_bytes(tmp_path: Path, dailytalk: Command) -> None:
+    source = folder(tmp_path, {f"{n}.wav": f"Line {n}." for n in range(8)})
+    for out in ("one", "two"):
+        exported(dailytalk, source, "tortoise", tmp_path / out, "--seed", "3")
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / out).rglob("*.*")} for out in ("one", "two"))
+    assert one == two
+
+
+def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: Path, dailytalk: Command) -> None:
+    rows = [clip_row(f"s{n}-0", "happy", 0.5, split="train" if n else "validation") for n in range(4)]
+    corpus = corpus_folder(tmp_path / "work", rows)
+    exported(dailytalk, corpus, "xtts", tmp_path / "xtts")
+    names = [
+        [row[0] for row in lines(tmp_path / f"xtts/metadata_{side}.csv", True)[1:]] for side in ("train", "eval")
+    ]
+    assert [len(own) for own in names] == [3, 1]
+    done = exported(dailytalk, corpus, "ljspeech", tmp_path / "ljspeech", "--sample-rate", "16000")
+    assert "3 clips to train on, the 1 of validation left out" in done.out
+    (name, *_), *_ = lines(tmp_path / "ljspeech/metadata.csv", False)
+    info = soundfile.info(tmp_path / f"ljspeech/wavs/{name}.wav")
+    assert (info.channels, info.samplerate, info.frames) == (1, 16000, 8000)
+
+
+def test_names_are_safe_and_two_clips_never_share_one(tmp_path: Path, dailytalk: Command) -> None:
+    source = folder(tmp_path, {"x/a.wav": "One.", "y/A.wav": "Two.", "é|è.wav": "Three."})
+    exported(dailytalk, source, "ljspeech", tmp_path / "out")
+    names = [row[0] for row in lines(tmp_path / "out/metadata.csv", False)]
+    assert len({name.casefold() for name in names}) == 3
+    assert all(name.isascii() and "|" not in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--format", "ljspeech", "--seed", "1"), "--format ljspeech has one list"),
+        (("--format", "f5", "--swap"), "--swap does not go with --format f5"),
+        (("--format", "piper", "--text-conditions"), "--text-conditions does not go with --format piper"),
+        (("--format", "xtts", "--split", "train"), "--split is for what has splits"),
+    ],
+)
+def test_what_does_not_go_together_is_one_sentence(
+    tmp_path: Path, dailytalk: Command, options: tuple[str, ...], sentence: str
+) -> None:
+    done = dailytalk("export", folder(tmp_path), "--out", tmp_path / "out", *options)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert sentence in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dailytalk: Command) -> None:
+    source = folder(tmp_path, **{"gone.wav": {"text": "x"}, "../up.wav": {"text": "x"}})
+    done = dailytalk("export", source, "--format", "gpt-sovits", "--out", tmp_path / "out", "--json")
+    assert done.code == 3
+    assert {reject["id"] for reject in json.loads(done.out)["rejects"]} == {
+        "clips/whisper.json/gone.wav",
+        "clips/whisper.json/../up.wav",
+    }
+
+
+def test_conversations_are_no_clips(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "in").mkdir()
+    work_folder(tmp_path / "in")
+    done = dailytalk("export", tmp_path / "in/work", "--format", "xtts", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "it is a conversation of two, not a clip of one speaker" in done.err
