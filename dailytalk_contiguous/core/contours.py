@@ -202,7 +202,7 @@ class ProsodicFeatureExtractor:
 _UNITS = {"f0": "Hz", "f0_width": "Hz", "f1": "Hz", "f2": "Hz", "power": "dBFS", "snr": "dB"}
 
 
-class Voice(NamedTuple):
+class VoiceTrack(NamedTuple):
     """The voice of each frame, each of shape (frames,), 0 where unvoiced.
 
     Attributes:
@@ -216,7 +216,7 @@ class Voice(NamedTuple):
     snr: Frames
 
 
-def track_voice(samples: Samples, count: int, hop: int, length: int) -> Voice:
+def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
     `hop` and `length` of frames are in samples. Boersma 1993: where the autocorrelation of a windowed frame is
@@ -271,7 +271,7 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> Voice:
     for first in range(0, len(heard), FRAMES_AT_ONCE):
         some = heard[first : first + FRAMES_AT_ONCE]
         width[some] = _peak_width(frames[some] * window, f0[some])
-    return Voice(f0, width, power, snr)
+    return VoiceTrack(f0, width, power, snr)
 
 
 def _frames(samples: NDArray[Any], count: int, hop: int, length: int) -> NDArray[Any]:
