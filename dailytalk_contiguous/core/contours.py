@@ -85,6 +85,7 @@ class ProsodicFeatureExtractor:
     Raises DailytalkError for a setting that can't be meant.
 
     >>> import numpy as np
+    >>> from dailytalk_contiguous import ProsodicFeatureExtractor
     >>> pulses = np.tile(np.eye(1, 80, dtype=np.float32)[0], 200)
     >>> contours = ProsodicFeatureExtractor(output_normalize=False).extract(audio_tensor=pulses)
     >>> float(np.nanmedian(contours["f0"]).round())
