@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
     from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
     from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.sources.speech import add_speech
     from dailytalk_contiguous.stages.align import Align
     from dailytalk_contiguous.stages.base import PerUtterance, Stage
+    from dailytalk_contiguous.stages.extract_contours import ExtractContours
     from dailytalk_contiguous.stages.finish import Finish
     from dailytalk_contiguous.stages.match_transcript import MatchTranscript
     from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
@@ -41,12 +43,14 @@ _HOMES = {
     "BadInput": "core.errors",
     "Bucket": "stages.style",
     "DailytalkError": "core.errors",
+    "ExtractContours": "stages.extract_contours",
     "Finish": "stages.finish",
     "Folder": "sources.folder",
     "MatchTranscript": "stages.match_transcript",
     "MeasureProsody": "stages.measure_prosody",
     "ModelMissing": "core.errors",
     "PerUtterance": "stages.base",
+    "ProsodicFeatureExtractor": "core.contours",
     "Punctuate": "stages.style",
     "RateAffect": "stages.rate_affect",
     "Reconstruct": "stages.reconstruct",
@@ -74,12 +78,14 @@ __all__ = [
     "BadInput",
     "Bucket",
     "DailytalkError",
+    "ExtractContours",
     "Finish",
     "Folder",
     "MatchTranscript",
     "MeasureProsody",
     "ModelMissing",
     "PerUtterance",
+    "ProsodicFeatureExtractor",
     "Punctuate",
     "RateAffect",
     "Reconstruct",

@@ -1,0 +1,27 @@
+"""ExtractContours: six contours of each utterance, a value every 16 ms (see `core.contours`)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class ExtractContours(Stage):
+    """Contours of utterances: f0, f0_width, f1, f2, power, snr in [0, 1], all of one length; 0 where unvoiced."""
+
+    smoothing: str = setting("medium", "How far contours are averaged: {choices}.", choices=tuple(SMOOTHING))
+
+    needs: ClassVar[tuple[str, ...]] = ("speech",)
+    adds: ClassVar[Features] = Features({"contours": dict.fromkeys(CONTOURS, List(Value("float32")))})
+
+    def __call__(self, batch: Batch) -> Batch:
+        extractor = ProsodicFeatureExtractor(smoothing_level=self.smoothing)
+        contours = [extractor.extract(audio_tensor=pcm_to_float(speech)) for speech in batch["speech"]]
+        return {"contours": [{name: values.tolist() for name, values in row.items()} for row in contours]}

@@ -1,0 +1,145 @@
+"""Contours: what was synthesised is measured, and a part measures as the whole does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import soxr
+from audio_files import EXAMPLES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor, best_path
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+RATE = 16000
+IN_UNITS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
+
+
+def vowel(f0: float, formants: tuple[float, ...], seconds: float = 0.6, snr_db: float = 30.0) -> np.ndarray:
+    """Pulses through resonances, with noise."""
+    rate = 48000
+    pulses = np.diff(np.floor(np.arange(round(rate * seconds)) * f0 / rate), prepend=0)
+    sound = scipy.signal.lfilter([1], [1, -0.98], pulses)
+    for centre, width in zip((*formants, 3500, 4500), (60, 90, 120, 150, 200), strict=False):
+        radius = np.exp(-np.pi * width / rate)
+        sound = scipy.signal.lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * centre / rate), radius**2], sound)
+    sound = soxr.resample(sound, rate, RATE)
+    sound /= np.sqrt(np.mean(sound**2))
+    noise = np.random.default_rng(0).normal(size=len(sound)) * 10 ** (-snr_db / 20)
+    return (0.1 * (sound + noise)).astype(np.float32)
+
+
+@pytest.mark.parametrize("f0", [80, 120, 160, 220])
+@pytest.mark.parametrize("formants", [(280, 2300, 2950), (750, 1250, 2500), (480, 850, 2450), (500, 1500, 2500)])
+def test_a_vowel_has_its_pitch_and_formants(f0: float, formants: tuple[float, ...]) -> None:
+    contours = IN_UNITS.extract(audio_tensor=vowel(f0, formants))
+    middle = slice(4, -4)
+    assert not np.isnan(contours["f0"][middle]).any()
+    assert np.median(contours["f0"][middle]) == pytest.approx(f0, rel=0.005)
+    assert np.median(contours["f1"][middle]) == pytest.approx(formants[0], rel=0.2)
+    assert np.median(contours["f2"][middle]) == pytest.approx(formants[1], rel=0.1)
+
+
+@pytest.mark.parametrize("snr_db", [5.0, 15.0, 25.0])
+def test_harmonics_stand_out_of_noise_by_what_was_mixed(snr_db: float) -> None:
+    contours = IN_UNITS.extract(audio_tensor=vowel(150, (500, 1500, 2500), snr_db=snr_db))
+    assert np.nanmedian(contours["snr"]) == pytest.approx(snr_db, abs=2)
+    assert np.nanmedian(contours["power"]) == pytest.approx(-20, abs=1)
+
+
+def test_a_pitch_that_moves_has_a_wider_peak() -> None:
+    t = np.arange(RATE) / RATE
+    widths = []
+    for phase in (2 * np.pi * 200 * t, 2 * np.pi * 200 * t + 8 * np.sin(2 * np.pi * 8 * t)):
+        tone = 0.1 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8))
+        widths.append(np.nanmean(IN_UNITS.extract(audio_tensor=tone)["f0_width"]))
+    assert widths[0] == pytest.approx(40, abs=2)  # of a Hann window of 50 ms: 2 / 0.05 s
+    assert widths[1] > widths[0] + 1
+
+
+@pytest.mark.parametrize("samples", [np.zeros(8000), np.random.default_rng(0).normal(0, 0.1, 8000), np.ones(1)])
+def test_silence_noise_and_one_sample_have_no_voice(samples: np.ndarray) -> None:
+    voiced = ~np.isnan(IN_UNITS.extract(audio_tensor=samples)["f0"])
+    assert voiced.mean() < 0.1
+    normalised = ProsodicFeatureExtractor(smoothing_level="light").extract(audio_tensor=samples)
+    assert all((contour[~voiced] == 0).all() for contour in normalised.values())
+
+
+@given(st.integers(0, 40_000), st.sampled_from([8000, 16000, 22050, 44100]), st.sampled_from(sorted(SMOOTHING)))
+@settings(max_examples=25)
+def test_every_hop_has_a_frame_and_normalised_contours_are_from_0_to_1(n: int, rate: int, level: str) -> None:
+    extractor = ProsodicFeatureExtractor(sample_rate=rate, smoothing_level=level)
+    contours = extractor.extract(audio_tensor=np.sin(np.arange(n) * 2 * np.pi * 130 / rate) / 3)
+    assert set(contours) == set(CONTOURS)
+    for contour in contours.values():
+        assert contour.shape == (extractor.get_frames_count(n),)
+        assert (contour >= 0).all()
+        assert (contour <= 1).all()
+    assert extractor.get_frames_count(n) == -(-round(n * RATE / rate) // 256)
+
+
+def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> None:
+    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")
+    assert sound.shape[0] == 2
+    both = IN_UNITS.extract(5000, 9000, sound)
+    left = IN_UNITS.extract(audio_tensor=sound[0, 5 * RATE : 9 * RATE])
+    for name in CONTOURS:
+        np.testing.assert_array_equal(both[name][0], left[name])
+    soundfile.write(tmp_path / "left.wav", sound[0], RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])
+
+
+def test_silence_after_the_end_changes_nothing_before_it() -> None:
+    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 6 * RATE]
+    alone = ProsodicFeatureExtractor().extract(audio_tensor=sound)
+    padded = ProsodicFeatureExtractor().extract(audio_tensor=np.pad(sound, (0, 3 * RATE)))
+    for name in CONTOURS:
+        np.testing.assert_allclose(padded[name][: len(alone[name]) - 4], alone[name][:-4], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"audio_tensor": np.full(100, np.nan)}, "NaN"),
+        ({"audio_tensor": np.zeros((1, 2, 3))}, "3 dimensions"),
+        ({"audio_tensor": np.zeros(1600), "start_ms": 50, "end_ms": 500}, "no part of 100 ms"),
+    ],
+)
+def test_what_is_no_sound_is_refused_in_words(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        IN_UNITS.extract(**given)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"smoothing_level": "much"}, {"frame_ms": 20.0}, {"hop_ms": 0.0}, {"emphasize_ratio": 1.0}]
+)
+def test_a_setting_that_can_not_be_meant_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(DailytalkError):
+        ProsodicFeatureExtractor(**wrong)
+
+
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 2**31))
+@settings(max_examples=50)
+def test_the_best_path_is_the_one_that_is_found_step_by_step(count: int, choices: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, changes = rng.normal(size=(count, choices)), rng.normal(size=(count - 1, choices, choices))
+    value, came_from = scores[0], []
+    for step in range(count - 1):
+        ways = value[:, None] + changes[step]
+        came_from.append(ways.argmax(axis=0))
+        value = ways.max(axis=0) + scores[step + 1]
+    path = [int(value.argmax())]
+    for before in reversed(came_from):
+        path.append(int(before[path[-1]]))
+    assert best_path(scores, changes).tolist() == path[::-1]
+
+
+def test_the_picture_is_written(tmp_path: Path) -> None:
+    extractor = ProsodicFeatureExtractor()
+    extractor.plot_features(
+        extractor.extract(audio_tensor=vowel(120, (500, 1500, 2500))), tmp_path / "contours.png"
+    )
+    assert (tmp_path / "contours.png").read_bytes()[:4] == b"\x89PNG"
