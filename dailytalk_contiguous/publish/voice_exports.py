@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.audio import Pcm, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.publish.items import conversation
-from dailytalk_contiguous.publish.splits import as_given, split
+from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
 from dailytalk_contiguous.sources.whisper_json import (
     WHISPER_JSON,
@@ -102,7 +102,7 @@ def _unspoken(clip: VoiceClip) -> str | None:
 #: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
 #: piper_train/preprocess.py, and the rate of its medium and high voices. GPT-SoVITS: 1-get-text.py and
 #: 2-get-hubert-wav32k.py in prepare_datasets. F5-TTS: train/datasets/prepare_csv_wavs.py, and
-#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and the paired_voice_audio configuration of DLAS.
+#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and DLAS's setting of paired_voice_audio.
 VOICE_FORMATS: dict[str, VoiceFormat] = {
     "ljspeech": VoiceFormat(
         22050, lambda clip, root, many: [clip.name, clip.text, clip.text], {"train": "metadata.csv"}
@@ -220,7 +220,7 @@ def export_voice(
     side, disjoint = dict.fromkeys(made, "train"), True
     if "eval" in lists:
         items = [(clip.id, clip.speaker, clip.seconds) for clip in made.values()]
-        side, disjoint = as_given(items, sides) if sides is not None else split(items, eval_share, seed)
+        side, disjoint = as_given(items, sides) if sides is not None else split_two(items, eval_share, seed)
     many = len({clip.speaker for clip in made.values()}) > 1
     own = {name: [clip for clip in made.values() if side[clip.id] == name] for name in lists}
     texts = {lists[name]: _list(kind, [kind.line(clip, root, many) for clip in own[name]]) for name in lists}
