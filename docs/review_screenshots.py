@@ -36,7 +36,7 @@ def main() -> None:
             page.keyboard.press("ArrowDown")
             page.keyboard.press("ArrowRight")
             page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(1500)
+            page.wait_for_timeout(2500)
             image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(PALETTE)
             image.save(target / f"{name}.png", optimize=True)
         browser.close()
