@@ -1,7 +1,7 @@
-"""Take the pictures of docs/review.md: the page of `dailytalk review` in a wide window, and on a telephone.
+"""Take the pictures of docs/review.md: the page of `dailytalk review`, light and dark.
 
-`make demo`, then `python docs/review_screenshots.py out/demo docs`. Needs playwright (of the extra `dev`), the extra
-`review`, and Chromium: Debian's, or the one that `playwright install chromium` downloads.
+`make demo`, then `python docs/review_screenshots.py out/demo docs`. Needs playwright (of the extra `dev`), the
+extra `review`, and Chromium: Debian's, or the one that `playwright install chromium` downloads.
 """
 
 import io
