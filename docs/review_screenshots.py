@@ -1,4 +1,4 @@
-"""Take the pictures of docs/review.md: the page of `dailytalk review` in a wide window, and on a telephone.
+"""Take the pictures of docs/review.md: the page of `dailytalk review`, light and dark.
 
 `make demo`, then `python docs/review_screenshots.py out/demo docs`. Needs playwright (of the extra `dev`), the
 extra `review`, and Chromium: Debian's, or the one that `playwright install chromium` downloads.
@@ -36,7 +36,7 @@ def main() -> None:
             page.keyboard.press("ArrowDown")
             page.keyboard.press("ArrowRight")
             page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(1500)
+            page.wait_for_timeout(2500)
             image = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(PALETTE)
             image.save(target / f"{name}.png", optimize=True)
         browser.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
+from recordings import excerpt, save
 from reviewable import Server, dialogue, line, served, spoken, work_folder
 
 pytestmark = needs_playwright
@@ -470,3 +471,25 @@ def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -
         page.wait("document.querySelector('#progress').textContent.includes('1 of 6 items reviewed')")
         assert page.violations() == []
         assert page.complaints == []
+
+
+def test_an_answer_of_the_models_changes_nothing_before_it_is_accepted(browser: Any, tmp_path: Path) -> None:
+    save(tmp_path / "recording.FLAC", excerpt())
+    words = [{"word": "mumble", "start": 0.7, "end": 3.5, "probability": 0.2}]
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, [line("talk", 0, "left", words)])])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk")
+        page.page.keyboard.press("q")
+        page.page.keyboard.press("1")
+        page.wait("document.querySelector('#accept')")
+        proposed = page.page.locator("#proposal ins").first.inner_text()
+        assert value(page, "text") == "mumble"
+        assert page.violations() == []
+        page.page.keyboard.press("Escape")
+        assert page.page.locator("#proposal").is_hidden()
+        assert not (work / JOURNAL).exists() or edits(work) == []
+        page.page.keyboard.press("q")
+        page.page.keyboard.press("1")
+        page.wait("document.querySelector('#accept')")
+        page.page.keyboard.press("y")
+        page.wait(f"document.querySelector('#text').value === {json.dumps(proposed)} && {SAVED}")

@@ -52,6 +52,7 @@ export class List {
       const row = event.target.closest("[role=option]");
       if (row) hear.open(this.found[Number(row.dataset.index)].id);
     });
+    $("filters").addEventListener("toggle", () => { if ($("filters").open) this.choices(); });
     options($("sort"), Object.entries(SORTS).map(([value, [text]]) => [value, text]));
     for (const [id, field] of Object.entries(FIELDS)) {
       $(id).addEventListener($(id).tagName === "SELECT" ? "change" : "input", () => { this.filters[field] = $(id).value; this.filter(); });
@@ -70,14 +71,18 @@ export class List {
         this.byId.set(item.id, item);
       }
     }
-    if (fresh.length) this.choices();
+    this.counted = false;
+    if ($("filters").open) this.choices();
     // An item that was edited stays where it is in the list until filters are set again, or whoever marks clips as
     // reviewed would lose the place under the hand.
     if (fresh.length || !this.found.length) this.filter();
     else { this.rows.refresh(); this.count(); }
   }
 
+  /** What there is to filter by, counted when it is looked at: of 20,000 items that takes a while. */
   choices() {
+    if (this.counted) return;
+    this.counted = true;
     const count = (values) => {
       const counts = new Map();
       for (const item of this.items) for (const value of new Set(values(item))) counts.set(value, (counts.get(value) ?? 0) + 1);
@@ -98,6 +103,7 @@ export class List {
   /** Set filters that were remembered. */
   restore(filters) {
     Object.assign(this.filters, filters);
+    if (["tag", "bucket", "speaker", "suspect"].some((name) => this.filters[name])) this.choices();
     if (this.filters.state === "sample" && !this.sample.size) this.filters.state = CLEAR.state;
     for (const [id, field] of Object.entries(FIELDS)) {
       $(id).value = this.filters[field];

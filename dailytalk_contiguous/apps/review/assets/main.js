@@ -745,7 +745,6 @@ const listen = () => events(() => number, {
       arrived.clear();
       collecting = null;
       list.take(items);
-      list.choices();
       if (mine) reload().then(showItem);
     }, 700);
   },

@@ -479,7 +479,9 @@ export class Wave {
   fitHeight() {
     if (this.height) return;
     const { start, span } = this.view;
-    const most = this.peaks.loudest(start, start + span, Peaks.level(span / this.width));
+    const level = Peaks.level(span / this.width);
+    if (!this.peaks.covers(start, start + span, level)) return;
+    const most = this.peaks.loudest(start, start + span, level);
     if (most <= 0) return;
     this.height = [8, 4, 2].find((times) => most * times <= 1) || 1;
     this.hear.zoomed();
