@@ -102,7 +102,7 @@ def _unspoken(clip: VoiceClip) -> str | None:
 #: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
 #: piper_train/preprocess.py, and the rate of its medium and high voices. GPT-SoVITS: 1-get-text.py and
 #: 2-get-hubert-wav32k.py in prepare_datasets. F5-TTS: train/datasets/prepare_csv_wavs.py, and
-#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and DLAS's setting of paired_voice_audio.
+#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and DLAS's paired_voice_audio.
 VOICE_FORMATS: dict[str, VoiceFormat] = {
     "ljspeech": VoiceFormat(
         22050, lambda clip, root, many: [clip.name, clip.text, clip.text], {"train": "metadata.csv"}
