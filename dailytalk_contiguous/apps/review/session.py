@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.apps.review.asking import Asked, Proposal, ask_again
-from dailytalk_contiguous.apps.review.standing import progress_of, proposed, shared_sample, sides_of
+from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
+from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
@@ -396,13 +396,13 @@ class Session:
         """What `GET /api/sides` answers: the sides as they are."""
         with self._lock:
             items = [item for item in self.items()["items"] if not item["discarded"]]
-        return sides_of(items, {item["id"]: item["side"] for item in items if item["side"]})
+        return division_of(items, {item["id"]: item["side"] for item in items if item["side"]})
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
         """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
         with self._lock:
             items = [item for item in self.items()["items"] if not item["discarded"]]
-        return sides_of(items, proposed(items, by, share, seed))
+        return division_of(items, proposed(items, by, share, seed))
 
     # Who is where, and who wants to know.
 
@@ -613,7 +613,7 @@ class Session:
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
-        return ask_again(Asked(self.editable.root, name, key, dict(held.lines), place, offset), what)
+        return ask_again(AskedLine(self.editable.root, name, key, dict(held.lines), place, offset), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
