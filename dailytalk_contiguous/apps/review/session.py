@@ -11,12 +11,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
     SIDES,
@@ -32,6 +33,7 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.sources.editable import (
     Editable,
     SoundPlace,
@@ -42,6 +44,7 @@ from dailytalk_contiguous.sources.editable import (
     unsettled,
 )
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
+from dailytalk_contiguous.store.files import inside
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -193,7 +196,13 @@ class Session:
 
     def place(self, name: str, of: str | None = None) -> SoundPlace:
         """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
-        return self.editable.rebuilt(name) if of == "rebuilt" else self.editable.place(name)
+        if of != "rebuilt":
+            return self.editable.place(name)
+        path = inside(self.editable.root, wav_path(Path(), name))
+        if self.editable.kind != "tagged" or not path.is_file():
+            raise BadInput("no conversation was made of it", "run dailytalk speak")
+        audio = {"bytes": None, "path": to_uri(path.absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
 
     # Editing.
 
