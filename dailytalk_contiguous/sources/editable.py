@@ -153,10 +153,6 @@ class Editable(ABC):
         """Seconds of the file at which an item begins: its lines have times of the file."""
         return 0.0
 
-    def rebuilt(self, name: str) -> SoundPlace:
-        """The sound of the conversation that was made of an item. Raises BadInput where there is none."""
-        raise BadInput("no conversation was made of it", "run dailytalk speak")
-
     def channels(self, name: str) -> Sequence[str]:
         """The channels that its lines may be on."""
         return CHANNELS

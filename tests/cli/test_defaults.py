@@ -31,6 +31,7 @@ COMMANDS: Any = {name: command_of(name) for name in NAMES}
 #: Numbers that options have by default, wherever there is such an option. `seed` is 0 everywhere.
 NUMBERS = {
     "digits": 6,
+    "port": 0,
     "eval_share": 0.1,
     "max_conversation": 900.0,
     "max_length": 0.0,

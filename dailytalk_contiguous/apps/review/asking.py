@@ -33,7 +33,7 @@ _FREE = ("espeak", "flite")
 _ONE = threading.Lock()
 
 
-class Asked(NamedTuple):
+class AskedLine(NamedTuple):
     """A line, with what is around it. `offset` is the second of the file at which its item begins."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Proposal(NamedTuple):
     wav: bytes | None = None
 
 
-def ask_again(asked: Asked, what: str) -> Proposal:
+def ask_again(asked: AskedLine, what: str) -> Proposal:
     """What the stages say of a line. Raises DailytalkError for what can't be asked, or a model that is missing."""
     if what not in _ANSWERS:
         raise BadInput(f"{quoted(what)} can't be asked", f"choose one of {', '.join(_ANSWERS)}")
@@ -66,7 +66,7 @@ def ask_again(asked: Asked, what: str) -> Proposal:
         return _ANSWERS[what](asked)
 
 
-def _recognised(asked: Asked) -> Proposal:
+def _recognised(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
     row = _flat(asked) | {"start": [asked.line["start"]], "end": [asked.line["end"]]}
     found = _found(Transcribe, stages)(row)
@@ -85,7 +85,7 @@ def _recognised(asked: Asked) -> Proposal:
     return Proposal({"text": text, "words": words, "language": found["language"][0]})
 
 
-def _rated(asked: Asked) -> Proposal:
+def _rated(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
     rate = _found(RateAffect, stages)
     others = [
@@ -111,7 +111,7 @@ def _rated(asked: Asked) -> Proposal:
     return Proposal({"affect": affect, "features": {name: _number(measured[name][0]) for name in PROSODY}})
 
 
-def _tagged(asked: Asked) -> Proposal:
+def _tagged(asked: AskedLine) -> Proposal:
     ordered = in_order(asked.lines)
     if not any(line.get("features") and line.get("vad") for _, line in ordered):
         raise BadInput("nothing was measured of these lines, so no rule can choose a tag", "run dailytalk tag")
@@ -131,7 +131,7 @@ def _tagged(asked: Asked) -> Proposal:
     return Proposal({"tag": chosen["tag"][0][at], "rule": chosen["rule"][0][at]})
 
 
-def _said(asked: Asked) -> Proposal:
+def _said(asked: AskedLine) -> Proposal:
     if not asked.line["text"]:
         raise BadInput("the line has no text to be said", "write it first")
     run = read_run(asked.folder) or {}
@@ -153,7 +153,7 @@ def _said(asked: Asked) -> Proposal:
     return Proposal({"engine": engine, "voice": synthesiser.voice, "seconds": seconds}, file.getvalue())
 
 
-_ANSWERS: dict[str, Callable[[Asked], Proposal]] = {
+_ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
     "recognition": _recognised,
     "affect": _rated,
     "tag": _tagged,
@@ -184,7 +184,7 @@ def _found(kind: type[Any], stages: Stages) -> Any:
     return stage
 
 
-def _flat(asked: Asked) -> dict[str, list[Any]]:
+def _flat(asked: AskedLine) -> dict[str, list[Any]]:
     """One utterance, as stages get it: 16-bit samples of its channel at 16 kHz."""
     line = asked.line
     start = asked.place.start + line["start"] - asked.offset

@@ -11,12 +11,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.apps.review.asking import Asked, Proposal, ask_again
-from dailytalk_contiguous.apps.review.standing import progress_of, proposed, shared_sample, sides_of
+from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
+from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
     SIDES,
@@ -32,6 +33,7 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.sources.editable import (
     Editable,
     SoundPlace,
@@ -42,6 +44,7 @@ from dailytalk_contiguous.sources.editable import (
     unsettled,
 )
 from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
+from dailytalk_contiguous.store.files import inside
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -193,7 +196,13 @@ class Session:
 
     def place(self, name: str, of: str | None = None) -> SoundPlace:
         """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
-        return self.editable.rebuilt(name) if of == "rebuilt" else self.editable.place(name)
+        if of != "rebuilt":
+            return self.editable.place(name)
+        path = inside(self.editable.root, wav_path(Path(), name))
+        if self.editable.kind != "tagged" or not path.is_file():
+            raise BadInput("no conversation was made of it", "run dailytalk speak")
+        audio = {"bytes": None, "path": to_uri(path.absolute())}
+        return SoundPlace(audio, 0.0, probe(audio).seconds)
 
     # Editing.
 
@@ -396,13 +405,13 @@ class Session:
         """What `GET /api/sides` answers: the sides as they are."""
         with self._lock:
             items = [item for item in self.items()["items"] if not item["discarded"]]
-        return sides_of(items, {item["id"]: item["side"] for item in items if item["side"]})
+        return division_of(items, {item["id"]: item["side"] for item in items if item["side"]})
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
         """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
         with self._lock:
             items = [item for item in self.items()["items"] if not item["discarded"]]
-        return sides_of(items, proposed(items, by, share, seed))
+        return division_of(items, proposed(items, by, share, seed))
 
     # Who is where, and who wants to know.
 
@@ -613,7 +622,7 @@ class Session:
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
-        return ask_again(Asked(self.editable.root, name, key, dict(held.lines), place, offset), what)
+        return ask_again(AskedLine(self.editable.root, name, key, dict(held.lines), place, offset), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""

@@ -116,7 +116,7 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     return {name: "validation" if side == "eval" else "train" for name, side in found.side.items()}
 
 
-def sides_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
+def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
     """A division as the page shows it: the items of each side, how they balance, and what is on both."""
     seconds = _seconds(items)
     by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in ("train", "validation")}

@@ -35,14 +35,14 @@ _HELD = 256
 Suspect = dict[str, Any]
 
 
-class Heard(NamedTuple):
+class HeardItem(NamedTuple):
     """What the sound of an item says: of each channel when anything sounds, and the share of clipped samples."""
 
     audible: list[list[tuple[float, float]]]
     clipping: list[float]
 
 
-def heard_in(place: SoundPlace) -> Heard:
+def heard_in(place: SoundPlace) -> HeardItem:
     """Listen to an item once. Raises BadInput as `core.audio.blocks` does."""
     info = probe(place.audio)
     meters = [SideMeter(info.sample_rate, place.seconds) for _ in range(info.channels)]
@@ -50,11 +50,11 @@ def heard_in(place: SoundPlace) -> Heard:
         for channel, meter in enumerate(meters):
             meter.push(np.ascontiguousarray(block[:, channel]))
     clipping = [meter.measures([], [])["clipping_ratio"] or 0.0 for meter in meters]
-    return Heard([meter.audible() for meter in meters], clipping)
+    return HeardItem([meter.audible() for meter in meters], clipping)
 
 
 def sound_suspects(
-    lines: Mapping[str, SpokenLine], heard: Heard, place: SoundPlace, offset: float
+    lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
     """What the sound says of an item, and of its lines; `offset` is the second of the file at which it begins."""
     found: list[Suspect] = []
@@ -79,7 +79,7 @@ def sound_suspects(
 
 
 def _without_words(
-    lines: Mapping[str, SpokenLine], heard: Heard, place: SoundPlace, offset: float
+    lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> list[Suspect]:
     """Speech on channels where no line is; what leaks from the other speaker is none."""
     found = []
@@ -95,7 +95,7 @@ def _without_words(
     return found
 
 
-def _side(channel: int, heard: Heard) -> str:
+def _side(channel: int, heard: HeardItem) -> str:
     return CHANNELS[channel] if len(heard.audible) == 2 else f"{channel + 1}."
 
 
@@ -133,7 +133,7 @@ class Listener:
         told: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
     ) -> None:
         self._look, self._told = look, told
-        self._heard: OrderedDict[str, Heard] = OrderedDict()
+        self._heard: OrderedDict[str, HeardItem] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._ready = threading.Condition()
         self._ended = False
