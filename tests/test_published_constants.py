@@ -616,8 +616,8 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "publish.splits": {
         "LARGEST": 2.0,
-        "split(eval_share)": 0.1,
-        "split(seed)": 0,
+        "split_two(eval_share)": 0.1,
+        "split_two(seed)": 0,
         "split_three(valid_share)": 0.05,
         "split_three(test_share)": 0.05,
         "split_three(seed)": 0,

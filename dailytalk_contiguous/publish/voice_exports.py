@@ -309,10 +309,10 @@ def is_voice_folder(place: Path) -> bool:
 
 def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
     """The clips of a folder with a whisper.json, as the corpus `clips` reads them."""
+    rows = [*corpus_rows("clips", place)]
     audio, path = clips_folder(place)
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
-    rows = [*corpus_rows("clips", place)]
     entries = read_whisper_json(path).entries
     keys = match_names(
         entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]

@@ -30,6 +30,7 @@ from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, group
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
+from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.whisper_json import (
     WHISPER_JSON,
     WhisperJson,
@@ -110,6 +111,7 @@ def transcribe_clips(
     """
     started = time.perf_counter()
     _refuse_unwritable(out)
+    settle(source)
     before = _existing(out)
     rows, rejects = _clips(source, follow_links)
     left, of_entries = _without_entry(rows, before)

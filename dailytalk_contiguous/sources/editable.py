@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.sources.reindexing import finish_reindex
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
 from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.whisper_json import (
@@ -962,13 +963,16 @@ def open_editable(folder: Path) -> Editable | None:
 
 
 def settle(folder: Path) -> None:
-    """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without any.
+    """Write the edits of a folder that are not in its files yet, and finish a reindex that was stopped half way.
+
+    Whoever reads the folder calls this first. Nothing is opened in a folder without either.
 
     Raises DailytalkError if the disk refuses, or the journal is damaged: what reads on would see less than the
     page showed.
     """
     if folder.is_file() or (folder.name in AUDIO_FOLDERS and has_journal(folder.parent)):
         folder = folder.parent  # a whisper.json, or the audio beside it
+    finish_reindex(folder)
     if not has_journal(folder):
         return
     editable = open_editable(folder)

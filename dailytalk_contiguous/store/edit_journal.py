@@ -5,7 +5,6 @@ answered, and is dropped. Several processes may use one journal: each takes its 
 what another one has written.
 """
 
-import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +21,6 @@ from dailytalk_contiguous.store.files import json_text
 
 #: The journal in the folder of the data, and the lock that is held while one record is written.
 JOURNAL, JOURNAL_LOCK = ".dailytalk-edits.jsonl", ".dailytalk-edits.lock"
-
-#: The lock that a program holds as long as nobody else may open the folder to change it.
-FOLDER_LOCK = ".dailytalk-lock"
 
 #: Seconds that a process waits for another one that writes.
 PATIENCE = 30.0
@@ -177,30 +173,6 @@ def why_not_writable(folder: Path) -> str | None:
         except (AttributeError, OSError):
             return None
     return f"{as_text(folder)!r} can't be written to: choose a copy that you may write to"
-
-
-@contextmanager
-def folder_lock(folder: Path, purpose: str) -> Iterator[None]:
-    """Hold a folder as its only writer. Raises DailytalkError if another program holds it.
-
-    In a folder that can't be written to there is nothing to hold.
-    """
-    lock = FileLock(folder / FOLDER_LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DailytalkError(
-            f"{as_text(folder)!r} is open in another dailytalk", f"end that one before you {purpose}"
-        ) from None
-    except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def has_journal(folder: Path) -> bool:

@@ -330,7 +330,7 @@ def test_a_request_that_is_broken_or_too_large_is_one_sentence(ada: Client) -> N
 def test_a_second_server_on_one_folder_says_so(server: Server, work: Path) -> None:
     ended = run_review(str(work))
     assert ended.returncode == 1
-    assert "is open in another dailytalk" in ended.stderr
+    assert "is open in another command" in ended.stderr
 
 
 def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(tmp_path: Path, work: Path) -> None:

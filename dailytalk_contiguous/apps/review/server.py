@@ -64,10 +64,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: What is served as the page: the files beside this module, and the colours that reports have, too.
-ASSETS, HOUSE = files(__package__) / "assets", files("dailytalk_contiguous.publish") / "assets" / "house.css"
-
-#: And what it shares with the page of `dailytalk report`: its colours.
+#: What is served as the page: the files beside this module, and the colours of the page of `dailytalk report`.
+ASSETS = files(__package__) / "assets"
 SHARED = {"house.css": files(publish) / "assets" / "house.css"}
 
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.sources.editable import Editable, open_editable, settle
-from dailytalk_contiguous.store.edit_journal import folder_lock
+from dailytalk_contiguous.store.files import folder_locked
 
 
 class Serving:
@@ -34,7 +34,7 @@ class Serving:
         with ExitStack() as stack:
             stack.callback(self._socket.close)
             if self.editable.why_not is None:
-                stack.enter_context(folder_lock(self.editable.root, "open it here"))
+                stack.enter_context(folder_locked(self.editable.root))
             session = Session(self.editable, self._author)
             app = make_app(session, self.port, self._host, self._password)
             config = uvicorn.Config(
@@ -76,11 +76,9 @@ class _Server(uvicorn.Server):
 def _opened(place: str) -> Editable:
     """What a place has to be edited, or to be listened to. Raises DailytalkError if that is nothing."""
     path = Path(place)
-    editable = open_editable(path) if path.exists() else None
-    if editable is not None:
-        settle(editable.root)
-    else:
-        editable = Viewed(open_items(place))
+    if path.exists():
+        settle(path)
+    editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
     if not editable.names():
         raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
     return editable

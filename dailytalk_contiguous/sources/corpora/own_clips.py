@@ -27,6 +27,7 @@ from dailytalk_contiguous.sources.corpora.common import (
     existing,
     open_tree,
 )
+from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.recordings import identities
 from dailytalk_contiguous.sources.whisper_json import (
     AUDIO_FOLDERS,
@@ -86,6 +87,8 @@ class Clips(Corpus):
     def rows(cls, config: Any) -> Iterator[Row]:
         """As of any corpus; an entry of the whisper.json that is about no clip is a row with a problem, too."""
         source = existing(config.source)
+        if source.is_dir():
+            settle(source)
         with ExitStack() as stack:
             tree = open_tree(source, stack, config.follow_links)
             folder = _Folder(source, tree, config)
