@@ -6,12 +6,13 @@ VENV ?= .venv
 # make TORCH_INDEX=https://download.pytorch.org/whl/cpu demo
 TORCH_INDEX ?=
 DEMO_OUT ?= out/demo
+WORKBENCH_OUT ?= out/workbench
 HUB_PORT ?= 8080
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo hub test test-bare test-nightly check audit format install clean
+.PHONY: demo workbench hub test test-bare test-nightly check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -20,6 +21,13 @@ demo: install
 	$(BIN)/dailytalk export $(DEMO_OUT) --format moshi --out $(DEMO_OUT)-moshi
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
 	$(BIN)/dailytalk report $(DEMO_OUT)
+
+# A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
+workbench: install
+	$(BIN)/dailytalk silences readings
+	$(BIN)/dailytalk split readings --out $(WORKBENCH_OUT)
+	$(BIN)/dailytalk transcribe $(WORKBENCH_OUT)/Usable --profile embedded --language en
+	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
 
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.
 hub: install

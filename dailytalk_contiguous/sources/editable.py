@@ -555,7 +555,7 @@ class ClipsLines(Editable):
         return self._audio / DISCARDED
 
     def refuse_discarding(self, name: str) -> None:
-        if os.path.lexists(self.aside / name):
+        if os.path.lexists(self.aside / name) and os.path.lexists(self._audio / name):
             raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
@@ -776,8 +776,9 @@ class MoshiLines(Editable):
         return self.root / AUDIO_FOLDER / DISCARDED
 
     def refuse_discarding(self, name: str) -> None:
-        for path in (self._moved(name), self._moved(name).with_suffix(".json")):
-            if os.path.lexists(path):
+        for suffix in (Path(name).suffix, ".json"):
+            path = self._moved(name).with_suffix(suffix)
+            if os.path.lexists(path) and os.path.lexists((self.root / name).with_suffix(suffix)):
                 raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
