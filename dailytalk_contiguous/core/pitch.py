@@ -11,10 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 
@@ -29,10 +27,8 @@ STEPS = 5
 SHORTEST_PERIOD, LONGEST_PERIOD = int(ANALYSIS_RATE // F0_MAX), int(np.ceil(ANALYSIS_RATE / F0_MIN))
 PITCHES = F0_MIN * 2 ** (np.arange(int(12 * STEPS * np.log2(F0_MAX / F0_MIN)) + 1) / (12 * STEPS))
 
-#: Thresholds under which a dip of the difference function is a period, and how likely each of them is: a beta
-#: distribution (2, 18), whose mean is 0.1, as in the authors' program.
+#: Thresholds under which a dip of the difference function is a period.
 THRESHOLDS = np.linspace(0, 1, 101)
-LIKELY = np.diff(betainc(2, 18, THRESHOLDS))
 
 #: By how much a longer period is less likely than the one before it (a Boltzmann distribution), and the share that
 #: the lowest dip gets of the thresholds that no dip is under.
@@ -71,6 +67,8 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
     Blocks of shape (frames, periods). de Cheveigné and Kawahara 2002, equations 6 to 8; what is beyond a frame is
     not subtracted from its energy, as librosa has it.
     """
+    from scipy import fft  # here: commands that read no sound can spare it
+
     hops = F0_FRAME // F0_HOP
     count = 1 + len(samples) // F0_HOP
     padded = np.pad(samples, F0_FRAME // 2).astype(np.float32)
@@ -82,11 +80,9 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
         own = pieces[first : first + frames + hops - 1]
         both = np.concatenate((own, pieces[first + 1 : first + frames + hops]), axis=1)
         # Twice a piece: no product of samples that are up to LONGEST_PERIOD apart wraps round.
-        spectra, following = scipy.fft.rfft(own, 2 * F0_HOP), scipy.fft.rfft(both, 2 * F0_HOP)
-        across = scipy.fft.irfft(spectra.conj() * following, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1].astype(
-            np.float64
-        )
-        within = scipy.fft.irfft(spectra.real**2 + spectra.imag**2, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1]
+        spectra, following = fft.rfft(own, 2 * F0_HOP), fft.rfft(both, 2 * F0_HOP)
+        across = fft.irfft(spectra.conj() * following, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1].astype(np.float64)
+        within = fft.irfft(spectra.real**2 + spectra.imag**2, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1]
         correlation = within[hops - 1 :].astype(np.float64)
         for piece in range(hops - 1):
             correlation += across[piece : piece + frames]
@@ -98,8 +94,17 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
     return blocks
 
 
+@lru_cache(maxsize=1)
+def _likely() -> FloatArray:
+    """How likely each threshold is: a beta distribution (2, 18), whose mean is 0.1, as in the authors' program."""
+    from scipy.special import betainc  # here: commands that read no sound can spare it
+
+    return np.diff(betainc(2, 18, THRESHOLDS))
+
+
 def _chances(difference: FloatArray) -> FloatArray:
     """The chance of each pitch in each frame, shape (frames, pitches); the rest to 1 is the chance of no voice."""
+    weights = _likely()
     count = len(difference)
     dips = np.zeros(difference.shape, bool)
     dips[:, 0] = difference[:, 0] < difference[:, 1]
@@ -121,10 +126,10 @@ def _chances(difference: FloatArray) -> FloatArray:
         rank, many = number - before - 1, number[last] - before
         falling = np.exp(-BOLTZMANN * np.arange(many.max() + 1))
         share = np.append(0, (1 - falling[1]) / (1 - falling[1:]))
-        chance[low] = np.where(under[low], falling[np.maximum(rank, 0)] * share[many], 0) @ LIKELY
+        chance[low] = np.where(under[low], falling[np.maximum(rank, 0)] * share[many], 0) @ weights
     order = np.lexsort((depth, frame))
     lowest = order[np.searchsorted(frame[order], np.unique(frame))]
-    chance[lowest] += NO_TROUGH * np.append(0, np.cumsum(LIKELY))[(~under[lowest]).sum(axis=1)]
+    chance[lowest] += NO_TROUGH * np.append(0, np.cumsum(weights))[(~under[lowest]).sum(axis=1)]
     pitch = ANALYSIS_RATE / (SHORTEST_PERIOD + period + _shift(difference, frame, period))
     step = np.rint(12 * STEPS * np.log2(pitch / F0_MIN)).astype(int)
     chances = np.zeros((count, len(PITCHES) + 1))  # what is above the highest pitch falls into the last column

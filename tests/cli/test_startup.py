@@ -53,6 +53,12 @@ def test_doctor_imports_neither_datasets_nor_pandas() -> None:
     assert imported("doctor") & {"datasets", "pandas", "librosa", "matplotlib"} == set()
 
 
+@pytest.mark.parametrize("command", ["tag", "speak"])
+def test_tag_and_speak_load_what_makes_or_buys_sound_where_they_do_so_and_not_before(command: str) -> None:
+    heavy = {"torch", "ctranslate2", "onnxruntime", "scipy", "librosa", "matplotlib", "requests"}
+    assert imported(command, "--help") & heavy == set()
+
+
 @pytest.fixture
 def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     monkeypatch.setenv("COLUMNS", "200")
