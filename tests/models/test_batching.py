@@ -1,3 +1,4 @@
+import gc
 import itertools
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,13 @@ from dailytalk_contiguous.models.devices import (
     run_side_by_side,
     within_memory,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_look_through() -> None:
+    """What ran out of memory once looks for what it can free: not through all that other tests have left."""
+    gc.freeze()
+
 
 LENGTHS = st.lists(st.floats(0, 60), max_size=40)
 BUDGETS = st.floats(0.1, 100)
