@@ -1,9 +1,11 @@
 """What tests of all floors share: random-weight models, and what a machine must have for a test to be run."""
 
+import atexit
 import gc
 import os
 import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +19,12 @@ from hypothesis import HealthCheck, settings
 # look at all of it again and again; to wait for a second thread costs NumPy more than it saves.
 gc.disable()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a time
+# leave files by which every later one is ended by a segmentation fault.
+COMPILED = tempfile.mkdtemp(prefix="dailytalk-numba-")
+os.environ["NUMBA_CACHE_DIR"] = COMPILED
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 
 # A suite that a shell runs in the background inherits an ignored Ctrl-C, and so would the commands that it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, to_uri
 from dailytalk_contiguous.core.pitch import BLOCK_FRAMES, F0_FRAME, F0_HOP, F0_MAX, F0_MIN, track_pitch
 
-#: librosa compiles at its first call, and two processes that do so at once crash.
+#: librosa compiles at its first call: in one process alone, to spend the time once.
 pytestmark = pytest.mark.xdist_group("librosa")
 
 RATE = 16000

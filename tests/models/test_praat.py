@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
 from dailytalk_contiguous.models.voice_effects import SHORTEST, praat_version, shift_pitch, stretch
 
-#: librosa compiles what finds formants, and two processes that do so at once crash.
+#: librosa compiles what finds formants: in one process alone, to spend the time once.
 pytestmark = pytest.mark.xdist_group("librosa")
 
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
