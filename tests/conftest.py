@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, settings
 gc.disable()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a time
-# leave files by which every later one is ended by a segmentation fault.
+# What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a
+# time leave files by which every later one is ended by a segmentation fault.
 COMPILED = tempfile.mkdtemp(prefix="dailytalk-numba-")
 os.environ["NUMBA_CACHE_DIR"] = COMPILED
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
