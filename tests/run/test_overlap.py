@@ -81,8 +81,10 @@ def test_shard_took_as_long_as_its_preparing_and_its_finishing(tmp_path: Path) -
     job = TimedShardJob(task, (Decode(), OnDevice()), 20.0, lambda *event: None)
     made = job.prepare().finish()
     elapsed = time.perf_counter() - began
-    assert 0.0 < sum(made.stage_seconds.values()) <= made.wall_seconds <= elapsed
-    assert made.outside_seconds == pytest.approx(made.wall_seconds - sum(made.stage_seconds.values()))
+    # Stages may run side by side: together they may take longer than the shard, each alone can't.
+    assert all(0.0 < seconds <= made.wall_seconds <= elapsed for seconds in made.stage_seconds.values())
+    outside = made.wall_seconds - sum(made.stage_seconds.values())
+    assert made.outside_seconds == pytest.approx(max(0.0, outside))
     assert made.stage_audio == {"Decode": 30.0, "OnDevice": 30.0}
     assert (made.conversations, made.rejects, made.audio_seconds) == (3, 0, 30.0)
 
