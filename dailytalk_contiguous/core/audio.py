@@ -712,11 +712,6 @@ def pcm_blocks(
         yield to_pcm(block)
 
 
-def analysis_blocks(audio: dict[str, Any], start: float = 0.0, duration: float | None = None) -> Iterator[Pcm]:
-    """`pcm_blocks` at the rate of all analysis, 16 kHz."""
-    return pcm_blocks(audio, ANALYSIS_RATE, start, duration)
-
-
 def read_analysis(
     audio: dict[str, Any],
     start: float = 0.0,

@@ -96,17 +96,17 @@ def _nfc(text: str) -> str:
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
     """What the files of each recording begin with: its name, with its folder or a digest where two are alike."""
-    bases = {one: _base(one.rpartition("/")[2]) for one in recording_ids}
+    bases = {name: _base(name.rpartition("/")[2]) for name in recording_ids}
     alone = _alone(bases)
-    bases = {one: base if one in alone else _base(one.replace("/", "-")) for one, base in bases.items()}
+    bases = {name: base if name in alone else _base(name.replace("/", "-")) for name, base in bases.items()}
     alone = _alone(bases)
-    return {one: base if one in alone else f"{base[:40]}-{_digest(one)[:10]}" for one, base in bases.items()}
+    return {name: base if name in alone else f"{base[:40]}-{_digest(name)[:10]}" for name, base in bases.items()}
 
 
 def _alone(bases: Mapping[str, str]) -> set[str]:
     """Those whose base differs from all others also where a disk takes capitals for small letters."""
     counts = Counter(base.casefold() for base in bases.values())
-    return {one for one, base in bases.items() if counts[base.casefold()] == 1}
+    return {name for name, base in bases.items() if counts[base.casefold()] == 1}
 
 
 def _base(text: str) -> str:
