@@ -23,6 +23,7 @@ from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.stages.finish import Finish, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.first_words import FirstWords
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.measure_delivery import NONE, MeasureDelivery
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -109,13 +110,11 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     align = make(Align)
     # Candidates are told apart by what is heard in them.
     verifier = (align.recogniser or POCKETSPHINX) if verify or options.get("candidates", 1) > 1 else ""
-    return make.all_used(
-        *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
-        PerUtterance(make(Speak, verify=verifier)),
-        make(Reconstruct),
-        align,
-        make(Finish),
-    )
+    measure = make(MeasureDelivery)
+    speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align, make(Finish)
+    make.all_used(measure, *speak)
+    cloning = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
+    return (*cloning, *((measure,) if measure.delivery != NONE else ()), *speak)
 
 
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:

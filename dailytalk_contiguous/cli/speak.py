@@ -63,7 +63,7 @@ from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = setting_options(ChooseVoice(), *speak_stages(device="cpu"))
+SPEAK_SETTINGS = setting_options(ChooseVoice(), *speak_stages(device="cpu", delivery="contours"))
 
 
 @with_options(SPEAK_SETTINGS)

@@ -89,6 +89,9 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Those of `PROSODY` that are measured on a take, to be compared with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
+#: How far a take is from its source in melody and loudness: the fields of `core.delivery.Delivery`.
+DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels")
+
 
 def per_utterance(features: Features) -> Features:
     """Features of flat utterance columns as list columns of conversations."""
@@ -163,8 +166,8 @@ MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 AUDIO_FOLDER = "data_stereo"
 
 #: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
-#: take as `core.prosody` measures them, null where they were not measured. Null for utterances that were not
-#: resynthesised.
+#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured. Null for
+#: utterances that were not resynthesised.
 SYNTHESIS = {
     "engine": STRING,
     "model": STRING,
@@ -175,6 +178,7 @@ SYNTHESIS = {
     "cost": Value("float64"),
     "word_error_rate": MEASURE,
     **dict.fromkeys(TAKE_PROSODY, MEASURE),
+    **dict.fromkeys(DELIVERY, MEASURE),
 }
 
 #: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.

@@ -5,13 +5,14 @@ that are too narrow to see in a plot, and quantiles are read from these bins. A 
 of one utterance with labels, so that what is shown of conversations can be shown of clips, and both compared.
 """
 
+import heapq
 import json
 import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -305,6 +306,20 @@ class Purchases:
         return math.fsum(np.asarray(self._costs)[first])
 
 
+#: Lines that are named because their delivery is furthest from the source.
+MOST_FAR = 10
+
+
+class FarDelivery(NamedTuple):
+    """A line, and how far its take is from its source (`core.delivery.Delivery`)."""
+
+    utterance_id: str
+    tag: str
+    text: str
+    semitones: float | None
+    decibels: float | None
+
+
 #: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
 TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
 
@@ -367,6 +382,8 @@ class Tally:
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
             whether where the rows are from tells what was rejected; what was published does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
+        delivery: how far takes are from their sources, where that was measured; `delivery_of` by tag, `furthest`
+            the `MOST_FAR` lines that are furthest, a heap of their distance, a number of their own, and the line.
         timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
@@ -407,6 +424,9 @@ class Tally:
     lengths: CountGrid = field(default_factory=lambda: CountGrid(LENGTH_CELL, LENGTH_LIMIT))
     ratios: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
     error_rates: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
+    delivery: Histogram = field(default_factory=lambda: Histogram(0.01, 0.0, 2.0, nearest=True))
+    delivery_of: dict[str, Moments] = field(default_factory=lambda: defaultdict(Moments))
+    furthest: list[tuple[float, int, FarDelivery]] = field(default_factory=list)
     purchases: Purchases = field(default_factory=Purchases)
     n_retried: int = 0
     backchannels: int = 0
@@ -542,6 +562,20 @@ class Tally:
                 self.purchases.add(synthesis["cache_key"], synthesis["cost"])
             self.n_retried += (synthesis["tries"] or 1) > 1
             self.error_rates.add(synthesis["word_error_rate"])
+            self._count_delivery(utterance, synthesis)
+
+    def _count_delivery(self, utterance: Mapping[str, Any], synthesis: Mapping[str, Any]) -> None:
+        distance = synthesis.get("delivery_distance")
+        if not is_number(distance):
+            return
+        self.delivery.add(distance)
+        self.delivery_of[utterance["tag"] or UNKNOWN].add(distance)
+        if len(self.furthest) < MOST_FAR or distance > self.furthest[0][0]:
+            apart = (synthesis.get("delivery_semitones"), synthesis.get("delivery_decibels"))
+            line = FarDelivery(utterance["utterance_id"], utterance["tag"] or "", utterance["text"] or "", *apart)
+            heapq.heappush(self.furthest, (distance, self.delivery.n, line))
+            if len(self.furthest) > MOST_FAR:
+                heapq.heappop(self.furthest)
 
     def _count_audible(
         self, utterance: Mapping[str, Any], speaker: str | None, language: str | None

@@ -155,7 +155,7 @@ class Espeak:
     """Says lines with espeak-ng. Every take of a line is the same.
 
     Args:
-        voice: an espeak voice such as `en-gb`; a variant such as `+f3`, added to the voice of the line's
+        voice: an espeak voice such as `en-gb-scotland`; a variant such as `+f3`, added to the voice of the line's
             language; or nothing for that voice alone.
     """
 
@@ -326,7 +326,7 @@ def _choose_voice(library: Any, voice: str, language: str) -> None:
         error = SynthesisFailed if language and voice.startswith(language) else DailytalkError
         raise error(
             f"espeak has no voice {quoted(voice)} (language {quoted(language)})",
-            "tag with --language, or choose another --voice (en-us, en-gb, de, +f3, ...), or another --tts",
+            "tag with --language, or choose another --voice (en-us, en-029, de, +f3, ...), or another --tts",
         )
 
 

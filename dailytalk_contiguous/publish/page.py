@@ -435,7 +435,8 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
     """Numbers of the conversations that say most about all of them, `count` at most, with the reason for each.
 
     The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
-    overlap, the most shortened, the one with the lowest confidence; then the next worst, and the next typical.
+    overlap, the most shortened, the one with the lowest confidence, the one that is delivered least like its
+    source; then the next worst, and the next typical.
     """
     worst = sorted(range(len(judged)), key=lambda number: -judged[number].badness)
     typical = _typical(judged)
@@ -448,6 +449,7 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
         ("overlap", "most overlap", True),
         ("length_ratio", "most shortened", False),
         ("confidence", "lowest confidence", False),
+        ("delivery", "delivered least like the source", True),
     ):
         known = [
             (value, number) for number, entry in enumerate(judged) if is_number(value := entry.values.get(name))

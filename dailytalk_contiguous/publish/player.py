@@ -312,11 +312,12 @@ def _description(utterance: Mapping[str, Any]) -> str:
         for name in ("valence", "arousal", "dominance")
         if is_number(utterance[name])
     )
-    confidence = utterance["confidence"]
+    confidence, distance = utterance["confidence"], (utterance["synthesis"] or {}).get("delivery_distance")
     parts = (
         f"rule {utterance['rule']}" if utterance["tag"] and utterance["rule"] else "",
         measures,
         f"confidence {100 * confidence:.0f} %" if is_number(confidence) else "",
+        f"delivery {distance:.2f} from the source" if is_number(distance) else "",
         utterance["reason"],
     )
     return " · ".join(part for part in parts if part)

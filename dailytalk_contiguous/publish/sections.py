@@ -378,7 +378,7 @@ def conversation_sections(
     ]
     style += [table] if (table := buckets_table(tally)) else []
     synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
-    synthesis += [plot] if (plot := confidence_plot(tally)) else []
+    synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally)]
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
@@ -971,6 +971,44 @@ def lengths_plot(tally: Tally) -> MapPlot:
         nothing="no lengths on both sides",
         name="changed_lengths",
     )
+
+
+def delivery_parts(tally: Tally) -> list[SectionPart]:
+    """How far takes are from their sources in melody and loudness; empty where that was not measured."""
+    if not tally.delivery.n:
+        return []
+    low, middle, high = (tally.delivery.quantile(share) for share in (0.1, 0.5, 0.9))
+    end = max(0.5, math.ceil(5 * tally.delivery.quantile(1.0) + 0.05) / 5)
+    plot = HistogramPlot(
+        title=f"Delivery: distance from the source ({counted(tally.delivery.n, 'utterance')})",
+        series=[(Series("after", ""), tally.delivery.shares(0.0, end, end / 25))],
+        axis=Axis("distance (0: alike, 2: nothing alike)", 0.0, end, end / 5),
+        bin_width=end / 25,
+        of="utterances",
+        note=f"Median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}. Melody and loudness are compared with "
+        "the speaker's usual, and time is warped: neither voice nor pace counts.",
+        name="delivery",
+    )
+    tags = sorted(tally.delivery_of.items(), key=lambda item: (-item[1].mean, item[0]))
+    by_tag = Table(
+        "Delivery by tag, the furthest from the source first",
+        ("tag", "distance", "deviation", "utterances"),
+        [(tag, f"{of.mean:.2f}", f"{of.deviation:.2f}", of.n) for tag, of in tags],
+        folded=len(tags) > MOST_TAGS,
+    )
+    lines: list[Sequence[TableCell]] = [
+        (
+            line.utterance_id,
+            line.tag,
+            line.text,
+            f"{distance:.2f}",
+            "–" if line.semitones is None else f"{line.semitones:.1f} st",
+            "–" if line.decibels is None else f"{line.decibels:.1f} dB",
+        )
+        for distance, _, line in sorted(tally.furthest, reverse=True)
+    ]
+    head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
+    return [plot, by_tag, Table("Delivered least like the source", head, lines)]
 
 
 def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:

@@ -158,6 +158,14 @@ CONVERSATION_MEASURES = {
         "far",
         "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
     ),
+    "delivery": ConversationMeasure(
+        "delivery",
+        "",
+        2,
+        1.0,
+        "high",
+        "Distance in melody and loudness of what was resynthesised from its source, median: 0 is alike.",
+    ),
     "as_recorded": ConversationMeasure(
         "not resynthesised",
         "%",
@@ -321,7 +329,10 @@ def _of_synthesis(
     ]
     counts = Counter(one["status"] for one in utterances)
     wanted = counts["spoken"] + counts["kept-original"]
+    distances = [(one["synthesis"] or {}).get("delivery_distance") for one in utterances]
+    known = [distance for distance in distances if is_number(distance)]
     return {
+        "delivery": statistics.median(known) if known else None,
         "length_ratio": statistics.median(ratios) if ratios else None,
         "as_recorded": counts["kept-original"] / wanted if wanted else None,
     }

@@ -26,11 +26,28 @@ import soxr
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.delivery import (
+    Delivery,
+    Performance,
+    Register,
+    compare_delivery,
+    performance_of,
+    register_of,
+)
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
-from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, SYNTHESIS, TAKE_PROSODY, WORD, Batch
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    DELIVERY,
+    MEASURE,
+    STRING,
+    SYNTHESIS,
+    TAKE_PROSODY,
+    WORD,
+    Batch,
+)
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
@@ -51,13 +68,17 @@ Result = TypeVar("Result")
 
 
 class Take(NamedTuple):
-    """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence."""
+    """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence.
+
+    `performance` is None where that of its source is not known.
+    """
 
     key: str
     number: int
     spoken: Spoken
     verdict: Mapping[str, Any] | None
     trimmed: Trimmed
+    performance: Performance | None = None
 
 
 class HeardTake(NamedTuple):
@@ -65,6 +86,19 @@ class HeardTake(NamedTuple):
 
     word_error_rate: float
     misses_end: bool
+
+
+class GoodTake(NamedTuple):
+    """A take that can be used, its word error rate if somebody listened, and how far it is from its source."""
+
+    take: Take
+    error_rate: float | None
+    delivery: Delivery | None
+
+    @property
+    def score(self) -> tuple[float, int]:
+        """The lower the better: the share of wrong words plus the distance in delivery, both about 0 to 1."""
+        return (self.error_rate or 0.0) + (self.delivery.distance if self.delivery else 0.0), self.take.number
 
 
 @dataclass(frozen=True)
@@ -75,7 +109,8 @@ class Speak(Stage):
     of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
     and a `remedy`. `spoken` is int16 PCM at `sample_rate` (if that is 0, the recording's; the engine's, where that
     is unknown), `spoken_words` are in its seconds, where the synthesiser gave times. Lines of a flat dataset
-    without `conversation_id` are judged one by one.
+    without `conversation_id` are judged one by one. Where `MeasureDelivery` has measured the source, `synthesis`
+    says how far a take is from it, and the best of several candidates is the nearest in words and delivery.
 
     Attributes:
         engine, model, voice: of `models.engines`. The voice `clone` is that of `voice_wav`.
@@ -172,7 +207,7 @@ class Speak(Stage):
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "words", "language", "sample_rate"),
-        *("voice_wav", "voice_text"),
+        *("voice_wav", "voice_text", "source_f0", "source_level"),
     )
     adds: ClassVar[Features] = Features(
         {
@@ -246,9 +281,11 @@ class Speak(Stage):
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
             takes = self._side_by_side(pool, first_take, utterances)
             voices = _voices(zip(utterances, takes, strict=True))
+            registers = _registers(zip(utterances, takes, strict=True))
 
             def say(item: tuple[dict[str, Any], Take | SynthesisFailed]) -> dict[str, Any]:
-                return self._say(synthesiser, places, *item, voices[item[0]["conversation_id"]])
+                conversation = item[0]["conversation_id"]
+                return self._say(synthesiser, places, *item, voices[conversation], registers.get(conversation))
 
             done = self._side_by_side(pool, say, list(zip(utterances, takes, strict=True)))
         for index, row in zip(asked, done, strict=True):
@@ -295,7 +332,9 @@ class Speak(Stage):
                 )
         except SynthesisFailed as error:
             return error
-        return Take(key, number, spoken, verdict, trim(spoken.samples, spoken.sample_rate, self.gate))
+        trimmed = trim(spoken.samples, spoken.sample_rate, self.gate)
+        performance = performance_of(_for_analysis(trimmed)) if utterance["source"] else None
+        return Take(key, number, spoken, verdict, trimmed, performance)
 
     def _say(
         self,
@@ -304,24 +343,28 @@ class Speak(Stage):
         utterance: dict[str, Any],
         take: Take | SynthesisFailed,
         voice: Voice,
+        registers: tuple[Register, Register] | None,
     ) -> dict[str, Any]:
-        """The row of an utterance, from its first take and as many more as are refused or wanted."""
-        good: list[tuple[float | None, Take]] = []
+        """The row of an utterance, from its first take and as many more as are refused or wanted.
+
+        `registers` are what is usual for the source and for the voice in its conversation, None where unknown.
+        """
+        good: list[GoodTake] = []
         refused, cost, reason = 0, 0.0, ""
         tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
         while not isinstance(take, SynthesisFailed):
             cost += take.spoken.cost
             error_rate, problem = self._judged(synthesiser, utterance, take, voice)
             if problem is None:
-                good.append((error_rate, take))
+                good.append(GoodTake(take, error_rate, _delivery(utterance["source"], take, registers)))
             else:
                 reason, refused = problem, refused + 1
             if len(good) >= wanted or refused >= tries:
                 break
             take = self._take(synthesiser, places, utterance, take.number + self.variants)
         if good:
-            best_rate, best = min(good, key=lambda pair: (pair[0] or 0.0, pair[1].number))
-            return self._spoken(synthesiser, utterance, best, best_rate, len(good) + refused, cost)
+            best = min(good, key=lambda candidate: candidate.score)
+            return self._spoken(synthesiser, utterance, best, len(good) + refused, cost)
         if isinstance(take, SynthesisFailed):
             return self._failed(take.reason, take.remedy)
         if synthesiser.deterministic:
@@ -336,11 +379,11 @@ class Speak(Stage):
         self,
         synthesiser: Synthesiser,
         utterance: dict[str, Any],
-        take: Take,
-        error_rate: float | None,
+        chosen: GoodTake,
         judged: int,
         cost: float,
     ) -> dict[str, Any]:
+        take = chosen.take
         rate = self.sample_rate or utterance["sample_rate"] or take.spoken.sample_rate
         samples = take.trimmed.samples
         if take.spoken.sample_rate != rate:
@@ -356,8 +399,9 @@ class Speak(Stage):
             "take": take.number,
             "tries": judged,
             "cost": cost,
-            "word_error_rate": error_rate,
+            "word_error_rate": chosen.error_rate,
             **self._prosody(take, utterance["text"]),
+            **dict(zip(DELIVERY, chosen.delivery or [None] * len(DELIVERY), strict=True)),
         }
         return row
 
@@ -365,10 +409,7 @@ class Speak(Stage):
         """The fields of `TAKE_PROSODY`, as `MeasureProsody` measures a source; None where one is not defined."""
         if self.measure_takes == "none":
             return dict.fromkeys(TAKE_PROSODY)
-        samples, rate = take.trimmed.samples, take.trimmed.sample_rate
-        if rate != ANALYSIS_RATE:
-            samples = np.asarray(soxr.resample(samples, rate, ANALYSIS_RATE), np.float32)
-        measured = measure_prosody(samples, len(text.split()), take.trimmed.spoken)
+        measured = measure_prosody(_for_analysis(take.trimmed), len(text.split()), take.trimmed.spoken)
         return {name: measured[name] if is_number(measured[name]) else None for name in TAKE_PROSODY}
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
@@ -434,6 +475,7 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
         return batch[name][index] if name in batch else otherwise
 
     wav = value("voice_wav", None)
+    performance = value("source_f0", None), value("source_level", None)
     start, end = batch["start"][index], batch["end"][index]
     spans = merge_gaps(sorted((word["start"], word["end"]) for word in value("words", None) or ()), 0.0)
     source_seconds = sum(max(0.0, min(last, end) - max(first, start)) for first, last in spans)
@@ -444,6 +486,7 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
         "language": value("language", "und"),
         "sample_rate": value("sample_rate", None),
         "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
+        "source": Performance(*map(np.asarray, performance)) if all(performance) else None,
     }
 
 
@@ -475,6 +518,36 @@ def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> d
         if isinstance(take, Take):
             lines.append((utterance["text"], take.trimmed))
     return {conversation: voice_of(lines) for conversation, lines in said.items()}
+
+
+def _registers(
+    takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]],
+) -> dict[Any, tuple[Register, Register]]:
+    """What is usual for the source and for the voice, of each conversation in which both are voiced."""
+    said: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
+    for utterance, take in takes:
+        sources, performances = said[utterance["conversation_id"]]
+        if utterance["source"]:
+            sources.append(utterance["source"])
+        if isinstance(take, Take) and take.performance:
+            performances.append(take.performance)
+    both = {name: (register_of(sources), register_of(voice)) for name, (sources, voice) in said.items()}
+    return {name: (source, voice) for name, (source, voice) in both.items() if source and voice}
+
+
+def _delivery(
+    source: Performance | None, take: Take, registers: tuple[Register, Register] | None
+) -> Delivery | None:
+    if source is None or take.performance is None or registers is None:
+        return None
+    return compare_delivery(source, registers[0], take.performance, registers[1])
+
+
+def _for_analysis(take: Trimmed) -> Samples:
+    """What is left of a take, at 16 kHz."""
+    if take.sample_rate == ANALYSIS_RATE:
+        return take.samples
+    return np.asarray(soxr.resample(take.samples, take.sample_rate, ANALYSIS_RATE), np.float32)
 
 
 def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:

@@ -109,6 +109,7 @@ def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
         "language": "und",
         "sample_rate": None,
         "samples": (),
+        "source": None,
     }
     full = line | {"conversation_id": ["call"], "language": ["de"], "sample_rate": [8000], "words": [None]}
     told = module._utterance(full | {"voice_wav": [b"RIFF"], "voice_text": ["said"]}, 0)

@@ -1,0 +1,149 @@
+"""Delivery: how alike two performances of a line are in melody and loudness, whoever speaks and however fast.
+
+Each is compared with its own speaker: pitch in semitones and level in dB from the medians of all that they say.
+Time is warped (dynamic time warping, Sakoe and Chiba 1978, IEEE Trans. ASSP 26:43, symmetric, without a band), so
+that a slower performance with the same rises and falls is alike.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.contours import Frames, track_voice
+
+#: Seconds from a frame to the next, and of a frame.
+HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
+
+#: Semitones and dB that are as far apart as can be counted (1 each), and what voiced against unvoiced costs.
+MOST_SEMITONES, MOST_DB, VOICING_COST = 6.0, 12.0, 0.5
+
+#: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
+SILENCE_DB = -30.0
+
+#: Frames of a performance; the rest of a longer one is not compared: a minute.
+MOST_FRAMES = round(60 / HOP_SECONDS)
+
+_HOP, _FRAME = round(HOP_SECONDS * ANALYSIS_RATE), round(FRAME_SECONDS * ANALYSIS_RATE)
+
+
+class Performance(NamedTuple):
+    """Pitch in Hz (0 where unvoiced) and level in dBFS of frames `HOP_SECONDS` apart, each of shape (frames,)."""
+
+    f0: Frames
+    level: Frames
+
+
+class Register(NamedTuple):
+    """What is usual for a speaker: medians over voiced frames of pitch in Hz, and of level in dBFS."""
+
+    f0: float
+    level: float
+
+
+class Delivery(NamedTuple):
+    """How far apart two performances are.
+
+    Attributes:
+        distance: in [0, 2]; 0 is alike, and 2 as different as can be in pitch and level alike.
+        semitones: mean difference of pitch where both are voiced; None where they never are.
+        decibels: mean difference of level where either is voiced.
+    """
+
+    distance: float
+    semitones: float | None
+    decibels: float
+
+
+def performance_of(samples: Samples) -> Performance:
+    """The performance in 16 kHz samples of shape (n,)."""
+    count = min(-(-len(samples) // _HOP), MOST_FRAMES)
+    if not count:
+        return Performance(np.zeros(0), np.zeros(0))
+    samples = np.asarray(samples[: count * _HOP], np.float32)
+    power = np.add.reduceat(samples.astype(np.float64) ** 2, np.arange(count) * _HOP)
+    level = 10 * np.log10(np.maximum(power / _HOP, 1e-12))
+    return Performance(track_voice(samples, count, _HOP, _FRAME).f0, level)
+
+
+def register_of(performances: Iterable[Performance]) -> Register | None:
+    """What is usual for the speaker of these; None where nothing is voiced."""
+    known = list(performances)
+    pitches = np.concatenate([part.f0[part.f0 > 0] for part in known] or [np.zeros(0)])
+    if not len(pitches):
+        return None
+    levels = np.concatenate([part.level[part.f0 > 0] for part in known])
+    return Register(float(np.median(pitches)), float(np.median(levels)))
+
+
+def compare_delivery(
+    source: Performance, source_register: Register, take: Performance, take_register: Register
+) -> Delivery | None:
+    """How far a take is from its source, each against its own speaker; None where either is not voiced at all.
+
+    >>> rising = Performance(np.linspace(100, 150, 20), np.full(20, -20.0))
+    >>> faster = Performance(np.linspace(200, 300, 10), np.full(10, -30.0))
+    >>> low, high = register_of([rising]), register_of([faster])
+    >>> round(compare_delivery(rising, low, faster, high).distance, 1)
+    0.0
+    """
+    if not (source.f0 > 0).any() or not (take.f0 > 0).any():
+        return None
+    (tones, levels), (new_tones, new_levels) = _relative(source, source_register), _relative(take, take_register)
+    voiced, new_voiced = source.f0 > 0, take.f0 > 0
+    apart = np.abs(tones[:, None] - new_tones)
+    both = voiced[:, None] & new_voiced
+    louder = np.abs(levels[:, None] - new_levels)
+    costs = np.where(both, np.minimum(apart / MOST_SEMITONES, 1.0), VOICING_COST * (voiced[:, None] != new_voiced))
+    costs += np.minimum(louder / MOST_DB, 1.0)
+    distance, path = warp(costs)
+    rows, columns = path.T
+    together, either = both[rows, columns], voiced[rows] | new_voiced[columns]
+    semitones = float(apart[rows, columns][together].mean()) if together.any() else None
+    return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
+
+
+def _relative(performance: Performance, register: Register) -> tuple[Frames, Frames]:
+    """Semitones (0 where unvoiced) and dB from what is usual."""
+    voiced = performance.f0 > 0
+    tones = 12 * np.log2(np.where(voiced, performance.f0, register.f0) / register.f0)
+    return tones, np.maximum(performance.level - register.level, SILENCE_DB)
+
+
+def warp(costs: Frames) -> tuple[float, NDArray[np.intp]]:
+    """The cheapest way through costs of shape (n, m), and the pairs of frames on it, shape (steps, 2).
+
+    A step forward in both counts twice, and the sum is divided by n + m, so that no way is cheaper for its length.
+    """
+    n, m = costs.shape
+    best = np.empty((n, m))
+    for row in range(n):
+        along = np.cumsum(costs[row])
+        if row:
+            above = best[row - 1]
+            enter = above + costs[row]
+            enter[1:] = np.minimum(enter[1:], above[:-1] + 2 * costs[row, 1:])
+        else:
+            enter = np.full(m, math.inf)
+            enter[0] = 2 * costs[0, 0]
+        # A way goes on within the row from wherever it entered: a running minimum without the row's own costs.
+        best[row] = along + np.minimum.accumulate(enter - along)
+    return float(best[-1, -1]) / (n + m), _way_back(best, costs)
+
+
+def _way_back(best: Frames, costs: Frames) -> NDArray[np.intp]:
+    row, column = best.shape[0] - 1, best.shape[1] - 1
+    path: list[Sequence[int]] = [(row, column)]
+    while row or column:
+        cost = costs[row, column]
+        ways = (
+            (best[row - 1, column - 1] + 2 * cost if row and column else math.inf, row - 1, column - 1),
+            (best[row - 1, column] + cost if row else math.inf, row - 1, column),
+            (best[row, column - 1] + cost if column else math.inf, row, column - 1),
+        )
+        _, row, column = min(ways)
+        path.append((row, column))
+    return np.array(path[::-1], np.intp)

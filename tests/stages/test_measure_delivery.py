@@ -1,0 +1,122 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import EXAMPLES
+from datasets import Dataset
+
+from dailytalk_contiguous.core.delivery import performance_of
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, VoiceSample, free
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.pipelines import speak_stages
+from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
+from dailytalk_contiguous.stages.synthesis import Speak
+
+RATE = 16000
+#: Hz at the start and the end of each take of the synthesiser below.
+MELODIES = ((150.0, 150.0), (110.0, 190.0), (190.0, 110.0))
+
+
+def sung(first: float, last: float) -> np.ndarray:
+    """A second of a voice whose pitch glides, and which dies away."""
+    phase = np.cumsum(np.linspace(first, last, RATE)) / RATE
+    voice = sum(0.1 / n * np.sin(2 * np.pi * n * phase) for n in range(1, 8))
+    fade = np.clip(np.minimum(np.arange(RATE), RATE - np.arange(RATE)) / (0.2 * RATE), 0, 1) ** 2
+    return np.concatenate((voice * fade, np.zeros(RATE // 10))).astype(np.float32)
+
+
+class Singer:
+    """Sings every line, each take with another melody."""
+
+    engine, model, voice, concurrency, deterministic = "singer", "", "", 1, False
+
+    def settings(self) -> dict[str, object]:
+        return {}
+
+    def price(self, lines: Sequence[Line]) -> float:
+        return 0.0
+
+    def preflight(self) -> None:
+        pass
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        return Spoken(sung(*MELODIES[line.take % 3]), RATE, None, 0.0)
+
+
+@pytest.fixture
+def singer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engines.ENGINES, "singer", "")
+    monkeypatch.setitem(engines.LOADERS, "singer", lambda settings: Singer())
+    load_synthesiser.cache_clear()
+
+
+def example() -> dict[str, Any]:
+    return {
+        "audio": {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None},
+        "offset": 0.0,
+        "duration": 30.0,
+        "source_channel": ["left", "right", "left"],
+        "start": [4.2, 6.2, 9.4],
+        "end": [5.8, 8.9, 12.0],
+        "text": ["Said.", "By the other.", " "],
+    }
+
+
+def lines(source: np.ndarray | None) -> Batch:
+    """Two lines of one conversation; a source, where it is known, of both."""
+    batch: Batch = {
+        "utterance_id": ["a/left/0000", "a/left/0001"],
+        "conversation_id": ["a", "a"],
+        "source_channel": ["left", "left"],
+        "start": [0.0, 1.0],
+        "end": [1.0, 2.0],
+        "text": ["Sing it up.", "Sing it down."],
+        "tag": ["calm", "calm"],
+    }
+    if source is not None:
+        performance = performance_of(source)
+        batch |= {"source_f0": [performance.f0.tolist()] * 2, "source_level": [performance.level.tolist()] * 2}
+    return batch
+
+
+def test_only_lines_that_are_resynthesised_are_measured() -> None:
+    (row,) = MeasureDelivery().map(Dataset.from_list([example()])).to_list()
+    assert [len(values) for values in row["source_f0"]] == [50, 0, 0]
+    assert [len(values) for values in row["source_level"]] == [50, 0, 0]
+    assert max(row["source_f0"][0]) > 60
+    assert -120 <= min(row["source_level"][0]) < max(row["source_level"][0]) <= 0
+    other = MeasureDelivery(revoice="right").row(example())
+    assert [len(values) > 0 for values in other["source_f0"]] == [False, True, False]
+
+
+@pytest.mark.usefixtures("singer")
+@pytest.mark.parametrize(("melody", "take"), [((120.0, 210.0), 1), ((210.0, 120.0), 2), ((90.0, 90.0), 0)])
+def test_of_candidates_the_one_that_is_delivered_like_the_source_is_taken(
+    tmp_path: Path, melody: tuple[float, float], take: int
+) -> None:
+    done = Speak(engine="singer", candidates=3, cache=str(tmp_path))(lines(sung(*melody)))
+    assert [synthesis["take"] for synthesis in done["synthesis"]] == [take, take]
+    (distance,) = {synthesis["delivery_distance"] for synthesis in done["synthesis"]}
+    assert 0 <= distance < 0.1
+
+
+@pytest.mark.usefixtures("singer")
+def test_without_a_source_nothing_is_said_of_the_delivery(tmp_path: Path) -> None:
+    done = Speak(engine="singer", candidates=3, cache=str(tmp_path))(lines(None))
+    assert [synthesis["take"] for synthesis in done["synthesis"]] == [0, 0]
+    assert [synthesis["delivery_distance"] for synthesis in done["synthesis"]] == [None, None]
+
+
+def test_delivery_is_measured_where_it_is_asked_for() -> None:
+    assert [stage.name for stage in speak_stages("embedded", delivery="contours")][:2] == [
+        "MeasureDelivery",
+        "Speak",
+    ]
+    assert "MeasureDelivery" not in [stage.name for stage in speak_stages("embedded")]
+    with pytest.raises((DailytalkError, ValueError), match="delivery"):
+        speak_stages("embedded", delivery="melody")
