@@ -1,9 +1,9 @@
 """Whether the measured delivery tells the right tag from a wrong one.
 
-Forty lines are said by one synthesiser, each with a style tag: the source. Another voice says each line twice, with
-the same tag and with another; the take with the right tag should be nearer to the source. The voices are those of
-this machine that follow tags in pitch and loudness, with flite's `rms` beside them, which has no pitch to set. Time
-is compared with that of the prosody that `Speak` measures of every take.
+Forty lines are said by one synthesiser, each with a style tag: the source. Another voice says each line twice,
+with the same tag and with another; the take with the right tag should be nearer to the source. The voices are
+those of this machine that follow tags in pitch and loudness, with flite's `rms` beside them, which has no pitch to
+set. Time is compared with that of the prosody that `Speak` measures of every take.
 
     python benchmarks/delivery.py
 """

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.contours import Frames, track_voice
+
+Frames = NDArray[np.float64]
 
 #: Seconds from a frame to the next, and of a frame.
 HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
@@ -60,6 +61,8 @@ class Delivery(NamedTuple):
 
 def performance_of(samples: Samples) -> Performance:
     """The performance in 16 kHz samples of shape (n,)."""
+    from dailytalk_contiguous.core.contours import track_voice  # and scipy
+
     count = min(-(-len(samples) // _HOP), MOST_FRAMES)
     if not count:
         return Performance(np.zeros(0), np.zeros(0))

@@ -263,3 +263,21 @@ def test_confidence_is_counted_where_it_is_known() -> None:
     known = (None, 0.0, 0.07, 0.5, 1.0, math.nan)
     tally.add(conversation(*(utterance("left", at, at + 1, confidence=value) for at, value in enumerate(known))))
     assert tally.confidence.counts == {0: 1, 1: 1, 10: 1, 19: 1}
+
+
+def test_deliveries_are_counted_by_tag_and_the_furthest_lines_are_named() -> None:
+    def take(place: int, distance: float | None) -> Any:
+        fields = {"delivery_distance": distance, "delivery_semitones": None, "delivery_decibels": 2.0}
+        synthesis = dict.fromkeys(("cost", "tries", "word_error_rate", "cache_key")) | fields
+        spoken = {"status": "spoken", "synthesis": synthesis, "tag": "sad" if place % 2 else "calm"}
+        return utterance("left", place, place + 1, **spoken) | {"utterance_id": f"a/left/{place}"}
+
+    tally = Tally()
+    tally.add(conversation(*(take(place, place / 20) for place in range(12)), take(12, None)))
+    assert tally.delivery.n == 12
+    assert {tag: (of.n, of.mean) for tag, of in tally.delivery_of.items()} == {
+        "sad": (6, pytest.approx(0.3)),
+        "calm": (6, pytest.approx(0.25)),
+    }
+    named = [(distance, line.utterance_id) for distance, _, line in sorted(tally.furthest, reverse=True)]
+    assert named == [(place / 20, f"a/left/{place}") for place in range(11, 1, -1)]
