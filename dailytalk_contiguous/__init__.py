@@ -19,6 +19,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
+    from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
+    from dailytalk_contiguous.learn.token_rows import token_rows
+    from dailytalk_contiguous.models.codebook import Codebook
+    from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
     from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
     from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
     from dailytalk_contiguous.run.build import run_recipe
@@ -36,12 +40,16 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.stages.segment import Segment
     from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag, corpus_of
     from dailytalk_contiguous.stages.synthesis import Speak
+    from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
     from dailytalk_contiguous.stages.transcribe import Transcribe
 
 _HOMES = {
     "Align": "stages.align",
+    "ArrayClass": "learn.clusters",
     "BadInput": "core.errors",
     "Bucket": "stages.style",
+    "ClusteringPipeline": "learn.clusters",
+    "Codebook": "models.codebook",
     "DailytalkError": "core.errors",
     "ExtractContours": "stages.extract_contours",
     "Finish": "stages.finish",
@@ -50,6 +58,7 @@ _HOMES = {
     "MeasureProsody": "stages.measure_prosody",
     "ModelMissing": "core.errors",
     "PerUtterance": "stages.base",
+    "ProsodicClusterSequences": "models.prosodic_sequences",
     "ProsodicFeatureExtractor": "core.contours",
     "Punctuate": "stages.style",
     "RateAffect": "stages.rate_affect",
@@ -61,6 +70,7 @@ _HOMES = {
     "Stage": "stages.base",
     "StereoAudio": "publish.loading",
     "Tag": "stages.style",
+    "TokeniseProsody": "stages.tokenise_prosody",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
     "clip_stages": "pipelines",
@@ -71,12 +81,16 @@ _HOMES = {
     "run_recipe": "run.build",
     "speak_stages": "pipelines",
     "tag_stages": "pipelines",
+    "token_rows": "learn.token_rows",
 }
 
 __all__ = [
     "Align",
+    "ArrayClass",
     "BadInput",
     "Bucket",
+    "ClusteringPipeline",
+    "Codebook",
     "DailytalkError",
     "ExtractContours",
     "Finish",
@@ -85,6 +99,7 @@ __all__ = [
     "MeasureProsody",
     "ModelMissing",
     "PerUtterance",
+    "ProsodicClusterSequences",
     "ProsodicFeatureExtractor",
     "Punctuate",
     "RateAffect",
@@ -96,6 +111,7 @@ __all__ = [
     "Stage",
     "StereoAudio",
     "Tag",
+    "TokeniseProsody",
     "Transcribe",
     "add_speech",
     "clip_stages",
@@ -106,6 +122,7 @@ __all__ = [
     "run_recipe",
     "speak_stages",
     "tag_stages",
+    "token_rows",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from huggingface_hub.utils import logging
 
-from dailytalk_contiguous.cli.main import run_command
+from dailytalk_contiguous.cli.main import COMMANDS, run_command
 
 # As `run` has it by the environment, which is read once: in this process it was read before.
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -33,7 +33,10 @@ class Command:
         self._monkeypatch, self._capfd = monkeypatch, capfd
 
     def __call__(self, *arguments: Any) -> Done:
-        self._monkeypatch.setattr(sys, "argv", ["dailytalk", *map(str, arguments)])
+        words = [*map(str, arguments)]
+        if words and words[0] in COMMANDS:  # some are two words
+            words[:1] = words[0].split()
+        self._monkeypatch.setattr(sys, "argv", ["dailytalk", *words])
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
             run_command()

@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {"core": 0, "store": 1, "models": 1, "stages": 2, "shards": 3, "pipelines": 3, "sources": 4}
-FLOORS |= {"run": 5, "publish": 6, "apps": 7, "cli": 8}
+FLOORS |= {"run": 5, "publish": 6, "apps": 7, "learn": 7, "cli": 8}
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
 
 

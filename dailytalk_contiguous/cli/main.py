@@ -22,7 +22,8 @@ from typer.core import TyperCommand, TyperGroup
 from dailytalk_contiguous.cli.terminal import HelpPanel, guarded, say
 from dailytalk_contiguous.core.interrupts import STOPPED
 
-#: The commands in the order and the panels in which they are listed, and the module of `cli` that has each.
+#: The commands in the order and the panels in which they are listed, and the module of `cli` that has each. Those
+#: of two words are listed under the first.
 LISTED = {
     "Make": {"tag": "tag", "speak": "speak", "build": "speak", "corpus": "corpus"},
     "Prepare": {
@@ -36,9 +37,18 @@ LISTED = {
     "Look and check": {"report": "report", "check": "export", "agreement": "report"},
     "Correct": {"review": "review"},
     "Train": {"export": "export", "mix": "mix"},
+    "Tell how it is said": {
+        "tokens extract": "tokens",
+        "tokens cluster": "tokens",
+        "tokens encode": "tokens",
+        "tokens plot": "tokens",
+    },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
+
+#: What commands of two words are, by the first.
+GROUPS = {"tokens": "Tokens of how something is said: contours, codebooks, sequences."}
 
 #: New objects after which Python looks for waste among them; by default 700, which took a tenth of a run that only
 #: finds all done.
@@ -64,10 +74,14 @@ def _place(parameter: Any) -> int:
 
 
 class Commands(TyperGroup):
-    """The group of all commands, each of which is imported when it is called."""
+    """The group of all commands, or of those whose first word is `first`; each is imported when it is called."""
+
+    first = ""
 
     def __init__(self, **attributes: Any) -> None:
-        panels = {name: panel for panel, names in LISTED.items() for name in names}
+        names = ((name, panel) for panel, commands in LISTED.items() for name in commands)
+        own = {name.removeprefix(self.first): panel for name, panel in names if name.startswith(self.first)}
+        panels = {name.partition(" ")[0]: "Commands" if self.first else panel for name, panel in own.items()}
         commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
         super().__init__(**attributes | {"commands": commands})
 
@@ -78,18 +92,22 @@ class Commands(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         for name, command in self.commands.items():
-            command.help = command_summary(name)
+            command.help = GROUPS.get(name) or command_summary(f"{self.first}{name}")
         super().format_help(ctx, formatter)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
-        return name, command_of(str(name), _own_stages(rest)), rest
+        if name in GROUPS and not self.first:
+            kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
+            return name, kind(name=name, help=GROUPS[name], no_args_is_help=True), rest
+        return name, command_of(f"{self.first}{name}", _own_stages(rest)), rest
 
 
 def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
     """A command with all its options, those of a person's `own` stages too; imports its module."""
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
+    name = name.rpartition(" ")[2]
     function = getattr(module, name)
     if own and "stage" in inspect.signature(function).parameters:
         from dailytalk_contiguous.cli.options import with_options_of
@@ -111,7 +129,7 @@ def command_summary(name: str) -> str:
     """The first paragraph of a command's docstring, read from its file without importing it."""
     path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
-    docstring = next(ast.get_docstring(node) for node in functions if node.name == name)
+    docstring = next(ast.get_docstring(node) for node in functions if node.name == name.rpartition(" ")[2])
     return next(_paragraphs(docstring or ""), "")
 
 
@@ -165,9 +183,10 @@ def run_command() -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # The Hub logs every try that failed; what comes of them is one sentence.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    if name := next((word for word in sys.argv[1:] if word in COMMANDS), None):
+    modules = {name.partition(" ")[0]: module for name, module in COMMANDS.items()}
+    if name := next((word for word in sys.argv[1:] if word in modules), None):
         # While a Ctrl-C still ends the process at once.
-        import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
+        import_module(f"dailytalk_contiguous.cli.{modules[name]}")
     if not gc.isenabled():  # as `__main__` begins
         gc.freeze()  # what was imported is never waste
         gc.set_threshold(WASTE_AFTER)

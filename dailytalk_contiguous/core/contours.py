@@ -11,7 +11,7 @@ with it. It says nothing of how strong a pitch is, and its steps of a fifth of a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,6 +81,7 @@ class ProsodicFeatureExtractor:
         output_normalize: whether each contour is in [0, 1] by the ranges of `CONTOURS`, clipped, and 0 where
             unvoiced; otherwise it is in Hz or dB, and NaN where unvoiced.
         smoothing_level: of `SMOOTHING`.
+        frames_at_once: frames that are computed together; changes nothing but memory and time.
 
     Raises DailytalkError for a setting that can't be meant.
 
@@ -98,6 +99,7 @@ class ProsodicFeatureExtractor:
     emphasize_ratio: float = 0.9
     output_normalize: bool = True
     smoothing_level: str = "medium"
+    frames_at_once: int = FRAMES_AT_ONCE
 
     def __post_init__(self) -> None:
         if self.smoothing_level not in SMOOTHING:
@@ -153,18 +155,24 @@ class ProsodicFeatureExtractor:
         channels = [self._contours(channel) for channel in part]
         return {name: np.stack([channel[name] for channel in channels]) for name in CONTOURS}
 
-    def plot_features(self, features: Mapping[str, Frames], save_path: str | Path) -> None:
-        """Write a picture of the contours of one channel, one above the other."""
+    def plot_features(
+        self, features: Mapping[str, Frames], save_path: str | Path, tokens: Sequence[int] | None = None
+    ) -> None:
+        """Write a picture of the contours of one channel, one above the other, and of their tokens below."""
         import matplotlib.figure
 
-        figure = matplotlib.figure.Figure((9, 8), layout="constrained")
-        axes = figure.subplots(len(CONTOURS), sharex=True)
-        for axis, (name, (low, high)) in zip(axes, CONTOURS.items(), strict=True):
+        figure = matplotlib.figure.Figure((9, 8 if tokens is None else 9), layout="constrained")
+        axes = figure.subplots(len(CONTOURS) + (tokens is not None), sharex=True)
+        for axis, (name, (low, high)) in zip(axes[: len(CONTOURS)], CONTOURS.items(), strict=True):
             values = np.asarray(features[name], float)
             shown = np.where(values == 0, np.nan, values) if self.output_normalize else values
             axis.plot((np.arange(len(values)) + 0.5) * self.hop_ms / 1000, shown, ".-", markersize=3)
             axis.set_ylabel(name if self.output_normalize else f"{name} ({_UNITS[name]})")
             axis.set_ylim(*((0, 1) if self.output_normalize else (low, high)))
+        if tokens is not None:
+            edges = np.arange(len(tokens) + 1) * self.hop_ms / 1000
+            axes[-1].stairs(tokens, edges, fill=True)
+            axes[-1].set_ylabel("token")
         axes[-1].set_xlabel("seconds")
         figure.savefig(save_path)
 
@@ -201,6 +209,28 @@ class ProsodicFeatureExtractor:
 
 
 _UNITS = {"f0": "Hz", "f0_width": "Hz", "f1": "Hz", "f2": "Hz", "power": "dBFS", "snr": "dB"}
+
+
+def as_features(contours: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
+    """Normalised contours as one array, shape (frames, 6), in the order of `CONTOURS`; unvoiced frames are 0."""
+    return np.stack([np.asarray(contours[name], np.float32) for name in CONTOURS], axis=-1)
+
+
+def median_f0(features: NDArray[np.float32]) -> float:
+    """The median pitch of the voiced frames of features (see `as_features`) in Hz; NaN where none is voiced."""
+    pitch = features[features.any(axis=-1), 0].astype(np.float64)
+    low, high = CONTOURS["f0"]
+    return float(low + (high - low) * np.median(pitch)) if len(pitch) else math.nan
+
+
+def relative_f0(features: NDArray[np.float32], reference: float) -> NDArray[np.float32]:
+    """Features whose f0 is relative to a reference in Hz: 0.5 is there, 0 an octave below, 1 one above."""
+    voiced = features.any(axis=-1)
+    low, high = CONTOURS["f0"]
+    hertz = low + (high - low) * features[voiced, 0].astype(np.float64)
+    relative = features.copy()
+    relative[voiced, 0] = np.clip(0.5 + np.log2(hertz / reference) / 2, 0, 1)
+    return relative
 
 
 class VoiceTrack(NamedTuple):

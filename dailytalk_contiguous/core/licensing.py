@@ -244,11 +244,16 @@ _ENGINES = {
 
 _WHISPER = Licence("MIT", "https://github.com/openai/whisper")
 
+#: The bundled codebook of prosodic tokens, by what its name begins with; one in a folder has the folder's path.
+_BUNDLED_TOKENS = Licence("CC0-1.0", "", "prosodic tokens, made from the recordings that come with the tool")
+
 
 def licence_of(model: str) -> Licence:
     """The licence of a model by the name that it has in the settings."""
     if model in _KNOWN:
         return _KNOWN[model]
+    if model.startswith("prosody-"):
+        return _BUNDLED_TOKENS
     if model.partition("/")[0] in _ENGINES:
         return _ENGINES[model.partition("/")[0]]
     if Path(model).exists():

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.items import SMALL, open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
-from dailytalk_contiguous.publish.player import encode
+from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import (
     Code,
     Link,
@@ -636,7 +636,7 @@ def sample_section(
     try:
         sound = items.sound(choice.name)
         samples = read_at(sound.audio, SAMPLE_RATE, sound.offset, min(whole, SAMPLE_SECONDS))
-        assets[SAMPLE] = encode(samples, SAMPLE_RATE)
+        assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
     except BadInput:
         return {"sample": "", "example": example_row(row)}
     address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"

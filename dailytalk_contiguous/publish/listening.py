@@ -35,7 +35,7 @@ from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.schema import EMOTIONS, STYLES, Row
 from dailytalk_contiguous.publish.items import SMALL, Items, TaggedItems, finished_items, open_items
 from dailytalk_contiguous.publish.page import clip_place, left_channels, spread_over
-from dailytalk_contiguous.publish.player import encode
+from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import template
 from dailytalk_contiguous.store.files import inside, json_document, write_text
 
@@ -532,7 +532,7 @@ def _mp3_rate(sample_rate: int) -> int:
 
 
 def _mp3(samples: Samples, sample_rate: int) -> str:
-    return base64.b64encode(encode(samples[:, np.newaxis], sample_rate)).decode()
+    return base64.b64encode(to_mp3(samples[:, np.newaxis], sample_rate)).decode()
 
 
 def _levelled(samples: Samples, sample_rate: int) -> Samples:

@@ -46,12 +46,12 @@ from dailytalk_contiguous.publish.player import (
     NO_SAMPLES,
     RATE,
     detail,
-    encode,
     is_turned,
     recorded_seconds,
     shown_seconds,
     sound_of,
     strips_of,
+    to_mp3,
 )
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import (
@@ -106,7 +106,7 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     for name in names:
         audio = items.sound(name).audio
         sample_rate = probe(audio).sample_rate
-        sounds[name] = encode(read_at(audio, sample_rate)[:, :1], sample_rate)
+        sounds[name] = to_mp3(read_at(audio, sample_rate)[:, :1], sample_rate)
     return sounds
 
 
@@ -613,11 +613,11 @@ class _Sounds:
 
     def _kept(self, name: str, samples: Samples, flac: bytes | None, with_sides: bool) -> dict[str, Any]:
         if self.mode == "inside":
-            return {"sound": _as_address(encode(samples, RATE)), "sides": []}
-        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", encode(samples, RATE))
+            return {"sound": _as_address(to_mp3(samples, RATE)), "sides": []}
+        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", to_mp3(samples, RATE))
         channels = enumerate(CHANNELS if with_sides else ())
         # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
-        sides = [self._put(f"{name}--{channel}.mp3", encode(samples[:, [n]], RATE)) for n, channel in channels]
+        sides = [self._put(f"{name}--{channel}.mp3", to_mp3(samples[:, [n]], RATE)) for n, channel in channels]
         return {"sound": address, "sides": sides}
 
     def finish(self) -> None:
@@ -769,7 +769,7 @@ def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
     reasons = dict(quality.to_hear())
     sounds = items.measured_sounds(reasons)
     heard = {
-        name: encode(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
+        name: to_mp3(read_at(sounds[name], RATE, 0.0, LONGEST_REJECTED)[:, :2], RATE)
         for name in reasons
         if name in sounds
     }

@@ -146,7 +146,7 @@ def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
         n, m = (n + 1, m) if left[n][1] <= right[m][1] else (n, m + 1)
 
 
-def encode(samples: Samples, sample_rate: int) -> bytes:
+def to_mp3(samples: Samples, sample_rate: int) -> bytes:
     """Samples, shape (n, channels), as MP3; what is outside [-1, 1] is clipped."""
     file = io.BytesIO()
     samples = np.clip(samples, -1.0, 1.0)  # LAME ends the process on samples that are far larger

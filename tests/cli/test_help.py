@@ -13,7 +13,7 @@ from command import Command
 from rich.cells import cell_len
 from rich.text import Text
 
-from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
+from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import HelpPanel
 
 #: Options that mean something else in some of the commands: of recordings, clips, a page, a published dataset.
@@ -100,7 +100,15 @@ def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -
     assert max(map(cell_len, lines)) == 80
     assert [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")] == ["Options", *LISTED]
     listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
-    assert listed == list(COMMANDS)
+    assert listed == list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+
+
+def test_commands_of_two_words_are_listed_under_the_first(dailytalk: Command) -> None:
+    for first in GROUPS:
+        lines = Text.from_ansi(dailytalk(first, "--help").out).plain.splitlines()
+        listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
+        assert [f"{first} {second}" for second in listed] == [name for name in COMMANDS if name.startswith(first)]
+        assert f"No such command '{first}s'" in dailytalk(first, f"{first}s").err
 
 
 @pytest.mark.parametrize("module", ["tag", "speak", "corpus", "plan"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from dailytalk_contiguous.cli.main import COMMANDS, command_of, command_summary
+from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, command_of, command_summary
 from dailytalk_contiguous.run.events import EVENTS
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
@@ -71,10 +71,16 @@ def test_version_is_that_of_the_package(dailytalk: Command) -> None:
 
 
 def test_list_of_commands_has_the_first_paragraph_of_each_ones_help(dailytalk: Command) -> None:
-    shown, width = dailytalk("--help").out, max(map(len, COMMANDS)) + 1
+    whole = dailytalk("--help").out
+    width = max(len(name.partition(" ")[0]) for name in COMMANDS) + 1
     for name in COMMANDS:
         assert str(command_of(name).help).split("\n\n")[0] == command_summary(name)
-        assert f"│ {name:<{width}} {command_summary(name)}" in shown
+        first, _, second = name.partition(" ")
+        if not second:
+            assert f"│ {name:<{width}} {command_summary(name)}" in whole
+        else:
+            assert f"│ {first:<{width}} {GROUPS[first]}" in whole
+            assert f" {command_summary(name)}" in dailytalk(first, "--help").out
 
 
 def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:

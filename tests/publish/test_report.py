@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish import page
 from dailytalk_contiguous.publish.page import examples_of, write_report
-from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, encode, peaks, strip, strips_of
+from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
 from dailytalk_contiguous.publish.sections import turns_table
 from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged
@@ -622,7 +622,7 @@ def test_strips_are_of_the_recording_and_of_the_result_on_one_scale():
 def test_sound_starts_where_the_drawing_does():
     click = np.zeros((48000, 2), np.float32)
     click[24000:24100, 1] = 0.5
-    heard, rate = soundfile.read(io.BytesIO(encode(click, 24000)))
+    heard, rate = soundfile.read(io.BytesIO(to_mp3(click, 24000)))
     assert abs(int(np.argmax(np.abs(heard[:, 1]))) - 24050) < 120
     assert (len(heard), rate) == (48000, 24000)
 

@@ -1,0 +1,317 @@
+"""`dailytalk tokens`: how something is said, as contours, clusters and sequences of tokens."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.options import (
+    TIME,
+    FollowLinksOption,
+    PruneOption,
+    chosen,
+    either,
+    on_this_machine,
+    one_of,
+    seed_option,
+    setting_options,
+    time_of,
+    with_options,
+    workers_option,
+)
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    show_rejects,
+    show_verdict,
+)
+from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, to_uri
+from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features, median_f0
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import CHANNELS
+from dailytalk_contiguous.core.settings import chosen_for
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
+from dailytalk_contiguous.learn.token_rows import (
+    CONTOUR_SHARDS,
+    TOKEN_SHARDS,
+    ProsodyOutcome,
+    find_speech,
+    make_prosody,
+)
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, WEIGHTS, Codebook
+from dailytalk_contiguous.models.devices import DEVICES, resolve_device
+from dailytalk_contiguous.models.prosodic_sequences import seen_by
+from dailytalk_contiguous.run.outputs import REJECTS, read_run
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.stages.base import DEVICE
+from dailytalk_contiguous.stages.extract_contours import ExtractContours
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+
+EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
+ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
+PLOT_SETTINGS = setting_options(TokeniseProsody())
+
+START, END = time_of("--start", {}), time_of("--end", {})
+
+SpokenArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Recordings or folders of them (s3:// too); or a work folder, a corpus, or OWNER/NAME on the Hub.",
+    ),
+]
+
+
+@with_options(EXTRACT_SETTINGS)
+def extract(
+    inputs: SpokenArgument,
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the contours.", metavar="DIR")],
+    workers: Annotated[int, workers_option()] = 1,
+    as_json: AsJsonOption = False,
+    prune: PruneOption = False,
+    follow_links: FollowLinksOption = False,
+    **options: Any,
+) -> None:
+    """Measure six contours of every utterance: pitch, its width, two formants, power, harmonics to noise.
+
+    A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
+    it goes on.
+    """
+    given = chosen(options, EXTRACT_SETTINGS)
+    stage = ExtractContours(**chosen_for(ExtractContours, given))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+
+
+@with_options(ENCODE_SETTINGS)
+def encode(
+    inputs: SpokenArgument,
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the tokens.", metavar="DIR")],
+    workers: Annotated[int, workers_option()] = 1,
+    as_json: AsJsonOption = False,
+    prune: PruneOption = False,
+    follow_links: FollowLinksOption = False,
+    **options: Any,
+) -> None:
+    """Turn every utterance into prosodic tokens: one every 16 ms, in runs, and by word.
+
+    Run the same command after a stop: it goes on.
+    """
+    given = chosen(options, ENCODE_SETTINGS)
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, given))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+
+
+@with_options({})
+def cluster(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens extract has written.")],
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the codebook.", metavar="DIR")],
+    n_clusters: Annotated[
+        int, option(HelpPanel.RESULT, "Tokens, that of silence among them.", metavar="N", min=2, max=MOST_CLUSTERS)
+    ] = 120,
+    sweep: Annotated[
+        str | None,
+        option(HelpPanel.RESULT, "Make several, each in a folder of its own: 64,120,256.", metavar="N,N,…"),
+    ] = None,
+    speaker_relative: Annotated[
+        bool,
+        option(HelpPanel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"),
+    ] = False,
+    weights: Annotated[
+        str | None,
+        option(
+            HelpPanel.RARE,
+            "What columns count: f0=1.5,power=2.",
+            metavar="NAME=N,…",
+            show_default=",".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items()),
+        ),
+    ] = None,
+    reduced_dims: Annotated[
+        int | None,
+        option(HelpPanel.RARE, "Cluster that many principal components.", metavar="N", show_default="the columns"),
+    ] = None,
+    max_iter: Annotated[
+        int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
+    ] = 1000,
+    device: Annotated[
+        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+    ] = "auto",
+    seed: Annotated[int, seed_option()] = 0,
+    as_json: AsJsonOption = False,
+) -> None:
+    """Make a codebook: cluster the contours of a folder, and say how good the clusters are.
+
+    The same contours and seed give the same codebook. Needs the extra `tokens`; to use a codebook does not.
+    """
+    counts = [n_clusters] if sweep is None else numbers_of("--sweep", sweep)
+    smoothing = (read_run(folder) or {}).get("settings", {}).get("smoothing", "medium")
+    pipelines = [
+        ClusteringPipeline(
+            count,
+            device=resolve_device(device),
+            weights=WEIGHTS | weights_of(weights),
+            seed=seed,
+            smoothing=smoothing,
+            speaker_relative=speaker_relative,
+        )
+        for count in counts
+    ]
+    console = Console(stderr=as_json)
+    frames = gather_frames(folder, speaker_relative).finalize()
+    reports = []
+    for pipeline in pipelines:
+        place = out if sweep is None else out / str(pipeline.n_clusters)
+        codebook = pipeline.train(frames, None, reduced_dims, max_iter=max_iter)
+        quality = pipeline.clustering_quality_analysis(frames)
+        write_codebook(codebook, quality, place)
+        reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())
+    if as_json:
+        print_json(reports if sweep is not None else reports[0])
+    else:
+        _show_clusters(console, reports)
+
+
+def numbers_of(flag: str, text: str) -> list[int]:
+    """The whole numbers of a list with commas. Raises DailytalkError for what is none."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 6 for part in parts):
+        raise DailytalkError(f"{flag} can't be {text!r}", "give whole numbers with commas between them")
+    return [int(part) for part in dict.fromkeys(parts)]
+
+
+def weights_of(text: str | None) -> dict[str, float]:
+    """The weights of `NAME=N,…`. Raises DailytalkError for what is none."""
+    weights = {}
+    for part in text.split(",") if text else ():
+        name, _, number = part.strip().partition("=")
+        try:
+            weights[one_of("--weights", name, WEIGHTS)] = float(number)
+        except ValueError:
+            raise DailytalkError(f"--weights can't be {part!r}", "give NAME=N, such as f0=1.5") from None
+    return weights
+
+
+def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence", ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for report in reports:
+        table.add_row(
+            f"{len(report['sizes']):,}",
+            f"{report['frames'] - report['silent']:,}",
+            f"{report['inertia']:,.1f}",
+            f"{report['perplexity']:.1f}",
+            f"{report['dead']}",
+            *("–" if report[name] is None else f"{report[name]:.3f}" for name in _SILHOUETTES),
+            report["out"],
+        )
+    console.print(table)
+
+
+_SILHOUETTES = ("silhouette", "silhouette_with_silence")
+
+
+@with_options(PLOT_SETTINGS)
+def plot(
+    sound: Annotated[Path, typer.Argument(metavar="FILE", help="A sound file.")],
+    out: Annotated[Path, option(HelpPanel.INPUT, "The picture to write: PNG, SVG or PDF.", metavar="FILE")],
+    side: Annotated[
+        str, option(HelpPanel.INPUT, "Which channel of a stereo file: left or right.", metavar="NAME")
+    ] = "left",
+    start: Annotated[
+        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=TIME)
+    ] = 0.0,
+    end: Annotated[
+        float | None,
+        option(HelpPanel.INPUT, "Where it ends.", parser=END, metavar=TIME, show_default="the file's end"),
+    ] = None,
+    as_json: AsJsonOption = False,
+    **options: Any,
+) -> None:
+    """Draw the contours of a sound, and its tokens below."""
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, chosen(options, PLOT_SETTINGS)))
+    codebook = Codebook.load(stage.codebook)
+    try:
+        channels = read_analysis({"bytes": None, "path": to_uri(sound)}, start, end and end - start)
+    except (OSError, BadInput) as error:
+        reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
+        raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
+    place = CHANNELS.index(one_of("--side", side, CHANNELS))
+    if place >= channels.shape[1]:
+        raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
+    samples = pcm_to_float(channels[:, place].tobytes())
+    contours = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing, output_normalize=False)
+    features = as_features(
+        ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)
+    )
+    tokens, _ = codebook.assign(seen_by(codebook, features, median_f0(features)))
+    try:
+        contours.plot_features(contours.extract(audio_tensor=samples), out, tokens.tolist())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition(",")[0]
+        raise DailytalkError(f"{as_text(out)!r} can't be written ({reason})", "name a PNG, SVG or PDF") from None
+    if as_json:
+        print_json({"out": as_text(out), "frames": len(tokens), "tokens": tokens.tolist()})
+    else:
+        Console().print(f"{counted(len(tokens), 'frame')} in {as_text(out)}", markup=False)
+
+
+def _make(
+    inputs: list[str],
+    out: Path,
+    stage: ExtractContours | TokeniseProsody,
+    segment: Segment,
+    workers: int,
+    as_json: bool,
+    prune: bool,
+    follow_links: bool,
+) -> None:
+    on_this_machine("--out", out)
+    stage.preflight()
+    speech = find_speech(inputs, out, segment, follow_links=follow_links)
+    console = Console(stderr=as_json)
+    show.left_out(console, speech.found.left_out)
+    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
+    with show.bar(console, quiet=as_json) as told:
+        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=told.planned)
+    code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
+    shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
+    if as_json:
+        print_json(_told(outcome, shards))
+    else:
+        _show(console, outcome, out, shards)
+        show_verdict(console, code)
+    raise typer.Exit(code)
+
+
+def _told(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
+    return {
+        "out": as_text(shards),
+        "counts": outcome.record["counts"],
+        "hours": outcome.record["hours"],
+        "rejects": [reject.as_dict() for reject in outcome.rejects],
+        "audio_seconds": round(outcome.audio_seconds, 2),
+        "wall_seconds": round(outcome.wall_seconds, 2),
+    }
+
+
+def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) -> None:
+    if outcome.n_made:
+        console.print(f"{length_text(outcome.audio_seconds)} in {length_text(outcome.wall_seconds)}")
+    else:
+        console.print("nothing to do: all of it stands")
+    counts, hours = outcome.record["counts"], outcome.record["hours"]["audio"]
+    console.print(f"{counted(counts['conversations'], 'conversation')}, {length_text(hours * 3600)}")
+    if outcome.rejects:
+        rejects = [reject.as_dict() for reject in outcome.rejects]
+        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+    console.print(f"in {as_text(shards)}", markup=False)

@@ -1,0 +1,363 @@
+"""Rows with prosodic tokens, an utterance each: made by one run over whatever holds speech, and read.
+
+Recordings are searched for utterances as `tag` does it; conversations, clips and versions have them already. The
+shards are conversations with a column more, as those of `tag` are where it was asked for tokens: one reader reads
+both.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import Features, List
+from huggingface_hub import snapshot_download
+
+from dailytalk_contiguous.core.audio import from_uri, to_uri
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.models.prosodic_sequences import check_tokens
+from dailytalk_contiguous.publish.items import (
+    TRAIN,
+    FiledItems,
+    Items,
+    Place,
+    VersionItems,
+    clip_shards,
+    is_mix,
+    open_items,
+)
+from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
+from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.outputs import REJECTS, RUN, TRANSCRIPT, models_of, stage_record, today
+from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
+from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.speaking import DATASET
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, find, refuse_to_lose
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, group
+from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.extract_contours import ExtractContours
+from dailytalk_contiguous.stages.match_transcript import MatchTranscript
+from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.take_utterances import KNOWN_SPEECH, TakeUtterances
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.store.files import json_document, json_text, write_lines, write_text
+from dailytalk_contiguous.store.hub import Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.parquet import open_parquet
+
+#: Folders of the shards inside an output folder: with contours, and with tokens.
+CONTOUR_SHARDS, TOKEN_SHARDS = "contours", "encoded"
+
+_AGAIN = "make it again with `dailytalk tokens`"
+
+#: Columns of a shard that an utterance's row is made of; a shard may lack some of the second part.
+_NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
+_MAY_LACK = Features(
+    {
+        **{name: List(STRING) for name in ("speaker", "text", "text_raw", "given_text")},
+        **{name: List(SECONDS) for name in ("start", "end")},
+        "audio_file": STRING,
+        "labels": LABELS,
+        "split": STRING,
+    }
+)
+
+
+class SpeechSource(NamedTuple):
+    """Where speech is taken from: conversations, the stages that take their utterances, and the rows' columns."""
+
+    found: FoundRecordings
+    stages: Stages
+    columns: Features
+
+
+def find_speech(
+    inputs: Sequence[str],
+    out: Path,
+    segment: Segment = Segment(),
+    shard_seconds: float = RunOptions.shard_seconds,
+    follow_links: bool = False,
+) -> SpeechSource:
+    """The conversations of what is named.
+
+    Args:
+        inputs: recordings and folders of them, or one of: a work folder, a corpus, a mix, a training folder, a
+            version in a folder or on the Hub.
+        out: the folder that results are written to, which is not searched.
+        segment: how recordings are searched for utterances.
+        shard_seconds: audio of a shard. follow_links: whether symbolic links may lead out of recordings' folders.
+
+    Raises DailytalkError for what is not there, or holds no speech.
+    """
+    held = [items for name in inputs if (items := _items(name)) is not None]
+    if held and len(inputs) > 1:
+        raise DailytalkError(
+            f"{held[0].name} holds utterances, and stands beside other inputs",
+            "name it alone, and the others after",
+        )
+    if not held:
+        paths, _ = fetch_inputs(inputs)
+        found = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
+        return SpeechSource(found, (segment, MatchTranscript()), SOURCE)
+    rows, problems = list[Row](), list[Reject]()
+    for row in _conversations(held[0]):
+        if row["problem"]:
+            problems.append(Reject(row["conversation_id"], "TakeUtterances", row["problem"], row["remedy"]))
+        else:
+            rows.append(compress_row(row, PLANNING_COLUMNS))
+    if not rows and not problems:
+        raise DailytalkError(f"{held[0].name} holds nothing that is finished", "finish it, or name its recordings")
+    return SpeechSource(
+        FoundRecordings(list(group(rows, shard_seconds)), problems), (TakeUtterances(),), KNOWN_SPEECH
+    )
+
+
+def _items(name: str) -> Items | None:
+    """What an input holds, where that is finished or tagged; None for recordings."""
+    path = Path(name)
+    if path.is_dir():
+        is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())
+        is_corpus = bool(clip_shards(path / CLIPS) or clip_shards(path / MEASURED))
+        if is_work or is_corpus or is_mix(path) or (path / TRAIN).is_file():
+            return open_items(path)
+        version = open_version(path)
+        return VersionItems(version) if CONFIGS[0] in version.configs() else None
+    named = None if path.exists() else parse_reference(name)
+    if named is None or CONFIGS[0] not in (version := open_version(named)).configs():
+        return None
+    return VersionItems(_fetched(named, version))
+
+
+def _fetched(named: Reference, version: Version) -> Version:
+    """A version on the Hub as a folder in the Hub's own cache."""
+    with hub_errors(named):
+        folder = snapshot_download(
+            named.repo, repo_type="dataset", revision=version.commit, allow_patterns=[f"{CONFIGS[0]}/*"]
+        )
+    return open_version(Path(folder))
+
+
+def _conversations(items: Items) -> Iterator[Row]:
+    """The rows of `items` with the columns of `KNOWN_SPEECH`."""
+    if isinstance(items, FiledItems):
+        for file in items.files:
+            path = items.folder / file if items.folder else Path(file)
+            for place, row in items.rows_of(file, [*_READ, "labels", "split"]):
+                yield _conversation(row, {"bytes": None, "path": to_uri(path.absolute())}, 0.0, place)
+        return
+    for row in items.rows([*_READ, "labels", "split"]):
+        if row["problem"]:
+            yield _conversation(row, {"bytes": None, "path": None}, 0.0, None)
+            continue
+        try:
+            audio, offset = items.sound(row["conversation_id"])
+        except BadInput as error:
+            yield row | {"problem": error.reason, "remedy": error.remedy}
+            continue
+        yield _conversation(row, audio, offset, None)
+
+
+#: Columns of finished rows that are read.
+_READ = (
+    *("conversation_id", "recording_id", "duration", "source_duration", "utterances", "alignments", "sounds"),
+)
+
+
+def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: Place | None) -> Row:
+    spans = [] if row["problem"] else list(_spans(row))
+    file = from_uri(audio["path"]) if audio["path"] else None
+    stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file else ()
+    content = [stamp, place and place[1:], offset, row["duration"], spans, row["labels"], row["split"]]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:20]
+    return dict.fromkeys(KNOWN_SPEECH) | {
+        "conversation_id": row["conversation_id"],
+        "recording_id": row["recording_id"] or row["conversation_id"],
+        "audio": dict(audio),
+        "audio_file": file and as_text(file.name),
+        "audio_identity": "",
+        "offset": offset,
+        "duration": row["duration"],
+        "given": [],
+        "input_digest": digest,
+        "row_group": place and place.group,
+        "row_number": place and place.number,
+        "spans": spans,
+        "labels": row["labels"],
+        "split": row["split"],
+        "problem": row["problem"],
+        "remedy": row["remedy"],
+    }
+
+
+def _spans(row: Row) -> Iterator[Row]:
+    """The utterances of a row that can be heard, with their words."""
+    words = [word for word in row["alignments"] or () if word is not None]
+    for number, utterance in enumerate(row["utterances"] or ()):
+        start, end = utterance["start"], utterance["end"]
+        if utterance["status"] == "dropped" or start is None or end is None:
+            continue
+        own = [
+            {**{name: word[name] for name in ("word", "start", "end")}, "probability": word.get("probability")}
+            for word in words
+            if word["speaker"] == utterance["channel"] and start <= (word["start"] + word["end"]) / 2 < end
+        ]
+        yield {
+            "utterance_id": utterance["utterance_id"]
+            or f"{row['conversation_id']}/{utterance['channel']}/{number:04d}",
+            "channel": utterance["channel"],
+            "speaker": utterance["speaker"],
+            "start": start,
+            "end": end,
+            "text": utterance["text"] or utterance["text_raw"],
+            "words": own,
+        }
+
+
+@dataclass(frozen=True)
+class ProsodyOutcome:
+    """What a run did: what run.json holds, what was rejected, shards that it made, and what it took."""
+
+    record: dict[str, Any]
+    rejects: list[Reject]
+    n_made: int
+    audio_seconds: float
+    wall_seconds: float
+
+
+def make_prosody(
+    speech: SpeechSource,
+    out: Path,
+    stage: ExtractContours | TokeniseProsody,
+    options: RunOptions = RunOptions(),
+    command: str = "",
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> ProsodyOutcome:
+    """Add contours or tokens to the utterances of conversations, as far as that was not done before.
+
+    Args:
+        speech: of `find_speech`. out: the folder; made if need be.
+        stage: what is added. options: how the run is carried out.
+        command: the command line, for the journal and run.json.
+        progress, planned: told of what is done, and of what is to be done.
+
+    Raises DailytalkError if `out` holds results of recordings that are not in this input.
+    """
+    started = time.perf_counter()
+    tokens = isinstance(stage, TokeniseProsody)
+    index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
+    refuse_to_lose(index, speech.found, options.prune)
+    stages: tuple[Stage, ...] = (*speech.stages, PerUtterance(stage))
+    todo = Pass(index, speech.found.groups, stages, speech.columns)
+    with Journal(out, "encode" if tokens else "extract", todo.digest, command, workers=options.workers) as journal:
+        passes = Passes(options, journal, progress, planned)
+        passes.make(todo, passes.plan(todo))
+        todo.check_nothing_lost()
+        entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
+        rejects = [*speech.found.problems, *(entry.reject for entry in entries if entry.reject)]
+        record = {
+            "command": command,
+            "settings": settings_of(*stages),
+            "date": today(),
+            "version": version("dailytalk-contiguous"),
+            "models": models_of(stages),
+            "stages": [stage_record(own) for own in stages],
+            "counts": {
+                "conversations": len(entries) - sum(1 for entry in entries if entry.reject),
+                "rejects": len(rejects),
+            },
+            "hours": {"audio": round(sum(entry.duration for entry in entries) / 3600, 5)},
+        }
+        write_lines(out / REJECTS, [json_text(reject.as_dict()) for reject in rejects])
+        write_text(out / RUN, json_document(record))
+        journal.rejects = len(rejects)
+        drop_stale(todo.folder, todo.paths)
+    return ProsodyOutcome(record, rejects, passes.n_made, passes.audio_seconds, time.perf_counter() - started)
+
+
+def token_rows(folder: str | Path) -> Iterator[Row]:
+    """The utterances of a folder that have tokens, in the order of its shards.
+
+    Args:
+        folder: of `dailytalk tokens encode`, or a work folder that was tagged with tokens.
+
+    Yields rows with `id`, `conversation_id`, `channel`, `speaker`, `start`, `end`, `text`, `audio_file`, `split`,
+    `labels` (those of `core.schema.LABELS`, None where the source has none), `prosody_tokens`, `prosody_runs`,
+    `prosody_words` and `prosody_model`.
+
+    Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
+    """
+    folder = Path(folder)
+    paths = clip_shards(folder / TOKEN_SHARDS) or clip_shards(folder / TAGGED) or clip_shards(folder)
+    if not paths:
+        raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
+    for path in paths:
+        for row in _utterances(path, TokeniseProsody.adds):
+            check_tokens(row["prosody_tokens"], _clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
+            yield row
+
+
+def contour_shards(folder: Path) -> list[Path]:
+    """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
+    paths = clip_shards(folder / CONTOUR_SHARDS)
+    if not paths:
+        raise DailytalkError(f"{as_text(folder)!r} holds no contours", "make them with `dailytalk tokens extract`")
+    return paths
+
+
+def contour_rows_of(path: Path) -> Iterator[Row]:
+    """The utterances of a shard of contours: rows as of `token_rows`, with `contours` in place of tokens."""
+    return _utterances(path, ExtractContours.adds)
+
+
+def _utterances(path: Path, added: Iterable[str]) -> Iterator[Row]:
+    adds = TokeniseProsody.adds | ExtractContours.adds
+    needed = Features({**_NEEDED, **{name: List(adds[name]) for name in added}})
+    with open_parquet(path, _AGAIN) as file:
+        file.check(Features({**needed, **_MAY_LACK}), needed, _AGAIN)
+        names = file.schema.names
+        wanted = [name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]
+        for row in file.rows(wanted):
+            yield from _exploded(row, [*added], path)
+
+
+def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
+    count = len(row["utterance_id"])
+    if any(len(row[name] or ()) != count for name in added):
+        raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
+    for place, name in enumerate(row["utterance_id"]):
+
+        def of(column: str, place: int = place) -> Any:
+            values = row.get(column)
+            return values[place] if values and len(values) == count else None
+
+        yield {
+            "id": name,
+            "conversation_id": row["conversation_id"],
+            "channel": of("channel"),
+            "speaker": of("speaker"),
+            "start": of("start"),
+            "end": of("end"),
+            "text": of("text") or of("text_raw") or of("given_text"),
+            "audio_file": row.get("audio_file"),
+            "split": row.get("split"),
+            "labels": row.get("labels"),
+            **{column: row[column][place] for column in added},
+        }
+
+
+def _clusters_of(model: str | None) -> int:
+    """How many tokens the codebook of a name has (`Codebook.name`)."""
+    parts = (model or "").split("-")
+    if len(parts) != 3 or not parts[1].isdigit():
+        raise BadInput(f"prosody_model is {model!r}, no name of a codebook", _AGAIN)
+    return int(parts[1])

@@ -1,0 +1,238 @@
+"""Sequences of prosodic tokens: of sound, as runs, and by word.
+
+A sound gives the same tokens alone, padded in a batch, and in windows of any length: a window only bounds what is
+held at a time, and the pitch's path goes through all of them.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import soxr
+from numpy.typing import ArrayLike
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.contours import (
+    CONTOURS,
+    ProsodicFeatureExtractor,
+    as_features,
+    median_f0,
+    relative_f0,
+)
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
+
+#: Seconds from one token to the next.
+HOP_SECONDS = 0.016
+
+#: Voiced frames that a slope is fitted to; fewer tell none.
+_LEAST_FOR_SLOPE = 4
+
+
+class ProsodicClusterSequences:
+    """Prosodic tokens of sound, by a codebook.
+
+    Args:
+        prosodic_cluster_model_dir: folder of a codebook; None for the bundled one.
+        max_duration: seconds whose frames are computed at a time; changes no token.
+        device: of PyTorch, for the distances; tokens are the same on all.
+
+    >>> import numpy as np
+    >>> from dailytalk_contiguous import ProsodicClusterSequences
+    >>> ProsodicClusterSequences().extract_cluster_sequences(np.zeros((1, 1600), np.float32))
+    [[0, 0, 0, 0, 0, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        prosodic_cluster_model_dir: str | Path | None = None,
+        max_duration: float = 10,
+        device: str = "cpu",
+    ) -> None:
+        if not 0 < max_duration < math.inf:
+            raise DailytalkError(f"max_duration is {max_duration}", "give seconds above 0")
+        self.codebook, self.device = Codebook.load(prosodic_cluster_model_dir), device
+        self._extractor = ProsodicFeatureExtractor(
+            smoothing_level=self.codebook.smoothing, frames_at_once=math.ceil(max_duration / HOP_SECONDS)
+        )
+
+    def resample_waveform(self, audio: ArrayLike, sr: int) -> Samples:
+        """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n). Raises BadInput for no rate of speech."""
+        samples = np.asarray(audio, np.float32)
+        if not LOWEST_RATE <= sr <= HIGHEST_RATE:
+            raise BadInput(f"the sample rate is {sr} Hz", f"give {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+        if sr == ANALYSIS_RATE:
+            return samples
+        resampled: Samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
+        return resampled
+
+    def prepare_audio_batch(
+        self, audio: ArrayLike | Sequence[ArrayLike], lengths: Sequence[int] | None = None
+    ) -> tuple[Samples, list[int]]:
+        """Sounds of 16 kHz as one padded array, shape (sounds, samples), and the samples of each.
+
+        Args:
+            audio: one sound, shape (n,); a padded array, shape (sounds, n); or sounds of several lengths.
+            lengths: samples of each that are no padding; None for all.
+
+        Raises BadInput for another shape, and for lengths that are not those of these sounds.
+        """
+        several: Any = audio
+        if not isinstance(audio, Sequence):
+            several = np.atleast_2d(np.asarray(audio, np.float32))
+        elif len(audio) and np.ndim(several[0]) == 0:
+            several = [audio]
+        sounds = [np.asarray(sound, np.float32) for sound in several]
+        if any(sound.ndim != 1 for sound in sounds):
+            raise BadInput(f"a sound has the shape {sounds[0].shape}", "give (n,) each, a channel at a time")
+        counts = [len(sound) for sound in sounds] if lengths is None else [int(length) for length in lengths]
+        if len(counts) != len(sounds):
+            raise BadInput(f"there are {len(counts)} lengths for {len(sounds)} sounds", "give one for each")
+        for place, (count, sound) in enumerate(zip(counts, sounds, strict=True)):
+            if not 0 <= count <= len(sound):
+                raise BadInput(f"length {place} is {count}, of {len(sound)} samples", "correct it")
+        padded = np.zeros((len(sounds), max(counts, default=0)), np.float32)
+        for row, sound, count in zip(padded, sounds, counts, strict=True):
+            row[:count] = sound[:count]
+        return padded, counts
+
+    def extract_cluster_sequences(
+        self,
+        audio: ArrayLike | Sequence[ArrayLike],
+        lengths: Sequence[int] | None = None,
+        return_distances: bool = False,
+    ) -> Any:
+        """The tokens of each sound, a list of integers each; arguments as of `prepare_audio_batch`.
+
+        With `return_distances` a pair: these, and lists of the distances to their centres. f0 that is relative to
+        the speaker is so to the sound: it is taken as all that its speaker says.
+        """
+        padded, counts = self.prepare_audio_batch(audio, lengths)
+        sequences, distances = [], []
+        for sound, count in zip(padded, counts, strict=True):
+            features = as_features(self._extractor.extract(audio_tensor=sound[:count]))
+            tokens, distance = self.codebook.assign(
+                seen_by(self.codebook, features, median_f0(features)), self.device
+            )
+            sequences.append(tokens.tolist())
+            distances.append(distance.tolist())
+        return (sequences, distances) if return_distances else sequences
+
+
+def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> FeatureArray:
+    """Features as a codebook was trained on: with f0 relative to the speaker's median in Hz, where it is."""
+    return relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
+
+
+def check_tokens(tokens: Sequence[int], n_clusters: int, place: str) -> None:
+    """Raise BadInput, naming the place and the frame, for a token that the codebook has not."""
+    for frame, token in enumerate(tokens):
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < n_clusters:
+            raise BadInput(
+                f"{place}: token {frame} is {token!r}, not one of 0 to {n_clusters - 1}",
+                "encode it again, or name the codebook that it was encoded with",
+            )
+
+
+class TokenRun(NamedTuple):
+    """A token, and for how many frames it lasts."""
+
+    token: int
+    frames: int
+
+
+def to_runs(tokens: Sequence[int] | Tokens) -> list[TokenRun]:
+    """Tokens in run-length form.
+
+    >>> to_runs([0, 0, 7])
+    [TokenRun(token=0, frames=2), TokenRun(token=7, frames=1)]
+    """
+    return [TokenRun(int(token), sum(1 for _ in same)) for token, same in itertools.groupby(tokens)]
+
+
+def from_runs(runs: Sequence[TokenRun]) -> list[int]:
+    """Undo `to_runs`."""
+    return [run.token for run in runs for _ in range(run.frames)]
+
+
+class SpeakerLevels(NamedTuple):
+    """What is usual of a speaker, NaN where unknown.
+
+    Attributes:
+        f0: median pitch of voiced frames, Hz. power: of their power, dBFS.
+        word_seconds: median length of a word.
+    """
+
+    f0: float
+    power: float
+    word_seconds: float
+
+
+def speaker_levels(
+    features: Sequence[FeatureArray], words: Sequence[Sequence[Mapping[str, Any]]]
+) -> SpeakerLevels:
+    """What is usual of a speaker in utterances: their features, and their words with `start` and `end`."""
+    spoken = np.concatenate([np.zeros((0, len(CONTOURS)), np.float32), *features])
+    heard = spoken[spoken.any(axis=1)]
+    lengths = [word["end"] - word["start"] for own in words for word in own]
+    return SpeakerLevels(
+        median_f0(spoken),
+        float(np.median(_decibels(heard))) if len(heard) else math.nan,
+        float(np.median(lengths)) if lengths else math.nan,
+    )
+
+
+def word_prosody(
+    words: Sequence[Mapping[str, Any]],
+    tokens: Sequence[int] | Tokens,
+    features: FeatureArray,
+    usual: SpeakerLevels,
+    origin: float = 0.0,
+) -> list[dict[str, Any]]:
+    """How each word is said: its tokens, and what a model of text can read.
+
+    Args:
+        words: with `word`, `start` and `end` in seconds.
+        tokens, features: of the frames of the utterance, which begins at second `origin` of the words' time.
+        usual: of the speaker.
+
+    Returns:
+        Of each word `word`, `start`, `end`; `tokens` of the frames whose middle it holds; `pitch` in semitones
+        above the speaker's median, `slope` in semitones a second, `energy` in dB above the speaker's median, and
+        `duration` as a ratio to that of the speaker's words. What can't be known is None.
+    """
+    middles = origin + (np.arange(len(tokens)) + 0.5) * HOP_SECONDS
+    rows = []
+    for word in words:
+        first, last = np.searchsorted(middles, (word["start"], word["end"]))
+        own = features[first:last]
+        heard = own.any(axis=1)
+        low, high = CONTOURS["f0"]
+        semitones = 12 * np.log2((low + (high - low) * own[heard, 0].astype(np.float64)) / usual.f0)
+        seconds = middles[first:last][heard]
+        slope = None
+        if len(seconds) >= _LEAST_FOR_SLOPE:
+            centred = seconds - seconds.mean()
+            slope = float(np.sum(centred * (semitones - semitones.mean())) / np.sum(centred**2))
+        ratio = (word["end"] - word["start"]) / usual.word_seconds if usual.word_seconds > 0 else None
+        rows.append(
+            {
+                "word": word["word"],
+                "start": word["start"],
+                "end": word["end"],
+                "tokens": [int(token) for token in tokens[first:last]],
+                "pitch": float(np.median(semitones)) if len(semitones) else None,
+                "slope": slope,
+                "duration": ratio,
+                "energy": float(np.median(_decibels(own[heard]))) - usual.power if heard.any() else None,
+            }
+        )
+    return rows
+
+
+def _decibels(features: FeatureArray) -> Any:
+    low, high = CONTOURS["power"]
+    return low + (high - low) * features[:, [*CONTOURS].index("power")].astype(np.float64)

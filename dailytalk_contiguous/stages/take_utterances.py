@@ -1,0 +1,101 @@
+"""TakeUtterances: the speech of utterances whose times are known, out of a sound file or of a row of Parquet."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, embedded, read_analysis
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    LABELS,
+    SECONDS,
+    SOURCE,
+    STRING,
+    WORD,
+    Batch,
+    Row,
+    per_utterance,
+)
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.store.parquet import open_parquet
+
+#: What is known of an utterance before its speech is taken, in seconds of its conversation.
+_SPAN = {
+    "utterance_id": STRING,
+    "channel": STRING,
+    "speaker": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "text": STRING,
+    "words": List(WORD),
+}
+
+#: A conversation whose utterances are known. Its sound is in `audio`, or, where `row_group` is not null, in the
+#: column `audio` of a row of the Parquet file that `audio` names.
+KNOWN_SPEECH = Features(
+    {
+        **SOURCE,
+        "row_group": Value("int32"),
+        "row_number": Value("int32"),
+        "spans": List(_SPAN),
+        "labels": LABELS,
+        "split": STRING,
+    }
+)
+
+
+@dataclass(frozen=True)
+class TakeUtterances(Stage):
+    """The utterances that a row names, with their 16 kHz `speech`; rows have the columns of `KNOWN_SPEECH`.
+
+    Raises BadInput for sound that can't be read, and for an utterance on a channel that it has not.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "row_group", "row_number", "offset", "duration", "spans")
+    uses: ClassVar[tuple[str, ...]] = ("labels", "split")
+    transient: ClassVar[tuple[str, ...]] = ("speech",)
+    batch_rows: ClassVar[int] = 1
+    prepares: ClassVar[bool] = True
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features(
+        {**per_utterance(Features(_SPAN | {"speech": Value("binary")})), "labels": LABELS, "split": STRING}
+    )
+
+    def row(self, row: Row) -> Row:
+        samples = _samples(row)
+        taken = {name: [span[name] for span in row["spans"]] for name in _SPAN}
+        speech = [_cut(samples, span) for span in row["spans"]]
+        return taken | {"speech": speech, "labels": row.get("labels"), "split": row.get("split")}
+
+    def restore(self, batch: Batch) -> Batch:
+        rows = [
+            dict(zip(self.needs, values, strict=True)) for values in zip(*map(batch.get, self.needs), strict=True)
+        ]
+        return {"speech": [self.row(row)["speech"] for row in rows]}
+
+
+def _samples(row: Row) -> Pcm:
+    audio = row["audio"]
+    if row["row_group"] is not None:
+        with open_parquet(Path(audio["path"]), "build the dataset again") as file:
+            stored = file.row(row["row_group"], row["row_number"], ["audio"])
+        audio = embedded(stored and stored["audio"])
+    return read_analysis(audio, row["offset"], row["duration"])
+
+
+def _cut(samples: Pcm, span: dict[str, Any]) -> bytes:
+    count = samples.shape[1]
+    if count == 1:
+        voice = samples[:, 0]
+    elif count == 2 and span["channel"] in CHANNELS:
+        voice = samples[:, CHANNELS.index(span["channel"])]
+    else:
+        raise BadInput(
+            f"{span['utterance_id']} is on the channel {span['channel']!r}, and its audio has {count}",
+            "build the dataset again",
+        )
+    first, last = (max(0, round(span[edge] * ANALYSIS_RATE)) for edge in ("start", "end"))
+    return voice[first:last].tobytes()
