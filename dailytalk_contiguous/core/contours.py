@@ -1,17 +1,17 @@
 """Prosodic contours: six numbers a frame of 16 ms that say how something is said, and nothing of what.
 
-Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma
-1993): a frame alone can't tell a pitch from its octave, its neighbours can. Formants are the roots of a linear
-predictor, chosen in the same way. All frames are computed at once, and a path in stretches side by side, so no
-loop walks over frames. Frame i is centred on second (i + 0.5) * hop: each sample belongs to one hop, and each hop
-to one frame.
+Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma 1993):
+a frame alone can't tell a pitch from its octave, its neighbours can. Formants are the roots of a linear predictor,
+chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no loop walks
+over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on second (i +
+0.5) * hop: each sample belongs to one hop, and each hop to one frame.
 
 `core.pitch` finds pitch, too: as librosa does, for the prosody of an utterance, whose thresholds were measured
 with it. It says nothing of how strong a pitch is, and its steps of a fifth of a semitone are coarse for a contour.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,8 +64,12 @@ DEVIATION, WIDTH, PASSED_OVER, FORMANT_JUMP = 1.0, 1.0, 3.0, 1.0
 #: Hz: no formant is lower, one that is narrower is no slope of the spectrum, and the most that counts of a width.
 LOWEST_FORMANT, NARROW, WIDEST = 150.0, 500.0, 3.0
 
-#: Frames whose spectra are held at a time.
-FRAMES_AT_ONCE = 2048
+#: Frames whose spectra are held at a time, and the frames of a stretch of a path: its sums depend on these, so
+#: they are the same however many frames are held.
+FRAMES_AT_ONCE, STRETCH = 2048, 24
+
+#: Samples that are resampled at a time.
+_SAMPLES_AT_ONCE = 1 << 20
 
 _TINY = 1e-20
 
@@ -115,6 +119,8 @@ class ProsodicFeatureExtractor:
             raise DailytalkError(
                 f"emphasize_ratio is {self.emphasize_ratio:g}", "choose 0 or more, and less than 1"
             )
+        if self.frames_at_once < 1:
+            raise DailytalkError(f"frames_at_once is {self.frames_at_once}", "choose 1 or more")
         if self.sample_rate < 1:
             raise DailytalkError(f"the sample rate is {self.sample_rate}", "give it in Hz")
 
@@ -187,9 +193,11 @@ class ProsodicFeatureExtractor:
         if self.sample_rate != ANALYSIS_RATE:
             samples = soxr.resample(samples, self.sample_rate, ANALYSIS_RATE)
         seconds = self.frame_ms / 1000
-        pitch = track_voice(samples, count, self._hop, round(seconds * ANALYSIS_RATE))
+        at_once = self.frames_at_once
+        pitch = track_voice(samples, count, self._hop, round(seconds * ANALYSIS_RATE), at_once)
         voiced = pitch.f0 > 0
-        first, second = track_formants(samples, voiced, self._hop / ANALYSIS_RATE, seconds, self.emphasize_ratio)
+        hop_seconds = self._hop / ANALYSIS_RATE
+        first, second = track_formants(samples, voiced, hop_seconds, seconds, self.emphasize_ratio, at_once)
         contours = dict(zip(CONTOURS, (pitch.f0, pitch.width, first, second, pitch.power, pitch.snr), strict=True))
         return {name: self._finished(name, contour, voiced) for name, contour in contours.items()}
 
@@ -247,13 +255,14 @@ class VoiceTrack(NamedTuple):
     snr: Frames
 
 
-def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTrack:
+def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: int = FRAMES_AT_ONCE) -> VoiceTrack:
     """Pitch of `count` frames of 16 kHz samples, and how strong it is.
 
-    `hop` and `length` of frames are in samples. Boersma 1993: where the autocorrelation of a windowed frame is
-    divided by that of the window, the height of its highest peak is the share of the periodic part.
+    `hop` and `length` of frames are in samples; `at_once` frames are held at a time. Boersma 1993: where the
+    autocorrelation of a windowed frame is divided by that of the window, the height of its highest peak is the
+    share of the periodic part.
     """
-    frames = _frames(np.asarray(samples, np.float32), count, hop, length)
+    samples = np.asarray(samples, np.float32)
     window, own = _window(length)
     size = scipy.fft.next_fast_len(round(1.5 * length), real=True)
     shortest, longest = int(ANALYSIS_RATE / HIGHEST_F0), math.ceil(ANALYSIS_RATE / LOWEST_F0)
@@ -262,9 +271,10 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTra
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
     pitches, heights = np.zeros_like(scores), np.zeros_like(scores)
     levels = np.zeros(count)
-    for first in range(0, count, FRAMES_AT_ONCE):
-        block = slice(first, first + FRAMES_AT_ONCE)
-        centred = frames[block] - frames[block].mean(axis=1, keepdims=True)
+    for first in range(0, count, at_once):
+        block = slice(first, min(first + at_once, count))
+        frames = _frames(samples, block.start, block.stop, hop, length)
+        centred = frames - frames.mean(axis=1, keepdims=True)
         peak = np.abs(centred).max(axis=1)
         spectrum = scipy.fft.rfft(centred * window, size)
         correlation = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : longest + 2].astype(
@@ -288,10 +298,13 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTra
     octaves = np.log2(np.where(voiced, pitches, 1))
     per_step = 0.01 * ANALYSIS_RATE / hop
 
-    before, after = voiced[:-1, :, None], voiced[1:, None, :]
-    leaps = OCTAVE_JUMP * np.abs(octaves[:-1, :, None] - octaves[1:, None, :])
-    changes = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
-    every, chosen = np.arange(count), best_path(scores, changes)
+    def changes(first: int, last: int) -> Frames:
+        before, after = voiced[first:last, :, None], voiced[first + 1 : last + 1, None, :]
+        leaps = OCTAVE_JUMP * np.abs(octaves[first:last, :, None] - octaves[first + 1 : last + 1, None, :])
+        costs: Frames = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
+        return costs
+
+    every, chosen = np.arange(count), best_path(scores, changes, at_once)
     is_voiced = chosen > 0
     f0 = np.where(is_voiced, pitches[every, chosen], 0.0)
     share = np.where(is_voiced, np.clip(heights[every, chosen], 1e-6, 1 - 1e-6), 0.5)
@@ -299,17 +312,31 @@ def track_voice(samples: Samples, count: int, hop: int, length: int) -> VoiceTra
     snr = np.where(is_voiced, 10 * np.log10(share / (1 - share)), 0.0)
     width = np.zeros(count)
     (heard,) = np.nonzero(is_voiced)
-    for first in range(0, len(heard), FRAMES_AT_ONCE):
-        some = heard[first : first + FRAMES_AT_ONCE]
-        width[some] = _peak_width(frames[some] * window, f0[some])
+    for first in range(0, len(heard), at_once):
+        some = heard[first : first + at_once]
+        width[some] = _peak_width(_cut(samples, some * hop - (length - hop) // 2, length) * window, f0[some])
     return VoiceTrack(f0, width, power, snr)
 
 
-def _frames(samples: NDArray[Any], count: int, hop: int, length: int) -> NDArray[Any]:
-    """Frames centred on their hops, shape (count, length); what is beyond the samples is silence."""
-    before = (length - hop) // 2
-    padded = np.pad(samples, (before, max(0, (count - 1) * hop + length - before - len(samples))))
-    return sliding_window_view(padded, length)[::hop][:count]
+def _frames(samples: NDArray[Any], first: int, last: int, hop: int, length: int) -> NDArray[Any]:
+    """Frames `first` to `last`, centred on their hops, shape (frames, length); silence is beyond the ends."""
+    start = first * hop - (length - hop) // 2
+    end = start + (last - 1 - first) * hop + length
+    part = samples[max(0, start) : max(0, end)]
+    padded = np.pad(part, (max(0, -start), max(0, end - max(0, start) - len(part))))
+    return sliding_window_view(padded, length)[::hop]
+
+
+def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArray[Any]:
+    """Stretches of `length` samples from each of `starts` on, shape (starts, length); silence beyond the ends."""
+    places = starts[:, None] + np.arange(length)
+    if len(samples) and places[0, 0] >= 0 and places[-1, -1] < len(samples):
+        stretches: NDArray[Any] = samples[places]
+        return stretches
+    inside = (places >= 0) & (places < len(samples))
+    silent = samples[np.clip(places, 0, max(0, len(samples) - 1))]
+    silent[~inside] = 0
+    return silent
 
 
 @lru_cache(maxsize=4)
@@ -347,7 +374,12 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
 
 
 def track_formants(
-    samples: Samples, voiced: NDArray[np.bool_], hop_seconds: float, frame_seconds: float, emphasis: float
+    samples: Samples,
+    voiced: NDArray[np.bool_],
+    hop_seconds: float,
+    frame_seconds: float,
+    emphasis: float,
+    at_once: int = FRAMES_AT_ONCE,
 ) -> tuple[Frames, Frames]:
     """The first two formants in Hz of the voiced frames of 16 kHz samples; 0 in the others.
 
@@ -358,17 +390,16 @@ def track_formants(
     first, second = np.zeros(len(voiced)), np.zeros(len(voiced))
     if not len(heard):
         return first, second
-    narrow = soxr.resample(np.asarray(samples, np.float64), ANALYSIS_RATE, FORMANT_RATE)
-    emphasised = narrow - emphasis * np.concatenate(([0.0], narrow[:-1]))
+    narrow = _narrow(samples)
     length = round(frame_seconds * FORMANT_RATE)
     starts = np.rint((heard + 0.5) * hop_seconds * FORMANT_RATE - length / 2).astype(int)
-    padded = np.pad(emphasised, (length, 2 * length))
     window = np.exp(-12 * ((np.arange(length) + 0.5) / length - 0.5) ** 2)
     hertz, widths = np.empty((len(heard), 5)), np.empty((len(heard), 5))
-    for start in range(0, len(heard), FRAMES_AT_ONCE):
-        block = slice(start, start + FRAMES_AT_ONCE)
-        frames = padded[starts[block, None] + length + np.arange(length)] * window
-        hertz[block], widths[block] = _resonances(_predictor(frames))
+    for start in range(0, len(heard), at_once):
+        block = slice(start, start + at_once)
+        frames = _cut(narrow, starts[block] - 1, length + 1)
+        emphasised = (frames[:, 1:] - emphasis * frames[:, :-1]) * window
+        hertz[block], widths[block] = _resonances(_predictor(emphasised))
     lower, upper = np.triu_indices(5, 1)
     share = np.minimum(widths / hertz, WIDEST)
     costs = DEVIATION * (np.abs(hertz[:, lower] - MIDDLE_F1) + np.abs(hertz[:, upper] - MIDDLE_F2)) / 1000
@@ -379,11 +410,31 @@ def track_formants(
     octaves = np.log2(hertz)
     follows = np.diff(heard) == 1
 
-    jumps = [np.abs(octaves[:-1, pair, None] - octaves[1:, None, pair]) for pair in (lower, upper)]
-    chosen = best_path(-costs, -FORMANT_JUMP * follows[:, None, None] * (jumps[0] + jumps[1]))
+    def changes(start: int, end: int) -> Frames:
+        jumps = [
+            np.abs(octaves[start:end, pair, None] - octaves[start + 1 : end + 1, None, pair])
+            for pair in (lower, upper)
+        ]
+        penalties: Frames = -FORMANT_JUMP * follows[start:end, None, None] * (jumps[0] + jumps[1])
+        return penalties
+
+    chosen = best_path(-costs, changes, at_once)
     every = np.arange(len(heard))
     first[heard], second[heard] = hertz[every, lower[chosen]], hertz[every, upper[chosen]]
     return first, second
+
+
+def _narrow(samples: Samples) -> Frames:
+    """16 kHz samples at `FORMANT_RATE`."""
+    stream = soxr.ResampleStream(ANALYSIS_RATE, FORMANT_RATE, 1, dtype="float64")
+    parts = [
+        stream.resample_chunk(
+            samples[first : first + _SAMPLES_AT_ONCE].astype(np.float64), first + _SAMPLES_AT_ONCE >= len(samples)
+        )
+        for first in range(0, len(samples), _SAMPLES_AT_ONCE)
+    ]
+    whole: Frames = np.concatenate(parts)
+    return whole
 
 
 def _predictor(frames: Frames) -> Frames:
@@ -417,44 +468,54 @@ def _resonances(weights: Frames) -> tuple[Frames, Frames]:
     return np.take_along_axis(hertz, lowest, axis=1), np.take_along_axis(widths, lowest, axis=1)
 
 
-def best_path(scores: Frames, changes: Frames) -> NDArray[np.intp]:
+def best_path(
+    scores: Frames, changes: Callable[[int, int], Frames], at_once: int = FRAMES_AT_ONCE
+) -> NDArray[np.intp]:
     """The choices whose scores and changes sum to most (Viterbi), shape (frames,).
 
-    Each step needs the one before, so a path is cut into stretches of about the square root of its length. For all
-    of them side by side, the best way from every choice at the start to every one at the end is found.
+    Each step needs the one before, so a path is cut into stretches of `STRETCH` steps. For many of them side by
+    side, the best way from every choice at the start to every one at the end is found, and then they are joined.
 
     Args:
         scores: of each choice in each frame, shape (frames, choices).
-        changes: of each step from a choice to another, shape (frames - 1, choices, choices).
+        changes: of the steps from frame `first` up to frame `last` from a choice to another, shape
+            (last - first, choices, choices).
+        at_once: frames for which changes are held at a time.
     """
     count, choices = scores.shape
-    if count == 1:
-        return np.array([scores[0].argmax()])
-    length = max(1, math.isqrt(count - 1))
-    stretches = -(-(count - 1) // length)
-    steps = changes + scores[1:, None, :]
     staying = np.where(np.eye(choices, dtype=bool), 0.0, -np.inf)
-    spare = np.broadcast_to(staying, (stretches * length - (count - 1), choices, choices))
-    steps = np.concatenate((steps, spare)).reshape(stretches, length, choices, choices)
-    best = np.broadcast_to(staying, (stretches, choices, choices))
-    came_from = np.empty((length, stretches, choices, choices), np.int8)
-    for step in range(length):
-        ways = best[:, :, :, None] + steps[:, step, None]  # stretch, its start, before, after
-        came_from[step] = ways.argmax(axis=2)
-        best = ways.max(axis=2)
-    value, joined = scores[0], np.empty((stretches, choices), np.intp)
-    for stretch in range(stretches):
-        ways = value[:, None] + best[stretch]
-        joined[stretch], value = ways.argmax(axis=0), ways.max(axis=0)
-    ends, starts = np.empty(stretches, np.intp), np.empty(stretches, np.intp)
-    here = int(value.argmax())
-    for stretch in range(stretches - 1, -1, -1):
-        ends[stretch] = here
-        starts[stretch] = here = int(joined[stretch, here])
-    path = np.empty((stretches, length), np.intp)
-    now, every = ends, np.arange(stretches)
-    for step in range(length - 1, -1, -1):
-        path[:, step] = now
-        now = came_from[step][every, starts, now].astype(np.intp)
-    whole: NDArray[np.intp] = np.concatenate((starts[:1], path.reshape(-1)))[:count]
+    held = -(-at_once // STRETCH) * STRETCH
+    value, parts = scores[0], []
+    for first in range(0, count - 1, held):
+        last = min(first + held, count - 1)
+        stretches = -(-(last - first) // STRETCH)
+        steps = changes(first, last) + scores[first + 1 : last + 1, None, :]
+        spare = np.broadcast_to(staying, (stretches * STRETCH - len(steps), choices, choices))
+        steps = np.concatenate((steps, spare)).reshape(stretches, STRETCH, choices, choices)
+        best = np.broadcast_to(staying, (stretches, choices, choices))
+        came_from = np.empty((STRETCH, stretches, choices, choices), np.int8)
+        for step in range(STRETCH):
+            ways = best[:, :, :, None] + steps[:, step, None]  # stretch, its start, before, after
+            came_from[step] = ways.argmax(axis=2)
+            best = ways.max(axis=2)
+        joined = np.empty((stretches, choices), np.intp)
+        for stretch in range(stretches):
+            onward = value[:, None] + best[stretch]
+            joined[stretch], value = onward.argmax(axis=0), onward.max(axis=0)
+        parts.append((first, last, came_from, joined))
+    whole = np.empty(count, np.intp)
+    whole[-1] = here = int(value.argmax())
+    for first, last, came_from, joined in reversed(parts):
+        stretches = len(joined)
+        ends, starts = np.empty(stretches, np.intp), np.empty(stretches, np.intp)
+        for stretch in range(stretches - 1, -1, -1):
+            ends[stretch] = here
+            starts[stretch] = here = int(joined[stretch, here])
+        path = np.empty((stretches, STRETCH), np.intp)
+        now, every = ends, np.arange(stretches)
+        for step in range(STRETCH - 1, -1, -1):
+            path[:, step] = now
+            now = came_from[step][every, starts, now].astype(np.intp)
+        whole[first] = starts[0]
+        whole[first + 1 : last + 1] = path.reshape(-1)[: last - first]
     return whole

@@ -92,6 +92,15 @@ def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> Non
     np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])
 
 
+@pytest.mark.parametrize("at_once", [1, 625, 10_000])
+def test_frames_that_are_held_at_a_time_change_no_number(at_once: int) -> None:
+    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 20 * RATE]
+    whole = ProsodicFeatureExtractor().extract(audio_tensor=sound)
+    windows = ProsodicFeatureExtractor(frames_at_once=at_once).extract(audio_tensor=sound)
+    for name in CONTOURS:
+        np.testing.assert_array_equal(windows[name], whole[name])
+
+
 def test_silence_after_the_end_changes_nothing_before_it() -> None:
     sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 6 * RATE]
     alone = ProsodicFeatureExtractor().extract(audio_tensor=sound)
@@ -121,7 +130,7 @@ def test_a_setting_that_can_not_be_meant_is_refused(wrong: dict[str, object]) ->
         ProsodicFeatureExtractor(**wrong)
 
 
-@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 2**31))
+@given(st.integers(1, 200), st.integers(1, 5), st.integers(0, 2**31))
 @settings(max_examples=50)
 def test_the_best_path_is_the_one_that_is_found_step_by_step(count: int, choices: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -134,7 +143,8 @@ def test_the_best_path_is_the_one_that_is_found_step_by_step(count: int, choices
     path = [int(value.argmax())]
     for before in reversed(came_from):
         path.append(int(before[path[-1]]))
-    assert best_path(scores, changes).tolist() == path[::-1]
+    for at_once in (1, 2048):
+        assert best_path(scores, lambda first, last: changes[first:last], at_once).tolist() == path[::-1]
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:

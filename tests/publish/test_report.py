@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish import page
 from dailytalk_contiguous.publish.page import examples_of, write_report
-from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of
+from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of, to_mp3
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
 from dailytalk_contiguous.publish.sections import turns_table
 from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged
