@@ -334,9 +334,9 @@ def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArra
         stretches: NDArray[Any] = samples[places]
         return stretches
     inside = (places >= 0) & (places < len(samples))
-    silent = samples[np.clip(places, 0, max(0, len(samples) - 1))]
-    silent[~inside] = 0
-    return silent
+    padded: NDArray[Any] = samples[np.clip(places, 0, len(samples) - 1)]
+    padded[~inside] = 0
+    return padded
 
 
 @lru_cache(maxsize=4)
