@@ -148,7 +148,6 @@ def _cluster(path: Path) -> tuple[float, float, Codebook, bool]:
 
     torch.set_num_threads(1)
     frames = ArrayClass(path=path).finalize()
-    ClusteringPipeline(20).train(frames[: 20 * BLOCK], None)  # what libraries take once
     started = time.process_time()
     with _watched() as peak:
         codebook = ClusteringPipeline().train(frames, None)

@@ -48,7 +48,7 @@ SILHOUETTE_FRAMES = 5000
 #: Rounds in which clusters without a frame are seeded again before it is given up.
 _ROUNDS = 20
 
-_RECORD = {"name": str, "frames": int, "crc32": int}
+_RECORD = {"name": str, "frames": int, "features": int, "crc32": int}
 
 
 class ArrayClass:
@@ -63,7 +63,7 @@ class ArrayClass:
         init_capacity: frames that are gathered before they are written; a kill loses those.
         path: the file; None for one that lasts as long as this object.
 
-    Raises DailytalkError for a file that can't be opened.
+    Raises DailytalkError for a file that can't be opened, and for one of something else.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ArrayClass
@@ -86,8 +86,10 @@ class ArrayClass:
         self._frames = 0
         with self._refusing():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.touch()
+            if self.path.exists() and self.path.stat().st_size and not self._records.exists():
+                raise DailytalkError(f"{as_text(self.path)!r} holds something else", "name another file")
             self._records.touch()
+            self.path.touch()
             self._recover()
 
     def __len__(self) -> int:
@@ -115,7 +117,12 @@ class ArrayClass:
         if not self._waiting:
             return
         lines = [
-            {"name": name, "frames": len(batch), "crc32": zlib.crc32(batch.tobytes())}
+            {
+                "name": name,
+                "frames": len(batch),
+                "features": self._dim,
+                "crc32": zlib.crc32(batch.tobytes()),
+            }
             for name, batch in self._waiting
         ]
         with self._refusing():
@@ -156,6 +163,9 @@ class ArrayClass:
         frames = 0
         for line in self._records.read_bytes().splitlines(keepends=True):
             record = _record(line)
+            if record is not None and record["features"] != self._dim:
+                reason = f"{as_text(self.path)!r} is of {record['features']} features a frame, not {self._dim}"
+                raise DailytalkError(reason, "name another file")
             if record is None or (frames + record["frames"]) * row > size:
                 break
             kept.append((line, record))
@@ -334,9 +344,8 @@ class ClusteringPipeline:
 
         Raises DailytalkError for fewer voiced (or different) frames than clusters, and for what can't be reduced.
         """
-        frames = (
-            features_collation.finalize() if isinstance(features_collation, ArrayClass) else features_collation
-        )
+        _learn()
+        frames = _frames_of(features_collation)
         if frames.ndim != 2 or frames.shape[1] != self.input_features_dim:
             raise DailytalkError(
                 f"the features have the shape {frames.shape}", f"give (frames, {self.input_features_dim})"
@@ -385,7 +394,7 @@ class ClusteringPipeline:
         _learn()
         if self.codebook is None:
             raise DailytalkError("there is no codebook yet", "train one, or load one")
-        frames = features.finalize() if isinstance(features, ArrayClass) else features
+        frames = _frames_of(features)
         codebook = self.codebook
         sizes = np.zeros(codebook.n_clusters, np.int64)
         inertia, silent = 0.0, 0
@@ -630,6 +639,10 @@ def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, flo
     silhouette = metrics.silhouette_score(columns, tokens)
     ratio, index = metrics.calinski_harabasz_score(columns, tokens), metrics.davies_bouldin_score(columns, tokens)
     return float(silhouette), float(ratio), float(index)
+
+
+def _frames_of(features: ArrayClass | FeatureArray) -> FeatureArray:
+    return features.finalize() if isinstance(features, ArrayClass) else np.asarray(features)
 
 
 def _learn() -> tuple[Any, Any]:

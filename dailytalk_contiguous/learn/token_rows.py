@@ -217,7 +217,7 @@ def _spans(row: Row) -> Iterator[Row]:
             "speaker": utterance["speaker"],
             "start": start,
             "end": end,
-            "text": utterance["text"] or utterance["text_raw"],
+            "text": utterance["text"] or utterance["text_raw"] or " ".join(word["word"] for word in own) or None,
             "words": own,
         }
 

@@ -8,6 +8,7 @@ anything, and neither is read before its size is known.
 
 import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING
 from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
+
+log = logging.getLogger(__name__)
 
 FeatureArray = NDArray[np.float32]
 Tokens = NDArray[np.int16]
@@ -291,6 +294,9 @@ def _read(folder: Path) -> Codebook:
         raise BadInput(f"{name}: n_clusters is {about['n_clusters']}", f"give 2 to {MOST_CLUSTERS}")
     centres = _matrix(stored, (n_centres, columns), as_text(folder / CENTRES))
     if not is_ours:
+        log.warning(
+            "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", name
+        )
         return Codebook(centres, weights, silence=False)
     reducer = None
     if about.get("reduced_dims"):

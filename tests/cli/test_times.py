@@ -62,6 +62,7 @@ def test_shortest_time_of_an_option_is_kept() -> None:
 def test_options_that_are_times_are_these() -> None:
     assert {option for _, option in TIMES} == {
         "--affect-context",
+        "--end",
         "--max-conversation",
         "--max-length",
         "--max-monologue",
@@ -70,6 +71,7 @@ def test_options_that_are_times_are_these() -> None:
         "--max-start",
         "--max-turn",
         "--min-duration",
+        "--start",
     }
     others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}
     assert {name for name in others if re.search("second|minute|hour|duration|length|silence", name)} == NAMED

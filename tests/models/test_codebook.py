@@ -1,0 +1,201 @@
+"""A codebook: a frame has one token whatever it is assigned with, and what comes from outside is checked first."""
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous import Codebook
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, SILENCE, nearest_centres
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the bundled codebook."""
+    Codebook.load().save(tmp_path / "codebook")
+    return tmp_path / "codebook"
+
+
+def frames(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, 6), np.float32)
+
+
+def change(folder: Path, **fields: Any) -> Path:
+    about = json.loads((folder / ABOUT).read_text()) | fields
+    (folder / ABOUT).write_text(json.dumps({name: value for name, value in about.items() if value is not ...}))
+    return folder
+
+
+@given(st.integers(0, 300), st.integers(1, 300), st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_a_frame_has_the_same_token_in_any_company(count: int, size: int, seed: int) -> None:
+    codebook, features = Codebook.load(), frames(count, seed)
+    tokens, distances = codebook.assign(features)
+    for at in range(0, count, size):
+        some, own = codebook.assign(features[at : at + size])
+        np.testing.assert_array_equal(some, tokens[at : at + size])
+        np.testing.assert_array_equal(own, distances[at : at + size])
+
+
+def test_the_token_is_that_of_the_nearest_weighted_centre() -> None:
+    codebook, features = Codebook.load(), frames(500)
+    weights = np.array([*codebook.weights.values()])
+    gaps = (features[:, None].astype(float) - codebook.centres[None]) * weights
+    distances = np.sqrt((gaps**2).sum(axis=2))
+    tokens, found = codebook.assign(features)
+    np.testing.assert_array_equal(tokens, distances.argmin(axis=1) + 1)
+    np.testing.assert_allclose(found, distances.min(axis=1), rtol=1e-5)
+
+
+def test_of_equally_near_centres_the_first_is_taken() -> None:
+    nearest, _ = nearest_centres(np.full((5, 2), 0.5, np.float32), np.array([[0, 0], [1, 1], [0, 1]], np.float32))
+    assert nearest.tolist() == [0] * 5
+
+
+def test_a_frame_without_voice_is_silence_and_nothing_else_is() -> None:
+    features = frames(50)
+    features[::2] = 0
+    tokens, distances = Codebook.load().assign(features)
+    assert (tokens[::2] == SILENCE).all()
+    assert (tokens[1::2] > 0).all()
+    assert not distances[::2].any()
+
+
+def test_no_frames_have_no_tokens() -> None:
+    tokens, distances = Codebook.load().assign(np.zeros((0, 6)))
+    assert (tokens.shape, tokens.dtype, distances.shape) == ((0,), np.int16, (0,))
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        (np.zeros((3, 5)), r"the shape \(3, 5\), not \(frames, 6\)"),
+        (np.zeros(6), r"the shape \(6,\)"),
+        (np.array([[0.0] * 6, [0, 0, np.nan, 0, 0, 0]]), "frame 1 has a feature that is no number"),
+        (np.full((1, 6), np.inf), "frame 0 has"),
+    ],
+)
+def test_features_that_can_not_be_assigned_are_named(features: np.ndarray, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        Codebook.load().assign(features)
+
+
+def test_a_codebook_that_was_saved_is_the_same(folder: Path) -> None:
+    assert Codebook.load(folder).name == Codebook.load().name
+    assert (folder / CENTRES).read_bytes() == (BUNDLED / CENTRES).read_bytes()
+    assert (folder / ABOUT).read_bytes() == (BUNDLED / ABOUT).read_bytes()
+
+
+def test_the_bundled_codebook_is_small_and_has_no_token_that_is_never_used() -> None:
+    codebook = Codebook.load()
+    assert codebook.n_clusters == 120
+    assert codebook.training is not None
+    assert min(codebook.training.sizes) > 0
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 8000
+
+
+class Attack:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("attacked",)
+
+
+def attacked(folder: Path) -> None:
+    torch.save({"cluster_centers": Attack()}, folder / CENTRES)
+
+
+def zipped(folder: Path) -> None:
+    with zipfile.ZipFile(folder / CENTRES, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(64 << 20))
+
+
+def huge(folder: Path) -> None:
+    torch.save(torch.zeros(1).expand(1 << 40, 6), folder / CENTRES)
+
+
+def not_finite(folder: Path) -> None:
+    torch.save(torch.full((119, 6), torch.nan), folder / CENTRES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "not a file of torch.save"),
+        (attacked, "can't be loaded as arrays alone"),
+        (zipped, "unpacks to 67,108,864 bytes"),
+        (huge, r"shape \(1099511627776, 6\), not an array of the shape \(119, 6\)"),
+        (not_finite, "NaN or infinite"),
+        (lambda folder: torch.save(torch.zeros(119, 5), folder / CENTRES), r"\(119, 5\), not an array"),
+        (lambda folder: torch.save(torch.zeros(119, 6, dtype=torch.long), folder / CENTRES), "holds Tensor"),
+        (lambda folder: (folder / CENTRES).write_bytes(bytes(5 << 20)), "more than 4.0 MiB"),
+        (lambda folder: (folder / CENTRES).unlink(), "it is not there"),
+        (lambda folder: (folder / ABOUT).write_text("{"), "is not JSON"),
+        (lambda folder: change(folder, layout=2), "its layout is 2"),
+        (lambda folder: change(folder, n_clusters=10**9), "n_clusters is 1000000000"),
+        (lambda folder: change(folder, n_clusters=1), "n_clusters is 1"),
+        (lambda folder: change(folder, seed="x"), "seed is 'x'"),
+        (lambda folder: change(folder, sizes=...), "sizes is missing"),
+        (lambda folder: change(folder, features=["f0"]), "it is of the features f0, not of f0, f0_width"),
+        (lambda folder: change(folder, weights=[1.0]), "it is of the features"),
+        (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
+        (lambda folder: change(folder, smoothing="much"), "its smoothing is 'much'"),
+        (lambda folder: change(folder, reduced_dims=7), "reduced_dims is 7"),
+        (lambda folder: change(folder, reduced_dims=2), r"not an array of the shape \(119, 2\)"),
+    ],
+)
+def test_a_codebook_that_is_none_is_refused_in_a_sentence_and_runs_nothing(
+    folder: Path, damage: Any, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    damage(folder)
+    with pytest.raises(DailytalkError, match=reason) as error:
+        Codebook.load(folder)
+    assert error.value.remedy
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / CENTRES).rename(tmp_path / "elsewhere.pt")
+    (folder / CENTRES).symlink_to(tmp_path / "elsewhere.pt")
+    with pytest.raises(DailytalkError, match="symbolic link that leads out"):
+        Codebook.load(folder)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="there is no folder '.*nothing' with a codebook"):
+        Codebook.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_older_tool_s_folder_is_read_with_a_warning(
+    tmp_path: Path, wrapped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    centres = torch.rand(8, 6)
+    torch.save({"cluster_centers": centres} if wrapped else centres, tmp_path / CENTRES)
+    (tmp_path / ABOUT).write_text(json.dumps({"n_clusters": 8, "inertia": 1.5, "dtype": "torch.float32"}))
+    codebook = Codebook.load(tmp_path)
+    assert codebook.n_clusters == 8
+    assert not codebook.silence
+    assert codebook.assign(centres.numpy())[0].tolist() == list(range(8))
+    assert "whose contours differ" in caplog.text
+
+
+def test_what_the_bundled_codebook_computes_is_part_of_a_stage_s_digest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = TokeniseProsody().digest, TokeniseProsody(str(folder)).digest
+    assert before[0] != before[1]
+    torch.save(torch.rand(119, 6), folder / CENTRES)
+    assert TokeniseProsody(str(folder)).digest != before[1]
+    other = Codebook.load(folder)
+    monkeypatch.setattr("dailytalk_contiguous.models.codebook._bundled", lambda: other)
+    assert TokeniseProsody().digest != before[0]
