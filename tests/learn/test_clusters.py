@@ -1,0 +1,314 @@
+"""Clusters of contours: the file of frames outlives what stops it, and a codebook depends on its frames alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import cluster
+
+from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.learn.clusters import BLOCK
+
+
+def frames(count: int, seed: int = 0, silent: float = 0.2) -> np.ndarray:
+    """Frames around 30 places, some of them silent."""
+    rng = np.random.default_rng(seed)
+    places = np.random.default_rng(7).random((30, 6))
+    made = np.clip(places[rng.integers(30, size=count)] + rng.normal(0, 0.05, (count, 6)), 0.001, 1)
+    made[rng.random(count) < silent] = 0
+    return made.astype(np.float32)
+
+
+# The file of frames.
+
+
+@given(st.lists(st.integers(0, 50), max_size=8), st.integers(1, 100))
+@settings(max_examples=25, deadline=None)
+def test_frames_come_back_in_order_however_they_were_added(counts: list[int], capacity: int) -> None:
+    whole = frames(sum(counts) + 1)
+    array = ArrayClass(init_capacity=capacity)
+    for number, end in enumerate(np.cumsum(counts)):
+        array.add_batch(whole[end - counts[number] : end], str(number))
+    assert len(array) == sum(counts)
+    np.testing.assert_array_equal(array.finalize(), whole[: sum(counts)])
+    assert array.names == [str(number) for number in range(len(counts))]
+
+
+def test_adding_goes_on_after_the_file_was_opened_again(tmp_path: Path) -> None:
+    whole = frames(300)
+    for first in (0, 100, 200):
+        array = ArrayClass(path=tmp_path / "frames.f32")
+        assert len(array) == first
+        array.add_batch(whole[first : first + 100], str(first))
+        array.flush()
+    again = ArrayClass(path=tmp_path / "frames.f32")
+    assert again.names == ["0", "100", "200"]
+    np.testing.assert_array_equal(again.finalize(), whole)
+
+
+def torn_data(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 100)
+
+
+def wrong_data(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-100, 2)
+        file.write(bytes(100))
+
+
+def torn_record(path: Path) -> None:
+    torn_data(path.with_name("frames.f32.records"))
+
+
+def no_record(path: Path) -> None:
+    records = path.with_name("frames.f32.records")
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:2]))
+
+
+@pytest.mark.parametrize("damage", [torn_data, wrong_data, no_record])
+def test_a_last_record_that_is_not_whole_is_found_and_cut_off(tmp_path: Path, damage: Any) -> None:
+    path, whole = tmp_path / "frames.f32", frames(300)
+    for first in (0, 100, 200):
+        array = ArrayClass(path=path)
+        array.add_batch(whole[first : first + 100], str(first))
+        array.flush()
+    damage(path)
+    again = ArrayClass(path=path)
+    assert again.names == ["0", "100"]
+    again.add_batch(whole[200:], "200")
+    np.testing.assert_array_equal(again.finalize(), whole)
+
+
+def test_a_record_of_which_a_part_is_written_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "frames.f32"
+    array = ArrayClass(path=path)
+    array.add_batch(frames(100), "whole")
+    array.flush()
+    path.open("ab").write(bytes(50))
+    path.with_name("frames.f32.records").open("a").write('{"name": "half", "fra')
+    assert ArrayClass(path=path).names == ["whole"]
+    assert path.stat().st_size == 2400
+
+
+KILLED = """
+import os, sys
+import numpy as np
+from dailytalk_contiguous.learn import clusters
+
+append = clusters._append
+
+def killed(path, data):
+    if len(array.names) == 3 and str(path).endswith(sys.argv[2]):
+        append(path, data[: len(data) // 2])
+        os.kill(os.getpid(), 9)
+    append(path, data)
+
+clusters._append = killed
+array = clusters.ArrayClass(init_capacity=1, path=sys.argv[1])
+for number in range(5):
+    array.add_batch(np.full((10, 6), number), str(number))
+"""
+
+
+@pytest.mark.parametrize("during", [".f32", ".records"])
+def test_after_a_kill_the_file_has_all_that_was_whole(tmp_path: Path, during: str) -> None:
+    path = tmp_path / "frames.f32"
+    done = subprocess.run([sys.executable, "-c", KILLED, path, during], check=False)
+    assert done.returncode == -9
+    array = ArrayClass(path=path)
+    assert array.names == ["0", "1"]
+    assert array.finalize()[:, 0].tolist() == [0.0] * 10 + [1.0] * 10
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from dailytalk_contiguous.learn.clusters import ArrayClass
+
+array = ArrayClass(init_capacity=1, path=sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+for number in range(5):
+    try:
+        array.add_batch(np.full((100, 6), number), str(number))
+    except Exception as error:
+        print(error)
+        break
+"""
+
+
+def test_a_disk_that_takes_no_more_is_one_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "frames.f32"
+    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
+    assert "can't be written (File too large): make room, and run the same command: it goes on" in done.stdout
+    assert ArrayClass(path=path).names == ["0", "1"]
+
+
+def test_what_is_no_file_of_frames_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DailytalkError, match="holds something else"):
+        ArrayClass(path=tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    ArrayClass(path=tmp_path / "frames.f32", init_capacity=1).add_batch(frames(10))
+    with pytest.raises(DailytalkError, match="is of 6 features a frame, not 3"):
+        ArrayClass(3, path=tmp_path / "frames.f32")
+    assert len(ArrayClass(path=tmp_path / "frames.f32")) == 10
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"), [(np.zeros((2, 5)), r"the shape \(2, 5\)"), (np.full((1, 6), np.nan), "frame 0 of call")]
+)
+def test_a_batch_that_is_none_is_refused(batch: np.ndarray, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        ArrayClass().add_batch(batch, "call")
+
+
+# Training.
+
+
+def test_the_same_frames_and_seed_give_the_same_centres_whatever_the_chunks(tmp_path: Path) -> None:
+    whole = frames(3 * BLOCK + 17)
+    array = ArrayClass(path=tmp_path / "frames.f32")
+    array.add_batch(whole)
+    codebooks = [
+        ClusteringPipeline(40, chunk_frames=chunk).train(given, None)
+        for chunk, given in ((1, whole), (BLOCK, array), (2 * BLOCK + 5, whole), (10**9, array.finalize()))
+    ]
+    assert len({codebook.name for codebook in codebooks}) == 1
+    assert len({codebook.training for codebook in codebooks}) == 1
+    assert ClusteringPipeline(40, seed=1).train(whole, None).name != codebooks[0].name
+
+
+def test_inertia_is_that_of_lloyd_on_all_frames() -> None:
+    whole = frames(20_000)
+    codebook = ClusteringPipeline(40, sample_per_cluster=50).train(whole, None)
+    columns = codebook.columns(whole[whole.any(axis=1)])
+    lloyd = cluster.KMeans(39, n_init=3, random_state=0).fit(columns)
+    assert codebook.training is not None
+    assert codebook.training.inertia < 1.05 * lloyd.inertia_
+    _, distances = codebook.assign(whole)
+    assert codebook.training.inertia == pytest.approx(np.sum(distances.astype(float) ** 2), rel=1e-5)
+
+
+def test_no_cluster_is_without_a_frame() -> None:
+    rng = np.random.default_rng(0)
+    crowd = np.full((50_000, 6), 0.5) + rng.normal(0, 1e-4, (50_000, 6))
+    few = rng.random((60, 6)) * 0.9 + 0.05
+    codebook = ClusteringPipeline(120, sample_per_cluster=3).train(np.concatenate([crowd, few]), None)
+    assert codebook.training is not None
+    assert min(codebook.training.sizes[1:]) > 0
+
+
+def test_dead_clusters_are_seeded_from_the_largest() -> None:
+    whole, pipeline = frames(5000, silent=0.0), ClusteringPipeline(12)
+    codebook = pipeline.train(whole, None)
+    moved = codebook.centres.copy()
+    moved[[3, 7]] = 50.0
+    away = Codebook(moved)
+    done = pipeline._pass(whole, away)
+    assert np.flatnonzero(done.counts == 0).tolist() == [3, 7]
+    again = pipeline._moved(whole, away, done)
+    assert pipeline._pass(whole, again).counts.all()
+    for dead in (3, 7):
+        assert (whole == again.centres[dead]).all(axis=1).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (np.zeros((0, 6)), "0 of 0 frames have a voice, fewer than 119"),
+        (np.zeros((500, 6)), "0 of 500 frames have a voice"),
+        (frames(1, silent=0.0), "1 of 1 frames have a voice"),
+        (frames(100, silent=0.0), "100 of 100 frames have a voice, fewer than 119"),
+        (np.full((500, 6), 0.5), "only 1 voiced frames are different, for 119"),
+        (np.repeat(frames(10, silent=0.0), 100, axis=0), "only 10 voiced frames are different"),
+        (np.zeros((500, 5)), r"the shape \(500, 5\)"),
+        (np.concatenate([frames(200), np.full((1, 6), np.nan)]), "frame 200 holds what is no number"),
+    ],
+)
+def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason):
+        ClusteringPipeline().train(given, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"n_clusters": 1}, "1 clusters can't be made"),
+        ({"n_clusters": 10**6}, "1000000 clusters can't be made"),
+        ({"input_features_dim": 5}, "features of 5 columns"),
+        ({"weights": {"f0": 1.0}}, "with the weights of f0"),
+        ({"weights": dict.fromkeys(("f0", "f0_width", "f1", "f2", "power", "snr"), 0.0)}, "the weights are"),
+    ],
+)
+def test_settings_that_can_not_be_meant_are_one_sentence(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason):
+        ClusteringPipeline(**options)
+
+
+def test_more_dimensions_than_features_are_one_sentence() -> None:
+    with pytest.raises(DailytalkError, match="reduced_dims is 7, and there are 6 features: choose 1 to 6"):
+        ClusteringPipeline(10).train(frames(500), None, reduced_dims=7)
+
+
+def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Path) -> None:
+    whole = frames(5000)
+    codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", reduced_dims=3)
+    again = Codebook.load(tmp_path / "codebook")
+    assert again.centres.shape == (19, 3)
+    assert again.name == codebook.name
+    np.testing.assert_array_equal(again.assign(whole)[0], codebook.assign(whole)[0])
+    assert np.abs(again.centre_features - 0.5).max() < 1
+    all_of_it = ClusteringPipeline(20).train(whole, None, reduced_dims=6)
+    plain = ClusteringPipeline(20).train(whole, None)
+    assert all_of_it.training is not None
+    assert plain.training is not None
+    assert all_of_it.training.inertia == pytest.approx(plain.training.inertia, rel=0.1)
+
+
+def test_a_column_counts_by_its_weight_which_is_stored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole = np.full((4000, 6), 0.5)
+    whole[:, 0], whole[:, 4] = rng.choice([0.2, 0.8], 4000), rng.choice([0.3, 0.7], 4000)
+    whole += rng.normal(0, 0.001, whole.shape)
+    names = ("f0", "f0_width", "f1", "f2", "power", "snr")
+    for heavy in ("f0", "power"):
+        weights = dict.fromkeys(names, 0.1) | {heavy: 5.0}
+        ClusteringPipeline(3, weights=weights).train(whole, tmp_path / heavy)
+        centres = Codebook.load(tmp_path / heavy).centres
+        assert np.ptp(centres[:, names.index(heavy)]) > 0.3
+        assert Codebook.load(tmp_path / heavy).weights == weights
+
+
+def test_quality_tells_what_the_clusters_are_like() -> None:
+    whole, pipeline = frames(4000), ClusteringPipeline(31)
+    with pytest.raises(DailytalkError, match="there is no codebook yet"):
+        pipeline.clustering_quality_analysis(whole)
+    codebook = pipeline.train(whole, None)
+    quality = pipeline.clustering_quality_analysis(whole)
+    assert codebook.training is not None
+    assert quality.sizes == [*codebook.training.sizes]
+    assert (quality.frames, quality.silent) == (4000, quality.sizes[0])
+    assert quality.inertia == pytest.approx(codebook.training.inertia, rel=1e-4)
+    assert quality.dead == 0
+    assert 20 < quality.perplexity <= 30
+    assert quality.silhouette is not None
+    assert quality.silhouette_with_silence is not None
+    assert quality.silhouette_with_silence > quality.silhouette > 0.2
+    silence = pipeline.clustering_quality_analysis(np.zeros((100, 6), np.float32))
+    assert (silence.perplexity, silence.silhouette, silence.dead) == (0.0, None, 30)
+
+
+def test_a_codebook_is_loaded_by_its_folder(tmp_path: Path) -> None:
+    codebook = ClusteringPipeline(10).train(frames(500), tmp_path / "codebook")
+    pipeline = ClusteringPipeline()
+    assert pipeline.load_model(tmp_path / "codebook").name == codebook.name
+    about = json.loads((tmp_path / "codebook" / "kmeans_model.json").read_text())
+    assert (about["n_clusters"], about["frames"], about["seed"]) == (10, 500, 0)

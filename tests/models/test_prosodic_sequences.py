@@ -1,0 +1,175 @@
+"""Tokens of sound: the same alone, padded and in windows; as runs and by word."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+from audio_files import example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous import ProsodicClusterSequences, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.contours import CONTOURS, as_features, median_f0
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.models.prosodic_sequences import (
+    check_tokens,
+    from_runs,
+    seen_by,
+    speaker_levels,
+    to_runs,
+    word_prosody,
+)
+
+RATE = 16000
+LEFT = example("old_friends")[:, 0]
+
+
+def speech(seconds: float, start: float = 0.7) -> np.ndarray:
+    return LEFT[round(start * RATE) : round((start + seconds) * RATE)]
+
+
+@given(st.lists(st.integers(0, 4 * RATE), min_size=1, max_size=5), st.integers(0, 5000))
+@settings(max_examples=15, deadline=None)
+def test_padded_in_a_batch_a_sound_has_the_tokens_that_it_has_alone(lengths: list[int], padding: int) -> None:
+    sequences = ProsodicClusterSequences()
+    sounds = [LEFT[RATE : RATE + length] for length in lengths]
+    alone = [sequences.extract_cluster_sequences(sound[None])[0] for sound in sounds]
+    batch = np.random.default_rng(0).random((len(sounds), max(lengths) + padding), np.float32)
+    for row, sound in zip(batch, sounds, strict=True):
+        row[: len(sound)] = sound
+    assert sequences.extract_cluster_sequences(batch, lengths) == alone
+    assert sequences.extract_cluster_sequences(sounds) == alone
+    assert [len(tokens) for tokens in alone] == [-(-length // 256) for length in lengths]
+
+
+@pytest.mark.parametrize("max_duration", [0.01, 1.0, 10, 1e6])
+def test_windows_of_any_length_give_the_tokens_of_the_whole(max_duration: float) -> None:
+    whole = ProsodicClusterSequences(max_duration=1e6).extract_cluster_sequences(LEFT, return_distances=True)
+    windows = ProsodicClusterSequences(max_duration=max_duration)
+    assert windows.extract_cluster_sequences(LEFT, return_distances=True) == whole
+
+
+def test_one_sound_and_lists_and_arrays_of_sounds_are_taken() -> None:
+    sequences, sound = ProsodicClusterSequences(), speech(1.0)
+    tokens = sequences.extract_cluster_sequences(sound)
+    assert len(tokens) == 1
+    assert all(isinstance(token, int) for token in tokens[0])
+    for same in (sound[None], [sound], sound.tolist(), [sound.tolist()]):
+        assert sequences.extract_cluster_sequences(same) == tokens
+    assert sequences.extract_cluster_sequences([]) == []
+
+
+def test_a_sound_without_voice_is_all_silence() -> None:
+    noise = np.random.default_rng(0).normal(0, 1e-4, RATE)  # as a whisper has no pitch
+    sounds = [np.zeros(RATE), np.zeros(0), np.zeros(1), noise]
+    silent, empty, one, whispered = ProsodicClusterSequences().extract_cluster_sequences(sounds)
+    assert silent == [0] * 63
+    assert (empty, one) == ([], [0])
+    assert whispered.count(0) > 0.9 * len(whispered)
+
+
+@pytest.mark.parametrize("rate", [8000, 96000])
+def test_speech_at_another_rate_has_nearly_the_same_tokens(rate: int) -> None:
+    sequences, sound = ProsodicClusterSequences(), speech(4.0)
+    resampled = sequences.resample_waveform(soxr.resample(sound, RATE, rate), rate)
+    assert abs(len(resampled) - len(sound)) <= 2
+    (tokens,), (others,) = map(sequences.extract_cluster_sequences, (sound, resampled))
+    same = np.mean([(a > 0) == (b > 0) for a, b in zip(tokens, others, strict=False)])
+    assert same > 0.95  # voiced alike: at 8 kHz what is above 4 kHz is gone, and with it the same formants
+
+
+def test_channels_are_resampled_each() -> None:
+    both = example("old_friends")[: 2 * RATE].T
+    resampled = ProsodicClusterSequences().resample_waveform(both, 48000)
+    assert resampled.shape == (2, -(-2 * RATE // 3))
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda it: it.resample_waveform(np.zeros(5), 100), "the sample rate is 100 Hz"),
+        (lambda it: it.extract_cluster_sequences(np.full((1, 500), np.nan)), "NaN or infinite"),
+        (lambda it: it.extract_cluster_sequences(np.zeros((1, 2, 500))), r"a sound has the shape \(2, 500\)"),
+        (lambda it: it.extract_cluster_sequences(np.zeros((2, 500)), [500]), "there are 1 lengths for 2 sounds"),
+        (lambda it: it.extract_cluster_sequences(np.zeros((1, 500)), [501]), "length 0 is 501, of 500 samples"),
+    ],
+)
+def test_what_is_no_sound_is_one_sentence(call: Any, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        call(ProsodicClusterSequences())
+
+
+def test_a_duration_that_can_not_be_meant_is_refused() -> None:
+    with pytest.raises(DailytalkError, match="max_duration is 0"):
+        ProsodicClusterSequences(max_duration=0)
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_runs_are_the_tokens_in_short(tokens: list[int]) -> None:
+    runs = to_runs(tokens)
+    assert from_runs(runs) == tokens
+    assert all(one.token != other.token for one, other in itertools.pairwise(runs))
+
+
+@pytest.mark.parametrize("wrong", [-1, 120, 1.0, True, None])
+def test_a_token_out_of_range_is_an_error_with_its_place(wrong: Any) -> None:
+    check_tokens([0, 119], 120, "row")
+    with pytest.raises(BadInput, match=f"call/left/0001: token 2 is {wrong!r}, not one of 0 to 119"):
+        check_tokens([0, 5, wrong], 120, "call/left/0001")
+
+
+def glide(first: float, last: float, seconds: float, level: float = 0.1) -> np.ndarray:
+    """A buzz whose pitch moves evenly in semitones."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    pitch = first * (last / first) ** (t / seconds)
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    return level * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))
+
+
+def test_a_word_tells_its_pitch_slope_length_and_energy_against_the_speaker() -> None:
+    sound = np.concatenate(
+        [glide(150, 150, 0.5), np.zeros(3200), glide(150, 300, 0.5, 0.2), np.zeros(3200), glide(150, 150, 1.0)]
+    )
+    words = [
+        {"word": "flat", "start": 10.0, "end": 10.5},
+        {"word": "up", "start": 10.7, "end": 11.2},
+        {"word": "long", "start": 11.4, "end": 12.4},
+        {"word": "silent", "start": 10.5, "end": 10.7},
+    ]
+    features = as_features(ProsodicFeatureExtractor().extract(audio_tensor=sound))
+    tokens, _ = Codebook.load().assign(features)
+    rows = word_prosody(words, tokens, features, speaker_levels([features], [words]), origin=10.0)
+    flat, up, long, silent = rows
+    assert [row["word"] for row in rows] == ["flat", "up", "long", "silent"]
+    assert flat["tokens"] == tokens[:31].tolist()
+    assert flat["pitch"] == pytest.approx(0, abs=0.3)
+    assert flat["slope"] == pytest.approx(0, abs=1)
+    assert up["pitch"] == pytest.approx(6, abs=1)
+    assert up["slope"] == pytest.approx(24, rel=0.15)
+    assert up["energy"] - flat["energy"] == pytest.approx(6, abs=1)
+    assert (flat["duration"], long["duration"]) == (pytest.approx(1.0), pytest.approx(2.0))
+    assert silent["tokens"].count(0) >= len(silent["tokens"]) - 4
+
+
+def test_what_a_word_without_voice_lacks_is_none() -> None:
+    features = np.zeros((10, len(CONTOURS)), np.float32)
+    words = [{"word": "hm", "start": 0.0, "end": 0.1}]
+    (row,) = word_prosody(words, [0] * 10, features, speaker_levels([features], [[]]))
+    assert (row["pitch"], row["slope"], row["energy"], row["duration"]) == (None, None, None, None)
+    assert row["tokens"] == [0] * 6
+
+
+def test_relative_pitch_is_the_same_for_a_voice_an_interval_higher() -> None:
+    codebook = Codebook(Codebook.load().centres, speaker_relative=True)
+    seen = []
+    for shift in (1.0, 1.5):
+        features = as_features(
+            ProsodicFeatureExtractor().extract(audio_tensor=glide(110 * shift, 160 * shift, 1.0))
+        )
+        seen.append(seen_by(codebook, features, median_f0(features))[4:-4, 0])
+    np.testing.assert_allclose(seen[0], seen[1], atol=0.01)
+    assert seen[0].min() < 0.45
+    assert seen[0].max() > 0.55
