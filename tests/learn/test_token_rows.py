@@ -1,0 +1,203 @@
+"""Rows with tokens: of whatever holds speech, the same by any number of workers, and made once."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from audio_files import EXAMPLES
+from built_conversations import built_row, write_dataset
+from datasets import load_dataset
+from finished_corpora import clip_row, corpus_folder
+from hub.server import HubServer
+from publish.published_folder import NAME, upload, write_published
+from recordings import calls, excerpt, save
+
+from dailytalk_contiguous import ClusteringPipeline, Codebook, ExtractContours, TokeniseProsody, token_rows
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.learn.clusters import gather_frames
+from dailytalk_contiguous.learn.token_rows import TOKEN_SHARDS, ProsodyOutcome, find_speech, make_prosody
+from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.stages.segment import Segment
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+
+def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> ProsodyOutcome:
+    segment = Segment(channel=options.pop("channel", "both"))
+    speech = find_speech([*map(str, inputs)], out, segment, options.get("shard_seconds", 600.0))
+    return make_prosody(speech, out, stage or TokeniseProsody(), RunOptions(**options))
+
+
+def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -> None:
+    folder = calls(tmp_path / "calls", "ann", "ben", "cat")
+    rows = []
+    for name, options in (("one", {}), ("two", {"workers": 2, "shard_seconds": 1.0})):
+        encode(folder, out=tmp_path / name, **options)
+        rows.append(sorted(token_rows(tmp_path / name), key=lambda row: row["id"]))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 5
+    assert {row["conversation_id"] for row in rows[0]} == {"ann", "ben", "cat"}
+    first = rows[0][0]
+    assert sum(run["frames"] for run in first["prosody_runs"]) == len(first["prosody_tokens"])
+    assert abs(len(first["prosody_tokens"]) * 0.016 - (first["end"] - first["start"])) < 0.016
+    assert first["prosody_model"] == Codebook.load().name
+
+
+def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: Path) -> None:
+    folder, out = calls(tmp_path / "calls", "ann", "ben"), tmp_path / "out"
+    assert encode(folder, out=out).n_made == 1
+    assert encode(folder, out=out).n_made == 0
+    bundled = [row["prosody_tokens"] for row in token_rows(out)]
+    encode(folder, out=tmp_path / "contours", stage=ExtractContours())
+    ClusteringPipeline(12).train(gather_frames(tmp_path / "contours"), tmp_path / "codebook")
+    stage = TokeniseProsody(str(tmp_path / "codebook"))
+    assert encode(folder, out=out, stage=stage).n_made == 1
+    assert encode(folder, out=out, stage=stage).n_made == 0
+    rows = [*token_rows(out)]
+    assert [row["prosody_tokens"] for row in rows] != bundled
+    assert {row["prosody_model"] for row in rows} == {Codebook.load(tmp_path / "codebook").name}
+    ClusteringPipeline(12, seed=1).train(gather_frames(tmp_path / "contours"), tmp_path / "codebook")
+    assert encode(folder, out=out, stage=stage).n_made == 1
+
+
+def test_results_of_other_recordings_are_not_dropped(tmp_path: Path) -> None:
+    encode(calls(tmp_path / "calls", "ann"), out=tmp_path / "out")
+    other = calls(tmp_path / "other", "ben")
+    with pytest.raises(DailytalkError, match="holds results of 1 recording not in this input"):
+        encode(other, out=tmp_path / "out")
+    encode(other, out=tmp_path / "out", prune=True)
+    assert {row["conversation_id"] for row in token_rows(tmp_path / "out")} == {"ben"}
+
+
+def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp_path: Path) -> None:
+    save(tmp_path / "calls/ann.wav", excerpt(seconds=4.0))
+    (tmp_path / "calls/ann.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nA: so where should we go\n\n")
+    encode(tmp_path / "calls", out=tmp_path / "out")
+    spoken = [row for row in token_rows(tmp_path / "out") if row["prosody_words"]]
+    assert spoken[0]["text"]
+    for word in spoken[0]["prosody_words"]:
+        assert word["word"] in "so where should we go"
+        assert set(word["tokens"]) <= set(spoken[0]["prosody_tokens"])
+
+
+def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
+    save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
+    refused = encode(tmp_path / "in", out=tmp_path / "one")
+    assert "pass --channel mix" in refused.rejects[0].remedy
+    encode(tmp_path / "in", out=tmp_path / "two", channel="mix")
+    assert {row["channel"] for row in token_rows(tmp_path / "two")} == {"mix"}
+
+
+def test_finished_conversations_have_tokens_of_their_own_utterances(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row("one"), built_row("two")])
+    assert not encode(tmp_path / "work", out=tmp_path / "out").rejects
+    rows = [*token_rows(tmp_path / "out")]
+    assert len(rows) == 8
+    assert {row["text"] for row in rows} >= {"Hello there.", "Quite well."}
+    assert all(any(row["prosody_tokens"]) for row in rows)
+
+
+def test_clips_of_a_corpus_keep_their_labels(tmp_path: Path) -> None:
+    rows = [clip_row("ann-1", "happy"), clip_row("ben-2", "sad", split="validation")]
+    encode(corpus_folder(tmp_path / "corpus", rows), out=tmp_path / "out")
+    made = {row["conversation_id"]: row for row in token_rows(tmp_path / "out")}
+    assert {name: row["labels"]["emotion"] for name, row in made.items()} == {
+        "acted/ann-1": "happy",
+        "acted/ben-2": "sad",
+    }
+    assert (made["acted/ben-2"]["split"], made["acted/ben-2"]["speaker"]) == ("validation", "acted/ben")
+    (word,) = made["acted/ann-1"]["prosody_words"]
+    assert len(word["tokens"]) == 50
+
+
+def test_a_version_on_the_hub_has_the_tokens_of_one_in_a_folder(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    folder = write_published(tmp_path / "published")
+    upload(folder, "v1.0.0")
+    encode(folder, out=tmp_path / "here")
+    encode(f"{NAME}@v1.0.0", out=tmp_path / "there")
+    rows = [*token_rows(tmp_path / "here")]
+    assert [*token_rows(tmp_path / "there")] == rows
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+
+
+def test_a_dataset_stands_alone(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row("one")])
+    with pytest.raises(DailytalkError, match="stands beside other inputs"):
+        encode(tmp_path / "work", EXAMPLES, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_row_without_sound_of_its_own_is_rejected_and_the_others_are_made(tmp_path: Path, named: bool) -> None:
+    stranger = {"bytes": None, "path": str(save(tmp_path / "somebody.wav"))}
+    audio = stranger if named else {"bytes": b"no sound", "path": None}
+    write_dataset(tmp_path / "work", [built_row("one"), built_row("two") | {"audio": audio}])
+    outcome = encode(tmp_path / "work", out=tmp_path / "out")
+    assert [reject.id for reject in outcome.rejects] == ["two"]
+    assert ("the row holds no audio" in outcome.rejects[0].reason) == named
+    assert {row["conversation_id"] for row in token_rows(tmp_path / "out")} == {"one"}
+
+
+def test_the_shards_are_read_by_datasets(tmp_path: Path) -> None:
+    encode(calls(tmp_path / "calls", "ann"), out=tmp_path / "out")
+    (row,) = load_dataset("parquet", data_dir=str(tmp_path / "out" / TOKEN_SHARDS), split="train")
+    assert [len(tokens) for tokens in row["prosody_tokens"]] == [
+        len(made["prosody_tokens"]) for made in token_rows(tmp_path / "out")
+    ]
+
+
+def rewrite(out: Path, change: Any) -> None:
+    (path,) = (out / TOKEN_SHARDS).glob("*.parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    change(rows[0])
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda row: row["prosody_tokens"][1].__setitem__(3, 120),
+            r"ann/\w+/\d+: token 3 is 120, not one of 0 to 119",
+        ),
+        (lambda row: row["prosody_tokens"][0].__setitem__(0, -1), "token 0 is -1"),
+        (lambda row: row["prosody_model"].__setitem__(0, "mine"), "prosody_model is 'mine'"),
+        (lambda row: row["prosody_tokens"].pop(), "columns of several lengths"),
+    ],
+)
+def test_tokens_that_can_not_be_are_an_error_with_their_place(tmp_path: Path, change: Any, reason: str) -> None:
+    out = tmp_path / "out"
+    encode(calls(tmp_path / "calls", "ann"), out=out)
+    rewrite(out, change)
+    with pytest.raises(BadInput, match=reason):
+        list(token_rows(out))
+
+
+def test_a_folder_without_tokens_says_how_they_are_made(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="holds no tokens: encode it with `dailytalk tokens encode`"):
+        list(token_rows(tmp_path))
+    with pytest.raises(DailytalkError, match="holds no contours: make them with `dailytalk tokens extract`"):
+        gather_frames(tmp_path)
+
+
+def test_contours_of_new_recordings_are_gathered_behind_those_that_are_there(tmp_path: Path) -> None:
+    folder, out = calls(tmp_path / "calls", "ann"), tmp_path / "out"
+    encode(folder, out=out, stage=ExtractContours())
+    first = gather_frames(out).finalize().copy()
+    assert len(gather_frames(out)) == len(first)
+    assert gather_frames(out).names == gather_frames(out).names
+    save(folder / "ben.wav", excerpt(start=8.0))
+    encode(folder, out=out, stage=ExtractContours(), shard_seconds=1.0)
+    both = gather_frames(out)
+    assert len(both) > len(first)
+    assert len(both.names) == 2
+    relative = gather_frames(out, speaker_relative=True).finalize()
+    voiced = relative.any(axis=1)
+    assert abs(float(np.median(relative[voiced, 0])) - 0.5) < 0.05
+    np.testing.assert_array_equal(relative[:, 1:], both.finalize()[:, 1:])
