@@ -7,12 +7,13 @@ VENV ?= .venv
 TORCH_INDEX ?=
 DEMO_OUT ?= out/demo
 WORKBENCH_OUT ?= out/workbench
+TOKENS_OUT ?= out/tokens
 HUB_PORT ?= 8080
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo workbench hub test test-bare test-nightly check audit format install clean
+.PHONY: demo workbench tokens hub test test-bare test-nightly check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -28,6 +29,13 @@ workbench: install
 	$(BIN)/dailytalk split readings --out $(WORKBENCH_OUT)
 	$(BIN)/dailytalk transcribe $(WORKBENCH_OUT)/Usable --profile embedded --language en
 	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
+
+# Contours of the examples, a codebook of them, tokens, and a picture of one recording.
+tokens: install
+	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
+	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook
+	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --codebook $(TOKENS_OUT)/codebook --workers 2
+	$(BIN)/dailytalk tokens plot examples/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.
 hub: install
