@@ -10,7 +10,7 @@ import math
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -34,7 +34,7 @@ from dailytalk_contiguous.models.codebook import (
     Training,
     nearest_centres,
 )
-from dailytalk_contiguous.store.files import json_document, write_text
+from dailytalk_contiguous.store.files import json_document, locked, write_text
 
 #: Frames whose sums are added at once, and what the sums of a training depend on: never changed.
 BLOCK = 8192
@@ -231,14 +231,22 @@ def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
     shards = contour_shards(folder)
-    frames = ArrayClass(path=folder / ("frames_relative.f32" if speaker_relative else "frames.f32"))
-    names = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in shards]
+    path = folder / ("frames_relative.f32" if speaker_relative else "frames.f32")
+    busy = f"another command gathers the frames of {as_text(folder)!r}"
+    with locked(path.with_name(f".{path.name}-lock"), busy, "run this again when it is done"):
+        return _gathered(path, shards, speaker_relative)
+
+
+def _gathered(path: Path, shards: Sequence[Path], speaker_relative: bool) -> ArrayClass:
+    frames = ArrayClass(path=path)
+    stats = [(shard.name, shard.stat()) for shard in shards]
+    names = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in stats]
     same = next((at for at, (old, new) in enumerate(zip(frames.names, names, strict=False)) if old != new), None)
     frames.truncate(min(len(frames.names), len(names)) if same is None else same)
-    for path, name in zip(shards[len(frames.names) :], names[len(frames.names) :], strict=True):
+    for shard, name in zip(shards[len(frames.names) :], names[len(frames.names) :], strict=True):
         interrupts.check_interrupt()
         batches = [np.zeros((0, len(CONTOURS)), np.float32)]
-        for _, rows in groupby(contour_rows_of(path), lambda row: row["conversation_id"]):
+        for _, rows in groupby(contour_rows_of(shard), lambda row: row["conversation_id"]):
             speakers: dict[str, list[FeatureArray]] = {}
             for row in rows:
                 speakers.setdefault(row["channel"], []).append(as_features(row["contours"]))

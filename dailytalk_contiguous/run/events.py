@@ -202,7 +202,7 @@ class Journal:
     """Writes the events of one run and logs a line a finished shard; a context manager that tells how it ended.
 
     Args:
-        out: the work folder. kind: `tag`, `speak`, `corpus` or `split`.
+        out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
         digest: of the stages that are run.
         command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
         spent: USD that the run has spent so far, where it may spend any.
