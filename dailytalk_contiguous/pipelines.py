@@ -31,6 +31,7 @@ from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip, TokeniseProsody, TokeniseResult
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
@@ -62,7 +63,7 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     (['left', 'right'], [True, True])
     """
     make = _Maker(profile, ({"asr_windows": "short"} if fast else {}) | options)
-    return make.all_used(
+    stages = (
         make(Segment),
         make(MatchTranscript),
         PerUtterance(make(Transcribe)),
@@ -72,6 +73,9 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
         PerUtterance(make(Tag)),
         PerUtterance(make(Punctuate)),
     )
+    tokenise = make(TokeniseProsody, codebook=NO_MODEL)
+    make.all_used(*stages, tokenise)
+    return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
 
 
 def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
@@ -110,11 +114,17 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     align = make(Align)
     # Candidates are told apart by what is heard in them.
     verifier = (align.recogniser or POCKETSPHINX) if verify or options.get("candidates", 1) > 1 else ""
-    measure = make(MeasureDelivery)
-    speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align, make(Finish)
-    make.all_used(measure, *speak)
-    cloning = (make(ChooseVoice),) if options.get("voice") == CLONE else ()
-    return (*cloning, *((measure,) if measure.delivery != NONE else ()), *speak)
+    measure, tokenise = make(MeasureDelivery), make(TokeniseResult, codebook=NO_MODEL)
+    speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align
+    finish = make(Finish)
+    make.all_used(measure, *speak, tokenise, finish)
+    return (
+        *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
+        *((measure,) if measure.delivery != NONE else ()),
+        *speak,
+        *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
+        finish,
+    )
 
 
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
@@ -135,10 +145,16 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     rate, augment = make(RateAffect), make(Augment, kinds=())
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
     finishing = make(Condition), make(TakeConditioned)
-    make.all_used(*measuring, rate, *finishing, augment)
+    tokenise = make(TokeniseClip, codebook=NO_MODEL)
+    make.all_used(*measuring, rate, *finishing, augment, tokenise)
     return (
         (*measuring, *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ())),
-        (*finishing, *((augment,) if augment.kinds else ()), make(FinishClip)),
+        (
+            *finishing,
+            *((augment,) if augment.kinds else ()),
+            *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
+            make(FinishClip),
+        ),
     )
 
 

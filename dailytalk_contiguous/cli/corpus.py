@@ -51,7 +51,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines import clip_stages
+from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
 from dailytalk_contiguous.publish.page import PLOT, plot_quality
 from dailytalk_contiguous.publish.sections import MEASURES
 from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
@@ -73,6 +73,7 @@ from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSA
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 
 #: What `--as` can be.
 FORMS = ("clips", "conversations")
@@ -80,7 +81,11 @@ FORMS = ("clips", "conversations")
 
 #: The options of `corpus` that are settings of its stages and of its plan.
 CLIP_SETTINGS = setting_options(
-    *chain(*clip_stages(device="cpu")), Augment(kinds=()), ClipPlan(), without=("affect_context",)
+    *chain(*clip_stages(device="cpu")),
+    Augment(kinds=()),
+    TokeniseClip(NO_MODEL),
+    ClipPlan(),
+    without=("affect_context",),
 )
 
 

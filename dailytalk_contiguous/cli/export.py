@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
@@ -123,6 +124,15 @@ def export(
             show_default="a frame a word",
         ),
     ] = None,
+    prosodic_tokens: Annotated[
+        str | None,
+        option(
+            HelpPanel.RESULT,
+            "Prosodic tokens of every sound, in a file of their own: the codebook (moshi, csm, j-moshi).",
+            metavar="bundled|DIR",
+            show_default="none",
+        ),
+    ] = None,
     eval_share: Annotated[
         float | None, eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
     ] = None,
@@ -146,13 +156,15 @@ def export(
         named = ", ".join(option for option, given in moshi_only.items() if given)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
     if format in VOICE_FORMATS:
-        if swap:
-            raise DailytalkError(f"--swap does not go with --format {format}", "leave it out")
+        for flag, given_too in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
+            if given_too:
+                raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
         _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate, as_json)
     given = _given(place_of(source, revision), format, split, eval_share)
     if given.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     rows = given.rows
+    prosody = ProsodicClusterSequences(prosodic_tokens) if prosodic_tokens else None
     if format == "moshi":
         made = export_moshi(
             rows,
@@ -166,6 +178,7 @@ def export(
             max_length=max_length,
             sample_rate=sample_rate or MOSHI_RATE,
             tokenizer=tokenizer,
+            prosody=prosody,
         )
         told = {"files": made.files, "windows": made.windows, "speakers_disjoint": made.disjoint}
         told["words"] = asdict(made.words)
@@ -175,7 +188,7 @@ def export(
         summary += f", {_words_text(made.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
-        count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE)
+        count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE, prosody=prosody)
         told = {"files": count}
         summary = f"{counted(count, 'conversation')} for {format}"
     if given.left_out:

@@ -45,7 +45,7 @@ from dailytalk_contiguous.cli.terminal import (
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
-from dailytalk_contiguous.pipelines import speak_stages
+from dailytalk_contiguous.pipelines import NO_MODEL, speak_stages
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.price import price_of
@@ -58,12 +58,16 @@ from dailytalk_contiguous.run.speaking import (
 from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.measure_delivery import CONTOURS
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = setting_options(ChooseVoice(), *speak_stages(device="cpu", delivery="contours"))
+SPEAK_SETTINGS = setting_options(
+    ChooseVoice(), *speak_stages(device="cpu", delivery=CONTOURS), TokeniseResult(NO_MODEL)
+)
 
 
 @with_options(SPEAK_SETTINGS)

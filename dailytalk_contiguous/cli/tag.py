@@ -51,7 +51,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.profiles import STANDARD
-from dailytalk_contiguous.pipelines import tag_stages
+from dailytalk_contiguous.pipelines import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
 from dailytalk_contiguous.run.passes import RUNNERS, Runner, RunOptions, runner_of
@@ -79,6 +79,7 @@ from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import is_of_many
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
@@ -213,7 +214,7 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that a help asks no GPU what it can do.
-TAG_SETTINGS = setting_options(*tag_stages(device="cpu"))
+TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), TokeniseProsody(NO_MODEL))
 
 
 @with_options(TAG_SETTINGS)

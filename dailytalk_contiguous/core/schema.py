@@ -181,7 +181,12 @@ SYNTHESIS = {
     **dict.fromkeys(DELIVERY, MEASURE),
 }
 
+#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
+PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": STRING}
+
 #: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
+#: `prosody_tokens`, `prosody_model`: how it sounds here, a token every 16 ms, and the codebook's name; null where
+#: none were asked for.
 UTTERANCE = {
     "utterance_id": STRING,
     "channel": STRING,
@@ -212,6 +217,7 @@ UTTERANCE = {
     **dict.fromkeys(PROSODY, MEASURE),
     **{f"{name}_bucket": STRING for name in _BUCKETS},
     "synthesis": SYNTHESIS,
+    **PROSODIC_TOKENS,
 }
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
@@ -297,7 +303,7 @@ BUILT = Features(
 OPTIONAL = frozenset({"sides"})
 
 #: Fields of `UTTERANCE` that such a dataset may lack; null, too.
-OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields"})
+OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields", *PROSODIC_TOKENS})
 
 
 def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -549,6 +555,7 @@ FINISHED = Features(
         "duration": SECONDS,
         "words": List(TIMED_WORD),
         "conditioning": CONDITIONING,
+        **PROSODIC_TOKENS,
     }
 )
 

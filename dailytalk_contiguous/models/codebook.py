@@ -32,6 +32,9 @@ Tokens = NDArray[np.int16]
 #: The codebook that comes with the package; `benchmarks/tokens.py --bundled` makes it again.
 BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 
+#: How it is named in settings.
+DEFAULT_CODEBOOK = "bundled"
+
 #: Files of a codebook: what it says of itself, its centres, and how columns are made fewer, where they are.
 ABOUT, CENTRES, REDUCER = "kmeans_model.json", "cluster_centers.pt", "reducer.pt"
 
@@ -206,7 +209,7 @@ class Codebook:
     @classmethod
     def load(cls, folder: str | Path | None = None) -> "Codebook":
         """The codebook in a folder, or the bundled one. Raises DailytalkError for a folder without a sound one."""
-        if folder in (None, ""):
+        if folder in (None, DEFAULT_CODEBOOK):
             return _bundled()
         try:
             return _read(Path(str(folder)))

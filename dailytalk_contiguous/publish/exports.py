@@ -10,12 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
+from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.items import (
     ABOUT,
     EVAL,
@@ -30,6 +34,28 @@ from dailytalk_contiguous.publish.splits import Split, as_given, split_two
 from dailytalk_contiguous.publish.verdict import portable_measures
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+
+# Prosodic tokens beside the sound: a file of their own for each sound, never among the words.
+#
+# `prosody/…/NAME.json` goes by the name of its sound: `{"model", "hop_seconds", "tokens"}`, with a list of tokens
+# for each channel. No name ends in `jsonl`, which a trainer would read as a manifest.
+
+
+#: Folder of the tokens.
+TOKENS = "prosody"
+
+
+def _write_tokens(
+    target: OwnedFolder, sound: str, pcm: Pcm, sample_rate: int, sequences: ProsodicClusterSequences | None
+) -> None:
+    """Write the tokens of a sound of shape (n,) or (n, channels); nothing where none are asked for."""
+    if sequences is None:
+        return
+    channels = np.atleast_2d(pcm.T).astype(np.float32) / 32768
+    tokens = sequences.extract_cluster_sequences(sequences.resample_waveform(channels, sample_rate))
+    about = {"model": sequences.codebook.name, "hop_seconds": HOP_SECONDS, "tokens": tokens}
+    target.write_text(f"{TOKENS}/{Path(sound).with_suffix('.json').as_posix()}", json_text(about))
+
 
 # Cutting long conversations for a trainer's window: in silence of both speakers, and evenly.
 #
@@ -180,6 +206,7 @@ def export_moshi(
     max_length: float = 0.0,
     sample_rate: int = MOSHI_RATE,
     tokenizer: Path | None = None,
+    prosody: ProsodicClusterSequences | None = None,
 ) -> Exported:
     """Write a training folder for moshi-finetune; the same rows and settings give the same bytes.
 
@@ -196,6 +223,7 @@ def export_moshi(
         sample_rate: Hz.
         tokenizer: the trainer's, a SentencePiece model: words then get as many frames as they have tokens, where
             there is room. Without it each gets one frame.
+        prosody: makes prosodic tokens of both channels of every file, beside it; None for none.
 
     Raises:
         DailytalkError: `out` is not ours, its path can't be configured, the tokenizer can't be read, or nothing is
@@ -213,6 +241,7 @@ def export_moshi(
         about[item.id] = _about(item) | {"recording": row["recording_id"]} | portable_measures(row)
         for file, first, last in _pieces(item, max_length):
             _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
+            _write_tokens(target, f"{file}.wav", item.pcm[first:last], sample_rate, prosody)
             pieces[item.id].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
         first_reason = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
@@ -491,7 +520,12 @@ class CsmTurn(NamedTuple):
 
 
 def export_csm(
-    rows: Iterable[Row], out: Path, *, swap: bool = False, sample_rate: int = CSM_RATE
+    rows: Iterable[Row],
+    out: Path,
+    *,
+    swap: bool = False,
+    sample_rate: int = CSM_RATE,
+    prosody: ProsodicClusterSequences | None = None,
 ) -> tuple[int, list[Reject]]:
     """Write conversations as turns with text and audio.
 
@@ -500,6 +534,7 @@ def export_csm(
         out: the folder. Only a new one, an empty one, or an earlier export is written to.
         swap: the right speaker is 0.
         sample_rate: Hz.
+        prosody: makes prosodic tokens of every turn, beside it; None for none.
 
     Returns:
         How many conversations were written, and the rejected ones. Utterances without text (laughter)
@@ -512,7 +547,7 @@ def export_csm(
     lines: dict[str, str] = {}
     rejects: list[Reject] = []
     for _, item in _exportable(rows, sample_rate, swap, _refuse_silence, rejects):
-        messages = list(_messages(target, item))
+        messages = list(_messages(target, item, prosody))
         lines[item.id] = json_text({"conversation_id": item.id, "language": item.language, "messages": messages})
     if not lines:
         raise DailytalkError("no conversation could be exported", "build the dataset again")
@@ -542,12 +577,16 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
         yield current
 
 
-def _messages(target: OwnedFolder, conversation: Conversation) -> Iterator[dict[str, Any]]:
-    folder = f"audio/{file_name(conversation.id)}"
+def _messages(
+    target: OwnedFolder, conversation: Conversation, prosody: ProsodicClusterSequences | None
+) -> Iterator[dict[str, Any]]:
+    name, rate = file_name(conversation.id), conversation.sample_rate
     for number, turn in enumerate(turns(conversation.utterances)):
-        first, last = (round(edge * conversation.sample_rate) for edge in (turn.start, turn.end))
-        path = f"{folder}/{number:04d}.wav"
-        target.write_wav(path, conversation.pcm[first:last, 0 if turn.main else 1], conversation.sample_rate)
+        first, last = (round(edge * rate) for edge in (turn.start, turn.end))
+        own = conversation.pcm[first:last, 0 if turn.main else 1]
+        path = f"audio/{name}/{number:04d}.wav"
+        target.write_wav(path, own, rate)
+        _write_tokens(target, f"{name}/{number:04d}.wav", own, rate, prosody)
         yield {
             "role": "0" if turn.main else "1",
             "content": [{"type": "text", "text": turn.text}, {"type": "audio", "path": path}],
@@ -570,7 +609,12 @@ MIMI_RATE = 24000
 
 
 def export_jmoshi(
-    rows: Iterable[Row], out: Path, *, swap: bool = False, sample_rate: int = MIMI_RATE
+    rows: Iterable[Row],
+    out: Path,
+    *,
+    swap: bool = False,
+    sample_rate: int = MIMI_RATE,
+    prosody: ProsodicClusterSequences | None = None,
 ) -> tuple[int, list[Reject]]:
     """Write conversations as stereo WAV and words.
 
@@ -579,6 +623,7 @@ def export_jmoshi(
         out: the folder. Only a new one, an empty one, or an earlier export is written to.
         swap: the right speaker is A, on the left.
         sample_rate: Hz.
+        prosody: makes prosodic tokens of both channels, beside the sound; None for none.
 
     Returns:
         How many conversations were written, and those that were left out.
@@ -591,6 +636,7 @@ def export_jmoshi(
     count = 0
     for _, item in _exportable(rows, sample_rate, swap, _refuse_unfit_for_jmoshi, rejects):
         _write(target, item)
+        _write_tokens(target, f"{file_name(item.id)}.wav", item.pcm, sample_rate, prosody)
         count += 1
     if not count:
         raise DailytalkError("no conversation could be exported", "build the dataset again")

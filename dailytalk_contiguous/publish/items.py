@@ -43,6 +43,7 @@ from dailytalk_contiguous.core.schema import (
     MAIN,
     OPTIONAL,
     OPTIONAL_FIELDS,
+    PROSODIC_TOKENS,
     PROSODY,
     SIDE,
     SOUND,
@@ -638,6 +639,7 @@ def conversation_of(clip: Row) -> Row:
         "rule": clip["rule"],
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: prosody.get(measure) for measure in PROSODY},
+        **{name: clip.get(name) for name in PROSODIC_TOKENS},
     }
     # An empty item of a damaged shard stays one, and is a problem of the row.
     words = [word and {"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
@@ -682,6 +684,7 @@ def clip_of(row: Row) -> Row:
         },
         "prosody": {name: utterance[name] for name in PROSODY},
         "rule": utterance["rule"],
+        **{name: utterance.get(name) for name in PROSODIC_TOKENS},
         "sample_rate": row["sample_rate"],
         "duration": row["duration"],
         "words": [

@@ -95,7 +95,7 @@ _OURS = ".transcript.sha256"
 
 #: Stages of `dailytalk speak`, which may share the work folder: what it wrote of itself is left as it is.
 SPOKEN_STAGES = frozenset(
-    {"transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Align", "Finish"}
+    {"transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Align", "TokeniseResult", "Finish"}
 )
 
 #: Notes on recordings that run.json repeats; all of them are in the shards.

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONDITIONING,
     FINISHED,
+    PROSODIC_TOKENS,
     SECONDS,
     SIDE,
     TOLD,
@@ -68,8 +69,9 @@ class Finish(Stage):
             "built_sides",
         ),
         *("alignments", "sounds", "timeline"),
-        *(_RENAMED.get(name, name) for name in UTTERANCE if name != "channel"),
+        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *PROSODIC_TOKENS)),
     )
+    uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = BUILT
@@ -85,12 +87,15 @@ class Finish(Stage):
 
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
+        columns = {
+            name: _RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *PROSODIC_TOKENS)
+        }
         utterances = [
             {
-                name: sides[row["source_channel"][place]]
-                if name == "channel"
-                else row[_RENAMED.get(name, name)][place]
-                for name in UTTERANCE
+                **dict.fromkeys(UTTERANCE),
+                **{name: row[name][place] for name in PROSODIC_TOKENS if row.get(name)},
+                **{name: row[column][place] for name, column in columns.items()},
+                "channel": sides[row["source_channel"][place]],
             }
             for place in range(len(row["utterance_id"]))
         ]
@@ -192,6 +197,7 @@ class FinishClip(Stage):
         *TOLD,
         *CONDITIONING,
     )
+    uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
     adds: ClassVar[Features] = FINISHED
     final: ClassVar[bool] = True
 
@@ -207,6 +213,7 @@ class FinishClip(Stage):
                 for word in row["words"]
             ],
             "conditioning": conditioning,
+            **{name: row.get(name) for name in PROSODIC_TOKENS},
         }
 
 

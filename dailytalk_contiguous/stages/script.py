@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import (
     AFFECT,
     CHANNELS,
+    PROSODIC_TOKENS,
     PROSODY,
     SOURCE,
     STRING,
@@ -44,7 +45,10 @@ EDITS = ("edited_by", "edited_fields")
 
 #: Fields of a finished utterance that are made after the script.
 _LATER = frozenset(
-    {"channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"}
+    {
+        *("channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"),
+        *PROSODIC_TOKENS,
+    }
 )
 
 #: Columns of an utterance: fields of a finished one, and what is needed on the way.

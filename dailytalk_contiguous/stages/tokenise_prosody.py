@@ -6,13 +6,22 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Batch
-from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    MEASURE,
+    PROSODIC_TOKENS,
+    SECONDS,
+    STRING,
+    Batch,
+    Row,
+    per_utterance,
+)
+from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook
 from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import REVOICE, Stage
 
 #: A token.
 TOKEN = Value("int16")
@@ -29,6 +38,15 @@ WORD_PROSODY = {
     "energy": MEASURE,
 }
 
+#: A setting of several stages.
+CODEBOOK = Setting(
+    "Prosodic tokens by a codebook: bundled, or a folder that dailytalk tokens cluster has written.",
+    option="prosodic_tokens",
+    panel="models",
+    metavar="bundled|DIR",
+    reference=True,
+)
+
 
 @dataclass(frozen=True)
 class TokeniseProsody(Stage):
@@ -39,17 +57,10 @@ class TokeniseProsody(Stage):
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
 
     Attributes:
-        codebook: a folder, or empty for the bundled one.
+        codebook: `bundled`, or a folder.
     """
 
-    codebook: str = setting(
-        "",
-        "Codebook of prosodic tokens: a folder that dailytalk tokens cluster has written.",
-        panel="models",
-        metavar="DIR",
-        shown="the bundled one",
-        reference=True,
-    )
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
@@ -68,7 +79,7 @@ class TokeniseProsody(Stage):
         Codebook.load(self.codebook)
 
     def models(self) -> dict[str, str]:
-        return {"prosody": self.codebook or Codebook.load().name}
+        return {"prosody": Codebook.load().name if self.codebook == DEFAULT_CODEBOOK else self.codebook}
 
     def __call__(self, batch: Batch) -> Batch:
         codebook = Codebook.load(self.codebook)
@@ -91,6 +102,67 @@ class TokeniseProsody(Stage):
                     "prosody_model": codebook.name,
                 }
         return {name: [row[name] for row in rows] for name in self.adds}
+
+
+@dataclass(frozen=True)
+class TokeniseResult(Stage):
+    """Prosodic tokens of the utterances of a rebuilt conversation, as they sound in it; none of a dropped one."""
+
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
+    revoice: str = setting(CHANNELS[0], REVOICE)
+
+    needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
+    batch_rows: ClassVar[int] = 1
+    prepares: ClassVar[bool] = True
+    adds: ClassVar[Features] = per_utterance(Features(PROSODIC_TOKENS))
+
+    def preflight(self, fetch: bool = True) -> None:
+        Codebook.load(self.codebook)
+
+    def models(self) -> dict[str, str]:
+        return TokeniseProsody(self.codebook).models()
+
+    def row(self, row: Row) -> Row:
+        samples = read_analysis(row["built_audio"])
+        lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
+        speech = [_between(samples[:, int(channel != self.revoice)], start, end) for channel, start, end in lines]
+        return _tokens_of(self.codebook, {"speech": speech, "channel": row["source_channel"]})
+
+
+@dataclass(frozen=True)
+class TokeniseClip(Stage):
+    """Prosodic tokens of a finished clip, without the prompt before it."""
+
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
+
+    needs: ClassVar[tuple[str, ...]] = ("audio", "clip_start", "duration")
+    prepares: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features(PROSODIC_TOKENS)
+
+    def preflight(self, fetch: bool = True) -> None:
+        Codebook.load(self.codebook)
+
+    def models(self) -> dict[str, str]:
+        return TokeniseProsody(self.codebook).models()
+
+    def row(self, row: Row) -> Row:
+        samples = read_analysis(row["audio"])
+        speech = _between(samples[:, 0], row["clip_start"] or 0.0, row["duration"])
+        (tokens,), (model,) = _tokens_of(self.codebook, {"speech": [speech]}).values()
+        return {"prosody_tokens": tokens, "prosody_model": model}
+
+
+def _between(channel: Pcm, start: float | None, end: float | None) -> bytes:
+    """16 kHz speech between two seconds; none where there are none."""
+    first, last = (round((at or 0.0) * ANALYSIS_RATE) for at in (start, end))
+    return channel[first:last].tobytes()
+
+
+def _tokens_of(codebook: str, batch: Batch) -> Batch:
+    """The columns of `PROSODIC_TOKENS` of a batch of utterances of one conversation."""
+    batch["conversation_id"] = [""] * len(batch["speech"])
+    columns = TokeniseProsody(codebook)(batch)
+    return {name: columns[name] for name in PROSODIC_TOKENS}
 
 
 def _words(batch: Batch) -> list[list[dict[str, Any]]]:

@@ -6,6 +6,8 @@ import soundfile
 from built_conversations import LINES, built_row, stereo
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.publish.exports import (
     CsmTurn,
     cut_points,
@@ -42,6 +44,37 @@ def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
     lines = [("left", 0.0, 1.0, "One."), ("left", 1.2, 2.0, "Two."), ("right", 2.1, 3.0, "Three.")]
     export_csm([built_row(lines=lines)], tmp_path / "csm")
     assert [turn["content"][0]["text"] for turn in messages(tmp_path / "csm")[0]] == ["One. Two.", "Three."]
+
+
+def test_tokens_of_a_turn_lie_in_a_file_of_its_own(tmp_path):
+    export_csm([built_row()], tmp_path / "csm", prosody=ProsodicClusterSequences())
+    [turns] = messages(tmp_path / "csm")
+    assert turns == messages_without_tokens(tmp_path)
+    for turn in turns:
+        sound = turn["content"][1]["path"]
+        written = json.loads(
+            (tmp_path / "csm" / sound.replace("audio/", "prosody/").replace(".wav", ".json")).read_text()
+        )
+        (tokens,) = written["tokens"]
+        assert len(tokens) == -(-round(soundfile.info(tmp_path / "csm" / sound).duration * 16000) // 256)
+        assert len(set(tokens) - {0}) > 0
+        assert written["model"] == Codebook.load().name
+        assert written["hop_seconds"] == 0.016
+
+
+def messages_without_tokens(tmp_path):
+    export_csm([built_row()], tmp_path / "bare")
+    assert not (tmp_path / "bare/prosody").exists()
+    return messages(tmp_path / "bare")[0]
+
+
+def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
+    export_jmoshi([built_row()], tmp_path / "j", prosody=ProsodicClusterSequences())
+    tokens = json.loads((tmp_path / "j/prosody/call.json").read_text())["tokens"]
+    assert [len(channel) for channel in tokens] == [375, 375]
+    heard = [[frame * 0.016 for frame, token in enumerate(channel) if token] for channel in tokens]
+    assert 0.45 < heard[0][0] < 0.6  # the left one speaks from 0.5 s, the right one from 1.4 s
+    assert 1.35 < heard[1][0] < 1.5
 
 
 def test_csm_swap_gives_the_right_speaker_zero(tmp_path):

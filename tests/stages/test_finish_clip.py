@@ -80,6 +80,8 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
         "sample_rate": 16000,
         "words": [{"word": "a", "start": 0.25, "end": 0.45, "source": "recogniser"}],
         "conditioning": conditioning | {"clip_start": 0.5},
+        "prosody_tokens": None,
+        "prosody_model": None,
     }
 
 

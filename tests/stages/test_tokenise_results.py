@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from audio_files import EXAMPLES
+from built_conversations import flac
+from datasets import Dataset
+
+from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip, TokeniseResult
+
+SOUND = {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None}
+
+
+def tokens_of(channel: int, start: float, end: float) -> list[int]:
+    samples = read_analysis(SOUND)[round(start * 16000) : round(end * 16000), channel]
+    (tokens,) = ProsodicClusterSequences().extract_cluster_sequences(pcm_to_float(samples.tobytes()))
+    return tokens
+
+
+@pytest.mark.parametrize(("revoice", "columns"), [("left", (0, 1)), ("right", (1, 0))])
+def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
+    revoice: str, columns: tuple[int, int]
+) -> None:
+    row = {
+        "built_audio": SOUND,
+        "source_channel": ["left", "right", "left"],
+        "new_start": [4.2, 0.6, None],
+        "new_end": [5.8, 3.9, None],
+    }
+    (done,) = TokeniseResult(revoice=revoice).map(Dataset.from_list([row])).to_list()
+    assert done["prosody_tokens"] == [tokens_of(columns[0], 4.2, 5.8), tokens_of(columns[1], 0.6, 3.9), []]
+    assert set(done["prosody_model"]) == {Codebook.load().name}
+    assert max(len(set(tokens)) for tokens in done["prosody_tokens"]) > 20
+
+
+def test_tokens_of_a_clip_leave_out_the_prompt_before_it() -> None:
+    clip = read_analysis(SOUND)[round(4.2 * 16000) : round(5.8 * 16000), :1]
+    prompt = np.full((16000, 1), 800, np.int16)
+    audio = {"bytes": flac(np.concatenate((prompt, clip)), 16000), "path": None}
+    done = TokeniseClip().row({"audio": audio, "clip_start": 1.0, "duration": 2.6})
+    assert done["prosody_tokens"] == tokens_of(0, 4.2, 5.8)
+
+
+def test_tokens_are_made_where_they_are_asked_for() -> None:
+    names = [[stage.name for stage in stages] for stages in (tag_stages("embedded"), speak_stages("embedded"))]
+    assert not any(name.startswith("Tokenise") for stages in names for name in stages)
+    assert tag_stages("embedded", prosodic_tokens="bundled")[-1].name == "TokeniseProsody"
+    assert [stage.name for stage in speak_stages("embedded", prosodic_tokens="bundled")][-2:] == [
+        "TokeniseResult",
+        "Finish",
+    ]
+    assert [stage.name for stage in clip_stages("embedded", prosodic_tokens="bundled")[1]][-2:] == [
+        "TokeniseClip",
+        "FinishClip",
+    ]
+
+
+@pytest.mark.parametrize("stage", [TokeniseResult, TokeniseClip])
+def test_codebook_that_is_not_there_is_said_before_anything_is_done(stage: type, tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="there is no folder"):
+        stage(str(tmp_path / "none")).preflight()
