@@ -34,7 +34,7 @@ workbench: install
 tokens: install
 	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook
-	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --codebook $(TOKENS_OUT)/codebook --workers 2
+	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
 	$(BIN)/dailytalk tokens plot examples/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.

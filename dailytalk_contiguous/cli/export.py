@@ -55,6 +55,7 @@ from dailytalk_contiguous.publish.voice_exports import (
     voice_folder,
     voice_rows,
 )
+from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
 FORMATS = ("moshi", "csm", "j-moshi", *VOICE_FORMATS)
 
@@ -126,12 +127,7 @@ def export(
     ] = None,
     prosodic_tokens: Annotated[
         str | None,
-        option(
-            HelpPanel.RESULT,
-            "Prosodic tokens of every sound, in a file of their own: the codebook (moshi, csm, j-moshi).",
-            metavar="bundled|DIR",
-            show_default="none",
-        ),
+        option(HelpPanel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"),
     ] = None,
     eval_share: Annotated[
         float | None, eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
@@ -203,12 +201,10 @@ class ProsodicFeatureExtractor:
 
     def _finished(self, name: str, contour: Frames, voiced: NDArray[np.bool_]) -> Frames:
         """A contour smoothed over the voiced frames around each frame, in its unit or in [0, 1]."""
-        weights = scipy.ndimage.uniform_filter1d(
-            voiced.astype(float), SMOOTHING[self.smoothing_level], mode="constant"
-        )
-        sums = scipy.ndimage.uniform_filter1d(
-            np.where(voiced, contour, 0.0), SMOOTHING[self.smoothing_level], mode="constant"
-        )
+        from scipy.ndimage import uniform_filter1d
+
+        weights = uniform_filter1d(voiced.astype(float), SMOOTHING[self.smoothing_level], mode="constant")
+        sums = uniform_filter1d(np.where(voiced, contour, 0.0), SMOOTHING[self.smoothing_level], mode="constant")
         smooth = np.divide(sums, weights, out=np.zeros_like(sums), where=voiced)
         if not self.output_normalize:
             return np.where(voiced, smooth, np.nan)
@@ -262,9 +258,11 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
     autocorrelation of a windowed frame is divided by that of the window, the height of its highest peak is the
     share of the periodic part.
     """
+    from scipy import fft  # here: commands that read no sound can spare it
+
     samples = np.asarray(samples, np.float32)
     window, own = _window(length)
-    size = scipy.fft.next_fast_len(round(1.5 * length), real=True)
+    size = fft.next_fast_len(round(1.5 * length), real=True)
     shortest, longest = int(ANALYSIS_RATE / HIGHEST_F0), math.ceil(ANALYSIS_RATE / LOWEST_F0)
     lags = np.arange(shortest, longest + 1)
     loudest = float(np.abs(samples).max(initial=0)) or 1.0
@@ -276,10 +274,8 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
         frames = _frames(samples, block.start, block.stop, hop, length)
         centred = frames - frames.mean(axis=1, keepdims=True)
         peak = np.abs(centred).max(axis=1)
-        spectrum = scipy.fft.rfft(centred * window, size)
-        correlation = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : longest + 2].astype(
-            np.float64
-        )
+        spectrum = fft.rfft(centred * window, size)
+        correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : longest + 2].astype(np.float64)
         levels[block] = correlation[:, 0] / own[0]
         correlation /= np.maximum(correlation[:, :1], _TINY) * (own[: longest + 2] / own[0])
         before, here, after = (correlation[:, shortest + step : longest + 1 + step] for step in (-1, 0, 1))
@@ -352,8 +348,10 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
 
     A pitch that moves within the frame is wider. At most as wide as two harmonics are apart.
     """
+    from scipy import fft
+
     size = 4096
-    spectrum = np.abs(scipy.fft.rfft(frames, size)).astype(np.float64)
+    spectrum = np.abs(fft.rfft(frames, size)).astype(np.float64)
     hertz = ANALYSIS_RATE / size
     middle = np.rint(f0 / hertz).astype(int)
     reach = int(HIGHEST_F0 / hertz / 2) + 2
@@ -439,9 +437,11 @@ def _narrow(samples: Samples) -> Frames:
 
 def _predictor(frames: Frames) -> Frames:
     """The linear predictor 1, a1, … of each frame (Levinson and Durbin), shape (frames, order + 1)."""
-    size = scipy.fft.next_fast_len(frames.shape[1] + PREDICTOR + 1, real=True)
-    spectrum = scipy.fft.rfft(frames, size)
-    correlation = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : PREDICTOR + 1]
+    from scipy import fft
+
+    size = fft.next_fast_len(frames.shape[1] + PREDICTOR + 1, real=True)
+    spectrum = fft.rfft(frames, size)
+    correlation = fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, : PREDICTOR + 1]
     correlation[:, 0] = correlation[:, 0] * (1 + 1e-9) + _TINY
     weights = np.zeros((len(frames), PREDICTOR + 1))
     weights[:, 0] = 1

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-
-_Frames = NDArray[np.float64]
+from dailytalk_contiguous.core.contours import Frames, track_voice
 
 #: Seconds from a frame to the next, and of a frame.
 HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
@@ -25,7 +24,7 @@ MOST_SEMITONES, MOST_DB, VOICING_COST = 6.0, 12.0, 0.5
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
 SILENCE_DB = -30.0
 
-#: _Frames of a performance; the rest of a longer one is not compared: a minute.
+#: Frames of a performance; the rest of a longer one is not compared: a minute.
 MOST_FRAMES = round(60 / HOP_SECONDS)
 
 _HOP, _FRAME = round(HOP_SECONDS * ANALYSIS_RATE), round(FRAME_SECONDS * ANALYSIS_RATE)
@@ -34,8 +33,8 @@ _HOP, _FRAME = round(HOP_SECONDS * ANALYSIS_RATE), round(FRAME_SECONDS * ANALYSI
 class Performance(NamedTuple):
     """Pitch in Hz (0 where unvoiced) and level in dBFS of frames `HOP_SECONDS` apart, each of shape (frames,)."""
 
-    f0: _Frames
-    level: _Frames
+    f0: Frames
+    level: Frames
 
 
 class Register(NamedTuple):
@@ -61,8 +60,6 @@ class Delivery(NamedTuple):
 
 def performance_of(samples: Samples) -> Performance:
     """The performance in 16 kHz samples of shape (n,)."""
-    from dailytalk_contiguous.core.contours import track_voice  # and scipy
-
     count = min(-(-len(samples) // _HOP), MOST_FRAMES)
     if not count:
         return Performance(np.zeros(0), np.zeros(0))
@@ -109,14 +106,14 @@ def compare_delivery(
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
 
 
-def _relative(performance: Performance, register: Register) -> tuple[_Frames, _Frames]:
+def _relative(performance: Performance, register: Register) -> tuple[Frames, Frames]:
     """Semitones (0 where unvoiced) and dB from what is usual."""
     voiced = performance.f0 > 0
     tones = 12 * np.log2(np.where(voiced, performance.f0, register.f0) / register.f0)
     return tones, np.maximum(performance.level - register.level, SILENCE_DB)
 
 
-def warp(costs: _Frames) -> tuple[float, NDArray[np.intp]]:
+def warp(costs: Frames) -> tuple[float, NDArray[np.intp]]:
     """The cheapest way through costs of shape (n, m), and the pairs of frames on it, shape (steps, 2).
 
     A step forward in both counts twice, and the sum is divided by n + m, so that no way is cheaper for its length.
@@ -137,7 +134,7 @@ def warp(costs: _Frames) -> tuple[float, NDArray[np.intp]]:
     return float(best[-1, -1]) / (n + m), _way_back(best, costs)
 
 
-def _way_back(best: _Frames, costs: _Frames) -> NDArray[np.intp]:
+def _way_back(best: Frames, costs: Frames) -> NDArray[np.intp]:
     row, column = best.shape[0] - 1, best.shape[1] - 1
     path: list[Sequence[int]] = [(row, column)]
     while row or column:

@@ -44,7 +44,7 @@ def test_recordings_become_contours_a_codebook_and_tokens(
     about = json.loads((tmp_path / "codebook/quality.json").read_text())
     assert len(about["centres"]) == 29
     assert all(80 <= centre["f0"] <= 400 and -60 <= centre["power"] <= 0 for centre in about["centres"])
-    words = ("--out", tmp_path / "tokens", "--codebook", tmp_path / "codebook")
+    words = ("--out", tmp_path / "tokens", "--prosodic-tokens", tmp_path / "codebook")
     assert dailytalk("tokens encode", contours / "calls", *words).code == 0
     rows = [*token_rows(tmp_path / "tokens")]
     assert {row["prosody_model"] for row in rows} == {about["name"]}
@@ -158,7 +158,7 @@ def test_the_picture_of_a_sound_shows_its_tokens(tmp_path: Path, dailytalk: Comm
     [
         (("--out", "ann.what"), "can't be written"),
         (("--out", "ann.png", "--side", "middle"), "--side can't be 'middle'"),
-        (("--out", "ann.png", "--codebook", "nowhere"), "there is no folder 'nowhere' with a codebook"),
+        (("--out", "ann.png", "--prosodic-tokens", "nowhere"), "there is no folder 'nowhere' with a codebook"),
     ],
 )
 def test_a_picture_that_can_not_be_is_one_sentence(

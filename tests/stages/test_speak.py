@@ -119,6 +119,7 @@ def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
         "language": "de",
         "sample_rate": 8000,
         "samples": (VoiceSample(b"RIFF", "said"),),
+        "source": None,
     }
     assert module._utterance(line | {"voice_wav": [b"RIFF"]}, 0)["samples"] == (VoiceSample(b"RIFF", ""),)
 

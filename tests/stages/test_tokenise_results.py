@@ -35,7 +35,6 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
     (done,) = TokeniseResult(revoice=revoice).map(Dataset.from_list([row])).to_list()
     assert done["prosody_tokens"] == [tokens_of(columns[0], 4.2, 5.8), tokens_of(columns[1], 0.6, 3.9), []]
     assert set(done["prosody_model"]) == {Codebook.load().name}
-    assert max(len(set(tokens)) for tokens in done["prosody_tokens"]) > 20
 
 
 def test_tokens_of_a_clip_leave_out_the_prompt_before_it() -> None:
