@@ -1,10 +1,10 @@
 """Work folders that `dailytalk review` opens: recordings, tagged shards and a transcript, of any size."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from built_conversations import COLUMNS, tagged
 
+from dailytalk_contiguous.apps.review.serving import Serving
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 RATE = 16000
@@ -106,29 +107,36 @@ def work_folder(
     return work
 
 
+#: Where servers are forked from: a process that has loaded what they need, so that each starts in no time.
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload(["dailytalk_contiguous.apps.review.serving"])
+
+
 class Server:
-    """`dailytalk review` in a process of its own."""
+    """What `dailytalk review` runs, in a process of its own."""
 
     def __init__(self, folder: Path, author: str = "Ada", port: int = 0) -> None:
-        command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(folder), "--no-browser", "--json"]
-        self.process = subprocess.Popen(
-            [*command, "--author", author, "--port", str(port)], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout
-        said = self.process.stdout.readline()
-        assert said, "the server did not start"
-        self.address: str = json.loads(said)["address"]
+        addresses, says = _FORKS.Pipe(duplex=False)
+        self.process = _FORKS.Process(target=_serve, args=(str(folder), author, port, says))
+        self.process.start()
+        says.close()
+        self.address: str = addresses.recv()  # EOFError from a server that did not start
         self.port = int(self.address.rstrip("/").rpartition(":")[2])
 
     def kill(self) -> None:
         """As a power cut would."""
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
     def end(self) -> None:
-        """As Ctrl-C does."""
+        """As SIGTERM does."""
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.join(30)
+        assert self.process.exitcode == 0
+
+
+def _serve(folder: str, author: str, port: int, says: Connection) -> None:
+    Serving(folder, author, "127.0.0.1", port, None).run(lambda address, kind, count: says.send(address))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 import soundfile
+from command import Command, start
 from reviewable import Server, dialogue, served, work_folder
 
 from dailytalk_contiguous.publish.items import open_items
@@ -62,6 +62,11 @@ def server(work: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+@pytest.fixture
 def ada(server: Server) -> Client:
     return Client(server.address)
 
@@ -99,8 +104,7 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
             done += 1
         finally:
             killer.cancel()
-            server.process.kill()
-            server.process.wait()
+            server.kill()
     records = [
         json.loads(line)
         for line in (work / ".dailytalk-edits.jsonl").read_bytes().split(b"\n")
@@ -224,7 +228,7 @@ def test_two_people_see_where_the_other_is_and_what_was_edited(server: Server) -
         assert next(told) == ": here"
         assert ben.post("here", {"id": "call_000000"}).ok
         ada.edit("call_000000", 0, do="text", line=line, text="new")
-        heard = [text for text in (next(told) for _ in range(9)) if text]
+        heard = [text for text in (next(told) for _ in range(8)) if text]
     assert 'data: {"author": "Ben", "id": "call_000000"}' in heard
     assert 'data: {"number": 1, "id": "call_000000", "author": "Ada"}' in heard
     assert ada.get("item", id="call_000000")["here"] == ["Ben"]
@@ -327,60 +331,59 @@ def test_a_request_that_is_broken_or_too_large_is_one_sentence(ada: Client) -> N
     assert "MiB" in large.json()["reason"]
 
 
-def test_a_second_server_on_one_folder_says_so(server: Server, work: Path) -> None:
-    ended = run_review(str(work))
-    assert ended.returncode == 1
-    assert "is open in another command" in ended.stderr
+def test_a_second_server_on_one_folder_says_so(server: Server, work: Path, dailytalk: Command) -> None:
+    ended = dailytalk("review", work, "--no-browser")
+    assert ended.code == 1
+    assert "is open in another command" in ended.err
 
 
-def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(tmp_path: Path, work: Path) -> None:
+def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(
+    tmp_path: Path, work: Path, dailytalk: Command
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = run_review(str(work), "--port", str(taken.getsockname()[1]))
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert "is in use" in ended.stderr
+        ended = dailytalk("review", work, "--no-browser", "--port", taken.getsockname()[1])
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "is in use" in ended.err
     (tmp_path / "empty").mkdir()
-    ended = run_review(str(tmp_path / "empty"))
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    ended = dailytalk("review", tmp_path / "empty", "--no-browser")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
 
 
-def test_other_machines_need_a_password(work: Path) -> None:
-    ended = run_review(str(work), "--host", "0.0.0.0")
-    assert ended.returncode == 1
-    assert "--password-env" in ended.stderr
+def test_other_machines_need_a_password(work: Path, dailytalk: Command) -> None:
+    ended = dailytalk("review", work, "--no-browser", "--host", "0.0.0.0")
+    assert ended.code == 1
+    assert "--password-env" in ended.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_settles_and_ends_with_one_sentence(work: Path, number: int) -> None:
-    server = Server(work)
-    ada = Client(server.address)
+    process, address = begun(work)
+    ada = Client(address)
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
     assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    server.process.send_signal(number)
-    assert server.process.wait(timeout=20) == 0
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
     assert lines_of(work)[line]["text"] == "one"
 
 
 def test_the_password_is_asked_for_and_never_printed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIEW_SECRET", "träume sind schäume")
-    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
-    process = subprocess.Popen(
-        [*command, "--password-env", "REVIEW_SECRET"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout
-    address = json.loads(process.stdout.readline())["address"]
+    process, address = begun(work, "--password-env", "REVIEW_SECRET")
     assert requests.get(f"{address}api/session", timeout=20).status_code == 401
     wrong = requests.get(f"{address}api/session", auth=("ada", "traeume"), timeout=20)
     assert wrong.status_code == 401
     right = requests.get(f"{address}api/session", auth=("ada", "träume sind schäume".encode()), timeout=20)
     assert right.json()["title"] == "work"
     process.terminate()
-    assert "träume" not in process.stdout.read()
-    process.wait()
+    assert not any("träume" in said for said in process.communicate())
 
 
-def run_review(*words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "dailytalk_contiguous", "review", *words, "--no-browser"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def begun(work: Path, *words: str) -> "tuple[subprocess.Popen[str], str]":
+    """The command itself, and its address once it is ready."""
+    process = start("review", work, "--no-browser", "--json", *words)
+    assert process.stdout
+    return process, json.loads(process.stdout.readline())["address"]
 
 
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:
