@@ -1,8 +1,10 @@
 """The command as a user calls it, in this process or in one of its own."""
 
 import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -40,6 +42,20 @@ class Command:
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
             run_command()
+        return Done(int(leave.value.code or 0), *self._capfd.readouterr())
+
+
+class BuilderScript:
+    """Runs a script of `builder_scripts` in this process with arguments and keeps what it printed."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._path, self._monkeypatch, self._capfd = path, monkeypatch, capfd
+
+    def __call__(self, *arguments: Any) -> Done:
+        self._monkeypatch.setattr(sys, "argv", [str(self._path), *map(str, arguments)])
+        self._capfd.readouterr()
+        with pytest.raises(SystemExit) as leave:
+            runpy.run_path(str(self._path), run_name="__main__")
         return Done(int(leave.value.code or 0), *self._capfd.readouterr())
 
 

@@ -7,10 +7,11 @@ import shutil
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -113,6 +114,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if wanted:
         told = ", ".join(f"{name}: {count}" for name, count in wanted.most_common())
         terminalreporter.write_line(f"skipped {_WANT}{told}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_once() -> Iterator[Callable[..., Any]]:
+    """Pocketsphinx hears a sound once: its words depend on nothing else, and take most of the time of a small run.
+
+    Gives what hears each sound anew, for `models/test_sphinx.py`, which tests that.
+    """
+    from dailytalk_contiguous.core.audio import Samples
+    from dailytalk_contiguous.core.interrupts import check_interrupt
+    from dailytalk_contiguous.models.contracts import Recognised
+    from dailytalk_contiguous.models.recogniser import Sphinx
+
+    hear, heard = Sphinx._recognise_window, dict[bytes, Recognised]()
+
+    def recognise(sphinx: Sphinx, window: Samples) -> Recognised:
+        check_interrupt()
+        sound = window.tobytes()
+        if sound not in heard:
+            heard[sound] = hear(sphinx, window)
+        return heard[sound]._replace(words=[*heard[sound].words])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sphinx, "_recognise_window", recognise)
+        yield hear
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import soundfile
 from audio_files import ROOT, tones
+from command import BuilderScript
 from recordings import excerpt, read_lines, save
 from scripted import Stubborn, folder, loopback, talk
 
@@ -15,39 +15,19 @@ SCRIPT = ROOT / "builder_scripts" / "process_all.py"
 GENERATE = SCRIPT.with_name("generate_tts.py")
 
 
-class Done(NamedTuple):
-    code: Any
-    out: str
-    err: str
-
-
-class Script:
-    """Runs a script in this process with the older tool's arguments."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._path, self._monkeypatch, self._capfd = path, monkeypatch, capfd
-
-    def __call__(self, *arguments: Any) -> Done:
-        self._monkeypatch.setattr(sys, "argv", [str(self._path), *map(str, arguments)])
-        self._capfd.readouterr()
-        with pytest.raises(SystemExit) as leave:
-            runpy.run_path(str(self._path), run_name="__main__")
-        return Done(leave.value.code, *self._capfd.readouterr())
-
-
 @pytest.fixture
-def process_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Script:
-    return Script(SCRIPT, monkeypatch, capfd)
+def process_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> BuilderScript:
+    return BuilderScript(SCRIPT, monkeypatch, capfd)
 
 
 @pytest.fixture
 def generate_tts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Script]:
+) -> Iterator[BuilderScript]:
     """The script with a server that imitates Fish Audio, and a cache of its own."""
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
     with loopback(monkeypatch, Stubborn("bicycle", "402")):
-        yield Script(GENERATE, monkeypatch, capfd)
+        yield BuilderScript(GENERATE, monkeypatch, capfd)
 
 
 def recordings_and_transcript(tmp_path: Path) -> tuple[Path, Path]:
@@ -62,7 +42,9 @@ def arguments(folder: Path) -> tuple[Any, ...]:
     return (*older, "--device", "cpu", "--profile", "embedded")
 
 
-def test_older_arguments_write_the_left_channel_with_the_seed_presets(tmp_path: Path, process_all: Script) -> None:
+def test_older_arguments_write_the_left_channel_with_the_seed_presets(
+    tmp_path: Path, process_all: BuilderScript
+) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     done = process_all(*arguments(tmp_path))
     assert (done.code, done.err.count("\n")) == (0, 1)  # the line of its one shard
@@ -77,7 +59,7 @@ def test_older_arguments_write_the_left_channel_with_the_seed_presets(tmp_path: 
 
 
 def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for(
-    tmp_path: Path, process_all: Script
+    tmp_path: Path, process_all: BuilderScript
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=15.0))
     older = ("--input-dir", tmp_path / "in", "--profile", "embedded")
@@ -97,7 +79,7 @@ def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for
 
 
 def test_results_beside_the_recordings_are_no_recordings(
-    tmp_path: Path, process_all: Script, generate_tts: Script
+    tmp_path: Path, process_all: BuilderScript, generate_tts: BuilderScript
 ) -> None:
     calls, transcript = recordings_and_transcript(tmp_path)
     assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
@@ -107,7 +89,9 @@ def test_results_beside_the_recordings_are_no_recordings(
     assert "of 3 recordings" in done.out
 
 
-def test_resynthesised_conversations_are_in_the_output_folder_itself(tmp_path: Path, generate_tts: Script) -> None:
+def test_resynthesised_conversations_are_in_the_output_folder_itself(
+    tmp_path: Path, generate_tts: BuilderScript
+) -> None:
     calls, transcript = recordings_and_transcript(tmp_path)
     done = generate_tts("--transcript", transcript, "--output-dir", calls)
     assert (done.code, done.out) == (0, "4 utterances of 2 conversations resynthesised\n")
@@ -131,7 +115,7 @@ def test_resynthesised_conversations_are_in_the_output_folder_itself(tmp_path: P
 
 
 def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
-    tmp_path: Path, generate_tts: Script
+    tmp_path: Path, generate_tts: BuilderScript
 ) -> None:
     calls, transcript = recordings_and_transcript(tmp_path)
     theirs = save(calls / "first_edited.wav", excerpt(seconds=1.0)).read_bytes()
@@ -142,7 +126,7 @@ def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
     assert not (calls / ".dailytalk").exists()
 
 
-def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: Script) -> None:
+def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: BuilderScript) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = process_all(*arguments(tmp_path))
@@ -150,7 +134,9 @@ def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: Scrip
     assert "\nrejected: mono: it has one channel (mono)" in done.err
 
 
-def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(tmp_path: Path, process_all: Script) -> None:
+def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(
+    tmp_path: Path, process_all: BuilderScript
+) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     for name in ("in/audio/call_edited.wav", "in/call_edited.wav"):
         path = save(tmp_path / name)
@@ -163,7 +149,7 @@ def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(tmp_path: P
     assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "audio/call_edited.wav"' in done.err
 
 
-def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: Script) -> None:
+def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     process_all(*arguments(tmp_path))
     (tmp_path / "in/transcript.jsonl").write_text("mine\n")
@@ -173,7 +159,7 @@ def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_
     assert (tmp_path / "in/transcript.jsonl").read_text() == "mine\n"
 
 
-def test_expected_errors_are_one_sentence(tmp_path: Path, process_all: Script) -> None:
+def test_expected_errors_are_one_sentence(tmp_path: Path, process_all: BuilderScript) -> None:
     (tmp_path / "in").mkdir()
     done = process_all(*arguments(tmp_path))
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)

@@ -1,6 +1,4 @@
 import runpy
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from audio_files import ROOT
-from command import EMBEDDED, Command
+from command import EMBEDDED, BuilderScript, Command
 from datasets import Features, Value, load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
@@ -92,55 +90,48 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     assert (again.tagged.n_made, again.spoken.n_made) == (0, 0)
 
 
-def test_build_and_push_publishes_from_its_command_line(tmp_path: Path, hub: HubServer) -> None:
+def test_build_and_push_publishes_from_its_command_line(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
-    command = [
-        sys.executable,
-        FOLDER / "build_and_push.py",
-        tmp_path / "in",
-        tmp_path / "out",
-        "tester/calls",
-        "v1.0.0",
-    ]
-    environment = hub.environment(tmp_path / "home")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "tester/calls v1.0.0 http" in done.stdout
+    build_and_push = BuilderScript(FOLDER / "build_and_push.py", monkeypatch, capfd)
+    command = (tmp_path / "in", tmp_path / "out", "tester/calls", "v1.0.0")
+    done = build_and_push(*command)
+    assert done.code == 0, done.err
+    assert "tester/calls v1.0.0 http" in done.out
     rows = load_dataset("tester/calls", split="train", revision="v1.0.0", streaming=True).decode(False)
     assert [row["conversation_id"] for row in rows] == ["call"]
-    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert again.returncode == 0
-    assert "tester/calls v1.0.0 is there already" in again.stdout
+    again = build_and_push(*command)
+    assert again.code == 0
+    assert "tester/calls v1.0.0 is there already" in again.out
 
 
-def test_a_wish_that_the_hub_would_refuse_is_refused_before_hours_of_work(tmp_path: Path, hub: HubServer) -> None:
+def test_a_wish_that_the_hub_would_refuse_is_refused_before_hours_of_work(
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    command = [sys.executable, FOLDER / "build_and_push.py", tmp_path / "in", tmp_path / "out", "tester/calls"]
-    environment = hub.environment(tmp_path / "home")
-    for tag, change, told in (
-        ("v1", {}, "the tag 'v1' is no version"),
-        ("v1.0.0", {"HF_TOKEN": hub.read_token}, "may only read"),
+    build_and_push = BuilderScript(FOLDER / "build_and_push.py", monkeypatch, capfd)
+    for tag, token, told in (
+        ("v1", hub.write_token, "the tag 'v1' is no version"),
+        ("v1.0.0", hub.read_token, "may only read"),
     ):
-        done = subprocess.run(
-            [*command, tag], capture_output=True, text=True, env=environment | change, check=False
-        )
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert told in done.stderr
+        monkeypatch.setenv("HF_TOKEN", token)
+        done = build_and_push(tmp_path / "in", tmp_path / "out", "tester/calls", tag)
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert told in done.err
         assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", RECIPES[:2])
 def test_a_recipe_whose_models_are_missing_says_so_in_one_sentence(
-    tmp_path: Path, hub: HubServer, name: str
+    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     given = [tmp_path / "in"] if name == "build_from_folder" else []
-    command = [sys.executable, FOLDER / f"{name}.py", *given, tmp_path / "out"]
-    environment = hub.environment(tmp_path / "home")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{name}: ")
-    assert done.stderr.count("\n") == 1
+    done = BuilderScript(FOLDER / f"{name}.py", monkeypatch, capfd)(*given, tmp_path / "out")
+    assert done.code == 1
+    assert done.err.startswith(f"{name}: ")
+    assert done.err.count("\n") == 1
 
 
 def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(tmp_path: Path) -> None:

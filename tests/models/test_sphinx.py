@@ -2,7 +2,9 @@
 
 import itertools
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,11 @@ from dailytalk_contiguous.models.recogniser import (
 
 MAX_WER = 0.25
 SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]
+
+
+@pytest.fixture(autouse=True)
+def heard_anew(heard_once: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sphinx, "_recognise_window", heard_once)
 
 
 def samples_of(one: dict) -> np.ndarray:
