@@ -21,6 +21,9 @@ from hypothesis import HealthCheck, settings
 gc.disable()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# Tests run side by side, on a core each: a model's threads would spend a fourth of the time on waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a
 # time leave files by which every later one is ended by a segmentation fault.
 COMPILED = tempfile.mkdtemp(prefix="dailytalk-numba-")
@@ -122,15 +125,15 @@ def heard_once() -> Iterator[Callable[..., Any]]:
 
     Gives what hears each sound anew, for `models/test_sphinx.py`, which tests that.
     """
+    from dailytalk_contiguous.core import interrupts
     from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.core.interrupts import check_interrupt
     from dailytalk_contiguous.models.contracts import Recognised
     from dailytalk_contiguous.models.recogniser import Sphinx
 
     hear, heard = Sphinx._recognise_window, dict[bytes, Recognised]()
 
     def recognise(sphinx: Sphinx, window: Samples) -> Recognised:
-        check_interrupt()
+        interrupts.check_interrupt()
         sound = window.tobytes()
         if sound not in heard:
             heard[sound] = hear(sphinx, window)

@@ -393,13 +393,19 @@ PLAYLISTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording that a playlist beside it names."""
+    path = tmp_path_factory.mktemp("private") / "private.mp3"
+    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "9", path)
+    return path
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("ending", ["m4a", "mp3", "aac", "ts", "mkv", "wma", "ogg", "flac", "wav"])
 @pytest.mark.parametrize("kind", PLAYLISTS)
-def test_playlist_is_no_recording_whatever_its_name(tmp_path: Path, kind: str, ending: str) -> None:
-    private = tmp_path / "private.mp3"
-    ffmpeg("-i", EXAMPLES / "bicycle_repair.flac", "-t", "9", private)
-    path = tmp_path / f"meeting.{ending}"
+def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, ending: str) -> None:
+    path = private.with_name(f"{kind}.{ending}")
     path.write_text(PLAYLISTS[kind].format(private))
     assert problem(path).reason.startswith(("its content is of no format that is read", "it holds no audio"))
     with pytest.raises(BadInput):

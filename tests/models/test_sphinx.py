@@ -25,7 +25,7 @@ MAX_WER = 0.25
 SPOKEN = [one for one in reference("bicycle_repair") if one["style"] in ("neutral", "loud")][:9]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def heard_anew(heard_once: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sphinx, "_recognise_window", heard_once)
 
@@ -74,6 +74,7 @@ def test_word_ends_where_the_next_one_begins_unless_there_is_silence_between_the
     assert gaps.count(0.0) >= len(gaps) / 2
 
 
+@pytest.mark.usefixtures("heard_anew")
 def test_words_do_not_depend_on_what_was_heard_before() -> None:
     windows = [samples_of(SPOKEN[1]), samples_of(SPOKEN[3]), 0.3 * np.sin(np.arange(16000)).astype(np.float32)]
     decoder = Sphinx()
@@ -85,6 +86,7 @@ def test_words_do_not_depend_on_what_was_heard_before() -> None:
     assert heard[0].words == heard[3].words == fresh.words != []
 
 
+@pytest.mark.usefixtures("heard_anew")
 @pytest.mark.parametrize("n_samples", [1, 100, 400, 8000])
 def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
     voice = samples_of(SPOKEN[0])
@@ -93,6 +95,7 @@ def test_an_utterance_of_any_length_is_heard(n_samples: int) -> None:
     assert len(first.words) <= 3
 
 
+@pytest.mark.usefixtures("heard_anew")
 def test_threads_that_ask_at_once_get_what_each_of_them_asked_for() -> None:
     """There is one decoder, and it fails when two speak to it."""
     voices = [samples_of(one) for one in SPOKEN[:4]]
