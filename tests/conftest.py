@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 gc.disable()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# Tests run side by side, on a core each: a model's threads would spend a fourth of the time on waiting for each other.
+# Tests run side by side, on a core each: threads of a model would spend a fourth of the time waiting for others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a
@@ -120,6 +120,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def powered() -> Iterator[None]:
+    """No machine loses its power here, so nobody waits for its disk: who is killed leaves all that it has written.
+
+    That files reach the disk before they get their names is tested in `store/test_writing.py`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def heard_once() -> Iterator[Callable[..., Any]]:
     """Pocketsphinx hears a sound once: its words depend on nothing else, and take most of the time of a small run.
 
@@ -142,6 +153,27 @@ def heard_once() -> Iterator[Callable[..., Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Sphinx, "_recognise_window", recognise)
         yield hear
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> Iterator[Callable[..., bytes]]:
+    """A plot of a card is drawn once, which takes a tenth of a second: cards of the same data have the same plots.
+
+    Gives what draws each anew, for `publish/test_card.py`. Drawings are tested in `publish/test_card_plots.py`.
+    """
+    from dailytalk_contiguous.publish import sections
+
+    draw, drawn = sections.png, dict[str, bytes]()
+
+    def png(plot: sections.Plot) -> bytes:
+        content = repr(plot)
+        if content not in drawn:
+            drawn[content] = draw(plot)
+        return drawn[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "png", png)
+        yield draw
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:

@@ -166,7 +166,7 @@ def test_run_that_is_stopped_half_way_goes_on_and_ends_like_one_that_was_not(
     dailytalk: Command, tmp_path: Path, how: signal.Signals
 ) -> None:
     rate, out = 48000, tmp_path / "out"
-    soundfile.write(tmp_path / "long.wav", np.tile((talk(60.0, rate) * 32767).astype("int16"), (60, 1)), rate)
+    soundfile.write(tmp_path / "long.wav", np.tile((talk(60.0, rate) * 32767).astype("int16"), (15, 1)), rate)
     process = start("split", tmp_path / "long.wav", "--out", out, program=PROGRAM)
     while not any((out / USABLE).glob("long_*.wav")):
         assert process.poll() is None, process.communicate()

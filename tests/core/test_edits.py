@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.edits import (
@@ -110,7 +110,6 @@ def sound(lines: Lines) -> None:
         assert starts == sorted(starts)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_one(data: st.DataObject) -> None:
     start = data.draw(calls())
@@ -144,7 +143,6 @@ def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_o
         assert laid.open == []
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_only_an_edit_of_text_or_a_deletion_changes_what_is_said(data: st.DataObject) -> None:
     lines = data.draw(calls())
@@ -161,7 +159,6 @@ def test_only_an_edit_of_text_or_a_deletion_changes_what_is_said(data: st.DataOb
     assert said == kept
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12), st.booleans())
 def test_words_that_stay_keep_where_they_begin(old: list[str], new: list[str], front: bool) -> None:
     lines = {"u": line("left", 1.0, " ".join(old))}

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.cuts import SILENT_PIECE, CutPiece, CutRule, cut_recording
@@ -47,7 +47,6 @@ rules = st.builds(
 
 
 @given(recordings(), rules, st.integers(0, 5))
-@settings(max_examples=400, deadline=None)
 def test_any_pattern_of_silences_splits_losslessly_and_within_limits(
     recording: tuple[int, np.ndarray], rule: CutRule, seed: int
 ) -> None:
@@ -66,7 +65,6 @@ def test_any_pattern_of_silences_splits_losslessly_and_within_limits(
 
 
 @given(recordings(), rules)
-@settings(max_examples=200, deadline=None)
 def test_every_silence_as_long_as_asked_for_is_cut_at_its_midpoint(
     recording: tuple[int, np.ndarray], rule: CutRule
 ) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from huggingface_hub import DatasetCard
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.publish import sections
 from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, render_card, written_of
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.manifest import Packed
@@ -73,7 +75,10 @@ def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
     assert there.read_text(encoding="utf-8") == card_template()
 
 
-def test_rendering_twice_gives_the_same_text_and_plots(made: Made) -> None:
+def test_rendering_twice_gives_the_same_text_and_plots(
+    made: Made, drawn_once: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "png", drawn_once)
     first = render_card(None, *made, FACTS, {}, ())
     again = render_card(first.text, *made, FACTS, {}, ())
     assert (again.text, again.assets) == (first.text, first.assets)

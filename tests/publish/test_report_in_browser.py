@@ -171,8 +171,10 @@ def test_page_fits_its_window_asks_for_nothing_and_can_be_read_by_everybody(
 ) -> None:
     with visit(browser, pages.inside, **look) as seen:
         seen.page.locator("#every").check()
-        assert seen.violations() == []
         assert seen.overflow() <= 0
+        seen.page.locator("#search").fill("o")  # without the 60 rows that are alike, on which axe spends seconds
+        assert len(rows_of(seen)) >= 4
+        assert seen.violations() == []
         assert (seen.complaints, seen.requests) == ([], [])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -262,7 +262,6 @@ def killed(killer: Killer, steps: int, root: Path, call: Any) -> bool:
 NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     ann=NUMBERS,
     bob=NUMBERS,
