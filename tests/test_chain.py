@@ -86,7 +86,7 @@ WAYS = {
     "stream": ("--streaming",),
 }
 
-NAMES = {"weekend.wav": ("weekend_trip", 0.0, 9.0), "dinner.wav": ("burnt_dinner", 3.21, 7.0)}
+NAMES = {"weekend.wav": ("weekend_trip", 0.0, 6.0), "dinner.wav": ("burnt_dinner", 3.21, 5.0)}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from command import Command
 from recordings import read_lines
 from scripted import folder, say, settings, talk
 
+pytestmark = pytest.mark.xdist_group("exports")  # what they export is made once
+
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:

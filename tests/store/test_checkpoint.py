@@ -65,7 +65,7 @@ def test_a_stage_that_was_stopped_goes_on_with_the_batches_that_are_left(
     monkeypatch.setattr(owner, method, counted)
     rows = [source_row("burnt_dinner")]
     if model == POCKETSPHINX:
-        rows[0]["duration"] = 20.0  # it hears an utterance at a time, and half as fast as one speaks
+        rows[0]["duration"] = 12.0  # it hears an utterance at a time, and half as fast as one speaks
     whole = tmp_path / "whole" / "shard-a.parquet"
     make_shard(Task(whole, rows, {}), stages)
     n_batches, checks = len(batches), 0
