@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def flac(pcm: NDArray[np.int16], rate: int) -> bytes:
     return file.getvalue()
 
 
+@lru_cache(maxsize=64)
+def sounding(lines: tuple[tuple[str, float, float, str], ...], seconds: float, rate: int) -> bytes:
+    """A conversation as FLAC: most tests need the same ones."""
+    return flac(stereo(lines, seconds, rate), rate)
+
+
 def stereo(lines: Sequence[tuple[str, float, float, str]], seconds: float, rate: int) -> NDArray[np.int16]:
     """Samples of a conversation: 220 Hz on the left, 330 Hz on the right, noise at -66 dBFS below."""
     t = np.arange(round(seconds * rate)) / rate
@@ -80,7 +87,7 @@ def built_row(
     row = {
         "conversation_id": name,
         "recording_id": name,
-        "audio": {"bytes": flac(stereo(lines, seconds, rate), rate), "path": f"{name}.flac"},
+        "audio": {"bytes": sounding(tuple(map(tuple, lines)), seconds, rate), "path": f"{name}.flac"},
         "sample_rate": rate,
         "duration": round(seconds * rate) / rate,
         "source_duration": seconds,

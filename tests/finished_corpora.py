@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dailytalk_contiguous.run.clips import export_clips
 RATE = 24000
 
 
+@lru_cache(maxsize=64)
 def sound(seconds: float) -> bytes:
     """A clip as FLAC: 220 Hz on the left, soft noise on the right."""
     t = np.arange(round(seconds * RATE)) / RATE

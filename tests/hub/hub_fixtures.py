@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import certifi
 import datasets.config
 import huggingface_hub.constants
 import huggingface_hub.hf_api
@@ -21,9 +22,19 @@ from huggingface_hub.utils import _http
 OTHER_CACHES = ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE")
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in place of all that are trusted: to read those takes a client longer than most tests of it."""
+    trusted, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("certificate") / "one.pem"
+    path.write_text(trusted + end, encoding="utf-8")
+    return path
+
+
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[HubServer]:
     """A server, and clients (in this process and in those it starts) that use it with the token that may write."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with HubServer(tmp_path / "hub") as server:
         _use(server, tmp_path / "hf_home", monkeypatch)
         yield server
