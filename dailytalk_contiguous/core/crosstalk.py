@@ -164,8 +164,9 @@ def _transfers(left: Pcm, right: Pcm) -> tuple[Energies, list[Spectra | None]]:
         energies[:, frames] = [_energy(block) for block in spectra]
         for side, fit in enumerate(fits):
             own, other = energies[side, frames], energies[1 - side, frames]
-            weights = np.reciprocal(np.maximum(own, FAINTEST * other))
-            fit.push(spectra[side], spectra[1 - side], weights, other >= thresholds[1 - side])
+            active = other >= thresholds[1 - side]
+            weights = np.reciprocal(np.maximum(own, FAINTEST * other)[active])
+            fit.push(spectra[side], spectra[1 - side], active, weights)
     return energies, [fit.transfer() for fit in fits]
 
 
@@ -179,12 +180,12 @@ class _Fit:
         self._weights = np.empty(BLOCK, np.float32)
         self._count = self._waiting = self._seen = 0
 
-    def push(self, leaked: Spectra, source: Spectra, weights: Energies, active: NDArray[np.bool_]) -> None:
-        """The next frames of both channels, of which those that are `active` count."""
-        places = slice(self._waiting, self._waiting + int(active.sum()))
+    def push(self, leaked: Spectra, source: Spectra, active: NDArray[np.bool_], weights: Energies) -> None:
+        """The next frames of both channels, and which of them count; `weights` are of these."""
+        places = slice(self._waiting, self._waiting + len(weights))
         np.compress(active, leaked, axis=0, out=self._leaked[places])
         np.compress(active, source, axis=0, out=self._source[places])
-        np.compress(active, weights, out=self._weights[places])
+        self._weights[places] = weights
         self._waiting = places.stop
         self._seen += len(active)
         if self._seen % BLOCK == 0:

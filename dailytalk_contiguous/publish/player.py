@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples, read_at
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
@@ -61,12 +61,10 @@ def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
     new: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
     for utterance in row["utterances"] or ():
         channel = utterance["channel"]
-        start, end = utterance["source_start"], utterance["source_end"]
-        if is_number(start) and is_number(end) and end > start:
-            recorded[channel].append((start, end))
-        start, end = utterance["start"], utterance["end"]
-        if utterance["status"] != "dropped" and is_number(start) and is_number(end) and end > start:
-            new[channel].append((start, end))
+        if has_length(utterance["source_start"], utterance["source_end"]):
+            recorded[channel].append((utterance["source_start"], utterance["source_end"]))
+        if utterance["status"] != "dropped" and has_length(utterance["start"], utterance["end"]):
+            new[channel].append((utterance["start"], utterance["end"]))
     before = strip(recorded, seconds) if any(recorded.values()) else ""
     return (before, strip(new, seconds)) if rebuilt else (strip(new, seconds), "")
 
@@ -96,11 +94,13 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
             part[last] = part.get(last, 0.0) + end - last * width
             states[first + 1 : last] = [state] * (last - first - 1)
             edges |= {first + 1, last}
-    for cell in parts[0].keys() | parts[1].keys():
+    lefts, rights = parts
+    for cell in lefts.keys() | rights.keys():
         if not states[cell]:  # no side has all of it
-            left, right = (part.get(cell, 0.0) for part in parts)
+            left, right = lefts.get(cell, 0.0), rights.get(cell, 0.0)
             states[cell] = 0 if left == right == 0.0 else 1 if left >= right else 2
-        edges |= {cell, cell + 1}
+        edges.add(cell)
+        edges.add(cell + 1)
     for start, end in _overlaps(*sides):
         first, last = _cells(start, end, seconds)
         states[first : last + 1] = [3] * (last + 1 - first)
@@ -132,8 +132,11 @@ def _merged(spans: Sequence[_Span]) -> list[_Span]:
 
 def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
     """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
-    first = min(CELLS - 1, max(0, int(start / seconds * CELLS + 1e-9)))
-    return first, min(CELLS - 1, max(first, int(end / seconds * CELLS - 1e-9)))
+    first, last = int(start / seconds * CELLS + 1e-9), int(end / seconds * CELLS - 1e-9)
+    if 0 <= first <= last < CELLS:
+        return first, last
+    first = min(CELLS - 1, max(0, first))
+    return first, min(CELLS - 1, max(first, last))
 
 
 def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:
