@@ -568,11 +568,12 @@ class Tally:
         if recogniser := (utterance["models"] or {}).get("recogniser"):
             self.recognisers[recogniser] += 1
         editors, fields = utterance.get("edited_by") or (), utterance.get("edited_fields") or ()
-        self.edited += bool(editors or fields)
-        for name in fields:
-            self.edited_fields.add(name, OTHER_VALUES)
-        if len(self.editors) < MAX_VALUES:
-            self.editors.update(editors)
+        if editors or fields:
+            self.edited += 1
+            for name in fields:
+                self.edited_fields.add(name, OTHER_VALUES)
+            if len(self.editors) < MAX_VALUES:
+                self.editors.update(editors)
         if utterance["text_reason"]:
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[utterance["text_reason"].partition("(")[0].strip()] += 1

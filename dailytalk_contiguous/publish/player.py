@@ -6,8 +6,8 @@ sides. What the player shows ends after three minutes, which keeps a page with a
 """
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,9 @@ _LETTER_BYTES = np.frombuffer(LETTERS.encode(), np.uint8)
 #: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
 FINE, COARSE = 100, 20
 
-#: Cells that the longest run of a strip has; a longer one is several.
-_RUN = 16
+#: Runs of one state in the cells of a strip, 16 at most (a longer one is several), and the letter of each.
+_RUNS = re.compile(b"|".join(b"[\\x0%d]{1,16}" % state for state in range(4)))
+_LETTER_OF = {bytes((state,)) * n: LETTERS[16 * state + n - 1] for state in range(4) for n in range(1, 17)}
 
 _Span = tuple[float, float]
 
@@ -82,7 +83,7 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     if seconds <= 0:
         return ""
     sides = [_merged(spans[name]) for name in CHANNELS]
-    states, width, edges = [0] * CELLS, seconds / CELLS, {0, CELLS}
+    states, width = bytearray(CELLS), seconds / CELLS
     parts: tuple[dict[int, float], ...] = ({}, {})
     for state, (side, part) in enumerate(zip(sides, parts, strict=True), 1):
         for start, end in side:
@@ -92,32 +93,16 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
                 continue
             part[first] = part.get(first, 0.0) + (first + 1) * width - start
             part[last] = part.get(last, 0.0) + end - last * width
-            states[first + 1 : last] = [state] * (last - first - 1)
-            edges |= {first + 1, last}
+            states[first + 1 : last] = bytes((state,)) * (last - first - 1)
     lefts, rights = parts
     for cell in lefts.keys() | rights.keys():
         if not states[cell]:  # no side has all of it
             left, right = lefts.get(cell, 0.0), rights.get(cell, 0.0)
             states[cell] = 0 if left == right == 0.0 else 1 if left >= right else 2
-        edges.add(cell)
-        edges.add(cell + 1)
     for start, end in _overlaps(*sides):
         first, last = _cells(start, end, seconds)
-        states[first : last + 1] = [3] * (last + 1 - first)
-        edges |= {first, last + 1}
-    return "".join(_runs(states, sorted(edges)))
-
-
-def _runs(states: Sequence[int], edges: Sequence[int]) -> Iterator[str]:
-    """The letters of each run of one state; states change at some of the edges only."""
-    begin = 0
-    for first, last in pairwise(edges):
-        if last < CELLS and states[last] == states[first]:
-            continue
-        whole, rest = divmod(last - begin, _RUN)
-        letter = 16 * states[first] - 1
-        yield LETTERS[letter + _RUN] * whole + (LETTERS[letter + rest] if rest else "")
-        begin = last
+        states[first : last + 1] = b"\3" * (last + 1 - first)
+    return "".join(map(_LETTER_OF.__getitem__, _RUNS.findall(bytes(states))))
 
 
 def _merged(spans: Sequence[_Span]) -> list[_Span]:
