@@ -477,9 +477,9 @@ class Tally:
         for utterance in utterances:
             self._count_utterance(utterance)
         audible = [utterance for utterance in utterances if _is_audible(utterance)]
-        labels = [self._count_audible(utterance, speaker, language) for utterance in audible]
-        for name, value in {pair for pairs in labels for pair in pairs}:
-            self.by[name][value].conversations += 1
+        sums = [self._count_audible(utterance, speaker, language) for utterance in audible]
+        for part in {id(part): part for parts in sums for part in parts}.values():
+            part.conversations += 1
         self._count_tags(audible)
         self._count_turns(row, audible)
         self._count_provenance(row.get("provenance"))
@@ -537,17 +537,17 @@ class Tally:
         return {name: list(values[name].values()) for name in sorted(values)}
 
     def _count(self, labels: Mapping[str, str | None], amount: Sum) -> None:
-        for part in self._sums(labels).values():
+        for part in self._sums(labels):
             part.add(amount)
 
-    def _sums(self, labels: Mapping[str, str | None]) -> dict[tuple[str, str], Sum]:
-        """The sums of some labels, each by the label and the value that it is counted as."""
-        parts = {}
+    def _sums(self, labels: Mapping[str, str | None]) -> list[Sum]:
+        """The sums in which something with these labels counts, one a label."""
+        parts = []
         for name, value in labels.items():
             sums, key = self.by[name], value or UNKNOWN
             if len(sums) >= MAX_VALUES and key not in sums:
                 key = OTHER_VALUES
-            parts[name, key] = sums[key]
+            parts.append(sums[key])
         return parts
 
     def _count_word_sources(self, words: Sequence[Mapping[str, Any]]) -> None:
@@ -583,7 +583,7 @@ class Tally:
             self.reasons.add(kind_of(utterance["reason"]), OTHER_KINDS)
         synthesis = utterance["synthesis"]
         if synthesis:
-            if is_number(synthesis["cost"]) and synthesis["cost"]:
+            if synthesis["cost"] and is_number(synthesis["cost"]):
                 self.purchases.add(synthesis["cache_key"], synthesis["cost"])
             self.n_retried += (synthesis["tries"] or 1) > 1
             self.error_rates.add(synthesis["word_error_rate"])
@@ -602,9 +602,8 @@ class Tally:
             if len(self.furthest) > MOST_FAR:
                 heapq.heappop(self.furthest)
 
-    def _count_audible(
-        self, utterance: Mapping[str, Any], speaker: str | None, language: str | None
-    ) -> Iterable[tuple[str, str]]:
+    def _count_audible(self, utterance: Mapping[str, Any], speaker: str | None, language: str | None) -> list[Sum]:
+        """Count an utterance that can be heard. Returns the sums of its labels."""
         seconds = max(0.0, utterance["end"] - utterance["start"])
         channel = utterance["channel"]
         self.heard.add_utterance(seconds, channel)
@@ -623,11 +622,10 @@ class Tally:
             "sentence_type": sentence_type(utterance["text"], language),
             "length": length_class(seconds),
         }
-        labels |= self._voice(utterance, speaker)
-        sums = self._sums(labels)
-        for part in sums.values():
+        sums = self._sums(labels | self._voice(utterance, speaker))
+        for part in sums:
             part.add_utterance(seconds, channel)
-        return sums.keys()
+        return sums
 
     def _count_tags(self, audible: Sequence[Mapping[str, Any]]) -> None:
         """Count what is measured of the utterances of each tag against the others of their speaker."""

@@ -399,7 +399,9 @@ def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
     Args:
         timed: speech of at most two channels, in any order; what has no length is left out.
     """
-    return sorted(_timing_events(unions(timed)), key=itemgetter(2, 3, 0, 1))
+    return [
+        TimingEvent._make(event) for event in sorted(_timing_events(unions(timed)), key=itemgetter(2, 3, 0, 1))
+    ]
 
 
 def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
@@ -410,11 +412,15 @@ def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
     return lengths
 
 
-def _timing_events(speech: "Unions") -> list[TimingEvent]:
+#: The fields of a `TimingEvent`: a dataset has millions, of which the lengths are counted.
+_Event = tuple[str, str, float, float]
+
+
+def _timing_events(speech: "Unions") -> list[_Event]:
     """Timing events, those of a kind and channel in order."""
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
-    found = [TimingEvent("ipu", channel, *unit) for channel, spans in units.items() for unit in spans]
+    found = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
     found += _silences(sorted(found, key=itemgetter(2)))
     if len(units) == 2:
         found += _overlaps(*units.items())
@@ -434,17 +440,17 @@ def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return joined
 
 
-def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
+def _silences(units: Sequence[_Event]) -> Iterator[_Event]:
     """Pauses and gaps between IPUs, which are in order of start."""
     reach, last = -math.inf, set[str]()
     for number, (_, channel, start, end) in enumerate(units):
         if last and start > reach:
             begun = {channel}
-            while (number := number + 1) < len(units) and units[number].start == start:
-                begun.add(units[number].channel)
+            while (number := number + 1) < len(units) and units[number][2] == start:
+                begun.add(units[number][1])
             going_on = last & begun
             kind, who = ("pause", going_on) if going_on else ("gap", begun)
-            yield TimingEvent(kind, min(who), reach, start)
+            yield kind, min(who), reach, start
         if end > reach:
             reach, last = end, {channel}
         elif end == reach:
@@ -453,7 +459,7 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
 
 def _overlaps(
     left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
-) -> Iterator[TimingEvent]:
+) -> Iterator[_Event]:
     """Overlaps of the IPUs of two channels, both in order."""
     (name, units), (other, others) = left, right
     first = 0
@@ -465,7 +471,7 @@ def _overlaps(
             if other_start >= end:
                 break
             comes_in = max((start, -end, name), (other_start, -other_end, other))[2]
-            yield TimingEvent("overlap", comes_in, max(start, other_start), min(end, other_end))
+            yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
 def compare_turns(
