@@ -10,7 +10,9 @@ without a network, until its table is there.
 
 Goals: 500 with their sound in files beside the page: under 3 MB, open in under 2 s. Of 500 and more: made in at
 most 3 times the time of reading, with memory that does not grow beyond what reading takes. (Four conversations
-take as long as their sound takes to be compressed, for it goes into the page.)
+take as long as their sound takes to be compressed, for it goes into the page.) Where rows alone are read, one
+thread does all, and processor time counts, which others on the machine change less (`cpu_times`); sound is
+written by several threads, so there it is the time by the clock (`times`).
 """
 
 import argparse
@@ -130,24 +132,24 @@ def write_recordings(folder: Path, count: int, sound: bytes) -> None:
     write_shard(folder / "tagged" / "shard-0.parquet", Shard(rows, entries), features)
 
 
-def timed_read(folder: Path, with_sound: bool) -> float:
-    """Seconds to read all rows, with their sound decoded, and forget them."""
-    begin = time.perf_counter()
+def read_all(folder: Path, with_sound: bool) -> None:
+    """Read all rows, with their sound decoded, and forget them."""
     for row in open_items(folder).rows([*SMALL, "audio"] if with_sound else SMALL):
         if with_sound:
             read_at(row["audio"], RATE)
-    return time.perf_counter() - begin
 
 
 def made(folder: Path, count: int) -> dict[str, Any]:
     """What it takes to make the page of a folder in this process, which does nothing else."""
     every = 4 < count <= MOST_WITH_SOUND
-    reading = timed_read(folder, every)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin = time.perf_counter()
     audio = "none" if count > MOST_WITH_SOUND else "beside" if every else None
+    clocks = [(time.perf_counter(), time.process_time())]
+    read_all(folder, every)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    clocks.append((time.perf_counter(), time.process_time()))
     written = write_report(folder, shown=ALL if every else SHOWN, audio=audio)
-    seconds = time.perf_counter() - begin
+    clocks.append((time.perf_counter(), time.process_time()))
+    (reading, reading_cpu), (seconds, seconds_cpu) = np.diff(clocks, axis=0).tolist()
     files = [*written.files.iterdir()] if written.files else []
     return {
         "conversations": count,
@@ -157,6 +159,7 @@ def made(folder: Path, count: int) -> dict[str, Any]:
         "read_s": reading,
         "made_s": seconds,
         "times": seconds / reading,
+        "cpu_times": seconds_cpu / reading_cpu,
         "grown_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
     }
 
@@ -201,7 +204,8 @@ def goals(line: dict[str, Any]) -> Iterator[tuple[str, bool]]:
         yield f"page under 3 MB: {line['page_mb']:.2f} MB", line["page_mb"] < 3
         yield f"open in under 2 s: {line['open_s']:.2f} s", line["open_s"] < 2
     if count >= MOST_WITH_SOUND:
-        yield f"made in at most 3 times the time of reading: {line['times']:.1f}", line["times"] <= 3
+        times = line["times" if count == MOST_WITH_SOUND else "cpu_times"]
+        yield f"made in at most 3 times the time of reading: {times:.2f}", times <= 3
         yield f"memory grows by under 200 MB: {line['grown_mb']:.0f} MB", line["grown_mb"] < 200
 
 
@@ -215,7 +219,8 @@ def main() -> None:
         print(json.dumps(made(options.make, options.counts[0])))
         return
     columns = {"conversations": ",", "page_mb": ".2f", "files": "d", "files_mb": ".0f", "read_s": ".2f"}
-    columns |= {"made_s": ".2f", "times": ".1f", "grown_mb": ".0f", "open_s": ".2f", "heap_mb": ".1f"}
+    columns |= {"made_s": ".2f", "times": ".2f", "cpu_times": ".2f", "grown_mb": ".0f"}
+    columns |= {"open_s": ".2f", "heap_mb": ".1f"}
     print("  ".join(columns))
     lines = []
     for line in figures(options.counts):

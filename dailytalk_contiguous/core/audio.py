@@ -755,13 +755,16 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
 
 def to_pcm(samples: Samples) -> Pcm:
     """Float samples in [-1, 1] as int16; what is outside is clipped."""
-    scaled: Samples = np.clip(np.rint(samples * np.float32(32768)), -32768, 32767)
+    scaled: Samples = samples * np.float32(32768)
+    np.clip(np.rint(scaled, out=scaled), -32768, 32767, out=scaled)
     return scaled.astype(np.int16)
 
 
 def pcm_to_float(data: bytes) -> Samples:
     """Little-endian int16 bytes as float32 in [-1, 1), shape (n,)."""
-    return np.frombuffer(data, "<i2").astype(np.float32) / 32768.0
+    samples = np.frombuffer(data, "<i2").astype(np.float32)
+    samples /= 32768.0
+    return samples
 
 
 def _sound_file_blocks(
@@ -789,7 +792,8 @@ def _sound_file_blocks(
 
 
 def _finite(block: Samples, start: float) -> Samples:
-    if not (np.abs(block) <= _LARGEST_SAMPLE).all():  # False for NaN too
+    lowest, highest = block.min(initial=0.0), block.max(initial=0.0)  # NaN if one sample is
+    if not -_LARGEST_SAMPLE <= lowest <= highest <= _LARGEST_SAMPLE:
         raise BadInput(
             f"samples that are not numbers (NaN, infinite or beyond {_LARGEST_SAMPLE:.0e}) after {start:.1f} s",
             "export the recording again, as 16-bit PCM or FLAC",

@@ -42,8 +42,8 @@ SMOOTH = 4
 #: Frames in which the other channel must be active before a filter is believed (1.6 s).
 MIN_FRAMES = 50
 
-#: Frames a block: 8 s, or 2 MB of spectra a channel.
-BLOCK = 250
+#: Frames that are summed at once (8 s), and frames that are transformed at once, whose spectra stay in the cache.
+BLOCK, FFT_BLOCK = 250, 50
 
 #: Energy of the faintest leak that matters, against its source (-50 dB): a gated microphone is digital silence
 #: between words, and must not have all the weight.
@@ -105,15 +105,13 @@ def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:
     """Find what leaked from the right channel into the left one, and the other way round.
 
     Both 16 kHz int16, shape (n,). Both ways are found at once because they share their spectra, which are most of
-    the work.
+    the work. They are made twice: kept, those of an hour would be 2 GB.
     """
-    transfers = _transfers(left, right)
-    parts = list(_energies(left, right, transfers))
-    energies_of = [np.concatenate(part) for part in zip(*(energies for energies, _ in parts), strict=True)]
-    rest = [np.concatenate(part) for part in zip(*(left_over for _, left_over in parts), strict=True)]
-    n_frames = -(-len(left) // HOP)
+    energies, transfers = _transfers(left, right)
+    rest = _unexplained(left, right, energies, transfers)
+    n_frames = energies.shape[1]
     verdicts = [
-        _verdict(energies_of[side], energies_of[1 - side], rest[side])
+        _verdict(energies[side], energies[1 - side], rest[side])
         if transfers[side] is not None
         else Leakage(np.zeros(n_frames, bool), None, False, np.zeros((3, n_frames), np.float32))
         for side in (0, 1)
@@ -151,48 +149,77 @@ def _mask(channel: Energies, source: Energies, rest: Energies) -> tuple[NDArray[
     return mask | (near & alone & (channel > 0)), louder_db
 
 
-def _transfers(left: Pcm, right: Pcm) -> tuple[Spectra | None, Spectra | None]:
-    """Least-squares filters from the right channel to the left one, and back: one complex gain a frequency.
+def _transfers(left: Pcm, right: Pcm) -> tuple[Energies, list[Spectra | None]]:
+    """Energies of both channels, shape (2, frames), and least-squares filters to the left and to the right one.
 
-    None where there is too little sound of the source. Frames are weighted by the energy of the channel that the
-    leak is in, which is noise as far as the leak is concerned: one word of its own speaker is a thousand times the
-    energy of a leak 30 dB down, and would be fitted instead.
+    A filter is one complex gain a frequency, None where there is too little sound of the source. Frames are
+    weighted by the energy of the channel that the leak is in, which is noise as far as the leak is concerned: one
+    word of its own speaker is a thousand times the energy of a leak 30 dB down, and would be fitted instead.
     """
     thresholds = [_threshold(_frame_energies(channel)) for channel in (left, right)]
-    cross = np.zeros((2, WINDOW // 2 + 1), np.complex128)
-    power = np.zeros((2, WINDOW // 2 + 1), np.float64)
-    count = [0, 0]
-    for spectra in zip(_spectra(left), _spectra(right), strict=True):
-        energies = [_energy(block) for block in spectra]
-        for side in (0, 1):
-            active = energies[1 - side] >= thresholds[1 - side]
-            leaked, source = spectra[side][active], spectra[1 - side][active]
-            weights = np.reciprocal(np.maximum(energies[side], FAINTEST * energies[1 - side])[active])
-            cross[side] += np.einsum("i,ij,ij->j", weights, leaked, source.conj())
-            power[side] += np.einsum("i,ij->j", weights, source.real**2 + source.imag**2)
-            count[side] += int(active.sum())
-    left_filter, right_filter = (
-        np.asarray(cross[side] / np.maximum(power[side], np.finfo(np.float64).tiny), np.complex64)
-        if count[side] >= MIN_FRAMES
-        else None
-        for side in (0, 1)
-    )
-    return left_filter, right_filter
+    energies = np.zeros((2, -(-len(left) // HOP)), np.float32)
+    fits = [_Fit(), _Fit()]
+    for first, spectra in _both_spectra(left, right):
+        frames = slice(first, first + len(spectra[0]))
+        energies[:, frames] = [_energy(block) for block in spectra]
+        for side, fit in enumerate(fits):
+            own, other = energies[side, frames], energies[1 - side, frames]
+            active = other >= thresholds[1 - side]
+            weights = np.reciprocal(np.maximum(own, FAINTEST * other)[active])
+            fit.push(spectra[side], spectra[1 - side], active, weights)
+    return energies, [fit.transfer() for fit in fits]
 
 
-def _energies(
-    left: Pcm, right: Pcm, transfers: tuple[Spectra | None, Spectra | None]
-) -> Iterator[tuple[list[Energies], list[Energies]]]:
-    """Per frame of each channel: its energy, and what the filter of the other one leaves unexplained."""
+class _Fit:
+    """One filter from frames that come in blocks: they are weighed and summed `BLOCK` at a time."""
+
+    def __init__(self) -> None:
+        self._cross = np.zeros(WINDOW // 2 + 1, np.complex128)
+        self._power = np.zeros(WINDOW // 2 + 1, np.float64)
+        self._leaked, self._source = np.empty((2, BLOCK, WINDOW // 2 + 1), np.complex64)
+        self._weights = np.empty(BLOCK, np.float32)
+        self._count = self._waiting = self._seen = 0
+
+    def push(self, leaked: Spectra, source: Spectra, active: NDArray[np.bool_], weights: Energies) -> None:
+        """The next frames of both channels, and which of them count; `weights` are of these."""
+        places = slice(self._waiting, self._waiting + len(weights))
+        np.compress(active, leaked, axis=0, out=self._leaked[places])
+        np.compress(active, source, axis=0, out=self._source[places])
+        self._weights[places] = weights
+        self._waiting = places.stop
+        self._seen += len(active)
+        if self._seen % BLOCK == 0:
+            self._add()
+
+    def transfer(self) -> Spectra | None:
+        """The filter of all frames so far; None of fewer than `MIN_FRAMES`."""
+        self._add()
+        if self._count < MIN_FRAMES:
+            return None
+        return np.asarray(self._cross / np.maximum(self._power, np.finfo(np.float64).tiny), np.complex64)
+
+    def _add(self) -> None:
+        leaked, source, weights = (kept[: self._waiting] for kept in (self._leaked, self._source, self._weights))
+        self._power += np.einsum("i,ij->j", weights, source.real**2 + source.imag**2)
+        self._cross += np.einsum("i,ij,ij->j", weights, leaked, source.conj())
+        self._count += self._waiting
+        self._waiting = 0
+
+
+def _unexplained(left: Pcm, right: Pcm, energies: Energies, transfers: list[Spectra | None]) -> Energies:
+    """What the filter of the other channel leaves of each frame's energy, shape (2, frames)."""
+    rest = energies.copy()
     if all(transfer is None for transfer in transfers):
-        return
-    for spectra in zip(_spectra(left), _spectra(right), strict=True):
-        energies_of = [_energy(block) for block in spectra]
-        rest = [
-            _energy(spectra[side] - transfer * spectra[1 - side]) if transfer is not None else energies_of[side]
-            for side, transfer in enumerate(transfers)
-        ]
-        yield energies_of, rest
+        return rest
+    explained = np.empty((FFT_BLOCK, WINDOW // 2 + 1), np.complex64)
+    for first, spectra in _both_spectra(left, right):
+        left_over = explained[: len(spectra[0])]
+        for side, transfer in enumerate(transfers):
+            if transfer is not None:
+                np.multiply(transfer, spectra[1 - side], out=left_over)
+                np.subtract(spectra[side], left_over, out=left_over)
+                rest[side, first : first + len(left_over)] = _energy(left_over)
+    return rest
 
 
 def _energy(spectra: Spectra) -> Energies:
@@ -201,36 +228,54 @@ def _energy(spectra: Spectra) -> Energies:
     return np.asarray(np.einsum("ij,ij->i", parts, parts), np.float32)
 
 
-def _spectra(channel: Pcm) -> Iterator[Spectra]:
-    """Windowed spectra in blocks, shape (frames, 1025). Frame k is centred on Silero's frame k."""
+def _both_spectra(left: Pcm, right: Pcm) -> Iterator[tuple[int, tuple[Spectra, Spectra]]]:
+    """Number of the first frame and windowed spectra of both channels, shape (frames, 1025), a few at a time.
+
+    Frame k is centred on Silero's frame k.
+    """
     from scipy import fft  # here: commands that read no sound can spare it
 
     window = np.hanning(WINDOW).astype(np.float32)
-    for piece in _blocks(channel):
-        frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
-        yield np.asarray(fft.rfft(frames * window, axis=1), np.complex64)  # in single precision, unlike NumPy's
+    piece, weighed = np.empty(_samples_of(FFT_BLOCK), np.float32), np.empty((FFT_BLOCK, WINDOW), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
+    n_frames = -(-len(left) // HOP)
+
+    def spectra(channel: Pcm, first: int, count: int) -> Spectra:
+        _take(channel, first, piece)
+        np.multiply(frames[:count], window, out=weighed[:count])
+        return np.asarray(fft.rfft(weighed[:count], axis=1), np.complex64)  # in single precision, unlike NumPy's
+
+    for first in range(0, n_frames, FFT_BLOCK):
+        count = min(FFT_BLOCK, n_frames - first)
+        yield first, (spectra(left, first, count), spectra(right, first, count))
 
 
 def _frame_energies(channel: Pcm) -> Energies:
     """Energy of each frame's spectrum by Parseval's theorem, without the spectrum, shape (frames,)."""
     weights = (np.hanning(WINDOW) ** 2).astype(np.float32).reshape(-1, HOP)
     parts = [np.zeros(0, np.float32)]
-    for piece in _blocks(channel):
+    n_frames = -(-len(channel) // HOP)
+    for first in range(0, n_frames, BLOCK):
+        piece = np.empty(_samples_of(min(BLOCK, n_frames - first)), np.float32)
+        _take(channel, first, piece)
         hops = np.square(piece).reshape(-1, HOP) @ weights.T  # of each hop under each quarter of the window
         windows = np.lib.stride_tricks.sliding_window_view(hops, len(weights), axis=0)
         parts.append(np.einsum("ijj->i", windows) * np.float32(WINDOW / 2))
     return np.concatenate(parts)
 
 
-def _blocks(channel: Pcm) -> Iterator[NDArray[np.float32]]:
-    """The samples of `BLOCK` frames at a time, with the edges that their windows reach over."""
-    n_frames = -(-len(channel) // HOP)
-    edge = (WINDOW - HOP) // 2
-    for first in range(0, n_frames, BLOCK):
-        start, end = first * HOP - edge, (first + min(BLOCK, n_frames - first)) * HOP + edge
-        piece = channel[max(0, start) : end].astype(np.float32)
-        piece = np.pad(piece, (max(0, -start), 0))
-        yield np.pad(piece, (0, end - start - len(piece)))
+def _samples_of(n_frames: int) -> int:
+    return (n_frames - 1) * HOP + WINDOW
+
+
+def _take(channel: Pcm, first: int, piece: NDArray[np.float32]) -> None:
+    """Fill a piece with a channel's samples from where the window of frame `first` begins, zeros outside of it."""
+    start = first * HOP - (WINDOW - HOP) // 2
+    inside = channel[max(0, start) : start + len(piece)]
+    before = max(0, -start)
+    piece[:before] = 0.0
+    piece[before : before + len(inside)] = inside
+    piece[before + len(inside) :] = 0.0
 
 
 def _threshold(energies: Energies) -> float:

@@ -287,6 +287,13 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> Typ
     )
 
 
+def has_length(start: Any, end: Any) -> bool:
+    """Whether two values are finite numbers, the second above the first."""
+    if type(start) is float and type(end) is float:
+        return -math.inf < start < end < math.inf
+    return is_number(start) and is_number(end) and start < end
+
+
 def shown(path: Path) -> str:
     """A path in a sentence: bytes that are no UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()

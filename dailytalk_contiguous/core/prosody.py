@@ -6,6 +6,7 @@ Pitch is probabilistic YIN over 65-500 Hz with 2048-sample frames and coarse (0.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +39,15 @@ def measure_prosody(samples: NDArray[np.float32], n_words: int, speech_seconds: 
         names = ("rms", "zcr", "f0_mean", "f0_std", "voiced_fraction")
         return dict.fromkeys(names, math.nan) | {"speech_rate": rate}
     interrupts.check_interrupt()
-    frames = _frames(samples)
+    padded = np.pad(samples, (0, max(0, FRAME - len(samples))))
+    negative = np.signbit(padded)
+    power, crossings = _frames(padded**2, FRAME), _frames(negative[1:] != negative[:-1], FRAME - 1)
     pitch, voiced = track_pitch(samples)
     voiced_pitch = pitch[voiced]
     enough = len(voiced_pitch) >= MIN_VOICED
     return {
-        "rms": float(np.sqrt(np.mean(frames**2, axis=1)).mean()),
-        "zcr": float(np.mean(np.signbit(frames[:, 1:]) != np.signbit(frames[:, :-1]))),
+        "rms": float(np.sqrt(np.mean(power, axis=1)).mean()),
+        "zcr": float(np.count_nonzero(crossings) / crossings.size),
         "f0_mean": float(voiced_pitch.mean()) if enough else math.nan,
         "f0_std": float(voiced_pitch.std()) if enough else math.nan,
         "voiced_fraction": float(voiced.mean()),
@@ -52,6 +55,5 @@ def measure_prosody(samples: NDArray[np.float32], n_words: int, speech_seconds: 
     }
 
 
-def _frames(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    padded = np.pad(samples, (0, max(0, FRAME - len(samples))))
-    return np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
+def _frames(values: NDArray[Any], width: int) -> NDArray[Any]:
+    return np.lib.stride_tricks.sliding_window_view(values, width)[::HOP]

@@ -238,7 +238,7 @@ class FlatTops:
             # What is under the lowest top that counts may never have been one.
             limit = _top_limit(max(self._peaks[side], LOWEST_TOP))
             if peak >= limit:
-                self._runs[side].append(_runs_from(samples * sign, limit, self._seen))
+                self._runs[side].append(_runs_from(samples if sign > 0 else -samples, limit, self._seen))
         self._seen += len(samples)
 
     @property

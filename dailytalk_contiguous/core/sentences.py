@@ -3,7 +3,6 @@ said.
 """
 
 from collections.abc import Sequence
-from itertools import dropwhile, islice
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.tags import render
@@ -80,10 +79,16 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 
     Missed on purpose: "is John in", questions by intonation alone, tags ("isn't it") at the end.
     """
-    plain = (word.lower().replace("’", "'").strip('.,;:!?…"()') for word in words)
-    first, *after = [*islice(dropwhile(lambda word: not word or word in DISCOURSE, plain), 3)] or [""]
-    if not first:
+    begins: list[str] = []
+    for written in words:
+        word = written.lower().replace("’", "'").strip('.,;:!?…"()')
+        if begins or (word and word not in DISCOURSE):
+            begins.append(word)
+            if len(begins) == 3:
+                break
+    if not begins:
         return False
+    first, *after = begins
     if first in AUXILIARIES:
         subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
         return bool(after) and after[0] in subjects
@@ -132,9 +137,9 @@ def sentence_type(text: str | None, language: str | None = None) -> str | None:
     >>> sentence_type("Are you coming"), sentence_type("No way!"), sentence_type("Maybe tomorrow it will be cold")
     ('interrogative', 'exclamatory', 'declarative')
     """
-    if not text or not any(character.isalnum() for character in text):
+    if not text or not (text[0].isalnum() or any(map(str.isalnum, text))):
         return None
-    code = (language or "en").replace("_", "-").partition("-")[0].lower()
+    code = "en" if not language or language == "en" else language.replace("_", "-").partition("-")[0].lower()
     end = text.rstrip()
     while end and (end[-1] in CLOSING or end[-1].isspace()):
         end = end[:-1]

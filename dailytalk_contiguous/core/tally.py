@@ -12,12 +12,14 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from dailytalk_contiguous.core import turns
-from dailytalk_contiguous.core.documents import expect, fits, is_number, parse_json
+from dailytalk_contiguous.core.documents import expect, fits, has_length, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
@@ -29,6 +31,8 @@ from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
+
+_INF = math.inf
 
 #: Share of a bin that a value may be under its lower edge: floats do not meet edges.
 _ROUNDING = 1e-6
@@ -90,16 +94,16 @@ class Histogram:
 
     def add(self, *values: float | None) -> None:
         """Count values; what is not a number is not counted."""
+        counts, width, first, last = self.counts, self.width, self._first, self._last
         for value in values:
-            if is_number(value):
+            if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
                 self.sum += value
-                place = value / self.width
-                number = round(place) if self.nearest else math.floor(place + _ROUNDING)
-                if number < self._first:
-                    number = int(self._first)
-                elif number > self._last:
-                    number = int(self._last)
-                self.counts[number] += 1
+                number = round(value / width) if self.nearest else math.floor(value / width + _ROUNDING)
+                if number < first:
+                    number = int(first)
+                elif number > last:
+                    number = int(last)
+                counts[number] += 1
 
     @property
     def n(self) -> int:
@@ -138,12 +142,12 @@ class Moments:
 
     def add(self, value: float | None) -> None:
         """Count a value; what is not a number is not counted."""
-        if is_number(value):
-            self.n += 1
-            mean = 0.0 if self.n == 1 else self.mean
-            distance = value - mean
-            self.mean = mean + distance / self.n
-            self.squares += distance * (value - self.mean)
+        if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
+            self.n = n = self.n + 1
+            before = 0.0 if n == 1 else self.mean
+            distance = value - before
+            self.mean = mean = before + distance / n
+            self.squares += distance * (value - mean)
             if value < self.low:
                 self.low = value
             if value > self.high:
@@ -208,8 +212,16 @@ class Sum:
     right: float = 0.0
     copied: float = 0.0
 
+    def add_utterance(self, seconds: float, channel: str) -> None:
+        """Count an utterance of a channel, and its seconds of speech."""
+        self.utterances += 1
+        self.seconds += seconds
+        if channel == "left":
+            self.left += seconds
+        else:
+            self.right += seconds
+
     def add(self, other: "Sum") -> None:
-        # Written out: it is added several times an utterance.
         self.conversations += other.conversations
         self.utterances += other.utterances
         self.words += other.words
@@ -269,18 +281,19 @@ class TurnTaking:
         """Count one conversation. Missing events are derived from the times."""
         speech = turns.stretches(timed, groups)
         derived = turns.labels_of(speech, len(timed))
-        self.events.update(event or worked for event, worked in zip(events, derived, strict=True))
-        takers = [stretch for stretch in speech if stretch.offset is not None]
-        self.offsets.add(*(stretch.offset for stretch in takers))
-        for stretch in takers:
-            self.offsets_of[stretch.channel].add(stretch.offset)
-        lengths: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for kind, channel, start, end in turns.timing_events(timed):
-            lengths[kind, channel].append(end - start)
-        for (kind, channel), values in lengths.items():
+        self.events.update([event or worked for event, worked in zip(events, derived, strict=True)])
+        offsets: dict[str, list[float]] = defaultdict(list)
+        for stretch in speech:
+            if stretch.offset is not None:
+                offsets[stretch.channel].append(stretch.offset)
+                self.offsets.add(stretch.offset)
+        for channel, values in offsets.items():
+            self.offsets_of[channel].add(*values)
+        unions = turns.unions(timed)
+        for (kind, channel), values in turns.timing_lengths(unions).items():
             self.indicators[kind][channel].add(*values)
-        self.overlap_seconds += turns.overlap_seconds(timed)
-        self.speech_seconds += sum(turn.end - turn.start for turn in timed)
+        self.overlap_seconds += unions.overlap_seconds
+        self.speech_seconds += sum([end - start for _, start, end, _ in timed])
         self.seconds += seconds
 
 
@@ -337,11 +350,15 @@ SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rate": ("speech_rate", math.log2),
 }
 
+#: What tells synthesised voices apart.
+_VOICE = ("engine", "model", "voice")
+
 #: Before their names where the new voice is measured.
 NEW_VOICE = "new_"
 
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
-_BUCKETS = tuple((name, f"{name}_bucket") for name in BUCKETED)
+_BUCKETS = tuple(f"{name}_bucket" for name in BUCKETED)
+_MEASURES = (*AFFECT, *PROSODY)
 
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
@@ -453,16 +470,16 @@ class Tally:
         language = row["language"] if row["language"] != "und" else None
         self._count({"language": language} | ({"split": split} if split else {}), amount)
         self.durations.add(seconds)
-        self.word_sources.update(word["source"] or UNKNOWN for word in words)
+        self._count_word_sources(words)
         speaker = (row.get("speakers") or {}).get("right")
         if speaker and split:
             self.splits_of[speaker].add(split)
         for utterance in utterances:
             self._count_utterance(utterance)
         audible = [utterance for utterance in utterances if _is_audible(utterance)]
-        labels = [self._count_audible(utterance, speaker, language) for utterance in audible]
-        for name, value in {pair for pairs in labels for pair in pairs}:
-            self.by[name][value].conversations += 1
+        sums = [self._count_audible(utterance, speaker, language) for utterance in audible]
+        for part in {id(part): part for parts in sums for part in parts}.values():
+            part.conversations += 1
         self._count_tags(audible)
         self._count_turns(row, audible)
         self._count_provenance(row.get("provenance"))
@@ -475,7 +492,7 @@ class Tally:
         amount = Sum(copies=1, copied=seconds, seen=seen) if copy else Sum(1, 1, len(words), seconds, seen=seen)
         labels = {name: row.get(name) for name in _CLIP_LABELS} | {"affect_source": affect.get("source")}
         self.total.add(amount)
-        self.word_sources.update(word["source"] or UNKNOWN for word in words)
+        self._count_word_sources(words)
         self._count(labels, amount)
         if row["speaker"] and row["split"]:
             self.splits_of[row["speaker"]].add(row["split"])
@@ -519,19 +536,26 @@ class Tally:
                 values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
         return {name: list(values[name].values()) for name in sorted(values)}
 
-    def _count(self, labels: Mapping[str, str | None], amount: Sum) -> list[tuple[str, str]]:
-        pairs = []
+    def _count(self, labels: Mapping[str, str | None], amount: Sum) -> None:
+        for part in self._sums(labels):
+            part.add(amount)
+
+    def _sums(self, labels: Mapping[str, str | None]) -> list[Sum]:
+        """The sums in which something with these labels counts, one a label."""
+        parts = []
         for name, value in labels.items():
             sums, key = self.by[name], value or UNKNOWN
             if len(sums) >= MAX_VALUES and key not in sums:
                 key = OTHER_VALUES
-            sums[key].add(amount)
-            pairs.append((name, key))
-        return pairs
+            parts.append(sums[key])
+        return parts
+
+    def _count_word_sources(self, words: Sequence[Mapping[str, Any]]) -> None:
+        for source, n in Counter(map(itemgetter("source"), words)).items():
+            self.word_sources[source or UNKNOWN] += n
 
     def _measure(self, values: Mapping[str, Any], seconds: float, label: str | None) -> None:
-        for name, moments in self.measures.items():
-            value = seconds if name == "seconds" else values.get(name)
+        for moments, value in zip(self.measures.values(), (seconds, *map(values.get, _MEASURES)), strict=True):
             if value is not None:
                 moments.add(value)
         if is_number(values.get("valence")) and is_number(values.get("arousal")):
@@ -544,11 +568,12 @@ class Tally:
         if recogniser := (utterance["models"] or {}).get("recogniser"):
             self.recognisers[recogniser] += 1
         editors, fields = utterance.get("edited_by") or (), utterance.get("edited_fields") or ()
-        self.edited += bool(editors or fields)
-        for name in fields:
-            self.edited_fields.add(name, OTHER_VALUES)
-        if len(self.editors) < MAX_VALUES:
-            self.editors.update(editors)
+        if editors or fields:
+            self.edited += 1
+            for name in fields:
+                self.edited_fields.add(name, OTHER_VALUES)
+            if len(self.editors) < MAX_VALUES:
+                self.editors.update(editors)
         if utterance["text_reason"]:
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
             self.without_text[utterance["text_reason"].partition("(")[0].strip()] += 1
@@ -558,7 +583,7 @@ class Tally:
             self.reasons.add(kind_of(utterance["reason"]), OTHER_KINDS)
         synthesis = utterance["synthesis"]
         if synthesis:
-            if is_number(synthesis["cost"]) and synthesis["cost"]:
+            if synthesis["cost"] and is_number(synthesis["cost"]):
                 self.purchases.add(synthesis["cache_key"], synthesis["cost"])
             self.n_retried += (synthesis["tries"] or 1) > 1
             self.error_rates.add(synthesis["word_error_rate"])
@@ -577,42 +602,44 @@ class Tally:
             if len(self.furthest) > MOST_FAR:
                 heapq.heappop(self.furthest)
 
-    def _count_audible(
-        self, utterance: Mapping[str, Any], speaker: str | None, language: str | None
-    ) -> list[tuple[str, str]]:
+    def _count_audible(self, utterance: Mapping[str, Any], speaker: str | None, language: str | None) -> list[Sum]:
+        """Count an utterance that can be heard. Returns the sums of its labels."""
         seconds = max(0.0, utterance["end"] - utterance["start"])
-        left = seconds if utterance["channel"] == "left" else 0.0
-        amount = Sum(utterances=1, seconds=seconds, left=left, right=seconds - left)
-        self.heard.add(amount)
+        channel = utterance["channel"]
+        self.heard.add_utterance(seconds, channel)
         self._measure(utterance, seconds, utterance["tag"])
-        for name, column in _BUCKETS:
-            if bucket := utterance.get(column):
+        for name, bucket in zip(BUCKETED, map(utterance.get, _BUCKETS), strict=True):
+            if bucket:
                 self.buckets[name][bucket] += 1
         if utterance["status"] == "spoken":
-            recorded = (utterance["source_start"], utterance["source_end"])
-            if all(map(is_number, recorded)) and recorded[1] > recorded[0]:
-                self.lengths.add(recorded[1] - recorded[0], seconds)
-                self.ratios.add(seconds / (recorded[1] - recorded[0]))
+            start, end = utterance["source_start"], utterance["source_end"]
+            if has_length(start, end):
+                self.lengths.add(end - start, seconds)
+                self.ratios.add(seconds / (end - start))
         labels = {
             "tag": utterance["tag"],
             "style": _style(utterance),
             "sentence_type": sentence_type(utterance["text"], language),
             "length": length_class(seconds),
         }
-        return self._count(labels | self._voice(utterance, speaker), amount)
+        sums = self._sums(labels | self._voice(utterance, speaker))
+        for part in sums:
+            part.add_utterance(seconds, channel)
+        return sums
 
     def _count_tags(self, audible: Sequence[Mapping[str, Any]]) -> None:
         """Count what is measured of the utterances of each tag against the others of their speaker."""
         measured: dict[tuple[str, str], list[tuple[str | None, float]]] = defaultdict(list)
         for utterance in audible:
-            sources = [("", utterance["channel"], utterance)]
-            if utterance["status"] == "spoken" and (synthesis := utterance["synthesis"]):
-                voice = " · ".join(str(synthesis.get(name) or "") for name in ("engine", "model", "voice"))
-                sources.append((NEW_VOICE, voice, synthesis))
-            for prefix, speaker, values in sources:
+            sources = [("", utterance)]
+            if utterance["status"] == "spoken" and utterance["synthesis"]:
+                sources.append((NEW_VOICE, utterance["synthesis"]))
+            for prefix, values in sources:
                 for name, (column, scaled) in SPEAKER_MEASURES.items():
                     value = values.get(column)
-                    if is_number(value) and value > 0:
+                    if value is not None and is_number(value) and value > 0:
+                        voice = (str(values.get(part) or "") for part in _VOICE)
+                        speaker = " · ".join(voice) if prefix else utterance["channel"]
                         measured[prefix + name, speaker].append((utterance["tag"], scaled(value)))
         for (name, _), pairs in measured.items():
             mean = math.fsum(value for _, value in pairs) / len(pairs)
@@ -624,18 +651,15 @@ class Tally:
         """Whose voice an utterance is in: a speaker's, or a synthesised one."""
         if utterance["status"] == "spoken":
             synthesis = utterance["synthesis"] or {}
-            return {"voice": " · ".join(filter(None, map(synthesis.get, ("engine", "model", "voice"))))}
+            return {"voice": " · ".join(filter(None, map(synthesis.get, _VOICE)))}
         if not self.rebuilt:
             return {"speaker": utterance["speaker"]}
         return {"speaker": speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED}
 
     def _count_turns(self, row: Mapping[str, Any], audible: Sequence[Mapping[str, Any]]) -> None:
         source, rebuilt = (
-            [
-                Timed(utterance["channel"], utterance[f"{edge}start"], utterance[f"{edge}end"])
-                for utterance in audible
-            ]
-            for edge in ("source_", "")
+            [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
+            for start, end in (("source_start", "source_end"), ("start", "end"))
         )
         knows_source = all(is_number(utterance.start) and is_number(utterance.end) for utterance in source)
         groups = turns.join_spans(source if knows_source else rebuilt)
@@ -656,7 +680,7 @@ class Tally:
             moments.add(value if is_number(value) else TIMELINE_MEANS[name])
 
     def _count_provenance(self, provenance: Any) -> None:
-        record = _provenance(provenance)
+        record = _parsed(provenance) if isinstance(provenance, str) else _provenance(provenance)
         self.sources[record.get("source"), record.get("source_licence")] += 1
         self.tools[record.get("tool") or UNKNOWN] += 1
         self.voices[record.get("voice") or ""] += 1
@@ -685,6 +709,10 @@ def _provenance(value: Any) -> Mapping[str, Any]:
     models = [{"role": role, **model} for role, model in sorted((record.get("models") or {}).items())]
     settings = json.dumps(record.get("settings") or {}, sort_keys=True, ensure_ascii=False)
     return {**record, "models": models, "settings": settings}
+
+
+#: Rows of a run have the same text, and those of one dataset few.
+_parsed = lru_cache(maxsize=8)(_provenance)
 
 
 def _is_audible(utterance: Mapping[str, Any]) -> bool:

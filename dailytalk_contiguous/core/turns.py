@@ -6,7 +6,6 @@ import heapq
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -287,15 +286,17 @@ class Stretch(NamedTuple):
 def join_spans(timed: Sequence[Timed]) -> list[list[int]]:
     """Indices of the utterances of each stretch: one channel, pauses under `PAUSE`, or pieces of one run."""
     groups: list[list[int]] = []
-    for channel in dict.fromkeys(span.channel for span in timed):
-        reach, run = -np.inf, -1
-        for index in sorted((i for i, span in enumerate(timed) if span.channel == channel), key=_order(timed)):
-            span = timed[index]
-            same_run = run >= 0 and span.run == run
-            if span.start - reach >= PAUSE and not same_run:
+    channels: dict[str, list[tuple[float, float, int]]] = {}
+    for index, (channel, start, end, _) in enumerate(timed):
+        channels.setdefault(channel, []).append((start, -end, index))
+    for spans in channels.values():
+        reach, run = -math.inf, -1
+        for start, end, index in sorted(spans):
+            same_run = run >= 0 and timed[index].run == run
+            if start - reach >= PAUSE and not same_run:
                 groups.append([])
             groups[-1].append(index)
-            reach, run = max(reach, span.end), span.run
+            reach, run = max(reach, -end), timed[index].run
     return groups
 
 
@@ -316,7 +317,11 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     furthest: dict[str, int] = {}
     for start, end, members in sorted(spans, key=lambda span: (span[0], -span[1])):
         channel = timed[members[0]].channel
-        other_index = next((index for name, index in furthest.items() if name != channel), None)
+        other_index = None
+        for name, index in furthest.items():
+            if name != channel:
+                other_index = index
+                break
         event = "turn" if other_index is None else _event(start, end, ordered[other_index].end)
         inside = event == "backchannel"
         changes = floor is not None and floor.channel != channel and not inside
@@ -394,13 +399,32 @@ def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
     Args:
         timed: speech of at most two channels, in any order; what has no length is left out.
     """
-    units = {channel: _joined(spans) for channel, spans in sorted(_unions(timed)[0].items())}
+    return [
+        TimingEvent._make(event) for event in sorted(_timing_events(unions(timed)), key=itemgetter(2, 3, 0, 1))
+    ]
+
+
+def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
+    """Seconds of the `timing_events` of each kind and channel, in order."""
+    lengths: dict[tuple[str, str], list[float]] = {}
+    for kind, channel, start, end in _timing_events(speech):
+        lengths.setdefault((kind, channel), []).append(end - start)
+    return lengths
+
+
+#: The fields of a `TimingEvent`: a dataset has millions, of which the lengths are counted.
+_Event = tuple[str, str, float, float]
+
+
+def _timing_events(speech: "Unions") -> list[_Event]:
+    """Timing events, those of a kind and channel in order."""
+    units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
-    found = [TimingEvent("ipu", channel, *unit) for channel, spans in units.items() for unit in spans]
+    found = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
     found += _silences(sorted(found, key=itemgetter(2)))
     if len(units) == 2:
         found += _overlaps(*units.items())
-    return sorted(found, key=itemgetter(2, 3, 0, 1))
+    return found
 
 
 def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -416,25 +440,26 @@ def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return joined
 
 
-def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
+def _silences(units: Sequence[_Event]) -> Iterator[_Event]:
     """Pauses and gaps between IPUs, which are in order of start."""
     reach, last = -math.inf, set[str]()
-    for start, together in groupby(units, key=itemgetter(2)):
-        begun = list(together)
+    for number, (_, channel, start, end) in enumerate(units):
         if last and start > reach:
-            going_on = last & {unit.channel for unit in begun}
-            kind, who = ("pause", going_on) if going_on else ("gap", {unit.channel for unit in begun})
-            yield TimingEvent(kind, min(who), reach, start)
-        for unit in begun:
-            if unit.end > reach:
-                reach, last = unit.end, {unit.channel}
-            elif unit.end == reach:
-                last = last | {unit.channel}
+            begun = {channel}
+            while (number := number + 1) < len(units) and units[number][2] == start:
+                begun.add(units[number][1])
+            going_on = last & begun
+            kind, who = ("pause", going_on) if going_on else ("gap", begun)
+            yield kind, min(who), reach, start
+        if end > reach:
+            reach, last = end, {channel}
+        elif end == reach:
+            last = last | {channel}
 
 
 def _overlaps(
     left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
-) -> Iterator[TimingEvent]:
+) -> Iterator[_Event]:
     """Overlaps of the IPUs of two channels, both in order."""
     (name, units), (other, others) = left, right
     first = 0
@@ -446,7 +471,7 @@ def _overlaps(
             if other_start >= end:
                 break
             comes_in = max((start, -end, name), (other_start, -other_end, other))[2]
-            yield TimingEvent("overlap", comes_in, max(start, other_start), min(end, other_end))
+            yield "overlap", comes_in, max(start, other_start), min(end, other_end)
 
 
 def compare_turns(
@@ -495,8 +520,7 @@ def compare_turns(
 
 def overlap_seconds(timed: Sequence[Timed]) -> float:
     """Seconds in which two channels speak at once."""
-    channels, together = _unions(timed)
-    return sum(map(_length, channels.values())) - _length(together)
+    return unions(timed).overlap_seconds
 
 
 def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration: float) -> float:
@@ -510,7 +534,7 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
         Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
         for event, start in kept_events
     ]
-    (before, _), (after, _) = _unions(source), _unions(placed)
+    before, after = unions(source).channels, unions(placed).channels
     lost = 0.0
     for channel in dict.fromkeys(span.channel for span in source):
         lost += max(0.0, _length(before[channel]) - _length(after.get(channel, [])))
@@ -595,21 +619,33 @@ def _quantiles(name: str, values: NDArray[np.float64]) -> dict[str, float]:
 _Spans = list[tuple[float, float]]
 
 
-def _unions(timed: Sequence[Timed]) -> tuple[dict[str, _Spans], _Spans]:
-    """Times with speech on each channel, and on any: in order and without overlap."""
+class Unions(NamedTuple):
+    """Times with speech on each channel, and on any, in seconds: in order and without overlap."""
+
+    channels: dict[str, _Spans]
+    together: _Spans
+
+    @property
+    def overlap_seconds(self) -> float:
+        """Seconds in which two channels speak at once."""
+        return sum(map(_length, self.channels.values())) - _length(self.together)
+
+
+def unions(timed: Sequence[Timed]) -> Unions:
+    """Times with speech on each channel, and on any."""
     channels: dict[str, _Spans] = {span.channel: [] for span in timed}
     together: _Spans = []
     for channel, start, end, _ in sorted(timed, key=itemgetter(1)):
         for union in (channels[channel], together):
             if not union or start > union[-1][1]:
-                union.append((start, max(start, end)))
+                union.append((start, end if end > start else start))
             elif end > union[-1][1]:
                 union[-1] = (union[-1][0], end)
-    return channels, together
+    return Unions(channels, together)
 
 
 def _length(spans: Sequence[tuple[float, float]]) -> float:
-    return sum(end - start for start, end in spans)
+    return sum([end - start for start, end in spans])
 
 
 def _touching(speech: Sequence[Stretch]) -> list[bool]:
@@ -626,7 +662,3 @@ def _touching(speech: Sequence[Stretch]) -> list[bool]:
                         touching[number] = touching[other] = True
         reach.setdefault(stretch.channel, []).append(number)
     return touching
-
-
-def _order(timed: Sequence[Timed]) -> Any:
-    return lambda index: (timed[index].start, -timed[index].end)

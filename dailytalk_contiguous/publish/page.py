@@ -459,16 +459,16 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
             if name != "length_ratio" or value < 1:
                 unit = " of the recorded length" if name == "length_ratio" else ""
                 candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
-    candidates += [
-        (number, f"next worst: {_beyond(judged[number])}") for number in worst[1:] if judged[number].badness
-    ]
-    candidates += [(number, "next typical") for number in typical[1:]]
     chosen: dict[int, list[str]] = {}
     for number, why in candidates:
-        if number in chosen and not why.startswith("next"):
-            chosen[number].append(why)
-        elif number not in chosen and len(chosen) < count:
-            chosen[number] = [why]
+        if number in chosen or len(chosen) < count:
+            chosen.setdefault(number, []).append(why)
+    further = itertools.chain(
+        ((number, f"next worst: {_beyond(judged[number])}") for number in worst[1:] if judged[number].badness),
+        ((number, "next typical") for number in typical[1:]),
+    )
+    while len(chosen) < count and (candidate := next(further, None)):
+        chosen.setdefault(candidate[0], [candidate[1]])
     return {number: "; ".join(reasons) for number, reasons in chosen.items()}
 
 
@@ -483,17 +483,13 @@ def _typical(judged: Sequence[Judged]) -> list[int]:
     """All numbers, those first whose measures are in the middle of the ranks; what nobody knows counts half."""
     distances = np.zeros(len(judged))
     for name in CONVERSATION_MEASURES if judged else ():
-        values = np.array([_or_nan(entry.values.get(name)) for entry in judged])
-        known = ~np.isnan(values)
+        values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN
+        known = np.isfinite(values)
         ranks = np.full(len(judged), np.nan)
         places = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
         ranks[known] = (places + 0.5) / max(1, known.sum()) - 0.5
         distances += np.where(known, np.abs(ranks), 0.25)
     return [int(number) for number in np.argsort(distances, kind="stable")]
-
-
-def _or_nan(value: float | None) -> float:
-    return value if is_number(value) else math.nan
 
 
 def measured_text(name: str, value: float) -> str:

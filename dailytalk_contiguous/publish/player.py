@@ -6,8 +6,8 @@ sides. What the player shows ends after three minutes, which keeps a page with a
 """
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples, read_at
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
@@ -40,8 +40,9 @@ _LETTER_BYTES = np.frombuffer(LETTERS.encode(), np.uint8)
 #: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
 FINE, COARSE = 100, 20
 
-#: Cells that the longest run of a strip has; a longer one is several.
-_RUN = 16
+#: Runs of one state in the cells of a strip, 16 at most (a longer one is several), and the letter of each.
+_RUNS = re.compile(b"|".join(b"[\\x0%d]{1,16}" % state for state in range(4)))
+_LETTER_OF = {bytes((state,)) * n: LETTERS[16 * state + n - 1] for state in range(4) for n in range(1, 17)}
 
 _Span = tuple[float, float]
 
@@ -61,12 +62,10 @@ def strips_of(row: Mapping[str, Any], rebuilt: bool) -> tuple[str, str]:
     new: dict[str, list[_Span]] = {name: [] for name in CHANNELS}
     for utterance in row["utterances"] or ():
         channel = utterance["channel"]
-        start, end = utterance["source_start"], utterance["source_end"]
-        if is_number(start) and is_number(end) and end > start:
-            recorded[channel].append((start, end))
-        start, end = utterance["start"], utterance["end"]
-        if utterance["status"] != "dropped" and is_number(start) and is_number(end) and end > start:
-            new[channel].append((start, end))
+        if has_length(utterance["source_start"], utterance["source_end"]):
+            recorded[channel].append((utterance["source_start"], utterance["source_end"]))
+        if utterance["status"] != "dropped" and has_length(utterance["start"], utterance["end"]):
+            new[channel].append((utterance["start"], utterance["end"]))
     before = strip(recorded, seconds) if any(recorded.values()) else ""
     return (before, strip(new, seconds)) if rebuilt else (strip(new, seconds), "")
 
@@ -84,7 +83,7 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
     if seconds <= 0:
         return ""
     sides = [_merged(spans[name]) for name in CHANNELS]
-    states, width, edges = [0] * CELLS, seconds / CELLS, {0, CELLS}
+    states, width = bytearray(CELLS), seconds / CELLS
     parts: tuple[dict[int, float], ...] = ({}, {})
     for state, (side, part) in enumerate(zip(sides, parts, strict=True), 1):
         for start, end in side:
@@ -94,30 +93,16 @@ def strip(spans: Mapping[str, Sequence[_Span]], seconds: float) -> str:
                 continue
             part[first] = part.get(first, 0.0) + (first + 1) * width - start
             part[last] = part.get(last, 0.0) + end - last * width
-            states[first + 1 : last] = [state] * (last - first - 1)
-            edges |= {first + 1, last}
-    for cell in parts[0].keys() | parts[1].keys():
+            states[first + 1 : last] = bytes((state,)) * (last - first - 1)
+    lefts, rights = parts
+    for cell in lefts.keys() | rights.keys():
         if not states[cell]:  # no side has all of it
-            left, right = (part.get(cell, 0.0) for part in parts)
+            left, right = lefts.get(cell, 0.0), rights.get(cell, 0.0)
             states[cell] = 0 if left == right == 0.0 else 1 if left >= right else 2
-        edges |= {cell, cell + 1}
     for start, end in _overlaps(*sides):
         first, last = _cells(start, end, seconds)
-        states[first : last + 1] = [3] * (last + 1 - first)
-        edges |= {first, last + 1}
-    return "".join(_runs(states, sorted(edges)))
-
-
-def _runs(states: Sequence[int], edges: Sequence[int]) -> Iterator[str]:
-    """The letters of each run of one state; states change at some of the edges only."""
-    begin = 0
-    for first, last in pairwise(edges):
-        if last < CELLS and states[last] == states[first]:
-            continue
-        whole, rest = divmod(last - begin, _RUN)
-        letter = 16 * states[first] - 1
-        yield LETTERS[letter + _RUN] * whole + (LETTERS[letter + rest] if rest else "")
-        begin = last
+        states[first : last + 1] = b"\3" * (last + 1 - first)
+    return "".join(map(_LETTER_OF.__getitem__, _RUNS.findall(bytes(states))))
 
 
 def _merged(spans: Sequence[_Span]) -> list[_Span]:
@@ -132,8 +117,11 @@ def _merged(spans: Sequence[_Span]) -> list[_Span]:
 
 def _cells(start: float, end: float, seconds: float) -> tuple[int, int]:
     """The first and the last cell of a stretch; what only touches a cell's edge is not in it."""
-    first = min(CELLS - 1, max(0, int(start / seconds * CELLS + 1e-9)))
-    return first, min(CELLS - 1, max(first, int(end / seconds * CELLS - 1e-9)))
+    first, last = int(start / seconds * CELLS + 1e-9), int(end / seconds * CELLS - 1e-9)
+    if 0 <= first <= last < CELLS:
+        return first, last
+    first = min(CELLS - 1, max(0, first))
+    return first, min(CELLS - 1, max(first, last))
 
 
 def _overlaps(left: Sequence[_Span], right: Sequence[_Span]) -> Iterator[_Span]:

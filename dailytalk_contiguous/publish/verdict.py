@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
@@ -233,7 +233,9 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
-    lengths = [(_length(one, "source_"), _length(one, "")) for one in utterances]
+    lengths = [
+        (_length(one["source_start"], one["source_end"]), _length(one["start"], one["end"])) for one in utterances
+    ]
     timed = [
         Timed(one["channel"], one["start"], one["end"])
         for one, (_, new) in zip(utterances, lengths, strict=True)
@@ -338,10 +340,10 @@ def _of_synthesis(
     }
 
 
-def _length(utterance: Mapping[str, Any], edge: str) -> float:
-    """Seconds of an utterance (of its recording: `source_`); 0 where its times are no stretch of time."""
-    start, end = utterance[f"{edge}start"], utterance[f"{edge}end"]
-    return max(0.0, end - start) if is_number(start) and is_number(end) else 0.0
+def _length(start: Any, end: Any) -> float:
+    """Seconds from start to end; 0 where these are no stretch of time."""
+    seconds: float = end - start if has_length(start, end) else 0.0
+    return seconds
 
 
 def _known(value: float) -> float | None:
