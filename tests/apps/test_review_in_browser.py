@@ -493,3 +493,17 @@ def test_an_answer_of_the_models_changes_nothing_before_it_is_accepted(browser: 
         page.wait("document.querySelector('#accept')")
         page.page.keyboard.press("y")
         page.wait(f"document.querySelector('#text').value === {json.dumps(proposed)} && {SAVED}")
+        page.page.keyboard.press("q")
+        page.page.keyboard.press("2")
+        page.wait("document.querySelector('#accept')")
+        assert (
+            page.page.locator("#hear-right").get_attribute("aria-pressed") == "false"
+        )  # 2 is a key of the page, too
+        assert page.violations() == []
+        page.page.keyboard.press("y")
+        page.wait(f"document.querySelector('#proposal').hidden && {SAVED}")
+        assert edits(work)[-1]["after"]["lines"]["talk/left/0000"]["vad"].keys() == {
+            "valence",
+            "arousal",
+            "dominance",
+        }

@@ -1,5 +1,6 @@
 """The server of `dailytalk review` on loopback: what it answered is never lost, and it answers nobody else."""
 
+import io
 import json
 import random
 import signal
@@ -381,6 +382,86 @@ def test_the_password_is_asked_for_and_never_printed(work: Path, monkeypatch: py
 def run_review(*words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "dailytalk_contiguous", "review", *words, "--no-browser"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def accepted(ada: Client, name: str, line: str, what: str) -> dict[str, Any]:
+    """The proposal of the stages for a line, which is accepted as the page does it."""
+    answer = ada.post("ask", {"id": name, "line": line, "what": what})
+    assert answer.ok, answer.text
+    proposal: dict[str, Any] = answer.json()["proposal"]
+    base = ada.get("item", id=name)["base"]
+    measures = {key: proposal[key] for key in ("affect", "features", "buckets")}
+    edited = ada.edit(name, base, do="measures", line=line, **measures)
+    assert edited.ok, edited.text
+    return proposal
+
+
+def test_measures_that_were_accepted_are_what_speak_reads_and_can_be_taken_back(work: Path) -> None:
+    before = lines_of(work)
+    with served(work) as server:
+        ada = Client(server.address)
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        proposal = accepted(ada, "call_000000", line, "affect")
+        assert proposal["affect"].keys() == {"valence", "arousal", "dominance"}
+    row = next(row for row in read_synthesis_input(work).unfolded() if row["conversation_id"] == "call_000000")
+    place = row["utterance_id"].index(line)
+    for name, value in (proposal["affect"] | proposal["features"]).items():
+        assert row[name][place] == pytest.approx(value)
+    for name, level in proposal["buckets"].items():
+        assert row[f"{name}_bucket"][place] == level
+    assert row["edited_by"][place] == ["Ada"]
+    assert {*proposal["affect"]} <= {*row["edited_fields"][place]} <= {*proposal["affect"], *proposal["features"]}
+    with served(work) as server:
+        assert Client(server.address).post("undo", {}).ok
+    assert lines_of(work) == before
+
+
+@pytest.mark.parametrize(
+    "measures",
+    [
+        {"affect": {"valence": 1.5}},
+        {"affect": {"joy": 0.5}},
+        {"features": {"rms": "loud"}},
+        {"affect": {"valence": 0.5}, "buckets": {"valence": "ENORMOUS"}},
+        {"affect": {"valence": 0.5}, "buckets": {"taste": "HIGH"}},
+        {"affect": [0.5]},
+        {},
+    ],
+)
+def test_measures_that_mean_nothing_are_refused(ada: Client, work: Path, measures: dict[str, Any]) -> None:
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    assert ada.edit("call_000000", 0, do="measures", line=line, **measures).status_code == 422
+    assert not (work / ".dailytalk-edits.jsonl").exists()
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_is_accepted(work: Path) -> None:
+    speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
+    subprocess.run([*speak, "--sample-rate", "16000"], check=True, capture_output=True, timeout=120)
+    with served(work) as server:
+        ada = Client(server.address)
+        name = "call_000001"
+        lines = ada.get("item", id=name)["lines"]
+        line = next(line for line in lines if line["channel"] == "left")
+        other = next(line for line in lines if line["channel"] == "right")
+        kept = ada.post("ask", {"id": name, "line": other["id"], "what": "synthesis"})
+        assert "keeps the voice of the right side" in kept.json()["reason"]
+        answer = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
+        assert answer["proposal"]["tag"] == "excited"
+        wav = requests.get(f"{server.address.rstrip('/')}{answer['sound']}", timeout=20).content
+        assert not (work / ".dailytalk-edits.jsonl").exists()
+        assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
+        refused = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
+        assert refused.status_code == 422
+    subprocess.run([*speak, "--sample-rate", "16000"], check=True, capture_output=True, timeout=120)
+    heard, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
+    items = open_items(work)
+    said = next(part for part in items.row(name)["utterances"] if part["utterance_id"] == line["id"])
+    assert (said["tag"], said["status"], rate) == ("excited", "spoken", 16000)
+    whole, _ = soundfile.read(work / "audio" / f"{name}_edited.wav", dtype="int16")
+    start = round(said["start"] * rate)
+    part = whole[start : start + len(heard), 0].astype(float)
+    assert np.corrcoef(part, heard[: len(part)].astype(float))[0, 1] > 0.999
 
 
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:

@@ -342,14 +342,15 @@ class Pages:
     async def ask(self, request: Request) -> Any:
         """What the stages say of a line now."""
         body = await _body(request)
-        key, what = body.get("line"), body.get("what")
-        if not isinstance(key, str) or not isinstance(what, str):
+        key, what, tag = body.get("line"), body.get("what"), body.get("tag")
+        if not isinstance(key, str) or not isinstance(what, str) or not isinstance(tag, str | None):
             raise BadInput("the request names no line, or nothing to ask", "reload the page")
-        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what)
+        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what, tag)
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
-        return {"proposal": proposal.fields, "sound": f"/api/proposal?number={self._proposed[0]}"}
+        sound = f"/api/proposal?number={self._proposed[0]}"
+        return {"proposal": proposal.fields, "sound": sound, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
         """The sound of the proposal that was made last."""

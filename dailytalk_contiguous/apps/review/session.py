@@ -617,12 +617,16 @@ class Session:
         if is_new:
             self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
 
-    def ask(self, name: str, key: str, what: str) -> Proposal:
-        """What the stages say of a line now. Raises DailytalkError."""
+    def ask(self, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
+        """What the stages say of a line now; `tag`: to say it with in place of its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
-        return ask_again(AskedLine(self.editable.root, name, key, dict(held.lines), place, offset), what)
+        lines = dict(held.lines)
+        if tag is not None and key in lines:
+            change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
+            lines = replayed(lines, change)
+        return ask_again(AskedLine(self.editable.root, name, key, lines, place, offset), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
@@ -650,7 +654,7 @@ def number_in(name: str, default: int) -> int:
 
 
 #: Fields of a line that people edit: whether an edit can be taken back depends on them.
-_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag"})
+_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 
 class _Writing:

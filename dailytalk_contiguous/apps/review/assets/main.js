@@ -415,29 +415,40 @@ const restore = async () => {
   } catch (error) { failed(error); }
 };
 
+/** What is accepted of each answer: the edit that makes the line so; null where it is so already. */
+const ACCEPTED = {
+  recognition: ({ text }) => ({ do: "text", text }),
+  affect: ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets }),
+  tag: ({ tag }) => ({ do: "tag", tag: tag ?? "" }),
+  synthesis: ({ tag }, asked) => (tag === (asked.tag ?? "") ? null : { do: "tag", tag }),
+};
+const ABOUT = { recognition: "the text", affect: "the measures of how it is said", tag: "the tag", synthesis: "the tag" };
+
 const ask = () => {
   if (!line()) return;
   const asked = line();
-  panels.ask(async (what) => {
-    const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+  const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+  /** A voice is asked for again with another tag, to hear that before it is chosen. */
+  const answerOf = async (what, tag) => {
     panels.proposal(asked, "Asking…", {});
+    sound.pause();
     try {
-      const answer = await post("/api/ask", { id: item.id, line: asked.id, what });
+      const answer = await post("/api/ask", { id: item.id, line: asked.id, what, tag });
       if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
+      const action = editor.writable ? ACCEPTED[what](answer.proposal, asked) : null;
       const accept = async () => {
         offer = null;
         $("proposal").hidden = true;
-        const { proposal } = answer;
-        if (proposal.text !== undefined) await edit({ do: "text", line: asked.id, text: proposal.text }, "the text");
-        if (proposal.tag !== undefined) await edit({ do: "tag", line: asked.id, tag: proposal.tag ?? "" }, "the tag");
-        announce("Accepted");
+        if (await edit({ line: asked.id, ...action }, ABOUT[what])) announce("Accepted");
       };
-      const { text, tag } = answer.proposal;
-      offer = { accept: text === undefined && tag === undefined ? null : accept, reject };
+      const again = what === "synthesis" ? { tags: session.tags, ask: (other) => answerOf(what, other) } : null;
+      const why = editor.writable ? "The line is so already." : "Nothing of this can be written here.";
+      offer = { accept: action && accept, reject, again, why };
       panels.proposal(asked, answer, offer);
-      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${value}`).join(", ")}. y accepts, Escape rejects.`);
+      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${panels.shown(value)}`).join(", ")}. ${action ? "y accepts, " : ""}Escape rejects.`);
     } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
-  });
+  };
+  panels.ask((what) => answerOf(what));
 };
 
 const writeWhole = () => {
