@@ -166,7 +166,8 @@ class Editable(ABC):
 def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What a list shows of an item's lines, which are in order; null is unknown.
 
-    `confidence` is that of the least certain line, `rate` in words a second of speech.
+    `whole` is all that is said, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
+    in words a second of speech.
     """
     texts: list[str] = []
     count, n_words, seconds = 0, 0, 0.0
@@ -178,7 +179,7 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for line in lines:
         count += 1
         text = line.get("text") or ""
-        if text and sum(len(part) for part in texts) <= SHOWN_TEXT:
+        if text:
             texts.append(text)
         n_words += len(text.split())
         start, end = line.get("start"), line.get("end")
@@ -196,9 +197,11 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         language = language or line.get("language")
         for suspect in line_suspects(line):
             suspects.setdefault(suspect["kind"], suspect)
+    whole = " ".join(texts)
     return {
         "n_lines": count,
-        "text": " ".join(texts)[:SHOWN_TEXT],
+        "whole": whole,
+        "text": whole[:SHOWN_TEXT],
         "speakers": [*speakers],
         "tags": [*tags],
         "buckets": {name: max(counts, key=counts.__getitem__) for name, counts in buckets.items()},

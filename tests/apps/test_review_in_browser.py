@@ -403,6 +403,24 @@ def test_hostile_texts_stay_text(browser: Any, tmp_path: Path) -> None:
         assert page.complaints == []
 
 
+def test_a_word_late_in_a_conversation_is_found_and_its_line_is_chosen(browser: Any, tmp_path: Path) -> None:
+    names = ["one", "two"]
+    lines = {name: dialogue(name, 59.0, 200) for name in names}
+    lines["two"][-1]["text"] = "the Zeppelin rose"
+    work = work_folder(tmp_path, [(name, "recording", 0.0, lines[name]) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        page.page.keyboard.press("/")
+        page.page.keyboard.type("zeppelin")
+        page.wait("document.querySelector('#count').textContent === '1 of 2 items'")
+        assert "the Zeppelin rose" in page.page.locator("#items").inner_text()
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("Home")
+        opened(page, "two")
+        page.wait("document.querySelector('#text').value === 'the Zeppelin rose'")
+        assert page.complaints == []
+
+
 def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_path: Path) -> None:
     spoken(tmp_path / "hour.FLAC", 3600.0)
     work = work_folder(tmp_path, [("hour", "hour", 0.0, dialogue("hour", 3599.0, 10_000))])
@@ -460,6 +478,12 @@ def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -
         page.page.locator("#share").fill("0.34")
         page.page.locator("#propose").click()
         page.page.locator("#apply-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
+        page.page.locator("#undo-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items put back.'")
+        assert "5 items on neither side" in page.page.locator("#sides").inner_text()
+        page.page.locator("#undo-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
         page.wait("document.querySelector('#sides').textContent.includes('Warnings')")
         page.wait("!document.querySelector('#sides').textContent.includes('neither')")
         assert "Anna" in page.page.locator("#sides .warnings").inner_text()

@@ -238,7 +238,7 @@ _Kind = TypeVar("_Kind", Bucket, Speak)
 
 def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
     """A stage with the settings that a run has noted, if it has. Raises BadInput for impossible ones."""
-    entries = run.get("stages")
+    entries: Any = run.get("stages")
     if not fits(entries, [{"name": str, "settings": dict}]):
         return None
     entry = next((entry for entry in entries if entry["name"] == kind.__name__), None)

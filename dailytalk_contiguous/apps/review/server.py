@@ -43,8 +43,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: Bytes of the body of a request, and letters of the name of an author and of an id.
-MOST_BODY, LONGEST_NAME, LONGEST_ID = 8 << 20, 80, 4096
+#: Bytes of the body of a request, and letters of the name of an author, of an id and of what is searched.
+MOST_BODY, LONGEST_NAME, LONGEST_ID, MOST_QUERY = 8 << 20, 80, 4096, 500
 
 #: The cookie with the name that somebody gave in the page.
 AUTHOR_COOKIE = "author"
@@ -203,6 +203,7 @@ class Pages:
         return {
             "session": lambda request: self.session.about(self.author(request)),
             "items": lambda request: self.session.items(_integer(request, "since", 0)),
+            "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
             "item": lambda request: self.session.item(_identity(request.query_params.get("id"))),
             "peaks": self.peaks,
             "sound": self.sound,
@@ -223,6 +224,7 @@ class Pages:
             "discard": self.discard,
             "restore": self.restore,
             "sides": self.sides,
+            "divide": self.divide,
             "ask": self.ask,
         }
 
@@ -339,6 +341,16 @@ class Pages:
             raise BadInput("the request names no way, share and seed", "choose them in the page")
         return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
 
+    async def divide(self, request: Request) -> Any:
+        """Put items on sides, all at once; answers with the sides that they had."""
+        body = await _body(request)
+        sides, since = body.get("sides"), body.get("since")
+        if not isinstance(sides, dict) or not isinstance(since, int):
+            raise BadInput("the request names no sides", "reload the page")
+        if not all(isinstance(side, str | None) for side in sides.values()):
+            raise BadInput("a side is no text", "reload the page")
+        return {"before": await run_in_threadpool(self.session.divide, sides, since, self.author(request))}
+
     async def ask(self, request: Request) -> Any:
         """What the stages say of a line now."""
         body = await _body(request)
@@ -389,18 +401,18 @@ class Pages:
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for edit in self.session.edits_since(since):
-                    yield _event("edit", edit)
+                for told in self.session.edits_since(since):
+                    yield _event(*told)
                 yield b": here\n\n"
                 while True:
                     try:
-                        told = await asyncio.wait_for(queue.get(), HEARTBEAT)
+                        news = await asyncio.wait_for(queue.get(), HEARTBEAT)
                     except TimeoutError:
                         yield b": alive\n\n"
                         continue
-                    if told is None:
+                    if news is None:
                         return
-                    yield _event(*told)
+                    yield _event(*news)
             finally:
                 self._queues.discard(queue)
 
@@ -415,8 +427,10 @@ class Pages:
         for queue in list(self._queues):
             try:
                 queue.put_nowait(told)
-            except asyncio.QueueFull:  # a page that sleeps: it will ask anew
+            except asyncio.QueueFull:  # a page that sleeps: it connects anew, and hears of edits from where it was
                 self._queues.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
 
     def end(self) -> None:
         """Let go of the pages that listen."""
@@ -532,7 +546,7 @@ def _number(request: Request, name: str) -> float:
 
 
 def _event(kind: str, data: Mapping[str, Any]) -> bytes:
-    number = f"id: {data['number']}\n" if kind == "edit" else ""
+    number = f"id: {data['number']}\n" if kind in ("edit", "edits") else ""
     return f"{number}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 

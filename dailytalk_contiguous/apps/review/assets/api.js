@@ -53,7 +53,7 @@ export const events = (since, hear) => {
   let broken = false;
   const open = () => {
     const source = new EventSource(address("/api/events", { since: since() }));
-    for (const kind of ["edit", "here", "item"]) {
+    for (const kind of ["edit", "edits", "here", "item"]) {
       source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
     }
     source.addEventListener("open", () => {

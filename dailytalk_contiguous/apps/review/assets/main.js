@@ -165,7 +165,7 @@ const fetchItem = (id) => {
   return promise;
 };
 
-const go = async (id, playing = false, line = null) => {
+const go = async (id, playing = false, wanted = null) => {
   if (!id) return;
   flush();
   opening = id;
@@ -181,7 +181,8 @@ const go = async (id, playing = false, line = null) => {
   document.body.classList.remove("listing"); // before anything is measured
   for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
-  if (line && fetched.lines.some((one) => one.id === line)) editor.pick(line, -1, false);
+  const line = wanted && fetched.lines.some((one) => one.id === wanted) ? wanted : list.lineFound(fetched);
+  if (line) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
@@ -457,18 +458,13 @@ const writeWhole = () => {
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
 
-const useSides = async (answer, tell) => {
-  let moved_ = 0;
-  for (const side of ["train", "validation"]) {
-    for (const id of Array.isArray(answer[side]) ? answer[side] : []) {
-      const known = list.byId.get(id);
-      if (!known || known.side === side) continue;
-      const { base } = await get("/api/item", { id });
-      await post("/api/edit", { id, base, action: { do: "side", value: side } });
-      tell(`${counted(++moved_, "item")} moved…`);
-    }
-  }
+/** Put items on sides, all at once; gives the sides that they had. */
+const useSides = async (sides, since) => {
+  flush();
+  const { before } = await post("/api/divide", { sides, since });
   await changedItems();
+  await reload();
+  return before;
 };
 
 const changeAuthor = async (name) => {
@@ -743,6 +739,12 @@ const listen = () => events(() => number, {
       if (author !== session.author) announce(`${author} edited this item.`);
       reload();
     }
+  },
+  edits: ({ count, author }) => {
+    ahead = null;
+    soon();
+    if (author !== session.author) announce(`${author} edited ${counted(count, "item")}.`);
+    reload();
   },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
   item: ({ id, peaks, ...measured }) => {

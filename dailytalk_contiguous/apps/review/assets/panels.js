@@ -287,7 +287,8 @@ const warnings = (list) => {
 };
 
 export const sides = (apply) => {
-  $("apply-sides").hidden = true;
+  $("apply-sides").hidden = $("undo-sides").hidden = true;
+  say($("sides-done"), "");
   const show = (answer) => {
     const { warnings: warned, balance, share, undecided } = answer;
     const head = ["", "train", "validation"];
@@ -311,10 +312,24 @@ export const sides = (apply) => {
       return answer;
     } catch (error) { $("sides").replaceChildren(make("p", "", error.message)); return null; }
   };
+  /** Use a division, and offer to take it back: undo alone would be a key for each of thousands of items. */
+  const use = async (division, since, back) => {
+    $("apply-sides").hidden = $("undo-sides").hidden = true;
+    let before = null;
+    const now = await load(async () => { before = await apply(division, since); return get("/api/sides"); });
+    const count = Object.keys(before ?? {}).length;
+    if (!now || !count) return;
+    say($("sides-done"), `${counted(count, "item")} ${back ? "put back" : "moved"}.`);
+    say($("undo-sides"), "Take that back");
+    $("undo-sides").hidden = false;
+    $("undo-sides").onclick = () => use(before, now.number, !back);
+  };
   $("propose").onclick = async () => {
+    say($("sides-done"), "");
+    $("undo-sides").hidden = true;
     const answer = await load(() => post("/api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
     $("apply-sides").hidden = !answer;
-    $("apply-sides").onclick = async () => { $("apply-sides").hidden = true; await apply(answer, (text) => $("sides").replaceChildren(make("p", "", text))); await load(() => get("/api/sides")); };
+    $("apply-sides").onclick = () => use(Object.fromEntries(["train", "validation"].flatMap((side) => answer[side].map((id) => [id, side]))), answer.number, false);
   };
   open("dialog-sides");
   load(() => get("/api/sides"));
