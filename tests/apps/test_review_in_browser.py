@@ -3,12 +3,15 @@
 import json
 import random
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
+from built_conversations import built_row, write_dataset
 from recordings import excerpt, save
 from reviewable import Server, dialogue, line, served, spoken, work_folder
 
@@ -419,6 +422,57 @@ def test_a_word_late_in_a_conversation_is_found_and_its_line_is_chosen(browser: 
         opened(page, "two")
         page.wait("document.querySelector('#text').value === 'the Zeppelin rose'")
         assert page.complaints == []
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_what_speak_rebuilt_is_heard_at_the_same_line_and_only_the_recording_is_corrected(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 30))])
+    speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
+    subprocess.run(speak, check=True, capture_output=True, timeout=120)
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk")
+        for _ in range(4):
+            page.page.keyboard.press("ArrowDown")
+        recorded = (value(page, "text"), times(page, "line"))
+        page.page.keyboard.press("4")
+        page.wait("document.querySelector('#rebuilt').ariaPressed === 'true'")
+        assert value(page, "text") == recorded[0]
+        assert times(page, "line") != recorded[1]
+        assert page.page.locator("#start").is_disabled()
+        page.page.keyboard.press("Delete")
+        page.page.keyboard.press("r")
+        page.wait(f"document.querySelector('#reviewed').ariaPressed === 'true' && {SAVED}")
+        assert [record["action"] for record in edits(work)] == ["reviewed"]
+        assert page.violations() == []
+        page.page.keyboard.press("4")
+        page.wait(f"Number(document.querySelector('#start').value) === {recorded[1][0]}")
+        assert value(page, "text") == recorded[0]
+        assert page.complaints == []
+
+
+def test_a_clip_whose_speaker_nobody_names_has_none(browser: Any, tmp_path: Path) -> None:
+    save(tmp_path / "audio" / "a.wav", excerpt()[:, 0])
+    segments = [{"id": 0, "start": 0.7, "end": 3.5, "text": " hello"}]
+    (tmp_path / "whisper.json").write_text(json.dumps({"a.wav": {"text": " hello", "segments": segments}}))
+    with served(tmp_path) as server, visit(browser, server.address) as page:
+        opened(page, "a.wav")
+        assert page.page.locator("#who").inner_text() == "No speaker"
+        assert page.page.locator("#rebuilt").is_hidden()
+        assert "left" not in page.page.locator("#work").inner_text().lower()
+        assert page.complaints == []
+
+
+def test_a_version_says_why_it_is_only_heard_and_how_to_correct_it(browser: Any, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row()])
+    with served(tmp_path / "work") as server, visit(browser, server.address) as page:
+        opened(page)
+        page.wait("!document.querySelector('#work').hidden")
+        assert page.page.locator("#saving").inner_text() == "Read only"
+        assert "review the folder that dailytalk tag wrote" in page.page.locator("#notice").inner_text()
+        page.page.keyboard.press("ArrowDown")
+        assert page.page.locator("#notice").is_visible()
 
 
 def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_path: Path) -> None:

@@ -462,6 +462,21 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
     start = round(said["start"] * rate)
     part = whole[start : start + len(heard), 0].astype(float)
     assert np.corrcoef(part, heard[: len(part)].astype(float))[0, 1] > 0.999
+    # The page hears and shows what was rebuilt at its own times, and corrects the recording.
+    with served(work) as server:
+        ada = Client(server.address)
+        recorded, rebuilt = ada.get("item", id=name), ada.get("item", id=name, of="rebuilt")
+        assert (recorded["of"], recorded["rebuilt"], rebuilt["of"]) == (None, True, "rebuilt")
+        shown = next(part for part in rebuilt["lines"] if part["id"] == line["id"])
+        assert (shown["start"], shown["text"]) == (pytest.approx(said["start"], abs=1e-6), said["text"])
+        assert [word["word"] for word in shown["words"]] == said["text"].split()
+        sound = requests.get(
+            f"{server.address}api/sound", params={"id": name, "of": "rebuilt"}, timeout=20
+        ).content
+        assert (np.frombuffer(sound[44:], "<i2").reshape(-1, 2) == whole).all()
+        query = {"id": name, "of": "rebuilt", "start": 0, "end": rebuilt["duration"], "count": 50}
+        peaks = requests.get(f"{server.address}api/peaks", params=query, timeout=20)
+        assert np.abs(np.frombuffer(peaks.content, np.int8)).max() == round(np.abs(whole).max() / 32768 * 127)
 
 
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:

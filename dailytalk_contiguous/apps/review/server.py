@@ -29,7 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dailytalk_contiguous import publish
-from dailytalk_contiguous.apps.review.session import Conflict, Session
+from dailytalk_contiguous.apps.review.session import REBUILT, Conflict, Session
 from dailytalk_contiguous.apps.review.sound import (
     EXACT_SECONDS,
     MOST_PEAKS,
@@ -38,6 +38,7 @@ from dailytalk_contiguous.apps.review.sound import (
     wav_of,
     window_peaks,
 )
+from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
@@ -194,7 +195,9 @@ class Pages:
         self.session = session
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
-        self._overviews = Overviews(lambda name: session.tell("item", {"id": name, "peaks": True}))
+        self._overviews = Overviews(
+            lambda name: session.tell("item", {"id": name.partition("\0")[0], "peaks": True})
+        )
         self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
 
@@ -204,7 +207,7 @@ class Pages:
             "session": lambda request: self.session.about(self.author(request)),
             "items": lambda request: self.session.items(_integer(request, "since", 0)),
             "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
-            "item": lambda request: self.session.item(_identity(request.query_params.get("id"))),
+            "item": self.item,
             "peaks": self.peaks,
             "sound": self.sound,
             "proposal": self.proposal,
@@ -244,6 +247,10 @@ class Pages:
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
 
+    def item(self, request: Request) -> Any:
+        """One item."""
+        return self.session.item(_identity(request.query_params.get("id")), request.query_params.get("of"))
+
     # Sound.
 
     async def peaks(self, request: Request) -> Response:
@@ -253,20 +260,21 @@ class Pages:
         count = _integer(request, "count", 0)
         if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
-        made, complete = await run_in_threadpool(self._peaks, name, start, end, count)
+        of = REBUILT if request.query_params.get("of") == REBUILT else None
+        made, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
         headers = {"X-Channels": str(made.shape[0]), "X-Complete": str(int(complete))}
         return Response(made.tobytes(), media_type="application/octet-stream", headers=headers)
 
-    def _peaks(self, name: str, start: float, end: float, count: int) -> tuple[Any, bool]:
+    def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
         import numpy as np
 
-        place = self.session.editable.place(name)
+        place = self.session.place(name, of)
         end = min(end, start + 86400.0 * 31)
         if min(end, place.seconds) - start <= EXACT_SECONDS:
             return window_peaks(place, start, end, count), True
-        overview = self._overviews.get(name, place)
+        overview = self._overviews.get(f"{name}\0{of}", place)
         if overview is None:
-            return np.zeros((self.session.editable.probe(name).channels, count, 2), np.int8), False
+            return np.zeros((probe(place.audio).channels, count, 2), np.int8), False
         return coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:

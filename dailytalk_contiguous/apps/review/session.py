@@ -12,12 +12,14 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
@@ -34,7 +36,9 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
+from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.sources.editable import (
     Editable,
     SoundPlace,
@@ -63,6 +67,9 @@ SHARED_ITEMS = 20
 
 #: Items whose lines are held.
 HELD_ITEMS = 64
+
+#: What is heard and seen of an item in place of its recording: what `dailytalk speak` made of it.
+REBUILT = "rebuilt"
 
 #: Edits at once of which pages hear in one event: they ask for the list then.
 MANY = 100
@@ -187,18 +194,24 @@ class Session:
                     excerpts[name] = _excerpt(self._said.get(name, ""), hidden)
         return {"ids": found, "excerpts": excerpts}
 
-    def item(self, name: str) -> dict[str, Any]:
-        """One item, as `GET /api/item` answers. Raises BadInput if there is none."""
+    def item(self, name: str, of: str | None = None) -> dict[str, Any]:
+        """One item, as `GET /api/item` answers. Raises BadInput if there is none.
+
+        `of` may be `REBUILT`: then lines and sound are those of the conversation that was made of it, if one was.
+        """
         with self._lock:
             self._notice()
             held = self._held(name)
             offset = self.editable.offset(name)
             _, of_line = self._suspects.get(name, ([], {}))
+            sided = len(self.editable.channels(name)) > 1
             answer = {
                 "id": name,
+                "of": None,
+                "rebuilt": self._rebuilt_path(name) is not None,
                 "base": self._known[name].base if name in self._known else 0,
                 "lines": [
-                    _shown(key, line, offset) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
+                    _shown(key, line, offset, sided) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
@@ -207,11 +220,15 @@ class Session:
             }
         if name not in self._suspects:
             self._listener.first(name)
-        return answer | self._sound_of(name)
+        if of == REBUILT and answer["rebuilt"]:
+            lines = in_order(self._rebuilt_lines(name))
+            answer |= {"of": REBUILT, "lines": [_shown(key, line, 0.0, True) for key, line in lines], "open": []}
+        return answer | self._sound_of(name, answer["of"])
 
-    def _sound_of(self, name: str) -> dict[str, Any]:
+    def _sound_of(self, name: str, of: str | None) -> dict[str, Any]:
         try:
-            info, place = self.editable.probe(name), self.editable.place(name)
+            place = self.place(name, of)
+            info = probe(place.audio)
         except (BadInput, OSError) as problem:
             said = (
                 str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
@@ -228,14 +245,33 @@ class Session:
         }
 
     def place(self, name: str, of: str | None = None) -> SoundPlace:
-        """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
-        if of != "rebuilt":
+        """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
+        if of != REBUILT:
             return self.editable.place(name)
-        path = inside(self.editable.root, wav_path(Path(), name))
-        if self.editable.kind != "tagged" or not path.is_file():
+        path = self._rebuilt_path(name)
+        if path is None:
             raise BadInput("no conversation was made of it", "run dailytalk speak")
         audio = {"bytes": None, "path": to_uri(path.absolute())}
         return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def _rebuilt_path(self, name: str) -> Path | None:
+        if self.editable.kind != "tagged":
+            return None
+        path = inside(self.editable.root, wav_path(Path(), name))
+        return path if path.is_file() else None
+
+    def _rebuilt_lines(self, name: str) -> Lines:
+        """The lines of the conversation that was made of an item; none if its row can't be used."""
+        try:
+            row = self._finished.row(name)
+        except DailytalkError as problem:
+            log.warning("what was made of %s can't be read: %s", name, problem)
+            return {}
+        return {} if row["problem"] else lines_of(row)
+
+    @cached_property
+    def _finished(self) -> Items:
+        return open_items(self.editable.root / DATASET)
 
     # Editing.
 
@@ -798,12 +834,13 @@ class _Writing:
             self._session._lock.release()
 
 
-def _shown(key: str, line: SpokenLine, offset: float) -> dict[str, Any]:
-    """A line as the page gets it, in seconds of the item."""
+def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:
+    """A line as the page gets it, in seconds of the item; `sided`: its channel says who speaks."""
     affect, features = line.get("vad") or {}, line.get("features") or {}
     return {
         "id": key,
         "channel": line["channel"],
+        "side": line["channel"] if sided else None,
         "speaker": line.get("speaker"),
         "start": _within(line["start"], offset),
         "end": _within(line["end"], offset),

@@ -41,7 +41,7 @@ export const bytes = async (path, query, signal) => {
 export const post = async (path, body) =>
   (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
 
-export const soundAddress = (id) => address("/api/sound", { id });
+export const soundAddress = (id, of) => address("/api/sound", { id, of });
 
 /**
  * What others do, as it happens; a connection that broke is made again from where it was.

@@ -23,10 +23,14 @@ let opening = null; // the id that is on its way
 let ahead = null; // { id, promise }: the next item, asked for before it is wanted
 let edge = null; // "start" or "end", the one that was touched last
 let offer = null; // the proposal that waits
+let heardOf = null; // "rebuilt" where that is wanted in place of recordings
 let lastDiscarded = [];
 let before = 0; // the head as it was last drawn
 
 const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
+/** What is to be said of the item or the folder as long as there is nothing newer to say. */
+const standing = () => notice(item?.why_silent || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : session.why_not));
+const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Press 4 for the recording, to correct that and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
   notice(error.message);
@@ -105,13 +109,14 @@ const showSaving = (name, sentence = "") => {
   $("retry").hidden = name !== "failed";
   if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
   if (name === "refused" && sentence) notice(sentence);
-  if (name === "saved" && changed) notice(item?.why_silent ?? "");
+  if (name === "saved" && changed) standing();
   if (changed && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
 };
 
 const edit = (action, about) => {
   if (!item) return Promise.resolve(null);
   if (!session.writable) { notice(session.why_not || "This can't be edited."); return Promise.resolve(null); }
+  if (item.of && !["reviewed", "side"].includes(action.do)) { notice(REBUILT_ONLY); return Promise.resolve(null); }
   return saver.edit(item, action, about);
 };
 
@@ -134,7 +139,7 @@ const place = (region, times) => {
 let stepping = null;
 const nudge = (kind, which, by) => {
   const region = wave.region(kind === "word" ? editor.index : null);
-  if (!region || !session.writable) return;
+  if (!region || !editor.writable) return;
   edge = which;
   wave.preview = wave.moved(region, which, by, { ...wave.times(region) });
   editor.times(wave.preview.start, wave.preview.end, kind === "word");
@@ -160,7 +165,7 @@ const flush = () => { settle(); editor.flush(); };
 // Opening an item.
 
 const fetchItem = (id) => {
-  const promise = ahead?.id === id ? ahead.promise : get("/api/item", { id });
+  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("/api/item", { id, of: heardOf });
   ahead = null;
   return promise;
 };
@@ -174,13 +179,13 @@ const go = async (id, playing = false, wanted = null) => {
   try { fetched = await fetchItem(id); } catch (error) { failed(error); return; }
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
-  sound.load(fetched.id, fetched.duration, fetched.channels);
+  sound.load(fetched);
   offer = null;
   $("proposal").hidden = true;
-  notice(fetched.why_silent ?? "");
   document.body.classList.remove("listing"); // before anything is measured
   for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
+  standing();
   const line = wanted && fetched.lines.some((one) => one.id === wanted) ? wanted : list.lineFound(fetched);
   if (line) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
@@ -190,7 +195,7 @@ const go = async (id, playing = false, wanted = null) => {
   isHere();
   const next = list.neighbour(1);
   if (next) {
-    ahead = { id: next, promise: get("/api/item", { id: next }) };
+    ahead = { id: next, of: heardOf, promise: get("/api/item", { id: next, of: heardOf }) };
     ahead.promise.catch(() => { ahead = null; });
   }
 };
@@ -201,6 +206,8 @@ const show = (newer) => {
   if (list.byId.has(id)) list.take([{ id, reviewed, reviewed_by, side, discarded }]);
   if (opening && opening !== newer.id) return;
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
+  // An edit is answered with the recording; what was made of it stays in view, at the state that it has now.
+  if (item?.id === newer.id && sound.of && !newer.of) newer = { ...item, base: newer.base, reviewed, reviewed_by, side, discarded };
   item = newer;
   number = Math.max(number, newer.base ?? 0);
   $("work").hidden = false;
@@ -214,7 +221,7 @@ const show = (newer) => {
 const showItem = () => {
   say($("name"), item.id);
   document.title = `${item.id} · ${session.title ?? "Review"}`;
-  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => !CHANNELS.includes(name));
+  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => name && !CHANNELS.includes(name));
   say($("facts"), [clock(item.duration, 1), `${item.sample_rate ? `${(item.sample_rate / 1000).toLocaleString("en")} kHz` : ""}`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")].filter(Boolean).join(" · "));
   press($("reviewed"), Boolean(item.reviewed));
   $("which-side").value = item.side ?? "";
@@ -232,9 +239,12 @@ const showItem = () => {
     return make("p", "", [one.author, one.field, value ?? "deleted"].filter((part) => part !== null && part !== undefined && part !== "").join(" · "));
   }));
   const writable = session.writable && !item.discarded;
-  editor.writable = writable;
+  editor.writable = writable && !item.of;
   editor.fill();
-  for (const button of document.querySelectorAll("#editor .controls button, #reviewed, #done, #discard")) button.disabled = !writable;
+  for (const button of document.querySelectorAll("#reviewed, #done, #discard")) button.disabled = !writable;
+  for (const button of document.querySelectorAll("#editor .controls button")) button.disabled = !editor.writable;
+  press($("rebuilt"), Boolean(item.of));
+  $("rebuilt").hidden = !item.rebuilt;
   $("which-side").disabled = !writable;
   showPeople();
   showSound();
@@ -251,8 +261,8 @@ const reload = async () => {
   if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
   const { id } = item;
   try {
-    const newer = await get("/api/item", { id });
-    if (item?.id === id && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
+    const newer = await get("/api/item", { id, of: item.of });
+    if (item?.id === id && (newer.of ?? null) === (item.of ?? null) && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
   } catch (error) { failed(error); }
 };
 
@@ -292,6 +302,14 @@ const faster = (by) => {
   announce(`Speed ${SPEEDS[at]}`);
 };
 const hear = (alone) => { sound.hear(sound.alone === alone ? null : alone); showSound(); };
+
+/** Hear and see what was made of the recording, or the recording, at the same line. */
+const switchSound = async () => {
+  if (!item?.rebuilt) { notice("Nothing was made of this yet: run dailytalk speak."); return; }
+  heardOf = item.of ? null : "rebuilt";
+  await go(item.id, sound.playing, editor.line);
+  announce(heardOf ? "Rebuilt sound" : "Recorded sound");
+};
 
 /** The time of the edge that was touched last; else the nearer edge of the word or line to the head. */
 const edgeTime = () => {
@@ -427,6 +445,7 @@ const ABOUT = { recognition: "the text", affect: "the measures of how it is said
 
 const ask = () => {
   if (!line()) return;
+  if (item.of) { notice(REBUILT_ONLY); return; }
   const asked = line();
   const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
   /** A voice is asked for again with another tag, to hear that before it is chosen. */
@@ -454,6 +473,7 @@ const ask = () => {
 
 const writeWhole = () => {
   if (!item) return;
+  if (item.of) { notice(REBUILT_ONLY); return; }
   flush();
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
@@ -513,6 +533,7 @@ const ACTIONS = [
   { name: "hear-left", keys: ["1"], group: "Hear", label: "the left side alone", run: () => hear(0) },
   { name: "hear-right", keys: ["2"], group: "Hear", label: "the right side alone", run: () => hear(1) },
   { name: "hear-both", keys: ["3"], group: "Hear", label: "both sides", run: () => { sound.hear(null); showSound(); } },
+  { name: "rebuilt", keys: ["4"], group: "Hear", label: "what dailytalk speak made of it, or the recording", run: () => switchSound() },
   { name: "slower", keys: ["<"], group: "Hear", label: "slower", run: () => faster(-1) },
   { name: "faster", keys: [">"], group: "Hear", label: "faster", run: () => faster(1) },
 
@@ -792,7 +813,7 @@ const start = async () => {
     speed(kept.read("speed", 1));
     showSaving("saved");
     say($("saving-text"), session.writable ? "All saved" : "Read only");
-    if (!session.writable) notice(session.why_not);
+    standing();
     const place_ = kept.read("place", {});
     const same = place_.title === session.title && list.byId.has(place_.id) ? place_ : {};
     const first = fromAddress() ?? same.id ?? list.found[0]?.id;

@@ -67,5 +67,8 @@ export const keptHere = keeper(() => sessionStorage);
 
 export const CHANNELS = ["left", "right"];
 
-/** Who says a line: the name of the speaker if there is one, else the side; `call/left` names a side of a recording. */
-export const speakerOf = (line) => (line.speaker && !CHANNELS.includes(line.speaker.split("/").at(-1)) ? line.speaker : line.channel);
+/**
+ * Who says a line: the name of the speaker if there is one, else the side; `call/left` names a side of a recording.
+ * Of a clip, whose one channel says nothing of who speaks, nobody.
+ */
+export const speakerOf = (line) => (line.speaker && !CHANNELS.includes(line.speaker.split("/").at(-1)) ? line.speaker : line.side ?? "");

@@ -142,7 +142,7 @@ export const whole = (item, save) => {
   const where = () => {
     const number = box.value.slice(0, box.selectionStart).split("\n").length;
     const line = item.lines[number - 1];
-    say($("whole-where"), line ? `Line ${number} of ${item.lines.length}: ${speakerOf(line)}, ${clock(line.start, 1)}` : `Line ${number}: new`);
+    say($("whole-where"), line ? `Line ${number} of ${item.lines.length}: ${[speakerOf(line), clock(line.start, 1)].filter(Boolean).join(", ")}` : `Line ${number}: new`);
   };
   box.onkeyup = box.onclick = where;
   where();

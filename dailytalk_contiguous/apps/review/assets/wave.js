@@ -18,12 +18,12 @@ const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
 
 /** Peaks in tiles: at level k a column is 0.5 ms · 2^k. */
 class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, duration: 0 }); }
+  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, of: null, duration: 0 }); }
 
-  open(id, duration) {
+  open({ id, of, duration }) {
     for (const tile of this.tiles.values()) tile.stop?.abort();
     this.tiles.clear();
-    Object.assign(this, { id, duration });
+    Object.assign(this, { id, of, duration });
   }
 
   /** The overview of an item is there: ask again for what waited for it. */
@@ -51,10 +51,10 @@ class Peaks {
     const column = Peaks.column(level);
     const start = number * COLUMNS * column;
     const count = Math.min(COLUMNS, Math.ceil((this.duration - start) / column));
-    const { id } = this;
-    bytes("/api/peaks", { id, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
+    const { id, of, tiles } = this;
+    bytes("/api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
       .then(({ values, channels, complete }) => {
-        if (id !== this.id) return;
+        if (tiles.get(key) !== tile) return;
         // Of a long stretch the server makes an overview first; it tells when that is there.
         Object.assign(tile, complete ? { values, channels, count: values.length / channels / 2, stop: null } : { stop: null, waits: true });
         if (!complete) setTimeout(() => this.arrived(id), 5000); // should its word not reach this page
@@ -166,7 +166,7 @@ export class Wave {
 
   /** Show an item, from the start or, if it is the one that is shown, as it is now. */
   show(item, span) {
-    const other = this.item?.id !== item.id;
+    const other = this.item?.id !== item.id || this.item.of !== item.of;
     this.item = item;
     this.lanes = item.channels > 1 || item.lines.some((line) => line.channel === "right") ? CHANNELS : CHANNELS.slice(0, 1);
     this.lines = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
@@ -177,7 +177,7 @@ export class Wave {
     if (other) {
       this.selection = null;
       this.height = 0;
-      this.peaks.open(item.id, item.duration);
+      this.peaks.open(item);
       this.look(0, span);
     }
     this.draw();
