@@ -3,8 +3,10 @@
 import json
 import random
 import resource
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -450,6 +452,37 @@ def test_what_speak_rebuilt_is_heard_at_the_same_line_and_only_the_recording_is_
         page.wait(f"Number(document.querySelector('#start').value) === {recorded[1][0]}")
         assert value(page, "text") == recorded[0]
         assert page.complaints == []
+
+
+def test_the_place_is_that_of_the_last_time_at_another_port_and_in_another_browser(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 20)) for name in ("one", "two")])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        page.page.keyboard.press("n")
+        opened(page, "two")
+        page.page.keyboard.press("ArrowDown")
+        page.page.keyboard.press("ArrowDown")
+        page.page.keyboard.press(">")
+        chosen = times(page, "line")
+        kept = "async () => (await (await fetch('/api/session')).json()).kept"
+        until = time.monotonic() + 20
+        while page.page.evaluate(kept).get("speed") != 1.25:
+            assert time.monotonic() < until
+    with socket.create_server(("127.0.0.1", server.port)), served(work) as other:
+        assert other.port != server.port
+        with visit(browser, other.address) as page:
+            opened(page, "two")
+            assert times(page, "line") == chosen
+            assert value(page, "speed") == "1.25"
+            page.page.keyboard.press("Shift+A")
+            page.page.keyboard.type("Bo")
+            page.page.keyboard.press("Enter")
+            page.wait("document.querySelector('#author').textContent.includes('Bo')")
+    with served(work) as again:
+        assert again.port == other.port
+    assert sorted(path.name for path in work.iterdir()) == [".dailytalk-lock", "tagged", "transcript.jsonl"]
 
 
 def test_a_clip_whose_speaker_nobody_names_has_none(browser: Any, tmp_path: Path) -> None:

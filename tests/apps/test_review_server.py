@@ -361,6 +361,20 @@ def test_a_signal_settles_and_ends_with_one_sentence(work: Path, number: int) ->
     assert lines_of(work)[line]["text"] == "one"
 
 
+def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        address = json.loads(process.stdout.readline())["address"]
+        listening = requests.get(f"{address}api/events", params={"since": 0}, stream=True, timeout=20)
+        half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
+        assert listening.ok
+        assert half_heard.ok
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
+
+
 def test_the_password_is_asked_for_and_never_printed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIEW_SECRET", "träume sind schäume")
     command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]

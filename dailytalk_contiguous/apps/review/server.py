@@ -29,7 +29,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dailytalk_contiguous import publish
-from dailytalk_contiguous.apps.review.session import REBUILT, Conflict, Session
+from dailytalk_contiguous.apps.review.remembered import Remembered
+from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.apps.review.sound import (
     EXACT_SECONDS,
     MOST_PEAKS,
@@ -77,17 +78,21 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _Endpoint = Callable[[Request], Any]
 
 
-def make_app(session: Session, port: int, host: str = "127.0.0.1", password: str | None = None) -> ASGIApp:
+def make_app(
+    session: Session,
+    remembered: Remembered,
+    port: int,
+    host: str = "127.0.0.1",
+    password: str | None = None,
+) -> ASGIApp:
     """The application for one session, whose server listens at `host` and `port`."""
-    pages = Pages(session)
+    pages = Pages(session, remembered)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         pages.loop = asyncio.get_running_loop()
         session.start()
         yield
-        pages.end()
-        await run_in_threadpool(session.close)
 
     routes = [
         Route("/", pages.asset),
@@ -191,8 +196,8 @@ class Guard:
 class Pages:
     """What each address answers."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, remembered: Remembered) -> None:
+        self.session, self.remembered = session, remembered
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
         self._overviews = Overviews(
@@ -204,7 +209,7 @@ class Pages:
     def gets(self) -> dict[str, _Endpoint]:
         """The addresses under /api/ that are read."""
         return {
-            "session": lambda request: self.session.about(self.author(request)),
+            "session": self.about,
             "items": lambda request: self.session.items(_integer(request, "since", 0)),
             "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
             "item": self.item,
@@ -224,6 +229,7 @@ class Pages:
             "redo": self.redo,
             "here": self.here,
             "author": self.name,
+            "keep": self.keep,
             "discard": self.discard,
             "restore": self.restore,
             "sides": self.sides,
@@ -234,6 +240,16 @@ class Pages:
     def author(self, request: Request) -> str:
         """Who sends a request: the name that was given in the page, or that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
+
+    def about(self, request: Request) -> Any:
+        """The folder, and who asks, with what their page has had kept."""
+        author = self.author(request)
+        return self.session.about(author) | {"kept": self.remembered.of(author)}
+
+    async def keep(self, request: Request) -> Any:
+        """Keep where who asks is, and how their page is set."""
+        await run_in_threadpool(self.remembered.keep, self.author(request), await _body(request))
+        return {}
 
     # The page.
 
@@ -429,7 +445,7 @@ class Pages:
 
     def _hear(self, kind: str, data: dict[str, Any]) -> None:
         if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._spread, (kind, data))
+            self.loop.call_soon_threadsafe(self._spread, None if kind == END else (kind, data))
 
     def _spread(self, told: tuple[str, dict[str, Any]] | None) -> None:
         for queue in list(self._queues):
@@ -439,10 +455,6 @@ class Pages:
                 self._queues.discard(queue)
                 queue.get_nowait()
                 queue.put_nowait(None)
-
-    def end(self) -> None:
-        """Let go of the pages that listen."""
-        self._spread(None)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:

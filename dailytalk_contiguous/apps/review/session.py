@@ -71,6 +71,9 @@ HELD_ITEMS = 64
 #: What is heard and seen of an item in place of its recording: what `dailytalk speak` made of it.
 REBUILT = "rebuilt"
 
+#: The event that lets go of the pages: the server ends.
+END = "end"
+
 #: Edits at once of which pages hear in one event: they ask for the list then.
 MANY = 100
 
@@ -582,12 +585,20 @@ class Session:
         self._listener.start(self.editable.names())
 
     def close(self) -> None:
-        """Settle, and end. Raises OSError if the disk refuses: the edits are in the journal all the same."""
+        """Settle, and end. Raises DailytalkError if the files can't be written: the journal has all edits."""
         self._closing.set()
         self._listener.end()
         if self._settler:
             self._settler.join()
-        self.settle()
+        try:
+            self.settle()
+        except (OSError, DailytalkError) as error:
+            said = error.strerror if isinstance(error, OSError) else error.reason
+            where = as_text(self.editable.root)
+            raise DailytalkError(
+                f"every edit is in the journal of {where!r}, but its files can't be written ({said})",
+                "mend that: the next command that reads the folder writes them",
+            ) from error
 
     def settle(self) -> None:
         """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""

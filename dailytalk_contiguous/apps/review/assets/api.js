@@ -38,8 +38,8 @@ export const bytes = async (path, query, signal) => {
   return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" };
 };
 
-export const post = async (path, body) =>
-  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
+export const post = async (path, body, settings = {}) =>
+  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings })).json();
 
 export const soundAddress = (id, of) => address("/api/sound", { id, of });
 

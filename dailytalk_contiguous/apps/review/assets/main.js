@@ -267,8 +267,7 @@ const reload = async () => {
 };
 
 const remember = () => {
-  kept.write("place", { title: session.title, id: item?.id, line: editor.line });
-  // The port may be another one next time, and with it what the browser keeps; an address can be kept by hand.
+  kept.write("place", { id: item?.id, line: editor.line });
   history.replaceState(null, "", `#${new URLSearchParams({ item: item?.id ?? "" })}`);
 };
 
@@ -800,6 +799,7 @@ const start = async () => {
   try {
     const [opened, all] = await Promise.all([get("/api/session"), get("/api/items")]);
     session = opened;
+    kept.load(session.kept);
     number = all.number;
     say($("title"), session.title);
     document.title = session.title;
@@ -815,7 +815,7 @@ const start = async () => {
     say($("saving-text"), session.writable ? "All saved" : "Read only");
     standing();
     const place_ = kept.read("place", {});
-    const same = place_.title === session.title && list.byId.has(place_.id) ? place_ : {};
+    const same = list.byId.has(place_.id) ? place_ : {};
     const first = fromAddress() ?? same.id ?? list.found[0]?.id;
     if (first) await go(first, false, first === same.id ? same.line : null);
     else { $("empty").hidden = false; say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here."); }
