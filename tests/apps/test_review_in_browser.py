@@ -166,6 +166,29 @@ def test_arrow_keys_move_an_edge_by_ten_milliseconds(browser: Any, server: Serve
         assert times(page, "line") == pytest.approx((before[0], before[1] + 0.13))
 
 
+def test_an_edge_that_is_being_stepped_survives_the_answer_to_an_earlier_edit(
+    browser: Any, server: Server
+) -> None:
+    with visit(browser, server.address, address="#item=talk-0010") as page:
+        opened(page, "talk-0010")
+        before = times(page, "line")
+        waiting: list[Any] = []
+        page.page.route("**/api/edit", lambda route: waiting.append(route))
+        page.page.keyboard.press("r")
+        page.page.keyboard.press("]")
+        for _ in range(2):
+            page.page.keyboard.press("ArrowLeft")
+        waiting[0].continue_()
+        page.page.unroute("**/api/edit")
+        page.wait("document.querySelector('#reviewed').ariaPressed === 'true'")
+        for _ in range(3):
+            page.page.keyboard.press("ArrowLeft")
+        page.wait(f"document.querySelector('#reviewed').ariaPressed === 'true' && {SAVED}")
+        assert times(page, "line") == pytest.approx((before[0], before[1] - 0.05))
+        reload(page, "talk-0010")
+        assert times(page, "line") == pytest.approx((before[0], before[1] - 0.05))
+
+
 def test_lines_are_split_merged_inserted_deleted_and_swapped(browser: Any, server: Server) -> None:
     with visit(browser, server.address, address="#item=talk-0005") as page:
         opened(page, "talk-0005")

@@ -140,12 +140,12 @@ let stepping = null;
 const nudge = (kind, which, by) => {
   const region = wave.region(kind === "word" ? editor.index : null);
   if (!region || !editor.writable) return;
+  if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
   edge = which;
-  wave.preview = wave.moved(region, which, by, { ...wave.times(region) });
+  wave.preview = wave.held = wave.moved(region, which, by, { ...wave.times(region) });
   editor.times(wave.preview.start, wave.preview.end, kind === "word");
   wave.draw();
   clearTimeout(stepping?.timer);
-  if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
   stepping = { region, timer: setTimeout(settle, SETTLED) };
   showSaving("unsaved");
   announce(`${wave.preview[which].toFixed(2)}`);
@@ -153,10 +153,10 @@ const nudge = (kind, which, by) => {
 const settle = () => {
   if (!stepping) return;
   const { region, timer } = stepping;
+  const times = wave.held;
   clearTimeout(timer);
-  stepping = null;
-  const times = wave.preview;
-  if (times && times.line === region.line.id && times.index === region.index) place(region, times);
+  stepping = wave.held = null;
+  if (times) place(region, times);
 };
 
 /** What is typed or stepped and not sent yet goes first, whatever comes next. */
@@ -214,6 +214,7 @@ const show = (newer) => {
   $("empty").hidden = true;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
   editor.show(item);
+  if (wave.held) editor.times(wave.held.start, wave.held.end, wave.held.index !== null);
   wave.choose(editor.line, editor.index);
   showItem();
 };

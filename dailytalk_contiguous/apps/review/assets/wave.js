@@ -145,6 +145,7 @@ export class Wave {
     this.view = { start: 0, span: 10 };
     this.selection = null;
     this.preview = null; // { line, index or null, start, end } while it is dragged, stepped or saved
+    this.held = null; // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
     this.chosen = { line: null, index: -1 };
     this.height = 0;
     this.hits = [];
@@ -173,7 +174,8 @@ export class Wave {
       .map((line) => ({ kind: "line", line, index: null, start: line.start, end: line.end }))));
     this.words = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
       .flatMap((line) => line.words.map((word, index) => ({ kind: "word", line, index, word, start: word.start, end: word.end })))));
-    this.preview = null;
+    if (other) this.held = null;
+    this.preview = this.held;
     if (other) {
       this.selection = null;
       this.height = 0;
@@ -550,7 +552,7 @@ export class Wave {
       if (!drag.moved && Math.abs(event.clientX - drag.x) < 4) return;
       drag.moved = true;
       const shift = ((event.clientX - drag.x) / this.width) * this.view.span;
-      if (drag.kind === "region") this.preview = this.moved(this.current(drag.hit.region), drag.hit.edge, shift, drag.from);
+      if (drag.kind === "region") this.preview = this.held = this.moved(this.current(drag.hit.region), drag.hit.edge, shift, drag.from);
       else if (drag.kind === "turn") this.look(drag.view - shift);
       else {
         const end = clamp(drag.time + shift, 0, this.item.duration);
@@ -561,9 +563,10 @@ export class Wave {
     const drop = (event, done) => {
       if (!drag) return;
       const { kind, moved, hit, time } = drag;
-      drag = null;
+      const times = this.held;
+      drag = this.held = null;
       if (!done) { this.preview = null; this.draw(); return; }
-      if (moved && kind === "region") this.hear.moved(this.current(hit.region), this.preview);
+      if (moved && kind === "region") this.hear.moved(this.current(hit.region), times);
       else if (moved && kind === "selection") this.hear.selected(this.selection);
       else if (!moved) {
         if (this.selection) { this.selection = null; this.hear.selected(null); }
