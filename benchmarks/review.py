@@ -246,10 +246,12 @@ class Reviewer:
         return said
 
     def lost(self) -> int:
-        """How many lines and marks are not as they were noted."""
-        lines = self.state()
-        wrong = sum(now != noted for now, noted in zip(lines, self.lines, strict=True))
-        return wrong + (self.item["reviewed"] != self.reviewed)
+        """How many lines and marks are not as they were noted; says which."""
+        wrong = [(now, noted) for now, noted in zip(self.state(), self.lines, strict=True) if now != noted]
+        wrong += [(self.item["reviewed"], self.reviewed)] if self.item["reviewed"] != self.reviewed else []
+        for now, noted in wrong:
+            print(f"lost: {now} in place of {noted}", file=sys.stderr)
+        return len(wrong)
 
 
 def of_kills(browser: Any, edits: int, kills: int, seed: int) -> dict[str, Any]:

@@ -493,6 +493,42 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
         assert np.abs(np.frombuffer(peaks.content, np.int8)).max() == round(np.abs(whole).max() / 32768 * 127)
 
 
+def test_a_folder_that_is_moved_while_it_is_open_takes_no_edit_until_it_is_back(work: Path) -> None:
+    moved = work.with_name("moved")
+    with served(work) as server:
+        ada = Client(server.address)
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+        work.rename(moved)
+        refused = ada.edit("call_000000", 1, do="text", line=line, text="two")
+        assert (refused.status_code, "is not where it was" in refused.json()["reason"]) == (503, True)
+        assert not work.exists()
+        moved.rename(work)
+        assert ada.edit("call_000000", 1, do="text", line=line, text="two").ok
+        (work / ".dailytalk-edits.jsonl").rename(moved)
+        refused = ada.edit("call_000000", 2, do="text", line=line, text="three")
+        assert "has lost edits" in refused.json()["reason"]
+        moved.rename(work / ".dailytalk-edits.jsonl")
+    assert lines_of(work)[line]["text"] == "two"
+
+
+def test_ending_when_the_files_cannot_be_written_says_so_in_one_sentence(work: Path) -> None:
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
+    moved = work.with_name("moved")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        ada = Client(json.loads(process.stdout.readline())["address"])
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+        work.rename(moved)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert "nothing that was saved is lost" in said
+    read_synthesis_input(moved)
+    assert lines_of(moved)[line]["text"] == "one"
+
+
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
     assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok

@@ -42,6 +42,7 @@ from dailytalk_contiguous.apps.review.sound import (
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.store.edit_journal import FolderGone
 
 log = logging.getLogger("dailytalk_contiguous")
 
@@ -490,6 +491,8 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             return _json(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
+        except FolderGone as problem:  # as a disk that refuses: an edit waits for it
+            return refused(503, problem.reason, problem.remedy)
         except DailytalkError as problem:
             return refused(422, problem.reason, problem.remedy)
         except OSError as problem:

@@ -48,7 +48,7 @@ from dailytalk_contiguous.sources.editable import (
     summary_of,
     unsettled,
 )
-from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
+from dailytalk_contiguous.store.edit_journal import EditJournal, FolderGone, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 
 log = logging.getLogger("dailytalk_contiguous")
@@ -592,12 +592,14 @@ class Session:
             self._settler.join()
         try:
             self.settle()
+        except FolderGone:
+            raise
         except (OSError, DailytalkError) as error:
             said = error.strerror if isinstance(error, OSError) else error.reason
             where = as_text(self.editable.root)
             raise DailytalkError(
                 f"every edit is in the journal of {where!r}, but its files can't be written ({said})",
-                "mend that: the next command that reads the folder writes them",
+                "make room and make them writable; the next command that reads the folder writes them",
             ) from error
 
     def settle(self) -> None:
