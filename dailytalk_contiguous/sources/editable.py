@@ -41,6 +41,7 @@ from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.whisper_json import (
     AUDIO_FOLDERS,
     WHISPER_JSON,
+    begins_with_clip,
     clips_folder,
     encoded_entry,
     entry_problem,
@@ -458,7 +459,7 @@ class ClipsLines(Editable):
     def __init__(self, place: Path) -> None:
         folder = clips_folder(place)
         super().__init__(place if place.is_dir() else place.parent)
-        self._audio, self._path = folder.audio, folder.json or self.root / WHISPER_JSON
+        self._audio, self._path = folder.audio, folder.json or emptied_json(self.root) or self.root / WHISPER_JSON
         self._folder, self._signature = _signature(self._audio), _signature(self._path)
 
     def names(self) -> Sequence[str]:
@@ -934,6 +935,15 @@ def move_unless_there(source: Path, target: Path, root: Path) -> None:
     source.rename(target)
 
 
+def emptied_json(folder: Path) -> Path | None:
+    """The JSON of clips that were all discarded, so that nothing but its backup says what it is."""
+    for backup in sorted(folder.glob("*_backup.json")):
+        path = backup.with_name(f"{backup.stem.removesuffix('_backup')}.json")
+        if path.is_file() and begins_with_clip(backup) and is_inside(path, folder):
+            return path
+    return None
+
+
 # Opening a folder, and getting its edits into its files.
 
 
@@ -961,7 +971,7 @@ def open_editable(folder: Path) -> Editable | None:
     if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
         return None
     clips = clips_folder(folder)
-    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
+    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED) or emptied_json(folder):
         return ClipsLines(folder)
     return None
 

@@ -124,6 +124,19 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
 
 
+def test_clips_that_were_all_discarded_come_back_into_their_own_file(tmp_path: Path) -> None:
+    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
+    session = opened(tmp_path)
+    session.discard([*before], "Ada")
+    session.close()
+    session = opened(tmp_path)
+    assert {item["id"] for item in session.items()["items"] if item["discarded"]} == {*before}
+    session.restore([*before], "Ada")
+    session.close()
+    assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
+    assert not (tmp_path / "whisper.json").exists()
+
+
 class _Stopped(BaseException):
     """The machine went off."""
 

@@ -2,7 +2,6 @@
 
 import io
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -45,7 +44,10 @@ _ONE = threading.Lock()
 
 
 class AskedLine(NamedTuple):
-    """A line, with what is around it. `offset` is the second of the file at which its item begins."""
+    """A line, with what is around it.
+
+    `offset` is the second of the file at which its item begins, `language` that of lines that name none.
+    """
 
     folder: Path
     item: str
@@ -53,6 +55,7 @@ class AskedLine(NamedTuple):
     lines: Lines
     place: SoundPlace
     offset: float
+    language: str | None
 
     @property
     def line(self) -> SpokenLine:
@@ -108,14 +111,15 @@ def _rated(asked: AskedLine) -> Proposal:
     own = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
     own["speech_seconds"] = [_speech_seconds(asked)]
     measured = _found(MeasureProsody, stages)(own)
-    # An estimate compares the lines of a speaker; a model hears this one alone.
+    # An estimate compares the lines of a speaker, one that is alone with what is usual; a model hears this one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
     batch = {
         "speech": [*own["speech"], *([b"\0\0"] * len(compared))],
         "text_raw": [asked.line["text"], *(line["text"] for line in compared)],
-        "conversation_id": [asked.item] * (1 + len(compared)),
         "channel": [asked.line["channel"]] * (1 + len(compared)),
     }
+    if compared:
+        batch["conversation_id"] = [asked.item] * (1 + len(compared))
     batch |= {
         name: [measured[name][0], *((line["features"] or {}).get(name) for line in compared)] for name in PROSODY
     }
@@ -175,12 +179,11 @@ def _said(asked: AskedLine) -> Proposal:
             f"dailytalk speak keeps the voice of the {line['channel']} side",
             f"choose a line of the {speak.revoice}",
         )
-    languages = Counter(other["language"] for other in asked.lines.values() if other.get("language"))
     row = {
         "utterance_id": asked.key,
         "conversation_id": asked.item,
         "source_channel": speak.revoice,
-        "language": line.get("language") or max(languages, key=languages.__getitem__, default="und"),
+        "language": line.get("language") or asked.language or ("und" if recorded else "en"),
         "words": line.get("words") or [],
         "sample_rate": probe(asked.place.audio).sample_rate,
         **{name: line[name] for name in ("start", "end", "text")},

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.sources.editable import Editable, open_editable, settle
+from dailytalk_contiguous.store.edit_journal import has_journal
 from dailytalk_contiguous.store.files import folder_locked
 
 
@@ -96,7 +97,7 @@ def _opened(place: str) -> Editable:
     if path.exists():
         settle(path)
     editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
-    if not editable.names():
+    if not editable.names() and not has_journal(editable.root):
         raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
     return editable
 

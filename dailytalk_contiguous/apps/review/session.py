@@ -749,11 +749,12 @@ class Session:
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
+            language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
         lines = dict(held.lines)
         if tag is not None and key in lines:
             change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
             lines = replayed(lines, change)
-        return ask_again(AskedLine(self.editable.root, name, key, lines, place, offset), what)
+        return ask_again(AskedLine(self.editable.root, name, key, lines, place, offset, language), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""

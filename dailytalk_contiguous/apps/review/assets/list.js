@@ -258,7 +258,7 @@ export class List {
       item.rate && this.filters.sort === "rate" ? `${item.rate.toFixed(1)} words/s` : ""].filter(Boolean).join(" · ");
     const text = make("div", "snippet");
     if (facts) text.append(make("span", "soft", `${facts} · `));
-    text.append((this.search.ids && this.search.excerpts[item.id]) || item.text || "no words");
+    text.append((this.search.ids && this.search.excerpts[item.id]) || item.text || (item.n_lines === null ? "not read yet" : "no words"));
     if (!item.text) text.classList.add("soft");
     row.append(head, text);
     return row;

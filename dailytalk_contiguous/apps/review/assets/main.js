@@ -29,7 +29,8 @@ let before = 0; // the head as it was last drawn
 
 const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
 /** What is to be said of the item or the folder as long as there is nothing newer to say. */
-const standing = () => notice(item?.why_silent || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : session.why_not));
+const standing = () => notice(sentence(item?.why_silent ?? "") || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : sentence(session.why_not)));
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Press 4 for the recording, to correct that and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
@@ -115,7 +116,7 @@ const showSaving = (name, sentence = "") => {
 
 const edit = (action, about) => {
   if (!item) return Promise.resolve(null);
-  if (!session.writable) { notice(session.why_not || "This can't be edited."); return Promise.resolve(null); }
+  if (!session.writable) { notice(sentence(session.why_not || "this can't be edited")); return Promise.resolve(null); }
   if (item.of && !["reviewed", "side"].includes(action.do)) { notice(REBUILT_ONLY); return Promise.resolve(null); }
   return saver.edit(item, action, about);
 };
