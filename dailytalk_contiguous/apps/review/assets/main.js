@@ -101,7 +101,7 @@ const newest = new Map(); // id → number of the last edit that somebody made o
 
 const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
 const showSaving = (name, sentence = "") => {
-  if (name === "saved" && (editor.unsaved || stepping || saver.pending)) name = saver.pending ? "saving" : "unsaved";
+  if (name === "saved" && (editor.unsaved || stepping || saver.pending || undoing)) name = saver.pending || undoing ? "saving" : "unsaved";
   const changed = $("saving").dataset.state !== name;
   $("saving").dataset.state = name;
   const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
@@ -390,14 +390,22 @@ const done = async () => {
 
 const turn = (step) => { const id = list.neighbour(step); if (id) go(id, true); else announce(step > 0 ? "The last item" : "The first item"); };
 
+let undoing = false;
 const history_ = async (path) => {
   flush();
+  undoing = true;
+  showSaving("saving");
   try {
     const made = await post(path, item ? { id: item.id } : {});
+    undoing = false;
     if (made.item) show(made.item);
     announce(path.endsWith("undo") ? "Undone" : "Done again");
     showSaving("saved");
-  } catch (error) { failed(error); }
+  } catch (error) {
+    undoing = false;
+    showSaving("saved");
+    failed(error);
+  }
 };
 
 const discardThese = async (body) => {
