@@ -31,7 +31,7 @@ const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); }
 /** What is to be said of the item or the folder as long as there is nothing newer to say. */
 const standing = () => notice(sentence(item?.why_silent ?? "") || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : sentence(session.why_not)));
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Press 4 for the recording, to correct that and speak again.";
+const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
   notice(error.message);
@@ -721,7 +721,7 @@ for (const handle of Object.values(wave.handles)) {
 
 // Controls that are no buttons.
 
-options($("speed"), SPEEDS.map((value) => [String(value), `${value}×`]));
+options($("speed"), SPEEDS.map((value) => [String(value), `speed ×${value}`]));
 $("speed").addEventListener("change", () => speed(Number($("speed").value)));
 $("height").addEventListener("change", () => { wave.height = Number($("height").value); wave.draw(); });
 $("which-side").addEventListener("change", () => setSide($("which-side").value || null));
