@@ -449,7 +449,9 @@ def test_measures_that_mean_nothing_are_refused(ada: Client, work: Path, measure
 
 
 @pytest.mark.needs("espeakng_loader")
-def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_is_accepted(work: Path) -> None:
+def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_is_accepted(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
     subprocess.run([*speak, "--sample-rate", "16000"], check=True, capture_output=True, timeout=120)
     with served(work) as server:
@@ -491,6 +493,14 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
         query = {"id": name, "of": "rebuilt", "start": 0, "end": rebuilt["duration"], "count": 50}
         peaks = requests.get(f"{server.address}api/peaks", params=query, timeout=20)
         assert np.abs(np.frombuffer(peaks.content, np.int8)).max() == round(np.abs(whole).max() / 32768 * 127)
+    # What a paid engine has not said yet is not bought from a page.
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    run = json.loads((work / "run.json").read_text("utf-8"))
+    run["speak"]["stages"][0]["settings"] |= {"engine": "openai", "model": "gpt-4o-mini-tts", "voice": "alloy"}
+    (work / "run.json").write_text(json.dumps(run), "utf-8")
+    with served(work) as server:
+        asked = {"id": name, "line": line["id"], "what": "synthesis"}
+        assert "openai is paid for" in Client(server.address).post("ask", asked).json()["reason"]
 
 
 def test_a_folder_that_is_moved_while_it_is_open_takes_no_edit_until_it_is_back(work: Path) -> None:
