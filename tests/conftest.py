@@ -30,6 +30,10 @@ COMPILED = tempfile.mkdtemp(prefix="dailytalk-numba-")
 os.environ["NUMBA_CACHE_DIR"] = COMPILED
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 
+# Where reviewers were in folders that are gone after their test.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dailytalk-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+
 # A suite that a shell runs in the background inherits an ignored Ctrl-C, and so would the commands that it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,8 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
@@ -32,15 +34,27 @@ Lines = dict[str, SpokenLine]
 #: Fields that say who edited a line, and which of its fields; they follow from the others.
 EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
+#: Fields of a line that hold measures by name, with the field of their buckets.
+_BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
+
 #: Fields that follow from others, and are no edit of their own; and those that tell of edits.
-_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens"})
+_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens", *_BUCKETS_OF.values()})
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
+
+#: Fields that mean nothing without another one: words of a text, buckets of measures.
+_BELONGS_TO = {"words": "text"} | {buckets: measures for measures, buckets in _BUCKETS_OF.items()}
 
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
 
 #: Characters of the text of one line, as in transcripts, and of the whole text of an item.
 LONGEST_TEXT, LONGEST_WHOLE = 20_000, 2_000_000
+
+#: Largest measure of prosody that an edit may give: Hz of a pitch are far below.
+LARGEST_MEASURE = 1e5
+
+#: The measure of each bucket, by the names that buckets have in a transcript.
+_MEASURE_OF = {bucket.removesuffix("_bucket"): measure for measure, bucket in FEATURES.items()}
 
 #: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words that others are
 #: put between.
@@ -316,11 +330,11 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
         return None, [{"field": None, "value": last, **about}]
     laid = dict(line)
     missed: list[dict[str, Any]] = []
-    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] == "words"):
+    for name, (value, step) in sorted(latest.items(), key=lambda pair: pair[0] in _BELONGS_TO):
         now = line.get(name, _MISSING)
         if name in _ABOUT or now == value:
             continue
-        if name == "words" and any(miss["field"] == "text" for miss in missed):
+        if any(miss["field"] == _BELONGS_TO.get(name) for miss in missed):
             continue  # words of a text that is not there
         if now is _MISSING or now in seen[name]:
             laid.pop(name, None) if value is _MISSING else laid.update({name: value})
@@ -376,6 +390,9 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     edited = {"text", "start", "end"} if before is None else changed - _DERIVED - _ABOUT
     if "text" in edited:
         edited -= {"words"}
+    for name in edited & _BUCKETS_OF.keys():  # each measure is a column of its own
+        old = (before or {}).get(name) or {}
+        edited = edited - {name} | {measure for measure, value in line[name].items() if value != old.get(measure)}
     fields = {*(before or {}).get(EDITED_FIELDS, ()), *edited}
     return line | {EDITED_BY: author, EDITED_FIELDS: sorted(fields)}
 
@@ -556,6 +573,31 @@ def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item)
     return {**lines, key: {**line, "tag": tag}}
 
 
+def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
+    """Affect in [0, 1], prosody and their buckets of a line, as far as they are given; null is unknown."""
+    key, line = _named(lines, action, "line")
+    given = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
+    if not all(isinstance(values, dict) for values in given.values()) or not any(given.values()):
+        raise BadInput("the request has no measures", "ask again")
+    after = dict(line)
+    for field, names, values, most in (
+        ("vad", AFFECT, given["affect"], 1.0),
+        ("features", PROSODY, given["features"], LARGEST_MEASURE),
+    ):
+        for name, value in values.items():
+            if name not in names or not (value is None or is_number(value, 0, most)):
+                raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
+        buckets = {name: level for name, level in given["buckets"].items() if _MEASURE_OF.get(name) in names}
+        if not all(level in (*LEVELS, "") for level in buckets.values()):
+            raise BadInput("a bucket is neither LOW, MID nor HIGH", "ask again")
+        for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
+            if news:
+                after[target] = {**(line.get(target) or {}), **news}
+    if unknown := given["buckets"].keys() - _MEASURE_OF.keys():
+        raise BadInput(f"there is no bucket {quoted(min(unknown))}", "ask again")
+    return {**lines, key: after}
+
+
 def _whole(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
     text = action.get("text")
@@ -656,6 +698,7 @@ ACTIONS: dict[str, _Action] = {
     "delete": _delete,
     "swap": _swap,
     "tag": _tag,
+    "measures": _measures,
     "whole": _whole,
 }
 

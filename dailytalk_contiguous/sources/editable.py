@@ -41,6 +41,7 @@ from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.whisper_json import (
     AUDIO_FOLDERS,
     WHISPER_JSON,
+    begins_with_clip,
     clips_folder,
     encoded_entry,
     entry_problem,
@@ -166,7 +167,8 @@ class Editable(ABC):
 def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What a list shows of an item's lines, which are in order; null is unknown.
 
-    `confidence` is that of the least certain line, `rate` in words a second of speech.
+    `whole` is all that is said, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
+    in words a second of speech.
     """
     texts: list[str] = []
     count, n_words, seconds = 0, 0, 0.0
@@ -178,7 +180,7 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for line in lines:
         count += 1
         text = line.get("text") or ""
-        if text and sum(len(part) for part in texts) <= SHOWN_TEXT:
+        if text:
             texts.append(text)
         n_words += len(text.split())
         start, end = line.get("start"), line.get("end")
@@ -196,9 +198,11 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         language = language or line.get("language")
         for suspect in line_suspects(line):
             suspects.setdefault(suspect["kind"], suspect)
+    whole = " ".join(texts)
     return {
         "n_lines": count,
-        "text": " ".join(texts)[:SHOWN_TEXT],
+        "whole": whole,
+        "text": whole[:SHOWN_TEXT],
         "speakers": [*speakers],
         "tags": [*tags],
         "buckets": {name: max(counts, key=counts.__getitem__) for name, counts in buckets.items()},
@@ -455,7 +459,7 @@ class ClipsLines(Editable):
     def __init__(self, place: Path) -> None:
         folder = clips_folder(place)
         super().__init__(place if place.is_dir() else place.parent)
-        self._audio, self._path = folder.audio, folder.json or self.root / WHISPER_JSON
+        self._audio, self._path = folder.audio, folder.json or emptied_json(self.root) or self.root / WHISPER_JSON
         self._folder, self._signature = _signature(self._audio), _signature(self._path)
 
     def names(self) -> Sequence[str]:
@@ -931,6 +935,15 @@ def move_unless_there(source: Path, target: Path, root: Path) -> None:
     source.rename(target)
 
 
+def emptied_json(folder: Path) -> Path | None:
+    """The JSON of clips that were all discarded, so that nothing but its backup says what it is."""
+    for backup in sorted(folder.glob("*_backup.json")):
+        path = backup.with_name(f"{backup.stem.removesuffix('_backup')}.json")
+        if path.is_file() and begins_with_clip(backup) and is_inside(path, folder):
+            return path
+    return None
+
+
 # Opening a folder, and getting its edits into its files.
 
 
@@ -958,7 +971,7 @@ def open_editable(folder: Path) -> Editable | None:
     if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
         return None
     clips = clips_folder(folder)
-    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED):
+    if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED) or emptied_json(folder):
         return ClipsLines(folder)
     return None
 

@@ -32,6 +32,14 @@ _SETTLED = {"settled": int, "file": str, "sha256": str}
 Record = dict[str, Any]
 
 
+class FolderGone(BadInput):
+    """The folder of a journal is not where it was: it was moved, renamed or taken out while it was open."""
+
+    def __init__(self, folder: Path) -> None:
+        reason = f"the folder {as_text(folder)!r} is not where it was"
+        super().__init__(reason, "put it back, or open it where it is now: nothing that was saved is lost")
+
+
 class NewEdit(NamedTuple):
     """An edit that has no number yet; `before` and `after` are those of a `core.edits.EditChange`."""
 
@@ -55,6 +63,7 @@ class EditJournal:
         self.records: dict[int, Record] = {}
         self.settled: dict[str, Record] = {}
         self._read = 0  # bytes
+        self._identity = _identity(folder)
         # The one keeps out other threads, which the other would let in.
         self._threads, self._lock = threading.RLock(), FileLock(folder / JOURNAL_LOCK, timeout=PATIENCE)
         self.refresh()
@@ -65,15 +74,21 @@ class EditJournal:
         return next(reversed(self.records), 0)
 
     def refresh(self) -> None:
-        """Read what was appended since. Raises BadInput for a damaged record."""
+        """Read what was appended since. Raises BadInput for a damaged record, and `FolderGone`."""
         with self._threads:
+            self._refuse_gone()
             self._refresh()
+
+    def _refuse_gone(self) -> None:
+        """Raise `FolderGone` before a lock or a journal is written that would be somebody else's."""
+        if self._identity is not None and _identity(self.folder) != self._identity:
+            raise FolderGone(self.folder)
 
     def _refresh(self) -> None:
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
-            return
+            size = 0
         if size < self._read:
             raise BadInput(f"{as_text(self.path)!r} has lost edits that it had", "put the whole file back")
         if size == self._read:
@@ -101,12 +116,14 @@ class EditJournal:
     def locked(self) -> Iterator[None]:
         """Keep others from writing, and read what they have written until now.
 
-        Raises DailytalkError where another one does not let go, and OSError where the disk refuses.
+        Raises DailytalkError where another one does not let go, `FolderGone`, and OSError where the disk refuses.
         """
         try:
-            with self._threads, self._lock:
-                self.refresh()
-                yield
+            with self._threads:
+                self._refuse_gone()  # the lock would make the folder anew
+                with self._lock:
+                    self.refresh()
+                    yield
         except Timeout:
             raise DailytalkError(
                 f"another program has been writing {as_text(self.path)!r} for {PATIENCE:g} s", "try again"
@@ -158,6 +175,14 @@ class EditJournal:
             finally:
                 os.close(folder)
         self._read += len(line)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def why_not_writable(folder: Path) -> str | None:

@@ -3,12 +3,17 @@
 import json
 import random
 import resource
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
+from built_conversations import built_row, write_dataset
 from recordings import excerpt, save
 from reviewable import Server, dialogue, line, served, spoken, work_folder
 
@@ -159,6 +164,29 @@ def test_arrow_keys_move_an_edge_by_ten_milliseconds(browser: Any, server: Serve
         page.page.keyboard.press("Escape")
         reload(page, "talk-0004")
         assert times(page, "line") == pytest.approx((before[0], before[1] + 0.13))
+
+
+def test_an_edge_that_is_being_stepped_survives_the_answer_to_an_earlier_edit(
+    browser: Any, server: Server
+) -> None:
+    with visit(browser, server.address, address="#item=talk-0010") as page:
+        opened(page, "talk-0010")
+        before = times(page, "line")
+        waiting: list[Any] = []
+        page.page.route("**/api/edit", lambda route: waiting.append(route))
+        page.page.keyboard.press("r")
+        page.page.keyboard.press("]")
+        for _ in range(2):
+            page.page.keyboard.press("ArrowLeft")
+        waiting[0].continue_()
+        page.page.unroute("**/api/edit")
+        page.wait("document.querySelector('#reviewed').ariaPressed === 'true'")
+        for _ in range(3):
+            page.page.keyboard.press("ArrowLeft")
+        page.wait(f"document.querySelector('#reviewed').ariaPressed === 'true' && {SAVED}")
+        assert times(page, "line") == pytest.approx((before[0], before[1] - 0.05))
+        reload(page, "talk-0010")
+        assert times(page, "line") == pytest.approx((before[0], before[1] - 0.05))
 
 
 def test_lines_are_split_merged_inserted_deleted_and_swapped(browser: Any, server: Server) -> None:
@@ -403,6 +431,106 @@ def test_hostile_texts_stay_text(browser: Any, tmp_path: Path) -> None:
         assert page.complaints == []
 
 
+def test_a_word_late_in_a_conversation_is_found_and_its_line_is_chosen(browser: Any, tmp_path: Path) -> None:
+    names = ["one", "two"]
+    lines = {name: dialogue(name, 59.0, 200) for name in names}
+    lines["two"][-1]["text"] = "the Zeppelin rose"
+    work = work_folder(tmp_path, [(name, "recording", 0.0, lines[name]) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        page.page.keyboard.press("/")
+        page.page.keyboard.type("zeppelin")
+        page.wait("document.querySelector('#count').textContent === '1 of 2 items'")
+        assert "the Zeppelin rose" in page.page.locator("#items").inner_text()
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("Home")
+        opened(page, "two")
+        page.wait("document.querySelector('#text').value === 'the Zeppelin rose'")
+        assert page.complaints == []
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_what_speak_rebuilt_is_heard_at_the_same_line_and_only_the_recording_is_corrected(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 30))])
+    speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
+    subprocess.run(speak, check=True, capture_output=True, timeout=120)
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "talk")
+        for _ in range(4):
+            page.page.keyboard.press("ArrowDown")
+        recorded = (value(page, "text"), times(page, "line"))
+        page.page.keyboard.press("4")
+        page.wait("document.querySelector('#rebuilt').ariaPressed === 'true'")
+        assert value(page, "text") == recorded[0]
+        assert times(page, "line") != recorded[1]
+        assert page.page.locator("#start").is_disabled()
+        page.page.keyboard.press("Delete")
+        page.page.keyboard.press("r")
+        page.wait(f"document.querySelector('#reviewed').ariaPressed === 'true' && {SAVED}")
+        assert [record["action"] for record in edits(work)] == ["reviewed"]
+        assert page.violations() == []
+        page.page.keyboard.press("4")
+        page.wait(f"Number(document.querySelector('#start').value) === {recorded[1][0]}")
+        assert value(page, "text") == recorded[0]
+        assert page.complaints == []
+
+
+def test_the_place_is_that_of_the_last_time_at_another_port_and_in_another_browser(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 20)) for name in ("one", "two")])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        page.page.keyboard.press("n")
+        opened(page, "two")
+        page.page.keyboard.press("ArrowDown")
+        page.page.keyboard.press("ArrowDown")
+        page.page.keyboard.press(">")
+        chosen = times(page, "line")
+        kept = "async () => (await (await fetch('/api/session')).json()).kept"
+        until = time.monotonic() + 20
+        while page.page.evaluate(kept).get("speed") != 1.25:
+            assert time.monotonic() < until
+    with socket.create_server(("127.0.0.1", server.port)), served(work) as other:
+        assert other.port != server.port
+        with visit(browser, other.address) as page:
+            opened(page, "two")
+            assert times(page, "line") == chosen
+            assert value(page, "speed") == "1.25"
+            page.page.keyboard.press("Shift+A")
+            page.page.keyboard.type("Bo")
+            page.page.keyboard.press("Enter")
+            page.wait("document.querySelector('#author').textContent.includes('Bo')")
+    with served(work) as again:
+        assert again.port == other.port
+    assert sorted(path.name for path in work.iterdir()) == [".dailytalk-lock", "tagged", "transcript.jsonl"]
+
+
+def test_a_clip_whose_speaker_nobody_names_has_none(browser: Any, tmp_path: Path) -> None:
+    save(tmp_path / "audio" / "a.wav", excerpt()[:, 0])
+    segments = [{"id": 0, "start": 0.7, "end": 3.5, "text": " hello"}]
+    (tmp_path / "whisper.json").write_text(json.dumps({"a.wav": {"text": " hello", "segments": segments}}))
+    with served(tmp_path) as server, visit(browser, server.address) as page:
+        opened(page, "a.wav")
+        assert page.page.locator("#who").inner_text() == "No speaker"
+        assert page.page.locator("#rebuilt").is_hidden()
+        assert "left" not in page.page.locator("#work").inner_text().lower()
+        assert page.complaints == []
+
+
+def test_a_version_says_why_it_is_only_heard_and_how_to_correct_it(browser: Any, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row()])
+    with served(tmp_path / "work") as server, visit(browser, server.address) as page:
+        opened(page)
+        page.wait("!document.querySelector('#work').hidden")
+        assert page.page.locator("#saving").inner_text() == "Read only"
+        assert "review the folder that dailytalk tag wrote" in page.page.locator("#notice").inner_text()
+        page.page.keyboard.press("ArrowDown")
+        assert page.page.locator("#notice").is_visible()
+
+
 def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_path: Path) -> None:
     spoken(tmp_path / "hour.FLAC", 3600.0)
     work = work_folder(tmp_path, [("hour", "hour", 0.0, dialogue("hour", 3599.0, 10_000))])
@@ -460,6 +588,12 @@ def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -
         page.page.locator("#share").fill("0.34")
         page.page.locator("#propose").click()
         page.page.locator("#apply-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
+        page.page.locator("#undo-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items put back.'")
+        assert "5 items on neither side" in page.page.locator("#sides").inner_text()
+        page.page.locator("#undo-sides").click()
+        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
         page.wait("document.querySelector('#sides').textContent.includes('Warnings')")
         page.wait("!document.querySelector('#sides').textContent.includes('neither')")
         assert "Anna" in page.page.locator("#sides .warnings").inner_text()
@@ -493,3 +627,17 @@ def test_an_answer_of_the_models_changes_nothing_before_it_is_accepted(browser: 
         page.wait("document.querySelector('#accept')")
         page.page.keyboard.press("y")
         page.wait(f"document.querySelector('#text').value === {json.dumps(proposed)} && {SAVED}")
+        page.page.keyboard.press("q")
+        page.page.keyboard.press("2")
+        page.wait("document.querySelector('#accept')")
+        assert (
+            page.page.locator("#hear-right").get_attribute("aria-pressed") == "false"
+        )  # 2 is a key of the page, too
+        assert page.violations() == []
+        page.page.keyboard.press("y")
+        page.wait(f"document.querySelector('#proposal').hidden && {SAVED}")
+        assert edits(work)[-1]["after"]["lines"]["talk/left/0000"]["vad"].keys() == {
+            "valence",
+            "arousal",
+            "dominance",
+        }

@@ -1,5 +1,6 @@
 """The server of `dailytalk review` on loopback: what it answered is never lost, and it answers nobody else."""
 
+import io
 import json
 import random
 import signal
@@ -367,6 +368,20 @@ def test_a_signal_settles_and_ends_with_one_sentence(work: Path, number: int) ->
     assert lines_of(work)[line]["text"] == "one"
 
 
+def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        address = json.loads(process.stdout.readline())["address"]
+        listening = requests.get(f"{address}api/events", params={"since": 0}, stream=True, timeout=20)
+        half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
+        assert listening.ok
+        assert half_heard.ok
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
+
+
 def test_the_password_is_asked_for_and_never_printed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIEW_SECRET", "träume sind schäume")
     process, address = begun(work, "--password-env", "REVIEW_SECRET")
@@ -384,6 +399,147 @@ def begun(work: Path, *words: str) -> "tuple[subprocess.Popen[str], str]":
     process = start("review", work, "--no-browser", "--json", *words)
     assert process.stdout
     return process, json.loads(process.stdout.readline())["address"]
+
+
+def accepted(ada: Client, name: str, line: str, what: str) -> dict[str, Any]:
+    """The proposal of the stages for a line, which is accepted as the page does it."""
+    answer = ada.post("ask", {"id": name, "line": line, "what": what})
+    assert answer.ok, answer.text
+    proposal: dict[str, Any] = answer.json()["proposal"]
+    base = ada.get("item", id=name)["base"]
+    measures = {key: proposal[key] for key in ("affect", "features", "buckets")}
+    edited = ada.edit(name, base, do="measures", line=line, **measures)
+    assert edited.ok, edited.text
+    return proposal
+
+
+def test_measures_that_were_accepted_are_what_speak_reads_and_can_be_taken_back(work: Path) -> None:
+    before = lines_of(work)
+    with served(work) as server:
+        ada = Client(server.address)
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        proposal = accepted(ada, "call_000000", line, "affect")
+        assert proposal["affect"].keys() == {"valence", "arousal", "dominance"}
+    row = next(row for row in read_synthesis_input(work).unfolded() if row["conversation_id"] == "call_000000")
+    place = row["utterance_id"].index(line)
+    for name, value in (proposal["affect"] | proposal["features"]).items():
+        assert row[name][place] == pytest.approx(value)
+    for name, level in proposal["buckets"].items():
+        assert row[f"{name}_bucket"][place] == level
+    assert row["edited_by"][place] == ["Ada"]
+    assert {*proposal["affect"]} <= {*row["edited_fields"][place]} <= {*proposal["affect"], *proposal["features"]}
+    with served(work) as server:
+        assert Client(server.address).post("undo", {}).ok
+    assert lines_of(work) == before
+
+
+@pytest.mark.parametrize(
+    "measures",
+    [
+        {"affect": {"valence": 1.5}},
+        {"affect": {"joy": 0.5}},
+        {"features": {"rms": "loud"}},
+        {"affect": {"valence": 0.5}, "buckets": {"valence": "ENORMOUS"}},
+        {"affect": {"valence": 0.5}, "buckets": {"taste": "HIGH"}},
+        {"affect": [0.5]},
+        {},
+    ],
+)
+def test_measures_that_mean_nothing_are_refused(ada: Client, work: Path, measures: dict[str, Any]) -> None:
+    line = ada.get("item", id="call_000000")["lines"][0]["id"]
+    assert ada.edit("call_000000", 0, do="measures", line=line, **measures).status_code == 422
+    assert not (work / ".dailytalk-edits.jsonl").exists()
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_is_accepted(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
+    subprocess.run([*speak, "--sample-rate", "16000"], check=True, capture_output=True, timeout=120)
+    with served(work) as server:
+        ada = Client(server.address)
+        name = "call_000001"
+        lines = ada.get("item", id=name)["lines"]
+        line = next(line for line in lines if line["channel"] == "left")
+        other = next(line for line in lines if line["channel"] == "right")
+        kept = ada.post("ask", {"id": name, "line": other["id"], "what": "synthesis"})
+        assert "keeps the voice of the right side" in kept.json()["reason"]
+        answer = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
+        assert answer["proposal"]["tag"] == "excited"
+        wav = requests.get(f"{server.address.rstrip('/')}{answer['sound']}", timeout=20).content
+        assert not (work / ".dailytalk-edits.jsonl").exists()
+        assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
+        refused = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
+        assert refused.status_code == 422
+    subprocess.run([*speak, "--sample-rate", "16000"], check=True, capture_output=True, timeout=120)
+    heard, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
+    items = open_items(work)
+    said = next(part for part in items.row(name)["utterances"] if part["utterance_id"] == line["id"])
+    assert (said["tag"], said["status"], rate) == ("excited", "spoken", 16000)
+    whole, _ = soundfile.read(work / "audio" / f"{name}_edited.wav", dtype="int16")
+    start = round(said["start"] * rate)
+    part = whole[start : start + len(heard), 0].astype(float)
+    assert np.corrcoef(part, heard[: len(part)].astype(float))[0, 1] > 0.999
+    # The page hears and shows what was rebuilt at its own times, and corrects the recording.
+    with served(work) as server:
+        ada = Client(server.address)
+        recorded, rebuilt = ada.get("item", id=name), ada.get("item", id=name, of="rebuilt")
+        assert (recorded["of"], recorded["rebuilt"], rebuilt["of"]) == (None, True, "rebuilt")
+        shown = next(part for part in rebuilt["lines"] if part["id"] == line["id"])
+        assert (shown["start"], shown["text"]) == (pytest.approx(said["start"], abs=1e-6), said["text"])
+        assert [word["word"] for word in shown["words"]] == said["text"].split()
+        sound = requests.get(
+            f"{server.address}api/sound", params={"id": name, "of": "rebuilt"}, timeout=20
+        ).content
+        assert (np.frombuffer(sound[44:], "<i2").reshape(-1, 2) == whole).all()
+        query = {"id": name, "of": "rebuilt", "start": 0, "end": rebuilt["duration"], "count": 50}
+        peaks = requests.get(f"{server.address}api/peaks", params=query, timeout=20)
+        assert np.abs(np.frombuffer(peaks.content, np.int8)).max() == round(np.abs(whole).max() / 32768 * 127)
+    # What a paid engine has not said yet is not bought from a page.
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    run = json.loads((work / "run.json").read_text("utf-8"))
+    run["speak"]["stages"][0]["settings"] |= {"engine": "openai", "model": "gpt-4o-mini-tts", "voice": "alloy"}
+    (work / "run.json").write_text(json.dumps(run), "utf-8")
+    with served(work) as server:
+        asked = {"id": name, "line": line["id"], "what": "synthesis"}
+        assert "openai is paid for" in Client(server.address).post("ask", asked).json()["reason"]
+
+
+def test_a_folder_that_is_moved_while_it_is_open_takes_no_edit_until_it_is_back(work: Path) -> None:
+    moved = work.with_name("moved")
+    with served(work) as server:
+        ada = Client(server.address)
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+        work.rename(moved)
+        refused = ada.edit("call_000000", 1, do="text", line=line, text="two")
+        assert (refused.status_code, "is not where it was" in refused.json()["reason"]) == (503, True)
+        assert not work.exists()
+        moved.rename(work)
+        assert ada.edit("call_000000", 1, do="text", line=line, text="two").ok
+        (work / ".dailytalk-edits.jsonl").rename(moved)
+        refused = ada.edit("call_000000", 2, do="text", line=line, text="three")
+        assert "has lost edits" in refused.json()["reason"]
+        moved.rename(work / ".dailytalk-edits.jsonl")
+    assert lines_of(work)[line]["text"] == "two"
+
+
+def test_ending_when_the_files_cannot_be_written_says_so_in_one_sentence(work: Path) -> None:
+    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
+    moved = work.with_name("moved")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        ada = Client(json.loads(process.stdout.readline())["address"])
+        line = ada.get("item", id="call_000000")["lines"][0]["id"]
+        assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
+        work.rename(moved)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.count("\n")) == (1, 1)
+    assert "nothing that was saved is lost" in said
+    read_synthesis_input(moved)
+    assert lines_of(moved)[line]["text"] == "one"
 
 
 def test_the_files_are_written_once_nobody_edits(ada: Client, work: Path) -> None:

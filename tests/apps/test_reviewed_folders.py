@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.apps.review.session import Session, number_in
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.sources.editable import DISCARDED, DISCARDED_ENTRIES, Editable, open_editable, settle
@@ -122,6 +122,19 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert session.restore(names, "Ada") == names
     assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
+
+
+def test_clips_that_were_all_discarded_come_back_into_their_own_file(tmp_path: Path) -> None:
+    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
+    session = opened(tmp_path)
+    session.discard([*before], "Ada")
+    session.close()
+    session = opened(tmp_path)
+    assert {item["id"] for item in session.items()["items"] if item["discarded"]} == {*before}
+    session.restore([*before], "Ada")
+    session.close()
+    assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
+    assert not (tmp_path / "whisper.json").exists()
 
 
 class _Stopped(BaseException):
@@ -273,6 +286,58 @@ def test_sides_warn_of_a_speaker_and_a_sentence_on_both_and_a_proposal_has_none(
     assert proposal == session.propose_sides("sentence", 0.3, seed=1)
     assert {*proposal["train"], *proposal["validation"]} == {f"talk_{number:06d}.wav" for number in range(1, 9)}
     assert proposal["warnings"] == []
+
+
+def test_a_division_is_one_write_that_refuses_to_replace_somebody_elses_choice(tmp_path: Path) -> None:
+    session = opened(clips(tmp_path, 8))
+    proposal = session.propose_sides("length", 0.3, seed=1)
+    sides = {name: side for side in ("train", "validation") for name in proposal[side]}
+    told: list[str] = []
+    session.listen(lambda kind, data: told.append(kind))
+    first = proposal["train"][0]
+    session.edit(first, 0, {"do": "side", "value": "validation"}, "Ben")
+    journal = (tmp_path / ".dailytalk-edits.jsonl").read_bytes()
+    with pytest.raises(BadInput, match="Ben has put"):
+        session.divide(sides, proposal["number"], "Ada")
+    assert (tmp_path / ".dailytalk-edits.jsonl").read_bytes() == journal
+    before = session.divide(sides, session.sides()["number"], "Ada")
+    assert before == {name: "validation" if name == first else None for name in sides}
+    assert {item["id"]: item["side"] for item in session.items()["items"]} == sides
+    assert session.divide(before, session.journal.number, "Ada") == sides
+    assert session.sides()["undecided"] == 7
+    with pytest.raises(BadInput, match="no item"):
+        session.divide({"nowhere.wav": "train"}, session.journal.number, "Ada")
+    assert told.count("edit") == 1 + 2 * 8
+
+
+def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
+    session = opened(clips(tmp_path))
+    long = "it was said at length " * 30 + "that the Straße is CLOSED today"
+    edit(session, "talk_000002.wav", do="text", line="1", text=long)
+    assert session.search("strasse closed") == {
+        "ids": ["talk_000002.wav"],
+        "excerpts": {"talk_000002.wav": "… was said at length that the Straße is CLOSED today"},
+    }
+    assert session.search("room 3") == {"ids": ["talk_000003.wav"], "excerpts": {}}
+    assert session.search("000004")["ids"] == ["talk_000004.wav"]
+    session.undo("Ada")
+    assert session.search("closed")["ids"] == []
+    session = opened(moshi(tmp_path / "moshi"))
+    assert session.search("again")["ids"] == ["data_stereo/a.wav", "data_stereo/b.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("talk_000012_in_1999.wav", 12),
+        ("talk_100012_in_1999.wav", 100012),
+        ("clip7.wav", 7),
+        ("take2 of clip7.wav", 7),
+        ("a.wav", -1),
+    ],
+)
+def test_clips_are_numbered_as_split_counts_them(name: str, number: int) -> None:
+    assert number_in(name, -1) == number
 
 
 def test_progress_counts_corrections_and_the_agreement_of_two_reviewers(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
     key = st.sampled_from([*lines, "nowhere"]) if lines else st.just("nowhere")
     index = st.integers(-1, 8)
     kind = draw(
-        st.sampled_from(["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"])
+        st.sampled_from(
+            ["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "measures", "whole"]
+        )
     )
     fields: dict[str, Any] = {
         "text": {"line": key, "text": TEXTS},
@@ -89,6 +91,11 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
         "delete": {"line": key},
         "swap": {"line": key},
         "tag": {"line": key, "tag": st.sampled_from(["calm", "happy", "", "cross"])},
+        "measures": {
+            "line": key,
+            "affect": st.fixed_dictionaries({"valence": st.sampled_from([None, 0.0, 0.5, 1.0, 2.0])}),
+            "buckets": st.fixed_dictionaries({}, optional={"valence": st.sampled_from(["LOW", "HIGH", ""])}),
+        },
         "whole": {"text": st.lists(TEXTS, max_size=7).map("\n".join)},
     }[kind]
     action = {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
@@ -321,3 +328,17 @@ def test_an_edit_of_a_line_that_is_gone_is_open() -> None:
     laid = lay_edits({key: made for key, made in call().items() if key != "l0"}, [record(1, call(), first)])
     assert "l0" not in laid.lines
     assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", None)]
+
+
+def test_measures_that_were_accepted_are_named_by_their_columns_and_their_buckets_go_with_them() -> None:
+    measures = {"affect": {"valence": 0.1, "arousal": 0.2}, "buckets": {"valence": "LOW"}}
+    first = done(call(), do="measures", line="l0", **measures)
+    assert first["l0"]["vad"] == {"valence": 0.1, "arousal": 0.2}
+    assert first["l0"][EDITED_FIELDS] == ["arousal", "valence"]
+    records = [record(1, call(), first)]
+    assert lay_edits(call(), records).lines == first
+    anew = call()
+    anew["l0"]["vad"] = {"valence": 0.9}
+    laid = lay_edits(anew, records)
+    assert laid.lines == anew
+    assert [(miss["line"], miss["field"]) for miss in laid.open] == [("l0", "vad")]

@@ -3,38 +3,51 @@
 import io
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Pcm, read_analysis, to_pcm
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order
+from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.buckets import FEATURES
+from dailytalk_contiguous.core.documents import fits, quoted
+from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY
+from dailytalk_contiguous.core.spans import speech_seconds
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.sources.editable import SoundPlace
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.script import number
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
-#: Engines that cost nothing: only those are asked from a page.
-_FREE = ("espeak", "flite")
+#: The engine that says a line where no run has chosen another.
+_FREE = "espeak"
+
+#: Seconds before a line that its speech activity is judged by.
+_HEARD_BEFORE = 20.0
 
 #: Models work on one line at a time, however many people ask.
 _ONE = threading.Lock()
 
 
 class AskedLine(NamedTuple):
-    """A line, with what is around it. `offset` is the second of the file at which its item begins."""
+    """A line, with what is around it.
+
+    `offset` is the second of the file at which its item begins, `language` that of lines that name none.
+    """
 
     folder: Path
     item: str
@@ -42,6 +55,7 @@ class AskedLine(NamedTuple):
     lines: Lines
     place: SoundPlace
     offset: float
+    language: str | None
 
     @property
     def line(self) -> SpokenLine:
@@ -50,10 +64,11 @@ class AskedLine(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Fields of a line as they would be now, and the WAV of a synthesised one."""
+    """Fields of a line as they would be now, the WAV of a synthesised one, and what that is, in a sentence."""
 
     fields: dict[str, Any]
     wav: bytes | None = None
+    about: str = ""
 
 
 def ask_again(asked: AskedLine, what: str) -> Proposal:
@@ -93,22 +108,29 @@ def _rated(asked: AskedLine) -> Proposal:
         for key, line in in_order(asked.lines)
         if key != asked.key and line["channel"] == asked.line["channel"] and line.get("features")
     ]
-    own = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [asked.line.get("words") or []]}
+    own = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
+    own["speech_seconds"] = [_speech_seconds(asked)]
     measured = _found(MeasureProsody, stages)(own)
-    # An estimate compares the lines of a speaker; a model hears this one alone.
+    # An estimate compares the lines of a speaker, one that is alone with what is usual; a model hears this one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
     batch = {
         "speech": [*own["speech"], *([b"\0\0"] * len(compared))],
         "text_raw": [asked.line["text"], *(line["text"] for line in compared)],
-        "conversation_id": [asked.item] * (1 + len(compared)),
         "channel": [asked.line["channel"]] * (1 + len(compared)),
     }
+    if compared:
+        batch["conversation_id"] = [asked.item] * (1 + len(compared))
     batch |= {
         name: [measured[name][0], *((line["features"] or {}).get(name) for line in compared)] for name in PROSODY
     }
     found = rate(batch)
-    affect = {name: _number(found[name][0]) for name in AFFECT}
-    return Proposal({"affect": affect, "features": {name: _number(measured[name][0]) for name in PROSODY}})
+    affect = {name: number(found[name][0], 4) for name in AFFECT}
+    features = {name: number(measured[name][0], 5) for name in PROSODY}
+    line = {**asked.line, "vad": affect, "features": features}
+    rows = _bucketed(asked._replace(lines={**asked.lines, asked.key: line}), stages)
+    place = rows["utterance_id"][0].index(asked.key)
+    buckets = {name.removesuffix("_bucket"): rows[name][0][place] for name in FEATURES.values()}
+    return Proposal({"affect": affect, "features": features, "buckets": buckets})
 
 
 def _tagged(asked: AskedLine) -> Proposal:
@@ -116,6 +138,15 @@ def _tagged(asked: AskedLine) -> Proposal:
     if not any(line.get("features") and line.get("vad") for _, line in ordered):
         raise BadInput("nothing was measured of these lines, so no rule can choose a tag", "run dailytalk tag")
     stages = _stages(asked.folder)
+    rows = _bucketed(asked, stages)
+    chosen = PerUtterance(_found(Tag, stages))(rows)
+    place = rows["utterance_id"][0].index(asked.key)
+    return Proposal({"tag": chosen["tag"][0][place], "rule": chosen["rule"][0][place]})
+
+
+def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
+    """All lines of the item as one row, with the buckets that their measures come to."""
+    ordered = in_order(asked.lines)
     row: dict[str, list[Any]] = {
         "utterance_id": [[key for key, _ in ordered]],
         "channel": [[line["channel"] for _, line in ordered]],
@@ -125,32 +156,60 @@ def _tagged(asked: AskedLine) -> Proposal:
     for group, names in (("vad", AFFECT), ("features", PROSODY)):
         for name in names:
             row[name] = [[(line.get(group) or {}).get(name) for _, line in ordered]]
-    row |= _found(Bucket, stages)(row)
-    chosen = PerUtterance(_found(Tag, stages))(row)
-    at = [key for key, _ in ordered].index(asked.key)
-    return Proposal({"tag": chosen["tag"][0][at], "rule": chosen["rule"][0][at]})
+    bucket: Bucket = _found(Bucket, stages)
+    if bucket.unfitted:  # what is usual in the corpus, the run has noted
+        bucket = _recorded(Bucket, read_run(asked.folder) or {}) or bucket
+    return row | bucket(row)
 
 
 def _said(asked: AskedLine) -> Proposal:
-    if not asked.line["text"]:
-        raise BadInput("the line has no text to be said", "write it first")
-    run = read_run(asked.folder) or {}
-    settings = (run.get("speak") or {}).get("settings") or {}
-    engine = settings.get("tts", _FREE[0])
-    if engine not in _FREE:
-        raise BadInput(
-            f"{engine} is paid for every line that it says",
-            "run dailytalk speak, which buys what is new",
-        )
-    speak = Speak(engine=engine, voice=settings.get("voice") or "")
-    synthesiser = speak.synthesiser()
-    synthesiser.preflight()
+    """The line as `Speak` says it with the settings of the last run, so that this is what the next one will use.
+
+    Nothing is bought: a line of a paid engine is heard if it is in the cache.
+    """
     line = asked.line
-    spoken = synthesiser.speak(Line(line["text"], line.get("tag") or "", line.get("language") or "en", 0))
+    if not line["text"]:
+        raise BadInput("the line has no text to be said", "write it first")
+    recorded = _recorded(Speak, (read_run(asked.folder) or {}).get("speak") or {})
+    speak = replace(recorded or Speak(engine=_FREE), max_cost=0.0, cache="")
+    if speak.voice == CLONE:
+        raise BadInput("the voice is a clone of each speaker", "run dailytalk speak, and hear what it rebuilt")
+    if recorded and line["channel"] != speak.revoice:
+        raise BadInput(
+            f"dailytalk speak keeps the voice of the {line['channel']} side",
+            f"choose a line of the {speak.revoice}",
+        )
+    row = {
+        "utterance_id": asked.key,
+        "conversation_id": asked.item,
+        "source_channel": speak.revoice,
+        "language": line.get("language") or asked.language or ("und" if recorded else "en"),
+        "words": line.get("words") or [],
+        "sample_rate": probe(asked.place.audio).sample_rate,
+        **{name: line[name] for name in ("start", "end", "text")},
+        "tag": line.get("tag") or "",
+    }
+    load_synthesiser.cache_clear()  # the environment may name another voice than the last time
+    try:
+        said = {name: values[0] for name, values in speak({name: [value] for name, value in row.items()}).items()}
+    except SpendingLimit:
+        raise BadInput(
+            f"{speak.engine} is paid for, and has not said this yet",
+            "run dailytalk speak, which buys what is new, and ask again",
+        ) from None
+    if said["status"] != "spoken":
+        raise BadInput(said["unspoken_reason"], said["unspoken_remedy"] or "change the text or the tag")
+    rate = speak.sample_rate or row["sample_rate"]
     file = io.BytesIO()
-    soundfile.write(file, to_pcm(spoken.samples), spoken.sample_rate, format="WAV", subtype="PCM_16")
-    seconds = round(len(spoken.samples) / spoken.sample_rate, 3)
-    return Proposal({"engine": engine, "voice": synthesiser.voice, "seconds": seconds}, file.getvalue())
+    soundfile.write(file, np.frombuffer(said["spoken"], np.int16), rate, format="WAV", subtype="PCM_16")
+    voice = " ".join(filter(None, (speak.engine, said["synthesis"]["voice"])))
+    about = (
+        "So dailytalk speak says the line with this tag, by the settings of its last run."
+        if recorded
+        else f"dailytalk speak has not run here yet: {speak.engine} gives a first impression."
+    )
+    fields = {"tag": row["tag"], "voice": voice, "seconds": round(said["spoken_seconds"], 3)}
+    return Proposal(fields, file.getvalue(), about)
 
 
 _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
@@ -177,6 +236,33 @@ def _stages(folder: Path) -> Stages:
     return tag_stages(profile if isinstance(profile, str) else "embedded", **options)
 
 
+_Kind = TypeVar("_Kind", Bucket, Speak)
+
+
+def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
+    """A stage with the settings that a run has noted, if it has. Raises BadInput for impossible ones."""
+    entries: Any = run.get("stages")
+    if not fits(entries, [{"name": str, "settings": dict}]):
+        return None
+    entry = next((entry for entry in entries if entry["name"] == kind.__name__), None)
+    if entry is None:
+        return None
+    names = {own.name for own in fields(kind)}
+    settings = {name: _frozen(value) for name, value in entry["settings"].items() if name in names}
+    try:
+        if isinstance(gate := settings.get("gate"), dict):
+            settings["gate"] = Gate(**gate)
+        return kind(**settings)
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"run.json has settings of {kind.__name__} that mean nothing ({error})"[:300], "run it again"
+        ) from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 def _found(kind: type[Any], stages: Stages) -> Any:
     stage = find_stage(kind, stages)
     if stage is None:
@@ -187,12 +273,21 @@ def _found(kind: type[Any], stages: Stages) -> Any:
 def _flat(asked: AskedLine) -> dict[str, list[Any]]:
     """One utterance, as stages get it: 16-bit samples of its channel at 16 kHz."""
     line = asked.line
-    start = asked.place.start + line["start"] - asked.offset
-    pcm: Pcm = read_analysis(asked.place.audio, start, line["end"] - line["start"])
-    channel = min(CHANNELS.index(line["channel"]), pcm.shape[1] - 1)
-    samples = np.ascontiguousarray(pcm[:, channel])
+    samples = _heard(asked, line["start"] - asked.offset)
     return {"speech": [samples.tobytes()], "conversation_id": [asked.item], "channel": [line["channel"]]}
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 4)
+def _heard(asked: AskedLine, start: float) -> NDArray[np.int16]:
+    """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
+    seconds = asked.line["end"] - asked.offset - start
+    pcm: Pcm = read_analysis(asked.place.audio, asked.place.start + start, seconds)
+    channel = min(CHANNELS.index(asked.line["channel"]), pcm.shape[1] - 1)
+    return np.ascontiguousarray(pcm[:, channel])
+
+
+def _speech_seconds(asked: AskedLine) -> float:
+    """Seconds of a line that are speech, as `Segment` counts them: by what was heard before it, too."""
+    start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
+    first = int(max(0.0, start - _HEARD_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
+    probabilities = speech_probabilities(pcm_to_float(_heard(asked, first).tobytes()))
+    return speech_seconds((start - first, end - first), probabilities, FRAME_SECONDS)

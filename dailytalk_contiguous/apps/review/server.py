@@ -29,7 +29,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dailytalk_contiguous import publish
-from dailytalk_contiguous.apps.review.session import Conflict, Session
+from dailytalk_contiguous.apps.review.remembered import Remembered
+from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.apps.review.sound import (
     EXACT_SECONDS,
     MOST_PEAKS,
@@ -38,13 +39,15 @@ from dailytalk_contiguous.apps.review.sound import (
     wav_of,
     window_peaks,
 )
+from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.store.edit_journal import FolderGone
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: Bytes of the body of a request, and letters of the name of an author and of an id.
-MOST_BODY, LONGEST_NAME, LONGEST_ID = 8 << 20, 80, 4096
+#: Bytes of the body of a request, and letters of the name of an author, of an id and of what is searched.
+MOST_BODY, LONGEST_NAME, LONGEST_ID, MOST_QUERY = 8 << 20, 80, 4096, 500
 
 #: The cookie with the name that somebody gave in the page.
 AUTHOR_COOKIE = "author"
@@ -76,17 +79,21 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _Endpoint = Callable[[Request], Any]
 
 
-def make_app(session: Session, port: int, host: str = "127.0.0.1", password: str | None = None) -> ASGIApp:
+def make_app(
+    session: Session,
+    remembered: Remembered,
+    port: int,
+    host: str = "127.0.0.1",
+    password: str | None = None,
+) -> ASGIApp:
     """The application for one session, whose server listens at `host` and `port`."""
-    pages = Pages(session)
+    pages = Pages(session, remembered)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         pages.loop = asyncio.get_running_loop()
         session.start()
         yield
-        pages.end()
-        await run_in_threadpool(session.close)
 
     routes = [
         Route("/", pages.asset),
@@ -190,20 +197,23 @@ class Guard:
 class Pages:
     """What each address answers."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, remembered: Remembered) -> None:
+        self.session, self.remembered = session, remembered
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
-        self._overviews = Overviews(lambda name: session.tell("item", {"id": name, "peaks": True}))
+        self._overviews = Overviews(
+            lambda name: session.tell("item", {"id": name.partition("\0")[0], "peaks": True})
+        )
         self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
 
     def gets(self) -> dict[str, _Endpoint]:
         """The addresses under /api/ that are read."""
         return {
-            "session": lambda request: self.session.about(self.author(request)),
+            "session": self.about,
             "items": lambda request: self.session.items(_integer(request, "since", 0)),
-            "item": lambda request: self.session.item(_identity(request.query_params.get("id"))),
+            "search": lambda request: self.session.search(request.query_params.get("q", "")[:MOST_QUERY]),
+            "item": self.item,
             "peaks": self.peaks,
             "sound": self.sound,
             "proposal": self.proposal,
@@ -220,15 +230,27 @@ class Pages:
             "redo": self.redo,
             "here": self.here,
             "author": self.name,
+            "keep": self.keep,
             "discard": self.discard,
             "restore": self.restore,
             "sides": self.sides,
+            "divide": self.divide,
             "ask": self.ask,
         }
 
     def author(self, request: Request) -> str:
         """Who sends a request: the name that was given in the page, or that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
+
+    def about(self, request: Request) -> Any:
+        """The folder, and who asks, with what their page has had kept."""
+        author = self.author(request)
+        return self.session.about(author) | {"kept": self.remembered.of(author)}
+
+    async def keep(self, request: Request) -> Any:
+        """Keep where who asks is, and how their page is set."""
+        await run_in_threadpool(self.remembered.keep, self.author(request), await _body(request))
+        return {}
 
     # The page.
 
@@ -242,6 +264,10 @@ class Pages:
         kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
 
+    def item(self, request: Request) -> Any:
+        """One item."""
+        return self.session.item(_identity(request.query_params.get("id")), request.query_params.get("of"))
+
     # Sound.
 
     async def peaks(self, request: Request) -> Response:
@@ -251,20 +277,21 @@ class Pages:
         count = _integer(request, "count", 0)
         if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
-        made, complete = await run_in_threadpool(self._peaks, name, start, end, count)
+        of = REBUILT if request.query_params.get("of") == REBUILT else None
+        made, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
         headers = {"X-Channels": str(made.shape[0]), "X-Complete": str(int(complete))}
         return Response(made.tobytes(), media_type="application/octet-stream", headers=headers)
 
-    def _peaks(self, name: str, start: float, end: float, count: int) -> tuple[Any, bool]:
+    def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
         import numpy as np
 
-        place = self.session.editable.place(name)
+        place = self.session.place(name, of)
         end = min(end, start + 86400.0 * 31)
         if min(end, place.seconds) - start <= EXACT_SECONDS:
             return window_peaks(place, start, end, count), True
-        overview = self._overviews.get(name, place)
+        overview = self._overviews.get(f"{name}\0{of}", place)
         if overview is None:
-            return np.zeros((self.session.editable.probe(name).channels, count, 2), np.int8), False
+            return np.zeros((probe(place.audio).channels, count, 2), np.int8), False
         return coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:
@@ -339,17 +366,28 @@ class Pages:
             raise BadInput("the request names no way, share and seed", "choose them in the page")
         return await run_in_threadpool(self.session.propose_sides, by, float(share), seed)
 
+    async def divide(self, request: Request) -> Any:
+        """Put items on sides, all at once; answers with the sides that they had."""
+        body = await _body(request)
+        sides, since = body.get("sides"), body.get("since")
+        if not isinstance(sides, dict) or not isinstance(since, int):
+            raise BadInput("the request names no sides", "reload the page")
+        if not all(isinstance(side, str | None) for side in sides.values()):
+            raise BadInput("a side is no text", "reload the page")
+        return {"before": await run_in_threadpool(self.session.divide, sides, since, self.author(request))}
+
     async def ask(self, request: Request) -> Any:
         """What the stages say of a line now."""
         body = await _body(request)
-        key, what = body.get("line"), body.get("what")
-        if not isinstance(key, str) or not isinstance(what, str):
+        key, what, tag = body.get("line"), body.get("what"), body.get("tag")
+        if not isinstance(key, str) or not isinstance(what, str) or not isinstance(tag, str | None):
             raise BadInput("the request names no line, or nothing to ask", "reload the page")
-        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what)
+        proposal = await run_in_threadpool(self.session.ask, _identity(body.get("id")), key, what, tag)
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
-        return {"proposal": proposal.fields, "sound": f"/api/proposal?number={self._proposed[0]}"}
+        sound = f"/api/proposal?number={self._proposed[0]}"
+        return {"proposal": proposal.fields, "sound": sound, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
         """The sound of the proposal that was made last."""
@@ -388,18 +426,18 @@ class Pages:
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for edit in self.session.edits_since(since):
-                    yield _event("edit", edit)
+                for told in self.session.edits_since(since):
+                    yield _event(*told)
                 yield b": here\n\n"
                 while True:
                     try:
-                        told = await asyncio.wait_for(queue.get(), HEARTBEAT)
+                        news = await asyncio.wait_for(queue.get(), HEARTBEAT)
                     except TimeoutError:
                         yield b": alive\n\n"
                         continue
-                    if told is None:
+                    if news is None:
                         return
-                    yield _event(*told)
+                    yield _event(*news)
             finally:
                 self._queues.discard(queue)
 
@@ -408,18 +446,16 @@ class Pages:
 
     def _hear(self, kind: str, data: dict[str, Any]) -> None:
         if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._spread, (kind, data))
+            self.loop.call_soon_threadsafe(self._spread, None if kind == END else (kind, data))
 
     def _spread(self, told: tuple[str, dict[str, Any]] | None) -> None:
         for queue in list(self._queues):
             try:
                 queue.put_nowait(told)
-            except asyncio.QueueFull:  # a page that sleeps: it will ask anew
+            except asyncio.QueueFull:  # a page that sleeps: it connects anew, and hears of edits from where it was
                 self._queues.discard(queue)
-
-    def end(self) -> None:
-        """Let go of the pages that listen."""
-        self._spread(None)
+                queue.get_nowait()
+                queue.put_nowait(None)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -455,6 +491,8 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             return _json(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
+        except FolderGone as problem:  # as a disk that refuses: an edit waits for it
+            return refused(503, problem.reason, problem.remedy)
         except DailytalkError as problem:
             return refused(422, problem.reason, problem.remedy)
         except OSError as problem:
@@ -531,7 +569,7 @@ def _number(request: Request, name: str) -> float:
 
 
 def _event(kind: str, data: Mapping[str, Any]) -> bytes:
-    number = f"id: {data['number']}\n" if kind == "edit" else ""
+    number = f"id: {data['number']}\n" if kind in ("edit", "edits") else ""
     return f"{number}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 

@@ -1,21 +1,24 @@
 """One run of `dailytalk review`: opens the folder, serves the page, and settles when it is ended."""
 
 import errno
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 
+from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.server import make_app
-from dailytalk_contiguous.apps.review.session import Session
+from dailytalk_contiguous.apps.review.session import END, Session
 from dailytalk_contiguous.apps.review.viewing import Viewed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.sources.editable import Editable, open_editable, settle
+from dailytalk_contiguous.store.edit_journal import has_journal
 from dailytalk_contiguous.store.files import folder_locked
 
 
@@ -26,7 +29,9 @@ class Serving:
         """Take the port. Raises DailytalkError if that is taken, or the place is none that can be reviewed."""
         self._author, self._host, self._password = author, host, password
         self.editable = _opened(place)
-        self._socket = _bound(host, port)
+        where = self.editable.root.absolute() if self.editable.root.exists() else self.editable.root
+        self._remembered = Remembered(str(where))
+        self._socket = _bound(host, port) if port else _bound_again(host, self._remembered.port)
         self.port = int(self._socket.getsockname()[1])
 
     def run(self, ready: Callable[[str, str, int], None]) -> None:
@@ -36,11 +41,18 @@ class Serving:
             if self.editable.why_not is None:
                 stack.enter_context(folder_locked(self.editable.root))
             session = Session(self.editable, self._author)
-            app = make_app(session, self.port, self._host, self._password)
+            app = make_app(session, self._remembered, self.port, self._host, self._password)
+            self._remembered.served_at(self.port)
             config = uvicorn.Config(
                 app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
             )
-            server = _Server(config, lambda: ready(self.address, self.editable.kind, len(self.editable.names())))
+            stack.callback(session.close)
+            count = len(self.editable.names())
+            server = _Server(
+                config,
+                ready=lambda: ready(self.address, self.editable.kind, count),
+                ending=lambda: session.tell(END, {}),
+            )
             server.run(sockets=[self._socket])
 
     @property
@@ -53,9 +65,9 @@ class Serving:
 class _Server(uvicorn.Server):
     """uvicorn's, that says when it is ready, and ends without a traceback at Ctrl-C."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._ending = ready, ending
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -72,6 +84,12 @@ class _Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        # Sounds that a page has not fetched to their end are broken off: nobody need read of that.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
 
 def _opened(place: str) -> Editable:
     """What a place has to be edited, or to be listened to. Raises DailytalkError if that is nothing."""
@@ -79,9 +97,16 @@ def _opened(place: str) -> Editable:
     if path.exists():
         settle(path)
     editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
-    if not editable.names():
+    if not editable.names() and not has_journal(editable.root):
         raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
     return editable
+
+
+def _bound_again(host: str, port: int) -> socket.socket:
+    """The port of the last time, so that a page that is still open goes on; another one if that is taken."""
+    with suppress(DailytalkError):
+        return _bound(host, port)
+    return _bound(host, 0)
 
 
 def _bound(host: str, port: int) -> socket.socket:

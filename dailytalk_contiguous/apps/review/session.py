@@ -8,15 +8,18 @@ import logging
 import re
 import threading
 import time
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
+from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.edits import (
@@ -33,7 +36,9 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
+from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.sources.editable import (
     Editable,
     SoundPlace,
@@ -43,7 +48,7 @@ from dailytalk_contiguous.sources.editable import (
     summary_of,
     unsettled,
 )
-from dailytalk_contiguous.store.edit_journal import EditJournal, NewEdit, Record, why_not_writable
+from dailytalk_contiguous.store.edit_journal import EditJournal, FolderGone, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 
 log = logging.getLogger("dailytalk_contiguous")
@@ -62,6 +67,18 @@ SHARED_ITEMS = 20
 
 #: Items whose lines are held.
 HELD_ITEMS = 64
+
+#: What is heard and seen of an item in place of its recording: what `dailytalk speak` made of it.
+REBUILT = "rebuilt"
+
+#: The event that lets go of the pages: the server ends.
+END = "end"
+
+#: Edits at once of which pages hear in one event: they ask for the list then.
+MANY = 100
+
+#: Characters that are shown around what was searched for.
+AROUND = 60
 
 #: Fields of an item that people set, with what they are before anyone does.
 _FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
@@ -110,6 +127,8 @@ class Session:
         self._known: dict[str, _Known] = {}
         self._lines: OrderedDict[str, _Held] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
+        self._said: dict[str, str] = {}  # all texts of an item
+        self._hay: dict[str, str] = {}  # what is searched of it
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self._last_edit = 0.0
@@ -154,18 +173,48 @@ class Session:
                 items = list(self._listed.values())
             return {"number": self.journal.number, "items": items}
 
-    def item(self, name: str) -> dict[str, Any]:
-        """One item, as `GET /api/item` answers. Raises BadInput if there is none."""
+    def search(self, query: str) -> dict[str, Any]:
+        """What `GET /api/search` answers: the items with every word of a query in their ids, texts or speakers.
+
+        `excerpts` has what is around the words, for items whose part of the list does not show them.
+        """
+        words = _folded(query).split()
+        with self._lock:
+            entries = self.items()["items"]
+        found: list[str] = []
+        excerpts: dict[str, str] = {}
+        for entry in entries:
+            name = entry["id"]
+            if name not in self._hay:
+                with self._lock:  # only for one item at a time: pages are turned meanwhile
+                    if entry["n_lines"] is None:
+                        self._relist(name)
+                    self._hay[name] = _folded(" ".join([name, *entry["speakers"], self._said.get(name, "")]))
+            if all(word in self._hay[name] for word in words):
+                found.append(name)
+                shown = _folded(" ".join([name, *entry["speakers"], entry["text"]]))
+                if hidden := next((word for word in words if word not in shown), None):
+                    excerpts[name] = _excerpt(self._said.get(name, ""), hidden)
+        return {"ids": found, "excerpts": excerpts}
+
+    def item(self, name: str, of: str | None = None) -> dict[str, Any]:
+        """One item, as `GET /api/item` answers. Raises BadInput if there is none.
+
+        `of` may be `REBUILT`: then lines and sound are those of the conversation that was made of it, if one was.
+        """
         with self._lock:
             self._notice()
             held = self._held(name)
             offset = self.editable.offset(name)
             _, of_line = self._suspects.get(name, ([], {}))
+            sided = len(self.editable.channels(name)) > 1
             answer = {
                 "id": name,
+                "of": None,
+                "rebuilt": self._rebuilt_path(name) is not None,
                 "base": self._known[name].base if name in self._known else 0,
                 "lines": [
-                    _shown(key, line, offset) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
+                    _shown(key, line, offset, sided) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
@@ -174,11 +223,15 @@ class Session:
             }
         if name not in self._suspects:
             self._listener.first(name)
-        return answer | self._sound_of(name)
+        if of == REBUILT and answer["rebuilt"]:
+            lines = in_order(self._rebuilt_lines(name))
+            answer |= {"of": REBUILT, "lines": [_shown(key, line, 0.0, True) for key, line in lines], "open": []}
+        return answer | self._sound_of(name, answer["of"])
 
-    def _sound_of(self, name: str) -> dict[str, Any]:
+    def _sound_of(self, name: str, of: str | None) -> dict[str, Any]:
         try:
-            info, place = self.editable.probe(name), self.editable.place(name)
+            place = self.place(name, of)
+            info = probe(place.audio)
         except (BadInput, OSError) as problem:
             said = (
                 str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
@@ -195,14 +248,33 @@ class Session:
         }
 
     def place(self, name: str, of: str | None = None) -> SoundPlace:
-        """The sound of an item: its recording, or (`rebuilt`) the conversation that was made of it."""
-        if of != "rebuilt":
+        """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
+        if of != REBUILT:
             return self.editable.place(name)
-        path = inside(self.editable.root, wav_path(Path(), name))
-        if self.editable.kind != "tagged" or not path.is_file():
+        path = self._rebuilt_path(name)
+        if path is None:
             raise BadInput("no conversation was made of it", "run dailytalk speak")
         audio = {"bytes": None, "path": to_uri(path.absolute())}
         return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+    def _rebuilt_path(self, name: str) -> Path | None:
+        if self.editable.kind != "tagged":
+            return None
+        path = inside(self.editable.root, wav_path(Path(), name))
+        return path if path.is_file() else None
+
+    def _rebuilt_lines(self, name: str) -> Lines:
+        """The lines of the conversation that was made of an item; none if its row can't be used."""
+        try:
+            row = self._finished.row(name)
+        except DailytalkError as problem:
+            log.warning("what was made of %s can't be read: %s", name, problem)
+            return {}
+        return {} if row["problem"] else lines_of(row)
+
+    @cached_property
+    def _finished(self) -> Items:
+        return open_items(self.editable.root / DATASET)
 
     # Editing.
 
@@ -329,15 +401,25 @@ class Session:
                 self._lines.pop(name)  # an edit of an open field closes it
         self._changed(records)
 
-    def _changed(self, records: Iterable[Record]) -> None:
+    def _changed(self, records: Sequence[Record]) -> None:
         """Tell the pages of edits, and have them settled once nobody edits."""
         for record in records:
             self._last_edit = time.monotonic()
-            self._suspects.pop(record["item"], None)
-            self._listener.first(record["item"])
-            if self._listed is not None and record["item"] in self._listed:
-                self._relist(record["item"])
-            self.tell("edit", {"number": record["number"], "id": record["item"], "author": record["author"]})
+            name = record["item"]
+            if "lines" in record["before"]:
+                self._suspects.pop(name, None)
+                self._listener.first(name)
+            if self._listed is None or name not in self._listed:
+                continue
+            if "lines" in record["before"] or "discarded" in record["before"]:
+                self._relist(name)
+            else:
+                self._listed[name] |= self._fields(name)
+        self._tell_edits(records)
+
+    def _tell_edits(self, records: Sequence[Record]) -> None:
+        for kind, data in _edit_events(records):
+            self.tell(kind, data)
 
     def _answer(self, name: str) -> dict[str, Any]:
         return {"number": self.journal.number, "item": self.item(name)}
@@ -403,15 +485,50 @@ class Session:
 
     def sides(self) -> dict[str, Any]:
         """What `GET /api/sides` answers: the sides as they are."""
-        with self._lock:
-            items = [item for item in self.items()["items"] if not item["discarded"]]
-        return division_of(items, {item["id"]: item["side"] for item in items if item["side"]})
+        items, number = self._kept()
+        return division_of(items, {item["id"]: item["side"] for item in items if item["side"]}) | {
+            "number": number
+        }
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
         """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
+        items, number = self._kept()
+        return division_of(items, proposed(items, by, share, seed)) | {"number": number}
+
+    def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> dict[str, str | None]:
+        """Put items on the sides that are named, all in one write; gives the sides that these items had.
+
+        `since` is the number of the edit after which somebody else's choice of a side is not replaced: it is
+        refused, and nothing is changed. Raises BadInput, and OSError as the disk does.
+        """
+        with self._writing():
+            before: dict[str, str | None] = {}
+            edits: list[NewEdit] = []
+            listed = {item["id"] for item in self.items()["items"]}
+            for name, side in sides.items():
+                if side is not None and side not in SIDES:
+                    raise BadInput(f"there is no side {side!r}"[:100], f"choose {' or '.join(SIDES)}")
+                if name not in listed:
+                    raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
+                now = self._fields(name)["side"]
+                if now == side:
+                    continue
+                for record in reversed(self._known[name].records if name in self._known else ()):
+                    if record["number"] > since and record["author"] != author and "side" in record["after"]:
+                        reason = f"{record['author']} has put {name!r} on another side meanwhile"
+                        raise BadInput(reason, "look at the division again")
+                before[name] = now
+                edits.append(NewEdit(author, name, "side", {"side": now}, {"side": side}))
+            if edits:
+                records = self.journal.append(edits)
+                self._catch_up()
+                self._changed(records)
+        return before
+
+    def _kept(self) -> tuple[list[dict[str, Any]], int]:
+        """The items that are not discarded, and the number of the last edit."""
         with self._lock:
-            items = [item for item in self.items()["items"] if not item["discarded"]]
-        return division_of(items, proposed(items, by, share, seed))
+            return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
 
     # Who is where, and who wants to know.
 
@@ -452,14 +569,12 @@ class Session:
         for listener in listeners:
             listener(kind, data)
 
-    def edits_since(self, number: int) -> list[dict[str, Any]]:
-        """The events of the edits after a number."""
+    def edits_since(self, number: int) -> list[tuple[str, dict[str, Any]]]:
+        """The events of the edits after a number, each with its kind."""
         with self._lock:
             records = self.journal.records
-            return [
-                {"number": later, "id": records[later]["item"], "author": records[later]["author"]}
-                for later in range(max(0, number) + 1, self.journal.number + 1)
-            ]
+            later = range(max(0, number) + 1, self.journal.number + 1)
+            return _edit_events([records[number] for number in later])
 
     # Files.
 
@@ -470,12 +585,22 @@ class Session:
         self._listener.start(self.editable.names())
 
     def close(self) -> None:
-        """Settle, and end. Raises OSError if the disk refuses: the edits are in the journal all the same."""
+        """Settle, and end. Raises DailytalkError if the files can't be written: the journal has all edits."""
         self._closing.set()
         self._listener.end()
         if self._settler:
             self._settler.join()
-        self.settle()
+        try:
+            self.settle()
+        except FolderGone:
+            raise
+        except (OSError, DailytalkError) as error:
+            said = error.strerror if isinstance(error, OSError) else error.reason
+            where = as_text(self.editable.root)
+            raise DailytalkError(
+                f"every edit is in the journal of {where!r}, but its files can't be written ({said})",
+                "make room and make them writable; the next command that reads the folder writes them",
+            ) from error
 
     def settle(self) -> None:
         """Write the edits into the files now. Raises OSError, and BadInput for a file that can't be read."""
@@ -573,6 +698,8 @@ class Session:
 
     def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
+        self._said[name] = (summary or _UNKNOWN)["whole"]
+        self._hay.pop(name, None)
         return {
             "id": name,
             "duration": None if seconds is None else round(seconds, 3),
@@ -617,12 +744,17 @@ class Session:
         if is_new:
             self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
 
-    def ask(self, name: str, key: str, what: str) -> Proposal:
-        """What the stages say of a line now. Raises DailytalkError."""
+    def ask(self, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
+        """What the stages say of a line now; `tag`: to say it with in place of its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
-        return ask_again(AskedLine(self.editable.root, name, key, dict(held.lines), place, offset), what)
+            language = next((item["language"] for item in self.items()["items"] if item["id"] == name), None)
+        lines = dict(held.lines)
+        if tag is not None and key in lines:
+            change = edit(lines, {"do": "tag", "line": key, "tag": tag}, self._bounds(name), self.author)
+            lines = replayed(lines, change)
+        return ask_again(AskedLine(self.editable.root, name, key, lines, place, offset, language), what)
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
@@ -635,22 +767,59 @@ class Session:
 #: What of a summary is in the list, and what it is as long as nobody has read the item.
 _LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
 _UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
-_UNKNOWN |= {"suspects": []}
+_UNKNOWN |= {"suspects": [], "whole": ""}
+
+
+def _folded(text: str) -> str:
+    """A text as it is searched: without case, and in one Unicode form."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _excerpt(text: str, word: str) -> str:
+    """What is around the first place of a folded word in a text.
+
+    >>> _excerpt("She said that " + "it rained and " * 9 + "the Straße was wet", "strasse")
+    '… rained and it rained and the Straße was wet'
+    """
+    at = _folded(text).find(word)
+    # To fold may change the length of what is before it.
+    at = next((place for place in range(max(0, at), 0, -1) if len(_folded(text[:place])) <= at), 0)
+    first, last = max(0, at - AROUND // 2), at + len(word) + AROUND
+    first = text.find(" ", first, at) + 1 if first else 0
+    return ("… " if first else "") + text[first:last] + (" …" if last < len(text) else "")
 
 
 def number_in(name: str, default: int) -> int:
-    """The number by which clips of one recording are counted: the last of at least four digits, or else the last.
+    """The number by which clips of one recording are counted.
 
-    >>> number_in("talk_000012_in_1999.wav", -1), number_in("clip7.wav", -1), number_in("a.wav", -1)
-    (12, 7, -1)
+    The last of four digits or more that begins with a zero; or the longest of so many digits, or the last.
+
+    >>> number_in("talk_000012_in_1999.wav", -1), number_in("talk_100012_in_1999.wav", -1)
+    (12, 100012)
+    >>> number_in("clip7.wav", -1), number_in("a.wav", -1)
+    (7, -1)
     """
-    stem = PurePosixPath(name).stem
-    numbers = re.findall(r"(?<!\d)0\d{3,17}(?!\d)|(?<!\d)\d{4,18}(?=\D*$)", stem) or re.findall(r"\d{1,18}", stem)
-    return int(numbers[-1]) if numbers else default
+    numbers = re.findall(r"\d{1,18}", PurePosixPath(name).stem)
+    long = [number for number in numbers if len(number) >= 4]
+    padded = [number for number in long if number.startswith("0")]
+    if padded or not long:
+        return int((padded or numbers or [str(default)])[-1])
+    return int(max(reversed(long), key=len))
+
+
+def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
+    """The events of edits: one each, or one of all where these are many."""
+    if len(records) > MANY:
+        authors = sorted({record["author"] for record in records})
+        return [("edits", {"number": records[-1]["number"], "count": len(records), "author": ", ".join(authors)})]
+    return [
+        ("edit", {"number": record["number"], "id": record["item"], "author": record["author"]})
+        for record in records
+    ]
 
 
 #: Fields of a line that people edit: whether an edit can be taken back depends on them.
-_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag"})
+_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 
 class _Writing:
@@ -679,12 +848,13 @@ class _Writing:
             self._session._lock.release()
 
 
-def _shown(key: str, line: SpokenLine, offset: float) -> dict[str, Any]:
-    """A line as the page gets it, in seconds of the item."""
+def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:
+    """A line as the page gets it, in seconds of the item; `sided`: its channel says who speaks."""
     affect, features = line.get("vad") or {}, line.get("features") or {}
     return {
         "id": key,
         "channel": line["channel"],
+        "side": line["channel"] if sided else None,
         "speaker": line.get("speaker"),
         "start": _within(line["start"], offset),
         "end": _within(line["end"], offset),

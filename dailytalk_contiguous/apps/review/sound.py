@@ -160,11 +160,6 @@ class Overviews:
                 threading.Thread(target=self._make, args=(name, place), name="peaks", daemon=True).start()
         return None
 
-    def forget(self, name: str) -> None:
-        """The sound of an item is another one."""
-        with self._lock:
-            self._peaks.pop(name, None)
-
     def _make(self, name: str, place: SoundPlace) -> None:
         count = max(1, int(np.ceil(place.seconds * OVERVIEW_RATE)))
         try:

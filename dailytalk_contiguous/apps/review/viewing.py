@@ -14,7 +14,8 @@ from dailytalk_contiguous.store.edit_journal import Record
 
 #: Why each kind can't be edited, and what to do.
 _WHY = {
-    "version": "a published version never changes: review its work folder, and push that again",
+    "version": "a published version never changes: correct its work folder and push that again, or, to train on a "
+    "corrected copy, run dailytalk export {where} --format moshi --out FOLDER and review FOLDER",
     "mix": "a mix is made of other folders: review those, and mix again",
     "clips": "finished clips are made of their corpus: review that, and run dailytalk corpus again",
     "measured": "these clips were only measured: review the folder of their audio",
@@ -30,7 +31,7 @@ class Viewed(Editable):
     def __init__(self, items: Items) -> None:
         super().__init__(items.folder or Path(items.name))
         self._items = items
-        self._remedy = _WHY.get(items.kind, "it can only be listened to")
+        self._remedy = _WHY.get(items.kind, "it can only be listened to").format(where=items.where)
         self.why_not = self._remedy
         self._listed: dict[str, tuple[float | None, dict[str, Any]]] | None = None
 
@@ -41,7 +42,7 @@ class Viewed(Editable):
         row = self._items.row(name)
         if row["problem"]:
             raise BadInput(row["problem"], row["remedy"])
-        return _lines(row)
+        return lines_of(row)
 
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
         return ((name, summary) for name, (_, summary) in self._rows().items())
@@ -73,15 +74,15 @@ class Viewed(Editable):
     def _rows(self) -> dict[str, tuple[float | None, dict[str, Any]]]:
         if self._listed is None:
             self._listed = {
-                row["conversation_id"]: (row["duration"], summary_of(_lines(row).values()))
+                row["conversation_id"]: (row["duration"], summary_of(lines_of(row).values()))
                 for row in self._items.rows([*SMALL, "labels", "split"])
                 if not row["problem"]
             }
         return self._listed
 
 
-def _lines(row: Mapping[str, Any]) -> Lines:
-    """The audible utterances of a row as lines, with the words that lie in them."""
+def lines_of(row: Mapping[str, Any]) -> Lines:
+    """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
     for place, utterance in enumerate(row["utterances"]):
         start, end = utterance["start"], utterance["end"]
@@ -104,5 +105,6 @@ def _lines(row: Mapping[str, Any]) -> Lines:
             if word["speaker"] == utterance["channel"]
             and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
         ]
-        lines[f"{place:06d}"] = line
+        identity = utterance.get("utterance_id") or ""
+        lines[identity if identity and identity not in lines else f"{place:06d}"] = line
     return lines

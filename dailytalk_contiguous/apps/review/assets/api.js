@@ -38,10 +38,10 @@ export const bytes = async (path, query, signal) => {
   return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" };
 };
 
-export const post = async (path, body) =>
-  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
+export const post = async (path, body, settings = {}) =>
+  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings })).json();
 
-export const soundAddress = (id) => address("/api/sound", { id });
+export const soundAddress = (id, of) => address("/api/sound", { id, of });
 
 /**
  * What others do, as it happens; a connection that broke is made again from where it was.
@@ -53,7 +53,7 @@ export const events = (since, hear) => {
   let broken = false;
   const open = () => {
     const source = new EventSource(address("/api/events", { since: since() }));
-    for (const kind of ["edit", "here", "item"]) {
+    for (const kind of ["edit", "edits", "here", "item"]) {
       source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
     }
     source.addEventListener("open", () => {

@@ -58,7 +58,7 @@ export class Editor {
 
   /** Show an item, or the newer state of the one that is shown: then line, word, caret and draft stay. */
   show(item) {
-    const other = this.item?.id !== item.id;
+    const other = this.item?.id !== item.id || this.item.of !== item.of;
     const [place, line] = [this.place, this.chosen];
     this.item = item;
     if (other) {
@@ -89,7 +89,7 @@ export class Editor {
     this.hear.picked(this.chosen, index);
     const chosen = this.chosen;
     if (!chosen) return;
-    if (other) announce(`Line ${this.place + 1} of ${this.item.lines.length}, ${speakerOf(chosen)}: ${chosen.text || "no words"}`);
+    if (other) announce(`Line ${this.place + 1} of ${this.item.lines.length}${speakerOf(chosen) && `, ${speakerOf(chosen)}`}: ${chosen.text || "no words"}`);
     else if (this.word) announce(`${this.word.word}, ${this.word.start.toFixed(2)} to ${this.word.end.toFixed(2)} seconds`);
     if (play) this.hear.play(chosen.start, chosen.end);
   }
@@ -116,7 +116,7 @@ export class Editor {
     const line = this.chosen;
     $("editor").classList.toggle("none", !line);
     for (const control of $("editor").querySelectorAll("input, select, textarea")) control.disabled = !line || !this.writable;
-    say($("who"), line ? speakerOf(line) : "No line");
+    say($("who"), line ? speakerOf(line) || "No speaker" : "No line");
     $("who").className = line?.channel ?? "";
     say($("which"), line ? `line ${this.place + 1} of ${this.item.lines.length}` : "");
     this.times(line?.start, line?.end, false);

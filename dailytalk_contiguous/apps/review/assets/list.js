@@ -1,10 +1,13 @@
-// The list of all items: searched, filtered and sorted here, for 20,000 rows are a matter of milliseconds and every
-// key then answers at once. Others' edits change single rows.
+// The list of all items: filtered and sorted here, for 20,000 rows are a matter of milliseconds and every key then
+// answers at once. What is searched is looked for here in what the rows show, and then by the server in all that is
+// said. Others' edits change single rows.
 
+import { get } from "./api.js";
 import { $, clock, counted, kept, make, options, percent, press, say } from "./page.js";
 import { VirtualList } from "./virtual.js";
 
 const ROW = 54; // pixels
+const TYPED = 120; // ms without a key before the server searches
 
 const CLEAR = {
   search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", bucket: "", speaker: "",
@@ -47,6 +50,7 @@ export class List {
     this.people = new Map(); // author → id
     this.filters = { ...CLEAR };
     this.sample = new Set();
+    this.search = { query: "", ids: null, excerpts: {}, timer: 0 };
     this.rows = new VirtualList($("items"), { render: (index) => this.row(this.found[index]), estimate: () => ROW, fixed: true });
     $("items").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
@@ -130,7 +134,8 @@ export class List {
     kept.write("filters", f);
     press($("unreviewed"), f.unreviewed);
     press($("suspects"), f.suspects);
-    const words = plain(f.search).split(/\s+/).filter(Boolean);
+    const words = this.words();
+    if (f.search.trim() !== this.search.query) this.look(f.search.trim());
     const number = (text) => (text === "" ? null : Number(text));
     const [confidence, least, most] = [number(f.confidence), number(f.least), number(f.most)];
     const passes = (item) => {
@@ -145,7 +150,9 @@ export class List {
       if (confidence !== null && !(item.confidence !== null && item.confidence <= confidence)) return false;
       if (least !== null && !(item.duration >= least)) return false;
       if (most !== null && !(item.duration !== null && item.duration <= most)) return false;
-      if (words.length) {
+      if (this.search.ids) {
+        if (!this.search.ids.has(item.id)) return false;
+      } else if (words.length) {
         item.hay ??= plain(`${item.id} ${item.text} ${named(item).join(" ")}`);
         if (!words.every((word) => item.hay.includes(word))) return false;
       }
@@ -168,6 +175,32 @@ export class List {
     this.rows.reset(this.found.length);
     this.mark(true);
     this.count();
+  }
+
+  words() { return plain(this.filters.search).split(/\s+/).filter(Boolean); }
+
+  /** Have the server search all texts. Until it answers, the list shows what is found in its rows. */
+  look(query) {
+    clearTimeout(this.search.timer);
+    this.search = { query, ids: null, excerpts: {}, timer: 0 };
+    if (!query) return;
+    const { search } = this;
+    search.timer = setTimeout(async () => {
+      try {
+        const { ids, excerpts } = await get("/api/search", { q: query });
+        if (search !== this.search) return; // another one is wanted by now
+        Object.assign(search, { ids: new Set(ids), excerpts });
+        this.filter();
+      } catch { /* what the rows show was searched */ }
+    }, TYPED);
+  }
+
+  /** The first line of an item in which what is searched is said; null without a search. */
+  lineFound(item) {
+    const words = this.words();
+    const said = (line) => words.filter((word) => plain(line.text ?? "").includes(word)).length;
+    const best = words.length ? Math.max(0, ...item.lines.map(said)) : 0;
+    return best ? item.lines.find((line) => said(line) === best).id : null;
   }
 
   count() {
@@ -225,7 +258,7 @@ export class List {
       item.rate && this.filters.sort === "rate" ? `${item.rate.toFixed(1)} words/s` : ""].filter(Boolean).join(" · ");
     const text = make("div", "snippet");
     if (facts) text.append(make("span", "soft", `${facts} · `));
-    text.append(item.text || "no words");
+    text.append((this.search.ids && this.search.excerpts[item.id]) || item.text || (item.n_lines === null ? "not read yet" : "no words"));
     if (!item.text) text.classList.add("soft");
     row.append(head, text);
     return row;

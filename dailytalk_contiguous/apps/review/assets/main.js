@@ -23,10 +23,15 @@ let opening = null; // the id that is on its way
 let ahead = null; // { id, promise }: the next item, asked for before it is wanted
 let edge = null; // "start" or "end", the one that was touched last
 let offer = null; // the proposal that waits
+let heardOf = null; // "rebuilt" where that is wanted in place of recordings
 let lastDiscarded = [];
 let before = 0; // the head as it was last drawn
 
 const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
+/** What is to be said of the item or the folder as long as there is nothing newer to say. */
+const standing = () => notice(sentence(item?.why_silent ?? "") || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : sentence(session.why_not)));
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
   notice(error.message);
@@ -96,7 +101,7 @@ const newest = new Map(); // id → number of the last edit that somebody made o
 
 const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
 const showSaving = (name, sentence = "") => {
-  if (name === "saved" && (editor.unsaved || stepping || saver.pending)) name = saver.pending ? "saving" : "unsaved";
+  if (name === "saved" && (editor.unsaved || stepping || saver.pending || undoing)) name = saver.pending || undoing ? "saving" : "unsaved";
   const changed = $("saving").dataset.state !== name;
   $("saving").dataset.state = name;
   const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
@@ -105,13 +110,14 @@ const showSaving = (name, sentence = "") => {
   $("retry").hidden = name !== "failed";
   if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
   if (name === "refused" && sentence) notice(sentence);
-  if (name === "saved" && changed) notice(item?.why_silent ?? "");
+  if (name === "saved" && changed) standing();
   if (changed && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
 };
 
 const edit = (action, about) => {
   if (!item) return Promise.resolve(null);
-  if (!session.writable) { notice(session.why_not || "This can't be edited."); return Promise.resolve(null); }
+  if (!session.writable) { notice(sentence(session.why_not || "this can't be edited")); return Promise.resolve(null); }
+  if (item.of && !["reviewed", "side"].includes(action.do)) { notice(REBUILT_ONLY); return Promise.resolve(null); }
   return saver.edit(item, action, about);
 };
 
@@ -134,13 +140,13 @@ const place = (region, times) => {
 let stepping = null;
 const nudge = (kind, which, by) => {
   const region = wave.region(kind === "word" ? editor.index : null);
-  if (!region || !session.writable) return;
+  if (!region || !editor.writable) return;
+  if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
   edge = which;
-  wave.preview = wave.moved(region, which, by, { ...wave.times(region) });
+  wave.preview = wave.held = wave.moved(region, which, by, { ...wave.times(region) });
   editor.times(wave.preview.start, wave.preview.end, kind === "word");
   wave.draw();
   clearTimeout(stepping?.timer);
-  if (stepping && (stepping.region.line.id !== region.line.id || stepping.region.index !== region.index)) settle();
   stepping = { region, timer: setTimeout(settle, SETTLED) };
   showSaving("unsaved");
   announce(`${wave.preview[which].toFixed(2)}`);
@@ -148,10 +154,10 @@ const nudge = (kind, which, by) => {
 const settle = () => {
   if (!stepping) return;
   const { region, timer } = stepping;
+  const times = wave.held;
   clearTimeout(timer);
-  stepping = null;
-  const times = wave.preview;
-  if (times && times.line === region.line.id && times.index === region.index) place(region, times);
+  stepping = wave.held = null;
+  if (times) place(region, times);
 };
 
 /** What is typed or stepped and not sent yet goes first, whatever comes next. */
@@ -160,12 +166,12 @@ const flush = () => { settle(); editor.flush(); };
 // Opening an item.
 
 const fetchItem = (id) => {
-  const promise = ahead?.id === id ? ahead.promise : get("/api/item", { id });
+  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("/api/item", { id, of: heardOf });
   ahead = null;
   return promise;
 };
 
-const go = async (id, playing = false, line = null) => {
+const go = async (id, playing = false, wanted = null) => {
   if (!id) return;
   flush();
   opening = id;
@@ -174,14 +180,15 @@ const go = async (id, playing = false, line = null) => {
   try { fetched = await fetchItem(id); } catch (error) { failed(error); return; }
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
-  sound.load(fetched.id, fetched.duration, fetched.channels);
+  sound.load(fetched);
   offer = null;
   $("proposal").hidden = true;
-  notice(fetched.why_silent ?? "");
   document.body.classList.remove("listing"); // before anything is measured
   for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
-  if (line && fetched.lines.some((one) => one.id === line)) editor.pick(line, -1, false);
+  standing();
+  const line = wanted && fetched.lines.some((one) => one.id === wanted) ? wanted : list.lineFound(fetched);
+  if (line) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
@@ -189,7 +196,7 @@ const go = async (id, playing = false, line = null) => {
   isHere();
   const next = list.neighbour(1);
   if (next) {
-    ahead = { id: next, promise: get("/api/item", { id: next }) };
+    ahead = { id: next, of: heardOf, promise: get("/api/item", { id: next, of: heardOf }) };
     ahead.promise.catch(() => { ahead = null; });
   }
 };
@@ -200,12 +207,15 @@ const show = (newer) => {
   if (list.byId.has(id)) list.take([{ id, reviewed, reviewed_by, side, discarded }]);
   if (opening && opening !== newer.id) return;
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
+  // An edit is answered with the recording; what was made of it stays in view, at the state that it has now.
+  if (item?.id === newer.id && sound.of && !newer.of) newer = { ...item, base: newer.base, reviewed, reviewed_by, side, discarded };
   item = newer;
   number = Math.max(number, newer.base ?? 0);
   $("work").hidden = false;
   $("empty").hidden = true;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
   editor.show(item);
+  if (wave.held) editor.times(wave.held.start, wave.held.end, wave.held.index !== null);
   wave.choose(editor.line, editor.index);
   showItem();
 };
@@ -213,7 +223,7 @@ const show = (newer) => {
 const showItem = () => {
   say($("name"), item.id);
   document.title = `${item.id} · ${session.title ?? "Review"}`;
-  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => !CHANNELS.includes(name));
+  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => name && !CHANNELS.includes(name));
   say($("facts"), [clock(item.duration, 1), `${item.sample_rate ? `${(item.sample_rate / 1000).toLocaleString("en")} kHz` : ""}`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")].filter(Boolean).join(" · "));
   press($("reviewed"), Boolean(item.reviewed));
   $("which-side").value = item.side ?? "";
@@ -231,9 +241,12 @@ const showItem = () => {
     return make("p", "", [one.author, one.field, value ?? "deleted"].filter((part) => part !== null && part !== undefined && part !== "").join(" · "));
   }));
   const writable = session.writable && !item.discarded;
-  editor.writable = writable;
+  editor.writable = writable && !item.of;
   editor.fill();
-  for (const button of document.querySelectorAll("#editor .controls button, #reviewed, #done, #discard")) button.disabled = !writable;
+  for (const button of document.querySelectorAll("#reviewed, #done, #discard")) button.disabled = !writable;
+  for (const button of document.querySelectorAll("#editor .controls button")) button.disabled = !editor.writable;
+  press($("rebuilt"), Boolean(item.of));
+  $("rebuilt").hidden = !item.rebuilt;
   $("which-side").disabled = !writable;
   showPeople();
   showSound();
@@ -250,14 +263,13 @@ const reload = async () => {
   if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
   const { id } = item;
   try {
-    const newer = await get("/api/item", { id });
-    if (item?.id === id && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
+    const newer = await get("/api/item", { id, of: item.of });
+    if (item?.id === id && (newer.of ?? null) === (item.of ?? null) && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
   } catch (error) { failed(error); }
 };
 
 const remember = () => {
-  kept.write("place", { title: session.title, id: item?.id, line: editor.line });
-  // The port may be another one next time, and with it what the browser keeps; an address can be kept by hand.
+  kept.write("place", { id: item?.id, line: editor.line });
   history.replaceState(null, "", `#${new URLSearchParams({ item: item?.id ?? "" })}`);
 };
 
@@ -291,6 +303,14 @@ const faster = (by) => {
   announce(`Speed ${SPEEDS[at]}`);
 };
 const hear = (alone) => { sound.hear(sound.alone === alone ? null : alone); showSound(); };
+
+/** Hear and see what was made of the recording, or the recording, at the same line. */
+const switchSound = async () => {
+  if (!item?.rebuilt) { notice("Nothing was made of this yet: run dailytalk speak."); return; }
+  heardOf = item.of ? null : "rebuilt";
+  await go(item.id, sound.playing, editor.line);
+  announce(heardOf ? "Rebuilt sound" : "Recorded sound");
+};
 
 /** The time of the edge that was touched last; else the nearer edge of the word or line to the head. */
 const edgeTime = () => {
@@ -370,14 +390,22 @@ const done = async () => {
 
 const turn = (step) => { const id = list.neighbour(step); if (id) go(id, true); else announce(step > 0 ? "The last item" : "The first item"); };
 
+let undoing = false;
 const history_ = async (path) => {
   flush();
+  undoing = true;
+  showSaving("saving");
   try {
     const made = await post(path, item ? { id: item.id } : {});
+    undoing = false;
     if (made.item) show(made.item);
     announce(path.endsWith("undo") ? "Undone" : "Done again");
     showSaving("saved");
-  } catch (error) { failed(error); }
+  } catch (error) {
+    undoing = false;
+    showSaving("saved");
+    failed(error);
+  }
 };
 
 const discardThese = async (body) => {
@@ -415,49 +443,57 @@ const restore = async () => {
   } catch (error) { failed(error); }
 };
 
+/** What is accepted of each answer: the edit that makes the line so; null where it is so already. */
+const ACCEPTED = {
+  recognition: ({ text }) => ({ do: "text", text }),
+  affect: ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets }),
+  tag: ({ tag }) => ({ do: "tag", tag: tag ?? "" }),
+  synthesis: ({ tag }, asked) => (tag === (asked.tag ?? "") ? null : { do: "tag", tag }),
+};
+const ABOUT = { recognition: "the text", affect: "the measures of how it is said", tag: "the tag", synthesis: "the tag" };
+
 const ask = () => {
   if (!line()) return;
+  if (item.of) { notice(REBUILT_ONLY); return; }
   const asked = line();
-  panels.ask(async (what) => {
-    const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+  const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+  /** A voice is asked for again with another tag, to hear that before it is chosen. */
+  const answerOf = async (what, tag) => {
     panels.proposal(asked, "Asking…", {});
+    sound.pause();
     try {
-      const answer = await post("/api/ask", { id: item.id, line: asked.id, what });
+      const answer = await post("/api/ask", { id: item.id, line: asked.id, what, tag });
       if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
+      const action = editor.writable ? ACCEPTED[what](answer.proposal, asked) : null;
       const accept = async () => {
         offer = null;
         $("proposal").hidden = true;
-        const { proposal } = answer;
-        if (proposal.text !== undefined) await edit({ do: "text", line: asked.id, text: proposal.text }, "the text");
-        if (proposal.tag !== undefined) await edit({ do: "tag", line: asked.id, tag: proposal.tag ?? "" }, "the tag");
-        announce("Accepted");
+        if (await edit({ line: asked.id, ...action }, ABOUT[what])) announce("Accepted");
       };
-      const { text, tag } = answer.proposal;
-      offer = { accept: text === undefined && tag === undefined ? null : accept, reject };
+      const again = what === "synthesis" ? { tags: session.tags, ask: (other) => answerOf(what, other) } : null;
+      const why = editor.writable ? "The line is so already." : "Nothing of this can be written here.";
+      offer = { accept: action && accept, reject, again, why };
       panels.proposal(asked, answer, offer);
-      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${value}`).join(", ")}. y accepts, Escape rejects.`);
+      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${panels.shown(value)}`).join(", ")}. ${action ? "y accepts, " : ""}Escape rejects.`);
     } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
-  });
+  };
+  panels.ask((what) => answerOf(what));
 };
 
 const writeWhole = () => {
   if (!item) return;
+  if (item.of) { notice(REBUILT_ONLY); return; }
   flush();
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
 
-const useSides = async (answer, tell) => {
-  let moved_ = 0;
-  for (const side of ["train", "validation"]) {
-    for (const id of Array.isArray(answer[side]) ? answer[side] : []) {
-      const known = list.byId.get(id);
-      if (!known || known.side === side) continue;
-      const { base } = await get("/api/item", { id });
-      await post("/api/edit", { id, base, action: { do: "side", value: side } });
-      tell(`${counted(++moved_, "item")} moved…`);
-    }
-  }
+/** Put items on sides, all at once; gives the sides that they had. */
+const useSides = async (sides, since) => {
+  flush();
+  const { before } = await post("/api/divide", { sides, since });
   await changedItems();
+  await reload();
+  return before;
 };
 
 const changeAuthor = async (name) => {
@@ -506,6 +542,7 @@ const ACTIONS = [
   { name: "hear-left", keys: ["1"], group: "Hear", label: "the left side alone", run: () => hear(0) },
   { name: "hear-right", keys: ["2"], group: "Hear", label: "the right side alone", run: () => hear(1) },
   { name: "hear-both", keys: ["3"], group: "Hear", label: "both sides", run: () => { sound.hear(null); showSound(); } },
+  { name: "rebuilt", keys: ["4"], group: "Hear", label: "what dailytalk speak made of it, or the recording", run: () => switchSound() },
   { name: "slower", keys: ["<"], group: "Hear", label: "slower", run: () => faster(-1) },
   { name: "faster", keys: [">"], group: "Hear", label: "faster", run: () => faster(1) },
 
@@ -684,7 +721,7 @@ for (const handle of Object.values(wave.handles)) {
 
 // Controls that are no buttons.
 
-options($("speed"), SPEEDS.map((value) => [String(value), `${value}×`]));
+options($("speed"), SPEEDS.map((value) => [String(value), `speed ×${value}`]));
 $("speed").addEventListener("change", () => speed(Number($("speed").value)));
 $("height").addEventListener("change", () => { wave.height = Number($("height").value); wave.draw(); });
 $("which-side").addEventListener("change", () => setSide($("which-side").value || null));
@@ -733,6 +770,12 @@ const listen = () => events(() => number, {
       reload();
     }
   },
+  edits: ({ count, author }) => {
+    ahead = null;
+    soon();
+    if (author !== session.author) announce(`${author} edited ${counted(count, "item")}.`);
+    reload();
+  },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
   item: ({ id, peaks, ...measured }) => {
     if (peaks) wave.peaks.arrived(id);
@@ -766,6 +809,7 @@ const start = async () => {
   try {
     const [opened, all] = await Promise.all([get("/api/session"), get("/api/items")]);
     session = opened;
+    kept.load(session.kept);
     number = all.number;
     say($("title"), session.title);
     document.title = session.title;
@@ -779,9 +823,9 @@ const start = async () => {
     speed(kept.read("speed", 1));
     showSaving("saved");
     say($("saving-text"), session.writable ? "All saved" : "Read only");
-    if (!session.writable) notice(session.why_not);
+    standing();
     const place_ = kept.read("place", {});
-    const same = place_.title === session.title && list.byId.has(place_.id) ? place_ : {};
+    const same = list.byId.has(place_.id) ? place_ : {};
     const first = fromAddress() ?? same.id ?? list.found[0]?.id;
     if (first) await go(first, false, first === same.id ? same.line : null);
     else { $("empty").hidden = false; say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here."); }

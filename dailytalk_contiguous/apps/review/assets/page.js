@@ -1,6 +1,8 @@
 // What every part of the page uses: elements, texts, times. Texts of the data come into the page by `make` and `say`
 // alone, as text.
 
+import { post } from "./api.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export const make = (tag, name = "", text = undefined) => {
@@ -49,23 +51,46 @@ export const options = (select, choices) => {
   if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
 };
 
-// What a browser keeps of this page. One that keeps nothing is no obstacle.
-const keeper = (store) => ({
+/** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
+export const keptHere = {
   read(name, otherwise) {
-    try { return JSON.parse(store().getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
+    try { return JSON.parse(sessionStorage.getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
   },
   write(name, value) {
-    try { store().setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
+    try { sessionStorage.setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
   },
-});
+};
 
-/** Place, filters, speed: for all windows, and the next time. */
-export const kept = keeper(() => localStorage);
-
-/** Edits on their way: of this window alone, or another one would send them, too. A reload keeps them. */
-export const keptHere = keeper(() => sessionStorage);
+/**
+ * Place, filters, speed: the server keeps them for the next time, since what a browser keeps goes by the port. They
+ * are sent when they rest, and when the page is left; what a window has of its own comes first there.
+ */
+export const kept = {
+  values: {},
+  fresh: {},
+  timer: 0,
+  load(values) { this.values = { ...values, ...keptHere.read("kept", {}) }; },
+  read(name, otherwise) { return this.values[name] ?? otherwise; },
+  write(name, value) {
+    if (JSON.stringify(this.values[name]) === JSON.stringify(value)) return;
+    this.values[name] = this.fresh[name] = structuredClone(value);
+    keptHere.write("kept", this.values);
+    this.timer ||= setTimeout(() => this.send(), 500);
+  },
+  send() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    if (!Object.keys(this.fresh).length) return;
+    post("/api/keep", this.fresh, { keepalive: true }).catch(() => {}); // no obstacle to a review
+    this.fresh = {};
+  },
+};
+addEventListener("pagehide", () => kept.send());
 
 export const CHANNELS = ["left", "right"];
 
-/** Who says a line: the name of the speaker if there is one, else the side; `call/left` names a side of a recording. */
-export const speakerOf = (line) => (line.speaker && !CHANNELS.includes(line.speaker.split("/").at(-1)) ? line.speaker : line.channel);
+/**
+ * Who says a line: the name of the speaker if there is one, else the side; `call/left` names a side of a recording.
+ * Of a clip, whose one channel says nothing of who speaks, nobody.
+ */
+export const speakerOf = (line) => (line.speaker && !CHANNELS.includes(line.speaker.split("/").at(-1)) ? line.speaker : line.side ?? "");

@@ -1,7 +1,7 @@
 // The dialogs: keys, a conflict, whole text, discarding, proposals, progress, train and validation, one's name.
 
 import { get, post } from "./api.js";
-import { $, clock, counted, kept, make, percent, say, speakerOf } from "./page.js";
+import { $, clock, counted, kept, make, options, percent, say, speakerOf } from "./page.js";
 
 const open = (id) => { if (!$(id).open) $(id).showModal(); };
 
@@ -43,7 +43,7 @@ const figures = (answer) => {
   return facts.children.length ? [facts, ...tables] : tables;
 };
 
-const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? value
+export const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? value
   : Array.isArray(value) ? value.map(shown).join(", ")
     : typeof value === "object" ? Object.entries(value).map(([key, item]) => `${key} ${shown(item)}`).join(" · ") : String(value));
 
@@ -142,7 +142,7 @@ export const whole = (item, save) => {
   const where = () => {
     const number = box.value.slice(0, box.selectionStart).split("\n").length;
     const line = item.lines[number - 1];
-    say($("whole-where"), line ? `Line ${number} of ${item.lines.length}: ${speakerOf(line)}, ${clock(line.start, 1)}` : `Line ${number}: new`);
+    say($("whole-where"), line ? `Line ${number} of ${item.lines.length}: ${[speakerOf(line), clock(line.start, 1)].filter(Boolean).join(", ")}` : `Line ${number}: new`);
   };
   box.onkeyup = box.onclick = where;
   where();
@@ -192,32 +192,54 @@ export const ask = (choose) => {
   for (const button of document.querySelectorAll("[data-ask]")) {
     button.onclick = () => { $("dialog-ask").close(); choose(button.dataset.ask); };
   }
-  $("dialog-ask").onkeydown = (event) => { document.querySelectorAll("[data-ask]")[Number(event.key) - 1]?.click(); };
+  $("dialog-ask").onkeydown = (event) => {
+    const button = document.querySelectorAll("[data-ask]")[Number(event.key) - 1];
+    if (!button) return;
+    event.preventDefault(); // the same number is a key of the page
+    button.click();
+  };
   open("dialog-ask");
 };
 
 /** Show a proposal under the line: what is, what is proposed; or that it is on its way, or why there is none. */
-export const proposal = (line, answer, { accept, reject }) => {
+export const proposal = (line, answer, { accept, reject, again, why }) => {
   const box = $("proposal");
   box.hidden = false;
   if (typeof answer === "string") { box.replaceChildren(make("p", "", answer)); return; }
   const list = make("dl");
+  /** What is and what is proposed; what stays as it is, once. */
+  const pair = (name, now, value) => {
+    const row = make("span", "pair", name ? `${name.replaceAll("_", " ")} ` : "");
+    const same = String(shown(now ?? "")) === String(shown(value ?? ""));
+    if (now !== undefined && now !== null && now !== "" && !same) row.append(make("del", "", String(shown(now))), " ");
+    row.append(make(same ? "span" : "ins", "", String(shown(value) || "none")));
+    return row;
+  };
   for (const [name, value] of Object.entries(answer.proposal)) {
-    const now = line[name];
     if (name === "words") continue; // they belong to the text
-    list.append(make("dt", "", name.replaceAll("_", " ")));
-    const pair = make("dd");
-    if (now !== undefined && now !== null) pair.append(make("del", "", String(shown(now))), " ");
-    pair.append(make("ins", "", String(shown(value))));
-    list.append(pair);
+    const told = make("dd");
+    const parts = value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).map(([key, part]) => pair(key, line[name]?.[key], part)) : [pair("", line[name], value)];
+    told.append(...parts.flatMap((part, place) => (place ? [" · ", part] : [part])));
+    list.append(make("dt", "", name.replaceAll("_", " ")), told);
   }
-  const parts = [make("h3", "", "Proposal"), list];
+  const parts = [make("h3", "", "Proposal"), ...(answer.about ? [make("p", "soft", answer.about)] : []), list];
   if (answer.sound) {
     const sound = make("audio");
     sound.controls = true;
     sound.src = answer.sound;
     sound.setAttribute("aria-label", "Proposed voice");
     parts.push(sound);
+    sound.play().catch(() => {}); // a browser may wait for a click
+  }
+  if (again) {
+    const choose = make("select");
+    choose.id = "said-as";
+    options(choose, [["", "–"], ...again.tags]);
+    choose.value = answer.proposal.tag ?? "";
+    choose.addEventListener("change", () => again.ask(choose.value));
+    const label = make("label", "", "Hear it with the tag ");
+    label.append(choose);
+    parts.push(label);
   }
   const buttons = make("div", "controls");
   const button = (text, key, act, name) => {
@@ -230,7 +252,7 @@ export const proposal = (line, answer, { accept, reject }) => {
   };
   if (accept) button("Accept", "y", accept, "main").id = "accept";
   button("Reject", "Esc", reject, "").id = "reject";
-  box.replaceChildren(...parts, ...(accept ? [] : [make("p", "soft", "Nothing of this can be written here.")]), buttons);
+  box.replaceChildren(...parts, ...(accept ? [] : [make("p", "soft", why)]), buttons);
 };
 
 // Progress, sides, name.
@@ -265,7 +287,8 @@ const warnings = (list) => {
 };
 
 export const sides = (apply) => {
-  $("apply-sides").hidden = true;
+  $("apply-sides").hidden = $("undo-sides").hidden = true;
+  say($("sides-done"), "");
   const show = (answer) => {
     const { warnings: warned, balance, share, undecided } = answer;
     const head = ["", "train", "validation"];
@@ -289,10 +312,24 @@ export const sides = (apply) => {
       return answer;
     } catch (error) { $("sides").replaceChildren(make("p", "", error.message)); return null; }
   };
+  /** Use a division, and offer to take it back: undo alone would be a key for each of thousands of items. */
+  const use = async (division, since, back) => {
+    $("apply-sides").hidden = $("undo-sides").hidden = true;
+    let before = null;
+    const now = await load(async () => { before = await apply(division, since); return get("/api/sides"); });
+    const count = Object.keys(before ?? {}).length;
+    if (!now || !count) return;
+    say($("sides-done"), `${counted(count, "item")} ${back ? "put back" : "moved"}.`);
+    say($("undo-sides"), "Take that back");
+    $("undo-sides").hidden = false;
+    $("undo-sides").onclick = () => use(before, now.number, !back);
+  };
   $("propose").onclick = async () => {
+    say($("sides-done"), "");
+    $("undo-sides").hidden = true;
     const answer = await load(() => post("/api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
     $("apply-sides").hidden = !answer;
-    $("apply-sides").onclick = async () => { $("apply-sides").hidden = true; await apply(answer, (text) => $("sides").replaceChildren(make("p", "", text))); await load(() => get("/api/sides")); };
+    $("apply-sides").onclick = () => use(Object.fromEntries(["train", "validation"].flatMap((side) => answer[side].map((id) => [id, side]))), answer.number, false);
   };
   open("dialog-sides");
   load(() => get("/api/sides"));

@@ -5,7 +5,7 @@ import { soundAddress } from "./api.js";
 
 export class Sound {
   constructor(element, { onMove, onState, onTrouble }) {
-    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, gains: null });
+    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, of: null, gains: null });
     element.preservesPitch = true;
     for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
     element.addEventListener("play", () => requestAnimationFrame(() => this.frame()));
@@ -13,13 +13,14 @@ export class Sound {
     element.addEventListener("error", () => { if (this.id !== null) onTrouble("The sound of this item can't be played."); });
   }
 
-  load(id, duration, channels) {
+  load({ id, of, duration, channels }) {
     this.element.pause();
     this.part = null;
     this.id = id;
+    this.of = of;
     this.mono = channels === 1;
     this.element.preload = duration > 120 ? "metadata" : "auto";
-    this.element.src = soundAddress(id);
+    this.element.src = soundAddress(id, of);
   }
 
   get playing() { return !this.element.paused && !this.element.ended; }

@@ -18,12 +18,12 @@ const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
 
 /** Peaks in tiles: at level k a column is 0.5 ms · 2^k. */
 class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, duration: 0 }); }
+  constructor(onArrival) { Object.assign(this, { onArrival, tiles: new Map(), id: null, of: null, duration: 0 }); }
 
-  open(id, duration) {
+  open({ id, of, duration }) {
     for (const tile of this.tiles.values()) tile.stop?.abort();
     this.tiles.clear();
-    Object.assign(this, { id, duration });
+    Object.assign(this, { id, of, duration });
   }
 
   /** The overview of an item is there: ask again for what waited for it. */
@@ -51,10 +51,10 @@ class Peaks {
     const column = Peaks.column(level);
     const start = number * COLUMNS * column;
     const count = Math.min(COLUMNS, Math.ceil((this.duration - start) / column));
-    const { id } = this;
-    bytes("/api/peaks", { id, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
+    const { id, of, tiles } = this;
+    bytes("/api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
       .then(({ values, channels, complete }) => {
-        if (id !== this.id) return;
+        if (tiles.get(key) !== tile) return;
         // Of a long stretch the server makes an overview first; it tells when that is there.
         Object.assign(tile, complete ? { values, channels, count: values.length / channels / 2, stop: null } : { stop: null, waits: true });
         if (!complete) setTimeout(() => this.arrived(id), 5000); // should its word not reach this page
@@ -145,6 +145,7 @@ export class Wave {
     this.view = { start: 0, span: 10 };
     this.selection = null;
     this.preview = null; // { line, index or null, start, end } while it is dragged, stepped or saved
+    this.held = null; // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
     this.chosen = { line: null, index: -1 };
     this.height = 0;
     this.hits = [];
@@ -166,18 +167,19 @@ export class Wave {
 
   /** Show an item, from the start or, if it is the one that is shown, as it is now. */
   show(item, span) {
-    const other = this.item?.id !== item.id;
+    const other = this.item?.id !== item.id || this.item.of !== item.of;
     this.item = item;
     this.lanes = item.channels > 1 || item.lines.some((line) => line.channel === "right") ? CHANNELS : CHANNELS.slice(0, 1);
     this.lines = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
       .map((line) => ({ kind: "line", line, index: null, start: line.start, end: line.end }))));
     this.words = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
       .flatMap((line) => line.words.map((word, index) => ({ kind: "word", line, index, word, start: word.start, end: word.end })))));
-    this.preview = null;
+    if (other) this.held = null;
+    this.preview = this.held;
     if (other) {
       this.selection = null;
       this.height = 0;
-      this.peaks.open(item.id, item.duration);
+      this.peaks.open(item);
       this.look(0, span);
     }
     this.draw();
@@ -550,7 +552,7 @@ export class Wave {
       if (!drag.moved && Math.abs(event.clientX - drag.x) < 4) return;
       drag.moved = true;
       const shift = ((event.clientX - drag.x) / this.width) * this.view.span;
-      if (drag.kind === "region") this.preview = this.moved(this.current(drag.hit.region), drag.hit.edge, shift, drag.from);
+      if (drag.kind === "region") this.preview = this.held = this.moved(this.current(drag.hit.region), drag.hit.edge, shift, drag.from);
       else if (drag.kind === "turn") this.look(drag.view - shift);
       else {
         const end = clamp(drag.time + shift, 0, this.item.duration);
@@ -561,9 +563,10 @@ export class Wave {
     const drop = (event, done) => {
       if (!drag) return;
       const { kind, moved, hit, time } = drag;
-      drag = null;
+      const times = this.held;
+      drag = this.held = null;
       if (!done) { this.preview = null; this.draw(); return; }
-      if (moved && kind === "region") this.hear.moved(this.current(hit.region), this.preview);
+      if (moved && kind === "region") this.hear.moved(this.current(hit.region), times);
       else if (moved && kind === "selection") this.hear.selected(this.selection);
       else if (!moved) {
         if (this.selection) { this.selection = null; this.hear.selected(null); }

@@ -1,0 +1,75 @@
+"""Where each reviewer was, and how the page was set: in the user's own folder of states, never in the data.
+
+A browser keeps what a page gives it under the page's port, which is another one at most starts.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import fits, read_json
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.machine import private_folder
+from dailytalk_contiguous.store.files import json_document, write_text
+
+#: What the page may have kept, and bytes of JSON of each.
+KEPT, MOST_KEPT = ("place", "filters", "speed", "with-alt"), 4096
+
+#: Reviewers of one folder whose place is kept: the latest.
+MOST_PEOPLE = 50
+
+_SHAPE = {"port": int, "people": {str: dict}}
+
+
+def state_folder() -> Path:
+    """`dailytalk_contiguous` in the user's folder of states, which only they may enter."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return private_folder(base / "dailytalk_contiguous")
+
+
+class Remembered:
+    """What is remembered of the review of one place. A disk that refuses is no obstacle: then nothing is."""
+
+    def __init__(self, place: str) -> None:
+        """`place` is the absolute path of a folder, or the name of a version."""
+        name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
+        self._path, self._lock = state_folder() / "review" / f"{name}.json", threading.Lock()
+        known: Any = None
+        with suppress(BadInput, OSError):
+            known = read_json(self._path)
+        self._known: dict[str, Any] = known if fits(known, _SHAPE) else {"port": 0, "people": {}}
+
+    @property
+    def port(self) -> int:
+        """The port of the last time; 0 without one."""
+        port: int = self._known["port"]
+        return port if 0 < port < 65536 else 0
+
+    def served_at(self, port: int) -> None:
+        """Remember the port, so that a page that is still open finds the next server."""
+        self._write({"port": port})
+
+    def of(self, author: str) -> dict[str, Any]:
+        """What the page of an author has had kept."""
+        kept: dict[str, Any] = self._known["people"].get(author, {})
+        return {name: value for name, value in kept.items() if name in KEPT}
+
+    def keep(self, author: str, values: dict[str, Any]) -> None:
+        """Keep more of the page of an author. Raises BadInput for what no page has."""
+        for name, value in values.items():
+            if name not in KEPT or len(json.dumps(value)) > MOST_KEPT:
+                raise BadInput(f"{name[:40]!r} is nothing that is kept of a page", "reload the page")
+        with self._lock:
+            people = dict(self._known["people"])
+            people[author] = people.pop(author, {}) | values
+            self._write({"people": dict([*people.items()][-MOST_PEOPLE:])})
+
+    def _write(self, news: dict[str, Any]) -> None:
+        self._known = self._known | news
+        with suppress(OSError):
+            private_folder(self._path.parent)
+            write_text(self._path, json_document(self._known))
