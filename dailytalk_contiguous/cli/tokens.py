@@ -47,7 +47,7 @@ from dailytalk_contiguous.learn.token_rows import (
     find_speech,
     make_prosody,
 )
-from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, WEIGHTS, Codebook
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
 from dailytalk_contiguous.run.outputs import REJECTS, read_run
@@ -137,8 +137,11 @@ def cluster(
     ] = None,
     reduced_dims: Annotated[
         int | None,
-        option(HelpPanel.RARE, "Cluster that many principal components.", metavar="N", show_default="the columns"),
+        option(HelpPanel.RARE, "Reduce the columns to so many first.", metavar="N", show_default="as they are"),
     ] = None,
+    reducer: Annotated[
+        str, option(HelpPanel.RARE, f"What reduces them: {either(REDUCERS)} (extra umap).", metavar="NAME")
+    ] = REDUCERS[0],
     max_iter: Annotated[
         int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
     ] = 1000,
@@ -170,7 +173,7 @@ def cluster(
     reports = []
     for pipeline in pipelines:
         place = out if sweep is None else out / str(pipeline.n_clusters)
-        codebook = pipeline.train(frames, None, reduced_dims, max_iter=max_iter)
+        codebook = pipeline.train(frames, None, reduced_dims, reducer, max_iter)
         quality = pipeline.clustering_quality_analysis(frames)
         write_codebook(codebook, quality, place)
         reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())

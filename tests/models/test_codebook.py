@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous import Codebook
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, SILENCE, nearest_centres
+from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, REDUCER, SILENCE, nearest_centres
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 
@@ -126,6 +126,12 @@ def not_finite(folder: Path) -> None:
     torch.save(torch.full((119, 6), torch.nan), folder / CENTRES)
 
 
+def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
+    torch.save(torch.zeros(119, 2), folder / CENTRES)
+    torch.save(arrays, folder / REDUCER)
+    change(folder, reduced_dims=2, reducer=kind)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -149,7 +155,16 @@ def not_finite(folder: Path) -> None:
         (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
         (lambda folder: change(folder, smoothing="much"), "its smoothing is 'much'"),
         (lambda folder: change(folder, reduced_dims=7), "reduced_dims is 7"),
-        (lambda folder: change(folder, reduced_dims=2), r"not an array of the shape \(119, 2\)"),
+        (lambda folder: change(folder, reduced_dims=2), "its reducer is None"),
+        (lambda folder: change(folder, reduced_dims=2, reducer="pca"), r"not an array of the shape \(119, 2\)"),
+        (lambda folder: reduced(folder, "pca", mean=torch.zeros(6)), "reducer.pt holds NoneType"),
+        (lambda folder: reduced(folder, "pca", places=torch.zeros(6)), "reducer.pt holds NoneType"),
+        (lambda folder: reduced(folder, "umap", places=torch.zeros(6)), "holds 0 landmarks"),
+        (lambda folder: reduced(folder, "umap", places=torch.zeros(9000, 2)), "holds 9000 landmarks"),
+        (
+            lambda folder: reduced(folder, "umap", places=torch.zeros(9, 3), landmarks=torch.zeros(9, 6)),
+            r"\(9, 3\)",
+        ),
     ],
 )
 def test_a_codebook_that_is_none_is_refused_in_a_sentence_and_runs_nothing(
