@@ -87,9 +87,9 @@ def extract(
     A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
     it goes on.
     """
-    given = chosen(options, EXTRACT_SETTINGS)
-    stage = ExtractContours(**chosen_for(ExtractContours, given))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+    settings = chosen(options, EXTRACT_SETTINGS)
+    stage = ExtractContours(**chosen_for(ExtractContours, settings))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
 
 
 @with_options(ENCODE_SETTINGS)
@@ -106,9 +106,9 @@ def encode(
 
     Run the same command after a stop: it goes on.
     """
-    given = chosen(options, ENCODE_SETTINGS)
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, given))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+    settings = chosen(options, ENCODE_SETTINGS)
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
 
 
 @with_options({})
@@ -279,7 +279,6 @@ def _make(
     follow_links: bool,
 ) -> None:
     on_this_machine("--out", out)
-    stage.preflight()
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.found.left_out)

@@ -54,6 +54,7 @@ _REMEDY = "make it again with `dailytalk tokens cluster`"
 
 _SHAPE: dict[str, Any] = {
     "layout": int,
+    "name": str,
     "n_clusters": int,
     "features": [str],
     "weights": [float],
@@ -280,6 +281,7 @@ class Codebook:
         folder = Path(folder)
         about = {
             "layout": LAYOUT,
+            "name": self.name,
             "n_clusters": self.n_clusters,
             "features": [*self.weights],
             "weights": [*self.weights.values()],
@@ -327,6 +329,12 @@ def nearest_centres(
             nearest[first : first + rows] = least.cpu().numpy()
             squares[first : first + rows] = distances.gather(1, least[:, None])[:, 0].cpu().numpy()
     return nearest, squares
+
+
+@lru_cache(maxsize=1)
+def bundled_name() -> str:
+    """The name of the bundled codebook, read from its JSON: a run that finds all done needs no PyTorch."""
+    return str(read_json(BUNDLED / ABOUT)["name"])
 
 
 @lru_cache(maxsize=1)
