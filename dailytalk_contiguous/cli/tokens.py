@@ -47,7 +47,7 @@ from dailytalk_contiguous.learn.token_rows import (
     find_speech,
     make_prosody,
 )
-from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, WEIGHTS, Codebook
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
 from dailytalk_contiguous.run.outputs import REJECTS, read_run
@@ -87,9 +87,9 @@ def extract(
     A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
     it goes on.
     """
-    given = chosen(options, EXTRACT_SETTINGS)
-    stage = ExtractContours(**chosen_for(ExtractContours, given))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+    settings = chosen(options, EXTRACT_SETTINGS)
+    stage = ExtractContours(**chosen_for(ExtractContours, settings))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
 
 
 @with_options(ENCODE_SETTINGS)
@@ -106,9 +106,9 @@ def encode(
 
     Run the same command after a stop: it goes on.
     """
-    given = chosen(options, ENCODE_SETTINGS)
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, given))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, given)), workers, as_json, prune, follow_links)
+    settings = chosen(options, ENCODE_SETTINGS)
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
+    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
 
 
 @with_options({})
@@ -137,8 +137,11 @@ def cluster(
     ] = None,
     reduced_dims: Annotated[
         int | None,
-        option(HelpPanel.RARE, "Cluster that many principal components.", metavar="N", show_default="the columns"),
+        option(HelpPanel.RARE, "Reduce the columns to so many first.", metavar="N", show_default="as they are"),
     ] = None,
+    reducer: Annotated[
+        str, option(HelpPanel.RARE, f"What reduces them: {either(REDUCERS)} (extra umap).", metavar="NAME")
+    ] = REDUCERS[0],
     max_iter: Annotated[
         int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
     ] = 1000,
@@ -170,7 +173,7 @@ def cluster(
     reports = []
     for pipeline in pipelines:
         place = out if sweep is None else out / str(pipeline.n_clusters)
-        codebook = pipeline.train(frames, None, reduced_dims, max_iter=max_iter)
+        codebook = pipeline.train(frames, None, reduced_dims, reducer, max_iter)
         quality = pipeline.clustering_quality_analysis(frames)
         write_codebook(codebook, quality, place)
         reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())
@@ -276,7 +279,6 @@ def _make(
     follow_links: bool,
 ) -> None:
     on_this_machine("--out", out)
-    stage.preflight()
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.found.left_out)

@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,9 +28,12 @@ from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shard
 from dailytalk_contiguous.models.codebook import (
     ABOUT,
     MOST_CLUSTERS,
+    REDUCERS,
     WEIGHTS,
     Codebook,
     FeatureArray,
+    Landmarks,
+    PrincipalComponents,
     Reducer,
     Training,
     nearest_centres,
@@ -41,6 +45,9 @@ BLOCK = 8192
 
 #: Frames that scikit-learn sees of each cluster, and the exact passes over all frames after it.
 SAMPLE_PER_CLUSTER, PASSES = 500, 3
+
+#: Frames that UMAP maps: others are placed between them, which takes time for each.
+LANDMARKS = 1000
 
 #: Frames that silhouettes are measured on: it takes their square in time.
 SILHOUETTE_FRAMES = 5000
@@ -338,7 +345,7 @@ class ClusteringPipeline:
         features_collation: ArrayClass | FeatureArray,
         clustering_model_dir: str | Path | None,
         reduced_dims: int | None = None,
-        dim_reducer_method: str = "pca",
+        dim_reducer_method: str = REDUCERS[0],
         max_iter: int = 1000,
     ) -> Codebook:
         """Cluster the voiced frames, and write the codebook into a folder.
@@ -347,7 +354,8 @@ class ClusteringPipeline:
             features_collation: normalised contours, shape (frames, 6).
             clustering_model_dir: the folder; None writes nothing.
             reduced_dims: columns that distances are measured in; None for the weighted features themselves.
-            dim_reducer_method: `pca`.
+            dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`), which maps 1,000 frames; others are
+                placed between those.
             max_iter: Lloyd's steps on the sample.
 
         Raises DailytalkError for fewer voiced (or different) frames than clusters, and for what can't be reduced.
@@ -369,7 +377,8 @@ class ClusteringPipeline:
         assert self.weights is not None
         blank = Codebook(np.zeros((0, 1), np.float32), self.weights, self.smoothing, self.speaker_relative)
         if reduced_dims:
-            blank = replace(blank, reducer=self._pca(frames, blank, reduced_dims))
+            reduce = self._pca if dim_reducer_method == "pca" else self._umap
+            blank = replace(blank, reducer=reduce(frames, blank, reduced_dims))
         sample = self._sample(frames, voiced, n_centres)
         codebook = replace(blank, centres=self._start(blank, sample, max_iter))
         for _ in range(self.passes):
@@ -554,8 +563,13 @@ class ClusteringPipeline:
                 f"reduced_dims is {reduced_dims}, and there are {self.input_features_dim} features",
                 f"choose 1 to {self.input_features_dim}, or None",
             )
-        if method != "pca":
-            raise DailytalkError(f"features can't be reduced by {method!r}", "choose pca")
+        if method not in REDUCERS:
+            raise DailytalkError(f"features can't be reduced by {method!r}", f"choose {' or '.join(REDUCERS)}")
+        if method == "umap" and find_spec("umap") is None:
+            raise DailytalkError(
+                "UMAP is umap-learn's, which is not installed",
+                "pip install 'dailytalk-contiguous[umap]', or choose pca",
+            )
 
     def _pca(self, frames: FeatureArray, codebook: Codebook, reduced_dims: int) -> Reducer:
         """The main components of the weighted voiced frames."""
@@ -570,7 +584,17 @@ class ClusteringPipeline:
         variances, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
         components = vectors[:, np.argsort(-variances, kind="stable")[:reduced_dims]]
         largest = components[np.abs(components).argmax(axis=0), np.arange(reduced_dims)]
-        return Reducer(mean.astype(np.float32), (components * np.sign(largest)).astype(np.float32))
+        return PrincipalComponents(mean.astype(np.float32), (components * np.sign(largest)).astype(np.float32))
+
+    def _umap(self, frames: FeatureArray, codebook: Codebook, reduced_dims: int) -> Reducer:
+        """Where UMAP places some of the weighted voiced frames."""
+        from umap import UMAP
+
+        voiced = sum(int(np.count_nonzero(block.any(axis=1))) for block in self._blocks(frames))
+        landmarks = np.unique(codebook.columns(self._drawn(frames, voiced, LANDMARKS, voiced_only=True)), axis=0)
+        neighbours = min(15, len(landmarks) - 1)
+        model = UMAP(neighbours, reduced_dims, init="random", random_state=self.seed, n_jobs=1)
+        return Landmarks(landmarks, np.asarray(model.fit_transform(landmarks), np.float32))
 
 
 def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:

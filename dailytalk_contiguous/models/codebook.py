@@ -11,7 +11,7 @@ import io
 import logging
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,14 @@ _REMEDY = "make it again with `dailytalk tokens cluster`"
 
 _SHAPE: dict[str, Any] = {
     "layout": int,
+    "name": str,
     "n_clusters": int,
     "features": [str],
     "weights": [float],
     "smoothing": str,
     "speaker_relative": bool,
     "reduced_dims?": int,
+    "reducer?": str,
     "inertia": float,
     "dtype": str,
     "seed": int,
@@ -73,8 +75,15 @@ _SHAPE: dict[str, Any] = {
 _OLDER = {"n_clusters": int, "inertia?": float, "dtype?": str}
 
 
+#: Ways to fewer columns.
+REDUCERS = ("pca", "umap")
+
+#: Landmarks that a frame is placed between.
+_NEIGHBOURS = 4
+
+
 @dataclass(frozen=True, eq=False)
-class Reducer:
+class PrincipalComponents:
     """A linear map to fewer columns: weighted features minus `mean`, times `components`.
 
     Attributes:
@@ -94,6 +103,56 @@ class Reducer:
     def undo(self, reduced: FeatureArray) -> FeatureArray:
         """The nearest weighted features."""
         return (reduced @ self.components.T + self.mean).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """A map to fewer columns by examples: a frame is placed between its nearest landmarks, the nearer the closer.
+
+    So a map that was learnt without a formula (UMAP's) is arrays, too, and of every frame the same.
+
+    Attributes:
+        landmarks: weighted features, shape (landmarks, features). places: of each, shape (landmarks, columns).
+    """
+
+    landmarks: FeatureArray
+    places: FeatureArray
+
+    def __call__(self, weighted: FeatureArray) -> FeatureArray:
+        """The columns of weighted features, shape (frames, columns)."""
+        return _between(weighted, self.landmarks, self.places)
+
+    def undo(self, reduced: FeatureArray) -> FeatureArray:
+        """The weighted features of landmarks nearby."""
+        return _between(reduced, self.places, self.landmarks)
+
+
+def _between(points: FeatureArray, known: FeatureArray, values: FeatureArray) -> FeatureArray:
+    """Means of the values at the nearest known points, weighted by inverse squared distances, point by point."""
+    placed = np.empty((len(points), values.shape[1]), np.float32)
+    rows = max(1, _DISTANCES_AT_ONCE // len(known))
+    for first in range(0, len(points), rows):
+        here = points[first : first + rows]
+        squares, every = np.zeros((len(here), len(known)), np.float32), np.arange(len(here))
+        for column in range(here.shape[1]):
+            gaps = here[:, column, None] - known[:, column]
+            squares += gaps * gaps
+        total, weights = np.zeros((len(here), values.shape[1]), np.float32), np.zeros(len(here), np.float32)
+        for _ in range(min(_NEIGHBOURS, len(known))):
+            nearest = squares.argmin(axis=1)
+            share = 1 / (squares[every, nearest] + np.float32(1e-6))
+            total += share[:, None] * values[nearest]
+            weights += share
+            squares[every, nearest] = np.inf
+        placed[first : first + rows] = total / weights[:, None]
+    return placed
+
+
+Reducer = PrincipalComponents | Landmarks
+
+
+def _arrays_of(reducer: Reducer) -> dict[str, FeatureArray]:
+    return {own.name: getattr(reducer, own.name) for own in fields(reducer)}
 
 
 @dataclass(frozen=True)
@@ -151,7 +210,7 @@ class Codebook:
         settings = [dict(self.weights), self.smoothing, self.speaker_relative, self.silence]
         content = hashlib.sha256(repr(settings).encode() + self.centres.tobytes())
         if self.reducer is not None:
-            content.update(self.reducer.mean.tobytes() + self.reducer.components.tobytes())
+            content.update(b"".join(array.tobytes() for array in _arrays_of(self.reducer).values()))
         return f"prosody-{self.n_clusters}-{content.hexdigest()[:10]}"
 
     @property
@@ -222,6 +281,7 @@ class Codebook:
         folder = Path(folder)
         about = {
             "layout": LAYOUT,
+            "name": self.name,
             "n_clusters": self.n_clusters,
             "features": [*self.weights],
             "weights": [*self.weights.values()],
@@ -232,8 +292,8 @@ class Codebook:
             **asdict(self.training),
         }
         if self.reducer is not None:
-            parts = {"mean": self.reducer.mean, "components": self.reducer.components}
-            write_bytes(folder / REDUCER, _saved(parts))
+            about["reducer"] = REDUCERS[isinstance(self.reducer, Landmarks)]
+            write_bytes(folder / REDUCER, _saved(_arrays_of(self.reducer)))
         write_bytes(folder / CENTRES, _saved(self.centres))
         write_text(folder / ABOUT, json_document(about))
 
@@ -272,6 +332,12 @@ def nearest_centres(
 
 
 @lru_cache(maxsize=1)
+def bundled_name() -> str:
+    """The name of the bundled codebook, read from its JSON: a run that finds all done needs no PyTorch."""
+    return str(read_json(BUNDLED / ABOUT)["name"])
+
+
+@lru_cache(maxsize=1)
 def _bundled() -> Codebook:
     return _read(BUNDLED)
 
@@ -301,12 +367,7 @@ def _read(folder: Path) -> Codebook:
             "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", name
         )
         return Codebook(centres, weights, silence=False)
-    reducer = None
-    if about.get("reduced_dims"):
-        parts, path = _arrays(folder, REDUCER), as_text(folder / REDUCER)
-        parts = parts if isinstance(parts, Mapping) else {}
-        mean = _matrix(parts.get("mean"), (len(weights),), path)
-        reducer = Reducer(mean, _matrix(parts.get("components"), (len(weights), columns), path))
+    reducer = _reducer(folder, about["reducer"], len(weights), columns) if about.get("reduced_dims") else None
     training = Training(
         **{key: about[key] for key in ("inertia", "seed", "frames", "silent_frames")},
         sizes=tuple(about["sizes"]),
@@ -329,6 +390,22 @@ def _check_settings(about: Mapping[str, Any], weights: Mapping[str, float], name
         raise BadInput(f"{name}: its smoothing is {about['smoothing']!r}", _REMEDY)
     if not 0 <= (about.get("reduced_dims") or 0) <= len(CONTOURS):
         raise BadInput(f"{name}: reduced_dims is {about['reduced_dims']}", f"give 1 to {len(CONTOURS)}")
+    if about.get("reduced_dims") and about.get("reducer") not in REDUCERS:
+        raise BadInput(f"{name}: its reducer is {about.get('reducer')!r}", f"give {' or '.join(REDUCERS)}")
+
+
+def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reducer:
+    parts, path = _arrays(folder, REDUCER), as_text(folder / REDUCER)
+    parts = parts if isinstance(parts, Mapping) else {}
+    if kind == "pca":
+        mean = _matrix(parts.get("mean"), (n_features,), path)
+        return PrincipalComponents(mean, _matrix(parts.get("components"), (n_features, n_columns), path))
+    shape = tuple(getattr(parts.get("places"), "shape", ()))
+    count = shape[0] if len(shape) == 2 else 0
+    if not 1 <= count <= MOST_CLUSTERS:
+        raise BadInput(f"{path} holds {count} landmarks", f"give 1 to {MOST_CLUSTERS}")
+    landmarks = _matrix(parts.get("landmarks"), (count, n_features), path)
+    return Landmarks(landmarks, _matrix(parts["places"], (count, n_columns), path))
 
 
 def _matrix(stored: Any, shape: Sequence[int], name: str) -> FeatureArray:

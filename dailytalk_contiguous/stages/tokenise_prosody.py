@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.schema import (
     per_utterance,
 )
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
 from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 
@@ -79,7 +79,7 @@ class TokeniseProsody(Stage):
         Codebook.load(self.codebook)
 
     def models(self) -> dict[str, str]:
-        return {"prosody": Codebook.load().name if self.codebook == DEFAULT_CODEBOOK else self.codebook}
+        return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
 
     def __call__(self, batch: Batch) -> Batch:
         codebook = Codebook.load(self.codebook)
@@ -169,7 +169,7 @@ def _words(batch: Batch) -> list[list[dict[str, Any]]]:
     """The words of each utterance, as far as any are known."""
     nothing = [None] * len(batch["speech"])
     pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
-    return [list(words or given or ()) for words, given in pairs]
+    return [list(words or transcribed or ()) for words, transcribed in pairs]
 
 
 def _speaker(batch: Batch, place: int) -> Hashable:

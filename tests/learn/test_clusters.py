@@ -258,19 +258,38 @@ def test_more_dimensions_than_features_are_one_sentence() -> None:
         ClusteringPipeline(10).train(frames(500), None, reduced_dims=7)
 
 
-def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["pca", "umap"])
+def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Path, method: str) -> None:
+    if method == "umap":
+        pytest.importorskip("umap")
     whole = frames(5000)
-    codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", reduced_dims=3)
+    codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", 3, method)
+    assert ClusteringPipeline(20, chunk_frames=BLOCK).train(whole, None, 3, method).name == codebook.name
     again = Codebook.load(tmp_path / "codebook")
     assert again.centres.shape == (19, 3)
     assert again.name == codebook.name
     np.testing.assert_array_equal(again.assign(whole)[0], codebook.assign(whole)[0])
     assert np.abs(again.centre_features - 0.5).max() < 1
+    tokens, _ = again.assign(whole)
+    one_by_one = [again.assign(whole[place : place + 1])[0][0] for place in range(100)]
+    assert tokens[:100].tolist() == one_by_one
+
+
+def test_all_components_are_the_features_turned() -> None:
+    whole = frames(5000)
     all_of_it = ClusteringPipeline(20).train(whole, None, reduced_dims=6)
     plain = ClusteringPipeline(20).train(whole, None)
     assert all_of_it.training is not None
     assert plain.training is not None
     assert all_of_it.training.inertia == pytest.approx(plain.training.inertia, rel=0.1)
+
+
+def test_a_reducer_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.learn.clusters.find_spec", lambda name: None)
+    with pytest.raises(DailytalkError, match=r"umap-learn's, which is not installed: pip install '.*\[umap\]'"):
+        ClusteringPipeline(10).train(frames(500), None, 2, "umap")
+    with pytest.raises(DailytalkError, match="can't be reduced by 'tsne': choose pca or umap"):
+        ClusteringPipeline(10).train(frames(500), None, 2, "tsne")
 
 
 def test_a_column_counts_by_its_weight_which_is_stored(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous import Codebook
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, SILENCE, nearest_centres
+from dailytalk_contiguous.models.codebook import (
+    ABOUT,
+    BUNDLED,
+    CENTRES,
+    REDUCER,
+    SILENCE,
+    bundled_name,
+    nearest_centres,
+)
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 
@@ -99,6 +107,7 @@ def test_a_codebook_that_was_saved_is_the_same(folder: Path) -> None:
 def test_the_bundled_codebook_is_small_and_has_no_token_that_is_never_used() -> None:
     codebook = Codebook.load()
     assert codebook.n_clusters == 120
+    assert codebook.name == bundled_name()
     assert codebook.training is not None
     assert min(codebook.training.sizes) > 0
     assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 8000
@@ -126,6 +135,12 @@ def not_finite(folder: Path) -> None:
     torch.save(torch.full((119, 6), torch.nan), folder / CENTRES)
 
 
+def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
+    torch.save(torch.zeros(119, 2), folder / CENTRES)
+    torch.save(arrays, folder / REDUCER)
+    change(folder, reduced_dims=2, reducer=kind)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -149,7 +164,16 @@ def not_finite(folder: Path) -> None:
         (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
         (lambda folder: change(folder, smoothing="much"), "its smoothing is 'much'"),
         (lambda folder: change(folder, reduced_dims=7), "reduced_dims is 7"),
-        (lambda folder: change(folder, reduced_dims=2), r"not an array of the shape \(119, 2\)"),
+        (lambda folder: change(folder, reduced_dims=2), "its reducer is None"),
+        (lambda folder: change(folder, reduced_dims=2, reducer="pca"), r"not an array of the shape \(119, 2\)"),
+        (lambda folder: reduced(folder, "pca", mean=torch.zeros(6)), "reducer.pt holds NoneType"),
+        (lambda folder: reduced(folder, "pca", places=torch.zeros(6)), "reducer.pt holds NoneType"),
+        (lambda folder: reduced(folder, "umap", places=torch.zeros(6)), "holds 0 landmarks"),
+        (lambda folder: reduced(folder, "umap", places=torch.zeros(9000, 2)), "holds 9000 landmarks"),
+        (
+            lambda folder: reduced(folder, "umap", places=torch.zeros(9, 3), landmarks=torch.zeros(9, 6)),
+            r"\(9, 3\)",
+        ),
     ],
 )
 def test_a_codebook_that_is_none_is_refused_in_a_sentence_and_runs_nothing(
@@ -196,6 +220,5 @@ def test_what_the_bundled_codebook_computes_is_part_of_a_stage_s_digest(
     assert before[0] != before[1]
     torch.save(torch.rand(119, 6), folder / CENTRES)
     assert TokeniseProsody(str(folder)).digest != before[1]
-    other = Codebook.load(folder)
-    monkeypatch.setattr("dailytalk_contiguous.models.codebook._bundled", lambda: other)
+    monkeypatch.setattr("dailytalk_contiguous.stages.tokenise_prosody.bundled_name", lambda: "prosody-120-other")
     assert TokeniseProsody().digest != before[0]

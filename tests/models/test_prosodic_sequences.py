@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
+import torch
 from audio_files import example
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ def test_one_sound_and_lists_and_arrays_of_sounds_are_taken() -> None:
     tokens = sequences.extract_cluster_sequences(sound)
     assert len(tokens) == 1
     assert all(isinstance(token, int) for token in tokens[0])
-    for same in (sound[None], [sound], sound.tolist(), [sound.tolist()]):
+    for same in (sound[None], torch.from_numpy(sound.copy())[None], [sound], sound.tolist(), [sound.tolist()]):
         assert sequences.extract_cluster_sequences(same) == tokens
     assert sequences.extract_cluster_sequences([]) == []
 

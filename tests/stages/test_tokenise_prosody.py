@@ -18,7 +18,7 @@ from dailytalk_contiguous import (
 )
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.codebook import Training
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
 from dailytalk_contiguous.run.outputs import models_of
 
 
@@ -50,7 +50,7 @@ def test_a_token_a_frame_as_of_the_sound_alone() -> None:
 def test_conversations_have_the_same_tokens_in_any_batch(size: int, relative: str) -> None:
     recordings = Folder(inputs=(str(EXAMPLES),)).as_streaming_dataset("train")
     calls = Segment().map(Dataset.from_list([row | {"duration": 15.0} for row in recordings]))
-    for codebook in ("", relative):
+    for codebook in (DEFAULT_CODEBOOK, relative):
         stage = PerUtterance(TokeniseProsody(codebook))
         rows = stage.map(calls, batch_size=size)
         alone = [stage.map(calls.select([place]))[0]["prosody_tokens"] for place in range(len(calls))]
