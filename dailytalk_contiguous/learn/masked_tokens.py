@@ -53,6 +53,9 @@ from dailytalk_contiguous.store.files import (
 #: Of a finished training: what was trained on what with which result; the losses, as numbers and as a picture.
 RECORD, LOSSES, CURVES = "training.json", "losses.json", "losses.png"
 
+#: What is published of it.
+PUBLISHED = ("README.md", "config.json", "model.safetensors", RECORD, LOSSES, CURVES)
+
 #: Folder of checkpoints while a training runs, and the mark of one that is whole.
 CHECKPOINTS, WHOLE = "checkpoints", "whole"
 
@@ -137,6 +140,7 @@ def train_encoder(
     out: Path,
     settings: TrainingSettings | None = None,
     n_tokens: int = 120,
+    prosody_model: str = "",
     sources: Sequence[DataSource] = (),
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> TrainingOutcome:
@@ -149,7 +153,7 @@ def train_encoder(
         sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
             into windows of about equal length.
         out: a new or empty folder, or the one of a training to be gone on with.
-        n_tokens: of the codebook.
+        n_tokens: of the codebook. prosody_model: its name, which the encoder's config keeps.
         sources: what the model card says of the data.
         on_step: is called after each step with its number, the number of all, and its loss.
 
@@ -163,11 +167,13 @@ def train_encoder(
     settings = settings or TrainingSettings()
     arrays = [checked_tokens(sequence, place, n_tokens) for place, sequence in enumerate(sequences)]
     if len(arrays) < 2:
-        raise DailytalkError(f"{len(arrays)} sequences to train on", "give two or more, for one is to validate on")
+        raise DailytalkError(
+            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
+        )
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(settings.seed)
         encoder = ProsodicSequenceEncoder.of_size(
-            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob
+            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
         )
     train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
     record = {
@@ -178,13 +184,14 @@ def train_encoder(
             "frames": sum(map(len, arrays)),
             "valid_sequences": len(valid),
             "n_tokens": n_tokens,
+            "prosody_model": prosody_model,
             "sources": [source._asdict() for source in sources],
         },
     }
     longest = encoder.config.pos_max_len
     batches = TokenBatches(_windows(train, longest), settings.frames_per_batch, settings.seed)
     checks = TokenBatches(_windows(valid, longest), settings.frames_per_batch, settings.seed + 1)
-    main = int(os.environ.get("RANK", "0")) == 0
+    main = is_main_process()
     with _held(out) if main else contextlib.nullcontext():
         if (finished := _begun(out, record, main)) is not None:
             return finished
@@ -196,6 +203,11 @@ def train_encoder(
             if main:
                 _finish(trainer.model, out, record, result)
     return _outcome(out, result, done_before=False)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one, of those that `torchrun` has started, that writes and prints."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np.int16]:

@@ -302,7 +302,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
         raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
     for path in paths:
         for row in _utterances(path, TokeniseProsody.adds):
-            check_tokens(row["prosody_tokens"], _clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
+            check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
             yield row
 
 
@@ -355,7 +355,7 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
         }
 
 
-def _clusters_of(model: str | None) -> int:
+def clusters_of(model: str | None) -> int:
     """How many tokens the codebook of a name has (`Codebook.name`)."""
     parts = (model or "").split("-")
     if len(parts) != 3 or not parts[1].isdigit():

@@ -25,6 +25,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import logging as transformers_logging
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.models.affect import threads_of_one
 
 #: Named sizes, as settings of the encoder: 3.2, 19, 57 and 151 million parameters.
 SIZES: dict[str, dict[str, int]] = {
@@ -41,7 +42,7 @@ SPANS, SPAN_SHARES = (10, 5, 3, 1), (0.5, 0.25, 0.15, 0.1)
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 
 #: Frames in a batch of `ProsodicSequenceEncoder.embed`: few enough for a small machine, enough to keep it busy.
-FRAMES_PER_BATCH = 16_384
+FRAMES_PER_BATCH = 8192
 
 #: Largest of each size that a configuration may ask for: one that came with a checkpoint must not fill memory.
 _MOST = {"vocab_size": 1 << 20, "hidden_dim": 1 << 14, "num_layers": 256, "nhead": 256, "pos_max_len": 1 << 20}
@@ -51,6 +52,8 @@ _RETRAIN = "name a folder that `dailytalk tokens train` made"
 
 class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Settings of a `ProsodicSequenceEncoder`; its vocabulary ends in the padding token and the mask token.
+
+    `prosody_model` is the name of the codebook whose tokens it was trained on, empty where that is not known.
 
     Raises DailytalkError for a value out of range, with its name.
     """
@@ -70,6 +73,7 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     pos_max_len: int = 2000
     padding_token_id: int = -100
     mask_prob: float = 0.15
+    prosody_model: str = ""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -124,7 +128,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: ProsodicEncoderConfig | None = None, **settings: Any) -> None:
         if config is None:
-            unknown = sorted(settings.keys() - (_MOST.keys() | {"padding_token_id", "mask_prob"}))
+            unknown = sorted(settings.keys() - (_MOST.keys() | {"padding_token_id", "mask_prob", "prosody_model"}))
             if unknown:
                 raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}")
             config = ProsodicEncoderConfig(**settings)
@@ -238,28 +242,35 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         _check_share(mask_prob)
         self.config.mask_prob = float(mask_prob)
 
-    @torch.inference_mode()
     def embed(
         self, sequences: Sequence[ArrayLike], frames_per_batch: int = FRAMES_PER_BATCH
     ) -> NDArray[np.float32]:
         """Embeddings (n, hidden_dim) of n sequences of any lengths, in their order: `forward` in padded batches.
 
-        Sequences of like length are batched together. Raises BadInput as `forward` does, with the sequence's place
-        among all.
+        Sequences of like length are batched together. On a CPU batches run side by side, a thread each, so that
+        embeddings are the same on any number of threads. Raises BadInput as `forward` does, with the sequence's
+        place among all.
         """
-        embeddings = np.zeros((len(sequences), self.config.hidden_dim), np.float32)
         arrays = [np.asarray(sequence) for sequence in sequences]
-        for batch in batches_of([len(array) for array in arrays], frames_per_batch):
+
+        @torch.inference_mode()
+        def embed_batch(batch: list[int]) -> NDArray[np.float32]:
             x, lengths = padded([arrays[row] for row in batch], self.config.padding_token_id)
+            embedded: NDArray[np.float32] = self(x.to(self.device), lengths.to(self.device)).cpu().numpy()
+            return embedded
+
+        embeddings = np.zeros((len(arrays), self.config.hidden_dim), np.float32)
+        batches = list(batches_of([len(array) for array in arrays], frames_per_batch))
+        embedded = (threads_of_one().map if self.device.type == "cpu" else map)(embed_batch, batches)
+        for batch in batches:
             try:
-                embedded = self(x.to(self.device), lengths.to(self.device))
+                embeddings[batch] = next(embedded)
             except BadInput as error:
                 if error.row is None:
                     raise
                 row = batch[error.row]
                 reason = error.reason.replace(f"row {error.row} ", f"row {row} ", 1)
                 raise BadInput(reason, error.remedy, row) from None
-            embeddings[batch] = embedded.cpu().numpy()
         return embeddings
 
     def _checked(self, x: Tensor, lengths: Tensor | Sequence[int] | None, training: bool) -> tuple[Tensor, Tensor]:

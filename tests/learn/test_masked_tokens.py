@@ -279,7 +279,7 @@ def test_what_is_no_token_is_named_with_its_place(bad: list[Any], words: str, tm
 
 
 def test_one_sequence_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="1 sequences to train on"):
+    with pytest.raises(DailytalkError, match="there are 1 sequences to train on"):
         train_encoder([[1, 2, 3]], tmp_path / "encoder")
 
 
