@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
     from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
+    from dailytalk_contiguous.learn.embeddings import read_embeddings
+    from dailytalk_contiguous.learn.masked_tokens import TrainingSettings, train_encoder
     from dailytalk_contiguous.learn.token_rows import token_rows
     from dailytalk_contiguous.models.codebook import Codebook
+    from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
     from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
     from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
     from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
@@ -60,6 +63,7 @@ _HOMES = {
     "PerUtterance": "stages.base",
     "ProsodicClusterSequences": "models.prosodic_sequences",
     "ProsodicFeatureExtractor": "core.contours",
+    "ProsodicSequenceEncoder": "models.prosodic_encoder",
     "Punctuate": "stages.style",
     "RateAffect": "stages.rate_affect",
     "Reconstruct": "stages.reconstruct",
@@ -71,6 +75,7 @@ _HOMES = {
     "StereoAudio": "publish.loading",
     "Tag": "stages.style",
     "TokeniseProsody": "stages.tokenise_prosody",
+    "TrainingSettings": "learn.masked_tokens",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
     "clip_stages": "pipelines",
@@ -78,10 +83,12 @@ _HOMES = {
     "corpus_of": "stages.style",
     "load": "publish.loading",
     "moshi_windows": "publish.loading",
+    "read_embeddings": "learn.embeddings",
     "run_recipe": "run.build",
     "speak_stages": "pipelines",
     "tag_stages": "pipelines",
     "token_rows": "learn.token_rows",
+    "train_encoder": "learn.masked_tokens",
 }
 
 __all__ = [
@@ -101,6 +108,7 @@ __all__ = [
     "PerUtterance",
     "ProsodicClusterSequences",
     "ProsodicFeatureExtractor",
+    "ProsodicSequenceEncoder",
     "Punctuate",
     "RateAffect",
     "Reconstruct",
@@ -112,6 +120,7 @@ __all__ = [
     "StereoAudio",
     "Tag",
     "TokeniseProsody",
+    "TrainingSettings",
     "Transcribe",
     "add_speech",
     "clip_stages",
@@ -119,10 +128,12 @@ __all__ = [
     "corpus_of",
     "load",
     "moshi_windows",
+    "read_embeddings",
     "run_recipe",
     "speak_stages",
     "tag_stages",
     "token_rows",
+    "train_encoder",
 ]
 
 

@@ -35,7 +35,7 @@ from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, quiet_transformers
 from dailytalk_contiguous.publish.pushing import check_token, push_model
 from dailytalk_contiguous.stages.base import DEVICE
-from dailytalk_contiguous.store.hub import reference
+from dailytalk_contiguous.store.hub import Reference, parse_reference
 
 TRAIN_SETTINGS = setting_options(TrainingSettings())
 
@@ -68,7 +68,7 @@ def train(
     """
     on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = None if push is None else reference(push).repo
+    repo = None if push is None else model_of(push).repo
     if repo is not None:
         check_token()
     elif private:
@@ -76,7 +76,7 @@ def train(
     sequences, codebook = tokens_of(folders)
     sources = [DataSource(folder.resolve().name, source_licence) for folder in folders]
     console = Console(stderr=as_json)
-    with progress_of(console, "training", quiet=as_json) as on_step:
+    with steps_bar(console, "training", quiet=as_json) as on_step:
         outcome = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)
     if not is_main_process():
         return
@@ -124,7 +124,7 @@ def embed(
     on_this_machine("--out", out)
     name, revision = encoder, None
     if not Path(encoder).is_dir():
-        name, revision = reference(encoder)
+        name, revision = model_of(encoder)
     with interrupts.deferred():
         model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")
         model.to(resolve_device(device))  # type: ignore[arg-type]
@@ -133,6 +133,17 @@ def embed(
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
     else:
         Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
+
+
+def model_of(text: str) -> Reference:
+    """The model on the Hub that a text names. Raises DailytalkError if it names none."""
+    named = parse_reference(text)
+    if named is None:
+        raise DailytalkError(
+            f"{text!r} is no folder, and no name of a model on the Hub",
+            "write OWNER/NAME, with @TAG for a version",
+        )
+    return named
 
 
 def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
@@ -152,7 +163,7 @@ def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
 
 
 @contextmanager
-def progress_of(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
+def steps_bar(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
     """A bar of steps on a terminal, and the function to be called after each; elsewhere a line every tenth."""
     shown = console.is_terminal and not quiet and is_main_process()
     with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=not shown) as progress:

@@ -11,6 +11,7 @@ from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import NotGiven
 from dailytalk_contiguous.core.settings import settings_in
+from dailytalk_contiguous.learn.masked_tokens import TrainingSettings
 from dailytalk_contiguous.pipelines import (
     clip_stages,
     speak_stages,
@@ -118,6 +119,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
     "corpus": (OF_CLIPS, ("affect_context",)),
     "split": (split_stages(words=1), ("asr_windows", "beam", "compute_type")),
     "silences": (split_stages(), ("silence",)),
+    "tokens train": ((TrainingSettings(),), ()),
     "transcribe": ((find_stage(Transcribe, transcribe_stages()),), ()),
 }
 
