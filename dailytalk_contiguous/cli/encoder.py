@@ -15,7 +15,14 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.options import chosen, either, on_this_machine, setting_options, with_options
+from dailytalk_contiguous.cli.options import (
+    chosen,
+    either,
+    on_this_machine,
+    setting_options,
+    source_licence_option,
+    with_options,
+)
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -46,12 +53,7 @@ def train(
         list[Path], typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written; one or several.")
     ],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
-    source_licence: Annotated[
-        str | None,
-        option(
-            HelpPanel.INPUT, "Of the recordings, for the model card.", metavar="NAME", show_default="not known"
-        ),
-    ] = None,
+    source_licence: Annotated[str, source_licence_option("not known")] = "",
     push: Annotated[
         str | None, option(HelpPanel.INPUT, "Publish it as this model on the Hub.", metavar="OWNER/NAME")
     ] = None,
@@ -74,7 +76,7 @@ def train(
     elif private:
         raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
     sequences, codebook = tokens_of(folders)
-    sources = [DataSource(folder.resolve().name, source_licence) for folder in folders]
+    sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
     console = Console(stderr=as_json)
     with steps_bar(console, "training", quiet=as_json) as on_step:
         outcome = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)

@@ -107,6 +107,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     The vocabulary is that of the codebook (0 to 119), then padding (120) and mask (121).
 
+    >>> from dailytalk_contiguous import ProsodicSequenceEncoder
     >>> encoder = ProsodicSequenceEncoder(hidden_dim=64, num_layers=2, nhead=2)
     >>> encoder.embed([[0, 17, 17, 40], [0, 3]]).shape
     (2, 64)

@@ -95,7 +95,7 @@ def test_without_a_token_for_the_hub_nothing_is_trained(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--push", "delivery"), "is no name of a dataset on the Hub"),
+        (("--push", "delivery"), "is no folder, and no name of a model on the Hub"),
         (("--private",), "--private says how to publish"),
         (("--steps", "-1"), "steps"),
     ],
