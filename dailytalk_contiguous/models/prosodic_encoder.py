@@ -1,11 +1,11 @@
 """The encoder of prosodic tokens: an embedding of how an utterance is said, learned from masked tokens alone.
 
 A transformer of the usual modern kind: norms come before attention and feed-forward layers, and positions are
-rotations of queries and keys (Su et al. 2021, "RoFormer"), so only distances between frames count. There is no
-dropout: what is masked differs each time, which keeps it from learning utterances by heart. Inside, sequences
-follow one another without padding, so nothing is computed for it. It is a `PreTrainedModel`, saved and loaded as
-any other, except that a checkpoint whose weights don't all fit is an error, where transformers draws what it lacks
-at random.
+rotations of queries and keys (Su et al. 2021, "RoFormer"), so only distances between frames count. Products have
+no bias, which would cost a pass over memory beside the norms' own. There is no dropout: what is masked differs
+each time, which keeps it from learning utterances by heart. Inside, sequences follow one another without
+padding, so nothing is computed for it. It is a `PreTrainedModel`, saved and loaded as any other, except that a
+checkpoint whose weights don't all fit is an error, where transformers draws what it lacks at random.
 """
 
 import math
@@ -337,20 +337,23 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.attention_out = nn.Linear(width, width, bias=False)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], lengths: Sequence[int]) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Tensor, lengths: Sequence[int]) -> Tensor:
         """Frames (n, width) of sequences of `lengths` that follow one another."""
         projected = self.query_key_value(self.attention_norm(hidden)).view(len(hidden), 3, self.n_heads, -1)
         values = projected[:, 2]
-        queries, keys = _rotated(projected[:, :2], *rotation).to(values.dtype).unbind(1)
+        queries, keys = _rotated(projected[:, :2], rotation).to(values.dtype).unbind(1)
         attended = _attend(queries, keys, values, lengths)
-        hidden = hidden + self.attention_out(attended.flatten(1))
-        return hidden + cast(Tensor, self.down(functional.gelu(self.up(self.feed_forward_norm(hidden)))))
+        hidden = self.attention_out(attended.flatten(1)).add_(hidden)
+        widened = self.up(self.feed_forward_norm(hidden))
+        # Without gradients in place: memory that is asked for anew costs more than the activation itself.
+        activated = functional.gelu(widened) if widened.requires_grad else torch.ops.aten.gelu_(widened)
+        return cast(Tensor, self.down(activated).add_(hidden))
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -495,16 +498,16 @@ def _sums(rows: Tensor, lengths: Sequence[int]) -> Tensor:
     return torch.segment_reduce(rows, "sum", lengths=sizes, axis=0)
 
 
-def _rotation(places: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (frames, 1, 1, width / 2) by which the halves of queries and keys are rotated."""
+def _rotation(places: Tensor, width: int) -> Tensor:
+    """Complex numbers (frames, 1, 1, width / 2) of length 1, by which pairs in queries and keys are multiplied."""
     frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device=places.device) / width)
     angles = (places[:, None] * frequencies)[:, None, None]
-    return angles.cos(), angles.sin()
+    return torch.polar(torch.ones_like(angles), angles)
 
 
-def _rotated(vectors: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat((first * cosines - second * sines, first * sines + second * cosines), dim=-1)
+def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
+    pairs = torch.view_as_complex(vectors.float().view(*vectors.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * rotation).flatten(-2)
 
 
 @contextmanager
