@@ -357,7 +357,8 @@ def _styles() -> bool:
     met = low > LEAST_MARGIN
     print(
         f"  of {test.sum()} lines that were not trained on, a linear probe tells the tag of "
-        f"{of_embeddings.mean():.1%} by embeddings, of {of_histograms.mean():.1%} by token histograms, chance {1 / len(tags):.1%}: "
+        f"{of_embeddings.mean():.1%} by embeddings, of {of_histograms.mean():.1%} by token histograms, "
+        f"chance {1 / len(tags):.1%}: "
         f"{margin * 100:+.1f} points over histograms (95 %: {low * 100:+.1f} to {high * 100:+.1f}; goal above 0)"
         f"{_verdict(met)}, {100 * (of_embeddings.mean() - 1 / len(tags)):+.1f} over chance"
     )
