@@ -191,6 +191,23 @@ def test_ctrl_c_saves_and_the_training_goes_on_from_there(whole: TrainingOutcome
     assert same_weights(out, whole.out)
 
 
+def test_a_stop_after_the_last_step_loses_nothing(
+    whole: TrainingOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(masked_tokens, "_finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "encoder")
+    steps: list[int] = []
+    outcome = train(tmp_path / "encoder", lambda step, planned, loss: steps.append(step))
+    assert steps == []
+    assert losses(outcome) == losses(whole)
+    assert same_weights(outcome.out, whole.out)
+
+
 def test_gradients_are_gathered_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     real = TokenBatches.__getitem__
