@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
     from dailytalk_contiguous.learn.embeddings import read_embeddings
     from dailytalk_contiguous.learn.masked_tokens import TrainingSettings, train_encoder
+    from dailytalk_contiguous.learn.similar import find_similar
     from dailytalk_contiguous.learn.token_rows import token_rows
     from dailytalk_contiguous.models.codebook import Codebook
     from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
@@ -81,6 +82,7 @@ _HOMES = {
     "clip_stages": "pipelines",
     "collate_windows": "publish.loading",
     "corpus_of": "stages.style",
+    "find_similar": "learn.similar",
     "load": "publish.loading",
     "moshi_windows": "publish.loading",
     "read_embeddings": "learn.embeddings",
@@ -126,6 +128,7 @@ __all__ = [
     "clip_stages",
     "collate_windows",
     "corpus_of",
+    "find_similar",
     "load",
     "moshi_windows",
     "read_embeddings",

@@ -43,6 +43,7 @@ LISTED = {
         "tokens encode": "tokens",
         "tokens train": "encoder",
         "tokens embed": "encoder",
+        "tokens similar": "probing",
         "tokens plot": "tokens",
     },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},

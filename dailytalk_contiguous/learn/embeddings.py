@@ -25,7 +25,7 @@ COLUMNS = Features(
         **dict.fromkeys(("id", "conversation_id", "channel", "speaker"), STRING),
         "start": SECONDS,
         "end": SECONDS,
-        **dict.fromkeys(("text", "audio_file", "split"), STRING),
+        **dict.fromkeys(("text", "language", "tag", "audio_file", "split"), STRING),
         "labels": LABELS,
         "prosody_model": STRING,
         "embedding": List(Value("float32")),
@@ -94,18 +94,26 @@ def check_codebook(row: Row, prosody_model: str) -> None:
 def read_embeddings(folder: Path) -> Embeddings:
     """What `write_embeddings` has written to a folder.
 
-    Raises DailytalkError for a folder without embeddings, and BadInput for a damaged file or embeddings of several
-    sizes.
+    Raises DailytalkError for a folder without embeddings, and BadInput for a damaged file, a row without an id,
+    embeddings of several sizes or with what is no number.
     """
     path = folder / EMBEDDINGS
     if not path.is_file():
         raise DailytalkError(f"{as_text(folder)!r} holds no embeddings", "make them with `dailytalk tokens embed`")
-    rows, vectors = [], []
+    vectors: list[NDArray[np.float32]] = []
     with open_parquet(path, _AGAIN) as file:
         file.check(COLUMNS, COLUMNS, _AGAIN)
-        for row in file.rows([*COLUMNS]):
-            vectors.append(np.asarray(row.pop("embedding"), np.float32))
-            rows.append(row)
-    if len({vector.shape for vector in vectors}) > 1:
-        raise BadInput(f"{path.name} has embeddings of several sizes", _AGAIN)
-    return Embeddings(rows, np.stack(vectors) if vectors else np.zeros((0, 0), np.float32))
+        rows = list(file.rows([name for name in COLUMNS if name != "embedding"]))
+        for batch in file.batches(["embedding"], size=AT_A_TIME):
+            column = batch.column("embedding")
+            widths = set(column.value_lengths().to_pylist()) | {vector.shape[1] for vector in vectors[:1]}
+            if len(widths) != 1:
+                raise BadInput(f"{path.name} has embeddings of several sizes", _AGAIN)
+            vectors.append(column.flatten().to_numpy(False).astype(np.float32).reshape(len(column), -1))
+    embeddings = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+    if not all(row["id"] and row["conversation_id"] for row in rows):
+        raise BadInput(f"{path.name} has a row without an id", _AGAIN)
+    if not np.isfinite(embeddings).all():
+        place = int((~np.isfinite(embeddings).all(axis=1)).argmax())
+        raise BadInput(f"{path.name}: the embedding of {rows[place]['id']} holds what is no number", _AGAIN)
+    return Embeddings(rows, embeddings)

@@ -43,6 +43,7 @@ NUMBERS = {
     "shard_minutes": 10.0,
     "start": 0.0,
     "test_share": 0.05,
+    "top": 10,
     "valid_share": 0.05,
     "words": 0,
 }
