@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
     from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
     from dailytalk_contiguous.learn.embeddings import read_embeddings
+    from dailytalk_contiguous.learn.evaluation import evaluate_tokens
     from dailytalk_contiguous.learn.masked_tokens import TrainingSettings, train_encoder
     from dailytalk_contiguous.learn.similar import find_similar
     from dailytalk_contiguous.learn.token_rows import token_rows
@@ -82,6 +83,7 @@ _HOMES = {
     "clip_stages": "pipelines",
     "collate_windows": "publish.loading",
     "corpus_of": "stages.style",
+    "evaluate_tokens": "learn.evaluation",
     "find_similar": "learn.similar",
     "load": "publish.loading",
     "moshi_windows": "publish.loading",
@@ -128,6 +130,7 @@ __all__ = [
     "clip_stages",
     "collate_windows",
     "corpus_of",
+    "evaluate_tokens",
     "find_similar",
     "load",
     "moshi_windows",

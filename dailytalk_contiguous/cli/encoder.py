@@ -46,6 +46,16 @@ from dailytalk_contiguous.store.hub import Reference, parse_reference
 
 TRAIN_SETTINGS = setting_options(TrainingSettings())
 
+DeviceOption = Annotated[
+    str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+]
+
+
+def encoder_option() -> Any:
+    """`--encoder`."""
+    about = "Folder of dailytalk tokens train, or OWNER/NAME on the Hub, with @TAG for a version."
+    return option(HelpPanel.MODELS, about, "--encoder", metavar="MODEL")
+
 
 @with_options(TRAIN_SETTINGS)
 def train(
@@ -107,34 +117,28 @@ def train(
 @with_options({})
 def embed(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written.")],
-    encoder: Annotated[
-        str,
-        option(
-            HelpPanel.MODELS,
-            "Folder of dailytalk tokens train, or OWNER/NAME on the Hub, with @TAG for a version.",
-            "--encoder",
-            metavar="MODEL",
-        ),
-    ],
+    encoder: Annotated[str, encoder_option()],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the embeddings.", metavar="DIR")],
-    device: Annotated[
-        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
-    ] = "auto",
+    device: DeviceOption = "auto",
     as_json: AsJsonOption = False,
 ) -> None:
     """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
     on_this_machine("--out", out)
-    name, revision = encoder, None
-    if not Path(encoder).is_dir():
-        name, revision = model_of(encoder)
     with interrupts.deferred():
-        model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")
-        model.to(resolve_device(device))  # type: ignore[arg-type]
+        model = load_encoder(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
     if as_json:
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
     else:
         Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
+
+
+def load_encoder(text: str, device: str) -> ProsodicSequenceEncoder:
+    """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
+    name, revision = (text, None) if Path(text).is_dir() else model_of(text)
+    model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")
+    model.to(resolve_device(device))  # type: ignore[arg-type]
+    return model
 
 
 def model_of(text: str) -> Reference:

@@ -44,6 +44,7 @@ LISTED = {
         "tokens train": "encoder",
         "tokens embed": "encoder",
         "tokens similar": "probing",
+        "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},

@@ -179,7 +179,7 @@ def train_encoder(
     record = {
         "settings": _computed(settings),
         "data": {
-            "sha256": _digest(arrays),
+            "sha256": digest_of(arrays),
             "sequences": len(arrays),
             "frames": sum(map(len, arrays)),
             "valid_sequences": len(valid),
@@ -227,8 +227,8 @@ def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np
 
 
 def split_sequences(
-    arrays: Sequence[NDArray[np.int16]], valid_share: float, seed: int
-) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int16]]]:
+    arrays: Sequence[NDArray[Any]], valid_share: float, seed: int
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Sequences to train and to validate on, drawn by the seed; at least one of each."""
     n_valid = min(len(arrays) - 1, max(1, round(valid_share * len(arrays))))
     order = np.random.default_rng((seed, len(arrays))).permutation(len(arrays))
@@ -560,7 +560,8 @@ def _computed(settings: TrainingSettings) -> dict[str, Any]:
     return {name: value for name, value in asdict(settings).items() if name not in execution}
 
 
-def _digest(arrays: Sequence[NDArray[Any]]) -> str:
+def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
+    """Of sequences of tokens, in their order; whichever integers they are held in."""
     digest = hashlib.sha256(np.array([len(array) for array in arrays], "<i8").tobytes())
     for array in arrays:
         digest.update(array.astype("<i4").tobytes())
