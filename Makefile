@@ -30,11 +30,17 @@ workbench: install
 	$(BIN)/dailytalk transcribe $(WORKBENCH_OUT)/Usable --profile embedded --language en
 	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
 
-# Contours of the examples, a codebook of them, tokens, and a picture of one recording.
+# Contours of the examples, a codebook of them, tokens, a tiny encoder and its embeddings, lines that are said
+# alike, and a picture.
 tokens: install
 	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook
 	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
+	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 40 \
+		--frames-per-batch 2000 --source-licence CC0-1.0
+	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
+	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \
+		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens
 	$(BIN)/dailytalk tokens plot examples/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.

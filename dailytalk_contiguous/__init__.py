@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
     from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
+    from dailytalk_contiguous.learn.embeddings import read_embeddings
+    from dailytalk_contiguous.learn.evaluation import evaluate_tokens
+    from dailytalk_contiguous.learn.masked_tokens import TrainingSettings, train_encoder
+    from dailytalk_contiguous.learn.similar import find_similar
     from dailytalk_contiguous.learn.token_rows import token_rows
     from dailytalk_contiguous.models.codebook import Codebook
+    from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
     from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
     from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
     from dailytalk_contiguous.publish.loading import StereoAudio, collate_windows, load, moshi_windows
@@ -60,6 +65,7 @@ _HOMES = {
     "PerUtterance": "stages.base",
     "ProsodicClusterSequences": "models.prosodic_sequences",
     "ProsodicFeatureExtractor": "core.contours",
+    "ProsodicSequenceEncoder": "models.prosodic_encoder",
     "Punctuate": "stages.style",
     "RateAffect": "stages.rate_affect",
     "Reconstruct": "stages.reconstruct",
@@ -71,17 +77,22 @@ _HOMES = {
     "StereoAudio": "publish.loading",
     "Tag": "stages.style",
     "TokeniseProsody": "stages.tokenise_prosody",
+    "TrainingSettings": "learn.masked_tokens",
     "Transcribe": "stages.transcribe",
     "add_speech": "sources.speech",
     "clip_stages": "pipelines",
     "collate_windows": "publish.loading",
     "corpus_of": "stages.style",
+    "evaluate_tokens": "learn.evaluation",
+    "find_similar": "learn.similar",
     "load": "publish.loading",
     "moshi_windows": "publish.loading",
+    "read_embeddings": "learn.embeddings",
     "run_recipe": "run.build",
     "speak_stages": "pipelines",
     "tag_stages": "pipelines",
     "token_rows": "learn.token_rows",
+    "train_encoder": "learn.masked_tokens",
 }
 
 __all__ = [
@@ -101,6 +112,7 @@ __all__ = [
     "PerUtterance",
     "ProsodicClusterSequences",
     "ProsodicFeatureExtractor",
+    "ProsodicSequenceEncoder",
     "Punctuate",
     "RateAffect",
     "Reconstruct",
@@ -112,17 +124,22 @@ __all__ = [
     "StereoAudio",
     "Tag",
     "TokeniseProsody",
+    "TrainingSettings",
     "Transcribe",
     "add_speech",
     "clip_stages",
     "collate_windows",
     "corpus_of",
+    "evaluate_tokens",
+    "find_similar",
     "load",
     "moshi_windows",
+    "read_embeddings",
     "run_recipe",
     "speak_stages",
     "tag_stages",
     "token_rows",
+    "train_encoder",
 ]
 
 

@@ -41,6 +41,10 @@ LISTED = {
         "tokens extract": "tokens",
         "tokens cluster": "tokens",
         "tokens encode": "tokens",
+        "tokens train": "encoder",
+        "tokens embed": "encoder",
+        "tokens similar": "probing",
+        "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
@@ -183,10 +187,10 @@ def run_command() -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # The Hub logs every try that failed; what comes of them is one sentence.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    modules = {name.partition(" ")[0]: module for name, module in COMMANDS.items()}
-    if name := next((word for word in sys.argv[1:] if word in modules), None):
+    words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
+    if name := next((word for word in words if word in COMMANDS), None):
         # While a Ctrl-C still ends the process at once.
-        import_module(f"dailytalk_contiguous.cli.{modules[name]}")
+        import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     if not gc.isenabled():  # as `__main__` begins
         gc.freeze()  # what was imported is never waste
         gc.set_threshold(WASTE_AFTER)

@@ -349,6 +349,12 @@ def seed_option(show_default: str | bool = True) -> Any:
     return option(HelpPanel.RUN, SEED.about, metavar="N", show_default=show_default)
 
 
+def source_licence_option(show_default: str) -> Any:
+    """`--source-licence`."""
+    about = "Licence of the recordings, for run.json or the model card."
+    return option(HelpPanel.INPUT, about, metavar="NAME", show_default=show_default)
+
+
 StageOption = Annotated[
     list[Path] | None,
     option(

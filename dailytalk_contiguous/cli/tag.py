@@ -31,6 +31,7 @@ from dailytalk_contiguous.cli.options import (
     parse_shard,
     profile_option,
     setting_options,
+    source_licence_option,
     time_of,
     time_text,
     with_options,
@@ -254,15 +255,7 @@ def tag(
             show_default=time_text(MAX_CONVERSATION),
         ),
     ] = MAX_CONVERSATION,
-    source_licence: Annotated[
-        str,
-        option(
-            HelpPanel.INPUT,
-            "Licence of the recordings, for run.json.",
-            metavar="NAME",
-            show_default="the card's, on the Hub",
-        ),
-    ] = "",
+    source_licence: Annotated[str, source_licence_option("the card's, on the Hub")] = "",
     profile: Annotated[str, profile_option()] = STANDARD,
     fast: Annotated[
         bool,

@@ -63,7 +63,7 @@ _AGAIN = "make it again with `dailytalk tokens`"
 _NEEDED = Features({"utterance_id": List(STRING), "channel": List(STRING)})
 _MAY_LACK = Features(
     {
-        **{name: List(STRING) for name in ("speaker", "text", "text_raw", "given_text")},
+        **{name: List(STRING) for name in ("speaker", "text", "text_raw", "given_text", "language", "tag")},
         **{name: List(SECONDS) for name in ("start", "end")},
         "audio_file": STRING,
         "labels": LABELS,
@@ -168,7 +168,8 @@ def _conversations(items: Items) -> Iterator[Row]:
 
 #: Columns of finished rows that are read.
 _READ = (
-    *("conversation_id", "recording_id", "duration", "source_duration", "utterances", "alignments", "sounds"),
+    *("conversation_id", "recording_id", "duration", "source_duration", "language"),
+    *("utterances", "alignments", "sounds"),
 )
 
 
@@ -218,6 +219,8 @@ def _spans(row: Row) -> Iterator[Row]:
             "start": start,
             "end": end,
             "text": utterance["text"] or utterance["text_raw"] or " ".join(word["word"] for word in own) or None,
+            "language": utterance["language"] or row["language"],
+            "tag": utterance["tag"],
             "words": own,
         }
 
@@ -290,9 +293,9 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
     Args:
         folder: of `dailytalk tokens encode`, or a work folder that was tagged with tokens.
 
-    Yields rows with `id`, `conversation_id`, `channel`, `speaker`, `start`, `end`, `text`, `audio_file`, `split`,
-    `labels` (those of `core.schema.LABELS`, None where the source has none), `prosody_tokens`, `prosody_runs`,
-    `prosody_words` and `prosody_model`.
+    Yields rows with `id`, `conversation_id`, `channel`, `speaker`, `start`, `end`, `text`, `language`, `tag`,
+    `audio_file`, `split`, `labels` (those of `core.schema.LABELS`, None where the source has none),
+    `prosody_tokens`, `prosody_runs`, `prosody_words` and `prosody_model`.
 
     Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
     """
@@ -302,7 +305,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
         raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
     for path in paths:
         for row in _utterances(path, TokeniseProsody.adds):
-            check_tokens(row["prosody_tokens"], _clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
+            check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
             yield row
 
 
@@ -348,6 +351,8 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
             "start": of("start"),
             "end": of("end"),
             "text": of("text") or of("text_raw") or of("given_text"),
+            "language": of("language"),
+            "tag": of("tag"),
             "audio_file": row.get("audio_file"),
             "split": row.get("split"),
             "labels": row.get("labels"),
@@ -355,7 +360,7 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
         }
 
 
-def _clusters_of(model: str | None) -> int:
+def clusters_of(model: str | None) -> int:
     """How many tokens the codebook of a name has (`Codebook.name`)."""
     parts = (model or "").split("-")
     if len(parts) != 3 or not parts[1].isdigit():

@@ -893,14 +893,19 @@ _Lines = Sequence[tuple[int, dict[str, Any]]]
 
 
 class TaggedItems(Items):
-    """The conversations of a folder that was only tagged: without audio, `sounds` and `timeline`."""
+    """The conversations of a folder that was only tagged: without audio, `sounds` and `timeline`.
+
+    Args:
+        folder: with a transcript; `sound` does without.
+        shards: the folder in it whose shards know the recordings.
+    """
 
     kind = "tagged"
     rebuilt = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shards: str = TAGGED) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / TAGGED, folder / TRANSCRIPT
+        self._tagged, self._transcript = folder / shards, folder / TRANSCRIPT
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """As in `Items`. No row has audio, or is of a split."""

@@ -781,20 +781,22 @@ def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:
 
 
 def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
-    facts = " · ".join(
-        str(row[name]) for name in ("emotion", "style", "intensity", "speaker", "split") if row[name]
-    )
-    player = fill(
-        '<audio controls preload="none" aria-label="Listen to {}" src="data:audio/mpeg;base64,{}"></audio>',
-        row["id"],
-        base64.b64encode(sound).decode(),
+    names = ("emotion", "style", "intensity", "speaker", "split")
+    facts = " · ".join(str(row[name]) for name in names if row[name])
+    return heard_card(row["id"], facts, row["text"] or "", sound)
+
+
+def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
+    """A card with a player: what is heard, what is known of it, what is said, and MP3, or why there is none."""
+    player = (
+        fill('<p class="note">{}</p>', sound)
+        if isinstance(sound, str)
+        else fill(
+            '<audio controls preload="none" aria-label="Listen to {}" src="{}"></audio>', name, _as_address(sound)
+        )
     )
     return fill(
-        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>',
-        row["id"],
-        facts,
-        player,
-        row["text"] or "",
+        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
     )
 
 

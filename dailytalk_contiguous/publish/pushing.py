@@ -182,6 +182,12 @@ class State:
     card: str | None = None
 
 
+def check_token() -> None:
+    """Raise DailytalkError if there is no token for the Hub."""
+    if get_token() is None:
+        raise DailytalkError("there is no token for the Hub", "log in with `hf auth login`, or set HF_TOKEN")
+
+
 def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
     """Whether the repository exists. Creates nothing.
 
@@ -189,8 +195,7 @@ def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:
         DailytalkError: no token, a wrong one, or one that may not write there; no such repository and `create` is
             not set; a public one where `private` is requested; the Hub can't be reached.
     """
-    if get_token() is None:
-        raise DailytalkError("there is no token for the Hub", "log in with `hf auth login`, or set HF_TOKEN")
+    check_token()
     with hub_errors(target.repo):
         # A wrong address or no network is likelier here than a failure that passes.
         user = with_retries(api.whoami, replace(patience, tries=min(2, patience.tries)))
@@ -270,7 +275,7 @@ def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: Ret
 
 
 @contextlib.contextmanager
-def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[str]:
+def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy, kind: str = KIND) -> Iterator[str]:
     """Have what follows upload by a way that the server knows; yields which one, as a sentence.
 
     With `hf_xet` installed the client takes Xet for granted, and fails at the first upload to a server without
@@ -279,7 +284,7 @@ def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[
     before = constants.HF_HUB_DISABLE_XET
     method = "uploads by LFS"
     if not before and importlib.util.find_spec("hf_xet"):
-        if _gives_xet_tokens(api, repo, patience):
+        if _gives_xet_tokens(api, repo, patience, kind):
             method = "uploads by Xet: only chunks that are new are sent"
         else:
             constants.HF_HUB_DISABLE_XET = True
@@ -290,9 +295,9 @@ def suitable_transfer(api: HfApi, repo: str, patience: RetryPolicy) -> Iterator[
         constants.HF_HUB_DISABLE_XET = before
 
 
-def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy) -> bool:
+def _gives_xet_tokens(api: HfApi, repo: str, patience: RetryPolicy, kind: str) -> bool:
     def ask() -> bool:
-        url = f"{api.endpoint}/api/{KIND}s/{repo}/xet-write-token/{MAIN}"
+        url = f"{api.endpoint}/api/{kind}s/{repo}/xet-write-token/{MAIN}"
         response = get_session().get(url, headers=build_hf_headers())
         if response.status_code in (404, 405, 501):
             return False
@@ -630,6 +635,31 @@ def publish(
         _check(api, target, commit, release, patience)
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, uploaded.sent, uploaded.there)
+
+
+def push_model(
+    repo: str,
+    folder: Path,
+    names: Sequence[str],
+    message: str,
+    private: bool = False,
+    patience: RetryPolicy = RetryPolicy(),
+) -> str:
+    """Publish files of a folder as a model, made if it isn't there, in one commit; the address of the commit.
+
+    Raises:
+        DailytalkError: no token, or one that may not write there; a public model where `private` is requested; the
+            Hub refuses or keeps failing. Readers see the old files then.
+    """
+    check_token()
+    api, kind = HfApi(), "model"
+    with hub_errors(repo), client_errors(repo):
+        with_retries(lambda: api.create_repo(repo, repo_type=kind, private=private, exist_ok=True), patience)
+        if private and not with_retries(lambda: api.model_info(repo, timeout=TIMEOUTS), patience).private:
+            raise DailytalkError(f"{repo} is public already", "make it private in its settings, or leave it so")
+        with suitable_transfer(api, repo, patience, kind):
+            additions = [CommitOperationAdd(name, folder / name) for name in names]
+            return str(api.create_commit(repo, additions, commit_message=message, repo_type=kind).commit_url)
 
 
 def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) -> State:

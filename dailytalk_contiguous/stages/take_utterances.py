@@ -30,6 +30,8 @@ _SPAN = {
     "start": SECONDS,
     "end": SECONDS,
     "text": STRING,
+    "language": STRING,
+    "tag": STRING,
     "words": List(WORD),
 }
 

@@ -11,6 +11,7 @@ from dailytalk_contiguous.cli.main import COMMANDS as NAMES
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import NotGiven
 from dailytalk_contiguous.core.settings import settings_in
+from dailytalk_contiguous.learn.masked_tokens import TrainingSettings
 from dailytalk_contiguous.pipelines import (
     clip_stages,
     speak_stages,
@@ -42,6 +43,7 @@ NUMBERS = {
     "shard_minutes": 10.0,
     "start": 0.0,
     "test_share": 0.05,
+    "top": 10,
     "valid_share": 0.05,
     "words": 0,
 }
@@ -118,6 +120,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], Container[str]]] = {
     "corpus": (OF_CLIPS, ("affect_context",)),
     "split": (split_stages(words=1), ("asr_windows", "beam", "compute_type")),
     "silences": (split_stages(), ("silence",)),
+    "tokens train": ((TrainingSettings(),), ()),
     "transcribe": ((find_stage(Transcribe, transcribe_stages()),), ()),
 }
 

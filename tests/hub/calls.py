@@ -163,9 +163,15 @@ def route(method: str, path: str) -> Callable[[Endpoint], Endpoint]:
     return note
 
 
+def as_dataset(path: str) -> str:
+    """The path of a dataset for that of a model: both are kept alike."""
+    path = re.sub(r"^/api/models/", "/api/datasets/", path)
+    return re.sub(r"^(/[^/]+/[^/]+(/resolve/|\.git/))", r"/datasets\1", path)
+
+
 def answer(call: Call) -> Answer:
     """What the first endpoint that fits answers."""
-    path = urlsplit(call.target).path
+    path = as_dataset(urlsplit(call.target).path)
     try:
         for method, pattern, endpoint in ROUTES:
             if method == call.method and (found := pattern.fullmatch(path)):

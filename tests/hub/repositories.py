@@ -36,8 +36,8 @@ def create(call: Call) -> Answer:
     user = call.user
     name = f"{asked.get('organization') or (user.name if user else '')}/{asked['name']}"
     call.writer(name)
-    if asked.get("type") != "dataset":
-        raise Refusal(400, f"only datasets are kept here, not {asked.get('type')!r}")
+    if asked.get("type", "model") not in ("dataset", "model"):
+        raise Refusal(400, f"only datasets and models are kept here, not {asked.get('type')!r}")
     address = {"url": f"{call.url}/datasets/{name}", "name": name}
     with call.store.lock:
         if call.store.find(name):

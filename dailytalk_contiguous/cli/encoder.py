@@ -1,0 +1,183 @@
+"""`dailytalk tokens train` and `embed`: the encoder of prosodic tokens.
+
+A module of its own, since it loads PyTorch and transformers, which no other command of tokens needs at once.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from dailytalk_contiguous.cli.options import (
+    chosen,
+    either,
+    on_this_machine,
+    setting_options,
+    source_licence_option,
+    with_options,
+)
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import chosen_for
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, write_embeddings
+from dailytalk_contiguous.learn.masked_tokens import (
+    PUBLISHED,
+    DataSource,
+    TrainingSettings,
+    is_main_process,
+    train_encoder,
+)
+from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
+from dailytalk_contiguous.models.devices import DEVICES, resolve_device
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, quiet_transformers
+from dailytalk_contiguous.publish.pushing import check_token, push_model
+from dailytalk_contiguous.stages.base import DEVICE
+from dailytalk_contiguous.store.hub import Reference, parse_reference
+
+TRAIN_SETTINGS = setting_options(TrainingSettings())
+
+DeviceOption = Annotated[
+    str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+]
+
+
+def encoder_option() -> Any:
+    """`--encoder`."""
+    about = "Folder of dailytalk tokens train, or OWNER/NAME on the Hub, with @TAG for a version."
+    return option(HelpPanel.MODELS, about, "--encoder", metavar="MODEL")
+
+
+@with_options(TRAIN_SETTINGS)
+def train(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written; one or several.")
+    ],
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
+    source_licence: Annotated[str, source_licence_option("not known")] = "",
+    push: Annotated[
+        str | None, option(HelpPanel.INPUT, "Publish it as this model on the Hub.", metavar="OWNER/NAME")
+    ] = None,
+    private: Annotated[
+        bool, option(HelpPanel.INPUT, "With --push: for invited people only.", "--private")
+    ] = False,
+    as_json: AsJsonOption = False,
+    **options: Any,
+) -> None:
+    """Train an encoder of prosodic tokens: it learns to predict frames that are masked.
+
+    It gives an embedding of how an utterance is said. Run the same command after a stop: it goes on from the last
+    checkpoint. On several GPUs: torchrun --nproc-per-node 4 -m dailytalk_contiguous tokens train …
+    """
+    on_this_machine("--out", out)
+    settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
+    repo = None if push is None else model_of(push).repo
+    if repo is not None:
+        check_token()
+    elif private:
+        raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
+    sequences, codebook = tokens_of(folders)
+    sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
+    console = Console(stderr=as_json)
+    with steps_bar(console, "training", quiet=as_json) as on_step:
+        outcome = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)
+    if not is_main_process():
+        return
+    address = None
+    if repo is not None:
+        with quiet_transformers():
+            address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
+    perplexity = math.exp(outcome.valid_loss)
+    if as_json:
+        told = {name: value for name, value in outcome._asdict().items() if name != "losses"}
+        print_json(told | {"out": as_text(out), "perplexity": perplexity, "published": address})
+        return
+    if outcome.done_before:
+        console.print("nothing to do: it is trained")
+    steps = f"{outcome.steps:,} of {counted(outcome.planned, 'step')}"
+    console.print(steps + (", stopped as validation got no better" if outcome.stopped_early else ""))
+    console.print(
+        f"masked frames: loss {outcome.valid_loss:.4f} nats, perplexity {perplexity:.2f}, "
+        f"{outcome.valid_accuracy:.1%} predicted"
+    )
+    console.print(f"in {as_text(out)}", markup=False)
+    if address is not None:
+        console.print(address, markup=False)
+
+
+@with_options({})
+def embed(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written.")],
+    encoder: Annotated[str, encoder_option()],
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the embeddings.", metavar="DIR")],
+    device: DeviceOption = "auto",
+    as_json: AsJsonOption = False,
+) -> None:
+    """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
+    on_this_machine("--out", out)
+    with interrupts.deferred():
+        model = load_encoder(encoder, device)
+        count = write_embeddings(token_rows(folder), model, out)
+    if as_json:
+        print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
+    else:
+        Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
+
+
+def load_encoder(text: str, device: str) -> ProsodicSequenceEncoder:
+    """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
+    name, revision = (text, None) if Path(text).is_dir() else model_of(text)
+    model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")
+    model.to(resolve_device(device))  # type: ignore[arg-type]
+    return model
+
+
+def model_of(text: str) -> Reference:
+    """The model on the Hub that a text names. Raises DailytalkError if it names none."""
+    named = parse_reference(text)
+    if named is None:
+        raise DailytalkError(
+            f"{text!r} is no folder, and no name of a model on the Hub",
+            "write OWNER/NAME, with @TAG for a version",
+        )
+    return named
+
+
+def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
+    """The tokens of every utterance of folders, and the codebook that all are of.
+
+    Raises BadInput for tokens of another codebook than the first's, DailytalkError for none at all.
+    """
+    sequences, codebook = [], ""
+    for row in (row for folder in folders for row in token_rows(folder)):
+        codebook = codebook or row["prosody_model"]
+        check_codebook(row, codebook)
+        if row["prosody_tokens"]:
+            sequences.append(np.asarray(row["prosody_tokens"], np.int16))
+    if not sequences:
+        raise DailytalkError("there is no utterance with tokens to train on", "encode recordings with speech")
+    return sequences, codebook
+
+
+@contextmanager
+def steps_bar(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
+    """A bar of steps on a terminal, and the function to be called after each; elsewhere a line every tenth."""
+    shown = console.is_terminal and not quiet and is_main_process()
+    with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task(what)
+
+        def on_step(step: int, steps: int, loss: float) -> None:
+            progress.update(task, total=steps, completed=step, description=f"{what}, loss {loss:.4f}")
+            if not shown and is_main_process() and (step == steps or step % max(1, steps // 10) == 0):
+                print(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}", file=sys.stderr, flush=True)
+
+        yield on_step

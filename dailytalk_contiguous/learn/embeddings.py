@@ -1,0 +1,119 @@
+"""Embeddings of how utterances are said: made of rows with tokens, written beside what is known of each, read."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from datasets import Features, List, Value
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import LABELS, SECONDS, STRING, Row
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+
+#: The file in the folder of `dailytalk tokens embed`.
+EMBEDDINGS = "embeddings.parquet"
+
+#: Its columns: those of `token_rows` that say which utterance it is, and the embedding (hidden_dim,).
+COLUMNS = Features(
+    {
+        **dict.fromkeys(("id", "conversation_id", "channel", "speaker"), STRING),
+        "start": SECONDS,
+        "end": SECONDS,
+        **dict.fromkeys(("text", "language", "tag", "audio_file", "split"), STRING),
+        "labels": LABELS,
+        "prosody_model": STRING,
+        "embedding": List(Value("float32")),
+    }
+)
+
+#: Utterances that are in memory at a time.
+AT_A_TIME = 4096
+
+_AGAIN = "make it again with `dailytalk tokens embed`"
+
+
+class Embeddings(NamedTuple):
+    """Rows without their embeddings, and the embeddings, float32 of shape (n, hidden_dim), in the same order."""
+
+    rows: list[Row]
+    vectors: NDArray[np.float32]
+
+
+def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out: Path) -> int:
+    """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder; their number.
+
+    Utterances without tokens (no frame is as short) are left out. The file is there whole or not at all.
+
+    Raises:
+        BadInput: tokens of another codebook than the encoder's. DailytalkError: nothing to embed, or a folder that
+            can't be written.
+    """
+    count = 0
+
+    def groups() -> Iterator[list[Row]]:
+        nonlocal count
+        spoken = (row for row in rows if row["prosody_tokens"])
+        while batch := list(islice(spoken, AT_A_TIME)):
+            interrupts.check_interrupt()
+            for row in batch:
+                check_codebook(row, encoder.config.prosody_model)
+            vectors = encoder.embed([row["prosody_tokens"] for row in batch])
+            count += len(batch)
+            yield [
+                {**{name: row[name] for name in COLUMNS if name != "embedding"}, "embedding": vector}
+                for row, vector in zip(batch, vectors, strict=True)
+            ]
+        if not count:
+            raise DailytalkError("there is no utterance with tokens to embed", "encode recordings with speech")
+
+    try:
+        write_parquet(out / EMBEDDINGS, COLUMNS, groups())
+    except OSError as error:
+        raise DailytalkError(
+            f"{as_text(out / EMBEDDINGS)!r} can't be written ({error.strerror or error})",
+            "make room, or name another folder",
+        ) from error
+    return count
+
+
+def check_codebook(row: Row, prosody_model: str) -> None:
+    """Raise BadInput if a row's tokens are of another codebook than `prosody_model`, which is known."""
+    if prosody_model and row["prosody_model"] != prosody_model:
+        raise BadInput(
+            f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {prosody_model}",
+            "encode all of it, and what the encoder is trained on, with one codebook",
+        )
+
+
+def read_embeddings(folder: Path) -> Embeddings:
+    """What `write_embeddings` has written to a folder.
+
+    Raises DailytalkError for a folder without embeddings, and BadInput for a damaged file, a row without an id,
+    embeddings of several sizes or with what is no number.
+    """
+    path = folder / EMBEDDINGS
+    if not path.is_file():
+        raise DailytalkError(f"{as_text(folder)!r} holds no embeddings", "make them with `dailytalk tokens embed`")
+    vectors: list[NDArray[np.float32]] = []
+    with open_parquet(path, _AGAIN) as file:
+        file.check(COLUMNS, COLUMNS, _AGAIN)
+        rows = list(file.rows([name for name in COLUMNS if name != "embedding"]))
+        for batch in file.batches(["embedding"], size=AT_A_TIME):
+            column = batch.column("embedding")
+            widths = set(column.value_lengths().to_pylist()) | {vector.shape[1] for vector in vectors[:1]}
+            if len(widths) != 1:
+                raise BadInput(f"{path.name} has embeddings of several sizes", _AGAIN)
+            vectors.append(column.flatten().to_numpy(False).astype(np.float32).reshape(len(column), -1))
+    embeddings = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
+    if not all(row["id"] and row["conversation_id"] for row in rows):
+        raise BadInput(f"{path.name} has a row without an id", _AGAIN)
+    if not np.isfinite(embeddings).all():
+        place = int((~np.isfinite(embeddings).all(axis=1)).argmax())
+        raise BadInput(f"{path.name}: the embedding of {rows[place]['id']} holds what is no number", _AGAIN)
+    return Embeddings(rows, embeddings)

@@ -1,0 +1,642 @@
+"""Training of the encoder of prosodic tokens: it predicts masked spans of frames from what is around them.
+
+The loop, the optimiser and several GPUs are the work of transformers' `Trainer`. What is here makes it repeatable.
+A batch and its masks follow from the seed and the batch's place alone, so a training that goes on after Ctrl-C,
+SIGKILL or a power cut has the losses of one that was never stopped. A checkpoint counts once a mark is written
+into it, after all of it is on the disk.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from torch.nn import functional
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.settings import SEED, setting, settings_in
+from dailytalk_contiguous.models.affect import fast_precisions
+from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
+from dailytalk_contiguous.models.prosodic_encoder import (
+    SIZES,
+    ProsodicSequenceEncoder,
+    batches_of,
+    padded,
+    quiet_transformers,
+    window_sizes,
+)
+from dailytalk_contiguous.store.files import (
+    FOLDER_LOCK,
+    json_document,
+    locked,
+    sync_folder,
+    write_bytes,
+    write_text,
+)
+
+#: Of a finished training: what was trained on what with which result; the losses, as numbers and as a picture.
+RECORD, LOSSES, CURVES = "training.json", "losses.json", "losses.png"
+
+#: What is published of it.
+PUBLISHED = ("README.md", "config.json", "model.safetensors", RECORD, LOSSES, CURVES)
+
+#: Folder of checkpoints while a training runs, and the mark of one that is whole.
+CHECKPOINTS, WHOLE = "checkpoints", "whole"
+
+#: What the encoder may be trained in; `auto` is bfloat16 where the device multiplies in it.
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+#: Losses that are written down at most: of a long training, means of several steps.
+MOST_LOSSES = 10_000
+
+#: How much longer than the shortest the longest sequence of a batch may be.
+_LIKE_LENGTHS = 1.1
+
+_RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dict}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an encoder is trained. Raises DailytalkError for a value out of range."""
+
+    size: str = setting("default", "Of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
+    epochs: int = setting(10, "Times that every utterance is seen.", panel="result", least=1)
+    steps: int = setting(
+        0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
+    )
+    mask_prob: float = setting(0.15, "Share of the frames that are masked.", least=0.01, most=0.9)
+    frames_per_batch: int = setting(16_384, "Frames that a GPU, or the CPU, sees at a time.", least=1)
+    accumulate: int = setting(1, "Batches that make an update of the weights.", least=1)
+    learning_rate: float = setting(3e-4, "The highest, after the warm-up.", least=1e-7, most=1.0)
+    warmup_share: float = setting(0.06, "Of the steps, while the learning rate rises.", least=0.0, most=1.0)
+    weight_decay: float = setting(0.01, "Of AdamW.", least=0.0, most=1.0)
+    valid_share: float = setting(0.05, "Of the utterances, to validate on.", least=0.001, most=0.5)
+    check_every: int = setting(200, "Steps between two validations, each with a checkpoint.", least=1)
+    patience: int = setting(
+        5, "Validations without a smaller loss after which training stops.", panel="result", least=1
+    )
+    seed: int = setting(0, SEED)
+    precision: str = setting(
+        "auto", "What is computed in: {choices}.", execution=True, panel="models", choices=PRECISIONS
+    )
+    device: str = setting("auto", "Where models run: {choices}.", execution=True, panel="models", choices=DEVICES)
+
+    def __post_init__(self) -> None:
+        for place in settings_in(self):
+            least, most, choices = place.setting.least, place.setting.most, place.setting.choices
+            if choices and place.value not in choices:
+                raise DailytalkError(f"{place.name} is {place.value!r}", f"choose among {', '.join(choices)}")
+            if (least is not None and not place.value >= least) or (most is not None and not place.value <= most):
+                limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+                raise DailytalkError(f"{place.name} is {place.value!r}", f"give {limits}")
+
+
+class DataSource(NamedTuple):
+    """What the tokens come from, as the model card says it: its name, and its licence (None: not known)."""
+
+    name: str
+    licence: str | None = None
+
+
+class TrainingOutcome(NamedTuple):
+    """What came of a training.
+
+    Attributes:
+        out: the folder of the encoder. steps: updates of the weights, of `planned`.
+        valid_loss: the smallest, in nats a masked frame; that of the encoder that was kept.
+        valid_accuracy: share of masked frames that it predicts. losses: as in `LOSSES`.
+        stopped_early: whether `patience` ended it. done_before: whether there was nothing left to do.
+    """
+
+    out: Path
+    steps: int
+    planned: int
+    valid_loss: float
+    valid_accuracy: float
+    losses: list[dict[str, float]]
+    stopped_early: bool
+    done_before: bool = False
+
+
+def train_encoder(
+    sequences: Sequence[ArrayLike],
+    out: Path,
+    settings: TrainingSettings | None = None,
+    n_tokens: int = 120,
+    prosody_model: str = "",
+    sources: Sequence[DataSource] = (),
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> TrainingOutcome:
+    """Train an encoder on sequences of tokens, and save it, ready for `from_pretrained`.
+
+    The same sequences and settings give the same encoder on the same machine, also when the training was stopped
+    and called again. Under `torchrun` each process calls this and trains on its share of every step's batches.
+
+    Args:
+        sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
+            into windows of about equal length.
+        out: a new or empty folder, or the one of a training to be gone on with.
+        n_tokens: of the codebook. prosody_model: its name, which the encoder's config keeps.
+        sources: what the model card says of the data.
+        on_step: is called after each step with its number, the number of all, and its loss.
+
+    Raises:
+        BadInput: a token out of range, with its sequence and frame.
+        DailytalkError: fewer than two sequences, a folder of something else or of another training, a disk without
+            room, too little memory, losses that are no numbers, or the extra `train` is missing.
+    """
+    if importlib.util.find_spec("accelerate") is None:
+        raise DailytalkError("training needs accelerate", "pip install 'dailytalk-contiguous[train]'")
+    settings = settings or TrainingSettings()
+    arrays = [checked_tokens(sequence, place, n_tokens) for place, sequence in enumerate(sequences)]
+    if len(arrays) < 2:
+        raise DailytalkError(
+            f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
+        )
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(settings.seed)
+        encoder = ProsodicSequenceEncoder.of_size(
+            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
+        )
+    train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
+    record = {
+        "settings": _computed(settings),
+        "data": {
+            "sha256": digest_of(arrays),
+            "sequences": len(arrays),
+            "frames": sum(map(len, arrays)),
+            "valid_sequences": len(valid),
+            "n_tokens": n_tokens,
+            "prosody_model": prosody_model,
+            "sources": [source._asdict() for source in sources],
+        },
+    }
+    longest = encoder.config.pos_max_len
+    batches = TokenBatches(_windows(train, longest), settings.frames_per_batch, settings.seed)
+    checks = TokenBatches(_windows(valid, longest), settings.frames_per_batch, settings.seed + 1)
+    main = is_main_process()
+    with _held(out) if main else contextlib.nullcontext():
+        if (finished := _begun(out, record, main)) is not None:
+            return finished
+        with _disk_room(out, encoder), interrupts.deferred(), quiet_transformers():
+            trainer = _trainer(encoder, batches, checks, out, settings, on_step)
+            _run(trainer, out, main)
+            interrupts.check_interrupt()
+            result = _result(trainer)
+            if main:
+                _finish(trainer.model, out, record, result)
+    return _outcome(out, result, done_before=False)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one, of those that `torchrun` has started, that writes and prints."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np.int16]:
+    """A sequence of tokens as an array. Raises BadInput with `place` and frame for a token out of range."""
+    array = np.asarray(sequence)
+    if array.ndim != 1 or not len(array) or not np.issubdtype(array.dtype, np.integer):
+        what = "no tokens" if array.ndim == 1 and not len(array) else f"what are no tokens ({array.dtype})"
+        raise BadInput(f"sequence {place} has {what}", "leave it out, or give whole numbers", place)
+    wrong = np.flatnonzero((array < 0) | (array >= n_tokens))
+    if len(wrong):
+        raise BadInput(
+            f"sequence {place} has the token {array[wrong[0]]} at frame {wrong[0]}, not 0 to {n_tokens - 1}",
+            "encode it with the codebook of the others",
+            place,
+        )
+    return array.astype(np.int16 if n_tokens <= 1 << 15 else np.int32)
+
+
+def split_sequences(
+    arrays: Sequence[NDArray[Any]], valid_share: float, seed: int
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Sequences to train and to validate on, drawn by the seed; at least one of each."""
+    n_valid = min(len(arrays) - 1, max(1, round(valid_share * len(arrays))))
+    order = np.random.default_rng((seed, len(arrays))).permutation(len(arrays))
+    chosen = set(order[:n_valid].tolist())
+    train = [array for place, array in enumerate(arrays) if place not in chosen]
+    return train, [arrays[place] for place in sorted(chosen)]
+
+
+class TokenBatches(Dataset[dict[str, Any]]):
+    """Padded batches of sequences of like length, epoch after epoch without end: item i is batch i of all.
+
+    Each item has `x` (batch, frames), `lengths` (batch,) and `seed`, of its masks. It depends on nothing but the
+    sequences, the seed and i. `in_epoch` is the number of batches that see every sequence once.
+    """
+
+    def __init__(self, sequences: Sequence[NDArray[Any]], frames_per_batch: int, seed: int) -> None:
+        self._sequences, self._frames_per_batch, self._seed = sequences, frames_per_batch, seed
+        powers = np.ceil(np.log([len(sequence) for sequence in sequences]) / np.log(_LIKE_LENGTHS))
+        self._steps_of_length = np.round(_LIKE_LENGTHS**powers).astype(int)
+        self.in_epoch = len(list(batches_of(self._steps_of_length.tolist(), frames_per_batch)))
+        self.n_batches = self.in_epoch
+        self._plan = lru_cache(maxsize=2)(self._plan_epoch)
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        if not 0 <= place < self.n_batches:
+            raise IndexError(place)
+        epoch, batch = divmod(place, self.in_epoch)
+        x, lengths = padded([self._sequences[row] for row in self._plan(epoch)[batch]], -100)
+        seed = int(np.random.SeedSequence((self._seed, place)).generate_state(1, np.uint32)[0])
+        return {"x": x, "lengths": lengths, "seed": seed}
+
+    def _plan_epoch(self, epoch: int) -> list[list[int]]:
+        rng = np.random.default_rng((self._seed, 1, epoch))
+        order = rng.permutation(len(self._sequences))
+        batches = list(batches_of(self._steps_of_length[order].tolist(), self._frames_per_batch))
+        return [order[batches[place]].tolist() for place in rng.permutation(len(batches))]
+
+
+class _MaskedTrainer(Trainer):
+    """`Trainer` on batches of `TokenBatches`, each an item; validates by the loss of a masked frame."""
+
+    def __init__(self, *args: Any, checks: TokenBatches, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._checks = checks
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        generator = torch.Generator().manual_seed(inputs["seed"])
+        logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
+        loss = functional.cross_entropy(logits[targets].float(), original[targets])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    @torch.no_grad()
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Loss in nats and accuracy of the masked frames of all sequences to validate on, always masked alike."""
+        model: Any = self.model
+        model.eval()
+        loss, right, count = 0.0, 0, 0
+        for place in range(self._checks.in_epoch):
+            item: Any = self._prepare_inputs(self._checks[place])
+            generator = torch.Generator().manual_seed(item["seed"])
+            logits, _, targets, original = model(item["x"], item["lengths"], training=True, generator=generator)
+            predicted, truth = logits[targets].float(), original[targets]
+            loss += float(functional.cross_entropy(predicted, truth, reduction="sum"))
+            right += int((predicted.argmax(dim=-1) == truth).sum())
+            count += len(truth)
+        metrics = {"eval_loss": loss / count, "eval_accuracy": right / count}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            for path in folder.iterdir():
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())
+            sync_folder(folder.parent)
+            write_text(folder / WHOLE, "")
+
+
+class _Watch(TrainerCallback):
+    """Validates at the end, ends by Ctrl-C with a checkpoint, and tells of each step."""
+
+    def __init__(self, on_step: Callable[[int, int, float], None] | None) -> None:
+        self._on_step, self.interrupted = on_step, False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = True
+        try:
+            interrupts.check_interrupt()
+        except KeyboardInterrupt:
+            self.interrupted = control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        for name in ("loss", "eval_loss"):
+            if name in (logs or {}) and not np.isfinite(logs[name]):
+                raise DailytalkError(
+                    f"the loss is {logs[name]} after {state.global_step} steps",
+                    "begin again in another folder with a lower --learning-rate, or with --precision float32",
+                )
+        if self._on_step and "loss" in (logs or {}):
+            self._on_step(state.global_step, state.max_steps, logs["loss"])
+
+
+def _trainer(
+    encoder: ProsodicSequenceEncoder,
+    batches: TokenBatches,
+    checks: TokenBatches,
+    out: Path,
+    settings: TrainingSettings,
+    on_step: Callable[[int, int, float], None] | None,
+) -> _MaskedTrainer:
+    device = resolve_device(settings.device)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    step = settings.accumulate * processes  # batches of one
+    steps = settings.steps or -(-settings.epochs * batches.in_epoch // step)
+    batches.n_batches = steps * step
+    auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
+    arguments = TrainingArguments(
+        output_dir=os.fspath(out / CHECKPOINTS),
+        per_device_train_batch_size=1,  # items of `TokenBatches`, which are batches
+        gradient_accumulation_steps=settings.accumulate,
+        train_sampling_strategy="sequential",
+        max_steps=steps,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(settings.warmup_share * steps),
+        weight_decay=settings.weight_decay,
+        bf16=(auto if settings.precision == "auto" else settings.precision) == "bfloat16",
+        use_cpu=device == "cpu",
+        ddp_backend="gloo" if device == "cpu" and processes > 1 else None,
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=min(settings.check_every, steps),
+        save_steps=min(settings.check_every, steps),
+        save_total_limit=3,  # the best, the last, and the one before that, until the last has its mark
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        restore_callback_states_from_checkpoint=True,
+        logging_steps=max(1, steps // MOST_LOSSES),
+        logging_nan_inf_filter=False,
+        seed=settings.seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=device != "cpu",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are several processes, each with batches of its own
+    return _MaskedTrainer(
+        encoder,
+        arguments,
+        train_dataset=batches,
+        eval_dataset=checks,
+        data_collator=_only,
+        checks=checks,
+        callbacks=[EarlyStoppingCallback(settings.patience), _Watch(on_step)],
+    )
+
+
+def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
+    (item,) = items
+    return item
+
+
+def _run(trainer: _MaskedTrainer, out: Path, main: bool) -> None:
+    """Train from the last whole checkpoint, or from the beginning."""
+    last = _last_checkpoint(out / CHECKPOINTS, remove_others=main)
+    try:
+        trainer.train(resume_from_checkpoint=os.fspath(last) if last else None)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DailytalkError(
+            f"a batch does not fit into memory ({str(error).splitlines()[0]})",
+            "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size",
+        ) from error
+    watch = next(each for each in trainer.callback_handler.callbacks if isinstance(each, _Watch))
+    if watch.interrupted:
+        raise KeyboardInterrupt
+
+
+def _last_checkpoint(folder: Path, remove_others: bool) -> Path | None:
+    """The last checkpoint that is whole; what a kill has left of others may be removed."""
+    whole = []
+    for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
+        number = path.name.removeprefix("checkpoint-")
+        if not number.isdecimal():
+            continue
+        if (path / WHOLE).is_file():
+            whole.append((int(number), path))
+        elif remove_others:
+            shutil.rmtree(path)
+    return max(whole)[1] if whole else None
+
+
+def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
+    losses: dict[int, dict[str, float]] = {}
+    names = {"loss": "loss", "learning_rate": "learning_rate"}
+    names |= {"eval_loss": "valid_loss", "eval_accuracy": "valid_accuracy"}
+    for entry in trainer.state.log_history:
+        row = losses.setdefault(int(entry["step"]), {"step": entry["step"]})
+        row |= {names[name]: value for name, value in entry.items() if name in names}
+    rows = [losses[step] for step in sorted(losses)]
+    best = min((row for row in rows if "valid_loss" in row), key=lambda row: row["valid_loss"])
+    return {
+        "steps": trainer.state.global_step,
+        "planned": trainer.state.max_steps,
+        "valid_loss": best["valid_loss"],
+        "valid_accuracy": best["valid_accuracy"],
+        "losses": rows,
+    }
+
+
+def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
+    """Write the encoder, its losses and its card; then the record, by which it counts as finished."""
+    encoder.save_pretrained(out)
+    write_text(out / LOSSES, json_document(result["losses"]))
+    write_bytes(out / CURVES, _curves(result["losses"]))
+    result = {name: value for name, value in result.items() if name != "losses"}
+    result["parameters"] = encoder.num_parameters()
+    record = record | {"finished": True, "result": result}
+    write_text(out / "README.md", encoder_card(record))
+    write_text(out / RECORD, json_document(record))
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+
+
+def _outcome(out: Path, result: dict[str, Any], done_before: bool) -> TrainingOutcome:
+    return TrainingOutcome(
+        out,
+        result["steps"],
+        result["planned"],
+        result["valid_loss"],
+        result["valid_accuracy"],
+        result["losses"],
+        result["steps"] < result["planned"],
+        done_before,
+    )
+
+
+def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | None:
+    """The outcome of a training that is finished; None for one to begin or go on with.
+
+    Raises DailytalkError for a folder of something else, or of a training of other data or settings.
+    """
+    path = out / RECORD
+    if path.is_file():
+        known = read_record(out)
+        for what in ("settings", "data"):
+            mine, theirs = record[what], known[what]
+            if changed := sorted(
+                name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
+            ):
+                raise DailytalkError(
+                    f"{as_text(out)!r} is of a training with other {what} ({', '.join(changed)})",
+                    "name another folder, or pass what it was begun with",
+                )
+        if known["finished"]:
+            losses = parse_json((out / LOSSES).read_bytes(), LOSSES, limit=MOST_OWN_BYTES)
+            return _outcome(out, known["result"] | {"losses": losses}, done_before=True)
+    elif main:
+        if any(path.name != FOLDER_LOCK for path in out.iterdir()):
+            raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
+        write_text(path, json_document(record | {"finished": False, "result": {}}))
+    return None
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a training. Raises DailytalkError for a folder that holds none."""
+    try:
+        record = parse_json((folder / RECORD).read_bytes(), RECORD, limit=MOST_OWN_BYTES)
+    except (OSError, BadInput):
+        record = None
+    if not fits(record, _RECORD_SHAPE):
+        raise DailytalkError(
+            f"{as_text(folder)!r} has no {RECORD} that can be read", "name a folder of `dailytalk tokens train`"
+        )
+    assert isinstance(record, dict)
+    return record
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
+    with locked(out / FOLDER_LOCK, f"{as_text(out)!r} is trained by another command", "wait until that has ended"):
+        yield
+
+
+@contextlib.contextmanager
+def _disk_room(out: Path, encoder: ProsodicSequenceEncoder) -> Iterator[None]:
+    """Say in one sentence that the disk is full, which each of the writers says in its own way."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        known = isinstance(error, OSError) and error.errno in _FULL
+        text = str(error)
+        if not known and not any(words in text for words in ("No space left", "File too large", "failed writing")):
+            raise
+        megabytes = 3 * 4 * sum(weight.numel() for weight in encoder.parameters()) / 1e6
+        raise DailytalkError(
+            f"the disk has no room for a checkpoint of {megabytes:,.0f} MB in {as_text(out)!r}",
+            "free some space and run the same command again: it goes on from the last checkpoint",
+        ) from None
+
+
+def _windows(arrays: Sequence[NDArray[Any]], longest: int) -> list[NDArray[Any]]:
+    windows = []
+    for array in arrays:
+        ends = np.cumsum(window_sizes(len(array), longest))[:-1]
+        windows += np.split(array, ends)
+    return windows
+
+
+def _computed(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that make a difference to the encoder."""
+    execution = {own.name for own in fields(settings) if own.metadata.get("execution")}
+    return {name: value for name, value in asdict(settings).items() if name not in execution}
+
+
+def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
+    """Of sequences of tokens, in their order; whichever integers they are held in."""
+    digest = hashlib.sha256(np.array([len(array) for array in arrays], "<i8").tobytes())
+    for array in arrays:
+        digest.update(array.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _curves(losses: Sequence[dict[str, float]]) -> bytes:
+    """The losses over steps, as PNG."""
+    import matplotlib.figure  # takes a second
+
+    figure = matplotlib.figure.Figure((8, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label in (("loss", "training"), ("valid_loss", "validation")):
+        rows = [row for row in losses if name in row]
+        axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats a masked frame)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    return picture.getvalue()
+
+
+def encoder_card(record: dict[str, Any]) -> str:
+    """The model card: what the encoder is, what it was trained on under which licences, how, and how well."""
+    data, settings, result = record["data"], record["settings"], record["result"]
+    sources = data["sources"]
+    licences = {source["licence"] for source in sources}
+    licence = licences.pop() if len(licences) == 1 and None not in licences else None
+    lines = ["---", *([f"license: {licence.lower()}"] if licence else []), "library_name: dailytalk-contiguous"]
+    lines += ["tags:", "- prosody", "- speech", "- embeddings", "---", "", "# Encoder of prosodic tokens", ""]
+    lines += [
+        f"A transformer of size {settings['size']} ({result['parameters'] / 1e6:.1f} million parameters) that "
+        f"turns the prosodic tokens of an utterance ({data['n_tokens']}, one every 16 ms) into one embedding of "
+        "how it is said. Words are not part of it.",
+        "",
+        "```python",
+        "from dailytalk_contiguous import ProsodicSequenceEncoder",
+        "",
+        'encoder = ProsodicSequenceEncoder.from_pretrained("OWNER/NAME")',
+        "embeddings = encoder.embed([[0, 17, 17, 40], [0, 3]])  # float32, an embedding a sequence",
+        "```",
+        "",
+        "## Data",
+        "",
+        f"{data['sequences']:,} utterances, {data['frames'] * 0.016 / 3600:,.2f} hours of tokens; "
+        f"{data['valid_sequences']:,} of them only to validate on.",
+        "",
+        "| source | licence |",
+        "|---|---|",
+        *(f"| {source['name']} | {source['licence'] or 'not known'} |" for source in sources),
+        *([] if sources else ["| not named | not known |"]),
+        "",
+        "The weights carry no recording, but whoever publishes them answers for the terms of the data.",
+        "",
+        "## Training",
+        "",
+        f"Spans of 10, 5, 3 and 1 frames are masked ({settings['mask_prob']:.0%} of all frames) and predicted. "
+        f"{result['steps']:,} of {result['planned']:,} planned steps with AdamW (learning rate "
+        f"{settings['learning_rate']:g}, seed {settings['seed']}); the weights with the smallest validation loss "
+        "are kept.",
+        "",
+        f"![Losses]({CURVES})",
+        "",
+        "| on utterances that were not trained on | |",
+        "|---|---|",
+        f"| loss of a masked frame | {result['valid_loss']:.4f} nats |",
+        f"| perplexity | {np.exp(result['valid_loss']):.2f} of {data['n_tokens']} |",
+        f"| masked frames predicted | {result['valid_accuracy']:.1%} |",
+        "",
+        "## Limits",
+        "",
+        "Tokens of another codebook mean something else: encode with the one that this was trained with. An "
+        "embedding holds traces of who speaks, and is no proof of what somebody feels.",
+        "",
+    ]
+    return "\n".join(lines)

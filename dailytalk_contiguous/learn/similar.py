@@ -1,0 +1,139 @@
+"""Search for utterances that are said alike: every embedding against one, by a product of matrices.
+
+That is exact, and fast enough: a million embeddings of 256 numbers take a second of one core. What is alike
+is the cosine of two embeddings from which the mean of all was taken: what all utterances share tells none apart.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.learn.embeddings import Embeddings
+from dailytalk_contiguous.learn.utterance_sound import utterance_sound
+from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.publish.page import heard_card, page_of
+from dailytalk_contiguous.publish.player import RATE, to_mp3
+from dailytalk_contiguous.publish.render import Html, fill, joined, public
+from dailytalk_contiguous.publish.sections import Section
+from dailytalk_contiguous.store.files import write_lines
+
+#: Seconds of an utterance that a page plays, and embeddings that are compared at a time.
+LONGEST, _AT_ONCE = 60.0, 65_536
+
+
+class Match(NamedTuple):
+    """An utterance as of `learn.token_rows.token_rows`, and how like it is to the one asked for, in [-1, 1]."""
+
+    similarity: float
+    row: Row
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is said of it."""
+        row, labels = self.row, self.row["labels"] or {}
+        return {
+            "id": row["id"],
+            "similarity": self.similarity,
+            "speaker": row["speaker"],
+            "text": row["text"],
+            "tag": row["tag"] or labels.get("tag"),
+            "emotion": labels.get("emotion"),
+            **{name: row[name] for name in ("conversation_id", "channel", "start", "end")},
+        }
+
+
+def find_similar(
+    embeddings: Embeddings, name: str, top: int = 10, other_speakers: bool = False
+) -> tuple[Match, list[Match]]:
+    """The utterance of an id, and the ones that are said most like it, the most alike first.
+
+    Args:
+        embeddings: of a folder.
+        name: the id of an utterance, or of a conversation that has one only: a clip.
+        top: how many, as far as there are.
+        other_speakers: leave out those of its own speaker.
+
+    Raises DailytalkError if there is no such utterance, or nobody else speaks.
+    """
+    place = _place_of(embeddings.rows, name)
+    left_out = np.zeros(len(embeddings.rows), bool)
+    left_out[place] = True
+    if other_speakers:
+        own = speaker_of(embeddings.rows[place])
+        left_out |= [speaker_of(row) == own for row in embeddings.rows]
+        if left_out.all():
+            raise DailytalkError(f"nobody but {own!r} speaks in it", "leave --other-speakers out")
+    cosines = cosines_to(embeddings.vectors, place)
+    cosines[left_out] = -np.inf
+    best = np.argsort(-cosines, kind="stable")[: min(top, int((~left_out).sum()))]
+    found = [Match(float(cosines[row]), embeddings.rows[row]) for row in best]
+    return Match(1.0, embeddings.rows[place]), found
+
+
+def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
+    """The cosine of each of `vectors` (n, width) to the one at a place, both less the mean of all.
+
+    It is 0 where one of both is that mean.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    asked = vectors[place] - mean
+    cosines = np.zeros(len(vectors), np.float32)
+    for first in range(0, len(vectors), _AT_ONCE):
+        part = vectors[first : first + _AT_ONCE] - mean
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part)) * np.linalg.norm(asked)
+        np.divide(part @ asked, lengths, cosines[first : first + len(part)], where=lengths > 0)
+    return np.clip(cosines, -1.0, 1.0)
+
+
+def speaker_of(row: Row) -> str:
+    """Who speaks; where nobody knows, the channel of the conversation."""
+    return str(row["speaker"] or f"{row['conversation_id']}/{row['channel']}")
+
+
+def _place_of(rows: Sequence[Row], name: str) -> int:
+    places = [place for place, row in enumerate(rows) if row["id"] == name]
+    places = places or [place for place, row in enumerate(rows) if row["conversation_id"] == name]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise DailytalkError(
+            f"{name!r} has {len(places)} utterances", f"give the id of one, such as {rows[places[0]]['id']!r}"
+        )
+    example = f", such as {rows[0]['id']!r}" if rows else ""
+    raise DailytalkError(f"there is no utterance {name!r}", f"give an id of what was embedded{example}")
+
+
+def write_similar_page(path: Path, asked: Match, found: Sequence[Match], items: Items) -> None:
+    """Write a page with the utterance that was asked for and those that are like it, to be listened to.
+
+    It needs no network and no other file. Where a sound can't be read, it says why.
+    """
+    sections = [
+        Section("asked", "Asked for", [_cards([asked], items, shows_similarity=False)]),
+        Section("similar", "Said most like it", [_cards(found, items)]),
+    ]
+    write_lines(path, page_of(f"Said like {asked.row['id']}", sections))
+
+
+def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True) -> Html:
+    cards = []
+    for number, match in enumerate(matches, 1):
+        facts = match.as_dict()
+        known = [facts[name] for name in ("speaker", "tag", "emotion") if facts[name]]
+        about = " · ".join(
+            [*([f"{number}: similarity {match.similarity:.3f}"] if shows_similarity else []), *known]
+        )
+        cards.append(heard_card(facts["id"], about, facts["text"] or "", _sound(items, match.row)))
+    return fill('<div class="samples">{}</div>', joined(cards))
+
+
+def _sound(items: Items, row: Row) -> bytes | str:
+    """The sound of an utterance as MP3, or why there is none."""
+    try:
+        return to_mp3(utterance_sound(items, row, RATE, LONGEST), RATE)
+    except BadInput as error:
+        return f"No sound: {public(error.reason)}."

@@ -1,0 +1,371 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.learn import masked_tokens
+from dailytalk_contiguous.learn.masked_tokens import (
+    CHECKPOINTS,
+    CURVES,
+    LOSSES,
+    RECORD,
+    WHOLE,
+    DataSource,
+    TokenBatches,
+    TrainingOutcome,
+    TrainingSettings,
+    _Watch,
+    split_sequences,
+    train_encoder,
+)
+from dailytalk_contiguous.models.prosodic_encoder import SIZES, ProsodicSequenceEncoder
+
+#: Smaller than tiny, so that a step takes milliseconds.
+SMALLEST = {"hidden_dim": 32, "num_layers": 1, "nhead": 2}
+STEPS, EVERY = 12, 4
+SETTINGS: dict[str, Any] = {
+    "size": "tiny",
+    "steps": STEPS,
+    "check_every": EVERY,
+    "frames_per_batch": 400,
+    "learning_rate": 3e-3,
+    "valid_share": 0.2,
+    "device": "cpu",
+    "precision": "float32",
+}
+
+
+def held_tokens(count: int = 40, seed: int = 0) -> list[np.ndarray]:
+    """Sequences in which each token is held for some frames, so that a masked frame is known by its neighbours."""
+    rng = np.random.default_rng(seed)
+    return [
+        np.repeat(rng.integers(0, 12, 20), rng.integers(3, 9, 20))[: rng.integers(40, 90)] for _ in range(count)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "tiny", SMALLEST)
+
+
+def train(out: Path, on_step: Any = None, **changed: Any) -> TrainingOutcome:
+    return train_encoder(held_tokens(), out, TrainingSettings(**SETTINGS | changed), on_step=on_step)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingOutcome:
+    """A training that nothing has stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", SMALLEST)
+        return train(tmp_path_factory.mktemp("whole") / "encoder")
+
+
+#: A process of its own that trains as `train` does, and does something to itself after a step.
+PROCESS = """
+import os, resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_masked_tokens as tests
+from dailytalk_contiguous.models.prosodic_encoder import SIZES
+from dailytalk_contiguous.core.errors import DailytalkError
+SIZES["tiny"] = tests.SMALLEST
+{before}
+def on_step(step, steps, loss):
+    {on_step}
+try:
+    print(tests.train(Path(sys.argv[1]), on_step).steps)
+except DailytalkError as error:
+    sys.exit(str(error))
+"""
+
+
+def train_apart(out: Path, on_step: str, before: str = "", *launcher: str) -> Any:
+    script = out.parent / "train.py"
+    script.write_text(PROCESS.format(tests=str(Path(__file__).parent), on_step=on_step, before=before))
+    command = [sys.executable, *launcher, str(script), str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def losses(outcome: TrainingOutcome) -> list[tuple[float, ...]]:
+    return [(row["step"], row["loss"], row.get("valid_loss", 0.0)) for row in outcome.losses]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, two = (load_file(folder / "model.safetensors") for folder in (first, second))
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_training_learns_from_what_is_around_a_frame(tmp_path: Path) -> None:
+    """Most frames of a sequence have a token of its own; by frequency alone all twelve are alike."""
+    rng = np.random.default_rng(0)
+    usual = np.arange(240) % 12
+    sequences = np.where(rng.random((240, 40)) < 0.9, usual[:, None], rng.integers(0, 12, (240, 40)))
+    settings = TrainingSettings(**SETTINGS | {"steps": 150, "check_every": 50, "learning_rate": 1e-2})
+    outcome = train_encoder(list(sequences), tmp_path / "encoder", settings)
+    assert outcome.valid_loss < np.log(12) - 1
+    assert outcome.valid_accuracy > 0.8
+    encoder = ProsodicSequenceEncoder.from_pretrained(outcome.out)
+    assert encoder.embed(list(sequences[:3])).shape == (3, 32)
+
+
+def test_what_was_trained_is_written_down(whole: TrainingOutcome) -> None:
+    record = json.loads((whole.out / RECORD).read_text())
+    assert record["finished"]
+    assert record["data"]["sequences"] == 40
+    assert record["data"]["valid_sequences"] == 8
+    assert record["result"]["valid_loss"] == whole.valid_loss
+    assert json.loads((whole.out / LOSSES).read_text()) == whole.losses
+    assert [row["step"] for row in whole.losses] == list(range(1, STEPS + 1))
+    assert [row["step"] for row in whole.losses if "valid_loss" in row] == [4, 8, 12]
+    assert (whole.out / CURVES).read_bytes().startswith(b"\x89PNG")
+    assert not (whole.out / CHECKPOINTS).exists()
+
+
+def test_the_card_names_data_and_licences(tmp_path: Path) -> None:
+    sources = [DataSource("calls", "CC-BY-4.0"), DataSource("diary")]
+    settings = TrainingSettings(**SETTINGS | {"steps": 2})
+    train_encoder(held_tokens(), tmp_path / "encoder", settings, sources=sources)
+    card = (tmp_path / "encoder" / "README.md").read_text()
+    assert "| calls | CC-BY-4.0 |" in card
+    assert "| diary | not known |" in card
+    assert "license:" not in card
+    train_encoder(held_tokens(), tmp_path / "other", settings, sources=sources[:1])
+    assert "\nlicense: cc-by-4.0\n" in (tmp_path / "other" / "README.md").read_text()
+
+
+def test_the_same_seed_trains_the_same_encoder(whole: TrainingOutcome, tmp_path: Path) -> None:
+    assert losses(train(tmp_path / "again")) == losses(whole)
+    assert same_weights(tmp_path / "again", whole.out)
+    assert losses(train(tmp_path / "other", seed=1)) != losses(whole)
+
+
+@pytest.mark.parametrize("killed_after", [3, 9])
+def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
+    killed_after: int, whole: TrainingOutcome, tmp_path: Path
+) -> None:
+    out = tmp_path / "encoder"
+    done = train_apart(out, f"step == {killed_after} and os.kill(os.getpid(), signal.SIGKILL)")
+    assert done.returncode == -signal.SIGKILL
+    assert not (out / "model.safetensors").exists()
+    steps: list[int] = []
+    outcome = train(out, lambda step, planned, loss: steps.append(step))
+    assert steps == list(range(killed_after // EVERY * EVERY + 1, STEPS + 1))
+    assert losses(outcome) == losses(whole)
+    assert same_weights(out, whole.out)
+
+
+def test_a_checkpoint_that_a_kill_cut_short_does_not_count(whole: TrainingOutcome, tmp_path: Path) -> None:
+    out = tmp_path / "encoder"
+    train_apart(out, "step == 11 and os.kill(os.getpid(), signal.SIGKILL)")
+    cut = out / CHECKPOINTS / "checkpoint-8"
+    (cut / WHOLE).unlink()
+    (cut / "model.safetensors").write_bytes(b"half")
+    assert losses(train(out)) == losses(whole)
+
+
+def test_ctrl_c_saves_and_the_training_goes_on_from_there(whole: TrainingOutcome, tmp_path: Path) -> None:
+    out = tmp_path / "encoder"
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), interrupts.watched("dailytalk"):
+        train(out, on_step)
+    steps: list[int] = []
+    outcome = train(out, lambda step, planned, loss: steps.append(step))
+    assert steps[0] in (7, 8)
+    assert losses(outcome) == losses(whole)
+    assert same_weights(out, whole.out)
+
+
+def test_a_stop_after_the_last_step_loses_nothing(
+    whole: TrainingOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(masked_tokens, "_finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "encoder")
+    steps: list[int] = []
+    outcome = train(tmp_path / "encoder", lambda step, planned, loss: steps.append(step))
+    assert steps == []
+    assert losses(outcome) == losses(whole)
+    assert same_weights(outcome.out, whole.out)
+
+
+def test_gradients_are_gathered_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = TokenBatches.__getitem__
+
+    def watched(self: TokenBatches, place: int) -> dict[str, Any]:
+        if self.n_batches == 6:
+            seen.append(place)
+        return real(self, place)
+
+    monkeypatch.setattr(TokenBatches, "__getitem__", watched)
+    assert train(tmp_path / "encoder", steps=2, accumulate=3).steps == 2
+    assert seen == list(range(6))
+
+
+def test_epochs_say_how_many_steps_there_are(tmp_path: Path) -> None:
+    train_set, _ = split_sequences(held_tokens(), 0.2, 0)
+    in_epoch = TokenBatches(train_set, 400, 0).in_epoch
+    assert train(tmp_path / "encoder", steps=0, epochs=2).planned == 2 * in_epoch
+
+
+def test_training_stops_where_validation_gets_no_better(tmp_path: Path) -> None:
+    outcome = train(tmp_path / "encoder", steps=400, check_every=2, patience=2, learning_rate=0.3)
+    assert outcome.stopped_early
+    assert outcome.steps < 400
+    assert outcome.valid_loss == min(row["valid_loss"] for row in outcome.losses if "valid_loss" in row)
+
+
+def test_in_bfloat16_it_learns_too(whole: TrainingOutcome, tmp_path: Path) -> None:
+    outcome = train(tmp_path / "encoder", precision="bfloat16")
+    assert outcome.valid_loss == pytest.approx(whole.valid_loss, rel=0.02)
+    assert outcome.valid_loss != whole.valid_loss
+    weights = load_file(tmp_path / "encoder" / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
+def test_sequences_longer_than_the_encoder_sees_are_trained_on_in_windows(tmp_path: Path) -> None:
+    long = [np.arange(4500) % 120, np.arange(2001) % 7, np.arange(30) % 5]
+    settings = TrainingSettings(**SETTINGS | {"steps": 2, "frames_per_batch": 3000})
+    assert np.isfinite(train_encoder(long, tmp_path / "encoder", settings).valid_loss)
+
+
+def test_a_finished_training_is_not_done_again(whole: TrainingOutcome) -> None:
+    before = (whole.out / "model.safetensors").stat().st_mtime_ns
+    again = train(whole.out)
+    assert again.done_before
+    assert again._replace(done_before=False) == whole
+    assert (whole.out / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_training_is_not_gone_on_with(whole: TrainingOutcome, tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"other settings \(learning_rate\): name another folder"):
+        train(whole.out, learning_rate=1e-3)
+    with pytest.raises(DailytalkError, match=r"other data \(sha256\)"):
+        train_encoder(held_tokens()[::-1], whole.out, TrainingSettings(**SETTINGS))
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DailytalkError, match="holds something else: name a new folder"):
+        train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["thesis.txt"]
+
+
+def test_a_damaged_record_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text("{")
+    with pytest.raises(DailytalkError, match=r"has no training.json that can be read"):
+        train(tmp_path)
+
+
+def test_two_commands_never_train_in_one_folder(tmp_path: Path) -> None:
+    with masked_tokens._held(tmp_path), pytest.raises(DailytalkError, match="is trained by another command"):
+        train(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ([3, 120, 5], "sequence 1 has the token 120 at frame 1, not 0 to 119"),
+        ([3, 5, -1], "sequence 1 has the token -1 at frame 2"),
+        ([], "sequence 1 has no tokens"),
+        ([1.5], "sequence 1 has what are no tokens"),
+    ],
+)
+def test_what_is_no_token_is_named_with_its_place(bad: list[Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=words) as refused:
+        train_encoder([[1, 2], bad, [3]], tmp_path / "encoder")
+    assert refused.value.row == 1
+    assert not (tmp_path / "encoder").exists()
+
+
+def test_one_sequence_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="there are 1 sequences to train on"):
+        train_encoder([[1, 2, 3]], tmp_path / "encoder")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("size", "huge"), ("learning_rate", 0.0), ("mask_prob", 1.0), ("epochs", 0), ("valid_share", float("nan"))],
+)
+def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
+    with pytest.raises(DailytalkError, match=f"{name} is {value!r}"):
+        TrainingSettings(**{name: value})
+
+
+def test_without_accelerate_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DailytalkError, match=r"pip install 'dailytalk-contiguous\[train\]'"):
+        train(tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_the_training() -> None:
+    class State:
+        global_step, max_steps = 7, 10
+
+    with pytest.raises(DailytalkError, match="the loss is nan after 7 steps"):
+        _Watch(None).on_log(None, State(), None, {"loss": float("nan")})
+
+
+def test_a_full_disk_is_one_sentence_and_the_training_goes_on(whole: TrainingOutcome, tmp_path: Path) -> None:
+    out = tmp_path / "encoder"
+    full = "step == 6 and resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))"
+    done = train_apart(out, full, "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)")
+    assert done.returncode == 1
+    assert "the disk has no room for a checkpoint" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert losses(train(out)) == losses(whole)
+
+
+def test_two_processes_share_the_batches_of_a_step(tmp_path: Path) -> None:
+    out = tmp_path / "encoder"
+    done = train_apart(out, "pass", "", "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(STEPS)] * 2
+    assert json.loads((out / RECORD).read_text())["finished"]
+    assert len(json.loads((out / LOSSES).read_text())) == STEPS
+
+
+@given(
+    st.lists(st.integers(1, 200), min_size=1, max_size=50),
+    st.integers(1, 600),
+    st.integers(0, 5),
+    st.integers(0, 3),
+)
+def test_every_epoch_holds_every_sequence_once(lengths: list[int], most: int, seed: int, epoch: int) -> None:
+    sequences = [np.full(length, place % 120) for place, length in enumerate(lengths)]
+    batches = TokenBatches(sequences, most, seed)
+    batches.n_batches = 4 * batches.in_epoch
+    rows = []
+    for place in range(epoch * batches.in_epoch, (epoch + 1) * batches.in_epoch):
+        item = batches[place]
+        assert len(item["x"]) == 1 or item["x"].numel() <= most
+        rows += [tuple(row[row != -100].tolist()) for row in item["x"]]
+    assert sorted(rows) == sorted(tuple(sequence.tolist()) for sequence in sequences)
+
+
+def test_batches_and_masks_follow_from_seed_and_place() -> None:
+    first, second = (TokenBatches(held_tokens(), 300, 5) for _ in range(2))
+    first.n_batches = second.n_batches = 3 * first.in_epoch
+    for place in (2 * first.in_epoch, 1, 0):  # in any order
+        assert torch.equal(first[place]["x"], second[place]["x"])
+        assert first[place]["seed"] == second[place]["seed"]
+    assert len({first[place]["seed"] for place in range(len(first))}) == len(first)
+    with pytest.raises(IndexError):
+        first[len(first)]

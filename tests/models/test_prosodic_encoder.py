@@ -1,0 +1,318 @@
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.models import prosodic_encoder
+from dailytalk_contiguous.models.prosodic_encoder import (
+    SIZES,
+    SPANS,
+    ProsodicEncoderConfig,
+    ProsodicSequenceEncoder,
+    batches_of,
+    mask_spans,
+    window_sizes,
+)
+
+SMALL = {"hidden_dim": 32, "num_layers": 2, "nhead": 2}
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ProsodicSequenceEncoder:
+    torch.manual_seed(0)
+    made = ProsodicSequenceEncoder(**SMALL, pos_max_len=50).eval()
+    with torch.no_grad():
+        for weight in made.parameters():  # of the size that training leaves, so that differences would be seen
+            weight.mul_(3)
+    return made
+
+
+@pytest.fixture
+def saved(encoder: ProsodicSequenceEncoder, tmp_path: Path) -> Path:
+    encoder.save_pretrained(tmp_path / "encoder")
+    return tmp_path / "encoder"
+
+
+def sequences(*lengths: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(sum(lengths))
+    return [rng.integers(0, 120, length) for length in lengths]
+
+
+def padded(rows: Sequence[np.ndarray], padding: int = -100) -> torch.Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, padding)
+
+
+def test_defaults_are_those_of_the_issue() -> None:
+    config = ProsodicEncoderConfig()
+    assert (config.vocab_size, config.hidden_dim, config.num_layers, config.nhead) == (122, 768, 8, 8)
+    assert (config.pos_max_len, config.padding_token_id, config.mask_prob) == (2000, -100, 0.15)
+
+
+def test_named_sizes_have_their_parameters() -> None:
+    with torch.device("meta"):
+        millions = {
+            size: round(sum(weight.numel() for weight in ProsodicSequenceEncoder.of_size(size).parameters()) / 1e6)
+            for size in SIZES
+        }
+    assert millions == {"tiny": 3, "small": 19, "default": 57, "large": 151}
+
+
+def test_padded_sequences_give_what_they_give_alone(encoder: ProsodicSequenceEncoder) -> None:
+    rows = sequences(7, 50, 1, 23)
+    together = encoder(padded(rows))
+    alone = torch.cat([encoder(torch.from_numpy(row)[None]) for row in rows])
+    assert together.shape == (4, 32)
+    assert torch.allclose(together, alone, rtol=0, atol=1e-5)
+    assert torch.pdist(alone).min() > 0.1
+
+
+def test_attention_with_a_mask_as_on_a_gpu_gives_what_separate_calls_give() -> None:
+    vectors = torch.randn(3, 17, 2, 8)
+    separate = prosodic_encoder._attend(*vectors, [3, 9, 5])
+    assert torch.allclose(prosodic_encoder._attend_masked(*vectors, [3, 9, 5]), separate, atol=1e-6)
+
+
+def test_what_follows_a_sequence_is_not_looked_at(encoder: ProsodicSequenceEncoder) -> None:
+    rows = sequences(12, 5)
+    by_id, by_vocabulary = padded(rows), padded(rows, 120)
+    anything = padded(rows, 9999)
+    assert torch.equal(encoder(by_id), encoder(by_vocabulary))
+    assert torch.equal(encoder(by_id), encoder(anything, lengths=[12, 5]))
+
+
+def test_order_of_tokens_counts(encoder: ProsodicSequenceEncoder) -> None:
+    (row,) = sequences(30)
+    forwards, backwards = encoder.embed([row, row[::-1]])
+    assert np.abs(forwards - backwards).max() > 0.01
+
+
+def test_a_long_sequence_is_the_mean_of_its_windows(encoder: ProsodicSequenceEncoder) -> None:
+    (row,) = sequences(121)
+    windows = np.split(row, [41, 82])
+    expected = np.average(encoder.embed(windows), axis=0, weights=[41, 41, 39])
+    assert np.allclose(encoder.embed([row])[0], expected, atol=1e-5)
+    assert np.allclose(encoder(padded([row[:3], row])).numpy(force=True)[1], expected, atol=1e-5)
+
+
+def test_groups_of_windows_make_no_difference(
+    encoder: ProsodicSequenceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = padded(sequences(260, 40, 99))
+    whole = encoder(rows)
+    monkeypatch.setattr(prosodic_encoder, "FRAMES_PER_BATCH", 60)
+    assert torch.allclose(encoder(rows), whole, atol=1e-5)
+
+
+def test_embed_keeps_the_order_whatever_the_batches(encoder: ProsodicSequenceEncoder) -> None:
+    rows = sequences(40, 3, 17, 17, 300, 1)
+    assert np.allclose(encoder.embed(rows), encoder.embed(rows, frames_per_batch=20), atol=1e-5)
+    assert encoder.embed([]).shape == (0, 32)
+
+
+@given(st.lists(st.integers(0, 300), max_size=40), st.integers(1, 500))
+def test_batches_hold_every_sequence_once_within_their_size(lengths: list[int], most: int) -> None:
+    batches = list(batches_of(lengths, most))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= most
+
+
+@given(st.integers(1, 10_000), st.integers(1, 2000))
+def test_windows_are_as_few_as_fit(length: int, longest: int) -> None:
+    sizes = window_sizes(length, longest)
+    assert sum(sizes) == length
+    assert max(sizes) <= longest
+    assert min(sizes) >= 1
+    assert len(sizes) == math.ceil(length / longest) or max(sizes) == math.ceil(
+        length / math.ceil(length / longest)
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.15, 0.5, 1.0])
+def test_the_share_of_masked_frames_is_what_was_asked_for(share: float) -> None:
+    x = torch.zeros(400, 500, dtype=torch.long)
+    _, targets = mask_spans(x, torch.full((400,), 500), share, 122, torch.Generator().manual_seed(1))
+    assert targets.float().mean().item() == pytest.approx(share, abs=0.01)
+    assert targets[:, 0].float().mean().item() == pytest.approx(share, abs=0.06)
+
+
+def test_masked_spans_have_their_lengths() -> None:
+    x = torch.zeros(1, 1_000_000, dtype=torch.long)
+    generator = torch.Generator().manual_seed(2)
+    _, targets = mask_spans(x, torch.tensor([1_000_000]), 0.01, 122, generator)  # few, so that they seldom touch
+    edges = torch.diff(targets[0].int(), prepend=torch.zeros(1), append=torch.zeros(1))
+    lengths = ((edges == -1).nonzero() - (edges == 1).nonzero())[:, 0]
+    shares = [(lengths == span).float().mean().item() for span in SPANS]
+    assert shares == pytest.approx([0.5, 0.25, 0.15, 0.1], abs=0.04)
+
+
+def test_of_masked_frames_most_are_hidden_some_random_some_kept() -> None:
+    x = torch.randint(0, 120, (300, 400), generator=torch.Generator().manual_seed(0))
+    masked, targets = mask_spans(x, torch.full((300,), 400), 0.15, 122, torch.Generator().manual_seed(3))
+    assert torch.equal(masked[~targets], x[~targets])
+    hidden = (masked[targets] == 121).float().mean().item()
+    kept = (masked[targets] == x[targets]).float().mean().item()
+    assert hidden == pytest.approx(0.8, abs=0.01)
+    assert kept == pytest.approx(0.1 + 0.1 / 120, abs=0.01)
+    assert masked[targets & (masked != 121)].max() < 120
+
+
+def test_padding_is_never_masked_and_a_short_row_has_a_target() -> None:
+    lengths = torch.tensor([1, 2, 40, 3])
+    for seed in range(20):
+        _, targets = mask_spans(
+            torch.zeros(4, 40, dtype=torch.long), lengths, 0.05, 122, torch.Generator().manual_seed(seed)
+        )
+        assert not targets[torch.arange(40) >= lengths[:, None]].any()
+        assert targets.any(dim=1).all()
+
+
+def test_the_same_seed_masks_the_same_frames(encoder: ProsodicSequenceEncoder) -> None:
+    rows = padded(sequences(30, 45))
+    first, again, other = (
+        encoder(rows, training=True, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+    )
+    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
+    assert not torch.equal(first[2], other[2])
+
+
+def test_training_gives_logits_hidden_targets_and_the_original(encoder: ProsodicSequenceEncoder) -> None:
+    rows = padded(sequences(30, 45))
+    logits, hidden, targets, original = encoder(rows, training=True)
+    assert (logits.shape, hidden.shape, targets.shape) == ((2, 45, 122), (2, 45, 32), (2, 45))
+    assert torch.equal(original, rows)
+    logits[targets].sum().backward()
+    assert encoder.layers[0].query_key_value.weight.grad.abs().sum() > 0
+    encoder.zero_grad()
+
+
+def test_the_share_can_be_changed_and_is_saved(tmp_path: Path) -> None:
+    made = ProsodicSequenceEncoder(**SMALL)
+    made.update_mask_prob(0.4)
+    _, _, targets, _ = made(padded(sequences(2000, 2000)), training=True)
+    assert targets.float().mean().item() == pytest.approx(0.4, abs=0.06)
+    made.save_pretrained(tmp_path)
+    assert ProsodicSequenceEncoder.from_pretrained(tmp_path).config.mask_prob == 0.4
+    with pytest.raises(DailytalkError, match=r"mask_prob is 1\.5"):
+        made.update_mask_prob(1.5)
+
+
+def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, saved: Path) -> None:
+    rows = sequences(9, 30)
+    assert (saved / "model.safetensors").is_file()
+    assert np.array_equal(ProsodicSequenceEncoder.from_pretrained(saved).embed(rows), encoder.embed(rows))
+    by_auto = AutoModel.from_pretrained(saved)
+    assert isinstance(by_auto, ProsodicSequenceEncoder)
+    assert np.array_equal(by_auto.embed(rows), encoder.embed(rows))
+
+
+@pytest.mark.parametrize(("token", "words"), [(120, "padding"), (-1, "the token -1"), (5000, "the token 5000")])
+def test_a_token_out_of_range_is_named_with_its_place(
+    encoder: ProsodicSequenceEncoder, token: int, words: str
+) -> None:
+    rows = sequences(9, 30, 12)
+    rows[1][17] = token
+    with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17, and tokens of this encoder are 0 to 119"):
+        encoder(padded(rows))
+    with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17") as refused:
+        encoder.embed(rows, frames_per_batch=20)
+    assert refused.value.row == 1
+
+
+def test_a_mask_may_be_embedded_but_not_trained_on(encoder: ProsodicSequenceEncoder) -> None:
+    rows = padded([np.array([3, 121, 5])])
+    assert encoder(rows).isfinite().all()
+    with pytest.raises(BadInput, match="row 0 has the token 121 at frame 1"):
+        encoder(rows, training=True)
+
+
+def test_what_is_no_sequence_is_refused(encoder: ProsodicSequenceEncoder) -> None:
+    with pytest.raises(BadInput, match="row 1 has no tokens"):
+        encoder.embed([[1, 2], []])
+    with pytest.raises(BadInput, match="row 0 is no sequence of whole numbers"):
+        encoder.embed([[1.5, 2.0]])
+    with pytest.raises(BadInput, match="row 1 has no tokens"):
+        encoder(torch.tensor([[1, 2], [-100, -100]]))
+    with pytest.raises(BadInput, match="integers"):
+        encoder(torch.rand(2, 3))
+    with pytest.raises(BadInput, match=r"lengths \[4\]"):
+        encoder(torch.tensor([[1, 2, 3]]), lengths=[4])
+    with pytest.raises(BadInput, match="row 1 has 51 frames, more than the 50 of this encoder"):
+        encoder(padded(sequences(20, 51)), training=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hidden_dim": 30, "nhead": 4}, "can't be divided among 4 heads"),
+        ({"num_layers": 0}, "num_layers is 0"),
+        ({"hidden_dim": 10**9}, "hidden_dim is 1000000000"),
+        ({"vocab_size": "122"}, "vocab_size is '122'"),
+        ({"mask_prob": -0.1}, "mask_prob is -0.1"),
+        ({"padding_token_id": 5}, "padding_token_id 5 is another token"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(DailytalkError, match=words):
+        ProsodicSequenceEncoder(**SMALL | settings)
+
+
+def test_a_setting_or_size_that_does_not_exist_is_named() -> None:
+    with pytest.raises(TypeError, match="no setting 'n_layers'"):
+        ProsodicSequenceEncoder(n_layers=3)
+    with pytest.raises(TypeError, match="nhead is a setting of the config"):
+        ProsodicSequenceEncoder(ProsodicEncoderConfig(), nhead=4)
+    with pytest.raises(DailytalkError, match="there is no size 'huge': choose among tiny, small, default, large"):
+        ProsodicSequenceEncoder.of_size("huge")
+
+
+def test_a_checkpoint_of_another_size_is_one_sentence(saved: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"another size: embedding.weight is \(122, 32\), not \(122, 64\)"):
+        ProsodicSequenceEncoder.from_pretrained(saved, hidden_dim=64)
+    with pytest.raises(ModelMissing, match="another size: 8 weights are missing"):
+        ProsodicSequenceEncoder.from_pretrained(saved, num_layers=3)
+    with pytest.raises(ModelMissing, match="another size: 8 weights are unexpected"):
+        ProsodicSequenceEncoder.from_pretrained(saved, num_layers=1)
+
+
+def test_a_checkpoint_that_lacks_a_weight_is_refused(saved: Path) -> None:
+    weights = load_file(saved / "model.safetensors")
+    del weights["head.bias"]
+    save_file(weights, saved / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelMissing, match=r"1 weights are missing, head\.bias first"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Path) -> None:
+    pickled = Path(shutil.copytree(saved, tmp_path / "pickled"))
+    torch.save(load_file(saved / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with pytest.raises(ModelMissing, match="can't be loaded"):
+        ProsodicSequenceEncoder.from_pretrained(pickled)
+    (saved / "model.safetensors").write_bytes(b"\0" * 100)
+    with pytest.raises(ModelMissing, match="can't be loaded"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+    with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
+        ProsodicSequenceEncoder.from_pretrained(tmp_path)
+
+
+def test_another_model_is_refused(saved: Path) -> None:
+    (saved / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+def test_a_configuration_out_of_range_is_refused_before_memory_is_taken(saved: Path) -> None:
+    text = (saved / "config.json").read_text()
+    (saved / "config.json").write_text(text.replace('"hidden_dim": 32', '"hidden_dim": 320000000'))
+    with pytest.raises(ModelMissing, match="hidden_dim is 320000000"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
