@@ -23,7 +23,7 @@ from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.stages.finish import Finish, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.first_words import FirstWords
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
-from dailytalk_contiguous.stages.measure_delivery import NONE, MeasureDelivery
+from dailytalk_contiguous.stages.measure_delivery import NO_DELIVERY, MeasureDelivery
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -120,7 +120,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     make.all_used(measure, *speak, tokenise, finish)
     return (
         *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
-        *((measure,) if measure.delivery != NONE else ()),
+        *((measure,) if measure.delivery != NO_DELIVERY else ()),
         *speak,
         *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
         finish,

@@ -58,7 +58,7 @@ from dailytalk_contiguous.run.speaking import (
 from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stages
-from dailytalk_contiguous.stages.measure_delivery import CONTOURS
+from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
@@ -66,7 +66,7 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = setting_options(
-    ChooseVoice(), *speak_stages(device="cpu", delivery=CONTOURS), TokeniseResult(NO_MODEL)
+    ChooseVoice(), TokeniseResult(NO_MODEL), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
 )
 
 

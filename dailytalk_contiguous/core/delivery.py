@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import Frames, track_voice
@@ -51,11 +51,13 @@ class Delivery(NamedTuple):
         distance: in [0, 2]; 0 is alike, and 2 as different as can be in pitch and level alike.
         semitones: mean difference of pitch where both are voiced; None where they never are.
         decibels: mean difference of level where either is voiced.
+        cosine: of the embeddings of both, in [-1, 1], where an encoder was asked; 1 is alike.
     """
 
     distance: float
     semitones: float | None
     decibels: float
+    cosine: float | None = None
 
 
 def performance_of(samples: Samples) -> Performance:
@@ -111,6 +113,17 @@ def _relative(performance: Performance, register: Register) -> tuple[Frames, Fra
     voiced = performance.f0 > 0
     tones = 12 * np.log2(np.where(voiced, performance.f0, register.f0) / register.f0)
     return tones, np.maximum(performance.level - register.level, SILENCE_DB)
+
+
+def cosine(first: ArrayLike, second: ArrayLike) -> float | None:
+    """The cosine of two embeddings of one size; None where either is all 0.
+
+    >>> cosine([1, 0], [2, 0])
+    1.0
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    size = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / size if size else None
 
 
 def warp(costs: Frames) -> tuple[float, NDArray[np.intp]]:

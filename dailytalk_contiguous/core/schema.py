@@ -89,8 +89,9 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Those of `PROSODY` that are measured on a take, to be compared with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
-#: How far a take is from its source in melody and loudness: the fields of `core.delivery.Delivery`.
-DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels")
+#: How far a take is from its source in melody and loudness, and how alike both are to an encoder of prosodic
+#: tokens: the fields of `core.delivery.Delivery`.
+DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "delivery_cosine")
 
 
 def per_utterance(features: Features) -> Features:

@@ -399,7 +399,8 @@ class Tally:
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
             whether where the rows are from tells what was rejected; what was published does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
-        delivery: how far takes are from their sources, where that was measured; `delivery_of` by tag, `furthest`
+        delivery: how far takes are from their sources, where that was measured, and `delivery_cosines` how alike
+            to an encoder; `delivery_of` by tag, `furthest`
             the `MOST_FAR` lines that are furthest, a heap of their distance, a number of their own, and the line.
         timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
@@ -442,6 +443,7 @@ class Tally:
     ratios: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
     error_rates: Histogram = field(default_factory=lambda: Histogram(0.01, nearest=True))
     delivery: Histogram = field(default_factory=lambda: Histogram(0.01, 0.0, 2.0, nearest=True))
+    delivery_cosines: Histogram = field(default_factory=lambda: Histogram(0.01, -1.0, 1.0, nearest=True))
     delivery_of: dict[str, Moments] = field(default_factory=lambda: defaultdict(Moments))
     furthest: list[tuple[float, int, FarDelivery]] = field(default_factory=list)
     purchases: Purchases = field(default_factory=Purchases)
@@ -594,6 +596,7 @@ class Tally:
         if not is_number(distance):
             return
         self.delivery.add(distance)
+        self.delivery_cosines.add(synthesis.get("delivery_cosine"))
         self.delivery_of[utterance["tag"] or UNKNOWN].add(distance)
         if len(self.furthest) < MOST_FAR or distance > self.furthest[0][0]:
             apart = (synthesis.get("delivery_semitones"), synthesis.get("delivery_decibels"))

@@ -24,8 +24,10 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models.affect import threads_of_one
+from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 
 #: Named sizes, as settings of the encoder: 3.2, 19, 57 and 151 million parameters.
 SIZES: dict[str, dict[str, int]] = {
@@ -508,6 +510,35 @@ def _rotation(places: Tensor, width: int) -> Tensor:
 def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
     pairs = torch.view_as_complex(vectors.float().view(*vectors.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * rotation).flatten(-2)
+
+
+@lru_cache(maxsize=2)
+def load_encoder(name: str) -> ProsodicSequenceEncoder:
+    """The encoder of a folder or of the Hub, loaded once per process. Raises ModelMissing as `from_pretrained`."""
+    return ProsodicSequenceEncoder.from_pretrained(name)
+
+
+def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:
+    """How 16 kHz sounds, each of shape (n,), are said: embeddings (sounds, hidden_dim), 0 for one without a frame.
+
+    Args:
+        name: of the encoder. codebook: `bundled` or a folder, that which the encoder was trained with.
+
+    Raises DailytalkError if it was trained with another.
+    """
+    encoder, sequences = load_encoder(name), ProsodicClusterSequences(codebook)
+    trained_with, own = encoder.config.prosody_model, sequences.codebook.name
+    if trained_with and own != trained_with:
+        raise DailytalkError(
+            f"the encoder {name!r} was trained with the codebook {trained_with}, not with {own}",
+            "name its codebook with --prosodic-tokens",
+        )
+    tokens = sequences.extract_cluster_sequences(sounds)
+    vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
+    heard = [place for place, own in enumerate(tokens) if own]
+    if heard:
+        vectors[heard] = encoder.embed([tokens[place] for place in heard])
+    return vectors
 
 
 @contextmanager

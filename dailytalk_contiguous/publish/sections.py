@@ -989,6 +989,9 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
         "the speaker's usual, and time is warped: neither voice nor pace counts.",
         name="delivery",
     )
+    if tally.delivery_cosines.n:
+        alike = tally.delivery_cosines.quantile(0.5)
+        plot = replace(plot, note=f"{plot.note} To an encoder of prosodic tokens: cosine {alike:.2f}, median.")
     tags = sorted(tally.delivery_of.items(), key=lambda item: (-item[1].mean, item[0]))
     by_tag = Table(
         "Delivery by tag, the furthest from the source first",

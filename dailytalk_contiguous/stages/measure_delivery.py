@@ -1,54 +1,96 @@
-"""MeasureDelivery: pitch and level over time of the utterances that are re-voiced, for `Speak` to compare with."""
+"""MeasureDelivery: how the utterances that are re-voiced were said, for `Speak` to compare its takes with."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.stages.base import REVOICE, Stage
+from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
-NONE, CONTOURS = "none", "contours"
+NO_DELIVERY, CONTOURS_ALONE = "none", "contours"
+
+#: A setting of `Speak`, too.
+DELIVERY_MODEL = Setting(
+    "Compare takes with their source in melody and loudness (contours), and by an encoder of prosodic tokens; "
+    "--candidates chooses the nearest.",
+    option="delivery",
+    panel="result",
+    metavar="contours|MODEL",
+    reference=True,
+)
 
 
 @dataclass(frozen=True)
 class MeasureDelivery(Stage):
     """Adds `source_f0` in Hz, 0 where unvoiced, and `source_level` in dBFS, a value every 32 ms of each utterance.
 
-    Both are empty for the other speaker, and for utterances without text. See `core.delivery`.
+    With an encoder, `source_embedding` too, shape (hidden_dim,). All are empty for the other speaker, and for
+    utterances without text. See `core.delivery`.
+
+    Attributes:
+        revoice: `left` or `right` of the recording.
+        delivery: `none`; `contours`; or an encoder of prosodic tokens: a folder, or a name on the Hub.
+        codebook: of the encoder's tokens.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)
-    delivery: str = setting(
-        NONE,
-        "Compare takes with their source in melody and loudness; --candidates chooses the nearest: {choices}.",
-        panel="result",
-        choices=(NONE, CONTOURS),
-    )
+    delivery: str = setting(NO_DELIVERY, DELIVERY_MODEL)
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "source_channel", "start", "end", "text")
     prepares: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
-        {"source_f0": List(List(Value("float32"))), "source_level": List(List(Value("float32")))}
+        {name: List(List(Value("float32"))) for name in ("source_f0", "source_level", "source_embedding")}
     )
 
     def __post_init__(self) -> None:
-        if self.revoice not in CHANNELS or self.delivery not in (NONE, CONTOURS):
-            raise ValueError(f"there is no channel {self.revoice!r}, or no delivery {self.delivery!r}")
+        if self.revoice not in CHANNELS:
+            raise ValueError(f"revoice must be left or right, not {self.revoice!r}")
+
+    def models(self) -> dict[str, str]:
+        return {"delivery": self.delivery} if compares_embeddings(self.delivery) else {}
+
+    def preflight(self, fetch: bool = True) -> None:
+        if compares_embeddings(self.delivery) and fetch:
+            embed_delivery(self.delivery, self.codebook, [])
 
     def row(self, row: Row) -> Row:
         channel = read_analysis(row["audio"], row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
         lines = zip(*(row[name] for name in ("source_channel", "start", "end", "text")), strict=True)
-        performances = []
+        sounds = []
         for side, start, end, text in lines:
             first = round(start * ANALYSIS_RATE)
             last = round(end * ANALYSIS_RATE) if side == self.revoice and text.strip() else first
-            performances.append(performance_of(pcm_to_float(channel[first:last].tobytes())))
+            sounds.append(pcm_to_float(channel[first:last].tobytes()))
+        performances = [performance_of(sound) for sound in sounds]
+        embeddings: list[list[float]] = [[] for _ in sounds]
+        heard = [place for place, sound in enumerate(sounds) if len(sound)]
+        if compares_embeddings(self.delivery) and heard:
+            vectors = embed_delivery(self.delivery, self.codebook, [sounds[place] for place in heard])
+            for place, vector in zip(heard, vectors.tolist(), strict=True):
+                embeddings[place] = vector
         return {
             "source_f0": [performance.f0.tolist() for performance in performances],
             "source_level": [performance.level.tolist() for performance in performances],
+            "source_embedding": embeddings,
         }
+
+
+def compares_embeddings(delivery: str) -> bool:
+    """Whether a value of the setting names an encoder."""
+    return delivery not in (NO_DELIVERY, CONTOURS_ALONE)
+
+
+def embed_delivery(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
+    """`models.prosodic_encoder.embed_sounds`, which loads PyTorch and transformers, where it is first needed."""
+    from dailytalk_contiguous.models.prosodic_encoder import embed_sounds
+
+    return embed_sounds(delivery, codebook, sounds)

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 import soxr
 from datasets import Features, List, Value
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
@@ -32,6 +33,7 @@ from dailytalk_contiguous.core.delivery import (
     Performance,
     Register,
     compare_delivery,
+    cosine,
     performance_of,
     register_of,
 )
@@ -51,11 +53,14 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
+from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage
+from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY, embed_delivery
+from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
 NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
@@ -70,7 +75,7 @@ Result = TypeVar("Result")
 class Take(NamedTuple):
     """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence.
 
-    `performance` is None where that of its source is not known.
+    `performance` and `embedding` are None where those of its source are not known.
     """
 
     key: str
@@ -79,6 +84,7 @@ class Take(NamedTuple):
     verdict: Mapping[str, Any] | None
     trimmed: Trimmed
     performance: Performance | None = None
+    embedding: NDArray[np.float32] | None = None
 
 
 class HeardTake(NamedTuple):
@@ -97,8 +103,11 @@ class GoodTake(NamedTuple):
 
     @property
     def score(self) -> tuple[float, int]:
-        """The lower the better: the share of wrong words plus the distance in delivery, both about 0 to 1."""
-        return (self.error_rate or 0.0) + (self.delivery.distance if self.delivery else 0.0), self.take.number
+        """The lower the better: the share of wrong words, the distance in delivery, 1 less the cosine."""
+        far = 0.0
+        if self.delivery:
+            far = self.delivery.distance + (1 - (1.0 if self.delivery.cosine is None else self.delivery.cosine))
+        return (self.error_rate or 0.0) + far, self.take.number
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ class Speak(Stage):
         measure_takes: `all` or `none`: whether the prosody of what is spoken is measured. Pitch takes longer than
             an engine of this machine; a service is waited for longer still.
         no_text: `drop` or `keep-original`. on_failure: `hold` or `keep-original`.
+        delivery, codebook: as of `MeasureDelivery`.
         gate: see `core.quality`.
         cache: folder; empty for the user's. concurrency, max_cost (USD), device: how it is carried out.
     """
@@ -185,6 +195,8 @@ class Speak(Stage):
     on_failure: str = setting(
         "hold", "Conversations with a failed utterance: {choices}.", panel="result", choices=ON_FAILURE
     )
+    delivery: str = setting(NO_DELIVERY, DELIVERY_MODEL)
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
     gate: Gate = unlisted(Gate())
     cache: str = setting(
         "",
@@ -207,7 +219,7 @@ class Speak(Stage):
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "words", "language", "sample_rate"),
-        *("voice_wav", "voice_text", "source_f0", "source_level"),
+        *("voice_wav", "voice_text", "source_f0", "source_level", "source_embedding"),
     )
     adds: ClassVar[Features] = Features(
         {
@@ -333,8 +345,13 @@ class Speak(Stage):
         except SynthesisFailed as error:
             return error
         trimmed = trim(spoken.samples, spoken.sample_rate, self.gate)
-        performance = performance_of(_for_analysis(trimmed)) if utterance["source"] else None
-        return Take(key, number, spoken, verdict, trimmed, performance)
+        if utterance["source"] is None:
+            return Take(key, number, spoken, verdict, trimmed)
+        sound = _for_analysis(trimmed)
+        embedding = None
+        if utterance["embedding"]:
+            (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
+        return Take(key, number, spoken, verdict, trimmed, performance_of(sound), embedding)
 
     def _say(
         self,
@@ -356,7 +373,7 @@ class Speak(Stage):
             cost += take.spoken.cost
             error_rate, problem = self._judged(synthesiser, utterance, take, voice)
             if problem is None:
-                good.append(GoodTake(take, error_rate, _delivery(utterance["source"], take, registers)))
+                good.append(GoodTake(take, error_rate, _delivery(utterance, take, registers)))
             else:
                 reason, refused = problem, refused + 1
             if len(good) >= wanted or refused >= tries:
@@ -487,6 +504,7 @@ def _utterance(batch: Batch, index: int) -> dict[str, Any]:
         "sample_rate": value("sample_rate", None),
         "samples": (VoiceSample(wav, value("voice_text", "")),) if wav else (),
         "source": Performance(*map(np.asarray, performance)) if all(performance) else None,
+        "embedding": value("source_embedding", None) or None,
     }
 
 
@@ -536,11 +554,15 @@ def _registers(
 
 
 def _delivery(
-    source: Performance | None, take: Take, registers: tuple[Register, Register] | None
+    utterance: Mapping[str, Any], take: Take, registers: tuple[Register, Register] | None
 ) -> Delivery | None:
-    if source is None or take.performance is None or registers is None:
+    """How far a take is from its source; None where either has no voice."""
+    if utterance["source"] is None or take.performance is None or registers is None:
         return None
-    return compare_delivery(source, registers[0], take.performance, registers[1])
+    delivery = compare_delivery(utterance["source"], registers[0], take.performance, registers[1])
+    if delivery is None or take.embedding is None:
+        return delivery
+    return delivery._replace(cosine=cosine(utterance["embedding"], take.embedding))
 
 
 def _for_analysis(take: Trimmed) -> Samples:

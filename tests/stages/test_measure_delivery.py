@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from audio_files import EXAMPLES
 from datasets import Dataset
 
@@ -11,8 +12,10 @@ from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models import engines
+from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.contracts import Line, Reserve, Spoken, VoiceSample, free
 from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
 from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -118,5 +121,30 @@ def test_delivery_is_measured_where_it_is_asked_for() -> None:
         "Speak",
     ]
     assert "MeasureDelivery" not in [stage.name for stage in speak_stages("embedded")]
-    with pytest.raises((DailytalkError, ValueError), match="delivery"):
-        speak_stages("embedded", delivery="melody")
+
+
+def encoder(folder: Path, codebook: str = "") -> str:
+    torch.manual_seed(0)
+    made = ProsodicSequenceEncoder(hidden_dim=32, num_layers=1, nhead=2, prosody_model=codebook)
+    made.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.usefixtures("singer")
+def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
+    name = encoder(tmp_path / "encoder", Codebook.load().name)
+    source = embed_sounds(name, "bundled", [sung(*MELODIES[2])])[0]
+    batch = lines(sung(*MELODIES[2])) | {"source_embedding": [source.tolist()] * 2}
+    done = Speak(engine="singer", candidates=3, delivery=name, cache=str(tmp_path / "cache"))(batch)
+    assert [synthesis["take"] for synthesis in done["synthesis"]] == [2, 2]
+    assert 0.95 < done["synthesis"][0]["delivery_cosine"] <= 1.000001
+    (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([example()])).to_list()
+    assert [len(embedding) for embedding in row["source_embedding"]] == [32, 0, 0]
+
+
+def test_an_encoder_of_another_codebook_is_refused_before_anything_is_bought(tmp_path: Path) -> None:
+    name = encoder(tmp_path / "encoder", "prosody-120-0123456789")
+    with pytest.raises(DailytalkError, match="trained with the codebook prosody-120-0123456789, not with"):
+        MeasureDelivery(delivery=name).preflight()
+    with pytest.raises(DailytalkError, match=r"can't be loaded|is no encoder"):
+        MeasureDelivery(delivery=str(tmp_path)).preflight()

@@ -110,6 +110,7 @@ def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
         "sample_rate": None,
         "samples": (),
         "source": None,
+        "embedding": None,
     }
     full = line | {"conversation_id": ["call"], "language": ["de"], "sample_rate": [8000], "words": [None]}
     told = module._utterance(full | {"voice_wav": [b"RIFF"], "voice_text": ["said"]}, 0)
@@ -120,6 +121,7 @@ def test_line_of_a_flat_dataset_needs_only_its_own_columns() -> None:
         "sample_rate": 8000,
         "samples": (VoiceSample(b"RIFF", "said"),),
         "source": None,
+        "embedding": None,
     }
     assert module._utterance(line | {"voice_wav": [b"RIFF"]}, 0)["samples"] == (VoiceSample(b"RIFF", ""),)
 
