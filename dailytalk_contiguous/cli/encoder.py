@@ -125,7 +125,7 @@ def embed(
     """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
     on_this_machine("--out", out)
     with interrupts.deferred():
-        model = load_encoder(encoder, device)
+        model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
     if as_json:
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
@@ -133,7 +133,7 @@ def embed(
         Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
 
 
-def load_encoder(text: str, device: str) -> ProsodicSequenceEncoder:
+def encoder_of(text: str, device: str) -> ProsodicSequenceEncoder:
     """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
     name, revision = (text, None) if Path(text).is_dir() else model_of(text)
     model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_option, load_encoder
+from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_option, encoder_of
 from dailytalk_contiguous.cli.options import on_this_machine, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
@@ -105,7 +105,7 @@ def evaluate(
     if encoder is not None and embeddings is not None:
         raise DailytalkError("--embeddings stands in place of --encoder", "leave one of both out")
     with interrupts.deferred():
-        model = None if encoder is None else load_encoder(encoder, device)
+        model = None if encoder is None else encoder_of(encoder, device)
         is_trained = encoder is not None and (Path(encoder) / RECORD).is_file()
         training = read_record(Path(str(encoder))) if is_trained else None
         evaluation = evaluate_tokens(folder, model, training, embeddings, contours, sound, seed)
