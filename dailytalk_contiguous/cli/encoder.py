@@ -4,7 +4,6 @@ A module of its own, since it loads PyTorch and transformers, which no other com
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from dailytalk_contiguous.cli.options import (
     source_licence_option,
     with_options,
 )
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -178,6 +177,6 @@ def steps_bar(console: Console, what: str, quiet: bool) -> Iterator[Callable[[in
         def on_step(step: int, steps: int, loss: float) -> None:
             progress.update(task, total=steps, completed=step, description=f"{what}, loss {loss:.4f}")
             if not shown and is_main_process() and (step == steps or step % max(1, steps // 10) == 0):
-                print(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}", file=sys.stderr, flush=True)
+                say(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}", stderr=True)
 
         yield on_step

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_option, encoder_of
+from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_of, encoder_option
 from dailytalk_contiguous.cli.options import on_this_machine, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
