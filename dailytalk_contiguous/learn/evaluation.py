@@ -20,6 +20,7 @@ from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, re
 from dailytalk_contiguous.learn.masked_scores import Prediction, divide_known, score_predictions
 from dailytalk_contiguous.learn.probes import (
     EGEMAPS_TERMS,
+    LEAST_DRAWN,
     LinearProbe,
     Score,
     Vectors,
@@ -99,13 +100,13 @@ class Evaluation:
                 row.model,
                 *_percent(row.accuracy),
                 f"{row.perplexity.value:.2f}",
-                f"{row.perplexity.low:.2f}–{row.perplexity.high:.2f}",
+                _interval(row.perplexity, 2),
                 f"{row.frames:,}",
             )
             for row in self.predictions
         ]
         made = [
-            ("mean recall by linear probes of other speakers (speaker: of other utterances)", _PROBES, probes),
+            ("linear probes, tested on other speakers (who speaks: on other utterances)", _PROBES, probes),
             ("variance of the features that is between speakers", _SHARES, shares),
             ("masked tokens predicted", _PREDICTIONS, predictions),
         ]
@@ -116,7 +117,9 @@ class Evaluation:
         lines = ["# How it is said: what tokens and embeddings tell", ""]
         lines += [
             f"{counted(self.utterances, 'utterance')} of {counted(self.speakers, 'speaker')} in "
-            f"{public_cell(self.name)}. Intervals hold 95 % of 1,000 draws of speakers.",
+            f"{public_cell(self.name)}. Intervals hold 95 % of 1,000 draws of speakers; of fewer than "
+            f"{LEAST_DRAWN} speakers there is none. Recall is the mean of the classes, so chance is one in as "
+            "many as there are.",
             "",
         ]
         for title, head, rows in self.tables():
@@ -126,13 +129,19 @@ class Evaluation:
         return "\n".join(lines)
 
 
-_PROBES = ("target", "features", "%", "interval", "chance", "classes", "utterances", "speakers")
-_SHARES = ("features", "%", "interval")
+_PROBES = ("target", "features", "recall %", "interval", "chance", "classes", "utterances", "speakers")
+_SHARES = ("features", "share %", "interval")
 _PREDICTIONS = ("model", "right %", "interval", "perplexity", "interval", "frames")
 
 
 def _percent(score: Score) -> tuple[str, str]:
-    return f"{100 * score.value:.1f}", f"{100 * score.low:.1f}–{100 * score.high:.1f}"
+    return f"{100 * score.value:.1f}", _interval(score, 1, 100)
+
+
+def _interval(score: Score, decimals: int, scale: float = 1.0) -> str:
+    if score.low is None or score.high is None:
+        return "–"
+    return f"{scale * score.low:.{decimals}f}–{scale * score.high:.{decimals}f}"
 
 
 def evaluate_tokens(
@@ -242,6 +251,9 @@ def _predictions(
     sequences, speakers = [row["prosody_tokens"] for row in rows], [speaker_of(row) for row in rows]
     known, scored, note = divide_known(sequences, speakers, training, seed)
     notes.append(note)
+    if (n_speakers := len({speakers[place] for place in scored})) < LEAST_DRAWN:
+        n_heard = counted(n_speakers, "speaker")
+        notes.append(f"masked tokens: {n_heard} that they are predicted of, too few for an interval")
     try:
         own = [sequences[place] for place in scored]
         return score_predictions(

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.learn.masked_tokens import digest_of, split_sequences
-from dailytalk_contiguous.learn.probes import Score, drawn_score
+from dailytalk_contiguous.learn.probes import LEAST_DRAWN, Score, drawn_score
 from dailytalk_contiguous.models.prosodic_encoder import (
     FRAMES_PER_BATCH,
     ProsodicSequenceEncoder,
@@ -104,7 +104,8 @@ def divide_known(
     """Places of the sequences that counts are made of, and of those that are scored, and a sentence on them.
 
     Where the encoder was trained on these sequences, they are those that it was trained and validated on; else a
-    fifth of the speakers is scored, or of the utterances of one speaker.
+    fifth of the speakers is scored, but at least as many as an interval needs where that leaves half of them; of
+    one speaker, so much of the utterances.
 
     Args:
         record: of the encoder's training (`learn.masked_tokens.read_record`); None where there is none.
@@ -123,7 +124,8 @@ def divide_known(
         people = np.unique(np.asarray(speakers))
         groups = np.asarray(speakers) if len(people) > 1 else np.arange(len(sequences)).astype(str)
         names = random.permutation(np.unique(groups))
-        drawn = np.isin(groups, names[: max(1, len(names) // 5)])
+        n_scored = max(1, len(names) // 5, min(LEAST_DRAWN, len(names) // 2))
+        drawn = np.isin(groups, names[:n_scored])
         known, scored = np.flatnonzero(~drawn).tolist(), np.flatnonzero(drawn).tolist()
         note = "whether the encoder was trained on the utterances whose masked tokens it predicts is not known"
     if len(scored) > MOST_SCORED:

@@ -47,8 +47,8 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 #: Draws of speakers that an interval is made of, and the share of them inside it.
 DRAWS, INSIDE = 1000, 0.95
 
-#: Speakers from which on an interval over them means something.
-_FEW_SPEAKERS = 5
+#: Speakers that an interval needs: draws of fewer are too much alike to say anything.
+LEAST_DRAWN = 5
 
 _QUESTION = {"interrogative": "question", "declarative": "statement"}
 
@@ -68,18 +68,18 @@ def label_of(target: str, row: Row) -> str | None:
 TARGETS = {
     "emotion": "an emotion",
     "tag": "a style tag",
-    "sentence": "a text that asks or states",
+    "sentence": "a text that is a question or a statement",
     "gender": "a gender",
     "speaker": "a speaker",
 }
 
 
 class Score(NamedTuple):
-    """A figure with the interval that `INSIDE` of the draws of speakers are in."""
+    """A figure with the interval that `INSIDE` of the draws of speakers are in; None for too few speakers."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class LinearProbe(NamedTuple):
@@ -170,8 +170,8 @@ def _material(
         drawn = np.sort(np.random.default_rng((seed, len(places))).choice(len(places), MOST, replace=False))
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")
         places, names, speakers = places[drawn], names[drawn], speakers[drawn]
-    if (n_speakers := len(np.unique(speakers))) < _FEW_SPEAKERS:
-        notes.append(f"{target}: an interval over {n_speakers} speakers says little")
+    if (n_speakers := len(np.unique(speakers))) < LEAST_DRAWN:
+        notes.append(f"{target}: {n_speakers} speakers are too few for an interval")
     return places, names, speakers
 
 
@@ -288,12 +288,16 @@ def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_
 
     Args:
         figure: of weights (draws, speakers), how often each was drawn; gives (draws,).
+        n_speakers: of fewer than `LEAST_DRAWN` there is no interval.
     """
+    value = float(figure(np.ones((1, n_speakers)))[0])
+    if n_speakers < LEAST_DRAWN:
+        return Score(value, None, None)
     weights = np.random.default_rng((seed, n_speakers)).multinomial(
         n_speakers, [1 / n_speakers] * n_speakers, DRAWS
     )
     low, high = np.nanquantile(figure(weights.astype(np.float64)), [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
-    return Score(float(figure(np.ones((1, n_speakers)))[0]), float(low), float(high))
+    return Score(value, float(low), float(high))
 
 
 def speaker_share(vectors: Vectors, speakers: Sequence[str], seed: int = 0) -> Score | None:

@@ -112,8 +112,11 @@ def test_speakers_are_kept_apart_where_nothing_is_known_of_the_training(record: 
     speakers = [f"speaker{number % 10}" for number in range(40)]
     known, scored, note = divide_known(sequences, speakers, record, 0)
     assert sorted([*known, *scored]) == [*range(40)]
-    assert len({speakers[place] for place in scored}) == 2
+    assert len({speakers[place] for place in scored}) == 5
     assert not {speakers[place] for place in scored} & {speakers[place] for place in known}
     assert "is not known" in note
+    few, many = ([f"{number % count}" for number in range(40)] for count in (4, 30))
+    for names, expected in ((few, 2), (many, 6)):
+        assert len({names[place] for place in divide_known(sequences, names, record, 0)[1]}) == expected
     alone = divide_known(sequences, ["ann"] * 40, record, 0)
     assert (len(alone[0]), len(alone[1])) == (32, 8)

@@ -61,7 +61,7 @@ def test_label_that_features_hold_is_found_in_speakers_never_heard() -> None:
     assert by_chance.recall.low <= 0.25 <= by_chance.recall.high
     assert notes == [
         "tag: no utterance has a style tag",
-        "sentence: no utterance has a text that asks or states",
+        "sentence: no utterance has a text that is a question or a statement",
         "gender: no utterance has a gender",
     ]
 
@@ -122,13 +122,14 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     assert [probe.target for probe in probes] == ["emotion", "sentence", "speaker"]
     assert notes == [
         "emotion: 'fear' (1 utterance, fewer than 5) left out",
-        "emotion: an interval over 3 speakers says little",
+        "emotion: 3 speakers are too few for an interval",
         "tag: what is left is 'calm' alone, and nothing is told apart",
-        "sentence: an interval over 3 speakers says little",
+        "sentence: 3 speakers are too few for an interval",
         "gender: 'f' (1 speaker) left out",
         "gender: what is left is 'm' alone, and nothing is told apart",
-        "speaker: an interval over 3 speakers says little",
+        "speaker: 3 speakers are too few for an interval",
     ]
+    assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}
     assert probe_all([row(0, "ann")], {"features": noise(1)})[0] == []
 
 
