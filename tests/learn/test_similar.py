@@ -25,7 +25,7 @@ from dailytalk_contiguous.learn.embeddings import (
     read_embeddings,
     write_embeddings,
 )
-from dailytalk_contiguous.learn.similar import Match, find_similar, write_similar_page
+from dailytalk_contiguous.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
 from dailytalk_contiguous.learn.token_rows import find_speech, make_prosody, token_rows
 from dailytalk_contiguous.learn.utterance_sound import open_sound, utterance_sound
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
@@ -66,6 +66,8 @@ def test_the_nearest_of_all_are_found_in_their_order() -> None:
     asked, found = find_similar(embeddings, "call7/left/0000", top=12)
     exact = embeddings.vectors.astype(np.float64)
     exact -= exact.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(exact.T, bias=True))
+    exact = exact @ directions / np.sqrt(variances + SHRINKAGE * variances.mean())
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     cosines = exact @ exact[7]
     order = [place for place in np.argsort(-cosines) if place != 7][:12]
@@ -100,6 +102,16 @@ def test_what_all_share_makes_nothing_alike() -> None:
     assert [match.similarity for match in same] == pytest.approx([match.similarity for match in found], abs=1e-4)
     alike = Embeddings(embeddings.rows, np.ones_like(embeddings.vectors))
     assert {match.similarity for match in find_similar(alike, "call7/left/0000")[1]} == {0.0}
+
+
+def test_direction_that_varies_most_does_not_decide_alone() -> None:
+    """In nine of ten directions the first two are alike; one of much variance has nothing to do with it."""
+    vectors = np.random.default_rng(0).normal(size=(400, 10)).astype(np.float32)
+    vectors[1] = vectors[0]
+    vectors[:, 0] = np.random.default_rng(1).normal(size=400) * 50
+    vectors[1, 0] = vectors[0, 0] - 50
+    embeddings = Embeddings([row(number) for number in range(400)], vectors)
+    assert ids(find_similar(embeddings, "call0/left/0000", top=1)[1]) == ["call1/left/0000"]
 
 
 def test_clip_is_named_by_its_own_id_and_an_unknown_id_is_one_sentence() -> None:
