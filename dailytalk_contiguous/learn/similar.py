@@ -89,7 +89,7 @@ def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
     mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     some = vectors[:: -(-len(vectors) // _AT_ONCE)] - mean
     variances, directions = np.linalg.eigh((some.T @ some).astype(np.float64) / len(some))
-    least = SHRINKAGE * max(float(variances.mean()), np.finfo(np.float32).tiny)
+    least = SHRINKAGE * float(variances.mean().clip(np.finfo(np.float32).tiny))
     whitening = (directions / np.sqrt(np.maximum(variances, 0.0) + least)).astype(np.float32)
     asked = (vectors[place] - mean) @ whitening
     cosines = np.zeros(len(vectors), np.float32)
