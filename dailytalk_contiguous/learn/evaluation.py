@@ -252,8 +252,7 @@ def _predictions(
     known, scored, note = divide_known(sequences, speakers, training, seed)
     notes.append(note)
     if (n_speakers := len({speakers[place] for place in scored})) < LEAST_DRAWN:
-        n_heard = counted(n_speakers, "speaker")
-        notes.append(f"masked tokens: {n_heard} that they are predicted of, too few for an interval")
+        notes.append(f"masked tokens: predicted of {counted(n_speakers, 'speaker')}, too few for an interval")
     try:
         own = [sequences[place] for place in scored]
         return score_predictions(

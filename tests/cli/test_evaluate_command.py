@@ -75,6 +75,9 @@ def test_tables_fit_80_columns_and_are_those_of_json_and_markdown(
     assert [row["model"] for row in told["predictions"]] == ["encoder", "bigram", "neighbour", "unigram"]
     row = next(line for line in lines if line.startswith("emotion") and "contours" in line)
     assert row.split() == ["emotion", "contours", "100.0", "100.0–100.0", "50.0", "2", "36", "6"]
+    unigram = next(line.split() for line in lines if line.startswith("unigram"))  # of three speakers: no interval
+    assert (unigram[2], unigram[4]) == ("–", "–")
+    assert "note: masked tokens: predicted of 3 speakers, too few for an interval" in lines
     text = (tmp_path / "evaluation.md").read_text(encoding="utf-8")
     assert "| emotion | contours | 100.0 | 100.0–100.0 | 50.0 | 2 | 36 | 6 |" in text
     assert all(note in plain.out for note in told["notes"])
