@@ -79,11 +79,16 @@ def train(
     """
     on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = None if push is None else model_of(push).repo
-    if repo is not None:
+    repo = None
+    if push is not None:
+        repo, revision = model_of(push)
+        if revision is not None:
+            raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
         check_token()
     elif private:
         raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
     sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
     console = Console(stderr=as_json)

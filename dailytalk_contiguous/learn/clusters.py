@@ -6,7 +6,6 @@ centres are the same however many frames are read at a time, and nothing but the
 """
 
 import json
-import math
 import os
 import tempfile
 import zlib
@@ -21,21 +20,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.contours import CONTOURS, as_features, median_f0, relative_f0
+from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, as_features, median_f0, relative_f0
 from dailytalk_contiguous.core.documents import as_text, fits
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.models.codebook import (
     ABOUT,
     MOST_CLUSTERS,
     REDUCERS,
     WEIGHTS,
+    WEIGHTS_REMEDY,
     Codebook,
     FeatureArray,
     Landmarks,
     PrincipalComponents,
     Reducer,
     Training,
+    are_weights,
     nearest_centres,
 )
 from dailytalk_contiguous.store.files import json_document, locked, write_text
@@ -337,8 +339,10 @@ class ClusteringPipeline:
                 f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
                 f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
             )
-        if not all(0 <= weight < math.inf for weight in self.weights.values()) or not any(self.weights.values()):
-            raise DailytalkError(f"the weights are {self.weights}", "give numbers from 0, not all of them 0")
+        if not are_weights(self.weights.values()):
+            raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
+        if self.smoothing not in SMOOTHING:
+            raise DailytalkError(f"the smoothing is {self.smoothing!r}", f"choose among {', '.join(SMOOTHING)}")
 
     def train(
         self,
@@ -371,7 +375,8 @@ class ClusteringPipeline:
         voiced = sum(int(np.count_nonzero(block.any(axis=1))) for block in self._blocks(frames))
         if voiced < n_centres:
             raise DailytalkError(
-                f"{voiced} of {len(frames)} frames have a voice, fewer than {n_centres} clusters of voices",
+                f"{voiced:,} of {counted(len(frames), 'frame')} have a voice, too few for "
+                f"{counted(n_centres, 'cluster')} of voices",
                 "give more speech, or a lower --n-clusters",
             )
         assert self.weights is not None
@@ -522,7 +527,7 @@ class ClusteringPipeline:
     def _too_few(self, n_centres: int, different: int | None = None) -> DailytalkError:
         what = "too few" if different is None else f"only {different}"
         return DailytalkError(
-            f"{what} voiced frames are different, for {n_centres} clusters of voices",
+            f"{what} voiced frames are different, for {counted(n_centres, 'cluster')} of voices",
             "give more speech, or a lower --n-clusters",
         )
 

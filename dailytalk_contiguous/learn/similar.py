@@ -99,6 +99,10 @@ def _place_of(rows: Sequence[Row], name: str) -> int:
     places = places or [place for place, row in enumerate(rows) if row["conversation_id"] == name]
     if len(places) == 1:
         return places[0]
+    if places and rows[places[0]]["id"] == name:
+        raise DailytalkError(
+            f"{name!r} is the id of {len(places)} utterances", "give each an id of its own, and embed them again"
+        )
     if places:
         raise DailytalkError(
             f"{name!r} has {len(places)} utterances", f"give the id of one, such as {rows[places[0]]['id']!r}"

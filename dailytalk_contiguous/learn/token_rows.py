@@ -18,10 +18,11 @@ from datasets import Features, List
 from huggingface_hub import snapshot_download
 
 from dailytalk_contiguous.core.audio import from_uri, to_uri
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish.items import (
     TRAIN,
@@ -338,6 +339,10 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
     if any(len(row[name] or ()) != count for name in added):
         raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
     for place, name in enumerate(row["utterance_id"]):
+        lacking = [column for column in added if row[column][place] is None] if name else ["id"]
+        if lacking:
+            reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
+            raise BadInput(reason, _AGAIN)
 
         def of(column: str, place: int = place) -> Any:
             values = row.get(column)
@@ -363,6 +368,7 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
 def clusters_of(model: str | None) -> int:
     """How many tokens the codebook of a name has (`Codebook.name`)."""
     parts = (model or "").split("-")
-    if len(parts) != 3 or not parts[1].isdigit():
-        raise BadInput(f"prosody_model is {model!r}, no name of a codebook", _AGAIN)
+    is_count = len(parts) == 3 and parts[1].isdecimal() and len(parts[1]) < 6
+    if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
+        raise BadInput(f"prosody_model is {quoted(model or '')}, no name of a codebook", _AGAIN)
     return int(parts[1])

@@ -131,6 +131,7 @@ def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perf
     measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0, "lost_speech_seconds": 4.0}
     utterance = dict.fromkeys(UTTERANCE) | {"channel": "left"}
     row = {"duration": 2.0, "source_duration": 2.0, "language": "en", "alignments": [{"source": "given"}] * 3}
+    row["conversation_id"] = "a"
     row["utterances"] = [utterance | {"status": status} for status in ("spoken", "kept-original")]
     tally = Tally()
     tally.add(row | {"timeline": nothing | lost})
@@ -180,7 +181,7 @@ def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str
 
 
 def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    row = dict.fromkeys(("alignments", "timeline", "provenance"))
+    row = dict.fromkeys(("conversation_id", "alignments", "timeline", "provenance"))
     return row | {"utterances": utterances, "duration": 60.0, "source_duration": 120.0, "language": "en"} | columns
 
 
@@ -279,5 +280,7 @@ def test_deliveries_are_counted_by_tag_and_the_furthest_lines_are_named() -> Non
         "sad": (6, pytest.approx(0.3)),
         "calm": (6, pytest.approx(0.25)),
     }
-    named = [(distance, line.utterance_id) for distance, _, line in sorted(tally.furthest, reverse=True)]
+    named = [
+        (distance, line.utterance["utterance_id"]) for distance, _, line in sorted(tally.furthest, reverse=True)
+    ]
     assert named == [(place / 20, f"a/left/{place}") for place in range(11, 1, -1)]
