@@ -102,8 +102,8 @@ def train(
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(outcome.valid_loss)
     if as_json:
-        told = {name: value for name, value in outcome._asdict().items() if name != "losses"}
-        print_json(told | {"out": as_text(out), "perplexity": perplexity, "published": address})
+        fields = {name: value for name, value in outcome._asdict().items() if name != "losses"}
+        print_json(fields | {"out": as_text(out), "perplexity": perplexity, "published": address})
         return
     if outcome.done_before:
         console.print("nothing to do: it is trained")

@@ -54,16 +54,16 @@ def similar(
     _check_page("--html", html, (".html", ".htm"))
     if sound is not None and html is None:
         raise DailytalkError("--sound goes with --html", "add --html FILE, or leave it out")
-    asked, found = find_similar(read_embeddings(folder), name, top, other_speakers)
+    asked, matches = find_similar(read_embeddings(folder), name, top, other_speakers)
     if html is not None:
-        write_similar_page(html, asked, found, open_sound(folder, sound))
+        write_similar_page(html, asked, matches, open_sound(folder, sound))
     if as_json:
         page = None if html is None else as_text(html)
-        print_json({"asked": asked.as_dict(), "similar": [match.as_dict() for match in found], "html": page})
+        print_json({"asked": asked.as_dict(), "similar": [match.as_dict() for match in matches], "html": page})
         return
-    _show(Console(), asked, found)
+    _show(Console(), asked, matches)
     if html is not None:
-        Console().print(f"{counted(len(found), 'utterance')} to listen to in {as_text(html)}", markup=False)
+        Console().print(f"{counted(len(matches), 'utterance')} to listen to in {as_text(html)}", markup=False)
 
 
 def evaluate(
@@ -143,11 +143,11 @@ def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
         console.labelled("note", note)
 
 
-def _show(console: Console, asked: Match, found: list[Match]) -> None:
+def _show(console: Console, asked: Match, matches: list[Match]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "similarity", "speaker", "tag", "text"):
         table.add_column(heading, justify="right" if heading == "similarity" else "left")
-    for match in (asked, *found):
+    for match in (asked, *matches):
         facts = match.as_dict()
         cells = (escape(facts[name] or "–") for name in ("speaker", "tag", "text"))
         table.add_row(escape(facts["id"]), "" if match is asked else f"{match.similarity:.3f}", *cells)

@@ -330,19 +330,19 @@ def _make(
     console = Console(stderr=as_json)
     show.left_out(console, speech.found.left_out)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with show.bar(console, quiet=as_json) as told:
-        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=told.planned)
+    with show.bar(console, quiet=as_json) as bar:
+        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=bar.planned)
     code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
     shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
     if as_json:
-        print_json(_told(outcome, shards))
+        print_json(_as_dict(outcome, shards))
     else:
         _show(console, outcome, out, shards)
         show_verdict(console, code)
     raise typer.Exit(code)
 
 
-def _told(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
+def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
     return {
         "out": as_text(shards),
         "counts": outcome.record["counts"],

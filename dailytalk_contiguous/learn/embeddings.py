@@ -51,7 +51,7 @@ class Embeddings(NamedTuple):
 def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out: Path) -> int:
     """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder; their number.
 
-    Utterances without tokens (no frame is as short) are left out. The file is there whole or not at all.
+    Utterances without tokens, which last no time, are left out. The file is there whole or not at all.
 
     Raises:
         BadInput: tokens of another codebook than the encoder's. DailytalkError: nothing to embed, or a folder that

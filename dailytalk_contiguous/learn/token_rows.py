@@ -207,7 +207,7 @@ def _spans(row: Row) -> Iterator[Row]:
         start, end = utterance["start"], utterance["end"]
         if utterance["status"] == "dropped" or start is None or end is None:
             continue
-        own = [
+        spoken = [
             {**{name: word[name] for name in ("word", "start", "end")}, "probability": word.get("probability")}
             for word in words
             if word["speaker"] == utterance["channel"] and start <= (word["start"] + word["end"]) / 2 < end
@@ -219,10 +219,13 @@ def _spans(row: Row) -> Iterator[Row]:
             "speaker": utterance["speaker"],
             "start": start,
             "end": end,
-            "text": utterance["text"] or utterance["text_raw"] or " ".join(word["word"] for word in own) or None,
+            "text": utterance["text"]
+            or utterance["text_raw"]
+            or " ".join(word["word"] for word in spoken)
+            or None,
             "language": utterance["language"] or row["language"],
             "tag": utterance["tag"],
-            "words": own,
+            "words": spoken,
         }
 
 
@@ -274,7 +277,7 @@ def make_prosody(
             "date": today(),
             "version": version("dailytalk-contiguous"),
             "models": models_of(stages),
-            "stages": [stage_record(own) for own in stages],
+            "stages": [stage_record(part) for part in stages],
             "counts": {
                 "conversations": len(entries) - sum(1 for entry in entries if entry.reject),
                 "rejects": len(rejects),

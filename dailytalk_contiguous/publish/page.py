@@ -213,6 +213,9 @@ MOST_INSIDE = 20_000_000
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
+#: Seconds of a line that is heard alone.
+LONGEST_LINE = 30.0
+
 #: Probability of a word below which the player marks it.
 UNSURE = 0.5
 
@@ -675,8 +678,9 @@ class _Parts:
         if self.sounds.mode == "none" or not tally.furthest:
             return []
         lines = [line for _, _, line in sorted(tally.furthest, reverse=True)]
+        heading = "These lines as recorded and as rebuilt" if self.recordings else "These lines as rebuilt"
         return [
-            fill("<h3>Source and take of these lines</h3>"),
+            fill("<h3>{}</h3>", heading),
             fill('<div class="samples">{}</div>', joined(itertools.starmap(self._far_card, enumerate(lines, 1)))),
         ]
 
@@ -751,7 +755,7 @@ def _line_sound(
         sound = items.sound(conversation_id)
     except BadInput as error:
         return NO_SAMPLES, f"No sound: {public(error.reason)}."
-    samples, problem = sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST))
+    samples, problem = sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
     side = CHANNELS.index(channel)
     return samples[:, side : side + 1], public(problem)
 
