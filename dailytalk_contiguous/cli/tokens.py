@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +58,7 @@ from dailytalk_contiguous.stages.base import DEVICE
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.store.files import write_atomically
 
 EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
 ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
@@ -303,8 +305,9 @@ def plot(
         ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)
     )
     tokens, _ = codebook.assign(seen_by(codebook, features, median_f0(features)))
+    figure = contours.feature_figure(contours.extract(audio_tensor=samples), tokens.tolist())
     try:
-        contours.plot_features(contours.extract(audio_tensor=samples), out, tokens.tolist())
+        write_atomically(out, partial(figure.savefig, format=out.suffix.lower().removeprefix(".")))
     except OSError as error:
         raise DailytalkError(
             f"{as_text(out)!r} can't be written ({error.strerror or error})", "make room, or name another file"

@@ -20,6 +20,7 @@ from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, re
 from dailytalk_contiguous.learn.masked_scores import Prediction, divide_known, score_predictions
 from dailytalk_contiguous.learn.probes import (
     EGEMAPS_TERMS,
+    FEW_SPEAKERS,
     LinearProbe,
     Score,
     Vectors,
@@ -242,6 +243,8 @@ def _predictions(
     sequences, speakers = [row["prosody_tokens"] for row in rows], [speaker_of(row) for row in rows]
     known, scored, note = divide_known(sequences, speakers, training, seed)
     notes.append(note)
+    if (n_speakers := len({speakers[place] for place in scored})) < FEW_SPEAKERS:
+        notes.append(f"masked tokens: an interval over {counted(n_speakers, 'speaker')} says little")
     try:
         return score_predictions(
             encoder,

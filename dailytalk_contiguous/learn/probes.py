@@ -48,7 +48,7 @@ STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 DRAWS, INSIDE = 1000, 0.95
 
 #: Speakers from which on an interval over them means something.
-_FEW_SPEAKERS = 5
+FEW_SPEAKERS = 5
 
 _QUESTION = {"interrogative": "question", "declarative": "statement"}
 
@@ -170,8 +170,8 @@ def _material(
         drawn = np.sort(np.random.default_rng((seed, len(places))).choice(len(places), MOST, replace=False))
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")
         places, names, speakers = places[drawn], names[drawn], speakers[drawn]
-    if (n_speakers := len(np.unique(speakers))) < _FEW_SPEAKERS:
-        notes.append(f"{target}: an interval over {n_speakers} speakers says little")
+    if (n_speakers := len(np.unique(speakers))) < FEW_SPEAKERS:
+        notes.append(f"{target}: an interval over {counted(n_speakers, 'speaker')} says little")
     return places, names, speakers
 
 

@@ -1,11 +1,12 @@
 """`dailytalk tokens`: from recordings to contours, a codebook, tokens and pictures."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Command, start_held
+from command import Command, start, start_held
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import Codebook, token_rows
@@ -162,7 +163,7 @@ def test_the_picture_of_a_sound_shows_its_tokens(tmp_path: Path, dailytalk: Comm
         (("--out", "ann.what"), "name a file that ends in .png, .svg or .pdf"),
         (("--out", "."), "name a file that ends in"),
         (("--out", "s3://bucket/ann.png"), "--out can't be"),
-        (("--out", "nowhere/ann.png"), "can't be written (No such file or directory)"),
+        (("--out", "ann.wav/ann.png"), "can't be written (File exists)"),
         (("--out", "ann.png", "--start", "3s", "--end", "1s"), "--end 1 is not after --start 3"),
         (("--out", "ann.png", "--start", "1h"), "it has "),
         (("--out", "ann.png", "--side", "middle"), "--side can't be 'middle'"),
@@ -177,3 +178,15 @@ def test_a_picture_that_can_not_be_is_one_sentence(
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True)
     missing = dailytalk("tokens plot", tmp_path / "nothing.wav", "--out", "ann.png")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    picture = tmp_path / "ann.png"
+    picture.write_bytes(b"an older one")
+    running = start("tokens", "plot", save(tmp_path / "ann.wav"), "--out", picture, preexec_fn=limit)
+    assert "can't be written (File too large): make room" in running.communicate()[1]
+    assert running.returncode == 1
+    assert picture.read_bytes() == b"an older one"
