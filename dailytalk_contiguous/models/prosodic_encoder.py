@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.store.hub import model_reference
 
 #: Named sizes, as settings of the encoder: 3.2, 19, 57 and 151 million parameters.
 SIZES: dict[str, dict[str, int]] = {
@@ -528,8 +529,19 @@ def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def load_encoder(name: str) -> ProsodicSequenceEncoder:
-    """The encoder of a folder or of the Hub, loaded once per process. Raises ModelMissing as `from_pretrained`."""
-    return ProsodicSequenceEncoder.from_pretrained(name)
+    """`open_encoder`, once per process."""
+    return open_encoder(name)
+
+
+def open_encoder(name: str) -> ProsodicSequenceEncoder:
+    """The encoder in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
+
+    Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
+    """
+    if Path(name).is_dir():
+        return ProsodicSequenceEncoder.from_pretrained(name)
+    repo, revision = model_reference(name)
+    return ProsodicSequenceEncoder.from_pretrained(repo, revision=revision or "main")
 
 
 def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:
