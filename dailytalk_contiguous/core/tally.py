@@ -324,7 +324,7 @@ MOST_FAR = 10
 
 
 class FarDelivery(NamedTuple):
-    """An utterance whose take is far from its source, and the conversation that it is in."""
+    """An utterance whose take is far from its source, and its conversation, empty where the rows have no ids."""
 
     conversation_id: str
     utterance: Mapping[str, Any]
@@ -475,7 +475,7 @@ class Tally:
             self.splits_of[speaker].add(split)
         for utterance in utterances:
             self._count_utterance(utterance)
-            self._count_delivery(row["conversation_id"], utterance)
+            self._count_delivery(row.get("conversation_id") or "", utterance)
         audible = [utterance for utterance in utterances if _is_audible(utterance)]
         sums = [self._count_audible(utterance, speaker, language) for utterance in audible]
         for part in {id(part): part for parts in sums for part in parts}.values():

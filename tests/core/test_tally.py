@@ -131,7 +131,6 @@ def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perf
     measured = {"offset_distance": 0.5, "overlap_kept": 0.25, "duration_ratio": 2.0, "lost_speech_seconds": 4.0}
     utterance = dict.fromkeys(UTTERANCE) | {"channel": "left"}
     row = {"duration": 2.0, "source_duration": 2.0, "language": "en", "alignments": [{"source": "given"}] * 3}
-    row["conversation_id"] = "a"
     row["utterances"] = [utterance | {"status": status} for status in ("spoken", "kept-original")]
     tally = Tally()
     tally.add(row | {"timeline": nothing | lost})
@@ -181,7 +180,7 @@ def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str
 
 
 def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
-    row = dict.fromkeys(("conversation_id", "alignments", "timeline", "provenance"))
+    row = dict.fromkeys(("alignments", "timeline", "provenance"))
     return row | {"utterances": utterances, "duration": 60.0, "source_duration": 120.0, "language": "en"} | columns
 
 
