@@ -38,10 +38,10 @@ from dailytalk_contiguous.learn.masked_tokens import (
 )
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
-from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, quiet_transformers
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, open_encoder, quiet_transformers
 from dailytalk_contiguous.publish.pushing import check_token, push_model
 from dailytalk_contiguous.stages.base import DEVICE
-from dailytalk_contiguous.store.hub import Reference, parse_reference
+from dailytalk_contiguous.store.hub import model_reference
 
 TRAIN_SETTINGS = setting_options(TrainingSettings())
 
@@ -79,11 +79,16 @@ def train(
     """
     on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = None if push is None else model_of(push).repo
-    if repo is not None:
+    repo = None
+    if push is not None:
+        repo, revision = model_reference(push)
+        if revision is not None:
+            raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
         check_token()
     elif private:
         raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
     sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
     console = Console(stderr=as_json)
@@ -97,8 +102,8 @@ def train(
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(outcome.valid_loss)
     if as_json:
-        told = {name: value for name, value in outcome._asdict().items() if name != "losses"}
-        print_json(told | {"out": as_text(out), "perplexity": perplexity, "published": address})
+        fields = {name: value for name, value in outcome._asdict().items() if name != "losses"}
+        print_json(fields | {"out": as_text(out), "perplexity": perplexity, "published": address})
         return
     if outcome.done_before:
         console.print("nothing to do: it is trained")
@@ -134,21 +139,9 @@ def embed(
 
 def encoder_of(text: str, device: str) -> ProsodicSequenceEncoder:
     """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
-    name, revision = (text, None) if Path(text).is_dir() else model_of(text)
-    model = ProsodicSequenceEncoder.from_pretrained(name, revision=revision or "main")
+    model = open_encoder(text)
     model.to(resolve_device(device))  # type: ignore[arg-type]
     return model
-
-
-def model_of(text: str) -> Reference:
-    """The model on the Hub that a text names. Raises DailytalkError if it names none."""
-    named = parse_reference(text)
-    if named is None:
-        raise DailytalkError(
-            f"{text!r} is no folder, and no name of a model on the Hub",
-            "write OWNER/NAME, with @TAG for a version",
-        )
-    return named
 
 
 def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_of, encoder_option
-from dailytalk_contiguous.cli.options import on_this_machine, seed_option
+from dailytalk_contiguous.cli.options import either, on_this_machine, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -51,19 +51,19 @@ def similar(
 
     All embeddings are compared. They hold traces of who speaks; --other-speakers leaves the easy half out.
     """
-    on_this_machine("--html", html)
+    _check_page("--html", html, (".html", ".htm"))
     if sound is not None and html is None:
         raise DailytalkError("--sound goes with --html", "add --html FILE, or leave it out")
-    asked, found = find_similar(read_embeddings(folder), name, top, other_speakers)
+    asked, matches = find_similar(read_embeddings(folder), name, top, other_speakers)
     if html is not None:
-        write_similar_page(html, asked, found, open_sound(folder, sound))
+        write_similar_page(html, asked, matches, open_sound(folder, sound))
     if as_json:
         page = None if html is None else as_text(html)
-        print_json({"asked": asked.as_dict(), "similar": [match.as_dict() for match in found], "html": page})
+        print_json({"asked": asked.as_dict(), "similar": [match.as_dict() for match in matches], "html": page})
         return
-    _show(Console(), asked, found)
+    _show(Console(), asked, matches)
     if html is not None:
-        Console().print(f"{counted(len(found), 'utterance')} to listen to in {as_text(html)}", markup=False)
+        Console().print(f"{counted(len(matches), 'utterance')} to listen to in {as_text(html)}", markup=False)
 
 
 def evaluate(
@@ -101,7 +101,7 @@ def evaluate(
     features; an encoder beside counts. Needs the extra `tokens`. With opensmile installed, whose licence forbids
     commercial use, eGeMAPS is beside them.
     """
-    on_this_machine("--out", out)
+    _check_page("--out", out, (".md",))
     if encoder is not None and embeddings is not None:
         raise DailytalkError("--embeddings stands in place of --encoder", "leave one of both out")
     with interrupts.deferred():
@@ -117,6 +117,13 @@ def evaluate(
         _show_evaluation(Console(), evaluation)
     if not evaluation.probes and not evaluation.predictions:
         raise typer.Exit(1)
+
+
+def _check_page(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
+    """Raise DailytalkError for what is no file of this kind: a slip must not write over what is read."""
+    on_this_machine(flag, path)
+    if path is not None and path.suffix.lower() not in endings:
+        raise DailytalkError(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
 
 
 def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
@@ -136,11 +143,11 @@ def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
         console.labelled("note", note)
 
 
-def _show(console: Console, asked: Match, found: list[Match]) -> None:
+def _show(console: Console, asked: Match, matches: list[Match]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "similarity", "speaker", "tag", "text"):
         table.add_column(heading, justify="right" if heading == "similarity" else "left")
-    for match in (asked, *found):
+    for match in (asked, *matches):
         facts = match.as_dict()
         cells = (escape(facts[name] or "–") for name in ("speaker", "tag", "text"))
         table.add_row(escape(facts["id"]), "" if match is asked else f"{match.similarity:.3f}", *cells)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,8 +33,8 @@ from dailytalk_contiguous.cli.terminal import (
     show_rejects,
     show_verdict,
 )
-from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, to_uri
-from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features, median_f0
+from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_analysis, to_uri
+from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -44,22 +45,30 @@ from dailytalk_contiguous.learn.token_rows import (
     CONTOUR_SHARDS,
     TOKEN_SHARDS,
     ProsodyOutcome,
+    contour_shards,
     find_speech,
     make_prosody,
 )
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
-from dailytalk_contiguous.run.outputs import REJECTS, read_run
+from dailytalk_contiguous.run.outputs import REJECTS, RUN, read_run
 from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.stages.base import DEVICE
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.store.files import write_atomically
 
 EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
 ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
 PLOT_SETTINGS = setting_options(TokeniseProsody())
+
+#: Tokens of a codebook where nobody says how many.
+N_CLUSTERS = 120
+
+#: How the name of a picture ends.
+PICTURES = (".png", ".svg", ".pdf")
 
 START, END = time_of("--start", {}), time_of("--end", {})
 
@@ -116,8 +125,16 @@ def cluster(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens extract has written.")],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the codebook.", metavar="DIR")],
     n_clusters: Annotated[
-        int, option(HelpPanel.RESULT, "Tokens, that of silence among them.", metavar="N", min=2, max=MOST_CLUSTERS)
-    ] = 120,
+        int | None,
+        option(
+            HelpPanel.RESULT,
+            "Tokens, that of silence among them.",
+            metavar="N",
+            min=2,
+            max=MOST_CLUSTERS,
+            show_default="120",
+        ),
+    ] = None,
     sweep: Annotated[
         str | None,
         option(HelpPanel.RESULT, "Make several, each in a folder of its own: 64,120,256.", metavar="N,N,…"),
@@ -132,7 +149,7 @@ def cluster(
             HelpPanel.RARE,
             "What columns count: f0=1.5,power=2.",
             metavar="NAME=N,…",
-            show_default=",".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items()),
+            show_default=", ".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items()),
         ),
     ] = None,
     reduced_dims: Annotated[
@@ -140,8 +157,14 @@ def cluster(
         option(HelpPanel.RARE, "Reduce the columns to so many first.", metavar="N", show_default="as they are"),
     ] = None,
     reducer: Annotated[
-        str, option(HelpPanel.RARE, f"What reduces them: {either(REDUCERS)} (extra umap).", metavar="NAME")
-    ] = REDUCERS[0],
+        str | None,
+        option(
+            HelpPanel.RARE,
+            f"What reduces them: {either(REDUCERS)} (extra umap).",
+            metavar="NAME",
+            show_default=REDUCERS[0],
+        ),
+    ] = None,
     max_iter: Annotated[
         int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
     ] = 1000,
@@ -155,8 +178,13 @@ def cluster(
 
     The same contours and seed give the same codebook. Needs the extra `tokens`; to use a codebook does not.
     """
-    counts = [n_clusters] if sweep is None else numbers_of("--sweep", sweep)
-    smoothing = (read_run(folder) or {}).get("settings", {}).get("smoothing", "medium")
+    on_this_machine("--out", out)
+    if sweep is not None and n_clusters is not None:
+        raise DailytalkError("--sweep stands in place of --n-clusters", "leave one of both out")
+    if reducer is not None and reduced_dims is None:
+        raise DailytalkError("--reducer goes with --reduced-dims", "add --reduced-dims N, or leave it out")
+    counts = [n_clusters or N_CLUSTERS] if sweep is None else numbers_of("--sweep", sweep)
+    smoothing = smoothing_of(folder)
     pipelines = [
         ClusteringPipeline(
             count,
@@ -173,7 +201,7 @@ def cluster(
     reports = []
     for pipeline in pipelines:
         place = out if sweep is None else out / str(pipeline.n_clusters)
-        codebook = pipeline.train(frames, None, reduced_dims, reducer, max_iter)
+        codebook = pipeline.train(frames, None, reduced_dims, reducer or REDUCERS[0], max_iter)
         quality = pipeline.clustering_quality_analysis(frames)
         write_codebook(codebook, quality, place)
         reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())
@@ -181,6 +209,18 @@ def cluster(
         print_json(reports if sweep is not None else reports[0])
     else:
         _show_clusters(console, reports)
+
+
+def smoothing_of(folder: Path) -> str:
+    """How the contours of a folder were smoothed. Raises DailytalkError without contours or a record of them."""
+    contour_shards(folder)
+    smoothing = ((read_run(folder) or {}).get("settings") or {}).get("smoothing")
+    if smoothing not in (*SMOOTHING,):
+        raise DailytalkError(
+            f"{as_text(folder / RUN)!r} does not say how the contours were smoothed",
+            "run `dailytalk tokens extract` again: it writes what is missing",
+        )
+    return str(smoothing)
 
 
 def numbers_of(flag: str, text: str) -> list[int]:
@@ -241,10 +281,18 @@ def plot(
     **options: Any,
 ) -> None:
     """Draw the contours of a sound, and its tokens below."""
+    on_this_machine("--out", out)
+    if out.suffix.lower() not in PICTURES:
+        raise DailytalkError(f"--out can't be {as_text(out)!r}", f"name a file that ends in {either(PICTURES)}")
+    if end is not None and end <= start:
+        raise DailytalkError(f"--end {end:g} is not after --start {start:g}", "name a later second")
     stage = TokeniseProsody(**chosen_for(TokeniseProsody, chosen(options, PLOT_SETTINGS)))
     codebook = Codebook.load(stage.codebook)
+    audio = {"bytes": None, "path": to_uri(sound)}
     try:
-        channels = read_analysis({"bytes": None, "path": to_uri(sound)}, start, end and end - start)
+        if start >= (seconds := probe(audio).seconds):
+            raise BadInput(f"it has {seconds:g} s", "")
+        channels = read_analysis(audio, start, end and end - start)
     except (OSError, BadInput) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
         raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
@@ -257,11 +305,13 @@ def plot(
         ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)
     )
     tokens, _ = codebook.assign(seen_by(codebook, features, median_f0(features)))
+    figure = contours.feature_figure(contours.extract(audio_tensor=samples), tokens.tolist())
     try:
-        contours.plot_features(contours.extract(audio_tensor=samples), out, tokens.tolist())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition(",")[0]
-        raise DailytalkError(f"{as_text(out)!r} can't be written ({reason})", "name a PNG, SVG or PDF") from None
+        write_atomically(out, partial(figure.savefig, format=out.suffix.lower().removeprefix(".")))
+    except OSError as error:
+        raise DailytalkError(
+            f"{as_text(out)!r} can't be written ({error.strerror or error})", "make room, or name another file"
+        ) from None
     if as_json:
         print_json({"out": as_text(out), "frames": len(tokens), "tokens": tokens.tolist()})
     else:
@@ -283,19 +333,19 @@ def _make(
     console = Console(stderr=as_json)
     show.left_out(console, speech.found.left_out)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with show.bar(console, quiet=as_json) as told:
-        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=told.planned)
+    with show.bar(console, quiet=as_json) as bar:
+        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=bar.planned)
     code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
     shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
     if as_json:
-        print_json(_told(outcome, shards))
+        print_json(_as_dict(outcome, shards))
     else:
         _show(console, outcome, out, shards)
         show_verdict(console, code)
     raise typer.Exit(code)
 
 
-def _told(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
+def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
     return {
         "out": as_text(shards),
         "counts": outcome.record["counts"],
@@ -309,8 +359,8 @@ def _told(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
 def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) -> None:
     if outcome.n_made:
         console.print(f"{length_text(outcome.audio_seconds)} in {length_text(outcome.wall_seconds)}")
-    else:
-        console.print("nothing to do: all of it stands")
+    elif outcome.record["counts"]["conversations"]:
+        console.print("nothing to do: all of it is there")
     counts, hours = outcome.record["counts"], outcome.record["hours"]["audio"]
     console.print(f"{counted(counts['conversations'], 'conversation')}, {length_text(hours * 3600)}")
     if outcome.rejects:

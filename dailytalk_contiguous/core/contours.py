@@ -163,6 +163,10 @@ class ProsodicFeatureExtractor:
         self, features: Mapping[str, Frames], save_path: str | Path, tokens: Sequence[int] | None = None
     ) -> None:
         """Write a picture of the contours of one channel, one above the other, and of their tokens below."""
+        self.feature_figure(features, tokens).savefig(save_path)
+
+    def feature_figure(self, features: Mapping[str, Frames], tokens: Sequence[int] | None = None) -> Any:
+        """The picture of `plot_features`, a matplotlib figure."""
         import matplotlib.figure
 
         figure = matplotlib.figure.Figure((9, 8 if tokens is None else 9), layout="constrained")
@@ -178,7 +182,7 @@ class ProsodicFeatureExtractor:
             axes[-1].stairs(tokens, edges, fill=True)
             axes[-1].set_ylabel("token")
         axes[-1].set_xlabel("seconds")
-        figure.savefig(save_path)
+        return figure
 
     @property
     def _hop(self) -> int:

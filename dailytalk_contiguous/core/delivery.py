@@ -61,7 +61,7 @@ class Delivery(NamedTuple):
 
 
 def performance_of(samples: Samples) -> Performance:
-    """The performance in 16 kHz samples of shape (n,)."""
+    """The performance in 16 kHz samples of shape (n,), at most a minute of it."""
     count = min(-(-len(samples) // _HOP), MOST_FRAMES)
     if not count:
         return Performance(np.zeros(0), np.zeros(0))
@@ -73,11 +73,11 @@ def performance_of(samples: Samples) -> Performance:
 
 def register_of(performances: Iterable[Performance]) -> Register | None:
     """What is usual for the speaker of these; None where nothing is voiced."""
-    known = list(performances)
-    pitches = np.concatenate([part.f0[part.f0 > 0] for part in known] or [np.zeros(0)])
+    spoken = list(performances)
+    pitches = np.concatenate([performance.f0[performance.f0 > 0] for performance in spoken] or [np.zeros(0)])
     if not len(pitches):
         return None
-    levels = np.concatenate([part.level[part.f0 > 0] for part in known])
+    levels = np.concatenate([performance.level[performance.f0 > 0] for performance in spoken])
     return Register(float(np.median(pitches)), float(np.median(levels)))
 
 

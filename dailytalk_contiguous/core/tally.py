@@ -324,13 +324,10 @@ MOST_FAR = 10
 
 
 class FarDelivery(NamedTuple):
-    """A line, and how far its take is from its source (`core.delivery.Delivery`)."""
+    """An utterance whose take is far from its source, and its conversation, empty where the rows have no ids."""
 
-    utterance_id: str
-    tag: str
-    text: str
-    semitones: float | None
-    decibels: float | None
+    conversation_id: str
+    utterance: Mapping[str, Any]
 
 
 #: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
@@ -478,6 +475,7 @@ class Tally:
             self.splits_of[speaker].add(split)
         for utterance in utterances:
             self._count_utterance(utterance)
+            self._count_delivery(row.get("conversation_id") or "", utterance)
         audible = [utterance for utterance in utterances if _is_audible(utterance)]
         sums = [self._count_audible(utterance, speaker, language) for utterance in audible]
         for part in {id(part): part for parts in sums for part in parts}.values():
@@ -589,9 +587,9 @@ class Tally:
                 self.purchases.add(synthesis["cache_key"], synthesis["cost"])
             self.n_retried += (synthesis["tries"] or 1) > 1
             self.error_rates.add(synthesis["word_error_rate"])
-            self._count_delivery(utterance, synthesis)
 
-    def _count_delivery(self, utterance: Mapping[str, Any], synthesis: Mapping[str, Any]) -> None:
+    def _count_delivery(self, conversation_id: str, utterance: Mapping[str, Any]) -> None:
+        synthesis = utterance["synthesis"] or {}
         distance = synthesis.get("delivery_distance")
         if not is_number(distance):
             return
@@ -599,8 +597,7 @@ class Tally:
         self.delivery_cosines.add(synthesis.get("delivery_cosine"))
         self.delivery_of[utterance["tag"] or UNKNOWN].add(distance)
         if len(self.furthest) < MOST_FAR or distance > self.furthest[0][0]:
-            apart = (synthesis.get("delivery_semitones"), synthesis.get("delivery_decibels"))
-            line = FarDelivery(utterance["utterance_id"], utterance["tag"] or "", utterance["text"] or "", *apart)
+            line = FarDelivery(conversation_id, utterance)
             heapq.heappush(self.furthest, (distance, self.delivery.n, line))
             if len(self.furthest) > MOST_FAR:
                 heapq.heappop(self.furthest)

@@ -6,7 +6,6 @@ centres are the same however many frames are read at a time, and nothing but the
 """
 
 import json
-import math
 import os
 import tempfile
 import zlib
@@ -21,21 +20,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.contours import CONTOURS, as_features, median_f0, relative_f0
+from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, as_features, median_f0, relative_f0
 from dailytalk_contiguous.core.documents import as_text, fits
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.models.codebook import (
     ABOUT,
     MOST_CLUSTERS,
     REDUCERS,
     WEIGHTS,
+    WEIGHTS_REMEDY,
     Codebook,
     FeatureArray,
     Landmarks,
     PrincipalComponents,
     Reducer,
     Training,
+    are_weights,
     nearest_centres,
 )
 from dailytalk_contiguous.store.files import json_document, locked, write_text
@@ -257,8 +259,8 @@ def _gathered(path: Path, shards: Sequence[Path], speaker_relative: bool) -> Arr
             speakers: dict[str, list[FeatureArray]] = {}
             for row in rows:
                 speakers.setdefault(row["channel"], []).append(as_features(row["contours"]))
-            for own in speakers.values():
-                spoken = np.concatenate(own)
+            for utterances in speakers.values():
+                spoken = np.concatenate(utterances)
                 reference = median_f0(spoken)
                 batches.append(relative_f0(spoken, reference) if speaker_relative and reference > 0 else spoken)
         frames.add_batch(np.concatenate(batches), name)
@@ -337,8 +339,10 @@ class ClusteringPipeline:
                 f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
                 f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
             )
-        if not all(0 <= weight < math.inf for weight in self.weights.values()) or not any(self.weights.values()):
-            raise DailytalkError(f"the weights are {self.weights}", "give numbers from 0, not all of them 0")
+        if not are_weights(self.weights.values()):
+            raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
+        if self.smoothing not in SMOOTHING:
+            raise DailytalkError(f"the smoothing is {self.smoothing!r}", f"choose among {', '.join(SMOOTHING)}")
 
     def train(
         self,
@@ -371,7 +375,8 @@ class ClusteringPipeline:
         voiced = sum(int(np.count_nonzero(block.any(axis=1))) for block in self._blocks(frames))
         if voiced < n_centres:
             raise DailytalkError(
-                f"{voiced} of {len(frames)} frames have a voice, fewer than {n_centres} clusters of voices",
+                f"{voiced:,} of {counted(len(frames), 'frame')} have a voice, too few for "
+                f"{counted(n_centres, 'cluster')} of voices",
                 "give more speech, or a lower --n-clusters",
             )
         assert self.weights is not None
@@ -384,15 +389,15 @@ class ClusteringPipeline:
         for _ in range(self.passes):
             codebook = self._moved(frames, codebook, self._pass(frames, codebook))
         for _ in range(_ROUNDS):
-            done = self._pass(frames, codebook)
-            if done.counts.all():
+            last_pass = self._pass(frames, codebook)
+            if last_pass.counts.all():
                 break
-            codebook = self._moved(frames, codebook, done)
+            codebook = self._moved(frames, codebook, last_pass)
         else:
             raise self._too_few(n_centres)
         silent = len(frames) - voiced
-        sizes = (silent, *done.counts.tolist())
-        training = Training(done.inertia, self.seed, len(frames), silent, sizes, self.licence)
+        sizes = (silent, *last_pass.counts.tolist())
+        training = Training(last_pass.inertia, self.seed, len(frames), silent, sizes, self.licence)
         self.codebook = replace(codebook, training=training)
         if clustering_model_dir is not None:
             try:
@@ -478,12 +483,12 @@ class ClusteringPipeline:
             )
             before += len(voiced)
 
-    def _moved(self, frames: FeatureArray, codebook: Codebook, done: LloydPass) -> Codebook:
+    def _moved(self, frames: FeatureArray, codebook: Codebook, last_pass: LloydPass) -> Codebook:
         """Centres at the means of their frames; those without any where a frame is far from the largest's."""
-        means = done.sums / np.maximum(done.counts, 1)[:, None]
-        centres = np.where(done.counts[:, None] > 0, means, codebook.centres).astype(np.float32)
-        counts, taken = done.counts.astype(float), set[int]()
-        for dead in np.flatnonzero(done.counts == 0):
+        means = last_pass.sums / np.maximum(last_pass.counts, 1)[:, None]
+        centres = np.where(last_pass.counts[:, None] > 0, means, codebook.centres).astype(np.float32)
+        counts, taken = last_pass.counts.astype(float), set[int]()
+        for dead in np.flatnonzero(last_pass.counts == 0):
             interrupts.check_interrupt()
             for largest in np.argsort(-counts, kind="stable"):
                 place, value = self._farthest(frames, codebook, int(largest), taken)
@@ -505,11 +510,11 @@ class ClusteringPipeline:
         """
         best, place, value = 0.0, -1, np.zeros(0, np.float32)
         for before, voiced, nearest, squares in self._assigned(frames, codebook):
-            own = np.where(nearest == centre, squares, 0.0)
-            own[[at - before for at in taken if 0 <= at - before < len(own)]] = 0.0
-            if len(own) and own.max() > best:
-                at = int(own.argmax())
-                best, place, value = float(own[at]), before + at, self._values(codebook, voiced[at : at + 1])[0]
+            apart = np.where(nearest == centre, squares, 0.0)
+            apart[[at - before for at in taken if 0 <= at - before < len(apart)]] = 0.0
+            if len(apart) and apart.max() > best:
+                at = int(apart.argmax())
+                best, place, value = float(apart[at]), before + at, self._values(codebook, voiced[at : at + 1])[0]
         return place, value
 
     def _sample(self, frames: FeatureArray, voiced: int, n_centres: int) -> FeatureArray:
@@ -522,7 +527,7 @@ class ClusteringPipeline:
     def _too_few(self, n_centres: int, different: int | None = None) -> DailytalkError:
         what = "too few" if different is None else f"only {different}"
         return DailytalkError(
-            f"{what} voiced frames are different, for {n_centres} clusters of voices",
+            f"{what} voiced frames are different, for {counted(n_centres, 'cluster')} of voices",
             "give more speech, or a lower --n-clusters",
         )
 
@@ -535,10 +540,10 @@ class ClusteringPipeline:
             places = np.unique((steps * (available / wanted)).astype(np.int64))
         drawn, before = [np.zeros((0, frames.shape[1]), np.float32)], 0
         for block in self._blocks(frames):
-            own = block[block.any(axis=1)] if voiced_only else block
-            first, last = np.searchsorted(places, (before, before + len(own)))
-            drawn.append(own[places[first:last] - before])
-            before += len(own)
+            candidates = block[block.any(axis=1)] if voiced_only else block
+            first, last = np.searchsorted(places, (before, before + len(candidates)))
+            drawn.append(candidates[places[first:last] - before])
+            before += len(candidates)
         return np.concatenate(drawn)
 
     def _start(self, codebook: Codebook, sample: FeatureArray, max_iter: int) -> FeatureArray:

@@ -10,7 +10,7 @@ from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import LABELS, SECONDS, STRING, Row
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
@@ -32,6 +32,9 @@ COLUMNS = Features(
     }
 )
 
+#: Numbers that an embedding may have, either way: the squares of larger ones are no numbers any more.
+MOST_VALUE = 1e15
+
 #: Utterances that are in memory at a time.
 AT_A_TIME = 4096
 
@@ -48,7 +51,7 @@ class Embeddings(NamedTuple):
 def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out: Path) -> int:
     """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder; their number.
 
-    Utterances without tokens (no frame is as short) are left out. The file is there whole or not at all.
+    Utterances without tokens, which last no time, are left out. The file is there whole or not at all.
 
     Raises:
         BadInput: tokens of another codebook than the encoder's. DailytalkError: nothing to embed, or a folder that
@@ -109,11 +112,15 @@ def read_embeddings(folder: Path) -> Embeddings:
             widths = set(column.value_lengths().to_pylist()) | {vector.shape[1] for vector in vectors[:1]}
             if len(widths) != 1:
                 raise BadInput(f"{path.name} has embeddings of several sizes", _AGAIN)
+            if not widths.pop():
+                raise BadInput(f"{path.name} has embeddings of no numbers", _AGAIN)
             vectors.append(column.flatten().to_numpy(False).astype(np.float32).reshape(len(column), -1))
     embeddings = np.concatenate(vectors) if vectors else np.zeros((0, 0), np.float32)
     if not all(row["id"] and row["conversation_id"] for row in rows):
         raise BadInput(f"{path.name} has a row without an id", _AGAIN)
-    if not np.isfinite(embeddings).all():
-        place = int((~np.isfinite(embeddings).all(axis=1)).argmax())
-        raise BadInput(f"{path.name}: the embedding of {rows[place]['id']} holds what is no number", _AGAIN)
+    wrong = ~(np.abs(embeddings) <= MOST_VALUE).all(axis=1)
+    if wrong.any():
+        name = quoted(rows[int(wrong.argmax())]["id"])
+        reason = f"the embedding of {name} holds what is no number, or one beyond {MOST_VALUE:.0e}"
+        raise BadInput(f"{path.name}: {reason}", _AGAIN)
     return Embeddings(rows, embeddings)

@@ -179,15 +179,15 @@ def evaluate_tokens(
     if encoder is not None:
         check_codebook({"id": rows[0]["id"], "prosody_model": codebook}, encoder.config.prosody_model)
     kinds, notes = dict[str, Mapping[str, Vectors]](), list[str]()
-    if own := _embeddings(rows, folder, encoder, embeddings, notes):
-        kinds["embedding"] = own
+    if embedded := _embeddings(rows, folder, encoder, embeddings, notes):
+        kinds["embedding"] = embedded
     kinds["tokens"] = _by_id(rows, token_histograms(rows, clusters_of(codebook)))
     if contours is not None or clip_shards(folder / CONTOUR_SHARDS):
         kinds["contours"] = dict(statistics_in(contours or folder))
     else:
         notes.append("contours: none are there, make them with `dailytalk tokens extract` and pass --contours")
-    if own := _egemaps(rows, folder, sound, notes):
-        kinds["eGeMAPS"] = own
+    if functionals := _egemaps(rows, folder, sound, notes):
+        kinds["eGeMAPS"] = functionals
     kept, features, lacking = joined_features(rows, kinds)
     notes += lacking
     probes, left_out = (
@@ -230,12 +230,12 @@ def _embeddings(
 
 def _egemaps(rows: Sequence[Row], folder: Path, sound: str | None, notes: list[str]) -> dict[str, Vectors]:
     try:
-        found = {name: values for name, values in egemaps_of(rows, folder, sound) if values is not None}
+        functionals = {name: values for name, values in egemaps_of(rows, folder, sound) if values is not None}
     except DailytalkError as problem:
         notes.append(f"eGeMAPS: left out, {problem.reason}")
         return {}
     notes.append(f"eGeMAPS: by {EGEMAPS_TERMS}")
-    return found
+    return functionals
 
 
 def _predictions(
@@ -254,9 +254,12 @@ def _predictions(
     if (n_speakers := len({speakers[place] for place in scored})) < LEAST_DRAWN:
         notes.append(f"masked tokens: predicted of {counted(n_speakers, 'speaker')}, too few for an interval")
     try:
-        own = [sequences[place] for place in scored]
         return score_predictions(
-            encoder, [sequences[place] for place in known], own, [speakers[place] for place in scored], seed
+            encoder,
+            [sequences[place] for place in known],
+            [sequences[place] for place in scored],
+            [speakers[place] for place in scored],
+            seed,
         )
     except DailytalkError as problem:
         notes.append(f"masked tokens: {problem.reason}")

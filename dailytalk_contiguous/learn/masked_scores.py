@@ -168,20 +168,21 @@ def score_predictions(
     batches = [batch for _ in range(rounds) for batch in batches_of(lengths, FRAMES_PER_BATCH)]
     for number, batch in enumerate(batches):
         interrupts.check_interrupt()
-        own = [windows[place] for place in batch]
-        targets, seen, probabilities = _encoded(encoder, own, seed + number)
+        sequences = [windows[place] for place in batch]
+        targets, masked, probabilities = _encoded(encoder, sequences, seed + number)
         for row, place in enumerate(batch):
-            frames = len(own[row])
-            hidden, asked = targets[row, :frames], seen[row, :frames]
-            by_model = counts.predict(own[row], ~hidden) | {"encoder": probabilities[row, :frames][hidden]}
-            truth, is_asked = own[row][hidden], asked[hidden]
+            sequence = sequences[row]
+            hidden, asked = targets[row, : len(sequence)], masked[row, : len(sequence)]
+            predicted = probabilities[row, : len(sequence)][hidden]
+            by_model = counts.predict(sequence, ~hidden) | {"encoder": predicted}
+            truth, is_asked = sequence[hidden], asked[hidden]
             person = owner_of[owners[place]]
             for model, name in enumerate(models):
                 drawn = by_model[name][is_asked]
                 right = drawn.argmax(axis=1) == truth[is_asked] if len(drawn) else np.zeros(0, bool)
                 nats = -np.log(np.maximum(drawn[np.arange(len(drawn)), truth[is_asked]], 1e-12))
                 sums[model, person] += len(drawn), right.sum(), nats.sum()
-    return [_prediction(name, own, seed) for name, own in zip(models, sums, strict=True)]
+    return [_prediction(name, by_person, seed) for name, by_person in zip(models, sums, strict=True)]
 
 
 def _encoded(

@@ -415,7 +415,7 @@ def _run(trainer: _MaskedTrainer, out: Path, main: bool) -> None:
             f"a batch does not fit into memory ({str(error).splitlines()[0]})",
             "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size",
         ) from error
-    watch = next(each for each in trainer.callback_handler.callbacks if isinstance(each, _Watch))
+    watch = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, _Watch))
     if watch.interrupted:
         raise KeyboardInterrupt
 
@@ -487,10 +487,8 @@ def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | N
     if path.is_file():
         known = read_record(out)
         for what in ("settings", "data"):
-            mine, theirs = record[what], known[what]
-            if changed := sorted(
-                name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)
-            ):
+            new, begun = record[what], known[what]
+            if changed := sorted(name for name in new.keys() | begun.keys() if new.get(name) != begun.get(name)):
                 raise DailytalkError(
                     f"{as_text(out)!r} is of a training with other {what} ({', '.join(changed)})",
                     "name another folder, or pass what it was begun with",
@@ -535,9 +533,9 @@ def _disk_room(out: Path, encoder: ProsodicSequenceEncoder) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        known = isinstance(error, OSError) and error.errno in _FULL
-        text = str(error)
-        if not known and not any(words in text for words in ("No space left", "File too large", "failed writing")):
+        is_full = isinstance(error, OSError) and error.errno in _FULL
+        said_by_others = ("No space left", "File too large", "failed writing")
+        if not is_full and not any(words in str(error) for words in said_by_others):
             raise
         megabytes = 3 * 4 * sum(weight.numel() for weight in encoder.parameters()) / 1e6
         raise DailytalkError(
@@ -556,7 +554,7 @@ def _windows(arrays: Sequence[NDArray[Any]], longest: int) -> list[NDArray[Any]]
 
 def _computed(settings: TrainingSettings) -> dict[str, Any]:
     """The settings that make a difference to the encoder."""
-    execution = {own.name for own in fields(settings) if own.metadata.get("execution")}
+    execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
     return {name: value for name, value in asdict(settings).items() if name not in execution}
 
 

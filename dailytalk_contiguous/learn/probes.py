@@ -151,10 +151,10 @@ def _material(
     by_utterance = target == "speaker"
     few = {}
     for name in np.unique(names):
-        own = names == name
-        n_speakers = len(np.unique(speakers[own]))
-        if own.sum() < LEAST_UTTERANCES:
-            few[str(name)] = f"{counted(int(own.sum()), 'utterance')}, fewer than {LEAST_UTTERANCES}"
+        is_of_class = names == name
+        n_speakers = len(np.unique(speakers[is_of_class]))
+        if is_of_class.sum() < LEAST_UTTERANCES:
+            few[str(name)] = f"{counted(int(is_of_class.sum()), 'utterance')}, fewer than {LEAST_UTTERANCES}"
         elif not by_utterance and n_speakers < LEAST_SPEAKERS:
             few[str(name)] = f"{n_speakers} speaker"
     if few:
@@ -171,7 +171,7 @@ def _material(
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")
         places, names, speakers = places[drawn], names[drawn], speakers[drawn]
     if (n_speakers := len(np.unique(speakers))) < LEAST_DRAWN:
-        notes.append(f"{target}: {n_speakers} speakers are too few for an interval")
+        notes.append(f"{target}: {counted(n_speakers, 'speaker')}, too few for an interval")
     return places, names, speakers
 
 
@@ -218,8 +218,8 @@ def _predicted(
     """The label that a probe of the other folds gives to each utterance."""
     predicted = np.empty_like(labels)
     for train, test in folds:
-        own = None if speakers is None else speakers[train]
-        strength = _best_strength(vectors[train], labels[train], own, seed)
+        trained_on = None if speakers is None else speakers[train]
+        strength = _best_strength(vectors[train], labels[train], trained_on, seed)
         predicted[test] = _fitted(vectors[train], labels[train], strength).predict(vectors[test])
     return predicted
 
@@ -335,8 +335,8 @@ def speaker_share(vectors: Vectors, speakers: Sequence[str], seed: int = 0) -> S
 def token_histograms(rows: Sequence[Row], n_tokens: int) -> Vectors:
     """How often each token comes: the root of its share of the frames, shape (utterances, n_tokens)."""
     counts = np.zeros((len(rows), n_tokens), np.float32)
-    for own, row in zip(counts, rows, strict=True):
-        own[:] = np.bincount(row["prosody_tokens"], minlength=n_tokens)
+    for histogram, row in zip(counts, rows, strict=True):
+        histogram[:] = np.bincount(row["prosody_tokens"], minlength=n_tokens)
     return np.asarray(np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)), np.float32)
 
 
@@ -409,10 +409,10 @@ def joined_features(
     """
     notes, used = list[str](), dict[str, Mapping[str, Vectors]]()
     for kind, vectors in kinds.items():
-        own = sum(row["id"] in vectors for row in rows)
-        if own < len(rows):
-            notes.append(f"{kind}: {own:,} of {counted(len(rows), 'utterance')} have it")
-        if own:
+        having = sum(row["id"] in vectors for row in rows)
+        if having < len(rows):
+            notes.append(f"{kind}: {having:,} of {counted(len(rows), 'utterance')} have it")
+        if having:
             used[kind] = vectors
     kept = [row for row in rows if all(row["id"] in vectors for vectors in used.values())]
     arrays = {kind: np.stack([vectors[row["id"]] for row in kept]) for kind, vectors in used.items() if kept}

@@ -69,15 +69,14 @@ def find_similar(
     left_out = np.zeros(len(embeddings.rows), bool)
     left_out[place] = True
     if other_speakers:
-        own = speaker_of(embeddings.rows[place])
-        left_out |= [speaker_of(row) == own for row in embeddings.rows]
+        speaker = speaker_of(embeddings.rows[place])
+        left_out |= [speaker_of(row) == speaker for row in embeddings.rows]
         if left_out.all():
-            raise DailytalkError(f"nobody but {own!r} speaks in it", "leave --other-speakers out")
+            raise DailytalkError(f"nobody but {speaker!r} speaks in it", "leave --other-speakers out")
     cosines = cosines_to(embeddings.vectors, place)
     cosines[left_out] = -np.inf
     best = np.argsort(-cosines, kind="stable")[: min(top, int((~left_out).sum()))]
-    found = [Match(float(cosines[row]), embeddings.rows[row]) for row in best]
-    return Match(1.0, embeddings.rows[place]), found
+    return Match(1.0, embeddings.rows[place]), [Match(float(cosines[row]), embeddings.rows[row]) for row in best]
 
 
 def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
@@ -110,6 +109,10 @@ def _place_of(rows: Sequence[Row], name: str) -> int:
     places = places or [place for place, row in enumerate(rows) if row["conversation_id"] == name]
     if len(places) == 1:
         return places[0]
+    if places and rows[places[0]]["id"] == name:
+        raise DailytalkError(
+            f"{name!r} is the id of {len(places)} utterances", "give each an id of its own, and embed them again"
+        )
     if places:
         raise DailytalkError(
             f"{name!r} has {len(places)} utterances", f"give the id of one, such as {rows[places[0]]['id']!r}"
@@ -118,14 +121,14 @@ def _place_of(rows: Sequence[Row], name: str) -> int:
     raise DailytalkError(f"there is no utterance {name!r}", f"give an id of what was embedded{example}")
 
 
-def write_similar_page(path: Path, asked: Match, found: Sequence[Match], items: Items) -> None:
+def write_similar_page(path: Path, asked: Match, matches: Sequence[Match], items: Items) -> None:
     """Write a page with the utterance that was asked for and those that are like it, to be listened to.
 
     It needs no network and no other file. Where a sound can't be read, it says why.
     """
     sections = [
         Section("asked", "Asked for", [_cards([asked], items, shows_similarity=False)]),
-        Section("similar", "Said most like it", [_cards(found, items)]),
+        Section("similar", "Said most like it", [_cards(matches, items)]),
     ]
     write_lines(path, page_of(f"Said like {asked.row['id']}", sections))
 

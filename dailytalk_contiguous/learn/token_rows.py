@@ -18,10 +18,11 @@ from datasets import Features, List
 from huggingface_hub import snapshot_download
 
 from dailytalk_contiguous.core.audio import from_uri, to_uri
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish.items import (
     TRAIN,
@@ -206,7 +207,7 @@ def _spans(row: Row) -> Iterator[Row]:
         start, end = utterance["start"], utterance["end"]
         if utterance["status"] == "dropped" or start is None or end is None:
             continue
-        own = [
+        spoken = [
             {**{name: word[name] for name in ("word", "start", "end")}, "probability": word.get("probability")}
             for word in words
             if word["speaker"] == utterance["channel"] and start <= (word["start"] + word["end"]) / 2 < end
@@ -218,10 +219,13 @@ def _spans(row: Row) -> Iterator[Row]:
             "speaker": utterance["speaker"],
             "start": start,
             "end": end,
-            "text": utterance["text"] or utterance["text_raw"] or " ".join(word["word"] for word in own) or None,
+            "text": utterance["text"]
+            or utterance["text_raw"]
+            or " ".join(word["word"] for word in spoken)
+            or None,
             "language": utterance["language"] or row["language"],
             "tag": utterance["tag"],
-            "words": own,
+            "words": spoken,
         }
 
 
@@ -273,7 +277,7 @@ def make_prosody(
             "date": today(),
             "version": version("dailytalk-contiguous"),
             "models": models_of(stages),
-            "stages": [stage_record(own) for own in stages],
+            "stages": [stage_record(part) for part in stages],
             "counts": {
                 "conversations": len(entries) - sum(1 for entry in entries if entry.reject),
                 "rejects": len(rejects),
@@ -338,6 +342,10 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
     if any(len(row[name] or ()) != count for name in added):
         raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
     for place, name in enumerate(row["utterance_id"]):
+        lacking = [column for column in added if row[column][place] is None] if name else ["id"]
+        if lacking:
+            reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
+            raise BadInput(reason, _AGAIN)
 
         def of(column: str, place: int = place) -> Any:
             values = row.get(column)
@@ -363,6 +371,7 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
 def clusters_of(model: str | None) -> int:
     """How many tokens the codebook of a name has (`Codebook.name`)."""
     parts = (model or "").split("-")
-    if len(parts) != 3 or not parts[1].isdigit():
-        raise BadInput(f"prosody_model is {model!r}, no name of a codebook", _AGAIN)
+    is_count = len(parts) == 3 and parts[1].isdecimal() and len(parts[1]) < 6
+    if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
+        raise BadInput(f"prosody_model is {quoted(model or '')}, no name of a codebook", _AGAIN)
     return int(parts[1])

@@ -9,8 +9,9 @@ anything, and neither is read before its size is known.
 import hashlib
 import io
 import logging
+import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,10 @@ SILENCE = 0
 
 #: What the differences of each contour are multiplied with: power tells more of delivery than the second formant.
 WEIGHTS = {"f0": 1.5, "f0_width": 1.0, "f1": 1.5, "f2": 0.75, "power": 2.0, "snr": 1.0}
+
+#: The largest weight, and what to do about others.
+MOST_WEIGHT = 1e6
+WEIGHTS_REMEDY = f"give numbers from 0 to {MOST_WEIGHT:,.0f}, not all of them 0"
 
 #: The version of the layout, the most clusters, the most columns, and the bytes that a file may have.
 LAYOUT, MOST_CLUSTERS, MOST_COLUMNS, MOST_BYTES = 1, 4096, 64, 4 << 20
@@ -377,15 +382,22 @@ def _read(folder: Path) -> Codebook:
     return Codebook(centres, weights, about["smoothing"], relative, reducer=reducer, training=training)
 
 
+def are_weights(weights: Collection[Any]) -> bool:
+    """Whether features can be multiplied with these: numbers from 0 to `MOST_WEIGHT`, not all of them 0."""
+    return all(is_number(weight, 0.0, MOST_WEIGHT) for weight in weights) and any(weights)
+
+
 def _check_settings(about: Mapping[str, Any], weights: Mapping[str, float], name: str) -> None:
     if about["layout"] != LAYOUT:
         raise BadInput(f"{name}: its layout is {about['layout']}, not {LAYOUT}", "update dailytalk-contiguous")
-    if about["features"] != [*CONTOURS] or len(about["weights"]) != len(CONTOURS):
+    if about["features"] != [*CONTOURS]:
         raise BadInput(
             f"{name}: it is of the features {', '.join(about['features'])}, not of {', '.join(CONTOURS)}", _REMEDY
         )
-    if not all(is_number(weight, 0.0, 1e6) for weight in weights.values()) or not any(weights.values()):
-        raise BadInput(f"{name}: its weights are {about['weights']}", "give numbers from 0, not all of them 0")
+    if len(about["weights"]) != len(CONTOURS):
+        raise BadInput(f"{name}: it has {len(about['weights'])} weights for {len(CONTOURS)} features", _REMEDY)
+    if not are_weights(weights.values()):
+        raise BadInput(f"{name}: its weights are {about['weights']}", WEIGHTS_REMEDY)
     if about["smoothing"] not in SMOOTHING:
         raise BadInput(f"{name}: its smoothing is {about['smoothing']!r}", _REMEDY)
     if not 0 <= (about.get("reduced_dims") or 0) <= len(CONTOURS):
@@ -436,10 +448,11 @@ def _arrays(folder: Path, name: str) -> Any:
     if size > MOST_BYTES:
         raise BadInput(f"{shown} unpacks to {size:,} bytes, more than {MOST_BYTES:,}", _REMEDY)
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile file makes PyTorch raise
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise BadInput(f"{shown} can't be loaded as arrays alone ({reason})", _REMEDY) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that it then refuses
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception:  # whatever a damaged or hostile file makes PyTorch raise, and explain to programmers
+        raise BadInput(f"{shown} is damaged, or holds something else than arrays", _REMEDY) from None
 
 
 def _saved(value: Any) -> bytes:

@@ -5,7 +5,8 @@ rotations of queries and keys (Su et al. 2021, "RoFormer"), so only distances be
 no bias, which would cost a pass over memory beside the norms' own. There is no dropout: what is masked differs
 each time, which keeps it from learning utterances by heart. Inside, sequences follow one another without
 padding, so nothing is computed for it. It is a `PreTrainedModel`, saved and loaded as any other, except that a
-checkpoint whose weights don't all fit is an error, where transformers draws what it lacks at random.
+checkpoint whose weights don't all fit is an error, where transformers draws what it lacks at random, and that
+nothing in its `config.json` but the settings of this class is obeyed.
 """
 
 import math
@@ -13,21 +14,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.documents import read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.store.hub import model_reference
 
 #: Named sizes, as settings of the encoder: 3.2, 19, 57 and 151 million parameters.
 SIZES: dict[str, dict[str, int]] = {
@@ -49,7 +56,17 @@ FRAMES_PER_BATCH = 8192
 #: Largest of each size that a configuration may ask for: one that came with a checkpoint must not fill memory.
 _MOST = {"vocab_size": 1 << 20, "hidden_dim": 1 << 14, "num_layers": 256, "nhead": 256, "pos_max_len": 1 << 20}
 
+#: Fields of `ProsodicEncoderConfig`.
+_SETTINGS = (*_MOST, "padding_token_id", "mask_prob", "prosody_model")
+
+#: Bytes that a `config.json` may have; one of ours has about 600.
+_MOST_CONFIG_BYTES = 1 << 20
+
+#: What weights may be stored in.
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
 _RETRAIN = "name a folder that `dailytalk tokens train` made"
+_OWN_SETTINGS = "load it with the settings in its own config.json"
 
 
 class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -94,6 +111,8 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         if 0 <= self.padding_token_id < self.n_tokens or self.padding_token_id == self.vocab_size - 1:
             raise DailytalkError(f"padding_token_id {self.padding_token_id} is another token, too", "give -100")
         _check_share(self.mask_prob)
+        if not isinstance(self.prosody_model, str):
+            raise DailytalkError(f"prosody_model is {self.prosody_model!r}", "give the name of a codebook")
 
     def validate_token_ids(self) -> None:
         """Nothing to warn of: `padding_token_id` is no entry of the vocabulary, on purpose."""
@@ -131,7 +150,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def __init__(self, config: ProsodicEncoderConfig | None = None, **settings: Any) -> None:
         if config is None:
-            unknown = sorted(settings.keys() - (_MOST.keys() | {"padding_token_id", "mask_prob", "prosody_model"}))
+            unknown = sorted(settings.keys() - {*_SETTINGS})
             if unknown:
                 raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}")
             config = ProsodicEncoderConfig(**settings)
@@ -159,39 +178,28 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     ) -> "ProsodicSequenceEncoder":
         """An encoder from a folder of `save_pretrained` or from the Hub, ready to embed.
 
-        Takes the arguments of transformers. Only safetensors are read, never a pickle.
+        Takes the arguments of transformers. Only safetensors are read, never a pickle, and of `config.json` only
+        what this class has: transformers obeys much more. No memory is taken before the weights are known to fit.
 
         Raises:
             ModelMissing: it isn't there, can't be read, is another model, or has weights of another size.
         """
-        name = str(pretrained_model_name_or_path)
-        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
+        name, place = str(pretrained_model_name_or_path), _hub_options(kwargs)
         try:
-            kind = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **_hub_options(kwargs))[0]
-            if kind.get("model_type") != ProsodicEncoderConfig.model_type:
-                raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
-            with quiet_transformers():  # what it would warn of is an error here
-                loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+            config = kwargs.pop("config", None)
+            if config is None:
+                config = _read_config(name, place, {key: kwargs.pop(key) for key in _SETTINGS if key in kwargs})
+            _check_weights(name, str(cached_file(name, SAFE_WEIGHTS_NAME, **place)), config)
+            kwargs |= {"config": config, "use_safetensors": True}
+            with quiet_transformers():
+                encoder: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         except ModelMissing:
             raise
         except DailytalkError as error:
-            raise ModelMissing(f"{name!r} can't be loaded ({error})", _RETRAIN) from None
+            raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", _RETRAIN) from None
         except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise ModelMissing(f"{name!r} can't be loaded ({reason})", _RETRAIN) from error
-        encoder, info = loaded
-        if info["mismatched_keys"]:
-            weight, has, wants = sorted(info["mismatched_keys"])[0]
-            raise ModelMissing(
-                f"the checkpoint {name!r} is of another size: {weight} is {tuple(has)}, not {tuple(wants)}",
-                "load it with the settings in its own config.json",
-            )
-        for what in ("missing", "unexpected"):
-            if keys := sorted(info[f"{what}_keys"]):
-                raise ModelMissing(
-                    f"the checkpoint {name!r} is of another size: {len(keys)} weights are {what}, {keys[0]} first",
-                    "load it with the settings in its own config.json",
-                )
         return cast(ProsodicSequenceEncoder, encoder)
 
     def forward(
@@ -251,8 +259,10 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Embeddings (n, hidden_dim) of n sequences of any lengths, in their order: `forward` in padded batches.
 
         Sequences of like length are batched together. On a CPU batches run side by side, a thread each, so that
-        embeddings are the same on any number of threads. Raises BadInput as `forward` does, with the sequence's
-        place among all.
+        embeddings are the same on any number of threads.
+
+        Raises BadInput as `forward` does, with the sequence's place among all, and DailytalkError for an encoder
+        whose weights are damaged, so that an embedding would not be of numbers.
         """
         arrays = [np.asarray(sequence) for sequence in sequences]
 
@@ -274,6 +284,11 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
                 row = batch[error.row]
                 reason = error.reason.replace(f"row {error.row} ", f"row {row} ", 1)
                 raise BadInput(reason, error.remedy, row) from None
+        if not np.isfinite(embeddings).all():
+            row = int((~np.isfinite(embeddings).all(axis=1)).argmax())
+            raise DailytalkError(
+                f"the encoder's embedding of row {row} holds what is no number", "train another encoder"
+            )
         return embeddings
 
     def _checked(self, x: Tensor, lengths: Tensor | Sequence[int] | None, training: bool) -> tuple[Tensor, Tensor]:
@@ -514,8 +529,19 @@ def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def load_encoder(name: str) -> ProsodicSequenceEncoder:
-    """The encoder of a folder or of the Hub, loaded once per process. Raises ModelMissing as `from_pretrained`."""
-    return ProsodicSequenceEncoder.from_pretrained(name)
+    """`open_encoder`, once per process."""
+    return open_encoder(name)
+
+
+def open_encoder(name: str) -> ProsodicSequenceEncoder:
+    """The encoder in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
+
+    Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
+    """
+    if Path(name).is_dir():
+        return ProsodicSequenceEncoder.from_pretrained(name)
+    repo, revision = model_reference(name)
+    return ProsodicSequenceEncoder.from_pretrained(repo, revision=revision or "main")
 
 
 def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:
@@ -558,6 +584,39 @@ def quiet_transformers() -> Iterator[None]:
 def _check_share(mask_prob: float) -> None:
     if isinstance(mask_prob, bool) or not isinstance(mask_prob, int | float) or not 0 <= mask_prob <= 1:
         raise DailytalkError(f"mask_prob is {mask_prob!r}", "give a share of the frames between 0 and 1")
+
+
+def _read_config(name: str, place: dict[str, Any], changed: dict[str, Any]) -> ProsodicEncoderConfig:
+    """The settings in a `config.json`, with some changed.
+
+    Raises ModelMissing for another model, BadInput for a file that can't be read, OSError as the Hub does.
+    """
+    path = cached_file(name, CONFIG_NAME, **place, _raise_exceptions_for_missing_entries=False)
+    stored = read_json(Path(path), _RETRAIN, _MOST_CONFIG_BYTES) if path else None
+    if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
+        raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
+    return ProsodicEncoderConfig(**{key: stored[key] for key in _SETTINGS if key in stored} | changed)
+
+
+def _check_weights(name: str, path: str, config: ProsodicEncoderConfig) -> None:
+    """Raise ModelMissing for weights that are not those of this configuration, before any is read."""
+    with torch.device("meta"):
+        wanted = {key: tuple(weight.shape) for key, weight in ProsodicSequenceEncoder(config).state_dict().items()}
+    with safe_open(path, "pt") as file:
+        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
+        stored = {key: (tuple(weight.get_shape()), weight.get_dtype()) for key, weight in slices.items()}
+    for key in sorted(stored.keys() & wanted.keys()):
+        shape, kind = stored[key]
+        if shape != wanted[key]:
+            raise ModelMissing(
+                f"the checkpoint {name!r} is of another size: {key} is {shape}, not {wanted[key]}", _OWN_SETTINGS
+            )
+        if kind not in _FLOATS:
+            raise ModelMissing(f"the checkpoint {name!r} has {key} as {kind}, not as floats", _RETRAIN)
+    for verb, keys in (("lacks", wanted.keys() - stored.keys()), ("has", stored.keys() - wanted.keys())):
+        if keys:
+            many = f"{counted(len(keys), 'weight')}{' too many' if verb == 'has' else ''}, {min(keys)} first"
+            raise ModelMissing(f"the checkpoint {name!r} is of another size: it {verb} {many}", _OWN_SETTINGS)
 
 
 def _hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:

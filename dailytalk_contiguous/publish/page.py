@@ -18,13 +18,13 @@ from urllib.parse import quote
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Samples, probe, read_at
-from dailytalk_contiguous.core.documents import as_text, fits, is_number, read_json
+from dailytalk_contiguous.core.documents import as_text, fits, has_length, is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import (
     SMALL,
@@ -70,6 +70,7 @@ from dailytalk_contiguous.publish.sections import (
     QualityTally,
     Section,
     against_section,
+    apart_cells,
     conversation_sections,
     corpus_sections,
     page_html,
@@ -212,6 +213,9 @@ MOST_INSIDE = 20_000_000
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
+#: Seconds of a line that is heard alone.
+LONGEST_LINE = 30.0
+
 #: Probability of a word below which the player marks it.
 UNSURE = 0.5
 
@@ -321,7 +325,7 @@ def _write(
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     verdict = judge.verdict(tally, run)
-    sections = [*conversation_sections(tally, run, rejects, _against(sides))]
+    sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
         sections[:0] = [
@@ -603,6 +607,11 @@ class _Sounds:
         """Keep the recording of an example: its address and, beside the page, that of each side."""
         return self._kept(f"{self._name(row, number)}--recorded", samples, None, True)
 
+    def place_line(self, samples: Samples, place: int, how: str) -> str:
+        """Keep one side of an utterance, the `place`-th of its list: its address."""
+        mp3 = to_mp3(samples, RATE)
+        return _as_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
+
     def _name(self, row: Row, number: int) -> str:
         name = file_name(row["conversation_id"])
         return f"{name}--{number}" if row["conversation_id"] in self.repeated else name
@@ -664,6 +673,40 @@ class _Parts:
             for number, part in waiting:
                 yield self._block(number, part)
 
+    def of_furthest(self, tally: Tally) -> list[Html]:
+        """Players of the lines whose delivery is furthest from the source, these first: source and take."""
+        if self.sounds.mode == "none" or not tally.furthest:
+            return []
+        lines = [line for _, _, line in sorted(tally.furthest, reverse=True)]
+        heading = "These lines as recorded and as rebuilt" if self.recordings else "These lines as rebuilt"
+        return [
+            fill("<h3>{}</h3>", heading),
+            fill('<div class="samples">{}</div>', joined(itertools.starmap(self._far_card, enumerate(lines, 1)))),
+        ]
+
+    def _far_card(self, place: int, line: FarDelivery) -> Html:
+        utterance = line.utterance
+        source = (utterance["source_channel"] or utterance["channel"], "source_start", "source_end")
+        players = []
+        for how, items, (channel, start, end) in (
+            ("recorded", self.recordings, source),
+            ("rebuilt", self.items, (utterance["channel"], "start", "end")),
+        ):
+            if items is None:
+                continue
+            name = f"{utterance['utterance_id']} as {how}"
+            samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
+            player = (
+                fill('<p class="note">{}</p>', problem)
+                if problem
+                else _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
+            )
+            players.append(fill('<p class="soft">as {}</p>{}', how, player))
+        distance, pitch, level = apart_cells(utterance)
+        tag = f" · {utterance['tag']}" if utterance["tag"] else ""
+        facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
+        return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
+
     def _block(self, number: int, part: Future[dict[str, Any]]) -> Html:
         return data_block(f"detail-{number}", part.result())
 
@@ -700,6 +743,21 @@ class _Parts:
         if problem:
             return kept | {"why": public(problem)}
         return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
+
+
+def _line_sound(
+    items: Items, conversation_id: str, channel: str, start: float | None, end: float | None
+) -> tuple[Samples, str]:
+    """One side of a conversation between two seconds, shape (n, 1), at `RATE`, and why there is none."""
+    if start is None or end is None or not has_length(start, end):
+        return NO_SAMPLES, "No sound: its times are not known."
+    try:
+        sound = items.sound(conversation_id)
+    except BadInput as error:
+        return NO_SAMPLES, f"No sound: {public(error.reason)}."
+    samples, problem = sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
+    side = CHANNELS.index(channel)
+    return samples[:, side : side + 1], public(problem)
 
 
 # The report of an expressive corpus or of a mix: a self-contained page, and a summary in Markdown for a card.
@@ -791,13 +849,19 @@ def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
     player = (
         fill('<p class="note">{}</p>', sound)
         if isinstance(sound, str)
-        else fill(
-            '<audio controls preload="none" aria-label="Listen to {}" src="{}"></audio>', name, _as_address(sound)
-        )
+        else _audio(f"Listen to {name}", _as_address(sound))
     )
+    return _heard(name, facts, player, text)
+
+
+def _heard(name: str, facts: str, player: Html, text: str) -> Html:
     return fill(
         '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
     )
+
+
+def _audio(label: str, address: str) -> Html:
+    return fill('<audio controls preload="none" aria-label="{}" src="{}"></audio>', label, address)
 
 
 # Measures of a corpus's quality as histograms with the limits, to choose thresholds.

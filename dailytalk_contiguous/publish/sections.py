@@ -367,9 +367,18 @@ ROLES = {
 
 
 def conversation_sections(
-    tally: Tally, run: Mapping[str, Any], examples: Sequence[Mapping[str, str]], against: Sequence[Section] = ()
+    tally: Tally,
+    run: Mapping[str, Any],
+    examples: Sequence[Mapping[str, str]],
+    against: Sequence[Section] = (),
+    players: Sequence[Html] = (),
 ) -> Iterator[Section]:
-    """The sections of a report on conversations; `run` is its run.json."""
+    """The sections of a report on conversations.
+
+    Args:
+        run: its run.json. examples: of rejects. against: what it is compared with.
+        players: of the lines whose delivery is furthest from the source.
+    """
     style: list[SectionPart] = [
         *(tags_plot(tally), affect_plot(tally), tag_affect_plot(tally)),
         *([measured] if (measured := tag_measures_table(tally)) else []),
@@ -378,7 +387,7 @@ def conversation_sections(
     ]
     style += [table] if (table := buckets_table(tally)) else []
     synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
-    synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally)]
+    synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally), *players]
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
@@ -1001,17 +1010,26 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
     )
     lines: list[Sequence[TableCell]] = [
         (
-            line.utterance_id,
-            line.tag,
-            line.text,
-            f"{distance:.2f}",
-            "–" if line.semitones is None else f"{line.semitones:.1f} st",
-            "–" if line.decibels is None else f"{line.decibels:.1f} dB",
+            line.utterance["utterance_id"],
+            line.utterance["tag"] or "",
+            line.utterance["text"] or "",
+            *apart_cells(line.utterance),
         )
-        for distance, _, line in sorted(tally.furthest, reverse=True)
+        for _, _, line in sorted(tally.furthest, reverse=True)
     ]
     head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
     return [plot, by_tag, Table("Delivered least like the source", head, lines)]
+
+
+def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The distance of a take from its source, and how far pitch and level are apart, a dash where unknown."""
+    synthesis = utterance["synthesis"]
+    semitones, decibels = (synthesis.get(f"delivery_{unit}") for unit in ("semitones", "decibels"))
+    return (
+        f"{synthesis['delivery_distance']:.2f}",
+        f"{semitones:.1f} st" if is_number(semitones) else "–",
+        f"{decibels:.1f} dB" if is_number(decibels) else "–",
+    )
 
 
 def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:

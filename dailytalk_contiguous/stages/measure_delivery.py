@@ -1,6 +1,7 @@
 """MeasureDelivery: how the utterances that are re-voiced were said, for `Speak` to compare its takes with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
+from dailytalk_contiguous.store.hub import model_reference
 
 NO_DELIVERY, CONTOURS_ALONE = "none", "contours"
 
@@ -59,7 +61,11 @@ class MeasureDelivery(Stage):
         return {"delivery": self.delivery} if compares_embeddings(self.delivery) else {}
 
     def preflight(self, fetch: bool = True) -> None:
-        if compares_embeddings(self.delivery) and fetch:
+        if not compares_embeddings(self.delivery):
+            return
+        if not Path(self.delivery).is_dir():
+            model_reference(self.delivery)
+        if fetch:
             embed_delivery(self.delivery, self.codebook, [])
 
     def row(self, row: Row) -> Row:

@@ -79,6 +79,17 @@ def reference(text: str) -> Reference:
     return parsed
 
 
+def model_reference(text: str) -> Reference:
+    """The model on the Hub that a text names, which is no folder. Raises DailytalkError if it names none."""
+    parsed = parse_reference(text)
+    if parsed is None:
+        raise DailytalkError(
+            f"{text!r} is no folder, and no name of a model on the Hub",
+            "write OWNER/NAME, with @TAG for a version",
+        )
+    return parsed
+
+
 # Errors of the Hub, and of the connection to it, as one sentence with a remedy.
 #
 # One place for publishing, reading versions, and recordings on the Hub. An answer is judged by its kind and

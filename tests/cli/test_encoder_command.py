@@ -96,6 +96,7 @@ def test_without_a_token_for_the_hub_nothing_is_trained(
     ("words", "reason"),
     [
         (("--push", "delivery"), "is no folder, and no name of a model on the Hub"),
+        (("--push", "somebody/delivery@v1"), "leave the version out"),
         (("--private",), "--private says how to publish"),
         (("--steps", "-1"), "steps"),
     ],
@@ -126,3 +127,5 @@ def test_a_folder_without_an_encoder_or_tokens_is_one_sentence(
     assert (done.code, "is no encoder of prosodic tokens" in done.err) == (1, True)
     done = dailytalk("tokens train", tmp_path, "--out", tmp_path / "encoder")
     assert (done.code, "holds no tokens" in done.err) == (1, True)
+    done = dailytalk("tokens train", encoded, encoded, "--out", tmp_path / "encoder")
+    assert (done.code, "a folder of tokens is named twice" in done.err) == (1, True)

@@ -57,6 +57,10 @@ def test_what_can_not_be_searched_or_heard_is_one_sentence(folder: Path, dailyta
         ((name, *embeddings, "--html", folder / "x.html"), "does not say where its sound is: name what was"),
         ((name, *embeddings, "--sound", folder / "tokens"), "--sound goes with --html"),
         ((name, *embeddings, "--html", "s3://bucket/x.html"), "--html"),
+        (
+            (name, *embeddings, "--html", folder / "embeddings/embeddings.parquet"),
+            "a file that ends in .html",
+        ),
     ):
         done = dailytalk("tokens similar", *words)
         assert (done.code, done.err.count("\n")) == (1, 1), done

@@ -1,11 +1,12 @@
 """`dailytalk tokens`: from recordings to contours, a codebook, tokens and pictures."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Command, start_held
+from command import Command, start, start_held
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import Codebook, token_rows
@@ -49,7 +50,7 @@ def test_recordings_become_contours_a_codebook_and_tokens(
     rows = [*token_rows(tmp_path / "tokens")]
     assert {row["prosody_model"] for row in rows} == {about["name"]}
     again = dailytalk("tokens encode", contours / "calls", *words)
-    assert "nothing to do: all of it stands" in again.out
+    assert "nothing to do: all of it is there" in again.out
 
 
 def test_the_same_command_makes_the_same_codebook_and_another_one_is_not_put_in_its_place(
@@ -85,12 +86,15 @@ def test_weights_and_dimensions_are_those_that_are_given(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--n-clusters", 4000), "frames have a voice, fewer than 3999 clusters"),
+        (("--n-clusters", 4000), "frames have a voice, too few for 3,999 clusters"),
         (("--reduced-dims", 7), "reduced_dims is 7, and there are 6 features: choose 1 to 6"),
         (("--sweep", "10,x"), "--sweep can't be '10,x': give whole numbers"),
         (("--weights", "f9=1"), "--weights can't be 'f9': choose one of f0"),
         (("--weights", "f0=x"), "--weights can't be 'f0=x': give NAME=N"),
         (("--device", "tpu"), "there is no device 'tpu'"),
+        (("--reducer", "umap"), "--reducer goes with --reduced-dims"),
+        (("--sweep", "4,8", "--n-clusters", 4), "--sweep stands in place of --n-clusters"),
+        (("--out", "s3://bucket/codebook"), "--out can't be"),
     ],
 )
 def test_what_can_not_be_clustered_is_one_sentence(
@@ -156,7 +160,12 @@ def test_the_picture_of_a_sound_shows_its_tokens(tmp_path: Path, dailytalk: Comm
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--out", "ann.what"), "can't be written"),
+        (("--out", "ann.what"), "name a file that ends in .png, .svg or .pdf"),
+        (("--out", "."), "name a file that ends in"),
+        (("--out", "s3://bucket/ann.png"), "--out can't be"),
+        (("--out", "ann.wav/ann.png"), "can't be written (File exists)"),
+        (("--out", "ann.png", "--start", "3s", "--end", "1s"), "--end 1 is not after --start 3"),
+        (("--out", "ann.png", "--start", "1h"), "it has "),
         (("--out", "ann.png", "--side", "middle"), "--side can't be 'middle'"),
         (("--out", "ann.png", "--prosodic-tokens", "nowhere"), "there is no folder 'nowhere' with a codebook"),
     ],
@@ -169,3 +178,15 @@ def test_a_picture_that_can_not_be_is_one_sentence(
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True)
     missing = dailytalk("tokens plot", tmp_path / "nothing.wav", "--out", "ann.png")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    picture = tmp_path / "ann.png"
+    picture.write_bytes(b"an older one")
+    running = start("tokens", "plot", save(tmp_path / "ann.wav"), "--out", picture, preexec_fn=limit)
+    assert "can't be written (File too large): make room" in running.communicate()[1]
+    assert running.returncode == 1
+    assert picture.read_bytes() == b"an older one"

@@ -279,5 +279,7 @@ def test_deliveries_are_counted_by_tag_and_the_furthest_lines_are_named() -> Non
         "sad": (6, pytest.approx(0.3)),
         "calm": (6, pytest.approx(0.25)),
     }
-    named = [(distance, line.utterance_id) for distance, _, line in sorted(tally.furthest, reverse=True)]
+    named = [
+        (distance, line.utterance["utterance_id"]) for distance, _, line in sorted(tally.furthest, reverse=True)
+    ]
     assert named == [(place / 20, f"a/left/{place}") for place in range(11, 1, -1)]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn import cluster
 
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
+from dailytalk_contiguous.core.contours import CONTOURS
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.learn.clusters import BLOCK
 
@@ -223,10 +224,10 @@ def test_dead_clusters_are_seeded_from_the_largest() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (np.zeros((0, 6)), "0 of 0 frames have a voice, fewer than 119"),
+        (np.zeros((0, 6)), "0 of 0 frames have a voice, too few for 119 clusters"),
         (np.zeros((500, 6)), "0 of 500 frames have a voice"),
-        (frames(1, silent=0.0), "1 of 1 frames have a voice"),
-        (frames(100, silent=0.0), "100 of 100 frames have a voice, fewer than 119"),
+        (frames(1, silent=0.0), "1 of 1 frame have a voice"),
+        (frames(100, silent=0.0), "100 of 100 frames have a voice, too few for 119"),
         (np.full((500, 6), 0.5), "only 1 voiced frames are different, for 119"),
         (np.repeat(frames(10, silent=0.0), 100, axis=0), "only 10 voiced frames are different"),
         (np.zeros((500, 5)), r"the shape \(500, 5\)"),
@@ -245,7 +246,9 @@ def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason
         ({"n_clusters": 10**6}, "1000000 clusters can't be made"),
         ({"input_features_dim": 5}, "features of 5 columns"),
         ({"weights": {"f0": 1.0}}, "with the weights of f0"),
-        ({"weights": dict.fromkeys(("f0", "f0_width", "f1", "f2", "power", "snr"), 0.0)}, "the weights are"),
+        ({"weights": dict.fromkeys(CONTOURS, 0.0)}, "the weights are"),
+        ({"weights": dict.fromkeys(CONTOURS, 1e30)}, "give numbers from 0 to 1,000,000"),
+        ({"smoothing": "much"}, "the smoothing is 'much': choose among light"),
     ],
 )
 def test_settings_that_can_not_be_meant_are_one_sentence(options: dict[str, Any], reason: str) -> None:

@@ -230,13 +230,25 @@ def test_embeddings_alone_do_not_say_where_their_sound_is(tmp_path: Path) -> Non
     assert open_sound(tmp_path, str(tmp_path / "out")).kind == "tagged"
 
 
-@pytest.mark.parametrize("values", [[float("nan")] * 32, [None] * 32, [1.0] * 31, None])
+def test_an_id_that_several_utterances_have_finds_none_of_them() -> None:
+    embeddings = some(3)
+    embeddings.rows[2]["id"] = embeddings.rows[0]["id"]
+    with pytest.raises(DailytalkError, match="is the id of 2 utterances: give each an id of its own"):
+        find_similar(embeddings, embeddings.rows[0]["id"])
+
+
+@pytest.mark.parametrize("values", [[float("nan")] * 32, [None] * 32, [1.0] * 31, None, [3e38] * 32])
 def test_embedding_that_is_no_vector_of_numbers_is_one_sentence(tmp_path: Path, values: Any) -> None:
     embedded(calls(tmp_path / "calls", "ann"), tmp_path / "out")
     path = tmp_path / "out" / EMBEDDINGS
     table = pq.read_table(path)
     vectors = table.column("embedding").to_pylist()
-    column = pa.array([values, *vectors[1:]], table.schema.field("embedding").type)
-    pq.write_table(table.set_column(table.schema.get_field_index("embedding"), "embedding", column), path)
-    with pytest.raises(BadInput, match=r"embeddings\.parquet.*(no number|several sizes)"):
-        read_embeddings(tmp_path / "out")
+    for rows, words in (
+        ([values, *vectors[1:]], "no number|several sizes"),
+        ([None for _ in vectors], "embeddings of no numbers"),
+        ([[] for _ in vectors], "embeddings of no numbers"),
+    ):
+        column = pa.array(rows, table.schema.field("embedding").type)
+        pq.write_table(table.set_column(table.schema.get_field_index("embedding"), "embedding", column), path)
+        with pytest.raises(BadInput, match=rf"embeddings\.parquet.*({words})"):
+            read_embeddings(tmp_path / "out")

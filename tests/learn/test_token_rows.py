@@ -168,6 +168,10 @@ def rewrite(out: Path, change: Any) -> None:
         ),
         (lambda row: row["prosody_tokens"][0].__setitem__(0, -1), "token 0 is -1"),
         (lambda row: row["prosody_model"].__setitem__(0, "mine"), "prosody_model is 'mine'"),
+        (lambda row: row["prosody_model"].__setitem__(0, "prosody-²-mine"), "no name of a codebook"),
+        (lambda row: row["prosody_model"].__setitem__(0, f"prosody-{10**12}-mine"), "no name of a codebook"),
+        (lambda row: row["prosody_tokens"].__setitem__(1, None), "utterance 1 of ann has no prosody_tokens"),
+        (lambda row: row["utterance_id"].__setitem__(1, None), "utterance 1 of ann has no id"),
         (lambda row: row["prosody_tokens"].pop(), "columns of several lengths"),
     ],
 )

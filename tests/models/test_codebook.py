@@ -145,7 +145,7 @@ def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
     ("damage", "reason"),
     [
         (lambda folder: (folder / CENTRES).write_bytes(pickle.dumps(Attack())), "not a file of torch.save"),
-        (attacked, "can't be loaded as arrays alone"),
+        (attacked, "is damaged, or holds something else than arrays"),
         (zipped, "unpacks to 67,108,864 bytes"),
         (huge, r"shape \(1099511627776, 6\), not an array of the shape \(119, 6\)"),
         (not_finite, "NaN or infinite"),
@@ -160,7 +160,7 @@ def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
         (lambda folder: change(folder, seed="x"), "seed is 'x'"),
         (lambda folder: change(folder, sizes=...), "sizes is missing"),
         (lambda folder: change(folder, features=["f0"]), "it is of the features f0, not of f0, f0_width"),
-        (lambda folder: change(folder, weights=[1.0]), "it is of the features"),
+        (lambda folder: change(folder, weights=[1.0]), "it has 1 weights for 6 features"),
         (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
         (lambda folder: change(folder, smoothing="much"), "its smoothing is 'much'"),
         (lambda folder: change(folder, reduced_dims=7), "reduced_dims is 7"),

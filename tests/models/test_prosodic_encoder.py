@@ -1,7 +1,9 @@
+import json
 import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,9 +280,9 @@ def test_a_setting_or_size_that_does_not_exist_is_named() -> None:
 def test_a_checkpoint_of_another_size_is_one_sentence(saved: Path) -> None:
     with pytest.raises(ModelMissing, match=r"another size: embedding.weight is \(122, 32\), not \(122, 64\)"):
         ProsodicSequenceEncoder.from_pretrained(saved, hidden_dim=64)
-    with pytest.raises(ModelMissing, match="another size: 8 weights are missing"):
+    with pytest.raises(ModelMissing, match="another size: it lacks 8 weights"):
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=3)
-    with pytest.raises(ModelMissing, match="another size: 8 weights are unexpected"):
+    with pytest.raises(ModelMissing, match="another size: it has 8 weights too many"):
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=1)
 
 
@@ -288,7 +290,7 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(saved: Path) -> None:
     weights = load_file(saved / "model.safetensors")
     del weights["head.bias"]
     save_file(weights, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"1 weights are missing, head\.bias first"):
+    with pytest.raises(ModelMissing, match=r"it lacks 1 weight, head\.bias first"):
         ProsodicSequenceEncoder.from_pretrained(saved)
 
 
@@ -309,6 +311,77 @@ def test_another_model_is_refused(saved: Path) -> None:
     (saved / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
         ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+def configured(saved: Path, **settings: Any) -> None:
+    """Write other settings into the `config.json` of an encoder."""
+    path = saved / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hidden_dim": 16384, "num_layers": 256}, r"embedding.weight is \(122, 32\), not \(122, 16384\)"),
+        ({"vocab_size": 1 << 20}, r"embedding.weight is \(122, 32\), not \(1048576, 32\)"),
+        ({"prosody_model": ["x"]}, r"prosody_model is \['x'\]"),
+        ({"mask_prob": float("nan")}, "NaN is not a number"),
+        ({"note": "x" * (1 << 20)}, "more than 1.0 MiB"),
+    ],
+)
+def test_a_configuration_that_its_weights_do_not_fit_takes_no_memory(
+    saved: Path, settings: dict[str, Any], words: str
+) -> None:
+    """What it asks for would take 3 TB, 256 MB and so on; it is compared with the header of the weights alone."""
+    configured(saved, **settings)
+    with pytest.raises(ModelMissing, match=words):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("text", ["[]", "", "[" * 100_000 + "]" * 100_000, "\xff"])
+def test_a_configuration_that_is_none_is_one_sentence(saved: Path, text: str) -> None:
+    (saved / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelMissing, match=r"can't be loaded|is no encoder"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auto_map": {"AutoConfig": "attack.Attack", "AutoModel": "attack.Attack"}, "trust_remote_code": True},
+        {"num_labels": 10**12},
+        {"id2label": 5},
+        {"dtype": "attack"},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
+    ],
+)
+def test_nothing_in_a_configuration_but_the_encoder_s_own_settings_is_obeyed(
+    encoder: ProsodicSequenceEncoder, saved: Path, settings: dict[str, Any]
+) -> None:
+    (saved / "attack.py").write_text(f"import os\nos.mkdir({str(saved / 'attacked')!r})\nclass Attack: ...\n")
+    configured(saved, **settings)
+    rows = sequences(9, 30)
+    assert np.array_equal(ProsodicSequenceEncoder.from_pretrained(saved).embed(rows), encoder.embed(rows))
+    assert not (saved / "attacked").exists()
+
+
+def test_no_file_outside_the_folder_is_opened_for_its_weights(saved: Path, tmp_path: Path) -> None:
+    (saved / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
+    index = {"weight_map": {"norm.weight": "../elsewhere.safetensors"}, "metadata": {}}
+    (saved / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelMissing, match=r"can't be loaded.*model\.safetensors"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+
+
+def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
+    weights = load_file(saved / "model.safetensors")
+    save_file(weights | {"head.bias": weights["head.bias"].int()}, saved / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelMissing, match=r"head\.bias as I32, not as floats"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
+    weights["norm.bias"][0] = float("nan")
+    save_file(weights, saved / "model.safetensors", {"format": "pt"})
+    with pytest.raises(DailytalkError, match="embedding of row 0 holds what is no number"):
+        ProsodicSequenceEncoder.from_pretrained(saved).embed(sequences(9, 30))
 
 
 def test_a_configuration_out_of_range_is_refused_before_memory_is_taken(saved: Path) -> None:

@@ -496,6 +496,38 @@ def test_left_of_a_recording_is_the_speaker_who_was_resynthesised(tmp_path):
     assert np.abs(recorded[:, 0]).max() > 0.1 > 0.05 > np.abs(recorded[:, 1]).max()
 
 
+def test_lines_delivered_least_like_their_source_are_heard_beside_it_the_furthest_first(tmp_path):
+    row = built_row("a")
+    near, _, far, _ = row["utterances"]
+    near["synthesis"] |= {"delivery_distance": 0.3}
+    far["synthesis"] |= {"delivery_distance": 0.7, "delivery_semitones": 2.5, "delivery_decibels": 4.0}
+    near |= {"source_channel": "right", "source_start": 1.0, "source_end": 1.5}
+    far |= {"source_channel": "right", "source_start": 2.0, "source_end": 4.0}
+    (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 6.0, "Hello.")])["audio"]["bytes"])
+    work = write_dataset(tmp_path / "work", [row])
+    rows = [built_conversations.tagged(tmp_path, "a", "a", 0.5, 5.5)]
+    write_shard(
+        work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("in", ("c",), (0.1,), "a", 5.5)}), COLUMNS
+    )
+    write_report(work, audio="inside")
+    text = (work / "report.html").read_text()
+    assert "distance 0.70 · pitch 2.5 st apart · level 4.0 dB apart · calm" in text
+    played = re.findall(r'"Listen to (a/left/\S+) as (\w+)" src="data:audio/mpeg;base64,([^"]+)"', text)
+    assert [(name, how) for name, how, _ in played] == [
+        *((far["utterance_id"], how) for how in ("recorded", "rebuilt")),
+        *((near["utterance_id"], how) for how in ("recorded", "rebuilt")),
+    ]
+    for (_, how, encoded), seconds in zip(played, (2.0, 1.4, 0.5, 1.0), strict=True):
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
+        assert len(samples) / rate == pytest.approx(seconds, abs=0.1)
+        hertz = np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples)
+        assert hertz == pytest.approx({"recorded": 330, "rebuilt": 220}[how], abs=3)
+    files = write_report(work, audio="beside").files
+    assert len(list(files.glob("line-*.mp3"))) == 4
+    write_report(work, audio="none")
+    assert "<audio" not in (work / "report.html").read_text()
+
+
 def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_without_its_path(tmp_path):
     work = work_folder(tmp_path, 1)
     recording = tmp_path / "secret0.FLAC"

@@ -148,3 +148,9 @@ def test_an_encoder_of_another_codebook_is_refused_before_anything_is_bought(tmp
         MeasureDelivery(delivery=name).preflight()
     with pytest.raises(DailytalkError, match=r"can't be loaded|is no encoder"):
         MeasureDelivery(delivery=str(tmp_path)).preflight()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../x", "s3://bucket/encoder"])
+def test_a_name_that_no_encoder_can_have_is_refused_before_anything_is_fetched(name: str) -> None:
+    with pytest.raises(DailytalkError, match="is no folder, and no name of a model on the Hub"):
+        MeasureDelivery(delivery=name).preflight(fetch=False)
