@@ -122,12 +122,12 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     assert [probe.target for probe in probes] == ["emotion", "sentence", "speaker"]
     assert notes == [
         "emotion: 'fear' (1 utterance, fewer than 5) left out",
-        "emotion: 3 speakers are too few for an interval",
+        "emotion: 3 speakers, too few for an interval",
         "tag: what is left is 'calm' alone, and nothing is told apart",
-        "sentence: 3 speakers are too few for an interval",
+        "sentence: 3 speakers, too few for an interval",
         "gender: 'f' (1 speaker) left out",
         "gender: what is left is 'm' alone, and nothing is told apart",
-        "speaker: 3 speakers are too few for an interval",
+        "speaker: 3 speakers, too few for an interval",
     ]
     assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}
     assert probe_all([row(0, "ann")], {"features": noise(1)})[0] == []
