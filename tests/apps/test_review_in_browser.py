@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -366,6 +369,57 @@ def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any,
             assert set(written) <= texts
     finally:
         server.end()
+
+
+def test_an_answer_that_breaks_off_is_no_answer_and_what_was_done_is_sent_again(
+    browser: Any, tmp_path: Path
+) -> None:
+    work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 40))])
+    server = Server(work)
+    try:
+        with visit(browser, server.address) as page:
+            opened(page, "talk")
+            server.kill()
+            with breaking_off(server.port) as cut:
+                write(page, "This is answered by half.")
+                assert cut.wait(60)
+            server = Server(work, port=server.port)
+            page.wait(SAVED)
+            assert [record["action"] for record in edits(work)] == ["text"]
+            reload(page, "talk")
+            assert "This is answered by half." in page.page.locator("#dialogue").inner_text()
+    finally:
+        server.end()
+
+
+@contextmanager
+def breaking_off(port: int) -> Iterator[Event]:
+    """At a port, what a server leaves that is killed as it answers: less than what the head announces.
+
+    Gives what is set once an edit was answered so.
+    """
+    cut = Event()
+
+    class BreakingOff(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"item"')
+            if self.path == "/api/edit":
+                cut.set()
+
+        def log_message(self, *said: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), BreakingOff) as half:
+        thread = Thread(target=half.serve_forever, args=(0.01,))
+        thread.start()
+        yield cut
+        half.shutdown()
+        thread.join()
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(browser: Any, tmp_path: Path) -> None:
