@@ -4,8 +4,6 @@ import json
 import random
 import resource
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import built_row, write_dataset
+from command import Command
 from recordings import excerpt, save
 from reviewable import Server, dialogue, line, served, spoken, work_folder
 
@@ -337,8 +336,8 @@ def test_nothing_that_said_saved_is_lost_when_the_server_is_killed(browser: Any,
             count = page.page.evaluate("document.querySelectorAll('#dialogue [role=option]').length")
             written: list[str] = []
             for kill in range(4):
-                deadly = chance.randrange(2, 12)
-                for number in range(12):
+                deadly = chance.randrange(2, 8)
+                for number in range(deadly + 2):
                     text = f"Text {kill} {number}."
                     written.append(text)
                     if len(written) % count == 0:
@@ -505,11 +504,10 @@ def test_a_word_late_in_a_conversation_is_found_and_its_line_is_chosen(browser: 
 
 @pytest.mark.needs("espeakng_loader")
 def test_what_speak_rebuilt_is_heard_at_the_same_line_and_only_the_recording_is_corrected(
-    browser: Any, tmp_path: Path
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     work = work_folder(tmp_path, [("talk", "recording", 0.0, dialogue("talk", 12.0, 30))])
-    speak = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(work), "--profile", "embedded"]
-    subprocess.run(speak, check=True, capture_output=True, timeout=120)
+    assert Command(monkeypatch, capfd)("speak", work, "--profile", "embedded").code == 0
     with served(work) as server, visit(browser, server.address) as page:
         opened(page, "talk")
         for _ in range(4):
