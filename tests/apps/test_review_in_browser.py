@@ -430,11 +430,14 @@ def test_a_full_disk_is_told_and_nothing_is_lost(browser: Any, tmp_path: Path) -
         full = (work / JOURNAL).stat().st_size
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
         write(page, "There is no room for this.")
-        page.wait("document.querySelector('#saving').dataset.state === 'failed'")
-        assert "disk" in page.page.locator("#notice").inner_text()
-        assert page.page.locator("#retry").is_visible()
+        shown = (
+            "document.querySelector('#saving').dataset.state === 'failed'",
+            "!document.querySelector('#retry').hidden",
+            "document.querySelector('#notice').textContent.includes('disk')",
+        )
+        page.wait(" && ".join(shown))
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-        page.page.locator("#retry").click()
+        page.page.evaluate("document.querySelector('#retry').click()")  # or the page has itself
         page.wait(SAVED)
         assert edits(work)[-1]["action"] == "text"
 

@@ -6,7 +6,7 @@
 import { keptHere } from "./page.js";
 import { post } from "./api.js";
 
-const RETRY = 1000; // ms
+const RETRY = 3000; // ms
 
 export class Saver {
   /**
