@@ -48,18 +48,24 @@ class Visit:
         return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in serious]
 
     def wait(self, condition: str) -> None:
-        """Until a condition in JavaScript holds. Playwright's own way is against the page's policy."""
-        self.page.evaluate(
-            f"""() => new Promise((done, fail) => {{
-                const late = setTimeout(() => fail(new Error("never: " + {condition!r})), 15000);
+        """Until a condition in JavaScript holds. Playwright's own way is against the page's policy.
+
+        A minute is more than a page needs on any machine, however busy; what fails says what the page shows then.
+        """
+        shown = self.page.evaluate(
+            f"""() => new Promise((done) => {{
+                const shown = "[data-state], [role=status], [role=alert], [aria-live]";
+                const late = setTimeout(
+                    () => done([...document.querySelectorAll(shown)].map((element) => element.outerHTML)), 60000);
                 const look = () => {{
                     if (!({condition})) return void requestAnimationFrame(look);
                     clearTimeout(late);
-                    done();
+                    done(null);
                 }};
                 look();
             }})"""
         )
+        assert shown is None, f"never: {condition}; the page shows {shown}, and complains of {self.complaints}"
 
     def paused(self) -> list[bool]:
         """Of each sound in the page, whether it is silent."""

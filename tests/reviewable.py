@@ -1,6 +1,7 @@
 """Work folders that `dailytalk review` opens: recordings, tagged shards and a transcript, of any size."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -113,7 +114,10 @@ _FORKS.set_forkserver_preload(["dailytalk_contiguous.apps.review.serving"])
 
 
 class Server:
-    """What `dailytalk review` runs, in a process of its own."""
+    """What `dailytalk review` runs, in a process of its own.
+
+    As in all of these tests nobody waits for the disk: of a busy machine that may take longer than a test has.
+    """
 
     def __init__(self, folder: Path, author: str = "Ada", port: int = 0) -> None:
         addresses, says = _FORKS.Pipe(duplex=False)
@@ -124,7 +128,7 @@ class Server:
         self.port = int(self.address.rstrip("/").rpartition(":")[2])
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """In the middle of whatever it does."""
         self.process.kill()
         self.process.join()
 
@@ -136,6 +140,7 @@ class Server:
 
 
 def _serve(folder: str, author: str, port: int, says: Connection) -> None:
+    os.fsync = lambda descriptor: None
     Serving(folder, author, "127.0.0.1", port, None).run(lambda address, kind, count: says.send(address))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
-FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 #: Floor of each folder or module right below the package; what lies on one may import what is not above it.
 FLOORS = {"core": 0, "store": 1, "models": 1, "stages": 2, "shards": 3, "pipelines": 3, "sources": 4}
@@ -42,13 +42,12 @@ def arrows_up(module: str, tree: ast.Module) -> list[str]:
 
 
 def test_imports_are_absolute_and_only_point_down() -> None:
-    trees = {module_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
-    upward = {module: arrows_up(module, tree) for module, tree in trees.items()}
-    assert {module: arrows for module, arrows in upward.items() if arrows} == {}
+    upward = {path: arrows_up(module_of(path), tree) for path, tree in TREES.items()}
+    assert {path: arrows for path, arrows in upward.items() if arrows} == {}
 
 
 def test_every_file_says_what_it_is_for() -> None:
-    assert [path for path in FILES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))] == []
+    assert [path for path, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
 def test_an_arrow_up_is_seen_wherever_it_stands() -> None:
@@ -67,15 +66,15 @@ def test_an_arrow_up_is_seen_wherever_it_stands() -> None:
 
 
 def test_every_part_of_the_package_has_a_floor() -> None:
-    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__", "__main__"}
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in TREES} - {"__init__", "__main__"}
     assert parts == set(FLOORS)
 
 
 def test_only_one_module_opens_parquet() -> None:
     """Elsewhere a damaged file would have another sentence, or a traceback."""
     users = set()
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             base = [f"{node.module}.{name}" for name in names] if isinstance(node, ast.ImportFrom) else names
             if any(name.startswith("pyarrow.parquet") for name in base):

@@ -23,7 +23,7 @@ from dailytalk_contiguous.cli.report import chosen_conversations, report
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.publish import page
+from dailytalk_contiguous.publish import page, player
 from dailytalk_contiguous.publish.page import examples_of, write_report
 from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of, to_mp3
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
@@ -576,13 +576,16 @@ def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_ful
     assert all(sum(LETTERS.index(letter) % 16 + 1 for letter in row[7]) == CELLS for row in rows.values())
 
 
-def test_long_conversation_is_cut_to_three_minutes(tmp_path):
-    lines = [("left", 1.0, 2.0, "Early."), ("right", 182.0, 183.0, "Late.")]
-    folder = write_dataset(tmp_path, [built_row("long", lines, seconds=184.0, rate=8000)])
+def test_long_conversation_is_cut(tmp_path, monkeypatch):
+    """At three minutes, whose sound takes seconds to encode; here at six seconds."""
+    for module in (page, player):
+        monkeypatch.setattr(module, "LONGEST", 6.0)
+    lines = [("left", 1.0, 2.0, "Early."), ("right", 8.0, 9.0, "Late.")]
+    folder = write_dataset(tmp_path, [built_row("long", lines, seconds=10.0, rate=8000)])
     text = page_of(folder)
     [(samples, rate)] = sounds(text)
-    assert abs(len(samples) / rate - 180) < 0.01
-    assert "first 3 minutes" in text
+    assert abs(len(samples) / rate - 6) < 0.01
+    assert "first 0.1 minutes" in text
     part = shown_of(text)["long"]
     assert ([line[3] for line in part["lines"]], [word[3] for word in part["words"]]) == (["Early."], ["Early."])
     beside = write_report(folder, audio="beside")

@@ -12,34 +12,36 @@ export class Refused extends Error {
   get passes() { return this.status === 0 || this.status === 503 || this.status === 507; }
 }
 
-const answered = async (address, settings) => {
-  let response;
+/** What `read` makes of an answer. One that breaks off, as of a server that is killed while it answers, is none. */
+const answered = async (address, settings, read) => {
+  let response, content;
   try {
     response = await fetch(address, settings);
+    content = await (response.ok ? read(response) : response.text());
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, { reason: "The server does not answer", remedy: "is dailytalk review still running?" });
   }
-  if (response.ok) return response;
+  if (response.ok) return content;
   let answer = {};
-  try { answer = await response.json(); } catch { /* not ours */ }
+  try { answer = JSON.parse(content); } catch { /* not ours */ }
   throw new Refused(response.status, answer);
 };
+
+const json = (response) => response.json();
 
 const address = (path, query) => {
   const known = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   return known.length ? `${path}?${new URLSearchParams(known)}` : path;
 };
 
-export const get = async (path, query = {}) => (await answered(address(path, query), {})).json();
+export const get = (path, query = {}) => answered(address(path, query), {}, json);
 
-export const bytes = async (path, query, signal) => {
-  const response = await answered(address(path, query), { signal });
-  return { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" };
-};
+export const bytes = (path, query, signal) => answered(address(path, query), { signal }, async (response) => (
+  { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1), complete: response.headers.get("X-Complete") !== "0" }));
 
-export const post = async (path, body, settings = {}) =>
-  (await answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings })).json();
+export const post = (path, body, settings = {}) =>
+  answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings }, json);
 
 export const soundAddress = (id, of) => address("/api/sound", { id, of });
 
@@ -66,7 +68,7 @@ export const events = (since, hear) => {
       if (!broken) hear.lost?.();
       broken = true;
       setTimeout(open, wait);
-      wait = Math.min(10_000, 2 * wait);
+      wait = Math.min(2000, 2 * wait);
     });
   };
   open();

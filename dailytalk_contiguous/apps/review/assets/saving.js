@@ -53,11 +53,14 @@ export class Saver {
   async run() {
     if (this.busy || this.failed) return;
     this.busy = true;
-    while (this.queue.length && !this.failed) {
-      this.hear.state("saving");
-      await this.send(this.queue[0]);
+    try {
+      while (this.queue.length && !this.failed) {
+        this.hear.state("saving");
+        await this.send(this.queue[0]);
+      }
+    } finally {
+      this.busy = false; // also after an error of the page: later edits are sent all the same
     }
-    this.busy = false;
     if (!this.queue.length && !this.failed) this.hear.settled?.();
   }
 
@@ -117,6 +120,7 @@ const isThere = (action, line, item) => {
   if (action.do === "times") return Boolean(line) && near(line.start, action.start) && near(line.end, action.end);
   if (action.do === "delete") return !line;
   if (action.do === "side") return item.side === action.value;
+  if (action.do === "reviewed") return Boolean(item.reviewed) === action.value;
   return false;
 };
 
