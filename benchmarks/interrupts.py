@@ -8,13 +8,15 @@ stream comes from a Hub on loopback. Goal: exit code 130 and one sentence, each 
     python benchmarks/interrupts.py [--signals 100] [--jobs 2] [--seed 0]      # five minutes on two cores
 
 A signal that comes before the program's first line (the first hundredths of a second) is Python's own: it dies of
-it, which shells report as 130, or says that it could not import `site`. Those are counted apart.
+it, which shells report as 130, also with a traceback of the console script alone, or says that it could not import
+`site`. Those are counted apart.
 """
 
 import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -75,7 +77,9 @@ class Struck:
     @property
     def too_early(self) -> bool:
         """Whether Python was still on its way to the program's first line."""
-        return (self.code == -signal.SIGINT and not self.err) or "init_import_site" in self.err
+        files = re.findall(r'^  File "(.+)", line', self.err, re.MULTILINE)
+        pythons_own = not self.err or set(files) == {str(PROGRAM)}
+        return (self.code == -signal.SIGINT and pythons_own) or "init_import_site" in self.err
 
     @property
     def as_promised(self) -> bool:

@@ -31,18 +31,12 @@ def main() -> int:
     parser.add_argument("--asr-model", default="")
     parser.add_argument("--examples", type=Path, default=EXAMPLES)
     chosen = parser.parse_args()
-    settings = tag_stages(profile=chosen.profile, asr_model=chosen.asr_model, language="en")
+    asr_model = {"asr_model": chosen.asr_model} if chosen.asr_model else {}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        tag_recordings(
-            find([str(chosen.examples)], out, settings.channel),
-            out,
-            settings,
-            RunOptions(),
-            {},
-        )
+        stages = tag_stages(profile=chosen.profile, language="en", **asr_model)
+        tag_recordings(find([str(chosen.examples)], out), out, stages, RunOptions(), {})
         lines = [json.loads(line) for line in (out / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
-    print(f"profile {settings.profile}: recogniser {settings.recogniser}, affect {settings.affect}")
     print(
         f"{'recording':<22}{'precision':>10}{'recall':>8}{'WER':>8}{'words':>7}{'edge median':>13}{'edge p90':>10}"
     )

@@ -29,7 +29,7 @@ from tts_server import TOKEN  # noqa: E402
 from dailytalk_contiguous.core.quality import judge  # noqa: E402
 from dailytalk_contiguous.models.contracts import Line  # noqa: E402
 from dailytalk_contiguous.models.fish import Fish  # noqa: E402
-from dailytalk_contiguous.models.paid import SpeechCache, cache_key  # noqa: E402
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key  # noqa: E402
 
 TEXT = "well so you know that was a really good day and I think we should go there again soon"
 

@@ -82,6 +82,35 @@ def test_only_one_module_opens_parquet() -> None:
     assert users == {"dailytalk_contiguous.store.parquet"}
 
 
+def names_in(tree: ast.Module) -> Iterator[str]:
+    """What can be imported from a module: what it defines or imports, on any line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def test_benchmarks_and_scripts_import_names_that_exist() -> None:
+    """They are run by hand: a name that has moved would be noticed weeks later."""
+    modules = {module_of(path): {*names_in(ast.parse(path.read_text(encoding="utf-8")))} for path in FILES}
+    missing = []
+    for folder in ("benchmarks", "builder_scripts", "docs", "examples"):
+        for path in sorted((PACKAGE.parent / folder).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE.name:
+                    base = str(node.module)
+                    known = modules.get(base, set()) | {name for name in modules if name.startswith(f"{base}.")}
+                    missing += [
+                        f"{path.name}: {base}.{alias.name}"
+                        for alias in node.names
+                        if not {alias.name, f"{base}.{alias.name}"} & known
+                    ]
+    assert missing == []
+
+
 def test_a_module_name_and_a_public_name_stand_once() -> None:
     """What is named twice is looked for twice; `benchmarks/house.py --names` lists what is."""
     spec = importlib.util.spec_from_file_location("house", PACKAGE.parent / "benchmarks" / "house.py")

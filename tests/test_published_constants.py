@@ -706,7 +706,6 @@ TABLE: dict[str, dict[str, object]] = {
         "PORTION_SECONDS": 300.0,
         "TIDY_SECONDS": 300.0,
         "ShardJob(batch_seconds)": 0.0,
-        "TimedShardJob(batch_seconds)": 0.0,
         "make_shard(batch_seconds)": 0.0,
         "ahead(overlap)": True,
     },

@@ -38,11 +38,14 @@ def cores() -> int:
 
 
 def give_back_memory() -> None:
-    """Return to the system what was freed, where its library can (glibc).
+    """Return to the system what was freed, by Arrow and, where the system's library can (glibc), by all others.
 
     Threads leave it in many half-used pieces: after six conversations of three minutes a process held 1,013 MB
-    without this, and 907 MB with it.
+    without this, and 907 MB with it. Arrow keeps what its tables held for itself: of five minutes of conversations
+    that were resynthesised, 100 MB.
     """
+    if arrow := sys.modules.get("pyarrow"):
+        arrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
         if trim is not None:

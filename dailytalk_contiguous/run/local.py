@@ -18,7 +18,7 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
-from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, TimedShardJob, ahead, make_shard
+from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
@@ -142,8 +142,8 @@ def run_local(
     """
     if workers <= 1:
         # On a device, the next shard is decoded while this one is worked on.
-        def prepared(task: Task) -> TimedShardJob:
-            making = TimedShardJob(task, stages, batch_seconds, progress)
+        def prepared(task: Task) -> ShardJob:
+            making = ShardJob(task, stages, batch_seconds, progress)
             return making.prepare() if batch_seconds else making
 
         with contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:

@@ -122,6 +122,33 @@ class Portion:
                 yield dict.fromkeys(columns) | row
 
 
+@dataclass(frozen=True)
+class ShardReport:
+    """A shard that was made, small enough to be sent back by a worker.
+
+    Attributes:
+        path: of its file. conversations, rejects: how many went in, and how many of them were rejected.
+        audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
+        stage_seconds: of them in each stage that was run now, by name; a model is loaded in its first call.
+        stage_audio: seconds of audio that went through each of these stages now.
+        pid: process that made it.
+    """
+
+    path: Path
+    conversations: int
+    rejects: int
+    audio_seconds: float
+    wall_seconds: float
+    stage_seconds: dict[str, float]
+    stage_audio: dict[str, float]
+    pid: int
+
+    @property
+    def outside_seconds(self) -> float:
+        """Spent on reading what was there, on types, and on writing: in no stage."""
+        return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
+
+
 class ShardJob:
     """A shard on its way: opened (what earlier runs left is read back), prepared, finished (on disk).
 
@@ -153,14 +180,19 @@ class ShardJob:
         self._finished: dict[str, Row] = {}
         self._saved = time.monotonic()
         self._ready: dict[int, Portion] = {}
+        self._wall_seconds = 0.0
+        self._stage_seconds: defaultdict[str, float] = defaultdict(float)
+        self._stage_audio: defaultdict[str, float] = defaultdict(float)
 
     def prepare(self) -> "ShardJob":
         """Take the first conversations as far as they go without a device; returns the job itself."""
+        started = time.perf_counter()
         if self._waiting:
             self._ready[0] = self._prepared(0)
+        self._wall_seconds += time.perf_counter() - started
         return self
 
-    def finish(self) -> Shard:
+    def finish(self) -> ShardReport:
         """Take everything through all stages and write the shard. What it raises leaves no shard.
 
         What is made by then is saved beside it every `SAVE_SECONDS`, and before a Ctrl-C is raised: conversations
@@ -170,8 +202,21 @@ class ShardJob:
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
+        started, task = time.perf_counter(), self.task
         with interrupts.deferred(), quiet_datasets():
-            return self._finish()
+            shard = self._finish()
+        give_back_memory()
+        self._wall_seconds += time.perf_counter() - started
+        return ShardReport(
+            task.path,
+            len(task.rows),
+            sum(entry.reject is not None for entry in shard.entries.values()),
+            task.seconds,
+            self._wall_seconds,
+            dict(self._stage_seconds),
+            dict(self._stage_audio),
+            os.getpid(),
+        )
 
     def _finish(self) -> Shard:
         untidy = 0.0
@@ -232,6 +277,8 @@ class ShardJob:
                 portion.seconds[name].append(wall * share)
         portion.done += 1
         if usable:
+            self._stage_seconds[stage.name] += wall
+            self._stage_audio[stage.name] += audio
             self._progress(stage.name, audio, wall)
 
     def _entry(self, portion: Portion, name: str) -> Entry:
@@ -421,86 +468,6 @@ def quiet_datasets() -> Iterator[None]:
                 datasets.enable_progress_bars()
 
 
-# Making one shard and saying what it took.
-#
-# What every engine runs in its workers: a `ShardJob` with its own account of the seconds, small enough to be sent
-# back to whoever keeps the run's record.
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """A shard that was made.
-
-    Attributes:
-        path: of its file. conversations, rejects: how many went in, and how many of them were rejected.
-        audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
-        stage_seconds: of them in each stage that was run now, by name; a model is loaded in its first call.
-        stage_audio: seconds of audio that went through each of these stages now.
-        pid: process that made it.
-    """
-
-    path: Path
-    conversations: int
-    rejects: int
-    audio_seconds: float
-    wall_seconds: float
-    stage_seconds: dict[str, float]
-    stage_audio: dict[str, float]
-    pid: int
-
-    @property
-    def outside_seconds(self) -> float:
-        """Spent on reading what was there, on types, and on writing: in no stage."""
-        return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
-
-
-class TimedShardJob:
-    """A `ShardJob` with its own account of the seconds; its arguments."""
-
-    def __init__(
-        self,
-        task: Task,
-        stages: Sequence[Stage],
-        batch_seconds: float = 0.0,
-        progress: Progress = lambda stage, audio, wall: None,
-    ) -> None:
-        self._stage_seconds: defaultdict[str, float] = defaultdict(float)
-        self._stage_audio: defaultdict[str, float] = defaultdict(float)
-        self._wall_seconds = 0.0
-
-        def told(stage: str, audio: float, wall: float | None) -> None:
-            if wall is not None:
-                self._stage_seconds[stage] += wall
-                self._stage_audio[stage] += audio
-            progress(stage, audio, wall)
-
-        self._job = ShardJob(task, stages, batch_seconds, told)
-
-    def prepare(self) -> "TimedShardJob":
-        """`Job.prepare`; returns this."""
-        started = time.perf_counter()
-        self._job.prepare()
-        self._wall_seconds += time.perf_counter() - started
-        return self
-
-    def finish(self) -> ShardReport:
-        """`Job.finish`, and what it all took. Raises as it does."""
-        started, task = time.perf_counter(), self._job.task
-        shard = self._job.finish()
-        give_back_memory()
-        self._wall_seconds += time.perf_counter() - started
-        return ShardReport(
-            task.path,
-            len(task.rows),
-            sum(entry.reject is not None for entry in shard.entries.values()),
-            task.seconds,
-            self._wall_seconds,
-            dict(self._stage_seconds),
-            dict(self._stage_audio),
-            os.getpid(),
-        )
-
-
 def make_shard(
     task: Task,
     stages: Sequence[Stage],
@@ -517,4 +484,4 @@ def make_shard(
     A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
     nothing is written.
     """
-    return TimedShardJob(task, stages, batch_seconds, progress).finish()
+    return ShardJob(task, stages, batch_seconds, progress).finish()

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,3 +87,21 @@ def test_memory_is_given_back_all_of_it_where_the_system_can(
     monkeypatch.setattr(sys, "platform", platform)
     give_back_memory()
     assert kept == trimmed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux shows it")
+def test_what_arrow_has_freed_goes_back_to_the_system() -> None:
+    # In a process of its own, where nobody else allocates meanwhile.
+    script = """
+import pyarrow
+from dailytalk_contiguous.core.machine import give_back_memory
+def held():
+    return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) // 1024
+before = held()
+column = pyarrow.nulls(25 << 20, pyarrow.int64()).fill_null(1)
+assert held() > before + 150
+del column
+give_back_memory()
+assert held() < before + 100, (before, held())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -11,7 +11,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.shard import Task, TimedShardJob, ahead
+from dailytalk_contiguous.run.shard import ShardJob, Task, ahead
 from dailytalk_contiguous.shards import ShardIndex, read_entries, read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -78,7 +78,7 @@ def test_the_next_conversations_are_decoded_while_the_device_is_busy(
 def test_shard_took_as_long_as_its_preparing_and_its_finishing(tmp_path: Path) -> None:
     began = time.perf_counter()
     task = Task(tmp_path / "shard.parquet", rows("acd"), {})
-    job = TimedShardJob(task, (Decode(), OnDevice()), 20.0, lambda *event: None)
+    job = ShardJob(task, (Decode(), OnDevice()), 20.0, lambda *event: None)
     made = job.prepare().finish()
     elapsed = time.perf_counter() - began
     # Stages may run side by side: together they may take longer than the shard, each alone can't.

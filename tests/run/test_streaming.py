@@ -24,7 +24,7 @@ from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import local, streaming
 from dailytalk_contiguous.run.local import networks_device
 from dailytalk_contiguous.run.passes import PAID_BATCH_SECONDS, Runner, RunOptions
-from dailytalk_contiguous.run.shard import TimedShardJob
+from dailytalk_contiguous.run.shard import ShardJob
 from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
 from dailytalk_contiguous.run.streaming import (
     DISK,
@@ -306,7 +306,7 @@ def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
     publish(pairs())
     streamed(tagger, (), tmp_path / "out_whole")
     out = tmp_path / "out"
-    for where, name in ((TimedShardJob, "finish"), (Positions, "add"), (streaming, "write_outputs")):
+    for where, name in ((ShardJob, "finish"), (Positions, "add"), (streaming, "write_outputs")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, _interrupted)
             with pytest.raises(KeyboardInterrupt):
@@ -326,14 +326,14 @@ def test_input_is_on_the_disk_for_two_windows_at_most(
 ) -> None:
     publish({f"{number}.wav": call(number) for number in range(5)})
     seen: list[list[str]] = []
-    finish = TimedShardJob.finish
+    finish = ShardJob.finish
 
-    def looked_at(making: TimedShardJob) -> Any:
+    def looked_at(making: ShardJob) -> Any:
         scratch = tmp_path / "out/.stream"
         seen.append(sorted({path.parts[len(scratch.parts)] for path in scratch.rglob("*.wav")}))
         return finish(making)
 
-    monkeypatch.setattr(TimedShardJob, "finish", looked_at)
+    monkeypatch.setattr(ShardJob, "finish", looked_at)
     done = stream_dataset(job(tagger, (), tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
     assert done.windows == len(seen) == 5
     for number, folders in enumerate(seen):
