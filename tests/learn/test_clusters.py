@@ -1,6 +1,7 @@
 """Clusters of contours: the file of frames outlives what stops it, and a codebook depends on its frames alone."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn import cluster
 
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.learn import clusters
 from dailytalk_contiguous.learn.clusters import BLOCK
 
 
@@ -259,9 +261,13 @@ def test_more_dimensions_than_features_are_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("method", ["pca", "umap"])
-def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Path, method: str) -> None:
+def test_reduced_frames_are_clustered_and_come_back_from_the_folder(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if method == "umap":
         pytest.importorskip("umap")
+        if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+            monkeypatch.setattr(clusters, "LANDMARKS", 25)
     whole = frames(5000)
     codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", 3, method)
     assert ClusteringPipeline(20, chunk_frames=BLOCK).train(whole, None, 3, method).name == codebook.name
