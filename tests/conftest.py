@@ -194,6 +194,37 @@ def drawn_once() -> Iterator[Callable[..., bytes]]:
         yield draw
 
 
+@pytest.fixture(scope="session", autouse=True)
+def encoded_once() -> Iterator[None]:
+    """A sound becomes an MP3 once, and plots of a sheet are drawn once: both depend on nothing else.
+
+    They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
+    """
+    from dailytalk_contiguous.core.audio import Samples
+    from dailytalk_contiguous.publish import card, listening, page, player, plots, survey
+
+    sounds, sheets = dict[tuple[bytes, int, int], bytes](), dict[str, bytes]()
+
+    def to_mp3(samples: Samples, sample_rate: int) -> bytes:
+        content = samples.tobytes(), samples.shape[1], sample_rate
+        if content not in sounds:
+            sounds[content] = player.to_mp3(samples, sample_rate)
+        return sounds[content]
+
+    def sheet(*arguments: Any, **options: Any) -> bytes:
+        content = repr((arguments, options))
+        if content not in sheets:
+            sheets[content] = plots.sheet(*arguments, **options)
+        return sheets[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (card, listening, page):
+            patch.setattr(module, "to_mp3", to_mp3)
+        for module in (page, survey):
+            patch.setattr(module, "sheet", sheet)
+        yield
+
+
 def _needs(item: pytest.Item) -> tuple[str, ...]:
     marker = item.get_closest_marker("needs")
     return marker.args if marker else ()
