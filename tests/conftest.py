@@ -5,6 +5,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,11 +25,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests run side by side, on a core each: threads of a model would spend a fourth of the time waiting for others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# What librosa compiles, which tests compare with, is kept for this process alone: two that write one cache at a
-# time leave files by which every later one is ended by a segmentation fault.
-COMPILED = tempfile.mkdtemp(prefix="dailytalk-numba-")
-os.environ["NUMBA_CACHE_DIR"] = COMPILED
-atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+#: `make test-nightly`: more examples, and references that are computed instead of read.
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+
+if NIGHTLY:
+    # What librosa and UMAP compile is kept for this process alone: two that write one cache at a time leave files
+    # by which every later one is ended by a segmentation fault.
+    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="dailytalk-numba-")
+    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
+else:
+    # UMAP compiles for half a minute what it runs for two seconds; of few frames it is interpreted in less.
+    os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+# Collection imports tests and package. What it compiles is kept even where processes may keep nothing compiled:
+# those that tests start would each spend a third of a second on the same files.
+KEEPS_NO_BYTECODE = sys.dont_write_bytecode
+sys.dont_write_bytecode = False
 
 # Where reviewers were in folders that are gone after their test.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dailytalk-state-")
@@ -103,6 +115,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
+    sys.dont_write_bytecode = KEEPS_NO_BYTECODE
     gc.freeze()
     gc.set_threshold(10_000)  # as the command has it
     gc.enable()
@@ -179,6 +192,37 @@ def drawn_once() -> Iterator[Callable[..., bytes]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sections, "png", png)
         yield draw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def encoded_once() -> Iterator[None]:
+    """A sound becomes an MP3 once, and plots of a sheet are drawn once: both depend on nothing else.
+
+    They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
+    """
+    from dailytalk_contiguous.core.audio import Samples
+    from dailytalk_contiguous.publish import card, listening, page, player, plots, survey
+
+    sounds, sheets = dict[tuple[bytes, int, int], bytes](), dict[str, bytes]()
+
+    def to_mp3(samples: Samples, sample_rate: int) -> bytes:
+        content = samples.tobytes(), samples.shape[1], sample_rate
+        if content not in sounds:
+            sounds[content] = player.to_mp3(samples, sample_rate)
+        return sounds[content]
+
+    def sheet(*arguments: Any, **options: Any) -> bytes:
+        content = repr((arguments, options))
+        if content not in sheets:
+            sheets[content] = plots.sheet(*arguments, **options)
+        return sheets[content]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (card, listening, page):
+            patch.setattr(module, "to_mp3", to_mp3)
+        for module in (page, survey):
+            patch.setattr(module, "sheet", sheet)
+        yield
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) ->
     Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
     field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.
     """
-    wanted = features.arrow_schema
+    wanted = features.type  # `arrow_schema` describes all features in words, too
     for name in columns:
         if name in schema.names and name in features:
             problem = _misfit(schema.field(name).type, wanted.field(name).type, name)

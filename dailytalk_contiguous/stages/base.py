@@ -147,8 +147,8 @@ class Stage:
 
     def stored_types(self) -> dict[str, pa.DataType]:
         """Arrow's types of the columns of `adds` that are stored."""
-        schema = self.adds.arrow_schema  # worked out at every asking
-        return {name: schema.field(name).type for name in self.adds if name not in self.transient}
+        kinds = self.adds.type  # worked out at every asking
+        return {name: kinds.field(name).type for name in self.adds if name not in self.transient}
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.

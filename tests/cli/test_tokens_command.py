@@ -5,6 +5,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import Command, start, start_held
 from recordings import calls, excerpt, save
@@ -116,16 +117,17 @@ def test_without_scikit_learn_it_is_said_how_to_get_it_and_tokens_need_none(
 
 
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path: Path, dailytalk: Command) -> None:
-    for number in range(12):
-        save(tmp_path / f"calls/{number:02d}.wav", excerpt(start=4.0 * number, seconds=62.0))
-    words = ("tokens", "encode", tmp_path / "calls", "--out", tmp_path / "out")
-    process = start_held(1, *words)
+    for number in range(12):  # two shards of one speaker, of which a tenth is speech
+        speech = excerpt(start=4.0 * number, seconds=6.0)[:, 0]
+        save(tmp_path / f"calls/{number:02d}.wav", np.pad(speech, (0, 56 * 16000)))
+    words = ("encode", tmp_path / "calls", "--channel", "mix", "--out")
+    process = start_held(1, "tokens", *words, tmp_path / "out")
     process.kill()
     process.wait()
     standing = {path.name for path in (tmp_path / "out/encoded").glob("shard-*")}
     assert standing
-    assert dailytalk("tokens encode", *words[2:]).code == 0
-    assert dailytalk("tokens encode", tmp_path / "calls", "--out", tmp_path / "whole").code == 0
+    assert dailytalk("tokens encode", *words[1:], tmp_path / "out").code == 0
+    assert dailytalk("tokens encode", *words[1:], tmp_path / "whole").code == 0
     assert [*token_rows(tmp_path / "out")] == [*token_rows(tmp_path / "whole")]
 
 

@@ -4,9 +4,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forks import Forks
 
 from dailytalk_contiguous.core import interrupts
 
@@ -82,16 +84,19 @@ def command():
     work = local.plan_run(ShardIndex(Path(sys.argv[1])), [[row]], stages)
     return len(list(local.run_local(work, stages, 1, 0.0, lambda *event: None)))
 
-if __name__ == "__main__":
-    sys.exit(guarded("dailytalk", command))
 """
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with Forks(PROGRAM, tmp_path_factory.mktemp("program")) as forks:
+        yield forks
+
+
 @pytest.mark.parametrize("place", ["compiled", "lost", "other_error", "waiting", "twice"])
-def test_ctrl_c_is_130_and_one_sentence_wherever_it_comes(tmp_path: Path, place: str) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), place]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", STOP)
+def test_ctrl_c_is_130_and_one_sentence_wherever_it_comes(program: Forks, tmp_path: Path, place: str) -> None:
+    done = program(f"sys.argv[1:] = {[str(tmp_path), place]}; sys.exit(guarded('dailytalk', command))")
+    assert done == (130, "", STOP)
     assert list(tmp_path.glob("*.parquet")) == []
 
 

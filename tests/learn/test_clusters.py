@@ -1,13 +1,14 @@
 """Clusters of contours: the file of frames outlives what stops it, and a codebook depends on its frames alone."""
 
 import json
-import subprocess
-import sys
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forks import Forks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import cluster
@@ -15,6 +16,7 @@ from sklearn import cluster
 from dailytalk_contiguous import ArrayClass, ClusteringPipeline, Codebook
 from dailytalk_contiguous.core.contours import CONTOURS
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.learn import clusters
 from dailytalk_contiguous.learn.clusters import BLOCK
 
 
@@ -99,11 +101,21 @@ def test_a_record_of_which_a_part_is_written_is_cut_off(tmp_path: Path) -> None:
     assert path.stat().st_size == 2400
 
 
-KILLED = """
-import os, sys
+PROCESS = """
+import os, resource, sys
 import numpy as np
 from dailytalk_contiguous.learn import clusters
+from dailytalk_contiguous.learn.clusters import ArrayClass
+"""
 
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with Forks(PROCESS, tmp_path_factory.mktemp("apart")) as forks:
+        yield forks
+
+
+KILLED = """
 append = clusters._append
 
 def killed(path, data):
@@ -120,20 +132,15 @@ for number in range(5):
 
 
 @pytest.mark.parametrize("during", [".f32", ".records"])
-def test_after_a_kill_the_file_has_all_that_was_whole(tmp_path: Path, during: str) -> None:
+def test_after_a_kill_the_file_has_all_that_was_whole(apart: Forks, tmp_path: Path, during: str) -> None:
     path = tmp_path / "frames.f32"
-    done = subprocess.run([sys.executable, "-c", KILLED, path, during], check=False)
-    assert done.returncode == -9
+    assert apart(f"sys.argv[1:] = {[str(path), during]}" + KILLED).code == -9
     array = ArrayClass(path=path)
     assert array.names == ["0", "1"]
     assert array.finalize()[:, 0].tolist() == [0.0] * 10 + [1.0] * 10
 
 
 FULL = """
-import resource, sys
-import numpy as np
-from dailytalk_contiguous.learn.clusters import ArrayClass
-
 array = ArrayClass(init_capacity=1, path=sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 for number in range(5):
@@ -145,10 +152,10 @@ for number in range(5):
 """
 
 
-def test_a_disk_that_takes_no_more_is_one_sentence_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_disk_that_takes_no_more_is_one_sentence_and_nothing_is_lost(apart: Forks, tmp_path: Path) -> None:
     path = tmp_path / "frames.f32"
-    done = subprocess.run([sys.executable, "-c", FULL, path], capture_output=True, text=True, check=True)
-    assert "can't be written (File too large): make room, and run the same command: it goes on" in done.stdout
+    done = apart(f"sys.argv[1:] = {[str(path)]}" + FULL)
+    assert "can't be written (File too large): make room, and run the same command: it goes on" in done.out
     assert ArrayClass(path=path).names == ["0", "1"]
 
 
@@ -262,9 +269,13 @@ def test_more_dimensions_than_features_are_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("method", ["pca", "umap"])
-def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Path, method: str) -> None:
+def test_reduced_frames_are_clustered_and_come_back_from_the_folder(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if method == "umap":
         pytest.importorskip("umap")
+        if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+            monkeypatch.setattr(clusters, "LANDMARKS", 25)
     whole = frames(5000)
     codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", 3, method)
     assert ClusteringPipeline(20, chunk_frames=BLOCK).train(whole, None, 3, method).name == codebook.name

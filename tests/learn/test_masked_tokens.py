@@ -1,14 +1,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forks import Forks
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -72,30 +72,28 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingOutcome:
         return train(tmp_path_factory.mktemp("whole") / "encoder")
 
 
-#: A process of its own that trains as `train` does, and does something to itself after a step.
-PROCESS = """
+#: `train` is that of this file, in a process of its own that does something to itself after a step.
+PROCESS = f"""
 import os, resource, signal, sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
 import test_masked_tokens as tests
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from dailytalk_contiguous.models.prosodic_encoder import SIZES
 from dailytalk_contiguous.core.errors import DailytalkError
 SIZES["tiny"] = tests.SMALLEST
-{before}
-def on_step(step, steps, loss):
-    {on_step}
-try:
-    print(tests.train(Path(sys.argv[1]), on_step).steps)
-except DailytalkError as error:
-    sys.exit(str(error))
+
+def train(out, act="step"):
+    try:
+        print(tests.train(tests.Path(out), lambda step, steps, loss: eval(act)).steps, flush=True)
+    except DailytalkError as error:
+        sys.exit(str(error))
 """
 
 
-def train_apart(out: Path, on_step: str, before: str = "", *launcher: str) -> Any:
-    script = out.parent / "train.py"
-    script.write_text(PROCESS.format(tests=str(Path(__file__).parent), on_step=on_step, before=before))
-    command = [sys.executable, *launcher, str(script), str(out)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with Forks(PROCESS, tmp_path_factory.mktemp("apart")) as forks:
+        yield forks
 
 
 def losses(outcome: TrainingOutcome) -> list[tuple[float, ...]]:
@@ -153,11 +151,11 @@ def test_the_same_seed_trains_the_same_encoder(whole: TrainingOutcome, tmp_path:
 
 @pytest.mark.parametrize("killed_after", [3, 9])
 def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
-    killed_after: int, whole: TrainingOutcome, tmp_path: Path
+    killed_after: int, whole: TrainingOutcome, apart: Forks, tmp_path: Path
 ) -> None:
     out = tmp_path / "encoder"
-    done = train_apart(out, f"step == {killed_after} and os.kill(os.getpid(), signal.SIGKILL)")
-    assert done.returncode == -signal.SIGKILL
+    kill = f"step == {killed_after} and os.kill(os.getpid(), signal.SIGKILL)"
+    assert apart(f"train({str(out)!r}, {kill!r})").code == -signal.SIGKILL
     assert not (out / "model.safetensors").exists()
     steps: list[int] = []
     outcome = train(out, lambda step, planned, loss: steps.append(step))
@@ -166,9 +164,12 @@ def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
     assert same_weights(out, whole.out)
 
 
-def test_a_checkpoint_that_a_kill_cut_short_does_not_count(whole: TrainingOutcome, tmp_path: Path) -> None:
+def test_a_checkpoint_that_a_kill_cut_short_does_not_count(
+    whole: TrainingOutcome, apart: Forks, tmp_path: Path
+) -> None:
     out = tmp_path / "encoder"
-    train_apart(out, "step == 11 and os.kill(os.getpid(), signal.SIGKILL)")
+    kill = "step == 11 and os.kill(os.getpid(), signal.SIGKILL)"
+    assert apart(f"train({str(out)!r}, {kill!r})").code == -signal.SIGKILL
     cut = out / CHECKPOINTS / "checkpoint-8"
     (cut / WHOLE).unlink()
     (cut / "model.safetensors").write_bytes(b"half")
@@ -323,21 +324,24 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
         _Watch(None).on_log(None, State(), None, {"loss": float("nan")})
 
 
-def test_a_full_disk_is_one_sentence_and_the_training_goes_on(whole: TrainingOutcome, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
+    whole: TrainingOutcome, apart: Forks, tmp_path: Path
+) -> None:
     out = tmp_path / "encoder"
     full = "step == 6 and resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))"
-    done = train_apart(out, full, "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)")
-    assert done.returncode == 1
-    assert "the disk has no room for a checkpoint" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = apart(f"signal.signal(signal.SIGXFSZ, signal.SIG_IGN); train({str(out)!r}, {full!r})")
+    assert done.code == 1
+    assert "the disk has no room for a checkpoint" in done.err
+    assert "Traceback" not in done.err
     assert losses(train(out)) == losses(whole)
 
 
-def test_two_processes_share_the_batches_of_a_step(tmp_path: Path) -> None:
+def test_two_processes_share_the_batches_of_a_step(apart: Forks, tmp_path: Path) -> None:
     out = tmp_path / "encoder"
-    done = train_apart(out, "pass", "", "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(STEPS)] * 2
+    torchrun = "LaunchConfig(1, 1, 2, rdzv_backend='c10d', rdzv_endpoint='localhost:0', start_method='fork')"
+    done = apart(f"elastic_launch({torchrun}, train)({str(out)!r})")
+    assert done.code == 0, done.err
+    assert done.out.split() == [str(STEPS)] * 2
     assert json.loads((out / RECORD).read_text())["finished"]
     assert len(json.loads((out / LOSSES).read_text())) == STEPS
 

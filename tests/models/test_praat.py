@@ -16,9 +16,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.pitch import track_pitch
 from dailytalk_contiguous.models.voice_effects import SHORTEST, praat_version, shift_pitch, stretch
 
-#: librosa compiles what finds formants: in one process alone, to spend the time once.
-pytestmark = pytest.mark.xdist_group("librosa")
-
 MID = ((500.0, 70.0), (1700.0, 90.0), (2500.0, 120.0), (3500.0, 150.0))
 CLOSE = ((300.0, 60.0), (2200.0, 100.0), (2900.0, 130.0), (3600.0, 160.0))
 

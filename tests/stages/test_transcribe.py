@@ -27,10 +27,10 @@ from dailytalk_contiguous.stages.transcribe import GIVEN, Transcribe, _mean_logp
 
 
 @lru_cache(maxsize=None)
-def segmented() -> dict[str, list[Any]]:
-    """Two conversations: 25 s that begin in the middle of a recording, and one where nobody speaks."""
+def segmented(seconds: float = 25.0) -> dict[str, list[Any]]:
+    """Two conversations: seconds that begin in the middle of a recording, and one where nobody speaks."""
     batch = conversations(EXAMPLES / "bicycle_repair.flac", np.zeros((16000, 2), np.float32))
-    batch |= {"offset": [30.0, 0.0], "duration": [25.0, 1.0]}
+    batch |= {"offset": [30.0, 0.0], "duration": [seconds, 1.0]}
     return batch | Segment()(batch)
 
 
@@ -78,10 +78,10 @@ def test_words_of_a_conversation_lie_inside_their_utterances(stage: Transcribe) 
 
 
 def test_pocketsphinx_hears_what_was_said_in_each_utterance() -> None:
-    stage, conversations = Transcribe(POCKETSPHINX), segmented()
+    stage, conversations = Transcribe(POCKETSPHINX), segmented(12.0)
     heard = PerUtterance(stage)(conversations)
     assert_conversations_are_heard(heard, conversations, stage)
-    batch, added = flat(), {name: column[0] for name, column in heard.items()}
+    batch, added = ({name: column[0] for name, column in rows.items()} for rows in (conversations, heard))
     assert set(added["language"]) == {"en"}
     said = [
         (one["start"] - 30.0, word["word"].lower()) for one in reference("bicycle_repair") for word in one["words"]
