@@ -95,7 +95,7 @@ def names_in(tree: ast.Module) -> Iterator[str]:
 
 def test_benchmarks_and_scripts_import_names_that_exist() -> None:
     """They are run by hand: a name that has moved would be noticed weeks later."""
-    modules = {module_of(path): {*names_in(ast.parse(path.read_text(encoding="utf-8")))} for path in FILES}
+    modules = {module_of(path): {*names_in(tree)} for path, tree in TREES.items()}
     missing = []
     for folder in ("benchmarks", "builder_scripts", "docs", "examples"):
         for path in sorted((PACKAGE.parent / folder).glob("*.py")):
