@@ -3,6 +3,8 @@
 import getpass
 import os
 import socket
+import sys
+import threading
 import webbrowser
 from typing import Annotated
 
@@ -40,7 +42,7 @@ def review(
     Every edit is saved at once, in .dailytalk-edits.jsonl beside the data, and a moment later in its files.
     """
     try:
-        from dailytalk_contiguous.apps.review.serving import Serving
+        from dailytalk_contiguous.apps.review.serving import BACKGROUND, Serving
     except ImportError as error:
         raise DailytalkError(
             f"dailytalk review needs {error.name}", "pip install 'dailytalk-contiguous[review]'"
@@ -57,6 +59,11 @@ def review(
 
     Serving(place, author or _user(), host, port, password).run(ready)
     say("ended: every edit is saved", stderr=as_json)
+    if any(thread.name in BACKGROUND for thread in threading.enumerate()):
+        # A thread that listens on, in the middle of a library, would make the end of the interpreter a crash.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def opened(address: str) -> bool:

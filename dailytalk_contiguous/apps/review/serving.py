@@ -21,6 +21,9 @@ from dailytalk_contiguous.sources.editable import Editable, open_editable, settl
 from dailytalk_contiguous.store.edit_journal import has_journal
 from dailytalk_contiguous.store.files import folder_locked
 
+#: Threads that may still be at work on an item when all is saved: they hold nothing that is not made again.
+BACKGROUND = ("listen", "peaks")
+
 
 class Serving:
     """A folder, and where it is served."""
