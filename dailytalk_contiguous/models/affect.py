@@ -165,8 +165,9 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> "Af
     from dailytalk_contiguous.models.affect_network import AffectModel
 
     # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
-    # conversation until it was full and was never of use.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, "64")
     config, weights = find_affect_model(name)
     load = partial(AffectModel, config, weights, device, precision)
     # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.

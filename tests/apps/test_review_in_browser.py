@@ -180,6 +180,8 @@ def test_an_edge_that_is_being_stepped_survives_the_answer_to_an_earlier_edit(
         page.page.keyboard.press("]")
         for _ in range(2):
             page.page.keyboard.press("ArrowLeft")
+        while not waiting:  # a busy machine takes its time to ask
+            page.page.wait_for_timeout(10)
         waiting[0].continue_()
         page.page.unroute("**/api/edit")
         page.wait("document.querySelector('#reviewed').ariaPressed === 'true'")
@@ -505,7 +507,7 @@ def test_a_word_late_in_a_conversation_is_found_and_its_line_is_chosen(browser: 
         assert page.complaints == []
 
 
-@pytest.mark.needs("espeakng_loader")
+@pytest.mark.needs("espeakng_loader", *needs_playwright.args)
 def test_what_speak_rebuilt_is_heard_at_the_same_line_and_only_the_recording_is_corrected(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
