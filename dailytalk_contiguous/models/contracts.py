@@ -1,7 +1,7 @@
-"""The contracts that adapters keep: of a synthesiser and of a recogniser."""
+"""The contracts that adapters keep: of a synthesiser, a recogniser and a classifier of emotion."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -151,3 +151,41 @@ class Recogniser(Protocol):
 
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""
+
+
+# The contract of classifiers of emotion.
+
+
+class EmotionGuess(NamedTuple):
+    """What a classifier makes of an utterance. It is a guess from sound, and no diagnosis.
+
+    Attributes:
+        probabilities: of the classes of its model, in their order, float32 (classes,), sum 1.
+        embedding: float32 (width,), what the model tells utterances apart by.
+        reason: why nothing is said, such as "no sound"; both arrays are empty then. Empty where something is.
+    """
+
+    probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    reason: str = ""
+
+
+class EmotionModel(Protocol):
+    """Classifies utterances; called from one thread.
+
+    Attributes:
+        name: that of the model or its folder, as it is written into rows.
+        classes: what it tells apart, sorted.
+        is_estimate: whether it was never trained on emotion, so that its answer is a rule of thumb.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    is_estimate: bool
+
+    def classify(
+        self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
+    ) -> list[EmotionGuess]:
+        """A guess for each sound (16 kHz, [-1, 1], any length), in their order, the same in any company but that
+        of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
+        """
