@@ -11,7 +11,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -94,15 +94,13 @@ class Histogram:
 
     def add(self, *values: float | None) -> None:
         """Count values; what is not a number is not counted."""
-        counts, width, first, last = self.counts, self.width, self._first, self._last
+        counts, width, first, last, nearest = self.counts, self.width, self._first, self._last, self.nearest
         for value in values:
             if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
                 self.sum += value
-                number = round(value / width) if self.nearest else math.floor(value / width + _ROUNDING)
-                if number < first:
-                    number = int(first)
-                elif number > last:
-                    number = int(last)
+                number = round(value / width) if nearest else math.floor(value / width + _ROUNDING)
+                if not first <= number <= last:
+                    number = int(first if number < first else last)
                 counts[number] += 1
 
     @property
@@ -140,18 +138,19 @@ class Moments:
     low: float = math.inf
     high: float = -math.inf
 
-    def add(self, value: float | None) -> None:
-        """Count a value; what is not a number is not counted."""
-        if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
-            self.n = n = self.n + 1
-            before = 0.0 if n == 1 else self.mean
-            distance = value - before
-            self.mean = mean = before + distance / n
-            self.squares += distance * (value - mean)
-            if value < self.low:
-                self.low = value
-            if value > self.high:
-                self.high = value
+    def add(self, *values: float | None) -> None:
+        """Count values; what is not a number is not counted."""
+        for value in values:
+            if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
+                self.n = n = self.n + 1
+                before = 0.0 if n == 1 else self.mean
+                distance = value - before
+                self.mean = mean = before + distance / n
+                self.squares += distance * (value - mean)
+                if value < self.low:
+                    self.low = value
+                if value > self.high:
+                    self.high = value
 
     @property
     def deviation(self) -> float:
@@ -262,13 +261,12 @@ class TurnTaking:
 
     Attributes:
         events: how utterances enter.
-        offsets: floor-transfer offsets. offsets_of: the same by the channel of who takes the floor.
+        offsets_of: floor-transfer offsets by the channel of who takes the floor.
         indicators: lengths of the events of `core.turns.timing_events` by kind and channel; how many a minute are
             their `n`, and how many seconds a minute their `sum`, over `seconds`.
     """
 
     events: Counter[str] = field(default_factory=Counter)
-    offsets: Histogram = field(default_factory=_offsets)
     offsets_of: dict[str, Histogram] = field(default_factory=lambda: defaultdict(_offsets))
     indicators: dict[str, dict[str, Histogram]] = field(default_factory=lambda: defaultdict(_lengths))
     overlap_seconds: float = 0.0
@@ -286,7 +284,6 @@ class TurnTaking:
         for stretch in speech:
             if stretch.offset is not None:
                 offsets[stretch.channel].append(stretch.offset)
-                self.offsets.add(stretch.offset)
         for channel, values in offsets.items():
             self.offsets_of[channel].add(*values)
         unions = turns.unions(timed)
@@ -295,6 +292,11 @@ class TurnTaking:
         self.overlap_seconds += unions.overlap_seconds
         self.speech_seconds += sum([end - start for _, start, end, _ in timed])
         self.seconds += seconds
+
+    @property
+    def offsets(self) -> Histogram:
+        """Floor-transfer offsets, whoever takes the floor."""
+        return replace(_offsets(), counts=sum((part.counts for part in self.offsets_of.values()), Counter()))
 
 
 class Purchases:
@@ -354,7 +356,7 @@ _VOICE = ("engine", "model", "voice")
 NEW_VOICE = "new_"
 
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
-_BUCKETS = tuple(f"{name}_bucket" for name in BUCKETED)
+_BUCKETS = {name: f"{name}_bucket" for name in BUCKETED}
 _MEASURES = (*AFFECT, *PROSODY)
 
 #: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
@@ -473,11 +475,18 @@ class Tally:
         speaker = (row.get("speakers") or {}).get("right")
         if speaker and split:
             self.splits_of[speaker].add(split)
+        self.confidence.add(*[utterance.get("confidence") for utterance in utterances])
         for utterance in utterances:
             self._count_utterance(utterance)
-            self._count_delivery(row.get("conversation_id") or "", utterance)
+            if utterance["synthesis"]:
+                self._count_synthesis(row.get("conversation_id") or "", utterance, utterance["synthesis"])
         audible = [utterance for utterance in utterances if _is_audible(utterance)]
-        sums = [self._count_audible(utterance, speaker, language) for utterance in audible]
+        lengths = [max(0.0, utterance["end"] - utterance["start"]) for utterance in audible]
+        self._measure(audible, lengths, [utterance["tag"] for utterance in audible])
+        sums = [
+            self._count_audible(utterance, seconds, speaker, language)
+            for utterance, seconds in zip(audible, lengths, strict=True)
+        ]
         for part in {id(part): part for parts in sums for part in parts}.values():
             part.conversations += 1
         self._count_tags(audible)
@@ -499,7 +508,7 @@ class Tally:
         if copy:
             return
         self.heard.add(amount)
-        self._measure({**affect, **(row["prosody"] or {})}, seconds, row["emotion"])
+        self._measure([{**affect, **(row["prosody"] or {})}], [seconds], [row["emotion"]])
         self.agreement.add(row.get("agreement"))
         for pair in _CROSSED:
             counts, values = self.crossed[pair], (row.get(pair[0]) or UNKNOWN, row.get(pair[1]) or UNKNOWN)
@@ -554,17 +563,24 @@ class Tally:
         for source, n in Counter(map(itemgetter("source"), words)).items():
             self.word_sources[source or UNKNOWN] += n
 
-    def _measure(self, values: Mapping[str, Any], seconds: float, label: str | None) -> None:
-        for moments, value in zip(self.measures.values(), (seconds, *map(values.get, _MEASURES)), strict=True):
-            if value is not None:
-                moments.add(value)
-        if is_number(values.get("valence")) and is_number(values.get("arousal")):
-            self.affect[label or UNKNOWN].add(values["valence"], values["arousal"])
+    def _measure(
+        self, measured: Sequence[Mapping[str, Any]], lengths: Sequence[float], labels: Sequence[str | None]
+    ) -> None:
+        """Count affect and prosody of utterances, their buckets and lengths in seconds, and affect by label."""
+        self.measures["seconds"].add(*lengths)
+        for name in _MEASURES:
+            self.measures[name].add(*[values.get(name) for values in measured])
+        for name, column in _BUCKETS.items():
+            if buckets := [values[column] for values in measured if values.get(column)]:
+                self.buckets[name].update(buckets)
+        for values, label in zip(measured, labels, strict=True):
+            valence, arousal = values.get("valence"), values.get("arousal")
+            if is_number(valence) and is_number(arousal):
+                self.affect[label or UNKNOWN].add(valence, arousal)
 
     def _count_utterance(self, utterance: Mapping[str, Any]) -> None:
         self.channels[utterance["channel"]] += 1
         self.kinds[utterance["kind"] or UNKNOWN] += 1
-        self.confidence.add(utterance.get("confidence"))
         if recogniser := (utterance["models"] or {}).get("recogniser"):
             self.recognisers[recogniser] += 1
         editors, fields = utterance.get("edited_by") or (), utterance.get("edited_fields") or ()
@@ -581,15 +597,14 @@ class Tally:
             self.statuses[utterance["status"]] += 1
         if utterance["reason"]:
             self.reasons.add(kind_of(utterance["reason"]), OTHER_KINDS)
-        synthesis = utterance["synthesis"]
-        if synthesis:
-            if synthesis["cost"] and is_number(synthesis["cost"]):
-                self.purchases.add(synthesis["cache_key"], synthesis["cost"])
-            self.n_retried += (synthesis["tries"] or 1) > 1
-            self.error_rates.add(synthesis["word_error_rate"])
 
-    def _count_delivery(self, conversation_id: str, utterance: Mapping[str, Any]) -> None:
-        synthesis = utterance["synthesis"] or {}
+    def _count_synthesis(
+        self, conversation_id: str, utterance: Mapping[str, Any], synthesis: Mapping[str, Any]
+    ) -> None:
+        if synthesis["cost"] and is_number(synthesis["cost"]):
+            self.purchases.add(synthesis["cache_key"], synthesis["cost"])
+        self.n_retried += (synthesis["tries"] or 1) > 1
+        self.error_rates.add(synthesis["word_error_rate"])
         distance = synthesis.get("delivery_distance")
         if not is_number(distance):
             return
@@ -602,15 +617,12 @@ class Tally:
             if len(self.furthest) > MOST_FAR:
                 heapq.heappop(self.furthest)
 
-    def _count_audible(self, utterance: Mapping[str, Any], speaker: str | None, language: str | None) -> list[Sum]:
-        """Count an utterance that can be heard. Returns the sums of its labels."""
-        seconds = max(0.0, utterance["end"] - utterance["start"])
+    def _count_audible(
+        self, utterance: Mapping[str, Any], seconds: float, speaker: str | None, language: str | None
+    ) -> list[Sum]:
+        """Count an utterance that can be heard, of a length in seconds. Returns the sums of its labels."""
         channel = utterance["channel"]
         self.heard.add_utterance(seconds, channel)
-        self._measure(utterance, seconds, utterance["tag"])
-        for name, bucket in zip(BUCKETED, map(utterance.get, _BUCKETS), strict=True):
-            if bucket:
-                self.buckets[name][bucket] += 1
         if utterance["status"] == "spoken":
             start, end = utterance["source_start"], utterance["source_end"]
             if has_length(start, end):
@@ -661,7 +673,7 @@ class Tally:
             [Timed(utterance["channel"], utterance[start], utterance[end]) for utterance in audible]
             for start, end in (("source_start", "source_end"), ("start", "end"))
         )
-        knows_source = all(is_number(utterance.start) and is_number(utterance.end) for utterance in source)
+        knows_source = all(is_number(start) and is_number(end) for _, start, end, _ in source)
         groups = turns.join_spans(source if knows_source else rebuilt)
         if knows_source:
             events = [utterance["source_event"] for utterance in audible]

@@ -311,32 +311,31 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
         timed: in any order.
         groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
-    spans = [_span(timed, group) for group in (join_spans(timed) if groups is None else groups)]
+    spans: list[tuple[float, float, str, list[int]]] = []
+    for group in join_spans(timed) if groups is None else groups:
+        channel, start, end, _ = timed[group[0]]
+        if len(group) > 1:
+            start, end = min([timed[i].start for i in group]), max([timed[i].end for i in group])
+        spans.append((start, -end, channel, list(group)))
     ordered: list[Stretch] = []
     floor: Stretch | None = None
     furthest: dict[str, int] = {}
-    for start, end, members in sorted(spans, key=lambda span: (span[0], -span[1])):
-        channel = timed[members[0]].channel
-        other_index = None
+    for start, ending, channel, members in sorted(spans, key=itemgetter(0, 1)):
+        end, other_index = -ending, None
         for name, index in furthest.items():
             if name != channel:
                 other_index = index
                 break
         event = "turn" if other_index is None else _event(start, end, ordered[other_index].end)
-        inside = event == "backchannel"
-        changes = floor is not None and floor.channel != channel and not inside
-        offset = start - floor.end if floor is not None and changes else None
-        ordered.append(Stretch(channel, start, end, members, event, other_index if inside else None, offset))
-        floor = floor if inside else ordered[-1]
+        if event == "backchannel":
+            ordered.append(Stretch(channel, start, end, members, event, other_index, None))
+        else:
+            offset = start - floor.end if floor is not None and floor.channel != channel else None
+            floor = Stretch(channel, start, end, members, event, None, offset)
+            ordered.append(floor)
         if channel not in furthest or end >= ordered[furthest[channel]].end:
             furthest[channel] = len(ordered) - 1
     return ordered
-
-
-def _span(timed: Sequence[Timed], group: Sequence[int]) -> tuple[float, float, list[int]]:
-    if len(group) == 1:
-        return timed[group[0]].start, timed[group[0]].end, [group[0]]
-    return min(timed[i].start for i in group), max(timed[i].end for i in group), list(group)
 
 
 def label(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[str]:
@@ -554,20 +553,19 @@ def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> d
     """
     speech = stretches(timed)
     floors: list[tuple[str, float, float]] = []
-    for stretch in (stretch for stretch in speech if stretch.event != "backchannel"):
-        if floors and floors[-1][0] == stretch.channel:
-            floors[-1] = (stretch.channel, floors[-1][1], max(floors[-1][2], stretch.end))
+    touching: list[bool] = []
+    for (channel, start, end, _, event, _, _), touches in zip(speech, _touching(speech), strict=True):
+        if event == "backchannel":
+            continue
+        touching.append(touches)
+        if floors and floors[-1][0] == channel:
+            floors[-1] = (channel, floors[-1][1], max(floors[-1][2], end))
         else:
-            floors.append((stretch.channel, stretch.start, stretch.end))
-    touching = [
-        touches
-        for stretch, touches in zip(speech, _touching(speech), strict=True)
-        if stretch.event != "backchannel"
-    ]
+            floors.append((channel, start, end))
     responses = [stretch.offset for stretch in speech if stretch.offset is not None]
     return {
-        "longest_turn_seconds": max((stretch.end - stretch.start for stretch in speech), default=0.0),
-        "longest_monologue_seconds": max((end - start for _, start, end in floors), default=0.0),
+        "longest_turn_seconds": max([stretch.end - stretch.start for stretch in speech], default=0.0),
+        "longest_monologue_seconds": max([end - start for _, start, end in floors], default=0.0),
         "turns_per_window": len(floors) * window / duration if duration > 0 else np.nan,
         "overlapping_turns": sum(touching) / len(touching) if touching else np.nan,
         "response_median_seconds": statistics.median(responses) if responses else np.nan,

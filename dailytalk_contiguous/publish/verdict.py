@@ -209,7 +209,7 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
         window: seconds of a trainer's window.
     """
     fit = fitness(timed, duration, window)
-    talk = {name: sum(turn.end - turn.start for turn in timed if turn.channel == name) for name in CHANNELS}
+    talk = {name: sum([turn.end - turn.start for turn in timed if turn.channel == name]) for name in CHANNELS}
     spoken = sum(talk.values())
     known = {
         "duration": duration,
@@ -220,7 +220,7 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
         "turns_per_window": fit["turns_per_window"],
         "longest_turn": fit["longest_turn_seconds"],
         "longest_monologue": fit["longest_monologue_seconds"],
-        "first_turn": min((turn.start for turn in timed), default=duration),
+        "first_turn": min([turn.start for turn in timed], default=duration),
     }
     return dict.fromkeys(CONVERSATION_MEASURES) | {name: _known(value) for name, value in known.items()}
 
@@ -329,14 +329,15 @@ def _of_synthesis(
         for one, (recorded, new) in zip(utterances, lengths, strict=True)
         if one["status"] == "spoken" and recorded and new
     ]
-    counts = Counter(one["status"] for one in utterances)
-    wanted = counts["spoken"] + counts["kept-original"]
-    distances = [(one["synthesis"] or {}).get("delivery_distance") for one in utterances]
+    statuses = [one["status"] for one in utterances]
+    kept = statuses.count("kept-original")
+    wanted = statuses.count("spoken") + kept
+    distances = [one["synthesis"].get("delivery_distance") for one in utterances if one["synthesis"]]
     known = [distance for distance in distances if is_number(distance)]
     return {
         "delivery": statistics.median(known) if known else None,
         "length_ratio": statistics.median(ratios) if ratios else None,
-        "as_recorded": counts["kept-original"] / wanted if wanted else None,
+        "as_recorded": kept / wanted if wanted else None,
     }
 
 

@@ -29,7 +29,7 @@ def cells(text: str) -> dict[str, list[str]]:
 def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
     found = Tally()
     found.before.events.update(turn=1500)
-    found.before.offsets.counts.update({-50: 1, 20: 3, 100: 1})
+    found.before.offsets_of["left"].counts.update({-50: 1, 20: 3, 100: 1})
     found.before.overlap_seconds, found.before.seconds = 3.0, 60.0
     found.after.events.update(turn=4, backchannel=2)
     found.backchannels, found.backchannels_kept, found.lost["speech"] = 3, 2, 90.0
@@ -43,7 +43,7 @@ def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
     }
     assert "2 backchannels of 3 in the source lie inside the same turn as before. 90.00 s of the" in told
     pictures: dict[str, bytes] = {}
-    found.before.offsets_of["left"] = found.after.offsets_of["left"] = found.before.offsets
+    found.after.offsets_of["left"] = found.before.offsets_of["left"]
     assert "](assets/offsets.png)" in markdown(turn_parts(found), pictures)
     assert list(pictures) == ["assets/offsets.png"]
     assert markdown(turn_parts(Tally()), {}) == ""

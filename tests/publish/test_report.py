@@ -292,7 +292,7 @@ def test_conversation_without_a_length_adds_its_turns_and_no_seconds():
 def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above():
     tally = Tally(rebuilt=True)
     for side, first, overlap, seconds in ((tally.before, -49, 90.0, 360.0), (tally.after, 1, 1.0, 7200.0)):
-        side.offsets.counts.update(range(first, first + 100))
+        side.offsets_of["left"].counts.update(range(first, first + 100))
         side.overlap_seconds, side.seconds = overlap, seconds
     tally.before.events.update(turn=1500)
     table = turns_table(tally)
@@ -302,6 +302,7 @@ def test_offsets_are_told_by_their_median_and_where_a_tenth_lies_below_and_above
             ("offset, median", "+0.00 s", "+0.50 s"),
             ("offset, 10 % below", "−0.40 s", "+0.10 s"),
             ("offset, 90 % below", "+0.40 s", "+0.90 s"),
+            ("offset, left after right, median", "+0.00 s", "+0.50 s"),
             ("both speak at once", "90.0 s", "1.0 s"),
             ("share of the time", "25.0 %", "0.0 %"),
             ("turns", 1500, 0),
