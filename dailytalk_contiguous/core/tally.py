@@ -296,7 +296,12 @@ class TurnTaking:
     @property
     def offsets(self) -> Histogram:
         """Floor-transfer offsets, whoever takes the floor."""
-        return replace(_offsets(), counts=sum((part.counts for part in self.offsets_of.values()), Counter()))
+        parts = self.offsets_of.values()
+        return replace(
+            _offsets(),
+            counts=sum((part.counts for part in parts), Counter()),
+            sum=math.fsum(part.sum for part in parts),
+        )
 
 
 class Purchases:
