@@ -361,6 +361,7 @@ ROLES = {
     "speech_activity": "speech activity",
     "recogniser": "words",
     "affect": "affect",
+    "emotion": "emotion",
     "synthesiser": "new voice",
     "verifier": "check of the new voice",
 }

@@ -31,9 +31,12 @@ from dailytalk_contiguous.store.files import inside
 
 
 #: Optional fields of a line with their types: text, or an object of texts or of numbers.
-_TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
+_TEXTS = (
+    *("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language"),
+    *("emotion_class", "emotion_model"),
+)
 _NUMBER = ("confidence", "context_seconds")
-_NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
+_NUMBERS, _OBJECTS = ("vad", "features", "emotion_probabilities"), ("vad_bucket", "prosody_bucket", "models")
 
 #: Largest measure that a 32-bit column holds.
 _LARGEST = 3.4e38

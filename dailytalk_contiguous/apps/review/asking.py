@@ -151,6 +151,7 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
         "utterance_id": [[key for key, _ in ordered]],
         "channel": [[line["channel"] for _, line in ordered]],
         "text_raw": [[line["text"] for _, line in ordered]],
+        "emotion_class": [[line.get("emotion_class") for _, line in ordered]],
         "question": [[line["text"].rstrip().endswith("?") for _, line in ordered]],
     }
     for group, names in (("vad", AFFECT), ("features", PROSODY)):
@@ -229,7 +230,9 @@ def _stages(folder: Path) -> Stages:
     for name in ("language", "beam", "rules", "buckets", "punctuate", "asr_windows", "affect_context"):
         if name in settings:
             options[name] = settings[name]
-    for option, role in (("asr_model", "recogniser"), ("affect_model", "affect")):
+    if (models.get("emotion") or {}).get("name"):
+        options |= {name: settings[name] for name in ("emotion_vote",) if name in settings}
+    for option, role in (("asr_model", "recogniser"), ("affect_model", "affect"), ("emotion", "emotion")):
         if named := (models.get(role) or {}).get("name"):
             options[option] = named
     profile = settings.get("profile")
