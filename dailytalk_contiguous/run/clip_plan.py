@@ -87,9 +87,8 @@ def describe(
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
         rated = _rated(own, batch, affect_model)
         if emotion:
-            heard = rated if affect_model else _rated(own, batch, ACOUSTIC_ESTIMATE)
-            compares = affect_model in ("", ACOUSTIC_ESTIMATE)
-            batch |= _emotion(heard, emotion) if not compares or len(own) >= MIN_VALUES else _no_emotion(len(own))
+            by_model = affect_model not in ("", ACOUSTIC_ESTIMATE)
+            batch |= _emotion(rated if by_model else _estimated(own, batch, len(own) >= MIN_VALUES), emotion)
         batch |= _affect(own, rated, affect_model)
         ids = [row["id"] for row in own]
         channels = ["left"] * len(own)
@@ -133,23 +132,23 @@ def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
 def _rated(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
     """What the model says of the affect of a speaker's clips; NaN without one."""
     if model == ACOUSTIC_ESTIMATE:
-        texts = [row["text_raw"] for row in own]
-        found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, ["one"] * len(own))
-        return {name: values.tolist() for name, values in found.items()}
+        return _estimated(own, batch, compared=True)
     return {name: [_number(row[name]) if model else math.nan for row in own] for name in AFFECT}
 
 
+def _estimated(own: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
+    """The estimate of affect, by what is usual of the speaker if clips are `compared`, or else of people."""
+    texts, groups = [row["text_raw"] for row in own], ["one"] * len(own) if compared else None
+    found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
+    return {name: values.tolist() for name, values in found.items()}
+
+
 def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) -> dict[str, list[Any]]:
-    """Classes by affect as it is heard: what raters say of it would tell what they heard, and not the sound."""
+    """Classes by affect as it is heard: what raters say of it tells what they heard, and not the sound."""
     model = AffectMap()
     values = np.column_stack([affect[name] for name in AFFECT])
     guesses = model.of_affect(values, [""] * len(values))
     return guess_columns(model, [guess.probabilities.tolist() for guess in guesses], emotion.confidence)
-
-
-def _no_emotion(count: int) -> dict[str, list[Any]]:
-    """Of a speaker's few clips an estimate, which compares them, says nothing: see `_compared`."""
-    return guess_columns(AffectMap(), [()] * count, 0.0)
 
 
 def _affect(own: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:

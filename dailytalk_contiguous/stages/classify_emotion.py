@@ -135,7 +135,7 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
     speakers: dict[Hashable, list[int]] = {}
     for place in heard:
         speakers.setdefault((batch["conversation_id"][place], channels[place]), []).append(place)
-    of_one = _kept(lambda sounds: classify(sounds, [None] * len(sounds)), "of one speaker")
+    of_one = _kept(lambda sounds: classify(sounds, ["one"] * len(sounds)), "of one speaker")
     return parts + [(places, of_one) for places in speakers.values()]
 
 

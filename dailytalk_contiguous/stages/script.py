@@ -152,7 +152,10 @@ def guessed(value: Callable[[str], Any]) -> dict[str, Any]:
     shares = value("emotion_probabilities") or ()
     return {
         "emotion_class": value("emotion_class"),
-        "emotion_probabilities": {share["emotion"]: number(share["probability"], 4) for share in shares},
+        # What a file from outside holds may be empty.
+        "emotion_probabilities": {
+            share["emotion"]: number(share["probability"], 4) for share in shares if share and share["emotion"]
+        },
         "emotion_model": value("emotion_model"),
     }
 
