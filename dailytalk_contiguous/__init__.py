@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.sources.speech import add_speech
     from dailytalk_contiguous.stages.align import Align
     from dailytalk_contiguous.stages.base import PerUtterance, Stage
+    from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
     from dailytalk_contiguous.stages.extract_contours import ExtractContours
     from dailytalk_contiguous.stages.finish import Finish
     from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -53,6 +54,7 @@ _HOMES = {
     "ArrayClass": "learn.clusters",
     "BadInput": "core.errors",
     "Bucket": "stages.style",
+    "ClassifyEmotion": "stages.classify_emotion",
     "ClusteringPipeline": "learn.clusters",
     "Codebook": "models.codebook",
     "DailytalkError": "core.errors",
@@ -100,6 +102,7 @@ __all__ = [
     "ArrayClass",
     "BadInput",
     "Bucket",
+    "ClassifyEmotion",
     "ClusteringPipeline",
     "Codebook",
     "DailytalkError",

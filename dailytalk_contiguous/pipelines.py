@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from dailytalk_contiguous.core.cuts import CutRule
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, chosen_for
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.cut import CutAtSilences
@@ -44,7 +47,8 @@ NO_MODEL = "none"
 def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
-    Prosody comes before affect, because the embedded estimate of affect is made from it.
+    Prosody comes before affect, because the embedded estimate of affect is made from it; emotion after both and
+    before the tag, which it may have a vote in.
 
     Args:
         profile: of `models.profiles.PROFILES`.
@@ -52,7 +56,7 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
             speech.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
-    Raises DailytalkError for a profile or an option that isn't there.
+    Raises DailytalkError for a profile or an option that isn't there, and for a vote of no classifier.
 
     >>> from dailytalk_contiguous import Folder, tag_stages
     >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
@@ -63,18 +67,22 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     (['left', 'right'], [True, True])
     """
     make = _Maker(profile, ({"asr_windows": "short"} if fast else {}) | options)
-    stages = (
+    classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
+    if tag.emotion_vote and classify.model == NO_MODEL:
+        raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")
+    stages: Stages = (
         make(Segment),
         make(MatchTranscript),
         PerUtterance(make(Transcribe)),
         PerUtterance(make(MeasureProsody)),
         PerUtterance(make(RateAffect, context=3.0)),
+        *((PerUtterance(classify),) if classify.model != NO_MODEL else ()),
         make(Bucket),
-        PerUtterance(make(Tag)),
+        PerUtterance(tag),
         PerUtterance(make(Punctuate)),
     )
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
-    make.all_used(*stages, tokenise)
+    make.all_used(*stages, classify, tokenise)
     return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
 
 
@@ -131,7 +139,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     """What is done with every clip of a corpus as it came, and with every clip that is kept and its copies.
 
     Between the two stands what needs all clips at once (`run.clip_plan`). The embedded estimate of affect is no
-    stage, because it compares the clips of a speaker; it is made there.
+    stage, because it compares the clips of a speaker; it is made there, and so is what `affect-map` says by it.
 
     Args:
         profile: of `models.profiles.PROFILES`.
@@ -143,12 +151,17 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     options |= {"asr_model": ""} if options.get("asr_model") == NO_MODEL else {}
     make = _Maker(profile, options)
     rate, augment = make(RateAffect), make(Augment, kinds=())
+    classify = make(ClassifyEmotion, model=NO_MODEL)
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
     finishing = make(Condition), make(TakeConditioned)
     tokenise = make(TokeniseClip, codebook=NO_MODEL)
-    make.all_used(*measuring, rate, *finishing, augment, tokenise)
+    make.all_used(*measuring, rate, classify, *finishing, augment, tokenise)
     return (
-        (*measuring, *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ())),
+        (
+            *measuring,
+            *((rate,) if rate.model not in (NO_MODEL, ACOUSTIC_ESTIMATE) else ()),
+            *((classify,) if classify.model not in (NO_MODEL, AFFECT_MAP) else ()),
+        ),
         (
             *finishing,
             *((augment,) if augment.kinds else ()),

@@ -800,6 +800,7 @@ TABLE: dict[str, dict[str, object]] = {
         "Stage.prepares": False,
         "Stage.refuses": False,
     },
+    "stages.classify_emotion": {"ClassifyEmotion.confidence": 0.4, "COMPANY": 16},
     "stages.clip_words": {"CutSpeech.refuses": True, "TimeWords.refuses": True},
     "stages.condition": {
         "Condition.refuses": True,

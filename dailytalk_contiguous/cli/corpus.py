@@ -72,6 +72,7 @@ from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 
@@ -82,6 +83,7 @@ FORMS = ("clips", "conversations")
 #: The options of `corpus` that are settings of its stages and of its plan.
 CLIP_SETTINGS = setting_options(
     *chain(*clip_stages(device="cpu")),
+    ClassifyEmotion(NO_MODEL),
     Augment(kinds=()),
     TokeniseClip(NO_MODEL),
     ClipPlan(),

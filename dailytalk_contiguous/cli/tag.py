@@ -79,6 +79,7 @@ from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, r
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import is_of_many
 from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
@@ -215,7 +216,7 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that a help asks no GPU what it can do.
-TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), TokeniseProsody(NO_MODEL))
+TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL))
 
 
 @with_options(TAG_SETTINGS)

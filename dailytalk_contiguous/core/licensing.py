@@ -220,6 +220,11 @@ _KNOWN = {
         "https://github.com/cjhutto/vaderSentiment",
         "an estimate from loudness, pitch, rate and words; not a trained model of affect",
     ),
+    "affect-map": Licence(
+        "MIT",
+        "",
+        "an estimate: affect mapped to classes of emotion by a table; not a trained classifier",
+    ),
     "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim": Licence(
         "CC-BY-NC-SA-4.0",
         "https://huggingface.co/audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim",

@@ -185,6 +185,15 @@ SYNTHESIS = {
 #: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
 PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": STRING}
 
+#: What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`): the likeliest class,
+#: `unsure`, or null where nothing can be said; the probability of each class; the classifier's name. Null, too,
+#: where nobody asked for it. It is a guess from sound, and apart from `emotion`, the label of a corpus.
+EMOTION_GUESS = {
+    "emotion_class": STRING,
+    "emotion_probabilities": List({"emotion": STRING, "probability": MEASURE}),
+    "emotion_model": STRING,
+}
+
 #: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
 #: `prosody_tokens`, `prosody_model`: how it sounds here, a token every 16 ms, and the codebook's name; null where
 #: none were asked for.
@@ -219,6 +228,7 @@ UTTERANCE = {
     **{f"{name}_bucket": STRING for name in _BUCKETS},
     "synthesis": SYNTHESIS,
     **PROSODIC_TOKENS,
+    **EMOTION_GUESS,
 }
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
@@ -304,7 +314,7 @@ BUILT = Features(
 OPTIONAL = frozenset({"sides"})
 
 #: Fields of `UTTERANCE` that such a dataset may lack; null, too.
-OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields", *PROSODIC_TOKENS})
+OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields", *PROSODIC_TOKENS, *EMOTION_GUESS})
 
 
 def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -543,6 +553,7 @@ TOLD = {
     "prompt_id": STRING,
     "licence": STRING,
     "audio_file": STRING,
+    **EMOTION_GUESS,
 }
 
 #: `duration` is that of the audio, with a prompt before the clip; `conversation_id` is the id: shards find their
@@ -565,7 +576,7 @@ FINISHED = Features(
 LABELS = {
     name: FINISHED[name]
     for name in (*TOLD, "conditioning")
-    if name not in ("id", "text", "language", "affect", "prosody", "rule")
+    if name not in ("id", "text", "language", "affect", "prosody", "rule", *EMOTION_GUESS)
 }
 
 

@@ -120,7 +120,8 @@ def _nearest(tag: str, style: Style) -> str:
 #
 # Rule names are stable and go into the dataset: `T1 whispering` to `T5 in a hurry tone`; `question: curious`;
 # `grid: arousal HIGH, valence MID, dominance HIGH`, with `, pitch_var LOW` after it where that decided. Those of
-# the preset `seed` are `seed 1 whispering` to `seed 4 in a hurry tone`, and `seed grid: …`.
+# the preset `seed` are `seed 1 whispering` to `seed 4 in a hurry tone`, and `seed grid: …`. Where a class of
+# emotion broke a tie, the rule is `emotion: sad`.
 
 
 class Evidence(NamedTuple):
@@ -281,16 +282,49 @@ def rules_of(preset: str) -> tuple[Rule, ...]:
 STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
 
 
-def choose_tag(evidence: Evidence, preset: str = "standard") -> Choice:
-    """The tag of the first rule that holds.
+#: The tag that stands for a class of emotion, where one does: of speech as usual, `neutral`, the rules say more.
+TAG_OF_EMOTION = {
+    "angry": "angry",
+    "calm": "calm",
+    "contemptuous": "contemptuous",
+    "disgusted": "disgusted",
+    "fearful": "scared",
+    "happy": "happy",
+    "sad": "sad",
+    "surprised": "surprised",
+}
+
+_MIDDLE = {RuleCondition("arousal", "is", MID), RuleCondition("valence", "is", MID)}
+
+
+def is_tie(rule: Rule) -> bool:
+    """Whether a rule that was chosen says only that nothing stands out: a cell in the middle of the grid.
+
+    No gate and no question held then, and arousal and valence are both MID: they lean to no side, or they are not
+    known, or there are too few utterances to compare.
+    """
+    return set(rule.conditions) >= _MIDDLE
+
+
+def choose_tag(evidence: Evidence, preset: str = "standard", emotion: str | None = None) -> Choice:
+    """The tag of the first rule that holds, or at a tie (`is_tie`) that of a class of emotion.
+
+    Args:
+        evidence: of the utterance.
+        preset: of `PRESETS`.
+        emotion: the class that a classifier is sure of; None, or one that is not in `TAG_OF_EMOTION`, for no vote.
 
     Raises ValueError if a bucket is none of LOW, MID and HIGH, since then no cell of the grid holds.
 
-    >>> choose_tag(Evidence(arousal="HIGH", dominance="HIGH"))
+    >>> choose_tag(Evidence(arousal="HIGH", dominance="HIGH"), emotion="sad")
     Choice(tag='excited', rule='grid: arousal HIGH, valence MID, dominance HIGH')
+    >>> choose_tag(Evidence(), emotion="sad")
+    Choice(tag='sad', rule='emotion: sad')
     """
     for rule in rules_of(preset):
         if holds(rule, evidence):
+            if emotion in TAG_OF_EMOTION and is_tie(rule):
+                return Choice(TAG_OF_EMOTION[emotion], f"emotion: {emotion}")
             return Choice(rule.tag, rule.name)
     raise ValueError(f"no rule of {preset!r} holds for {evidence}: buckets must be LOW, MID or HIGH")
 

@@ -387,7 +387,7 @@ class Tally:
         by: of each label, a sum for each of its values. Conversations have `language`, and `split` where one is
             known. Utterances that can be heard have `tag`, `style`, `sentence_type`, `length`, and `speaker` or,
             where they were synthesised, `voice`. Clips have these, and `corpus`, `emotion`, `act`, `gender`,
-            `licence`, `style_source` and `affect_source`.
+            `licence`, `style_source` and `affect_source`. Both have `emotion_class` where a classifier was asked.
         measures: affect, prosody and `seconds` of utterances.
         affect: valence and arousal by emotion (clips) or tag (utterances).
         tag_measures: by tag, the measures of `SPEAKER_MEASURES` of its utterances, each less its speaker's mean in
@@ -409,7 +409,9 @@ class Tally:
         timeline: the measures of `TIMELINE_MEANS` over conversations.
         splits_of: recorded speakers by name, with the splits in which they are heard.
         models, sources, tools, voices, settings: those of the provenance, with numbers of conversations.
-        crossed: of pairs of labels of recorded clips, how many have which values. agreement: of their raters.
+        crossed: of pairs of labels of recorded clips, and of `speaker` or `tag` and `emotion_class` of utterances
+            that can be heard, how many have which values. agreement: of the raters of clips.
+        emotion_models: classifiers of emotion, with how many utterances or clips each was asked of.
         trained: clips that train, by which a balance is planned. training: seconds of these by emotion.
     """
 
@@ -466,6 +468,7 @@ class Tally:
     trained: list[BalanceItem] = field(default_factory=list)
     crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: Moments = field(default_factory=Moments)
+    emotion_models: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
         """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""
@@ -505,6 +508,7 @@ class Tally:
         words, affect = row.get("words") or (), row["affect"] or {}
         amount = Sum(copies=1, copied=seconds, seen=seen) if copy else Sum(1, 1, len(words), seconds, seen=seen)
         labels = {name: row.get(name) for name in _CLIP_LABELS} | {"affect_source": affect.get("source")}
+        labels |= {"emotion_class": row.get("emotion_class")} if row.get("emotion_model") else {}
         self.total.add(amount)
         self._count_word_sources(words)
         self._count(labels, amount)
@@ -516,8 +520,8 @@ class Tally:
         self._measure([{**affect, **(row["prosody"] or {})}], [seconds], [row["emotion"]])
         self.agreement.add(row.get("agreement"))
         for pair in _CROSSED:
-            counts, values = self.crossed[pair], (row.get(pair[0]) or UNKNOWN, row.get(pair[1]) or UNKNOWN)
-            counts[values if values in counts or len(counts) < MAX_VALUES else (OTHER_VALUES, OTHER_VALUES)] += 1
+            self._cross(pair, row)
+        self._count_emotion(row, ("emotion", "speaker"))
         if trains:
             self.training[row["emotion"] or UNKNOWN] += seconds
             kind = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
@@ -563,6 +567,17 @@ class Tally:
                 key = OTHER_VALUES
             parts.append(sums[key])
         return parts
+
+    def _cross(self, pair: tuple[str, str], labels: Mapping[str, Any]) -> None:
+        counts, values = self.crossed[pair], (labels.get(pair[0]) or UNKNOWN, labels.get(pair[1]) or UNKNOWN)
+        counts[values if values in counts or len(counts) < MAX_VALUES else (OTHER_VALUES, OTHER_VALUES)] += 1
+
+    def _count_emotion(self, labels: Mapping[str, Any], against: Iterable[str]) -> None:
+        """Count what a classifier heard, if one was asked, against other labels."""
+        if model := labels.get("emotion_model"):
+            self.emotion_models[model if len(self.emotion_models) < MAX_VALUES else OTHER_VALUES] += 1
+            for name in against:
+                self._cross((name, "emotion_class"), labels)
 
     def _count_word_sources(self, words: Sequence[Mapping[str, Any]]) -> None:
         for source, n in Counter(map(itemgetter("source"), words)).items():
@@ -639,6 +654,8 @@ class Tally:
             "sentence_type": sentence_type(utterance["text"], language),
             "length": length_class(seconds),
         }
+        labels |= {"emotion_class": utterance.get("emotion_class")} if utterance.get("emotion_model") else {}
+        self._count_emotion(utterance, ("tag", "speaker"))
         sums = self._sums(labels | self._voice(utterance, speaker))
         for part in sums:
             part.add_utterance(seconds, channel)

@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.licensing import (
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import SMALL, open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.player import to_mp3
@@ -46,6 +47,7 @@ from dailytalk_contiguous.publish.render import (
     terms_cell,
 )
 from dailytalk_contiguous.publish.sections import (
+    A_GUESS,
     ROLES,
     CorpusFigures,
     affect_maps,
@@ -55,6 +57,7 @@ from dailytalk_contiguous.publish.sections import (
     crossed_parts,
     durations_plot,
     edits_text,
+    emotion_parts,
     label_parts,
     made_parts,
     markdown,
@@ -383,6 +386,7 @@ def statistics(tally: Tally, packed: Packed, assets: dict[str, bytes]) -> str:
         markdown([splits_table(tally)]),
         " ".join(others),
         markdown((durations_plot(tally), *voice_tables(tally), *style), assets),
+        markdown(emotion_parts(CorpusFigures(tally, unit="utterance")), assets),
     ]
     return "\n\n".join(filter(None, texts))
 
@@ -436,6 +440,7 @@ def limits(tally: Tally) -> str:
         "and whether the synthesised voice does what its tag says is known from measures, not from listeners.",
         *_about_words(tally, names.get("recogniser", set())),
         *_about_affect(names.get("affect", set())),
+        *_about_emotion(tally),
         f"Languages by conversations: {_by_language(tally)}. Speech in others is missing, and so are the manners "
         "of talking of people who are not in the recordings.",
         *_left_out(tally),
@@ -542,6 +547,13 @@ def _about_affect(raters: set[str]) -> list[str]:
             "of a trained model or of people."
         )
     return points
+
+
+def _about_emotion(tally: Tally) -> list[str]:
+    if not tally.emotion_models:
+        return []
+    estimate = " Here they are an **estimate** (`affect-map`)." if AFFECT_MAP in tally.emotion_models else ""
+    return [f"{A_GUESS} Acted speech, which classifiers are mostly trained on, is unlike real talk.{estimate}"]
 
 
 def _by_language(tally: Tally) -> str:
@@ -1007,6 +1019,7 @@ def _filled_of_clips(
         *([] if not tally.word_sources["proportional"] else ["Word times `proportional` are guesses."]),
         "Emotions and styles are those of the corpora, which name and act them differently; tags, and styles "
         "whose `style_source` is `rule`, come from rules over measures, and no person checked them.",
+        *_about_emotion(tally),
     ]
     about_version = f" This card is about version `{tag}`." if tag else ""
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"

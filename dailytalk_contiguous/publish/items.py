@@ -38,6 +38,7 @@ from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
     CONFIGS,
+    EMOTION_GUESS,
     FINISHED,
     LABELS,
     MAIN,
@@ -61,7 +62,7 @@ from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.stages.script import EDITS, texts_of
+from dailytalk_contiguous.stages.script import EDITS, guess_of, texts_of
 from dailytalk_contiguous.store.files import inside, is_inside
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -424,7 +425,7 @@ class Shards(FiledItems):
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(FINISHED, FINISHED)
+                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS)
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
                 opened.check(_TYPED, BUILT.keys() - OPTIONAL, remedy)
@@ -434,9 +435,10 @@ class Shards(FiledItems):
         if not self.labelled:
             wanted = set(BUILT) if columns is None else {"conversation_id", *columns}
             return [name for name in BUILT if name in wanted and name in names]
+        stored = [name for name in FINISHED if name in names]
         if columns is not None and columns <= _SHARED:
-            return [name for name in FINISHED if name in {"conversation_id", "split", *columns}]
-        return [name for name in FINISHED if name != "audio" or columns is None or name in columns]
+            return [name for name in stored if name in {"conversation_id", "split", *columns}]
+        return [name for name in stored if name != "audio" or columns is None or name in columns]
 
     def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         made = {"labels": None, "split": None, **_lacking(columns), **row}
@@ -639,7 +641,7 @@ def conversation_of(clip: Row) -> Row:
         "rule": clip["rule"],
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: prosody.get(measure) for measure in PROSODY},
-        **{name: clip.get(name) for name in PROSODIC_TOKENS},
+        **{name: clip.get(name) for name in (*PROSODIC_TOKENS, *EMOTION_GUESS)},
     }
     # An empty item of a damaged shard stays one, and is a problem of the row.
     words = [word and {"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
@@ -684,7 +686,7 @@ def clip_of(row: Row) -> Row:
         },
         "prosody": {name: utterance[name] for name in PROSODY},
         "rule": utterance["rule"],
-        **{name: utterance.get(name) for name in PROSODIC_TOKENS},
+        **{name: utterance.get(name) for name in (*PROSODIC_TOKENS, *EMOTION_GUESS)},
         "sample_rate": row["sample_rate"],
         "duration": row["duration"],
         "words": [
@@ -725,6 +727,8 @@ ANNOTATION: dict[str, Any] = {
 }
 ANNOTATION |= dict.fromkeys(("text?", "tag?", "rule?", "language?", "augmented_from?"), str)
 ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?"), dict)
+ANNOTATION |= dict.fromkeys(("emotion_class?", "emotion_model?"), str)
+ANNOTATION |= {"emotion_probabilities?": [{"emotion": str, "probability": float}]}
 ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
 
 
@@ -883,6 +887,8 @@ _LINE = {
     **dict.fromkeys(("tag?", "rule?", "language?", "text_raw?", "text_reason?"), str),
     **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?"), dict),
     "models?": {"recogniser?": str, "affect?": str},
+    **dict.fromkeys(("emotion_class?", "emotion_model?"), str),
+    "emotion_probabilities?": dict,
     "words?": [{"word": str, "start": float, "end": float}],
 }
 
@@ -1017,6 +1023,7 @@ def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) 
         dict.fromkeys(UTTERANCE)
         | {name: line.get(name) for name in same}
         | {name: texts_of(line.get(name)) for name in EDITS}
+        | guess_of(line)
         | {"confidence": _measure(line.get("confidence"))}
         | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
         | {name: _measure(affect.get(name)) for name in AFFECT}

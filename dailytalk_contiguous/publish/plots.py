@@ -499,9 +499,16 @@ def _svg_ranges(plot: RangePlot) -> Html:
     return _svg(plot, height, parts)
 
 
+#: How far right a character of a slanted head reaches, in units of the drawing.
+_CHARACTER = 5.0
+
+
 def _svg_matrix(plot: MatrixPlot) -> Html:
     left, top, side = 96, 74, 26
     width = (WIDTH - left) / max(1, len(plot.columns))
+    # A slanted head of the last column may be longer than half of it.
+    beyond = _CHARACTER * len(shortened_name(plot.columns[-1], 12)) - width / 2 if plot.columns else 0.0
+    width -= max(0.0, beyond) / max(1, len(plot.columns))
     parts = []
     for number, name in enumerate(plot.columns):
         x = left + (number + 0.5) * width

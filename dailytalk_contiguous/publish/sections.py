@@ -15,6 +15,7 @@ from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
@@ -36,6 +37,7 @@ from dailytalk_contiguous.core.tally import (
     total,
 )
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.plots import (
@@ -361,6 +363,7 @@ ROLES = {
     "speech_activity": "speech activity",
     "recogniser": "words",
     "affect": "affect",
+    "emotion": "emotion",
     "synthesiser": "new voice",
     "verifier": "check of the new voice",
 }
@@ -392,6 +395,8 @@ def conversation_sections(
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
     yield Section("turns", "Turn-taking", turn_parts(tally))
     yield Section("style", "Style", style)
+    if heard := emotion_parts(CorpusFigures(tally, unit="utterance")):
+        yield Section("emotion", "Emotion, as a classifier hears it", heard)
     if tally.rebuilt:
         yield Section("synthesis", "Synthesis", synthesis)
     yield Section("made", "What made it", made_parts(tally, run))
@@ -1336,13 +1341,72 @@ def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
 
 
 def crossed_parts(figures: CorpusFigures) -> list[SectionPart]:
-    """Emotions as heard, by speaker and by gender, where that is known."""
+    """Emotions as raters and a classifier heard them, by speaker and by gender, where that is known."""
     plots = (
         perceived_plot(figures),
         crossed_plot(figures, "gender", "emotion", "Emotion by gender", name="emotion_by_gender"),
         crossed_plot(figures, "speaker", "emotion", "Emotion by speaker", name="emotion_by_speaker"),
     )
-    return [plot for plot in plots if plot]
+    return [*(plot for plot in plots if plot), *emotion_parts(figures)]
+
+
+#: What is said wherever classes of emotion are shown.
+A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis: nobody was asked how they felt."
+
+
+def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
+    """What a classifier of emotion hears, by speaker and against the tag or the label; empty without one."""
+    tally = figures.tally
+    if not tally.emotion_models:
+        return []
+    models = ", ".join(model_name(name) for name in sorted(tally.emotion_models))
+    estimate = AFFECT_MAP in tally.emotion_models
+    sentences = [A_GUESS, f"Classified by {models}."]
+    if estimate:
+        sentences.append(
+            f"{AFFECT_MAP} is an estimate: affect mapped to classes by a table, not a trained classifier."
+        )
+    marked = " (an estimate)" if estimate else ""
+    against = (
+        _label_plot(figures, marked),
+        crossed_plot(figures, "tag", "emotion_class", f"Emotion heard{marked} by tag", name="heard_by_tag"),
+        crossed_plot(
+            figures, "speaker", "emotion_class", f"Emotion heard{marked} by speaker", name="heard_by_speaker"
+        ),
+    )
+    return [Text(" ".join(sentences)), _heard_plot(figures, marked), *(plot for plot in against if plot)]
+
+
+def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
+    sums = figures.tally.by["emotion_class"]
+    count = sum(part.utterances for part in sums.values())
+    rows = []
+    for name, part in sorted(sums.items(), key=lambda item: (-item[1].utterances, item[0])):
+        share = percent(part.utterances, count)
+        rows.append(Bar(name, (part.utterances,), (part.utterances, share), f"{part.utterances:,} ({share})"))
+    return BarPlot(
+        title=f"Emotion heard{marked} ({counted(count, figures.unit)})",
+        head=("emotion", f"{figures.unit}s", "share"),
+        rows=rows,
+        series=[Series("before", "source")],
+        axis=f"{figures.unit}s",
+        nothing="nothing was classified",
+        name="emotion_heard",
+    )
+
+
+def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
+    """The corpus's own label against the class that was heard."""
+    counts = figures.tally.crossed["emotion", "emotion_class"]
+    # Of `unsure`, and of what could not be classified, nothing was said that could be right.
+    pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
+    right, said = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    note = (
+        f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
+        f"of {said:,} are the label ({percent(right, said)})."
+    )
+    title = f"Emotion by label and heard{marked}"
+    return crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard")
 
 
 def balance_plot(figures: CorpusFigures) -> BarPlot:

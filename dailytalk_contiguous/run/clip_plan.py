@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core import sampling
@@ -27,17 +28,19 @@ from dailytalk_contiguous.core.copies import (
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
-from dailytalk_contiguous.core.schema import AFFECT, AUDIO, PROSODY, SOURCE, TOLD, Row
+from dailytalk_contiguous.core.schema import AFFECT, AUDIO, EMOTION_GUESS, PROSODY, SOURCE, TOLD, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
-from dailytalk_contiguous.core.settings import SEED, setting, settings_in, unlisted, with_settings
+from dailytalk_contiguous.core.settings import SEED, chosen_for, setting, settings_in, unlisted, with_settings
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
 from dailytalk_contiguous.sources.corpora.common import Corpus
 from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
@@ -60,23 +63,33 @@ RATERS = "raters"
 _CHANGED = ("f0_mean", "f0_std", "speech_rate")
 
 
-def describe(rows: Sequence[Row], affect_model: str, finishing: Sequence[Stage]) -> list[Row]:
+def describe(
+    rows: Sequence[Row],
+    affect_model: str,
+    finishing: Sequence[Stage],
+    emotion: ClassifyEmotion | None = None,
+) -> list[Row]:
     """Rows of clips with what is told beside others; in the order given.
 
     Args:
         rows: columns of `core.schema.CLIP` and of the measuring stages.
         affect_model: its name; empty for none. The acoustic estimate is made here.
         finishing: what will be done with them: it decides how long the edges are (see `Condition.keep`).
+        emotion: what maps affect to classes of emotion here; None for nothing.
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
-    `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and `length`, and `copy_source`, which
-    `core.copies.plan_copies` takes.
+    `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
+    `length`, and `copy_source`, which `core.copies.plan_copies` takes.
     """
     keep = _condition(finishing).keep
     described: dict[str, Row] = {}
     for own in _by_speaker(rows):
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
-        batch |= _affect(own, batch, affect_model)
+        rated = _rated(own, batch, affect_model)
+        if emotion:
+            by_model = affect_model not in ("", ACOUSTIC_ESTIMATE)
+            batch |= _emotion(rated if by_model else _estimated(own, batch, len(own) >= MIN_VALUES), emotion)
+        batch |= _affect(own, rated, affect_model)
         ids = [row["id"] for row in own]
         channels = ["left"] * len(own)
         found = Bucket()(
@@ -116,15 +129,30 @@ def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _affect(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[Any]]:
-    """Affect of a speaker's clips: what raters gave, or else what the model says; NaN where there is neither."""
-    rated: dict[str, list[float]] = {name: [math.nan] * len(own) for name in AFFECT}
+def _rated(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
+    """What the model says of the affect of a speaker's clips; NaN without one."""
     if model == ACOUSTIC_ESTIMATE:
-        texts = [row["text_raw"] for row in own]
-        found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, ["one"] * len(own))
-        rated = {name: values.tolist() for name, values in found.items()}
-    elif model:
-        rated = {name: [_number(row[name]) for row in own] for name in AFFECT}
+        return _estimated(own, batch, compared=True)
+    return {name: [_number(row[name]) if model else math.nan for row in own] for name in AFFECT}
+
+
+def _estimated(own: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
+    """The estimate of affect, by what is usual of the speaker if clips are `compared`, or else of people."""
+    texts, groups = [row["text_raw"] for row in own], ["one"] * len(own) if compared else None
+    found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) -> dict[str, list[Any]]:
+    """Classes by affect as it is heard: what raters say of it tells what they heard, and not the sound."""
+    model = AffectMap()
+    values = np.column_stack([affect[name] for name in AFFECT])
+    guesses = model.of_affect(values, [""] * len(values))
+    return guess_columns(model, [guess.probabilities.tolist() for guess in guesses], emotion.confidence)
+
+
+def _affect(own: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
+    """Affect of a speaker's clips: what raters gave, or else what the model says; NaN where there is neither."""
     columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
     for place, row in enumerate(own):
         given = [row[f"given_{name}"] for name in AFFECT]
@@ -180,6 +208,7 @@ class ClipPlan:
         language: clips of other languages are rejected; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
         estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
+        emotion: what maps affect to classes of emotion; None for nothing, or where a stage classifies the sound.
         split: of `core.sampling.WAYS`; empty is the corpus's own (`Corpus.SPLIT`).
         balance: of `core.sampling.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
         copies: of each training clip, at most; 0 is one, or `MOST_COPIES` with the balance `sample`.
@@ -193,6 +222,7 @@ class ClipPlan:
     limits: QualityLimits = QualityLimits()
     agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).", panel="input")
     estimate_affect: bool = unlisted(True)
+    emotion: ClassifyEmotion | None = unlisted(None)
     split: str = setting(
         "",
         "How clips are split: by {choices} (as published).",
@@ -266,7 +296,12 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     of_plan = {place.option for place in settings_in(ClipPlan())}
     stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
     wanted = with_settings((ClipPlan(),), options)[0]
-    wanted = replace(wanted, estimate_affect=options.get("affect_model") != NO_MODEL)
+    maps = options.get("emotion") == AFFECT_MAP
+    wanted = replace(
+        wanted,
+        estimate_affect=options.get("affect_model") != NO_MODEL,
+        emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if maps else None,
+    )
     wanted.check(chain(*stages))
     return stages, wanted
 
@@ -485,7 +520,9 @@ def _to_finish(row: Row, told: Row, prompt: Row | None, copy: Recipe | None) -> 
     if copy is not None:
         made |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
         made |= {"prosody": None, "quality": None}
-    seen = [made | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
+    # Where nobody asked for emotion, the digest is that of runs which could not.
+    facts = {name: value for name, value in made.items() if name not in EMOTION_GUESS or value is not None}
+    seen = [facts | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
     made |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
     return made | {"conversation_id": made["id"], "recording_id": row["id"]}

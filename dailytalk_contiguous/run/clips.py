@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.schema import (
     AFFECT,
     AUDIO_FOLDER,
     CLIP,
+    EMOTION_GUESS,
     FINISHED,
     MAIN,
     PROSODY,
@@ -310,6 +311,8 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _shown(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
@@ -433,7 +436,10 @@ OPTIONS = RunOptions(batch_seconds=300.0)
 _CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "language", "speaker")}})
 
 #: Columns of the measured shards that planning needs.
-_MEASURED = ("heard", "words", "text_raw", "text_source", "word_source", *NAMES, *PROSODY, *AFFECT)
+_MEASURED = (
+    *("heard", "words", "text_raw", "text_source", "word_source"),
+    *(*NAMES, *PROSODY, *AFFECT, *EMOTION_GUESS),
+)
 
 
 @dataclass(frozen=True)
@@ -502,7 +508,7 @@ def build_corpus(
         if not missing:
             todo.check_nothing_lost()
             measured, failed = _measured(todo, read.rows)
-            described = describe(measured, wanted.affect(measuring), second)
+            described = describe(measured, wanted.affect(measuring), second, wanted.emotion)
             kept, filtered = filter_clips(described, wanted, second)
             rejects += [*failed, *filtered]
         if not missing and not report_only:
@@ -514,11 +520,10 @@ def build_corpus(
                 finished, failed = _ids(finishing)
                 rejects += [*clips.rejects, *failed]
                 _check_balance(read, clips, finished, rejects)
-                about["settings"] = settings_of(*measuring, *second, wanted) | dict(about.get("settings", {}))
+                made = (*measuring, *((wanted.emotion,) if wanted.emotion else ()), *second)
+                about["settings"] = settings_of(*made, wanted) | dict(about.get("settings", {}))
                 paths = finishing.outputs()
-                record = write_corpus_outputs(
-                    out, paths, (*measuring, *second), read, clips, rejects, about, text_conditions
-                )
+                record = write_corpus_outputs(out, paths, made, read, clips, rejects, about, text_conditions)
                 journal.rejects = rejects_by_reason(out)
                 drop_stale(finishing.folder, paths)
         if not missing:
@@ -546,7 +551,8 @@ def intended_corpus(
     plan = todo.plan(options.shard)
     left = (*measuring[plan.first_stage :], *second)
     if not todo.plan().tasks:
-        described = describe(_measured(todo, read.rows)[0], wanted.affect(measuring), second)
+        measured = _measured(todo, read.rows)[0]
+        described = describe(measured, wanted.affect(measuring), second, wanted.emotion)
         clips = plan_clips(filter_clips(described, wanted, second)[0], wanted, second)
         todo = _finishing(clips, out, second, options)
         plan = todo.plan(options.shard)
@@ -587,7 +593,11 @@ def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]
     rejects = []
     for row in done.rows(_MEASURED):
         name = row["conversation_id"]
-        found[name] = told[name] | dict.fromkeys(AFFECT) | {key: row[key] for key in row if key in _MEASURED}
+        found[name] = (
+            told[name]
+            | dict.fromkeys((*AFFECT, *EMOTION_GUESS))
+            | {key: row[key] for key in row if key in _MEASURED}
+        )
     for path in done.paths:
         rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
     return [found[row["id"]] for row in rows if row["id"] in found], rejects

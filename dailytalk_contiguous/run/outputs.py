@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import AFFECT, BUILT, PROSODY, UTTERANCE, Row
+from dailytalk_contiguous.core.schema import AFFECT, BUILT, EMOTION_GUESS, PROSODY, UTTERANCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
 from dailytalk_contiguous.core.wording import kind_of
@@ -27,7 +27,7 @@ from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_o
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import EDITS, described, number, transcript_line
+from dailytalk_contiguous.stages.script import EDITS, described, guessed, number, transcript_line
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
@@ -56,6 +56,7 @@ COLUMNS = (
     *("energy_bucket", "rate_bucket", "zcr_bucket", "pitch_bucket", "pitch_var_bucket"),
     *AFFECT,
     *PROSODY,
+    *EMOTION_GUESS,
 )
 
 #: Where no table names the speakers.
@@ -540,6 +541,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
             "models": utterance.get("models"),
             "context_seconds": number(utterance.get("context_seconds"), 3),
             "text_reason": utterance.get("text_reason"),
+            **guessed(utterance.get),
             **{name: texts for name in EDITS if (texts := utterance.get(name))},
             "source_channel": utterance["source_channel"],
             "source_start": utterance["source_start"],

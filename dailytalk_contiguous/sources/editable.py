@@ -174,6 +174,7 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     count, n_words, seconds = 0, 0, 0.0
     speakers: dict[str, None] = {}
     tags: dict[str, None] = {}
+    emotions: dict[str, None] = {}
     buckets: dict[str, dict[str, int]] = {}
     confidence, language = None, None
     suspects: dict[str, dict[str, Any]] = {}
@@ -188,6 +189,7 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             seconds += max(0.0, end - start)
         speakers |= {line["speaker"]: None} if isinstance(line.get("speaker"), str) else {}
         tags |= {line["tag"]: None} if line.get("tag") else {}
+        emotions |= {line["emotion_class"]: None} if isinstance(line.get("emotion_class"), str) else {}
         for kind in ("vad_bucket", "prosody_bucket"):
             for name, level in (line.get(kind) or {}).items():
                 if isinstance(level, str) and level:
@@ -205,6 +207,7 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "text": whole[:SHOWN_TEXT],
         "speakers": [*speakers],
         "tags": [*tags],
+        "emotions": [*emotions],
         "buckets": {name: max(counts, key=counts.__getitem__) for name, counts in buckets.items()},
         "confidence": confidence,
         "rate": round(n_words / seconds, 3) if seconds > 0 else None,

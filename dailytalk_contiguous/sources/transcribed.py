@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
+    EMOTION_GUESS,
     SOURCE,
     Row,
 )
@@ -31,9 +32,12 @@ from dailytalk_contiguous.store.files import inside
 
 
 #: Optional fields of a line with their types: text, or an object of texts or of numbers.
-_TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language")
+_TEXTS = (
+    *("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language"),
+    *("emotion_class", "emotion_model"),
+)
 _NUMBER = ("confidence", "context_seconds")
-_NUMBERS, _OBJECTS = ("vad", "features"), ("vad_bucket", "prosody_bucket", "models")
+_NUMBERS, _OBJECTS = ("vad", "features", "emotion_probabilities"), ("vad_bucket", "prosody_bucket", "models")
 
 #: Largest measure that a 32-bit column holds.
 _LARGEST = 3.4e38
@@ -424,8 +428,10 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
     row |= script_columns(base, _usable(name, lines, base, rejects))
-    # Where nobody is known to have edited a line, the digest is that of runs which did not know who edits.
-    facts = {column: value for column, value in row.items() if column not in EDITS or any(value)}
+    # Where nobody is known to have edited a line, the digest is that of runs which did not know who edits; where
+    # nobody asked for emotion, that of runs which could not.
+    later = {*EDITS, *EMOTION_GUESS}
+    facts = {column: value for column, value in row.items() if column not in later or any(value)}
     content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 

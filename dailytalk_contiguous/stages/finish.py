@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
     CONDITIONING,
+    EMOTION_GUESS,
     FINISHED,
     PROSODIC_TOKENS,
     SECONDS,
@@ -38,6 +39,9 @@ from dailytalk_contiguous.stages.script import columns_besides
 #: Columns of an utterance that go by another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 _RENAMED |= {"reason": "unspoken_reason"}
+
+#: Fields of an utterance that only some conversations have.
+_ASKED_FOR = (*PROSODIC_TOKENS, *EMOTION_GUESS)
 
 #: Fields of an utterance, a word or a sound that are seconds.
 _TIMES = frozenset({"start", "end", "source_start", "source_end"})
@@ -69,9 +73,9 @@ class Finish(Stage):
             "built_sides",
         ),
         *("alignments", "sounds", "timeline"),
-        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *PROSODIC_TOKENS)),
+        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *_ASKED_FOR)),
     )
-    uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
+    uses: ClassVar[tuple[str, ...]] = _ASKED_FOR
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = BUILT
@@ -87,13 +91,11 @@ class Finish(Stage):
 
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
-        columns = {
-            name: _RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *PROSODIC_TOKENS)
-        }
+        columns = {name: _RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *_ASKED_FOR)}
         utterances = [
             {
                 **dict.fromkeys(UTTERANCE),
-                **{name: row[name][place] for name in PROSODIC_TOKENS if row.get(name)},
+                **{name: row[name][place] for name in _ASKED_FOR if row.get(name)},
                 **{name: row[column][place] for name, column in columns.items()},
                 "channel": sides[row["source_channel"][place]],
             }

@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import (
     AFFECT,
     CHANNELS,
+    EMOTION_GUESS,
     PROSODIC_TOKENS,
     PROSODY,
     SOURCE,
@@ -75,7 +77,7 @@ class Script(Stage):
         *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
         *("tag", "rule", "text", "tagged_text", *AFFECT, *PROSODY, *_BUCKETS),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given",)
+    uses: ClassVar[tuple[str, ...]] = ("given", *EMOTION_GUESS)
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"main_language": STRING, **per_utterance(_UTTERANCE)})
@@ -126,6 +128,7 @@ def transcript_line(row: Mapping[str, Any], place: int) -> dict[str, Any]:
         "models": {"recogniser": value("recogniser"), "affect": value("affect_model")},
         "context_seconds": number(value("context_seconds"), 3),
         "text_reason": value("text_reason"),
+        **(guessed(value) if "emotion_model" in row else {}),
     }
 
 
@@ -139,6 +142,34 @@ def described(conversation_id: str, value: Callable[[str], Any]) -> dict[str, An
         **{name: value(name) for name in ("tag", "text_raw", "text", "tagged_text", "utterance_id")},
         "conversation_id": conversation_id,
         **{name: value(name) for name in ("speaker", "rule", "kind")},
+    }
+
+
+def guessed(value: Callable[[str], Any]) -> dict[str, Any]:
+    """The part of a line that says what a classifier of emotion makes of it; empty where none was asked."""
+    if not value("emotion_model"):
+        return {}
+    shares = value("emotion_probabilities") or ()
+    return {
+        "emotion_class": value("emotion_class"),
+        # What a file from outside holds may be empty.
+        "emotion_probabilities": {
+            share["emotion"]: number(share["probability"], 4) for share in shares if share and share["emotion"]
+        },
+        "emotion_model": value("emotion_model"),
+    }
+
+
+def guess_of(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of `core.schema.EMOTION_GUESS` of a line; null where it has none."""
+    shares = line.get("emotion_probabilities") or {}
+    return {
+        "emotion_class": line.get("emotion_class"),
+        "emotion_probabilities": [
+            {"emotion": name, "probability": share} for name, share in shares.items() if is_number(share)
+        ]
+        or None,
+        "emotion_model": line.get("emotion_model"),
     }
 
 
@@ -246,6 +277,7 @@ def _utterance(
         "context_seconds": line.get("context_seconds"),
         "text_reason": None if text else line.get("text_reason"),
         **{name: texts_of(line.get(name)) for name in EDITS},
+        **guess_of(line),
     }
 
 
@@ -262,7 +294,8 @@ def _silent_side(base: Row, channel: str) -> list[dict[str, Any]]:
         }
         | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
         | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
-        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None, **dict.fromkeys(EDITS)}
+        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
+        | dict.fromkeys((*EDITS, *EMOTION_GUESS))
         for place in range(len(segments["utterance_id"]))
     ]
 

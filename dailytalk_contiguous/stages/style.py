@@ -26,7 +26,15 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.tags import PRESETS, Evidence, check_tags, choose_tag, rules_of, style_of
+from dailytalk_contiguous.core.tags import (
+    PRESETS,
+    TAG_OF_EMOTION,
+    Evidence,
+    check_tags,
+    choose_tag,
+    rules_of,
+    style_of,
+)
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -207,16 +215,21 @@ MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_frac
 class Tag(Stage):
     """Adds `tag` and `rule`, the name of the rule that chose it.
 
-    `rules` is `standard` or `seed`; `synthesiser` is one that must know every tag of the rules. The column
-    `question` says which utterances ask; without it, those do whose `text_raw` ends in a question mark. Measures
-    that are null or NaN satisfy no rule. Raises ValueError for settings that don't exist.
+    `rules` is `standard` or `seed`; `synthesiser` is one that must know every tag of the rules. With
+    `emotion_vote`, `emotion_class` (see `ClassifyEmotion`) breaks a tie of the rules, unless it is `unsure`: see
+    `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw` ends
+    in a question mark. Measures that are null or NaN satisfy no rule. Raises ValueError for settings that don't
+    exist.
     """
 
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(PRESETS))
+    emotion_vote: bool = setting(
+        False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
+    )
     synthesiser: str = unlisted("fish-s1")
 
     needs: ClassVar[tuple[str, ...]] = (*BUCKETS.values(), *MEASURES, "text_raw")
-    uses: ClassVar[tuple[str, ...]] = ("question",)
+    uses: ClassVar[tuple[str, ...]] = ("question", "emotion_class")
     adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
 
     def __post_init__(self) -> None:
@@ -231,14 +244,17 @@ class Tag(Stage):
         columns = {field: batch[name] for field, name in BUCKETS.items()}
         columns |= {name: [_measure(value) for value in batch[name]] for name in MEASURES}
         columns["question"] = questions
+        nobody = [None] * len(questions)
+        votes = batch.get("emotion_class", nobody) if self.emotion_vote else nobody
         choices = [
-            choose_tag(Evidence(**dict(zip(columns, values, strict=True))), self.rules)
-            for values in zip(*columns.values(), strict=True)
+            choose_tag(Evidence(**dict(zip(columns, values, strict=True))), self.rules, vote)
+            for vote, *values in zip(votes, *columns.values(), strict=True)
         ]
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
 
     def preflight(self, fetch: bool = True) -> None:
-        check_tags((rule.tag for rule in rules_of(self.rules)), self.synthesiser, {})
+        tags = [rule.tag for rule in rules_of(self.rules)]
+        check_tags([*tags, *(TAG_OF_EMOTION.values() if self.emotion_vote else ())], self.synthesiser, {})
 
 
 def _measure(value: Any) -> float:

@@ -259,6 +259,25 @@ def test_the_list_is_searched_filtered_and_sorted_and_remembers_its_place(browse
         page.wait("document.querySelector('#count').textContent === '40 items'")
 
 
+def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_path: Path) -> None:
+    items = []
+    for name, heard in (("calm-talk", "neutral"), ("sad-talk", "sad"), ("plain-talk", None)):
+        lines = dialogue(name, 8.0, 12)
+        guess = {"emotion_class": heard, "emotion_probabilities": {"neutral": 0.37, "sad": 0.63}}
+        lines = [entry | guess | {"emotion_model": "affect-map"} for entry in lines] if heard else lines
+        items.append((name, "recording", 0.0, lines))
+    with served(work_folder(tmp_path, items)) as server, visit(browser, server.address) as page:
+        opened(page)
+        page.page.locator("#filters summary").click()
+        assert page.page.locator("#by-emotion").inner_text().split("\n") == ["any", "neutral (1)", "sad (1)"]
+        page.page.select_option("#by-emotion", "sad")
+        page.wait("document.querySelector('#count').textContent === '1 of 3 items'")
+        page.page.locator("#items [role=option]").click()
+        opened(page, "sad-talk")
+        assert "heard as sad 63 % (affect-map, an estimate)" in page.page.locator("#line-facts").inner_text()
+        assert page.complaints == []
+
+
 def test_an_edit_of_an_older_state_is_shown_beside_the_newer_one(browser: Any, server: Server) -> None:
     with (
         visit(browser, server.address, address="#item=talk-0008") as ada,

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.sentences import length_class
 from dailytalk_contiguous.pipelines import clip_stages
 from dailytalk_contiguous.run.clip_plan import PlannedClips, corpus_pipeline, describe, filter_clips, plan_clips
 from dailytalk_contiguous.run.clips import Read, _check_balance
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 
 def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]:
@@ -278,3 +279,22 @@ def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
     extra = [f"new{n}" for n in range(5)]
     told = f"{len(names)} clips went in, 7 came out: lost {sorted(names)[:5]}, extra {extra}"
     assert str(lost.value) == told
+
+
+def test_what_is_heard_of_emotion_is_not_what_raters_say() -> None:
+    sad = {"given_valence": 0.1, "given_arousal": 0.2, "given_dominance": 0.2}
+    loud = [clip(f"s{number}", rms=0.05 + 0.002 * number, **sad) for number in range(8)] + [clip("loud", rms=0.9)]
+    heard = ClassifyEmotion(confidence=0.0)
+
+    def classes(rows: list[dict[str, Any]], model: str = "acoustic-estimate") -> list[str | None]:
+        return [row["emotion_class"] for row in describe(rows, model, clip_stages()[1], heard)]
+
+    assert set(classes(loud)[:8]) == {"neutral"}
+    assert classes(loud)[-1] in ("angry", "surprised", "happy", "fearful")
+    assert classes(loud, "") == classes(loud)  # without ratings by a model it is estimated all the same
+    rated = [clip("a", valence=0.9, arousal=0.8, dominance=0.8, **sad)]
+    assert classes(rated, "somebody/model") == ["happy"]
+    (alone,) = describe([clip("a")], "acoustic-estimate", clip_stages()[1], heard)
+    assert (alone["arousal"], alone["emotion_model"]) == (0.5, "affect-map")
+    assert max(share["probability"] for share in alone["emotion_probabilities"]) != pytest.approx(0.6332, abs=1e-3)
+    assert "emotion_class" not in described(clip("a"))[0]

@@ -275,6 +275,6 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
     assert record["notes"] == [{"conversation_id": "a", "note": note} for note in ("one", "two")]
     tagging, bucketing = record["stages"]
     assert (tagging["name"], tagging["seconds"], tagging["realtime_factor"]) == ("Tag", 18.001, 0.005)
-    assert tagging["settings"] == {"rules": "standard", "synthesiser": "fish-s1"}
+    assert tagging["settings"] == {"rules": "standard", "emotion_vote": False, "synthesiser": "fish-s1"}
     assert (bucketing["seconds"], bucketing["realtime_factor"]) == (0.0, None)
     assert record["command"] == "dailytalk tag x"

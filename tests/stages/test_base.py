@@ -92,6 +92,7 @@ def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
     }
     assert {name: names for name, names in found.items() if names} == {
         "Align": {"device"},
+        "ClassifyEmotion": {"device"},
         "RateAffect": found["RateAffect"] | {"device"},
         "Speak": {"cache", "concurrency", "device", "max_cost"},
         "TimeWords": {"device"},

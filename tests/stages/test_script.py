@@ -8,7 +8,7 @@ from audio_files import EXAMPLES, conversations
 from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, number, script_columns, transcript_line
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -143,11 +143,27 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "text_reason": ["the recogniser heard no words", None],
         "edited_by": [None, None],
         "edited_fields": [None, None],
+        "emotion_class": [None, None],
+        "emotion_probabilities": [None, None],
+        "emotion_model": [None, None],
     }
     expected |= {name: [None, LINE["vad"][name]] for name in AFFECT}
     expected |= {name: [None, LINE["features"][name]] for name in PROSODY}
     expected |= {name: ["MID", f"HIGH {name}"] for name in BUCKETS}
     assert made == expected
+
+
+def test_what_a_classifier_said_of_emotion_goes_through_a_transcript() -> None:
+    shares = [[{"emotion": "calm", "probability": 0.25}, {"emotion": "sad", "probability": 0.75}], None]
+    heard = {"emotion_class": ["sad", None], "emotion_probabilities": shares, "emotion_model": ["ear", "ear"]}
+    line = transcript_line(SOURCE | TAGGED | heard, 0)
+    assert line["emotion_probabilities"] == {"calm": 0.25, "sad": 0.75}
+    assert (line["emotion_class"], line["emotion_model"]) == ("sad", "ear")
+    assert "emotion_class" not in transcript_line(SOURCE | TAGGED, 0)
+    made, places = script(**heard), [1, 0]  # the left one begins later in the list, and first in time
+    assert {name: made[name] for name in heard} == {
+        name: [of[place] for place in places] for name, of in heard.items()
+    }
 
 
 def test_times_outside_the_conversation_are_pulled_into_it() -> None:
@@ -232,7 +248,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
         assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
     told = {name: made[name][silent[0]] for name in Script.adds if name != "main_language"}
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
-        ("tagged_text", "confidence", "context_seconds", "text_reason", *EDITS, *AFFECT, *PROSODY)
+        ("tagged_text", "confidence", "context_seconds", "text_reason", *EDITS, *AFFECT, *PROSODY, *EMOTION_GUESS)
     )
     empty = ("text_raw", "text", "tag", "rule", "recogniser", *BUCKETS)
     assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")

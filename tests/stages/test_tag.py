@@ -35,6 +35,27 @@ def test_every_column_reaches_the_rules() -> None:
     assert made["rule"][5] == "grid: arousal MID, valence HIGH, dominance HIGH, pitch_var HIGH"
 
 
+def test_a_class_of_emotion_has_a_vote_where_no_measure_stands_out() -> None:
+    rows = [
+        utterance(emotion_class="sad"),
+        utterance(emotion_class="sad", arousal_bucket="LOW"),
+        utterance("What?", emotion_class="sad"),
+        utterance(emotion_class="angry", rate_bucket="HIGH", rate_ratio=1.5, speech_rate=4.0),
+        utterance(emotion_class="fearful", dominance_bucket="LOW"),
+        *(utterance(emotion_class=name) for name in ("neutral", "unsure", "bewildered", None)),
+    ]
+    for preset in ("standard", "seed"):
+        plain, voted = Tag(preset)(batch_of(*rows)), Tag(preset, emotion_vote=True)(batch_of(*rows))
+        changed = [place for place in range(len(rows)) if plain["rule"][place] != voted["rule"][place]]
+        assert changed == ([0, 4] if preset == "standard" else [0, 2, 4])  # the older rules know no questions
+        assert (voted["tag"][0], voted["rule"][0]) == ("sad", "emotion: sad")
+        assert (voted["tag"][4], voted["rule"][4]) == ("scared", "emotion: fearful")
+        assert Tag(preset, emotion_vote=True)(batch_of(utterance("Fine."))) == Tag(preset)(
+            batch_of(utterance("Fine."))
+        )
+    Tag(emotion_vote=True).preflight()
+
+
 def test_null_measures_satisfy_no_gate() -> None:
     made = Tag()(
         batch_of(utterance(energy_bucket="LOW", zcr_bucket="HIGH", voiced_fraction=None, rms_gain_db=None))

@@ -151,6 +151,7 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
         "utterance_id": [[key for key, _ in ordered]],
         "channel": [[line["channel"] for _, line in ordered]],
         "text_raw": [[line["text"] for _, line in ordered]],
+        "emotion_class": [[_text(line.get("emotion_class")) for _, line in ordered]],
         "question": [[line["text"].rstrip().endswith("?") for _, line in ordered]],
     }
     for group, names in (("vad", AFFECT), ("features", PROSODY)):
@@ -229,7 +230,9 @@ def _stages(folder: Path) -> Stages:
     for name in ("language", "beam", "rules", "buckets", "punctuate", "asr_windows", "affect_context"):
         if name in settings:
             options[name] = settings[name]
-    for option, role in (("asr_model", "recogniser"), ("affect_model", "affect")):
+    if (models.get("emotion") or {}).get("name"):
+        options |= {name: settings[name] for name in ("emotion_vote",) if name in settings}
+    for option, role in (("asr_model", "recogniser"), ("affect_model", "affect"), ("emotion", "emotion")):
         if named := (models.get(role) or {}).get("name"):
             options[option] = named
     profile = settings.get("profile")
@@ -268,6 +271,10 @@ def _found(kind: type[Any], stages: Stages) -> Any:
     if stage is None:
         raise BadInput(f"the stages of this folder have no {kind.__name__}", "run dailytalk tag")
     return stage
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _flat(asked: AskedLine) -> dict[str, list[Any]]:

@@ -21,7 +21,7 @@ from dailytalk_contiguous.apps.review.standing import division_of, progress_of, 
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
 from dailytalk_contiguous.core.audio import probe, to_uri
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.edits import (
     SIDES,
     EditChange,
@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.run.speaking import DATASET
@@ -765,9 +766,9 @@ class Session:
 
 
 #: What of a summary is in the list, and what it is as long as nobody has read the item.
-_LISTED = ("n_lines", "text", "speakers", "tags", "buckets", "confidence", "rate", "language")
-_UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "buckets": {}}
-_UNKNOWN |= {"suspects": [], "whole": ""}
+_LISTED = ("n_lines", "text", "speakers", "tags", "emotions", "buckets", "confidence", "rate", "language")
+_UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "emotions": []}
+_UNKNOWN |= {"buckets": {}, "suspects": [], "whole": ""}
 
 
 def _folded(text: str) -> str:
@@ -863,6 +864,7 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
         "rule": line.get("rule"),
         "kind": line.get("kind"),
         "confidence": line.get("confidence"),
+        "emotion": _emotion_shown(line),
         "affect": affect,
         "features": features,
         "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
@@ -878,6 +880,20 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
         "edited_by": line.get("edited_by"),
         "edited_fields": line.get("edited_fields") or [],
         "reason": line.get("text_reason"),
+    }
+
+
+def _emotion_shown(line: SpokenLine) -> dict[str, Any] | None:
+    """What a classifier of emotion said of a line: its class, and how probable that is; None without one."""
+    model, shares = line.get("emotion_model"), line.get("emotion_probabilities")
+    if not isinstance(model, str) or not model:
+        return None
+    known = shares.values() if isinstance(shares, dict) else ()
+    return {
+        "class": line.get("emotion_class"),
+        "probability": max((share for share in known if is_number(share)), default=None),
+        "model": model,
+        "estimate": model == AFFECT_MAP,
     }
 
 

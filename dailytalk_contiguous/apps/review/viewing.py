@@ -10,6 +10,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.sources.editable import Editable, SoundPlace, summary_of
+from dailytalk_contiguous.stages.script import guessed
 from dailytalk_contiguous.store.edit_journal import Record
 
 #: Why each kind can't be edited, and what to do.
@@ -91,6 +92,7 @@ def lines_of(row: Mapping[str, Any]) -> Lines:
         line: SpokenLine = {name: utterance.get(name) for name in ("channel", "speaker", "tag", "rule", "kind")}
         line |= {"start": start, "end": end, "text": utterance["text"] or ""}
         line |= {"confidence": utterance.get("confidence"), "language": utterance.get("language")}
+        line |= guessed(utterance.get)
         line |= {name: {} for name in ("vad", "features", "vad_bucket", "prosody_bucket")}
         line["vad"] = {name: utterance.get(name) for name in AFFECT}
         line["features"] = {name: utterance.get(name) for name in PROSODY}

@@ -6,6 +6,10 @@ import { VirtualList } from "./virtual.js";
 
 const PAUSE = 1000; // ms of typing nothing
 
+// What a classifier of emotion says of a line: a guess, and no diagnosis.
+const heard = (emotion) => emotion && [`heard as ${emotion.class ?? "nothing in particular"}`,
+  emotion.probability !== null && emotion.class ? percent(emotion.probability) : "", `(${emotion.model}, ${emotion.estimate ? "an estimate" : "a guess"})`].filter(Boolean).join(" ");
+
 export class Editor {
   /**
    * @param {object} hear
@@ -126,7 +130,7 @@ export class Editor {
     if (CHANNELS.includes(line?.channel)) text.dataset.channel = line.channel;
     this.grow();
     this.fillTags(line);
-    const facts = line ? [line.rule && `rule ${line.rule}`, line.kind && line.kind !== "speech" ? line.kind : "", line.confidence !== null && line.confidence !== undefined ? `confidence ${percent(line.confidence)}` : "",
+    const facts = line ? [line.rule && `rule ${line.rule}`, line.kind && line.kind !== "speech" ? line.kind : "", line.confidence !== null && line.confidence !== undefined ? `confidence ${percent(line.confidence)}` : "", heard(line.emotion),
       line.edited_by?.length ? `edited by ${[line.edited_by].flat().join(", ")}` : "", ...(line.suspects ?? []).map((suspect) => `⚠ ${suspect.why}`)].filter(Boolean) : [];
     say($("line-facts"), facts.join(" · "));
     this.fillWords(line);

@@ -10,13 +10,13 @@ const ROW = 54; // pixels
 const TYPED = 120; // ms without a key before the server searches
 
 const CLEAR = {
-  search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", bucket: "", speaker: "",
+  search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", emotion: "", bucket: "", speaker: "",
   suspect: "", side: "", state: "kept", confidence: "", least: "", most: "",
 };
 
 /** By name of the control: the field of the filters that it sets. */
 const FIELDS = {
-  search: "search", sort: "sort", order: "order", "by-tag": "tag", "by-bucket": "bucket", "by-speaker": "speaker",
+  search: "search", sort: "sort", order: "order", "by-tag": "tag", "by-emotion": "emotion", "by-bucket": "bucket", "by-speaker": "speaker",
   "by-suspect": "suspect", "by-side": "side", "by-state": "state", "most-confidence": "confidence",
   "least-seconds": "least", "most-seconds": "most",
 };
@@ -99,6 +99,7 @@ export class List {
       $(id).closest("label").hidden = !found.length;
     };
     fill("by-tag", (item) => item.tags ?? []);
+    fill("by-emotion", (item) => item.emotions ?? []);
     fill("by-bucket", (item) => bucketsOf(item));
     fill("by-speaker", named);
     fill("by-suspect", (item) => item.suspects.map((suspect) => suspect.kind));
@@ -107,7 +108,7 @@ export class List {
   /** Set filters that were remembered. */
   restore(filters) {
     Object.assign(this.filters, filters);
-    if (["tag", "bucket", "speaker", "suspect"].some((name) => this.filters[name])) this.choices();
+    if (["tag", "emotion", "bucket", "speaker", "suspect"].some((name) => this.filters[name])) this.choices();
     if (this.filters.state === "sample" && !this.sample.size) this.filters.state = CLEAR.state;
     for (const [id, field] of Object.entries(FIELDS)) {
       $(id).value = this.filters[field];
@@ -143,6 +144,7 @@ export class List {
       if (f.unreviewed && item.reviewed) return false;
       if (f.suspects && !item.suspects.length) return false;
       if (f.tag && !item.tags?.includes(f.tag)) return false;
+      if (f.emotion && !item.emotions?.includes(f.emotion)) return false;
       if (f.bucket && !bucketsOf(item).includes(f.bucket)) return false;
       if (f.speaker && !named(item).includes(f.speaker)) return false;
       if (f.suspect && !item.suspects.some((suspect) => suspect.kind === f.suspect)) return false;

@@ -1,0 +1,158 @@
+"""ClassifyEmotion: the emotion of each utterance as a classifier hears it, with the probabilities of all classes.
+
+It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Features
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.emotions import choose_emotion
+from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
+from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model, why_unheard
+from dailytalk_contiguous.stages.base import DEVICE, Stage
+from dailytalk_contiguous.store.checkpoint import checkpointed
+
+#: Utterances of nobody in particular that are classified together: a stop loses no more than these.
+COMPANY = 16
+
+#: What is kept of a guess: the probabilities of the model's classes; empty where nothing is said.
+_Shares = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ClassifyEmotion(Stage):
+    """Adds `emotion_class`, `emotion_probabilities` and `emotion_model` to utterances of 16 kHz `speech`.
+
+    `emotion_class` is the likeliest class; `unsure` if it is less likely than `confidence`; null where nothing can
+    be said, as of silence, and the probabilities with it. A model may compare what one speaker says: those of a
+    channel of a conversation are one, and must then be in the same batch (`PerUtterance` sees to that). Without
+    `conversation_id` each utterance is classified by itself.
+
+    `affect-map` takes the valence, arousal and dominance of the row where they are there, and its own estimate of
+    them elsewhere.
+
+    Attributes:
+        model: `affect-map`, a folder that `dailytalk emotion train` has written, or a checkpoint of transformers.
+        confidence: in [0, 1].
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    model: str = setting(
+        AFFECT_MAP,
+        f"Classifier of emotion: {AFFECT_MAP} (an estimate), a folder of dailytalk emotion train, a checkpoint.",
+        option="emotion",
+        panel="models",
+        metavar="NAME|DIR",
+        reference=True,
+    )
+    confidence: float = setting(
+        0.4,
+        "With --emotion: a class that is less likely is called unsure.",
+        option="emotion_confidence",
+        panel="style",
+        least=0.0,
+        most=1.0,
+    )
+    device: str = setting("auto", DEVICE, execution=True)
+
+    needs: ClassVar[tuple[str, ...]] = ("speech",)
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", *AFFECT)
+    adds: ClassVar[Features] = Features(EMOTION_GUESS)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence must be from 0 to 1, not {self.confidence}")
+
+    def preflight(self, fetch: bool = True) -> None:
+        device = device_of(self.device)
+        if fetch or self.model == AFFECT_MAP or Path(self.model).is_dir():
+            # Where the work is done on another machine's CUDA, the files are checked on this one's CPU.
+            load_emotion_model(self.model, "cpu" if device == "cpu" or lacking() else device)
+
+    def models(self) -> dict[str, str]:
+        return {"emotion": self.model}
+
+    def __call__(self, batch: Batch) -> Batch:
+        model = load_emotion_model(self.model, resolve_device(self.device))
+        shares: list[_Shares] = [()] * len(batch["speech"])
+        for places, classify in _parts(model, batch):
+            interrupts.check_interrupt()
+            answers = classify([batch["speech"][place] for place in places])
+            for place, answer in zip(places, answers, strict=True):
+                shares[place] = answer
+        return guess_columns(model, shares, self.confidence)
+
+
+def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confidence: float) -> Batch:
+    """The columns of `core.schema.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
+    probabilities = [
+        [
+            {"emotion": name, "probability": share}
+            for name, share in zip(model.classes, map(float, own), strict=True)
+        ]
+        if len(own)
+        else None
+        for own in shares
+    ]
+    return {
+        "emotion_class": [choose_emotion(own, model.classes, confidence) for own in shares],
+        "emotion_probabilities": probabilities,
+        "emotion_model": [model.name] * len(shares),
+    }
+
+
+_Classify = Callable[[list[bytes]], Sequence[_Shares]]
+
+
+def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
+    """Places of utterances that are classified together, each with what classifies them."""
+    heard = [place for place, speech in enumerate(batch["speech"]) if speech]
+    parts: list[tuple[list[int], _Classify]] = []
+    if isinstance(model, AffectMap):
+        affect = _affect(batch)
+        rated = [place for place in heard if np.isfinite(affect[place]).all()]
+        heard = [place for place in heard if not np.isfinite(affect[place]).all()]
+        if rated:
+            parts.append((rated, lambda sounds: _shares(_mapped(model, affect[rated], sounds))))
+
+    def classify(sounds: list[bytes], speakers: list[Hashable] | None) -> list[_Shares]:
+        return _shares(model.classify([pcm_to_float(sound) for sound in sounds], speakers))
+
+    if "conversation_id" not in batch:
+        alone = _kept(lambda sounds: classify(sounds, None), "alone")
+        return parts + [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
+    channels = batch.get("channel") or [None] * len(batch["speech"])
+    speakers: dict[Hashable, list[int]] = {}
+    for place in heard:
+        speakers.setdefault((batch["conversation_id"][place], channels[place]), []).append(place)
+    of_one = _kept(lambda sounds: classify(sounds, ["one"] * len(sounds)), "of one speaker")
+    return parts + [(places, of_one) for places in speakers.values()]
+
+
+def _kept(classify: _Classify, about: str) -> _Classify:
+    return checkpointed(classify, lambda value: tuple(map(float, value)), about)
+
+
+def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
+    return [tuple(guess.probabilities.tolist()) for guess in guesses]
+
+
+def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[bytes]) -> list[EmotionGuess]:
+    return model.of_affect(affect, [why_unheard(pcm_to_float(sound)) for sound in sounds])
+
+
+def _affect(batch: Batch) -> np.ndarray:
+    """Valence, arousal and dominance of the rows, (n, 3); NaN where they are not known."""
+    nothing: list[Any] = [None] * len(batch["speech"])
+    columns = [np.array(batch.get(name) or nothing, np.float64) for name in AFFECT]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,129 @@
+"""`--emotion` of tag, build and corpus: in rows, transcript, record, report, and in what is published of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import EMBEDDED, Command
+from hub.server import HubServer
+from huggingface_hub import hf_hub_download
+from recordings import excerpt, read_lines, save
+from spoken_corpora import crema_d, rows_of, run
+
+from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
+from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.core.schema import BUILT, EMOTION_GUESS
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.publish.sections import A_GUESS
+from dailytalk_contiguous.shards import read_rows
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+SAID = [("left", 0.4, 2.4, "We could go to the sea."), ("right", 2.9, 5.6, "That is a wonderful idea.")]
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """A recording with its words beside it, so that nothing is recognised."""
+    save(tmp_path / "in/trip.wav", excerpt())
+    cues = [dict(zip(("channel", "start", "end", "text"), cue, strict=True)) for cue in SAID]
+    (tmp_path / "in/trip.json").write_text(json.dumps({"utterances": cues}))
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def rows_in(folder: Path) -> list[dict[str, Any]]:
+    return [
+        row for path in sorted(folder.glob("shard-*.parquet")) for row in read_rows(path, list(BUILT)).values()
+    ]
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
+    calls: Path, tmp_path: Path, dailytalk: Command, hub: HubServer
+) -> None:
+    out = tmp_path / "out"
+    done = dailytalk("build", calls, "--out", out, *EMBEDDED, "--emotion", AFFECT_MAP, "--emotion-vote")
+    assert done.code == 0, done.err
+    stages = tag_stages("embedded", language="en", emotion=AFFECT_MAP, emotion_vote=True)
+    dataset = Folder(inputs=(str(calls),)).as_streaming_dataset("train")
+    for stage in (*stages, Script(), *speak_stages("embedded")):
+        dataset = stage.map(dataset)
+    chain, (built,) = list(dataset), rows_in(out / "dataset")
+    without = [name for name in BUILT if name != "provenance"]
+    assert [repr([row[name] for name in without]) for row in chain] == [repr([built[name] for name in without])]
+    (tagged,) = read_rows(next((out / "tagged").glob("*.parquet")), list(EMOTION_GUESS)).values()
+    lines = read_lines(out / "transcript.jsonl")
+    for utterance, line, name in zip(built["utterances"], lines, tagged["emotion_class"], strict=True):
+        assert utterance["emotion_class"] == line["emotion_class"] == name
+        assert name in (*SIX, UNSURE)
+        assert utterance["emotion_model"] == line["emotion_model"] == AFFECT_MAP
+        shares = {share["emotion"]: round(share["probability"], 4) for share in utterance["emotion_probabilities"]}
+        assert shares == line["emotion_probabilities"]
+        assert tuple(shares) == SIX
+        assert line["rule"] == f"emotion: {name}" if name == line["tag"] else True
+    assert (
+        read_lines(out / "transcript_shifted.jsonl")[0]["emotion_probabilities"]
+        == lines[0]["emotion_probabilities"]
+    )
+    record = json.loads((out / "run.json").read_text())
+    assert record["models"]["emotion"]["name"] == AFFECT_MAP
+    assert {record["settings"][name] for name in ("emotion_confidence", "emotion_vote")} == {0.4, True}
+    assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "MIT"
+    page = write_report(out).path.read_text()
+    assert A_GUESS in page
+    assert "Emotion heard (an estimate)" in page
+    pushed = dailytalk("push", out, "tester/moods", "--create", "--licence", "cc0-1.0")
+    assert pushed.code == 0, pushed.err
+    card = Path(hf_hub_download("tester/moods", "README.md", repo_type="dataset")).read_text()
+    assert f"{A_GUESS} Acted speech" in card
+    assert "an **estimate** (`affect-map`)" in card
+    (talk,) = load("tester/moods", split="train")
+    assert [one["emotion_class"] for one in talk["utterances"]] == tagged["emotion_class"]
+
+
+def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: Path, dailytalk: Command) -> None:
+    def tag(name: str, *options: str) -> list[dict[str, Any]]:
+        done = dailytalk("tag", calls, "--out", tmp_path / name, *EMBEDDED, *options)
+        assert done.code == 0, done.err
+        return read_lines(tmp_path / name / "transcript.jsonl")
+
+    plain = tag("plain")
+    assert not [name for line in plain for name in EMOTION_GUESS if name in line]
+    assert "emotion" not in json.loads((tmp_path / "plain/run.json").read_text())["models"]
+    heard = tag("plain", "--emotion", AFFECT_MAP, "--emotion-confidence", "1")
+    assert {line["emotion_class"] for line in heard} == {UNSURE}
+    assert [{name: value for name, value in line.items() if name not in EMOTION_GUESS} for line in heard] == plain
+    assert tag("plain") == plain
+    (row,) = open_items(tmp_path / "plain").rows()
+    assert {utterance["emotion_model"] for utterance in row["utterances"]} == {None}
+    refused = dailytalk("tag", calls, "--out", tmp_path / "none", *EMBEDDED, "--emotion", calls)
+    assert refused.code == 1
+    assert str(calls) in refused.err
+    assert not (tmp_path / "none/transcript.jsonl").exists()
+
+
+def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -> None:
+    source = crema_d(tmp_path / "in", actors=(1001, 1002), emotions=("ANG", "HAP", "NEU", "SAD", "FEA", "DIS"))
+    outcome = run(source, tmp_path / "out", emotion=AFFECT_MAP, emotion_confidence=0.0)
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 12
+    for row in rows.values():
+        assert row["emotion"] in SIX
+        assert row["emotion_class"] in SIX
+        assert [share["emotion"] for share in row["emotion_probabilities"]] == list(SIX)
+    assert outcome.record
+    assert outcome.record["models"]["emotion"]["name"] == AFFECT_MAP
+    assert outcome.record["settings"]["emotion_confidence"] == 0.0
+    page = write_report(tmp_path / "out").path.read_text()
+    assert "Emotion by label and heard (an estimate)" in page
+    assert A_GUESS in page
+    first = next(iter((tmp_path / "out/data/data_stereo").glob("*.json")))
+    assert json.loads(first.read_text())["emotion_model"] == AFFECT_MAP

@@ -1,0 +1,163 @@
+import json
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from audio_files import example
+from datasets import Dataset
+
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float
+from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.contracts import EmotionGuess
+from dailytalk_contiguous.models.emotion_models import AffectMap, nothing_said
+from dailytalk_contiguous.pipelines import clip_stages, tag_stages
+from dailytalk_contiguous.stages import classify_emotion
+from dailytalk_contiguous.stages.base import PerUtterance
+from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
+from dailytalk_contiguous.store.checkpoint import Checkpoint
+
+TALK = (32767 * example("burnt_dinner")[9600:, 1]).astype(np.int16)
+#: Two loud stretches, one ten times as quiet, and silence.
+SPEECH = [TALK[:16000], TALK[16000:40000], TALK[16000:40000] // 10, np.zeros(8000, np.int16)]
+BATCH: dict[str, list[Any]] = {"speech": [sound.astype(np.int16).tobytes() for sound in SPEECH]}
+CALL = BATCH | {"conversation_id": ["a"] * 4, "channel": ["left"] * 4}
+
+
+class Ear:
+    """A model that hears how loud it is against the speaker, if it is told who speaks."""
+
+    name, classes, is_estimate = "ear", ("angry", "sad"), False
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def classify(
+        self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
+    ) -> list[EmotionGuess]:
+        self.calls.append(len(sounds))
+        levels = np.array([np.abs(sound).mean() for sound in sounds])
+        usual = np.median(levels) if speakers else 0.05
+        shares = np.clip(levels / (levels + usual + 1e-9), 0.0, 1.0)
+        return [
+            EmotionGuess(np.array([share, 1 - share], np.float32), np.zeros(1, np.float32))
+            if level
+            else nothing_said("it is silent")
+            for share, level in zip(shares, levels, strict=True)
+        ]
+
+
+@pytest.fixture
+def ear(monkeypatch: pytest.MonkeyPatch) -> Ear:
+    model = Ear()
+    monkeypatch.setattr(classify_emotion, "load_emotion_model", lambda name, device: model)
+    return model
+
+
+def shares_of(made: dict[str, list[Any]]) -> list[list[float] | None]:
+    return [own and [share["probability"] for share in own] for own in made["emotion_probabilities"]]
+
+
+def test_the_map_takes_the_affect_of_the_row_where_it_is_known() -> None:
+    affect = {"valence": [0.1, None, 0.9, 0.5], "arousal": [0.2, 0.5, 0.8, 0.5], "dominance": [0.3, 0.5, 0.8, 0.5]}
+    made = ClassifyEmotion()(CALL | affect)
+    rows = [[affect[name][place] for name in ("valence", "arousal", "dominance")] for place in (0, 2)]
+    known = affect_probabilities(rows).astype(np.float32).tolist()
+    assert shares_of(made)[::2] == known
+    (estimated,) = AffectMap().classify([pcm_to_float(CALL["speech"][1])], [0])
+    assert shares_of(made)[1] == estimated.probabilities.tolist()
+    assert made["emotion_class"][0::3] == ["sad", None]
+    assert made["emotion_probabilities"][3] is None
+    assert made["emotion_model"] == ["affect-map"] * 4
+    assert [share["emotion"] for share in made["emotion_probabilities"][0]] == list(SIX)
+
+
+def test_without_affect_the_map_estimates_it_of_the_sound() -> None:
+    sounds = [pcm_to_float(speech) for speech in BATCH["speech"]]
+    for batch, speakers in ((BATCH, None), (CALL, ["one"] * 4)):
+        guesses = AffectMap().classify(sounds, speakers)
+        made = shares_of(ClassifyEmotion()(batch))
+        assert made == [guess.probabilities.tolist() or None for guess in guesses]
+
+
+def test_a_class_that_is_less_likely_than_asked_for_is_unsure(ear: Ear) -> None:
+    assert ClassifyEmotion("ear", 0.0)(CALL)["emotion_class"] == ["angry", "angry", "sad", None]
+    top = [max(own) for own in shares_of(ClassifyEmotion("ear")(CALL)) if own]
+    made = ClassifyEmotion("ear", confidence=top[2])(CALL)["emotion_class"]
+    assert made == [
+        ("angry", "angry", "sad")[place] if top[place] >= top[2] else "unsure" for place in range(3)
+    ] + [None]
+    assert set(ClassifyEmotion("ear", 1.0)(CALL)["emotion_class"]) == {"unsure", None}
+
+
+def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
+    """What a model compares is what one of them says, in whatever order others come between."""
+    others = CALL | {"channel": ["left", "right", "left", "right"]}
+    made = shares_of(ClassifyEmotion("ear")(others))
+    alone = [
+        shares_of(ClassifyEmotion("ear")({name: of[first::2] for name, of in others.items()})) for first in (0, 1)
+    ]
+    assert made[0::2] + made[1::2] == alone[0] + alone[1]
+    lifted = PerUtterance(ClassifyEmotion("ear"))(
+        {"utterance_id": [["a", "b"], ["c"]], "conversation_id": ["x", "y"], "channel": [["left"] * 2, ["left"]]}
+        | {"speech": [BATCH["speech"][:2], BATCH["speech"][2:3]]}
+    )
+    assert [len(own) for own in lifted["emotion_class"]] == [2, 1]
+
+
+def test_a_dataset_of_clips_keeps_its_label() -> None:
+    clips = Dataset.from_dict(BATCH | {"emotion": ["angry", "calm", "sad", None]})
+    made = ClassifyEmotion().map(clips)
+    assert made["emotion"] == clips["emotion"]
+    assert made.features["emotion_probabilities"] == ClassifyEmotion.adds["emotion_probabilities"]
+    assert made[3]["emotion_class"] is made[3]["emotion_probabilities"] is None
+    assert sum(share["probability"] for share in made[0]["emotion_probabilities"]) == pytest.approx(1.0)
+    assert [row["emotion_class"] for row in ClassifyEmotion().map(clips.to_iterable_dataset())] == made[
+        "emotion_class"
+    ]
+
+
+def test_a_stop_loses_the_speaker_in_hand_alone(ear: Ear, tmp_path: Path) -> None:
+    batch = CALL | {"channel": ["left", "right", "left", "right"]}
+    stage, path = ClassifyEmotion("ear"), tmp_path / "answers"
+    whole = stage(batch)
+    ear.calls.clear()
+    with Checkpoint(path).during("digest"):
+        stage({name: values[0::2] for name, values in batch.items()})
+    with Checkpoint(path).during("digest"):
+        assert stage(batch) == whole
+    assert ear.calls == [2, 2]
+
+
+def test_what_decides_the_answer_is_in_the_digest(tmp_path: Path) -> None:
+    plain = ClassifyEmotion(str(tmp_path))
+    assert ClassifyEmotion(str(tmp_path), device="cpu").digest == plain.digest
+    assert ClassifyEmotion(str(tmp_path), 0.5).digest != plain.digest
+    before = plain.digest
+    (tmp_path / "emotion.json").write_text(json.dumps({"kind": "linear"}))
+    assert plain.digest != before
+    assert plain.models() == {"emotion": str(tmp_path)}
+
+
+def test_what_is_no_classifier_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError):
+        ClassifyEmotion(str(tmp_path)).preflight()
+    ClassifyEmotion().preflight(fetch=False)
+    with pytest.raises(DailytalkError, match="there is no device"):
+        ClassifyEmotion(device="tpu").preflight()
+    with pytest.raises(ValueError, match="confidence"):
+        ClassifyEmotion(confidence=1.5)
+
+
+def test_emotion_is_classified_where_it_is_asked_for() -> None:
+    def names(*lists: Any) -> list[str]:
+        return [stage.name for stages in lists for stage in stages]
+
+    assert "ClassifyEmotion" not in names(tag_stages("embedded"), *clip_stages("embedded"))
+    asked = names(tag_stages("embedded", emotion="affect-map"))
+    assert asked[asked.index("RateAffect") + 1] == "ClassifyEmotion"
+    assert names(clip_stages("embedded", emotion="somebody/model")[0])[-1] == "ClassifyEmotion"
+    with pytest.raises(DailytalkError, match="--emotion-vote needs --emotion"):
+        tag_stages("embedded", emotion_vote=True)
