@@ -51,7 +51,7 @@ NOTICED_PAUSE = 0.2
 
 
 class TurnChange(NamedTuple):
-    """What happens: a turn `began`, `paused`, `resumed`, `ended`, is `full` (the longest) or `dropped` (no speech).
+    """What happens to a turn: it `began`, `paused`, `resumed`, `ended`, is `full`, or `dropped` as no speech.
 
     `start` and `end` are seconds of the speech so far.
     """
@@ -317,7 +317,7 @@ LONGEST_SENTENCE = 300
 _LONGEST_CODE = 4000
 
 _ABBREVIATIONS = _word_set(
-    "mr mrs ms dr prof st vs jr sr no fig approx dept est inc ltd co gen col capt sgt rev hon mt e.g i.e a.m "
+    "mr mrs ms dr prof st vs jr sr fig approx dept est inc ltd co gen col capt sgt rev hon mt e.g i.e a.m "
     "p.m u.s u.k cf al bzw z.b d.h usw"
 )
 _INITIALS = re.compile(r"(?:[a-z]\.)*[a-hj-z]")
