@@ -1,4 +1,4 @@
-"""A listener made of rules: gives back what somebody said and how it sounded, and asks; it never advises or judges.
+"""A listener made of rules: gives back what somebody said and how it sounded, and asks. It never advises.
 
 Reflective listening is Rogers' (1951, "Client-Centered Therapy"): say what was heard, above all the feeling, and
 leave the next step to the speaker. That patterns and swapped pronouns go a long way is Weizenbaum's (1966, ELIZA).
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
+from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, sounds_like_question
 
 #: Words of an answer, and words of the speaker in it, at most.
 MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
@@ -26,8 +26,8 @@ def _words(text: str) -> frozenset[str]:
 #: Words for feelings by the class of emotion that they are near to.
 FEELINGS = {
     "sad": _words(
-        "sad unhappy down low miserable depressed lonely alone heartbroken hopeless empty gloomy disappointed hurt "
-        "lost homesick upset terrible awful horrible bad"
+        "sad unhappy down low miserable depressed lonely alone heartbroken hopeless empty gloomy disappointed "
+        "hurt lost homesick upset terrible awful horrible bad"
     ),
     "angry": _words("angry mad furious annoyed irritated frustrated cross bitter jealous resentful"),
     "fearful": _words(
@@ -83,11 +83,11 @@ FIRST_RULES = (
     ),
     ListeningRule(
         "danger",
-        r"\b(kill(ing)? myself|suicid\w*|end (it all|my life)|(hurt|harm|cut)(ting|ing)? myself|want to die|wanna die)\b",
+        r"\b(kill(ing)? myself|suicid\w*|end (it all|my life)|(hurt|harm|cut)(ting|ing)? myself|wan(t to|na) die)\b",
         "soft tone",
         (
-            "That is very heavy, and I am glad that you say it. I am only a small program, and this needs a person. "
-            "Who could be with you now?",
+            "That is very heavy, and I am glad that you say it. I am only a small program, and this needs a "
+            "person. Who could be with you now?",
             "I hear how bad it is. I am a program and can't be there for you as a person can. Who can you call "
             "right now?",
             "This matters too much to be told only to a program. Who is near you that you trust?",
@@ -174,7 +174,7 @@ NEXT_RULES = (
     ),
     ListeningRule(
         "not knowing",
-        r"^(well )?(i (really )?(don't|do not) know|no idea|i'm not sure|not sure|i guess|maybe|perhaps)( so| really)?$",
+        r"^(well )?(i (really )?(don't|do not) know|no idea|(i'm )?not sure|i guess|maybe|perhaps)( so| really)?$",
         "",
         (
             "That is all right. We don't have to know yet. What comes first when you think of it?",
@@ -184,7 +184,7 @@ NEXT_RULES = (
     ),
     ListeningRule(
         "assent",
-        r"^(yes|yeah|yep|yup|sure|of course|right|exactly|okay|ok|mm-?hmm?|uh-?huh|i (think|suppose) so|it (is|does))$",
+        r"^(yes|yeah|yep|yup|sure|of course|right|exactly|okay|ok|mm-?hmm?|uh-?huh|i (think|suppose) so|it is)$",
         "",
         (
             "I see. Tell me more about it.",
@@ -246,7 +246,7 @@ NEXT_RULES = (
         "family",
         r"\bmy (mother|mum|mom|father|dad|parents|sister|brother|son|daughter|children|kids|wife|husband|partner|"
         r"girlfriend|boyfriend|family|grandmother|grandfather|uncle|aunt|friend|friends|boss|colleague|teacher|"
-        r"neighbour|neighbor|dog|cat)\b",
+        r"neighbour|neighbor)\b",
         "",
         (
             "You speak of your {echo}. How are things between you?",
@@ -259,7 +259,7 @@ NEXT_RULES = (
         r"\b(work|working|job|school|university|exam|exams|boss|office|interview|homework|project|deadline)\b",
         "",
         (
-            "That takes a lot of room in your days. How do you come home from it?",
+            "That takes a lot of room in a day. How do you feel at the end of it?",
             "What is the hardest part of it, and what is the best?",
             "How would you like it to be?",
         ),
@@ -386,12 +386,13 @@ HEARD_REPLIES = (
     "Your voice sounds {heard} to me.",
 )
 
+#: Words of which hardly an English sentence has none.
 _COMMON = _words(
-    "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your his our "
-    "their this that that's these those a an the and or but so if because when what who where why how is am are was "
-    "were be been do does did don't didn't have has had not no yes can can't could will would should to of in on at "
-    "for with from by about up out just very really too there here all some any more much many good bad today now "
-    "feel think know want go went get got like time day hello okay"
+    "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your his "
+    "our their this that that's these those a an the and or but so if because when what who where why how is am are "
+    "was were be been do does did don't didn't have has had not no yes can can't could will would should to of in "
+    "on at for with from by about up out just very really too there here all some any more much many good bad "
+    "today now feel think know want go went get got like time day hello okay"
 )
 
 _SWAPPED = {
@@ -410,8 +411,8 @@ _OTHERS = _words("he he's she she's they they're my our")
 _NOBODY = _words("it it's that that's this you you're")
 _NEGATIONS = _words("not no never don't didn't isn't wasn't aren't hardly longer")
 _FEELS = _words(
-    "am i'm was feel feeling felt been be is are were we're he's she's they're so very really quite a bit little too "
-    "all pretty"
+    "am i'm was feel feeling felt been be is are were we're he's she's they're so very really quite a bit little "
+    "too all pretty"
 )
 
 
@@ -541,15 +542,13 @@ def _swapped(words: Sequence[str]) -> list[str]:
     for place, written in enumerate(words):
         word, before = written.lower(), words[place - 1].lower() if place else ""
         if word == "you":
-            swapped.append(
-                "I" if place + 1 < len(words) and (not place or before in ("that", "and", "if")) else "me"
-            )
+            following = words[place + 1].lower() if place + 1 < len(words) else ""
+            is_subject = following in AUXILIARIES or (following and before in ("", "that", "and", "if"))
+            swapped.append("I" if is_subject else "me")
         elif word == "was" and before == "i":
             swapped.append("were")
         elif word == "are" and before == "you":
             swapped.append("am" if swapped[-1] == "I" else "are")
-        elif word == "am" and before != "i":
-            swapped.append("am")
         else:
             swapped.append(_SWAPPED.get(word, written))
     return swapped
