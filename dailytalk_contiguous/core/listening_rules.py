@@ -453,8 +453,8 @@ def _answer(
     earlier, heard_earlier = asked[-1] if asked else ("", "")
     if len(words) > 2 and plain == " ".join(_lower_words(earlier)):
         return "", _next(REPEATED_REPLIES, said)
-    if answer := _about_feeling(words, heard, said):
-        return answer
+    if felt := _about_feeling(words, heard, said):
+        return felt
     tag, answer = _about_matter(text, words, said)
     if heard in HEARD and heard != heard_earlier:
         opening = _next(HEARD_REPLIES, said, heard=HEARD[heard])

@@ -1,14 +1,14 @@
 """A language model that answers a person, run here by transformers with its own chat template.
 
-A checkpoint can do nothing but answer: its weights are safetensors, its code is not run, a weight that is missing is
-an error (transformers would draw it at random), and its template runs in the sandbox of transformers. What people
-and other models have said can't pass for the template's own marks: those are taken out of every message.
+A checkpoint can do nothing but answer: its weights are safetensors, its code is not run, a weight that is missing
+is an error (transformers would draw it at random), and its template runs in the sandbox of transformers. What
+people and models have said can't pass for the template's own marks: those are taken out of every message.
 """
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +107,11 @@ class ChatNetwork:
                 f"the conversation has {n_tokens:,} tokens, and {self.name} takes {_context(network):,}",
                 "start it afresh, or set a smaller budget of tokens",
             )
-        with self._answering, self._seeded(len(messages)), torch.inference_mode():
+        # Another seed for every place in the conversation, or the same question would always get the same answer.
+        seed = None if self._settings.seed is None else self._settings.seed + len(messages)
+        with self._answering, _drawn_from(seed), torch.inference_mode():
+            if feed.closed:
+                return
             try:
                 network.generate(
                     **prompt.to(network.device),
@@ -138,26 +142,16 @@ class ChatNetwork:
             return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         return {"do_sample": True, "temperature": temperature}
 
-    def _seeded(self, n_messages: int) -> Any:
-        """A block in which chance is that of the seed and of this place in the conversation."""
-        if self._settings.seed is None:
-            return nullcontext()
-        return _drawn_from(self._settings.seed + n_messages)
 
-
-class _drawn_from:  # noqa: N801
-    """A block with PyTorch's chance of a seed, and that of before after it."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        self._fork = torch.random.fork_rng()
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self._fork.__exit__(*error)
+@contextmanager
+def _drawn_from(seed: int | None) -> Iterator[None]:
+    """A block in which PyTorch draws from a seed, if there is one; after it, it goes on as before."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 class _Streamer(TextStreamer):
@@ -179,12 +173,12 @@ class _Unwanted(StoppingCriteria):
     def __init__(self, feed: Feed[str]) -> None:
         self._feed = feed
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> Any:
         return torch.full((len(input_ids),), self._feed.closed, dtype=torch.bool, device=input_ids.device)
 
 
 def _open(place: str, device: str) -> _Loaded:
-    """The model of a folder or of the Hub, on `cpu` or `cuda`. Raises ModelMissing, or DailytalkError for memory."""
+    """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
     where: dict[str, Any] = {"trust_remote_code": False}
     folder = place
     if not Path(place).is_dir():
@@ -205,13 +199,14 @@ def _open(place: str, device: str) -> _Loaded:
 
 
 def _read_network(place: str, folder: str, device: str, where: Mapping[str, Any]) -> Any:
-    network, report = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         **where,
         use_safetensors=True,
         dtype=getattr(torch, fast_precisions(device)[0]),
         output_loading_info=True,
     )
+    network, report = loaded
     if lacking := sorted(report["missing_keys"]):
         many = counted(len(lacking), "weight")
         raise ModelMissing(f"the checkpoint {place!r} lacks {many}, {lacking[0]} first", _REMEDY)
