@@ -83,7 +83,8 @@ FIRST_RULES = (
     ),
     ListeningRule(
         "danger",
-        r"\b(kill(ing)? myself|suicid\w*|end (it all|my life)|(hurt|harm|cut)(ting|ing)? myself|wan(t to|na) die)\b",
+        r"\b(kill(ing)? myself|suicid\w*|end (it all|my life)|(hurt|harm|cut)(ting|ing)? myself|"
+        r"wan(t to|na) die)\b",
         "soft tone",
         (
             "That is very heavy, and I am glad that you say it. I am only a small program, and this needs a "
@@ -388,11 +389,11 @@ HEARD_REPLIES = (
 
 #: Words of which hardly an English sentence has none.
 _COMMON = _words(
-    "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your his "
-    "our their this that that's these those a an the and or but so if because when what who where why how is am are "
-    "was were be been do does did don't didn't have has had not no yes can can't could will would should to of in "
-    "on at for with from by about up out just very really too there here all some any more much many good bad "
-    "today now feel think know want go went get got like time day hello okay"
+    "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your "
+    "his our their this that that's these those a an the and or but so if because when what who where why how is "
+    "am are was were be been do does did don't didn't have has had not no yes can can't could will would should "
+    "to of in on at for with from by about up out just very really too there here all some any more much many "
+    "good bad today now feel think know want go went get got like time day hello okay"
 )
 
 _SWAPPED = {
@@ -452,8 +453,8 @@ def _answer(
     earlier, heard_earlier = asked[-1] if asked else ("", "")
     if len(words) > 2 and plain == " ".join(_lower_words(earlier)):
         return "", _next(REPEATED_REPLIES, said)
-    if answer := _about_feeling(words, heard, said):
-        return answer
+    if felt := _about_feeling(words, heard, said):
+        return felt
     tag, answer = _about_matter(text, words, said)
     if heard in HEARD and heard != heard_earlier:
         opening = _next(HEARD_REPLIES, said, heard=HEARD[heard])
