@@ -56,8 +56,9 @@ _ECHO = 0.3
 
 
 class TalkEvent(NamedTuple):
-    """What a screen may show. `kind`: `level`, `partial`, `user`, `feeling`, `reply`, `heard`, `latency`, `notice`,
-    `state` or `cleared`; `data` holds numbers by name.
+    """What a screen may show; `data` holds numbers and names.
+
+    `kind`: `level`, `state`, `partial`, `user`, `reply`, `heard`, `latency`, `notice` or `cleared`.
     """
 
     kind: str
@@ -67,7 +68,7 @@ class TalkEvent(NamedTuple):
 
 
 class TurnFeeling(NamedTuple):
-    """What a classifier makes of a turn: probabilities by class, affect by name, and both as a model reads them."""
+    """What is made of a turn's sound: probabilities by class, affect by name, and what a chat model is told."""
 
     probabilities: dict[str, float]
     affect: dict[str, float]
@@ -334,10 +335,7 @@ class Talk:
         probability = float(self._activity.push(frame)[0])
         if self._mouth.active:
             self._over_voice(self._barge.push(probability, time, frame))
-        if self.parts.push_to_talk:
-            change = None
-        else:
-            change = self._endpointer.push(probability, time)
+        change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
         if change is not None and change.kind == "began":
             self._begin_turn(change.start)
             for earlier in self._before:

@@ -1,8 +1,8 @@
 """The record of a talk, written as it goes: stereo sound, its transcript, and how long each step took.
 
-`NAME.wav` has the assistant on the left and the user on the right, `NAME.json` beside it the words, as a trainer of
-Moshi reads them, and all else under `talk`. The header of the sound is right after every block and the transcript
-is replaced whole, so that both can be read whenever the program was ended. `publish.items` reads the folder.
+`NAME.wav` has the assistant on the left and the user on the right, `NAME.json` beside it the words, as a trainer
+of Moshi reads them, and all else under `talk`. The header of the sound never counts more than there is and the
+transcript is replaced whole, so that both can be read whenever the program was ended. `publish.items` reads them.
 """
 
 import os
