@@ -8,10 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question
 from dailytalk_contiguous.core.settings import setting
 
@@ -36,7 +32,7 @@ class TurnTaking:
         120.0, "A longer turn is answered as it is by then.", panel="rare", unit="s", least=5.0
     )
     interrupts_after: float = setting(
-        0.8, "Speech over the voice that stops it, whatever it says.", panel="rare", unit="s", least=0.3
+        1.2, "Speech over the voice that stops it, whatever it says.", panel="rare", unit="s", least=0.3
     )
 
 
@@ -163,12 +159,14 @@ def _word_set(text: str) -> frozenset[str]:
 _GOES_ON = _word_set(
     "and but or nor so because 'cause cause if when while although though that which who whose whether unless "
     "until since than as the a an my your his our their its i i'm i've i'd i'll he's she's we're they're it's "
-    "there's is are was were am be been have has had will would could should can may might must don't didn't "
-    "doesn't um uh er erm very quite just also maybe perhaps every between without"
+    "there's will would could should can may might must don't didn't doesn't um uh er erm very quite just also "
+    "maybe perhaps every between without"
 )
 
-#: Those that may end a question, too: "what is it about".
-_GOES_ON_UNLESS_ASKED = _word_set("to of in on at for with from by about into like over under")
+#: Those that may end a question, too: "what is it about", "where have you been".
+_GOES_ON_UNLESS_ASKED = _word_set(
+    "to of in on at for with from by about into like over under is are was were am be been have has had"
+)
 
 
 def is_unfinished(text: str, language: str = "en") -> bool:
@@ -193,8 +191,8 @@ def is_unfinished(text: str, language: str = "en") -> bool:
 # What stops a voice that speaks, and what does not.
 #
 # Within 0.2 s nobody can know whether a sound is "mm-hm" or the beginning of a sentence. So the voice falls silent
-# at once, and goes on from the word that it was at if it was nothing. Only a hum, which no sentence begins with,
-# lets it speak on.
+# at once, and goes on from the word that it was at if it was nothing. A recogniser makes words of a hum as well
+# ("but", "it's you"), so one or two words stop the voice only if they are meant to.
 
 
 #: What listeners say to show that they listen (Yngve 1970: the back channel).
@@ -203,15 +201,19 @@ BACKCHANNELS = _word_set(
     "sure really exactly true nice good great cool i see"
 )
 
-#: Seconds of speech over the voice from which it pauses; with the frame that is being played, under 0.2 s.
+#: Words that stop a voice by themselves.
+_STOPPING = _word_set(
+    "stop wait no nope hold hang sorry excuse pardon what why enough quiet listen please actually hey silence shut"
+)
+
+#: Seconds of speech over the voice from which it pauses; with the block that is being played, under 0.2 s.
 PAUSES_AFTER = 0.09
 
 #: Seconds of silence after which what paused the voice is over, and seconds more that its words are waited for.
 FORGIVES_AFTER, WAITS_FOR_WORDS = 0.3, 0.9
 
-#: Hz, and the share of a sound's power below it from which it is a hum. Measured with two synthesisers: "mm-hm"
-#: has 0.99, the first tenth of a second of sentences mostly under 0.9.
-_HUM_BELOW, _HUM_SHARE = 800.0, 0.985
+#: Seconds of speech that two words stop a voice with, and words that do so however short they are.
+_LONG_FOR_TWO, _MANY_WORDS = 1.0, 3
 
 
 def is_backchannel(text: str) -> bool:
@@ -220,28 +222,27 @@ def is_backchannel(text: str) -> bool:
     >>> is_backchannel("Mm-hm, okay."), is_backchannel("no, wait")
     (True, False)
     """
-    words = [word.strip('.,;:!?…"“”()').lower() for word in text.split()]
+    words = _plain_words(text)
     listens = BACKCHANNELS | (DISCOURSE - {"no", "now", "then", "so", "well", "and", "but", "or"})
     return 0 < len(words) <= 3 and all(word in listens for word in words)
 
 
-class LowShare:
-    """How much of a sound's power is below `_HUM_BELOW` Hz, over all that was pushed. 16 kHz, any lengths."""
+def means_to_speak(text: str, seconds: float) -> bool:
+    """Whether what somebody said over a voice, in so many seconds of speech, asks it to stop.
 
-    def __init__(self) -> None:
-        self._low = self._all = 0.0
+    >>> means_to_speak("stop", 0.4), means_to_speak("but", 0.4), means_to_speak("I never said that", 0.8)
+    (True, False, True)
+    """
+    words = _plain_words(text)
+    if not words or is_backchannel(text):
+        return False
+    if len(words) >= _MANY_WORDS or not _STOPPING.isdisjoint(words):
+        return True
+    return len(words) == 2 and seconds >= _LONG_FOR_TWO
 
-    def push(self, samples: NDArray[np.float32]) -> None:
-        """Add samples of one channel in [-1, 1], shape (n,)."""
-        power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
-        edge = round(_HUM_BELOW * len(samples) / ANALYSIS_RATE)
-        self._low += float(power[:edge].sum())
-        self._all += float(power.sum())
 
-    @property
-    def is_hum(self) -> bool:
-        """Whether nearly all of it is low."""
-        return self._all > 0 and self._low >= _HUM_SHARE * self._all
+def _plain_words(text: str) -> list[str]:
+    return [word.strip('.,;:!?…"“”()').lower() for word in text.split()]
 
 
 class BargeIn:
@@ -255,26 +256,25 @@ class BargeIn:
 
     def reset(self) -> None:
         """Begin with a voice that nobody has spoken over."""
-        self.paused = False
+        self._paused = False
         self._speech = self._silence = 0.0
-        self._low = LowShare()
         self._text: str | None = None
 
     def heard(self, text: str) -> None:
         """Take the words that were spoken over the voice."""
         self._text = text
 
-    def push(self, probability: float, time: float, samples: NDArray[np.float32]) -> str:
-        """What a frame does, or nothing (""). `time`: of its end; `samples`: the frame at 16 kHz."""
+    def push(self, probability: float, time: float) -> str:
+        """What a frame does, or nothing (""). `time`: of its end, in seconds."""
         length, self._last = time - self._last, time
         if self._gate.push(probability):
             self._speech += length
             self._silence = 0.0
-            self._low.push(samples)
             if self._speech >= self._rules.interrupts_after:
-                return self._stop()
-            if not self.paused and self._speech >= PAUSES_AFTER and not self._low.is_hum:
-                self.paused = True
+                self.reset()
+                return "stop"
+            if not self._paused and self._speech >= PAUSES_AFTER:
+                self._paused = True
                 return "pause"
         elif self._speech:
             self._silence += length
@@ -283,20 +283,13 @@ class BargeIn:
         return ""
 
     def _judge(self) -> str:
-        if not self.paused or self._low.is_hum or self._speech < SHORTEST_TURN:
-            return self._go_on()
-        if self._text is None and self._silence < FORGIVES_AFTER + WAITS_FOR_WORDS:
+        waits = self._text is None and self._silence < FORGIVES_AFTER + WAITS_FOR_WORDS
+        if self._paused and waits and self._speech >= SHORTEST_TURN:
             return ""
-        return self._go_on() if not self._text or is_backchannel(self._text) else self._stop()
-
-    def _go_on(self) -> str:
-        was_paused = self.paused
+        goes_on = "go on" if self._paused else ""
+        stops = self._paused and means_to_speak(self._text or "", self._speech)
         self.reset()
-        return "go on" if was_paused else ""
-
-    def _stop(self) -> str:
-        self.reset()
-        return "stop"
+        return "stop" if stops else goes_on
 
 
 # Sentences of a reply that comes piece by piece.
@@ -445,7 +438,7 @@ _PICTURES = re.compile(
     "[\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe00-\ufe0f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ue000-\uf8ff\ufeff"
     "\ufffc\ufffd\ud800-\udfff\U0001f000-\U0001faff\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def spoken_text(written: str, tags: Iterable[str] = REPLY_TAGS) -> tuple[str, str]:
@@ -457,7 +450,7 @@ def spoken_text(written: str, tags: Iterable[str] = REPLY_TAGS) -> tuple[str, st
     ('', 'Oh no, not again.')
     """
     known, tag = frozenset(tags), ""
-    text = _LINE_START.sub(" ", written)
+    text = _LINE_START.sub(" ", _CONTROLS.sub(" ", written))
     while match := _TAG.match(text):
         name = " ".join(match[1].lower().split())
         if name not in known and match[1][0].isupper():
@@ -468,7 +461,7 @@ def spoken_text(written: str, tags: Iterable[str] = REPLY_TAGS) -> tuple[str, st
     for pattern in (_ADDRESS, _IN_CODE, _ELEMENT, _BRACKETED):
         text = pattern.sub(" ", text)
     text = _STAGED.sub(_staged, text)
-    for pattern in (_PICTURES, _CONTROLS, _MARKS):
+    for pattern in (_PICTURES, _MARKS):
         text = pattern.sub(" ", text)
     text = re.sub(r"\(\s*\)", " ", text)
     text = re.sub(r"\s+([.,;:!?…])", r"\1", " ".join(text.split()))

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +26,6 @@ from dailytalk_contiguous.core.dialogue import (
 
 FRAME = 0.032
 RULES = TurnTaking()
-HISS = np.random.default_rng(0).normal(0, 0.1, 512).astype(np.float32)
-HUM = np.sin(np.arange(512) * 2 * np.pi * 200 / 16000).astype(np.float32)
 
 
 def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:
@@ -105,38 +102,39 @@ def test_a_finished_phrase_is_not_waited_for(text: str) -> None:
 # Over the voice.
 
 
-def effects(spans: list[tuple[float, float]], sound: np.ndarray, text: str | None, seconds: float = 4.0):
+def effects(spans: list[tuple[float, float]], text: str | None) -> list[tuple[str, float]]:
     barge, told = BargeIn(RULES), []
     if text is not None:
         barge.heard(text)
-    for frame in range(round(seconds / FRAME)):
+    for frame in range(round(5 / FRAME)):
         middle = (frame + 0.5) * FRAME
-        speaks = any(a <= middle < b for a, b in spans)
-        effect = barge.push(float(speaks), (frame + 1) * FRAME, sound if speaks else np.zeros(512, np.float32))
+        effect = barge.push(float(any(a <= middle < b for a, b in spans)), (frame + 1) * FRAME)
         if effect:
             told.append((effect, (frame + 1) * FRAME))
     return told
 
 
 def test_speech_silences_the_voice_within_a_fifth_of_a_second_and_then_stops_it() -> None:
-    (first, paused), (second, _) = effects([(1.0, 3.0)], HISS, None)[:2]
+    (first, paused), (second, _) = effects([(1.0, 3.0)], None)[:2]
     assert (first, second) == ("pause", "stop")
     assert paused - 1.0 <= 0.2
 
 
-def test_a_hum_is_spoken_through() -> None:
-    assert effects([(1.0, 1.5), (2.5, 3.0)], HUM, None) == []
-
-
-@pytest.mark.parametrize("text", ["mm-hm", "yeah okay", ""])
+@pytest.mark.parametrize("text", ["mm-hm", "yeah okay", "", "it's you", "but"])
 def test_a_voice_that_paused_for_nothing_goes_on(text: str) -> None:
-    assert [effect for effect, _ in effects([(1.0, 1.5)], HISS, text)] == ["pause", "go on"]
+    assert [effect for effect, _ in effects([(1.0, 1.7)], text)] == ["pause", "go on"]
 
 
-def test_one_word_that_means_something_stops_the_voice() -> None:
-    assert [effect for effect, _ in effects([(1.0, 1.5)], HISS, "stop")] == ["pause", "stop"]
+@pytest.mark.parametrize("text", ["stop", "oh no", "not that one"])
+def test_words_that_mean_something_stop_the_voice(text: str) -> None:
+    assert [effect for effect, _ in effects([(1.0, 1.5)], text)] == ["pause", "stop"]
+
+
+def test_words_that_never_come_are_waited_for_and_then_forgiven() -> None:
+    (_, paused), (second, resumed) = effects([(1.0, 1.5)], None)
+    assert second == "go on"
+    assert resumed - paused < 2
     assert is_backchannel("Uh-huh, right.")
-    assert not is_backchannel("no no")
     assert not is_backchannel("yeah yeah yeah but")
 
 

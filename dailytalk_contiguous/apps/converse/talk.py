@@ -25,14 +25,13 @@ from dailytalk_contiguous.core.dialogue import (
     CUT_MARK,
     BargeIn,
     Endpointer,
-    LowShare,
     ReplySentence,
     SentenceCutter,
     SpokenFeeling,
     TalkMemory,
     TurnChange,
     TurnTaking,
-    is_backchannel,
+    means_to_speak,
     user_turn,
 )
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -147,7 +146,6 @@ class _Turn:
     end: float = 0.0
     sound_start: float = 0.0
     sound: list[Samples] = field(default_factory=list)
-    low: LowShare = field(default_factory=LowShare)
     words: list[Word] | None = None
     words_at: float = 0.0
     feeling: TurnFeeling | None = None
@@ -334,7 +332,7 @@ class Talk:
         time = self._frames * FRAME_SECONDS
         probability = float(self._activity.push(frame)[0])
         if self._mouth.active:
-            self._over_voice(self._barge.push(probability, time, frame))
+            self._over_voice(self._barge.push(probability, time))
         change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
         if change is not None and change.kind == "began":
             self._begin_turn(change.start)
@@ -342,8 +340,6 @@ class Talk:
                 self._hear_in_turn(earlier)
         if self._turn is not None:
             self._hear_in_turn(frame)
-            if probability >= self.parts.rules.speech_from:
-                self._turn.low.push(frame)
         self._before.append(frame)
         if change is not None:
             self._change(change)
@@ -481,8 +477,7 @@ class Talk:
     def _answer(self, turn: _Turn) -> None:
         text = turn.text
         if turn.over_voice and not turn.interrupts:
-            listens = is_backchannel(text) or turn.low.is_hum or not text
-            if listens:
+            if not means_to_speak(text, turn.end - turn.start):
                 if text:
                     self._keep_user(turn)
                 return
