@@ -43,13 +43,13 @@ from dailytalk_contiguous.cli.terminal import (
     say,
     visible,
 )
-from dailytalk_contiguous.core.dialogue import TurnTaking
+from dailytalk_contiguous.core.dialogue import TurnRules
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 
-CONVERSE_SETTINGS = setting_options(TalkModels(), TurnTaking())
+CONVERSE_SETTINGS = setting_options(TalkModels(), TurnRules())
 
 
 @with_options(CONVERSE_SETTINGS)
@@ -119,9 +119,9 @@ def converse(
             say("no sound device is there", stderr=True)
         raise typer.Exit(0 if devices else 1)
     on_this_machine("--out", str(out))
-    models, rules = with_settings((TalkModels(), TurnTaking()), chosen(options, CONVERSE_SETTINGS))
+    models, rules = with_settings((TalkModels(), TurnRules()), chosen(options, CONVERSE_SETTINGS))
     assert isinstance(models, TalkModels)
-    assert isinstance(rules, TurnTaking)
+    assert isinstance(rules, TurnRules)
     if push_to_talk and input:
         raise DailytalkError("--push-to-talk does not go with --input", "leave one of them out")
     folder = None if no_save else out

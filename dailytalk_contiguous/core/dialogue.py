@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.settings import setting
 
 
 @dataclass(frozen=True)
-class TurnTaking:
+class TurnRules:
     """When a turn begins and ends, and what interrupts the voice. All times in seconds."""
 
     speech_from: float = setting(
@@ -78,7 +78,7 @@ class Endpointer:
         language: ISO 639-1; in what an English sentence may not end is known, of others only marks count.
     """
 
-    def __init__(self, rules: TurnTaking, language: str = "en") -> None:
+    def __init__(self, rules: TurnRules, language: str = "en") -> None:
         self._rules, self._language = rules, language
         self._gate = SpeechGate(rules.speech_from)
         self._last = 0.0
@@ -248,7 +248,7 @@ def _plain_words(text: str) -> list[str]:
 class BargeIn:
     """What speech over a voice does to it: `pause`, `go on` (from the word it was at) or `stop`."""
 
-    def __init__(self, rules: TurnTaking) -> None:
+    def __init__(self, rules: TurnRules) -> None:
         self._rules = rules
         self._gate = SpeechGate(rules.speech_from)
         self._last = 0.0

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.dialogue import (
     SentenceCutter,
     SpokenFeeling,
     TalkMemory,
-    TurnTaking,
+    TurnRules,
     extract_summary,
     heard_part,
     is_backchannel,
@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.dialogue import (
 )
 
 FRAME = 0.032
-RULES = TurnTaking()
+RULES = TurnRules()
 
 
 def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:

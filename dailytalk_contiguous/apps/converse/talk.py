@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.dialogue import (
     SpokenFeeling,
     TalkMemory,
     TurnChange,
-    TurnTaking,
+    TurnRules,
     means_to_speak,
     user_turn,
 )
@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
-from dailytalk_contiguous.models.listening import Listening
+from dailytalk_contiguous.models.hearing import Listening
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, SpeechActivity
 
 #: Seconds before speech was noticed that belong to it: a soft beginning.
@@ -99,7 +99,7 @@ class TalkParts:
     speak: Callable[[ReplySentence], Spoken]
     instructions: str
     language: str = "en"
-    rules: TurnTaking = field(default_factory=TurnTaking)
+    rules: TurnRules = field(default_factory=TurnRules)
     most_tokens: int = 200
     budget_tokens: int = 2000
     unsure_under: float = 0.5
@@ -108,7 +108,7 @@ class TalkParts:
     closes_microphone: bool = False
 
 
-class Worker:
+class TalkWorker:
     """Does one thing after another, in a thread of its own, or at once where `threaded` is false."""
 
     def __init__(self, name: str, threaded: bool) -> None:
@@ -201,7 +201,7 @@ class Talk:
         self._threaded = threaded
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._ear, self._heart, self._voice, self._pen = (
-            Worker(name, threaded) for name in ("ear", "heart", "voice", "pen")
+            TalkWorker(name, threaded) for name in ("ear", "heart", "voice", "pen")
         )
         self._activity, self._endpointer = SpeechActivity(), Endpointer(parts.rules, parts.language)
         self._barge = BargeIn(parts.rules)
@@ -277,6 +277,7 @@ class Talk:
         self._stop_voice()
         for worker in (self._ear, self._heart, self._voice):
             worker.finish(0.2)
+        self.parts.listening.close()
         if self._record is not None:
             self._pen.do(self._close_record)
         self._pen.finish(30.0)

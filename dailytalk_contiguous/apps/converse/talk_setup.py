@@ -15,7 +15,7 @@ import soxr
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_at, to_pcm, to_uri
-from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnTaking
+from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
@@ -24,7 +24,7 @@ from dailytalk_contiguous.models.chat import LISTENER, load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
-from dailytalk_contiguous.models.listening import open_listening
+from dailytalk_contiguous.models.hearing import open_listening
 from dailytalk_contiguous.models.profiles import profile_named
 from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
@@ -86,13 +86,18 @@ class TalkModels:
         2000, "Tokens that the chat model reads at most; older turns are summed up.", panel="models", least=256
     )
     patience: float = setting(
-        30.0, "Without a first word for so long, a reply is given up.", panel="rare", unit="s", least=1.0
+        30.0,
+        "Without a first word for so long, a reply is given up.",
+        option="reply_within",
+        panel="rare",
+        unit="s",
+        least=1.0,
     )
     tts: str = setting(
         "", "Synthesiser: {choices}.", panel="voice", choices=tuple(ENGINES), shown="the profile's", reference=True
     )
     tts_model: str = setting(
-        "", "Its model.", panel="voice", metavar="NAME", shown="the synthesiser's", reference=True
+        "", "Its model: s1, s2-pro, …", panel="voice", metavar="NAME", shown="the synthesiser's", reference=True
     )
     voice: str = setting(
         "",
@@ -237,7 +242,7 @@ def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | Non
 
 def open_parts(
     models: TalkModels,
-    rules: TurnTaking,
+    rules: TurnRules,
     profile: str,
     voice: TalkVoice,
     instructions: str,

@@ -1,15 +1,21 @@
 """Recognisers that hear somebody while they speak: what a conversation needs, made of any recogniser.
 
-Pocketsphinx takes sound as it comes, so that at a pause a quarter of a second of work is left. Whisper is asked
-at each pause for the words of the turn up to then.
+Pocketsphinx takes sound as it comes, so that at a pause a quarter of a second of work is left. It lets no other
+thread of its process run meanwhile, and so has a process of its own in a conversation. Whisper is asked at each
+pause for the words of the turn up to then.
 """
 
+import contextlib
 import math
+import multiprocessing
+from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 import numpy as np
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import (
@@ -39,6 +45,9 @@ class Listening(Protocol):
 
     def words(self) -> list[Word]:
         """All words of the turn up to now, with times in its seconds: at a pause, after which more may come."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
 
 
 class SphinxListening:
@@ -80,6 +89,78 @@ class SphinxListening:
             ]
             self._words += new
         return list(self._words)
+
+    def close(self) -> None: ...
+
+
+class ListeningProcess:
+    """`SphinxListening` in a process of its own, which ends with this one. One that dies is begun again."""
+
+    def __init__(self) -> None:
+        self._pipe: Connection | None = None
+        self._start()
+
+    def begin(self) -> None:
+        if self._pipe is None:
+            self._start()
+        self._ask("begin")
+
+    def push(self, samples: Samples) -> None:
+        self._ask("push", samples)
+
+    def partial(self) -> str:
+        text: str = self._ask("partial")
+        return text
+
+    def words(self) -> list[Word]:
+        words: list[Word] = self._ask("words")
+        return words
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._process.join(1.0)
+            self._process.kill()
+            self._pipe = None
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_hear_for_another, args=(theirs,), daemon=True)
+        with interrupts.starting_processes():
+            self._process.start()
+        theirs.close()
+
+    def _ask(self, what: str, *values: Any) -> Any:
+        try:
+            if self._pipe is None:
+                raise EOFError
+            self._pipe.send((what, values))
+            answer = self._pipe.recv() if what in _ANSWERED else None
+        except (EOFError, OSError):
+            self.close()
+            raise DailytalkError("the recogniser's process has ended", "say it again") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+#: What the process answers; the rest it only does.
+_ANSWERED = frozenset({"partial", "words"})
+
+
+def _hear_for_another(pipe: Connection) -> None:
+    """Obey another process until it ends."""
+    listening = SphinxListening()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            what, values = pipe.recv()
+            try:
+                answer = getattr(listening, what)(*values)
+            except RuntimeError as error:  # Pocketsphinx's only one
+                answer = error
+            if what in _ANSWERED:
+                pipe.send(answer)
 
 
 class WindowListening:
@@ -123,6 +204,8 @@ class WindowListening:
             start += len(window) / ANALYSIS_RATE
         return words
 
+    def close(self) -> None: ...
+
 
 def open_listening(model: str, language: str, device: str = "auto", compute_type: str = "auto") -> Listening:
     """What hears with a recogniser (see `models.recogniser.load_recogniser`), in a language (ISO 639-1).
@@ -131,5 +214,5 @@ def open_listening(model: str, language: str, device: str = "auto", compute_type
     """
     check_language(model, language)
     if model == POCKETSPHINX:
-        return SphinxListening()
+        return ListeningProcess()
     return WindowListening(load_recogniser(model, device, compute_type, 1, 1, short=True), language)
