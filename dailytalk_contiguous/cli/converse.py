@@ -43,13 +43,16 @@ from dailytalk_contiguous.cli.terminal import (
     say,
     visible,
 )
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.dialogue import TurnRules
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.chat import ChatSettings
 from dailytalk_contiguous.models.profiles import STANDARD
 
-CONVERSE_SETTINGS = setting_options(TalkModels(), TurnRules())
+#: Options of all that a talk is made of.
+CONVERSE_SETTINGS = setting_options(TalkModels(), ChatSettings(), TurnRules())
 
 
 @with_options(CONVERSE_SETTINGS)
@@ -118,10 +121,13 @@ def converse(
         if not devices:
             say("no sound device is there", stderr=True)
         raise typer.Exit(0 if devices else 1)
-    on_this_machine("--out", str(out))
-    models, rules = with_settings((TalkModels(), TurnRules()), chosen(options, CONVERSE_SETTINGS))
-    assert isinstance(models, TalkModels)
-    assert isinstance(rules, TurnRules)
+    on_this_machine("--out", out)
+    given = chosen(options, CONVERSE_SETTINGS)
+    (models,), (chat,), (rules,) = (
+        with_settings((TalkModels(),), given),
+        with_settings((ChatSettings(),), given),
+        with_settings((TurnRules(),), given),
+    )
     if push_to_talk and input:
         raise DailytalkError("--push-to-talk does not go with --input", "leave one of them out")
     folder = None if no_save else out
@@ -146,7 +152,7 @@ def converse(
     else:
         blocks = DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
-    parts = open_parts(models, rules, profile, voice, instructions, push_to_talk, closes)
+    parts = open_parts(models, chat, rules, profile, voice, instructions, push_to_talk, closes)
     record = None
     if folder is not None:
         name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
@@ -166,8 +172,6 @@ def converse(
         except KeyboardInterrupt:
             stopped = True  # how a talk ends
     if stopped:
-        from dailytalk_contiguous.core import interrupts
-
         interrupts.answered()
     _conclude(console, talk, record, as_json)
 

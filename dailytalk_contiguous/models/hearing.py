@@ -1,7 +1,7 @@
 """Recognisers that hear somebody while they speak: what a conversation needs, made of any recogniser.
 
-Pocketsphinx takes sound as it comes, so that at a pause a quarter of a second of work is left. It lets no other
-thread of its process run meanwhile, and so has a process of its own in a conversation. Whisper is asked at each
+Pocketsphinx takes sound as it comes, so that hardly any work is left at a pause. It lets no other thread of its
+process run meanwhile, and so has a process of its own in a conversation. Whisper is asked at each
 pause for the words of the turn up to then.
 """
 
@@ -54,7 +54,9 @@ class SphinxListening:
     """Pocketsphinx, which searches while sound comes in."""
 
     def __init__(self) -> None:
-        self._decoder: Any = new_decoder("live")
+        # Of 29 turns of examples/ 7.8 % of the words are wrong, against 9.3 % with its second pass and all of its
+        # hypotheses, in 0.6 of the time; at the end of a turn 15 ms of work are left, and not 147.
+        self._decoder: Any = new_decoder("live", fwdflat=False, maxhmmpf=3000)
         self._words: list[Word] = []
         self._opened = False
         self._samples = self._opened_at = 0

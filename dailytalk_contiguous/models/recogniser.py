@@ -66,11 +66,11 @@ class Sphinx:
         return Recognised(words_of_decoder(decoder), math.nan, math.nan)
 
 
-def new_decoder(cmn: str) -> Any:
+def new_decoder(cmn: str, **options: Any) -> Any:
     """A decoder of Pocketsphinx with its US English model; cepstral means by `batch` or `live`."""
     from pocketsphinx import Decoder
 
-    return Decoder(samprate=ANALYSIS_RATE, cmn=cmn, loglevel="FATAL")
+    return Decoder(samprate=ANALYSIS_RATE, cmn=cmn, loglevel="FATAL", **options)
 
 
 def words_of_decoder(decoder: Any) -> list[Word]:

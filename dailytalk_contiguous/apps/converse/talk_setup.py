@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.models.chat import LISTENER, load_chat
+from dailytalk_contiguous.models.chat import LISTENER, ChatSettings, load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
@@ -242,6 +242,7 @@ def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | Non
 
 def open_parts(
     models: TalkModels,
+    chatting: ChatSettings,
     rules: TurnRules,
     profile: str,
     voice: TalkVoice,
@@ -255,7 +256,7 @@ def open_parts(
     """
     recogniser = models.recogniser or profile_named(profile).models["recogniser"]
     check_recogniser(recogniser, models.device, "auto")
-    chat = load_chat(models.chat)
+    chat = load_chat(models.chat, chatting)
     chat.preflight()
     listening = open_listening(recogniser, models.language, models.device)
     feel = _feeler(models)
