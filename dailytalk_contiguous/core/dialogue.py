@@ -207,7 +207,7 @@ _STOPPING = _word_set(
 )
 
 #: Seconds of speech over the voice from which it pauses; with the block that is being played, under 0.2 s.
-PAUSES_AFTER = 0.09
+PAUSES_AFTER = 0.06
 
 #: Seconds of silence after which what paused the voice is over, and seconds more that its words are waited for.
 FORGIVES_AFTER, WAITS_FOR_WORDS = 0.3, 0.9
