@@ -93,7 +93,7 @@ def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
     """
     settings = settings or ChatSettings()
     if name == LISTENER:
-        return Listener()
+        return RuleListener()
     if re.match(r"(?i)https?://", name):
         return ChatServer(name, settings)
     if "://" in name or not name.strip():
@@ -106,7 +106,7 @@ def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
     return ChatNetwork(name, settings)
 
 
-class Listener:
+class RuleListener:
     """A `ChatModel` without a model: the rules of `core.listening_rules`. A word counts as a token."""
 
     name = LISTENER

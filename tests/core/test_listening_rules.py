@@ -81,8 +81,8 @@ def test_who_says_the_same_again_and_again_gets_another_answer_each_time() -> No
 
 
 TOKENS = (
-    "i you feel am not sad happy because my mother can't want always <b>hi</b> (calm) [x] {echo} %s * never tomorrow "
-    "work what ? . , yes no die ' ’ - sleep me with"
+    "i you feel am not sad happy because my mother can't want always <b>hi</b> (calm) [x] {echo} %s * never "
+    "tomorrow work what ? . , yes no die ' ’ - sleep me with"
 )
 TEXTS = st.text(max_size=60) | st.lists(st.sampled_from(TOKENS.split()), max_size=25).map(" ".join)
 SOUNDS = st.sampled_from(["", "sad", "happy", "neutral", "unknown", "calm"])

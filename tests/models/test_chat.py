@@ -19,7 +19,7 @@ from dailytalk_contiguous.models.chat import (
     BYTES_A_TOKEN,
     MOST_BYTES_A_TOKEN,
     ChatSettings,
-    Listener,
+    RuleListener,
     limited_text,
     load_chat,
     without_thoughts,
@@ -338,7 +338,7 @@ def test_limited_text_is_the_beginning_without_control_characters(pieces: list[s
 def test_listener_listens_in_three_turns_without_anything() -> None:
     listener = load_chat("listener")
     listener.preflight()
-    assert isinstance(listener, Listener)
+    assert isinstance(listener, RuleListener)
     assert listener.service == ""
     said: list[ChatMessage] = [ASKED[0]]
     for text in ("Hello.", "I had a fight with my sister.\n[sounds sad (confidence 0.71)]", "I feel guilty."):
