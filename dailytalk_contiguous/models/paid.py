@@ -628,6 +628,7 @@ class Client:
             connection = self._idle.pop()
         except IndexError:
             connection = _Connection(self.base_url)
+        connection.is_cut = False
         try:
             yield connection
         finally:
@@ -635,11 +636,15 @@ class Client:
 
 
 class _Connection(HTTPAdapter):
-    """What one request at a time is sent over, whose socket another thread can shut."""
+    """What one request at a time is sent over, whose socket another thread can shut.
+
+    `is_cut`: whether it was for this request; then no new socket stays open either.
+    """
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
-        self.session, self._socket = _session(base_url), None
+        self.session, self.is_cut = _session(base_url), False
+        self._socket: socket.socket | None = None
         self.session.mount("https://", self)
         self.session.mount("http://", self)
 
@@ -655,6 +660,8 @@ class _Connection(HTTPAdapter):
             def connect(this) -> None:  # noqa: N805
                 super().connect()
                 self._socket = this.sock
+                if self.is_cut:
+                    self.cut()
 
         return Noting
 
@@ -665,6 +672,7 @@ class _Connection(HTTPAdapter):
 
     def cut(self) -> None:
         """End the request that is under way, from any thread: whoever reads its answer finds the end."""
+        self.is_cut = True
         if self._socket is not None:
             with suppress(OSError):  # closed already
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # under TLS, too, and without its farewell

@@ -130,6 +130,24 @@ def test_places_are_taken_until_a_stream_has_ended() -> None:
         assert "".join(second) == REPLY
 
 
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_request_that_nobody_waits_for_any_more_is_not_sent(connected: bool) -> None:
+    go_on = threading.Event()
+    with ChatServer() as server:
+        service = client(server)
+        if connected:
+            assert "".join(stream(service)) == REPLY
+        before, wait = len(server.asked), service._pace.wait
+        service._pace.wait = lambda: (go_on.wait(20), wait())[1]  # type: ignore[method-assign]
+        reply = stream(service)
+        while reply._feed._cut is None:
+            time.sleep(0.005)
+        reply.close()
+        go_on.set()
+        assert "".join(stream(service)) == REPLY
+        assert len(server.asked) == before + 1
+
+
 def test_ctrl_c_ends_the_wait_for_a_piece_in_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     with ChatServer(plan=["falls-silent"]) as server:
         reply = stream(client(server, read_seconds=60.0))
@@ -145,7 +163,7 @@ def test_ctrl_c_ends_the_wait_for_a_piece_in_any_thread(monkeypatch: pytest.Monk
         assert server.left.wait(20)
 
 
-LINE = st.text(st.characters(exclude_characters="\r\n"), max_size=9)
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=9)
 EVENTS = st.lists(st.tuples(st.sampled_from(["", "message", "übel"]), LINE), max_size=5)
 
 
