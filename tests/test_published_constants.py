@@ -407,6 +407,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_STREAM_BYTES": 16_777_216,
         "MOST_EVENT_BYTES": 1_048_576,
         "END_SECONDS": 0.05,
+        "LONGEST_MESSAGE": 200,
         "Client(connect_seconds)": 10.0,
         "Client(read_seconds)": 60.0,
         "Client(total_seconds)": 300.0,

@@ -153,6 +153,13 @@ def _run(make: Callable[[Feed[Value]], object], feed: Feed[Value]) -> None:
 _running: dict[threading.Thread, Feed[Any]] = {}
 
 
+def check_wanted() -> None:
+    """Raise Closed in a thread whose pieces nobody wants any more; called where it waits for time to pass."""
+    feed = _running.get(threading.current_thread())
+    if feed is not None and feed.closed:
+        raise Closed
+
+
 @atexit.register
 def _end_all() -> None:
     until = time.monotonic() + LAST_SECONDS

@@ -148,6 +148,19 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_sent(connected: bool) -
         assert len(server.asked) == before + 1
 
 
+def test_who_closes_while_the_door_waits_to_try_again_ends_that_wait() -> None:
+    with ChatServer(plan=["500"] * 9) as server:
+        service = Client("The service", server.url, Token("", "A_TOKEN"))  # it really sleeps
+        reply = stream(service)
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "stream of The service"]
+        while not server.asked:
+            time.sleep(0.005)
+        reply.close()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert len(server.asked) <= 2
+
+
 def test_ctrl_c_ends_the_wait_for_a_piece_in_any_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     with ChatServer(plan=["falls-silent"]) as server:
         reply = stream(client(server, read_seconds=60.0))
