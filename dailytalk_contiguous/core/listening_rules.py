@@ -521,7 +521,7 @@ def _about_matter(text: str, words: Sequence[str], said: Sequence[str]) -> tuple
             if match := re.search(rule.pattern, " ".join(clause), re.IGNORECASE):
                 echo = _swapped((match[1] or "").split()) if match.re.groups else []
                 usable = [reply for reply in rule.replies if "{echo}" not in reply or _is_short(echo)]
-                return rule.tag, _next(usable, said, echo=" ".join(echo))
+                return rule.tag, _next(usable or OPEN_REPLIES, said, echo=" ".join(echo))
     echo = _swapped(clauses[0])
     if len(echo) > 2 and echo[0] in ("you", "your", "you're", "you've") and _is_short(echo):
         joined = " ".join(echo)

@@ -93,7 +93,7 @@ def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
     """
     settings = settings or ChatSettings()
     if name == LISTENER:
-        return Listener()
+        return RuleListener()
     if re.match(r"(?i)https?://", name):
         return ChatServer(name, settings)
     if "://" in name or not name.strip():
@@ -106,7 +106,7 @@ def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
     return ChatNetwork(name, settings)
 
 
-class Listener:
+class RuleListener:
     """A `ChatModel` without a model: the rules of `core.listening_rules`. A word counts as a token."""
 
     name = LISTENER
@@ -186,7 +186,8 @@ class ChatServer:
         return self._renewed().stream(
             COMPLETIONS_PATH,
             json.dumps(body).encode(),
-            {"Content-Type": "application/json", "Accept": "text/event-stream"},
+            # What is packed comes in blocks, and late.
+            {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"},
             partial(read_completion, most_bytes=MOST_BYTES_A_TOKEN * most_tokens),
             first_seconds=FIRST_SECONDS,
         )
@@ -262,7 +263,7 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
 
 def _error_message(error: Any) -> str:
     message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(plain_text(str(message or "error")).split())[:_LONGEST_NAME].rstrip(".")
+    return plain_text(str(message or "error"))
 
 
 def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
 from dailytalk_contiguous.models.contracts import BrokenOff, NotAnswered, Reserve, free
-from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces
+from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
 # Pace of requests: waits after failures, and the pace that all threads share once a service answers 429.
 #
@@ -130,6 +130,9 @@ MOST_ANSWER_BYTES = 64 << 20
 
 #: Bytes of a stream and of one of its events, unpacked. A token of text takes about 250 as an event.
 MOST_STREAM_BYTES, MOST_EVENT_BYTES = 16 << 20, 1 << 20
+
+#: Characters that are shown of what a service says.
+LONGEST_MESSAGE = 200
 
 #: Seconds that the end of a stream is waited for once its last event has come.
 END_SECONDS = 0.05
@@ -433,6 +436,7 @@ class Client:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             interrupts.check_interrupt()
+            check_wanted()
             if self._stopped.wait(min(left, 0.1)):
                 return True
         return False
@@ -470,7 +474,7 @@ class Client:
         def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind in _NO_STREAMS:
-                message = self._token.hidden_in(_message(self._whole(connection, response, until).body))
+                message = self._message(self._whole(connection, response, until).body)
                 reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
                 return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
             first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
@@ -499,7 +503,7 @@ class Client:
         return outcome._replace(final=True, begun=True, everywhere=False) if feed.n_pieces else outcome
 
     def _short(self, error: ShortRead) -> _Trouble:
-        return _Trouble(f"gave an answer that is not whole ({self._token.hidden_in(str(error))})", paid=True)
+        return _Trouble(f"gave an answer that is not whole ({self._on_one_line(str(error))})", paid=True)
 
     def _try(
         self,
@@ -579,7 +583,7 @@ class Client:
             yield part
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
-        message = self._token.hidden_in(_message(body))
+        message = self._message(body)
         reason = f"answered {status}" + (f" ({message})" if message else "")
         if status in (408, 429) or status >= 500:
             after = retry_after(headers.get("Retry-After"))
@@ -619,6 +623,21 @@ class Client:
         reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
         return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
 
+    def _message(self, body: bytes) -> str:
+        """What an error answer says: `message` or `detail` of JSON; nothing of other formats."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            return ""
+        for name in ("error", "message", "detail"):
+            if isinstance(answer, dict):
+                answer = answer.get(name, answer)
+        return self._on_one_line(answer) if isinstance(answer, str) else ""
+
+    def _on_one_line(self, text: str) -> str:
+        """What a service says, without the token, on one short line; cut last, or half a token would be left."""
+        return " ".join(self._token.hidden_in(text).split())[:LONGEST_MESSAGE].rstrip(".")
+
     @contextmanager
     def _connection(self) -> "Iterator[_Connection]":
         """A connection that no other request has meanwhile. A forked process must not write into its parent's."""
@@ -628,6 +647,7 @@ class Client:
             connection = self._idle.pop()
         except IndexError:
             connection = _Connection(self.base_url)
+        connection.is_cut = False
         try:
             yield connection
         finally:
@@ -635,11 +655,15 @@ class Client:
 
 
 class _Connection(HTTPAdapter):
-    """What one request at a time is sent over, whose socket another thread can shut."""
+    """What one request at a time is sent over, whose socket another thread can shut.
+
+    `is_cut`: whether it was for this request; then no new socket stays open either.
+    """
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
-        self.session, self._socket = _session(base_url), None
+        self.session, self.is_cut = _session(base_url), False
+        self._socket: socket.socket | None = None
         self.session.mount("https://", self)
         self.session.mount("http://", self)
 
@@ -655,6 +679,8 @@ class _Connection(HTTPAdapter):
             def connect(this) -> None:  # noqa: N805
                 super().connect()
                 self._socket = this.sock
+                if self.is_cut:
+                    self.cut()
 
         return Noting
 
@@ -665,6 +691,7 @@ class _Connection(HTTPAdapter):
 
     def cut(self) -> None:
         """End the request that is under way, from any thread: whoever reads its answer finds the end."""
+        self.is_cut = True
         if self._socket is not None:
             with suppress(OSError):  # closed already
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # under TLS, too, and without its farewell
@@ -726,15 +753,3 @@ def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 _TOO_LONG = _Trouble(f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB", _CHECK_ADDRESS, final=True)
-
-
-def _message(body: bytes) -> str:
-    """What an error answer says, on one short line: `message` or `detail` of JSON; nothing of other formats."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    for name in ("error", "message", "detail"):
-        if isinstance(answer, dict):
-            answer = answer.get(name, answer)
-    return " ".join(answer[:2000].split())[:200].rstrip(".") if isinstance(answer, str) else ""

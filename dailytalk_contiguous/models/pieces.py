@@ -103,29 +103,29 @@ class Pieces(Generic[Value]):
     """
 
     def __init__(self, make: Callable[[Feed[Value]], object], name: str = "pieces") -> None:
-        self._delivery, self._ended = Feed[Value](), False
-        thread = threading.Thread(target=_run, args=(make, self._delivery), name=name, daemon=True)
-        _running[thread] = self._delivery
+        self._feed, self._ended = Feed[Value](), False
+        thread = threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True)
+        _running[thread] = self._feed
         thread.start()
 
     def __iter__(self) -> "Pieces[Value]":
         return self
 
     def __next__(self) -> Value:
-        if self._ended or self._delivery.closed:
+        if self._ended or self._feed.closed:
             raise StopIteration
-        item = self._delivery.take()
-        if isinstance(item, tuple) and not self._delivery.closed:
+        item = self._feed.take()
+        if isinstance(item, tuple) and not self._feed.closed:
             return item[0]
         self._ended = True
-        if isinstance(item, BaseException) and not self._delivery.closed:
+        if isinstance(item, BaseException) and not self._feed.closed:
             raise item
         raise StopIteration
 
     def close(self) -> None:
         """End what makes the pieces, from any thread; the iterator ends too. Nothing happens after the last."""
         if not self._ended:
-            self._delivery.close()
+            self._feed.close()
 
     def __enter__(self) -> "Pieces[Value]":
         return self
@@ -151,6 +151,13 @@ def _run(make: Callable[[Feed[Value]], object], feed: Feed[Value]) -> None:
 
 
 _running: dict[threading.Thread, Feed[Any]] = {}
+
+
+def check_wanted() -> None:
+    """Raise Closed in a thread whose pieces nobody wants any more; called where it waits for time to pass."""
+    feed = _running.get(threading.current_thread())
+    if feed is not None and feed.closed:
+        raise Closed
 
 
 @atexit.register

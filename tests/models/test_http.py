@@ -404,6 +404,19 @@ def test_what_a_refusal_says_is_told_on_one_short_line(body: bytes, told: str) -
     assert caught.value.reason == f"The service answered 422{told}"
 
 
+@pytest.mark.parametrize("length", [190, 199, 1990])
+def test_half_a_token_is_not_shown_either_where_what_a_refusal_says_is_cut(length: int) -> None:
+    body = b'{"message": "' + b"x" * length + TOKEN.encode() + b'"}'
+
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 422 No\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    with raw_server(refuse) as url, pytest.raises(DailytalkError) as caught:
+        ask(client(url))
+    assert "xx" in caught.value.reason
+    assert TOKEN[0] not in caught.value.reason.partition("xx")[2]
+
+
 def test_a_service_that_only_lacks_a_path_has_been_reached() -> None:
     """Its later failures are tried as often as those of a service that has answered."""
     with TtsServer() as server:
