@@ -14,7 +14,7 @@ from command import PROGRAM, Command
 from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
 
 from dailytalk_contiguous.apps.converse import talk_record
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, AnalysisBlocks
 from dailytalk_contiguous.apps.converse.talk import TurnFeeling
 from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -171,6 +171,20 @@ def test_speech_without_words_is_said_and_silence_and_music_are_not_answered() -
     chord = sum(np.sin(np.arange(5 * TALK_RATE) * f * 2 * np.pi / TALK_RATE) for f in (220, 277, 330)) / 6
     talk.hear(chord.astype(np.float32), silence(2.0))
     assert talk.mind.asked == []
+
+
+def test_what_is_analysed_is_the_sound_below_eight_kilohertz_and_a_millisecond_late() -> None:
+    seconds = np.arange(40 * BLOCK) / TALK_RATE
+    low, high = (np.sin(2 * np.pi * hertz * seconds).astype(np.float32) for hertz in (1000, 10000))
+
+    def analysed(signal: np.ndarray) -> np.ndarray:
+        blocks = AnalysisBlocks()
+        return np.concatenate([blocks.push(block) for block in signal.reshape(-1, BLOCK)])[1000:]
+
+    late = 47 / 48000
+    expected = np.sin(2 * np.pi * 1000 * (np.arange(40 * 512) / 16000 - late))[1000:]
+    np.testing.assert_allclose(analysed(low), expected, atol=0.01)
+    assert np.abs(analysed(high)).max() < 0.001
 
 
 # The record.

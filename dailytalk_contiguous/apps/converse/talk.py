@@ -17,10 +17,16 @@ import numpy as np
 import soxr
 
 from dailytalk_contiguous.apps.converse.mouth import Mouth, Said
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS, TALK_RATE, SoundBlocks
+from dailytalk_contiguous.apps.converse.sound_blocks import (
+    BLOCK,
+    BLOCK_SECONDS,
+    TALK_RATE,
+    AnalysisBlocks,
+    SoundBlocks,
+)
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.dialogue import (
     CUT_MARK,
     BargeIn,
@@ -39,7 +45,7 @@ from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.hearing import Listening
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, SpeechActivity
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
 
 #: Seconds before speech was noticed that belong to it: a soft beginning.
 _BEFORE_SPEECH = 0.3
@@ -207,10 +213,9 @@ class Talk:
         self._barge = BargeIn(parts.rules)
         self._mouth = Mouth()
         self._memory = TalkMemory(parts.instructions, parts.chat.count_tokens, parts.budget_tokens)
-        self._down = soxr.ResampleStream(TALK_RATE, ANALYSIS_RATE, 1, dtype="float32", quality="LQ")
-        self._pending = np.zeros(0, np.float32)
+        self._analysis = AnalysisBlocks()
         self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
-        self._frames = self._count = self._turns = self._replies = 0
+        self._count = self._turns = self._replies = 0
         self._turn: _Turn | None = None
         self._reply: _Reply | None = None
         self._unanswered: list[_Turn] = []
@@ -253,11 +258,7 @@ class Talk:
         self._read_inbox()
         closed = self._closed()
         heard = np.zeros(BLOCK, np.float32) if closed else block
-        samples = self._down.resample_chunk(heard)
-        self._pending = np.concatenate((self._pending, samples))
-        while len(self._pending) >= FRAME:
-            frame, self._pending = self._pending[:FRAME], self._pending[FRAME:]
-            self._hear(frame)
+        self._hear(self._analysis.push(heard))
         self._read_inbox()
         self._settle()
         out = self._speak()
@@ -329,9 +330,7 @@ class Talk:
     # The ear.
 
     def _hear(self, frame: Samples) -> None:
-        self._frames += 1
-        time = self._frames * FRAME_SECONDS
-        probability = float(self._activity.push(frame)[0])
+        time, probability = self.time, float(self._activity.push(frame)[0])
         if self._mouth.active:
             self._over_voice(self._barge.push(probability, time))
         change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
@@ -354,7 +353,7 @@ class Talk:
     def _begin_turn(self, start: float) -> None:
         self._turns += 1
         self._turn = _Turn(self._turns, start, self._mouth.active)
-        self._turn.sound_start = self._frames * FRAME_SECONDS - FRAME_SECONDS * (1 + len(self._before))
+        self._turn.sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
         self._ear.do(partial(self._listen, self._turn, None, False))
 
     def _change(self, change: TurnChange) -> None:
