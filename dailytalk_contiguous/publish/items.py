@@ -47,6 +47,7 @@ from dailytalk_contiguous.core.schema import (
     PROSODY,
     SIDE,
     SOUND,
+    SYNTHESIS,
     UTTERANCE,
     Row,
 )
@@ -825,7 +826,7 @@ _DELETE_TALK = "delete the talk, its sound and its JSON"
 
 _TALK: dict[str, Any] = {
     "alignments": list,
-    "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict},
+    "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict, "synthesis?": dict},
 }
 
 
@@ -876,7 +877,7 @@ class TalkItems(Items):
             "duration": seconds,
             "source_duration": seconds,
             "language": talk.get("language"),
-            "utterances": _in_talk(talk["utterances"], seconds),
+            "utterances": _in_talk(talk, seconds),
             "alignments": [
                 _talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, seconds)
             ],
@@ -914,13 +915,16 @@ def _talk_word(aligned: list[Any]) -> Row:
     return known | {"source": source, "probability": None}
 
 
-def _in_talk(utterances: Sequence[Mapping[str, Any]], seconds: float) -> list[Row]:
+def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
     """The utterances that begin before `seconds`, with all their fields and how each enters."""
+    made = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
-    for told in utterances:
+    for told in talk["utterances"]:
         row = dict.fromkeys(UTTERANCE) | {name: value for name, value in told.items() if name in UTTERANCE}
         if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
-            rows.append(row | {"end": min(row["end"], seconds)})
+            synthesis = dict.fromkeys(SYNTHESIS) | made if row["channel"] == "left" else None
+            own = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
+            rows.append(row | own | {"end": min(row["end"], seconds)})
     timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
     for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
         for number, member in enumerate(stretch.members):
