@@ -174,6 +174,17 @@ NEXT_RULES = (
         ),
     ),
     ListeningRule(
+        "poorly",
+        r"^(not (so|very|too|that|really) (good|well|great)|(quite |really |pretty )?(bad|badly|awful|terrible)|"
+        r"so so|(it )?could be better)( today)?$",
+        "soft tone",
+        (
+            "That does not sound like an easy day. What is it?",
+            "Not so well, then. What has happened?",
+            "I am sorry to hear that. What weighs on you?",
+        ),
+    ),
+    ListeningRule(
         "not knowing",
         r"^(well )?(i (really )?(don't|do not) know|no idea|(i'm )?not sure|i guess|maybe|perhaps)( so| really)?$",
         "",

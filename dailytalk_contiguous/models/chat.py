@@ -211,7 +211,7 @@ def _connect(url: str, token: Token) -> Client:
         read_seconds=SILENT_SECONDS,
         total_seconds=ANSWER_SECONDS,
         tries=CHAT_TRIES,
-        chosen="model",
+        chosen=("model",),
         again=_AGAIN,
     )
 

@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -280,7 +280,7 @@ class Client:
         total_seconds: float = 300.0,
         most_at_once: int = 5,
         tries: int = 8,
-        chosen: str = "model or voice",
+        chosen: Sequence[str] = ("voice", "model"),
         again: str = _AGAIN,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -594,11 +594,12 @@ class Client:
         if status == 401:
             reason = "answered 401: it does not accept the token"  # some services repeat the token
         remedies = {
-            400: f"check the {self._chosen} and the settings that it names",
+            400: f"check the {self._chosen[0]} and the settings that it names",
             401: f"check the token in {self._token.variables}",
             402: f"the account has no credit left; add some, and {self._again}",
-            403: f"the account may not use this {self._chosen}; choose another, or ask the service",
-            404: f"check the {self._chosen}, and the service's address",
+            403: f"the account may not use this {' or '.join(reversed(self._chosen))}; choose another, or ask the "
+            "service",
+            404: f"check the {', the '.join(self._chosen)} and the service's address",
         }
         remedy = remedies.get(status, "check the service's address and the settings")
         return _Trouble(reason, remedy, final=True, everywhere=True)

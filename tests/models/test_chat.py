@@ -35,7 +35,7 @@ def connect(**options: Any) -> Callable[[str, Token], Client]:
     """Clients that wait for nothing long."""
     options = {"read_seconds": 0.3, "tries": 3, "sleep": lambda seconds: True} | options
     return lambda url, token: Client(
-        "the chat server", url, token, chosen="model", again="say it again", **options
+        "the chat server", url, token, chosen=("model",), again="say it again", **options
     )
 
 
@@ -155,7 +155,7 @@ def test_no_answer_is_asked_for_again_and_then_one_sentence(fault: str, reason: 
     ("fault", "reason", "remedy"),
     [
         ("401", "answered 401: it does not accept the token", "OPENAI_API_KEY"),
-        ("404", "answered 404", "check the model, and the service's address"),
+        ("404", "answered 404", "check the model and the service's address"),
         ("400", "answered 400", "check the model and the settings"),
         ("redirect", "answered 302", "address"),
         ("html", "answered with text/html, not with a stream", "address"),
