@@ -8,12 +8,13 @@ TORCH_INDEX ?=
 DEMO_OUT ?= out/demo
 WORKBENCH_OUT ?= out/workbench
 TOKENS_OUT ?= out/tokens
+TALKS_OUT ?= out/talks
 HUB_PORT ?= 8080
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo workbench tokens hub test test-bare test-nightly check audit format install clean
+.PHONY: demo workbench tokens converse hub test test-bare test-nightly check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -42,6 +43,14 @@ tokens: install
 	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \
 		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens
 	$(BIN)/dailytalk tokens plot examples/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
+
+# A person of three turns, from files, talks with the listener of the embedded profile, in real time: transcript,
+# emotions, latencies. Then the talk is checked, and exported for Moshi.
+converse: install
+	$(BIN)/dailytalk converse --profile embedded --voice female --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
+		spoken_user/*.flac)),--input $(turn))
+	$(BIN)/dailytalk check $(TALKS_OUT)
+	$(BIN)/dailytalk export $(TALKS_OUT) --format moshi --out $(TALKS_OUT)-moshi
 
 # A Hub on this machine, to try publishing without an account. Prints what to export; serves until Ctrl-C.
 hub: install
@@ -89,7 +98,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "Python's venv module is incomplete here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,denoise,dev,espeak,review,tokens]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,review,tokens]'
 	@touch $@
 
 clean:

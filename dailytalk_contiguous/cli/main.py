@@ -36,6 +36,7 @@ LISTED = {
     "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
     "Look and check": {"report": "report", "check": "export", "agreement": "report"},
     "Correct": {"review": "review"},
+    "Talk": {"converse": "converse"},
     "Train": {"export": "export", "mix": "mix"},
     "Tell how it is said": {
         "tokens extract": "tokens",

@@ -84,14 +84,15 @@ def refuse_plain_http(service: str, url: str) -> None:
     Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
     """
     parts = urlsplit(url)
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
         raise DailytalkError(
             f"{service} at {url} would get the token unencrypted",
             f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",
         )
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or address can only be this machine's: `localhost`, or an address of loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The contracts that adapters keep: of a synthesiser, a recogniser and a classifier of emotion."""
+"""The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, and models that chat."""
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -40,8 +40,16 @@ def checked_price(name: str, value: float | str) -> float:
     return price
 
 
-class SynthesisFailed(DailytalkError):
-    """One utterance could not be synthesised after all tries of its transport. Another run may succeed."""
+class NotAnswered(DailytalkError):
+    """One request has no whole answer after all tries of its transport. The next one may have."""
+
+
+class BrokenOff(NotAnswered):
+    """An answer that came piece by piece ended too early. What came until then has been delivered."""
+
+
+class SynthesisFailed(NotAnswered):
+    """One utterance could not be synthesised. Another run may succeed."""
 
 
 class Line(NamedTuple):
@@ -105,8 +113,8 @@ class Synthesiser(Protocol):
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line, in the voice of `samples` if there are any. Every request that costs goes through `reserve`.
 
-        Raises SynthesisFailed if this line can't be synthesised now, and DailytalkError (not its subclass) if
-        no line can: the run then stops.
+        Raises NotAnswered if this line can't be synthesised now, and DailytalkError (not that subclass) if no
+        line can: the run then stops.
         """
 
 
@@ -189,3 +197,59 @@ class EmotionModel(Protocol):
         """A guess for each sound (16 kHz, [-1, 1], any length), in their order, the same in any company but that
         of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
         """
+
+
+# The contract of models that chat.
+
+
+class ChatMessage(NamedTuple):
+    """One message of a conversation: who says it (`system`, `user` or `assistant`), and what."""
+
+    role: str
+    content: str
+
+
+class ReplyPieces(Protocol):
+    """A reply as it comes: pieces of text, none empty, which joined are the reply.
+
+    `close` may be called at any time and from any thread, also while another one waits for the next piece: what
+    makes the reply then stops at once, and the iterator ends. A reply that has ended needs no `close`.
+    """
+
+    def __iter__(self) -> "ReplyPieces":
+        """Itself."""
+
+    def __next__(self) -> str:
+        """The next piece, once there is one. Raises StopIteration at the end of the reply and after `close`.
+
+        Raises NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and DailytalkError
+        (not that subclass) where no reply can come before a person acts. Nothing comes after an error.
+        """
+
+    def close(self) -> None:
+        """End the reply; once is enough, and twice is no error."""
+
+
+class ChatModel(Protocol):
+    """Answers a person; used by one conversation at a time.
+
+    Attributes:
+        name: of the model, for the screen and the record.
+        service: the host that messages go to, for the screen; empty where nothing leaves this machine.
+    """
+
+    name: str
+    service: str
+
+    def preflight(self) -> None:
+        """Raise DailytalkError if it could answer nothing (no server, no such model), loading what it needs."""
+
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> ReplyPieces:
+        """Begin the answer to the last message, of at most about `most_tokens` tokens, and return at once.
+
+        A reply that reaches the limit ends there without an error, mostly in the middle of a sentence. Messages
+        are: at most one of the system, which is first, then user and assistant in turn; the user has the last.
+        """
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, as the model counts them, or about; without what separates messages."""

@@ -237,7 +237,7 @@ class Fish:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises SynthesisFailed and DailytalkError as `Client.post` does, and SynthesisFailed if the voice is to be
+        Raises NotAnswered and DailytalkError as `Client.post` does, and SynthesisFailed if the voice is to be
         cloned and `samples` are missing: the service would say it in any voice.
         """
         if self.voice == CLONE and not samples:

@@ -115,7 +115,7 @@ class OpenAISpeech:
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises SynthesisFailed and DailytalkError as `Client.post` does, and DailytalkError for `samples` and for a
+        Raises NotAnswered and DailytalkError as `Client.post` does, and DailytalkError for `samples` and for a
         tag that the model would ignore.
         """
         if samples:

@@ -1,28 +1,29 @@
 """The door to services that cost money or make one wait: HTTP with its limits and pace."""
 
+import codecs
 import json
 import os
 import random
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
-from dailytalk_contiguous.models.contracts import (
-    Reserve,
-    SynthesisFailed,
-    free,
-)
+from dailytalk_contiguous.models.contracts import BrokenOff, NotAnswered, Reserve, free
+from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
 # Pace of requests: waits after failures, and the pace that all threads share once a service answers 429.
 #
@@ -102,12 +103,15 @@ def retry_after(header: str | None) -> float | None:
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
-# POST to a paid service from many threads: passing failures are retried; what a person must fix stops the run.
+# Requests to a paid service from many threads: passing failures are retried; what a person must fix stops the run.
 #
 # Only 429, 5xx, timeouts, resets and answers that break off are retried; everything else would fail again, at
 # a price. After an answer that a person must act on (400, 401, 402, 403, 404), or several lines in a row without
 # any, no thread begins another request. The price of a request is reserved before it is sent. Errors have our own
 # words and are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
+#
+# An answer that comes as a stream of events goes the same way. Once a part of it was delivered it is not asked for
+# again: the rest of another answer would not fit.
 
 
 #: Lines in a row without an answer, after which the service is taken to be down.
@@ -124,18 +128,31 @@ FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
 #: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
 MOST_ANSWER_BYTES = 64 << 20
 
+#: Bytes of a stream and of one of its events, unpacked. A token of text takes about 250 as an event.
+MOST_STREAM_BYTES, MOST_EVENT_BYTES = 16 << 20, 1 << 20
+
+#: Characters that are shown of what a service says.
+LONGEST_MESSAGE = 200
+
+#: Seconds that the end of a stream is waited for once its last event has come.
+END_SECONDS = 0.05
+
+#: Types of answers that are no stream of events, whatever they hold.
+_NO_STREAMS = ("text/html", "application/json", "application/xml", "text/xml")
+
 _AGAIN = "run the same command again: what was bought is kept, and only the rest is asked for"
 _CHECK_ADDRESS = "check that it runs, its address, and the network"
 
 Value = TypeVar("Value")
+Taken = TypeVar("Taken")
 
 
 class ShortRead(Exception):
-    """An answer said 200 but is not whole: empty, cut short, or no audio. Raised by readers of `Client.post`."""
+    """An answer said 200 but is not whole: empty, cut short, or not what was asked for. Raised by readers."""
 
 
 class NotServed(Exception):
-    """The service has no such path (a status that the caller of `Client.post` named as `absent`)."""
+    """The service has no such path (a status that the caller named as `absent`)."""
 
 
 class Token(AuthBase):
@@ -187,26 +204,58 @@ class Answer(NamedTuple, Generic[Value]):
     paid: int
 
 
+class ServerEvent(NamedTuple):
+    """An event of a stream: its type, empty where none is named, and its data, lines of text."""
+
+    type: str
+    data: str
+
+
 class _Trouble(NamedTuple):
     """Why a try gave nothing.
 
-    `after`: seconds that the service wants to be left alone. `slows`: all threads, not just this one. `paid`: the
-    answer began with 200. `final`: no use in trying again. `everywhere`: any other request would meet it too.
-    `unreached`: no connection was made.
+    `remedy` is empty where asking again is all that can be done. `after`: seconds that the service wants to be
+    left alone. `slows`: all threads, not just this one. `paid`: the answer began with 200. `final`: no use in
+    trying again. `everywhere`: any other request would meet it too. `unreached`: no connection was made. `begun`:
+    a part of the answer was delivered.
     """
 
     reason: str
-    remedy: str = _AGAIN
+    remedy: str = ""
     after: float | None = None
     slows: bool = False
     paid: bool = False
     final: bool = False
     everywhere: bool = False
     unreached: bool = False
+    begun: bool = False
+
+
+class _GivenUp(Exception):
+    """Ends the reading of an answer, with why."""
+
+    def __init__(self, trouble: _Trouble) -> None:
+        super().__init__(trouble.reason)
+        self.trouble = trouble
+
+
+class _Refused(NamedTuple):
+    """An answer with another status than 200."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class _Deadline(NamedTuple):
+    """When an answer must be there, by the client's clock, and the seconds that it was given."""
+
+    at: float
+    seconds: float
 
 
 class Client:
-    """Sends POST requests to one service; any number of threads may use it at once.
+    """Sends requests to one service; any number of threads may use it at once.
 
     Args:
         service: its name, for messages.
@@ -216,6 +265,8 @@ class Client:
         total_seconds: time for one whole answer, however steadily it drips.
         most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
         tries: requests for one answer, the first one included.
+        chosen: what people chose of the service, and might have chosen wrongly, for messages.
+        again: what to do about what may pass, for messages.
         sleep, clock: what a test puts in place of waiting and of `time.monotonic`.
     """
 
@@ -229,6 +280,8 @@ class Client:
         total_seconds: float = 300.0,
         most_at_once: int = 5,
         tries: int = 8,
+        chosen: Sequence[str] = ("voice", "model"),
+        again: str = _AGAIN,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -241,6 +294,7 @@ class Client:
         if token:
             refuse_plain_http(service, self.base_url)
         self._token = token
+        self._chosen, self._again = chosen, again
         self._timeouts = (connect_seconds, read_seconds)
         self._total_seconds, self._tries = total_seconds, tries
         self._stopped = threading.Event()
@@ -248,10 +302,16 @@ class Client:
         self._sleep, self._clock = sleep or self._rest, clock
         self._pace = Pace(self._sleep, clock)
         self._places = threading.BoundedSemaphore(most_at_once)
-        self._local = threading.local()
+        self._idle: list[_Connection] = []
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._reached = False
         self._unanswered = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no request will be sent any more: the service refused what a person must act on."""
+        return self._stop is not None
 
     def post(
         self,
@@ -270,23 +330,72 @@ class Client:
 
         Raises:
             NotServed: the status is one of `absent`.
-            SynthesisFailed: no whole answer after all tries.
+            NotAnswered: no whole answer after all tries.
             DailytalkError: no request can succeed before a person acts (400, 401, 402, 403, 404, other
                 4xx, a service that can't be reached, gives no answer to `LINES_WITHOUT_ANSWER` lines in a row, or
                 wants a rest of over `LONGEST_RETRY_AFTER` seconds). From then on it is raised for every line.
                 What `reserve` raises.
         """
-        paid, attempt = 0, 0
+        request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
+        return self._ask(lambda: self._read_whole(request, read, absent), price, reserve)
+
+    def get(
+        self, path: str, read: Callable[[Reply], Value], absent: frozenset[int] = frozenset()
+    ) -> Answer[Value]:
+        """What `read` makes of what is at a path, which costs nothing. Raises as `post` does."""
+        request = requests.Request("GET", self.base_url + path)
+        return self._ask(lambda: self._read_whole(request, read, absent))
+
+    def stream(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
+        first_seconds: float | None = None,
+        price: float = 0.0,
+        reserve: Reserve = free,
+    ) -> Pieces[Value]:
+        """What `read` makes of an answer that comes as server-sent events, piece by piece.
+
+        The request is sent at once, in a thread of its own, where `read`, `reserve` and the retries run too.
+        `read` returns when the answer is whole, and raises ShortRead where it is not. Until its first piece the
+        request is repeated as `post` would; from then on whatever ends the answer is an error behind the pieces
+        that came. An answer that is closed early is charged if it began with 200.
+
+        Args:
+            path, body, headers, price, reserve: as in `post`.
+            read: makes pieces of events.
+            first_seconds: time from the request to the first piece; None: `read_seconds`. After it, `read_seconds`
+                is the longest silence.
+
+        Raises, from the iterator:
+            BrokenOff: the answer ended in the middle.
+            NotAnswered, DailytalkError: as `post` does.
+        """
+        request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
+        seconds = self._timeouts[1] if first_seconds is None else first_seconds
+
+        def make(feed: Feed[Value]) -> None:
+            self._ask(lambda: self._read_events(request, read, seconds, feed), price, reserve)
+
+        return Pieces(make, f"stream of {self.service}")
+
+    def _ask(
+        self, attempt: Callable[[], tuple[Value] | _Trouble], price: float = 0.0, reserve: Reserve = free
+    ) -> Answer[Value]:
+        """What the first of several tries gives that is no trouble. Raises as `post` does."""
+        paid, tried = 0, 0
         started = self._clock()
         while True:
             interrupts.check_interrupt()
             began = self._clock()
             with reserve(price) as pay:
-                outcome = self._try(path, body, headers, read, absent)
+                outcome = attempt()
                 if not isinstance(outcome, _Trouble) or outcome.paid:
                     paid += 1
                     pay(price)
-            attempt += 1
+            tried += 1
             if not isinstance(outcome, _Trouble):
                 self._unanswered = 0
                 self._pace.ease()
@@ -294,13 +403,16 @@ class Client:
             if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
                 break  # another try would take as long as this one
             tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
-            if self._stop or outcome.final or attempt >= tries:
+            if self._stop or outcome.final or tried >= tries:
                 break
-            self._back_off(outcome, attempt - 1)
+            self._back_off(outcome, tried - 1)
         trouble = self._stop or self._given_up(outcome)
+        remedy = trouble.remedy or self._again
         if trouble.everywhere:
-            raise DailytalkError(f"{self.service} {trouble.reason}", trouble.remedy)
-        raise SynthesisFailed(f"{self.service} {trouble.reason}, at the last of {attempt} tries", trouble.remedy)
+            raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
+        if trouble.begun:
+            raise BrokenOff(f"{self.service} {trouble.reason}, after part of its answer had come", remedy)
+        raise NotAnswered(f"{self.service} {trouble.reason}, at the last of {tried} tries", remedy)
 
     def _given_up(self, trouble: _Trouble) -> _Trouble:
         """What it means that a line has no answer: trouble of this line, or of the whole service."""
@@ -324,6 +436,7 @@ class Client:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             interrupts.check_interrupt()
+            check_wanted()
             if self._stopped.wait(min(left, 0.1)):
                 return True
         return False
@@ -335,83 +448,158 @@ class Client:
         else:
             self._sleep(wait)
 
+    def _read_whole(
+        self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int]
+    ) -> tuple[Value] | _Trouble:
+        """One try for a whole answer: what was read, alone in a tuple, or why there is nothing."""
+        reply = self._try(request, self._whole, absent)
+        if isinstance(reply, _Trouble):
+            return reply
+        try:
+            return (read(reply),)
+        except ShortRead as error:
+            return self._short(error)
+
+    def _read_events(
+        self,
+        request: requests.Request,
+        read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
+        seconds: float,
+        feed: Feed[Value],
+    ) -> tuple[None] | _Trouble:
+        """One try for a stream: why it ended, unless it is whole or nobody wants the rest. Raises Closed where
+        nobody wanted it before it began.
+        """
+
+        def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if kind in _NO_STREAMS:
+                message = self._message(self._whole(connection, response, until).body)
+                reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
+                return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
+            first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
+            parts = self._parts(response, lambda: until if feed.n_pieces else first, MOST_STREAM_BYTES)
+            try:
+                for piece in read(server_events(parts)):
+                    if not feed.n_pieces:
+                        connection.limit_silence(self._timeouts[1])
+                    feed.put(piece)
+            except Closed:
+                return (None,)
+            except ShortRead as error:
+                return self._short(error)
+            connection.limit_silence(END_SECONDS)
+            with suppress(requests.RequestException, HTTPError, _GivenUp):
+                next(parts, b"")  # mostly its end, and the connection is there for the next request
+            return (None,)
+
+        outcome = self._try(request, take, frozenset(), seconds, feed)
+        if not isinstance(outcome, _Trouble):
+            return outcome
+        if feed.closed:  # which is why it ended
+            if outcome.paid:
+                return (None,)
+            raise Closed
+        return outcome._replace(final=True, begun=True, everywhere=False) if feed.n_pieces else outcome
+
+    def _short(self, error: ShortRead) -> _Trouble:
+        return _Trouble(f"gave an answer that is not whole ({self._on_one_line(str(error))})", paid=True)
+
     def _try(
         self,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        read: Callable[[Reply], Value],
+        request: requests.Request,
+        take: "Callable[[_Connection, requests.Response, _Deadline], Taken | _Trouble]",
         absent: frozenset[int],
-    ) -> tuple[Value] | _Trouble:
-        """One request: what was read, alone in a tuple, or why there is nothing."""
-        with self._places:
-            reply = self._exchange(path, body, headers)
-            if isinstance(reply, _Trouble):
-                return reply
-            status, answer, answer_headers = reply
+        seconds: float | None = None,
+        feed: Feed[Any] | None = None,
+    ) -> Taken | _Trouble:
+        """One request: what `take` makes of an answer with status 200, or why there is nothing."""
+        with self._places, self._connection() as connection:
+            with feed.cut_by(connection.cut) if feed else nullcontext():
+                taken = self._exchange(connection, request, take, seconds)
+            if isinstance(taken, _Trouble):
+                return taken
             self._reached = True
-            if status in absent:
-                raise NotServed(path)
-            if status != 200:
-                trouble = self._refusal(status, answer.body, answer_headers)
-                if trouble.everywhere:  # here, before this place is another thread's
-                    self._end(trouble)
-                return trouble
-        try:
-            return (read(answer),)
-        except ShortRead as error:
-            return _Trouble(f"gave an answer that is not whole ({self._token.hidden_in(str(error))})", paid=True)
+            if not isinstance(taken, _Refused):
+                return taken
+            if taken.status in absent:
+                raise NotServed(request.url)
+            trouble = self._refusal(*taken)
+            if trouble.everywhere:  # here, before this place is another thread's
+                self._end(trouble)
+            return trouble
 
     def _exchange(
-        self, path: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[int, Reply, Mapping[str, str]] | _Trouble:
-        """Status, answer and headers of one request. Nothing of `requests` leaves this function."""
+        self,
+        connection: "_Connection",
+        request: requests.Request,
+        take: "Callable[[_Connection, requests.Response, _Deadline], Taken | _Trouble]",
+        seconds: float | None,
+    ) -> Taken | _Refused | _Trouble:
+        """What became of one request. Nothing of `requests` leaves this function."""
         status = 0
         try:
-            request = requests.Request("POST", self.base_url + path, dict(headers), data=body, auth=self._token)
-            prepared = self._session().prepare_request(request)
+            request.auth = self._token
+            prepared = connection.session.prepare_request(request)
             self._pace.wait()
             if self._stop:
                 return self._stop
-            until = self._clock() + self._total_seconds
+            until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
             connect, read_seconds = self._timeouts
-            with self._session().send(
+            connect = connect if self._reached else min(connect, FIRST_CONNECT_SECONDS)
+            with connection.session.send(
                 prepared,
-                timeout=self._timeouts if self._reached else (min(connect, FIRST_CONNECT_SECONDS), read_seconds),
+                timeout=(connect, read_seconds if seconds is None else seconds),
                 allow_redirects=False,  # a redirected POST becomes a GET
                 stream=True,
             ) as response:
-                status, parts, size = response.status_code, [], 0
-                # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
-                while part := response.raw.read1(1 << 16, decode_content=True):
-                    parts.append(part)
-                    size += len(part)
-                    if size > MOST_ANSWER_BYTES:
-                        reason = f"gave an answer of over {MOST_ANSWER_BYTES >> 20} MiB"
-                        return _Trouble(reason, _CHECK_ADDRESS, paid=status == 200, final=True)
-                    if self._clock() > until:
-                        return _Trouble(f"took over {self._total_seconds:.0f} s to answer", paid=status == 200)
-            return status, Reply(b"".join(parts), response.headers.get("Content-Type", "")), response.headers
+                status = response.status_code
+                if status == 200:
+                    return take(connection, response, until)
+                return _Refused(status, self._whole(connection, response, until).body, response.headers)
+        except _GivenUp as error:
+            return error.trouble._replace(paid=status == 200)
         except (requests.RequestException, HTTPError) as error:
             return self._connection_trouble(error, paid=status == 200)
 
+    def _whole(self, connection: "_Connection", response: requests.Response, until: _Deadline) -> Reply:
+        """The whole answer. Raises _GivenUp."""
+        body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
+        return Reply(body, response.headers.get("Content-Type", ""))
+
+    def _parts(self, response: requests.Response, until: "Callable[[], _Deadline]", most: int) -> Iterator[bytes]:
+        """The bytes of an answer as they come, unpacked, `most` in all. Raises _GivenUp for more, and after
+        `until`.
+        """
+        size = 0
+        # read1 gives what has come; iter_content would wait for a whole block, past every deadline.
+        while part := response.raw.read1(1 << 16, decode_content=True):
+            size += len(part)
+            if size > most:
+                raise _GivenUp(_Trouble(f"gave an answer of over {most >> 20} MiB", _CHECK_ADDRESS, final=True))
+            deadline = until()
+            if self._clock() > deadline.at:
+                raise _GivenUp(_Trouble(f"took over {deadline.seconds:.0f} s to answer"))
+            yield part
+
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
-        message = self._token.hidden_in(_message(body))
+        message = self._message(body)
         reason = f"answered {status}" + (f" ({message})" if message else "")
         if status in (408, 429) or status >= 500:
             after = retry_after(headers.get("Retry-After"))
             if after is not None and after > LONGEST_RETRY_AFTER:
-                remedy = f"run again in {after / 60:.0f} minutes: what was bought is kept"
+                remedy = f"wait {after / 60:.0f} minutes, then {self._again}"
                 return _Trouble(f"asks for a rest of {after:.0f} s", remedy, final=True, everywhere=True)
             return _Trouble(reason, after=after, slows=status == 429 or after is not None)
         if status == 401:
             reason = "answered 401: it does not accept the token"  # some services repeat the token
         remedies = {
-            400: "check the voice and the settings that it names",
+            400: f"check the {self._chosen[0]} and the settings that it names",
             401: f"check the token in {self._token.variables}",
-            402: "the account has no credit left; add some and run again: what was bought is kept",
-            403: "the account may not use this model or voice; choose another, or ask the service",
-            404: "check the voice, the model and the service's address",
+            402: f"the account has no credit left; add some, and {self._again}",
+            403: f"the account may not use this {' or '.join(reversed(self._chosen))}; choose another, or ask the "
+            "service",
+            404: f"check the {', the '.join(self._chosen)} and the service's address",
         }
         remedy = remedies.get(status, "check the service's address and the settings")
         return _Trouble(reason, remedy, final=True, everywhere=True)
@@ -430,18 +618,84 @@ class Client:
             # A service that has never answered counts as unreachable.
             never = not self._reached and not paid
             reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
-            return _Trouble(reason, _CHECK_ADDRESS if never else _AGAIN, paid=paid, everywhere=never)
+            return _Trouble(reason, _CHECK_ADDRESS if never else "", paid=paid, everywhere=never)
         if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
             return _Trouble("broke off its answer", paid=paid)
         reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
         return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
 
-    def _session(self) -> requests.Session:
-        """This thread's session. A forked process must not write into its parent's sockets."""
-        if getattr(self._local, "process", None) != os.getpid():
-            self._local.session = _session(self.base_url)
-            self._local.process = os.getpid()
-        return cast(requests.Session, self._local.session)
+    def _message(self, body: bytes) -> str:
+        """What an error answer says: `message` or `detail` of JSON; nothing of other formats."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            return ""
+        for name in ("error", "message", "detail"):
+            if isinstance(answer, dict):
+                answer = answer.get(name, answer)
+        return self._on_one_line(answer) if isinstance(answer, str) else ""
+
+    def _on_one_line(self, text: str) -> str:
+        """What a service says, without the token, on one short line; cut last, or half a token would be left."""
+        return " ".join(self._token.hidden_in(text).split())[:LONGEST_MESSAGE].rstrip(".")
+
+    @contextmanager
+    def _connection(self) -> "Iterator[_Connection]":
+        """A connection that no other request has meanwhile. A forked process must not write into its parent's."""
+        if self._process != os.getpid():
+            self._idle, self._process = [], os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _Connection(self.base_url)
+        connection.is_cut = False
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+
+class _Connection(HTTPAdapter):
+    """What one request at a time is sent over, whose socket another thread can shut.
+
+    `is_cut`: whether it was for this request; then no new socket stays open either.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__()
+        self.session, self.is_cut = _session(base_url), False
+        self._socket: socket.socket | None = None
+        self.session.mount("https://", self)
+        self.session.mount("http://", self)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool of requests, with connections that note their socket."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        if "ConnectionCls" not in vars(pool):
+            pool.ConnectionCls = self._noting(pool.ConnectionCls)
+        return pool
+
+    def _noting(self, kind: Any) -> Any:
+        class Noting(kind):  # type: ignore[misc]
+            def connect(this) -> None:  # noqa: N805
+                super().connect()
+                self._socket = this.sock
+                if self.is_cut:
+                    self.cut()
+
+        return Noting
+
+    def limit_silence(self, seconds: float) -> None:
+        """Let reading fail after so many seconds without a byte."""
+        if self._socket is not None:
+            self._socket.settimeout(seconds)
+
+    def cut(self) -> None:
+        """End the request that is under way, from any thread: whoever reads its answer finds the end."""
+        self.is_cut = True
+        if self._socket is not None:
+            with suppress(OSError):  # closed already
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # under TLS, too, and without its farewell
 
 
 def _session(base_url: str) -> requests.Session:
@@ -453,13 +707,50 @@ def _session(base_url: str) -> requests.Session:
     return session
 
 
-def _message(body: bytes) -> str:
-    """What an error answer says, on one short line: `message` or `detail` of JSON; nothing of other formats."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    for name in ("error", "message", "detail"):
-        if isinstance(answer, dict):
-            answer = answer.get(name, answer)
-    return " ".join(answer[:2000].split())[:200].rstrip(".") if isinstance(answer, str) else ""
+def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
+    """The events of a stream that comes in parts of any size, by the rules of the HTML standard.
+
+    (https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in CR, LF or both, an empty line
+    ends an event, what begins with a colon is a comment, and what no empty line ends is no event.) Raises
+    ShortRead for what is not UTF-8, and ends the reading at an event of over `MOST_EVENT_BYTES`.
+    """
+    kind, data, size = "", list[str](), 0
+    for number, line in enumerate(_lines(parts)):
+        if not number:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        size += len(line)
+        if size > MOST_EVENT_BYTES:
+            raise _GivenUp(_TOO_LONG)
+        if not line:
+            if data:
+                yield ServerEvent(kind, "\n".join(data))
+            kind, data, size = "", [], 0
+            continue
+        try:
+            name, _, value = line.decode().partition(":")
+        except UnicodeDecodeError:
+            raise ShortRead("it is not UTF-8") from None
+        if name == "data":
+            data.append(value.removeprefix(" "))
+        elif name == "event":
+            kind = value.removeprefix(" ")
+
+
+def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without their ends. Raises _GivenUp for one of over `MOST_EVENT_BYTES`."""
+    begun: list[bytes] = []
+    size, after_cr = 0, False
+    for part in filter(None, parts):
+        text = part.removeprefix(b"\n") if after_cr else part
+        after_cr = part.endswith(b"\r")
+        *whole, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in whole:
+            yield b"".join((*begun, line))
+            begun, size = [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > MOST_EVENT_BYTES:
+            raise _GivenUp(_TOO_LONG)
+
+
+_TOO_LONG = _Trouble(f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB", _CHECK_ADDRESS, final=True)

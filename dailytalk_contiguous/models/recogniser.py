@@ -39,9 +39,7 @@ class Sphinx:
     punctuates = False
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder
-
-        self._decoder: Any = Decoder(samprate=ANALYSIS_RATE, cmn="batch", loglevel="FATAL")
+        self._decoder = new_decoder("batch")
         self._lock = threading.Lock()  # it fails when two threads speak to it
 
     def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
@@ -65,19 +63,31 @@ class Sphinx:
         decoder.start_utt()
         decoder.process_raw(to_pcm(window).tobytes(), no_search=False, full_utt=True)
         decoder.end_utt()
-        words = []
-        for segment in decoder.seg() or ():
-            if segment.word[0] in "<[":  # silence, noise, sentence edges
-                continue
-            words.append(
-                Word(
-                    " " + _VARIANT.sub("", segment.word),
-                    segment.start_frame * FRAME_SECONDS,
-                    (segment.end_frame + 1) * FRAME_SECONDS,
-                    None,  # its posteriors come to 1 for nearly every word, right or wrong
-                )
+        return Recognised(words_of_decoder(decoder), math.nan, math.nan)
+
+
+def new_decoder(cmn: str, **options: Any) -> Any:
+    """A decoder of Pocketsphinx with its US English model; cepstral means by `batch` or `live`."""
+    from pocketsphinx import Decoder
+
+    return Decoder(samprate=ANALYSIS_RATE, cmn=cmn, loglevel="FATAL", **options)
+
+
+def words_of_decoder(decoder: Any) -> list[Word]:
+    """The words of the utterance that a decoder has ended, in its seconds."""
+    words = []
+    for segment in decoder.seg() or ():
+        if segment.word[0] in "<[":  # silence, noise, sentence edges
+            continue
+        words.append(
+            Word(
+                " " + _VARIANT.sub("", segment.word),
+                segment.start_frame * FRAME_SECONDS,
+                (segment.end_frame + 1) * FRAME_SECONDS,
+                None,  # its posteriors come to 1 for nearly every word, right or wrong
             )
-        return Recognised(words, math.nan, math.nan)
+        )
+    return words
 
 
 def check_english(languages: Iterable[str]) -> None:

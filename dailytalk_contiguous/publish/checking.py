@@ -53,6 +53,7 @@ from dailytalk_contiguous.publish.items import (
     TOLERANCE,
     TRAIN,
     finished_items,
+    is_talks,
     open_items,
 )
 from dailytalk_contiguous.publish.loading import file_differences
@@ -1012,11 +1013,11 @@ Facts = dict[str, Any]
 
 
 def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[Finding], Facts]:
-    """Judge a training folder, a work folder (of a corpus, too), or a folder of Parquet shards.
+    """Judge a training folder, a work folder (of a corpus, too), talks, or a folder of Parquet shards.
 
     Returns:
-        The findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`, `corpus` or
-        `dataset`) and what was counted. No error among the findings means exit code 0.
+        The findings, in the order of the files, and facts: `kind` (`moshi`, `csm`, `j-moshi`, `work`, `corpus`,
+        `talks` or `dataset`) and what was counted. No error among the findings means exit code 0.
 
     Raises:
         DailytalkError: the path is no folder, or none of these.
@@ -1033,6 +1034,9 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
         return findings, facts | {"kind": "corpus"}
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits)
+    if is_talks(path):
+        findings, facts = check_rows(((row["conversation_id"], row) for row in open_items(path).rows()), limits)
+        return findings, facts | {"kind": "talks"}
     if is_moshi(path):
         return check_moshi(path, limits)
     if (path / CONVERSATIONS).is_file():

@@ -1,4 +1,4 @@
-"""Conversations and clips through one reader: of work folders, versions, mixes and training folders."""
+"""Conversations and clips through one reader: of work folders, versions, mixes, training folders and talks."""
 
 import itertools
 import json
@@ -48,9 +48,11 @@ from dailytalk_contiguous.core.schema import (
     PROSODY,
     SIDE,
     SOUND,
+    SYNTHESIS,
     UTTERANCE,
     Row,
 )
+from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
@@ -63,7 +65,7 @@ from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.stages.script import EDITS, guess_of, texts_of
-from dailytalk_contiguous.store.files import inside, is_inside
+from dailytalk_contiguous.store.files import inside, is_inside, json_text
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
@@ -207,8 +209,8 @@ class Items(ABC):
 
     Attributes:
         where: the folder, or the version.
-        kind: `conversations`, `tagged`, `clips`, `measured` (clips, of which nothing is finished), `mix`, `moshi`
-            or `version`.
+        kind: `conversations`, `tagged`, `clips`, `measured` (clips, of which nothing is finished), `mix`, `moshi`,
+            `talks` or `version`.
         rebuilt: whether times are of a finished conversation; otherwise they are those of the recording, in both
             places, and rows have no `timeline`.
     """
@@ -536,8 +538,9 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
 
     Args:
         where: a work folder of conversations (finished, or only tagged), a folder of their shards, a work folder
-            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, a version in a
-            folder or on the Hub: what `open_version` gave, or `OWNER/NAME@TAG`.
+            of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, talks with
+            `dailytalk converse`, a version in a folder or on the Hub: what `open_version` gave, or
+            `OWNER/NAME@TAG`.
         finished: take no folder of which nothing is finished.
 
     Raises DailytalkError if it is none of these, or holds nothing.
@@ -553,6 +556,8 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
+    if is_talks(where):
+        return TalkItems(where)
     if clip_shards(where / CLIPS) or clip_shards(where / MEASURED):
         clips = Shards(where, labelled=True)
         if finished and clips.kind == "measured":
@@ -813,6 +818,122 @@ class TrainingItems(Items):
                         f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", _AGAIN
                     )
         return judged(row, path)
+
+
+# Talks with `dailytalk converse`: sound and a transcript of each, as they were written while people talked.
+
+
+#: What a folder of talks says of itself, and so the mark of one.
+TALKS = "talks.json"
+
+_DELETE_TALK = "delete the talk, its sound and its JSON"
+
+_TALK: dict[str, Any] = {
+    "alignments": list,
+    "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict, "synthesis?": dict},
+}
+
+
+def is_talks(folder: Path) -> bool:
+    """Whether a folder is one that `dailytalk converse` has written."""
+    return (folder / TALKS).is_file()
+
+
+class TalkItems(Items):
+    """Talks, each a conversation: the assistant on the left, the person on the right.
+
+    A talk may have been killed while somebody spoke: what its transcript says of later than its sound is left out.
+    """
+
+    kind = "talks"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._root = folder
+        self.files = sorted(folder.glob("*.wav"))
+
+    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+        for path in self.files if splits is None else ():
+            row = self.talk(path)
+            yield row | (self._audio(path) if columns is None or "audio" in {*columns} else {})
+
+    def row(self, name: str) -> Row:
+        return self.talk(self._path(name))
+
+    def sound(self, name: str) -> ItemSound:
+        return ItemSound(self._audio(self._path(name))["audio"])
+
+    def talk(self, path: Path) -> Row:
+        """The row of a talk, without its audio; one that can't be read has a `problem`."""
+        empty = dict.fromkeys(BUILT) | {"conversation_id": path.stem, "recording_id": path.stem, "duration": 0.0}
+        empty |= {"labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
+        try:
+            info = probe(self._audio(path)["audio"])
+            written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
+        except (BadInput, OSError) as error:
+            reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
+            problem = {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
+            del empty["audio"]
+            return empty | problem
+        talk, seconds = written["talk"], info.seconds
+        row = empty | {
+            "sample_rate": info.sample_rate,
+            "duration": seconds,
+            "source_duration": seconds,
+            "language": talk.get("language"),
+            "utterances": _in_talk(talk, seconds),
+            "alignments": [
+                _talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, seconds)
+            ],
+            "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
+            "provenance": json_text(talk.get("provenance", {})).strip(),
+        }
+        for word in row["alignments"]:
+            word["end"] = min(word["end"], seconds)
+        del row["audio"]
+        return judged(row, path.name)
+
+    def _audio(self, path: Path) -> dict[str, Any]:
+        return {"audio": {"bytes": None, "path": to_uri(inside(self._root, path.name))}}
+
+    def _path(self, name: str) -> Path:
+        path = next((path for path in self.files if path.stem == name), None)
+        if path is None:
+            raise self._missing(name)
+        return path
+
+
+def _begins_in(aligned: Any, seconds: float) -> bool:
+    match aligned:
+        case [str(), [int() | float() as start, int() | float()], str()]:
+            return 0 <= start < seconds
+        case _:
+            raise BadInput(f"a word is {quoted(aligned)}, not [word, [start, end], speaker]", _DELETE_TALK)
+
+
+def _talk_word(aligned: list[Any]) -> Row:
+    word, (start, end), speaker = aligned
+    main = speaker == MAIN
+    source = "synthesiser" if main else "recogniser"
+    known = {"word": word, "start": start, "end": end, "speaker": "left" if main else "right"}
+    return known | {"source": source, "probability": None}
+
+
+def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
+    """The utterances that begin before `seconds`, with all their fields and how each enters."""
+    made = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
+    rows = []
+    for told in talk["utterances"]:
+        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in told.items() if name in UTTERANCE}
+        if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
+            synthesis = dict.fromkeys(SYNTHESIS) | made if row["channel"] == "left" else None
+            own = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
+            rows.append(row | own | {"end": min(row["end"], seconds)})
+    timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
+    for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
+        for number, member in enumerate(stretch.members):
+            rows[member]["event"] = stretch.event if not number else "turn"
+    return rows
 
 
 def is_mix(folder: Path) -> bool:

@@ -54,7 +54,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
-from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed, VoiceSample
+from dailytalk_contiguous.models.contracts import Line, NotAnswered, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.models.speech_cache import SpeechCache
@@ -286,7 +286,7 @@ class Speak(Stage):
         # No more than this many may be asked for and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
 
-        def first_take(utterance: dict[str, Any]) -> Take | SynthesisFailed:
+        def first_take(utterance: dict[str, Any]) -> Take | NotAnswered:
             return self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
 
         # Twice as many threads: while one judges what it has, another asks.
@@ -295,7 +295,7 @@ class Speak(Stage):
             voices = _voices(zip(utterances, takes, strict=True))
             registers = _registers(zip(utterances, takes, strict=True))
 
-            def say(item: tuple[dict[str, Any], Take | SynthesisFailed]) -> dict[str, Any]:
+            def say(item: tuple[dict[str, Any], Take | NotAnswered]) -> dict[str, Any]:
                 conversation = item[0]["conversation_id"]
                 return self._say(synthesiser, places, *item, voices[conversation], registers.get(conversation))
 
@@ -334,7 +334,7 @@ class Speak(Stage):
 
     def _take(
         self, synthesiser: Synthesiser, places: BoundedSemaphore, utterance: dict[str, Any], number: int
-    ) -> Take | SynthesisFailed:
+    ) -> Take | NotAnswered:
         """A take, from the cache or bought, or why no whole answer came."""
         line = self.line(utterance["text"], utterance["tag"], utterance["language"], number)
         try:
@@ -342,7 +342,7 @@ class Speak(Stage):
                 key, (spoken, _, verdict) = obtain(
                     synthesiser, line, utterance["samples"], self._cache(), open_budget(self.max_cost)
                 )
-        except SynthesisFailed as error:
+        except NotAnswered as error:
             return error
         trimmed = trim(spoken.samples, spoken.sample_rate, self.gate)
         if utterance["source"] is None:
@@ -358,7 +358,7 @@ class Speak(Stage):
         synthesiser: Synthesiser,
         places: BoundedSemaphore,
         utterance: dict[str, Any],
-        take: Take | SynthesisFailed,
+        take: Take | NotAnswered,
         voice: Voice,
         registers: tuple[Register, Register] | None,
     ) -> dict[str, Any]:
@@ -369,7 +369,7 @@ class Speak(Stage):
         good: list[GoodTake] = []
         refused, cost, reason = 0, 0.0, ""
         tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
-        while not isinstance(take, SynthesisFailed):
+        while not isinstance(take, NotAnswered):
             cost += take.spoken.cost
             error_rate, problem = self._judged(synthesiser, utterance, take, voice)
             if problem is None:
@@ -382,7 +382,7 @@ class Speak(Stage):
         if good:
             best = min(good, key=lambda candidate: candidate.score)
             return self._spoken(synthesiser, utterance, best, len(good) + refused, cost)
-        if isinstance(take, SynthesisFailed):
+        if isinstance(take, NotAnswered):
             return self._failed(take.reason, take.remedy)
         if synthesiser.deterministic:
             return self._failed(reason, f"change its text or tag in the transcript: {_ALWAYS_ALIKE}")
@@ -528,7 +528,7 @@ def _noted(verdict: Mapping[str, Any] | None) -> HeardTake | None:
     return None
 
 
-def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> dict[Any, Voice]:
+def _voices(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, Voice]:
     """The habits of the voice in each conversation."""
     said: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
     for utterance, take in takes:
@@ -539,7 +539,7 @@ def _voices(takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]]) -> d
 
 
 def _registers(
-    takes: Iterable[tuple[dict[str, Any], Take | SynthesisFailed]],
+    takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]],
 ) -> dict[Any, tuple[Register, Register]]:
     """What is usual for the source and for the voice, of each conversation in which both are voiced."""
     said: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))

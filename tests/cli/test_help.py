@@ -16,8 +16,9 @@ from rich.text import Text
 from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import HelpPanel
 
-#: Options that mean something else in some of the commands: of recordings, clips, a page, a published dataset.
+#: Options that mean something else in some of the commands: of recordings, clips, talks, a published dataset.
 OF_EACH_COMMAND = {"--language", "--out", "--private", "--sample-rate", "--split", "--valid-share"}
+OF_EACH_COMMAND |= {"--max-cost", "--voice"}
 
 
 @pytest.fixture

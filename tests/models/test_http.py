@@ -22,7 +22,7 @@ from tts_server import FISH, TOKEN, TtsServer
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.models import paid
-from dailytalk_contiguous.models.contracts import SynthesisFailed
+from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.fish import read_plain
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
@@ -111,7 +111,7 @@ def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: s
         server.plan = [status]
         with pytest.raises(DailytalkError, match=status) as caught:
             ask(client(server.url, clock))
-        assert not isinstance(caught.value, SynthesisFailed)
+        assert not isinstance(caught.value, NotAnswered)
         assert hint in caught.value.remedy
         assert len(server.asked) == 1
     assert clock.slept == []
@@ -119,7 +119,7 @@ def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: s
 
 def test_what_never_passes_fails_this_line_only() -> None:
     with TtsServer(faults={"500": 1.0}) as server:
-        with pytest.raises(SynthesisFailed, match=r"answered 500 .* at the last of 3 tries"):
+        with pytest.raises(NotAnswered, match=r"answered 500 .* at the last of 3 tries"):
             ask(client(server.url, tries=3))
         assert len(server.asked) == 3
 
@@ -130,7 +130,7 @@ def test_a_service_that_nobody_can_reach_stops_the_run() -> None:
     clock = Clock()
     with pytest.raises(DailytalkError, match="can't be reached") as caught:
         ask(client(f"http://127.0.0.1:{port}", clock, tries=3))
-    assert not isinstance(caught.value, SynthesisFailed)
+    assert not isinstance(caught.value, NotAnswered)
     assert len(clock.slept) == 2
 
 
@@ -207,13 +207,13 @@ def test_lines_in_a_row_without_an_answer_stop_the_run_and_name_the_address() ->
     with TtsServer(faults={"500": 1.0}) as server:
         service = client(server.url, tries=2)
         for _ in range(LINES_WITHOUT_ANSWER - 1):
-            with pytest.raises(SynthesisFailed, match="at the last of 2 tries"):
+            with pytest.raises(NotAnswered, match="at the last of 2 tries"):
                 ask(service)
         stopped = f"at {server.url} gave no answer to 5 lines in a row .*answered 500"
         for _ in range(2):
             with pytest.raises(DailytalkError, match=stopped) as caught:
                 ask(service)
-            assert not isinstance(caught.value, SynthesisFailed)
+            assert not isinstance(caught.value, NotAnswered)
         assert len(server.asked) == 2 * LINES_WITHOUT_ANSWER
 
 
@@ -223,7 +223,7 @@ def test_an_answer_in_between_begins_the_row_anew() -> None:
         for _ in range(3):
             server.plan = ["500"] * (LINES_WITHOUT_ANSWER - 1)
             for _ in range(LINES_WITHOUT_ANSWER - 1):
-                with pytest.raises(SynthesisFailed):
+                with pytest.raises(NotAnswered):
                     ask(service)
             assert ask(service)
 
@@ -291,7 +291,7 @@ def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
 
     charged: list[float] = []
     tracemalloc.start()
-    with raw_server(bomb) as url, pytest.raises(SynthesisFailed, match="an answer of over 64 MiB"):
+    with raw_server(bomb) as url, pytest.raises(NotAnswered, match="an answer of over 64 MiB"):
         client(url).post(FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged))
     assert charged == [0.25]  # and it is not asked for again
     _, peak = tracemalloc.get_traced_memory()
@@ -327,7 +327,7 @@ def test_a_rest_of_five_minutes_is_waited_for_and_no_longer_one(seconds: int, wa
             assert ask(client(server.url, clock))
             assert sum(clock.slept) >= 300
         else:
-            with pytest.raises(DailytalkError, match="rest of 301 s: run again in 5 minutes"):
+            with pytest.raises(DailytalkError, match="rest of 301 s: wait 5 minutes, then run the same"):
                 ask(client(server.url, clock))
 
 
@@ -360,7 +360,7 @@ def test_statuses_that_pass_are_tried_again_as_often_as_asked_for(status: int) -
 
     with (
         raw_server(refuse) as url,
-        pytest.raises(SynthesisFailed, match=f"answered {status}, at the last of 8 tries"),
+        pytest.raises(NotAnswered, match=f"answered {status}, at the last of 8 tries"),
     ):
         ask(client(url))
     assert len(asked) == 8
@@ -402,6 +402,19 @@ def test_what_a_refusal_says_is_told_on_one_short_line(body: bytes, told: str) -
     with raw_server(refuse) as url, pytest.raises(DailytalkError) as caught:
         ask(client(url))
     assert caught.value.reason == f"The service answered 422{told}"
+
+
+@pytest.mark.parametrize("length", [190, 199, 1990])
+def test_half_a_token_is_not_shown_either_where_what_a_refusal_says_is_cut(length: int) -> None:
+    body = b'{"message": "' + b"x" * length + TOKEN.encode() + b'"}'
+
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 422 No\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    with raw_server(refuse) as url, pytest.raises(DailytalkError) as caught:
+        ask(client(url))
+    assert "xx" in caught.value.reason
+    assert TOKEN[0] not in caught.value.reason.partition("xx")[2]
 
 
 def test_a_service_that_only_lacks_a_path_has_been_reached() -> None:
@@ -498,7 +511,7 @@ def test_an_answer_that_only_drips_is_given_up() -> None:
     charged: list[float] = []
     with (
         raw_server(drip) as url,
-        pytest.raises(SynthesisFailed, match=r"over 50 s .* last of 2 tries"),
+        pytest.raises(NotAnswered, match=r"over 50 s .* last of 2 tries"),
     ):
         client(url, clock, total_seconds=50.0, tries=2).post(
             FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged)
@@ -517,7 +530,7 @@ def test_a_refusal_that_only_drips_is_not_charged() -> None:
             time.sleep(0.005)
 
     charged: list[float] = []
-    with raw_server(drip) as url, pytest.raises(SynthesisFailed, match="over 50 s"):
+    with raw_server(drip) as url, pytest.raises(NotAnswered, match="over 50 s"):
         client(url, clock, total_seconds=50.0, tries=1).post(
             FISH, BODY, {}, read_plain, price=0.25, reserve=charging(charged)
         )
@@ -610,7 +623,7 @@ def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
     with TtsServer() as server, pytest.raises(DailytalkError) as caught:
         ask(client(server.url, token="another-token"))
     assert "another-token" not in str(caught.value)
-    with TtsServer() as server, pytest.raises(SynthesisFailed) as failed:
+    with TtsServer() as server, pytest.raises(NotAnswered) as failed:
         ask(client(server.url, tries=1), repeats)
     assert TOKEN not in str(failed.value)
 
@@ -646,7 +659,7 @@ def test_an_address_that_no_request_can_be_made_of_stops_the_run() -> None:
         DailytalkError, match=rf"at {url} can't be asked \(InvalidURL\): check that it runs"
     ) as caught:
         ask(client(url, clock, token=""))
-    assert not isinstance(caught.value, SynthesisFailed)
+    assert not isinstance(caught.value, NotAnswered)
     assert clock.slept == []
 
 

@@ -1,0 +1,326 @@
+"""Sound in blocks: a microphone and a loudspeaker, of this machine or played from files.
+
+A conversation is one loop: a block of the microphone comes in, a block for the loudspeaker goes out, and time is
+the number of blocks. So a file can be played in real time, as a microphone would, or as fast as it is computed.
+"""
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import Samples, blocks_at, probe, to_uri
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+#: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
+TALK_RATE, BLOCK = 24000, 768
+BLOCK_SECONDS = BLOCK / TALK_RATE
+
+#: Seconds of silence that a file is followed by, after its answer, before the next one.
+BETWEEN_FILES = 0.6
+
+#: Seconds without a block after which a microphone counts as gone, and for which it is waited for.
+GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
+
+
+#: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
+#: 60 dB down from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
+_CUTOFF, _TAPS = 7400.0, 95
+
+
+class AnalysisBlocks:
+    """Blocks at 24 kHz as blocks at 16 kHz, each at once: a frame of speech activity for every block."""
+
+    def __init__(self) -> None:
+        places = np.arange(_TAPS) - (_TAPS - 1) / 2
+        rate = 2 * TALK_RATE
+        taps = np.sinc(2 * _CUTOFF / rate * places) * np.kaiser(_TAPS, 7.0)
+        taps *= 2 / taps.sum()
+        # At 48 kHz every other sample is zero, and every third of the result is kept: two short filters.
+        self._even, self._odd = taps[0::2], taps[1::2]
+        self._before = np.zeros(len(self._even) - 1, np.float32)
+
+    def push(self, block: Samples) -> Samples:
+        """The next `BLOCK` samples, as two thirds as many."""
+        known = np.concatenate((self._before, block))
+        self._before = known[len(block) :]
+        reduced = np.empty(2 * len(block) // 3, np.float32)
+        reduced[0::2] = np.convolve(known, self._even, "valid")[0::3]
+        reduced[1::2] = np.convolve(known[1:], self._odd, "valid")[1::3]
+        return reduced
+
+
+class SoundBlocks(Protocol):
+    """Where sound comes from and goes to, in blocks of `BLOCK` samples at `TALK_RATE`, float32 in [-1, 1].
+
+    Attributes:
+        name: for the screen.
+        lag: seconds by which what is played comes back late through the microphone: of the record.
+        echoes: whether what is played is heard by the microphone, unless the listener wears headphones.
+    """
+
+    name: str
+    lag: float
+    echoes: bool
+
+    def read(self) -> Samples | None:
+        """The next block of the microphone; waits for it. None where there is no more."""
+
+    def play(self, block: Samples) -> None:
+        """Play a block; returns at once."""
+
+    def hush(self) -> None:
+        """Drop what has not been played."""
+
+    def lateness(self) -> float:
+        """Seconds since the block that was last read was there."""
+
+    def close(self) -> None:
+        """Let devices go."""
+
+
+class FileBlocks:
+    """Files as a microphone, one after another, each once the one before has been answered.
+
+    Args:
+        paths: recordings of one speaker; of several channels the mean is taken.
+        answered: whether nothing more is to be said to what has been played; silence is sent until it is.
+        real_time: wait for each block as long as a microphone would; otherwise none waits.
+        play: what plays blocks, if anything.
+
+    Raises BadInput for a file that is no sound.
+    """
+
+    lag = 0.0
+    echoes = False
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        answered: Callable[[], bool],
+        real_time: bool = True,
+        play: "Loudspeaker | None" = None,
+    ) -> None:
+        for path in paths:
+            try:
+                probe({"bytes": None, "path": to_uri(path)})
+            except (BadInput, OSError) as error:
+                reason = error.reason if isinstance(error, BadInput) else error.strerror
+                raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None
+        self.name = ", ".join(as_text(path.name) for path in paths)
+        self._blocks = self._played(paths)
+        self._answered, self._real_time, self._loudspeaker = answered, real_time, play
+        self._begun: float | None = None
+        self._due = 0.0
+        self._count = 0
+
+    def read(self) -> Samples | None:
+        block = next(self._blocks, None)
+        if self._real_time:
+            now = time.monotonic()
+            self._begun = now if self._begun is None else self._begun
+            self._count += 1
+            self._due = self._begun + self._count * BLOCK_SECONDS
+            if self._due > now:
+                interrupts.sleep(self._due - now)
+        return block
+
+    def play(self, block: Samples) -> None:
+        if self._loudspeaker:
+            self._loudspeaker.play(block)
+
+    def hush(self) -> None:
+        if self._loudspeaker:
+            self._loudspeaker.hush()
+
+    def lateness(self) -> float:
+        return max(0.0, time.monotonic() - self._due) if self._real_time else 0.0
+
+    def close(self) -> None:
+        if self._loudspeaker:
+            self._loudspeaker.close()
+
+    def _played(self, paths: Sequence[Path]) -> Iterator[Samples]:
+        silence = np.zeros(BLOCK, np.float32)
+        for path in paths:
+            waiting = np.zeros(0, np.float32)
+            for samples in blocks_at({"bytes": None, "path": to_uri(path)}, TALK_RATE):
+                waiting = np.concatenate((waiting, samples.mean(axis=1, dtype=np.float32)))
+                while len(waiting) >= BLOCK:
+                    yield waiting[:BLOCK]
+                    waiting = waiting[BLOCK:]
+            yield np.pad(waiting, (0, BLOCK - len(waiting)))
+            quiet = 0.0
+            while quiet < BETWEEN_FILES:
+                yield silence
+                quiet = quiet + BLOCK_SECONDS if self._answered() else 0.0
+
+
+class Loudspeaker:
+    """The loudspeaker alone: `sounddevice`'s, or the one of a name or number."""
+
+    def __init__(self, device: str = "") -> None:
+        library = _library()
+        self._ring: queue.SimpleQueue[Samples] = queue.SimpleQueue()
+        self._rest = np.zeros(0, np.float32)
+        try:
+            self._stream = library.OutputStream(
+                samplerate=TALK_RATE,
+                channels=1,
+                dtype="float32",
+                device=_device(device),
+                callback=self._fill,
+                latency="low",
+            )
+            self._stream.start()
+        except Exception as error:
+            raise _refused("loudspeaker", error) from None
+        self.latency = float(self._stream.latency)
+
+    def play(self, block: Samples) -> None:
+        """Play a block; returns at once."""
+        self._ring.put(block)
+
+    def hush(self) -> None:
+        """Drop what has not been played."""
+        while True:
+            try:
+                self._ring.get_nowait()
+            except queue.Empty:
+                return
+
+    def close(self) -> None:
+        """Let the device go."""
+        self._stream.close()
+
+    def _fill(self, out: Any, frames: int, *_: Any) -> None:
+        while len(self._rest) < frames:
+            try:
+                self._rest = np.concatenate((self._rest, self._ring.get_nowait()))
+            except queue.Empty:
+                self._rest = np.pad(self._rest, (0, frames - len(self._rest)))
+        out[:, 0], self._rest = self._rest[:frames], self._rest[frames:]
+
+
+class DeviceBlocks:
+    """A microphone and a loudspeaker of this machine, through `sounddevice`.
+
+    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds: `told` gets the sentences.
+
+    Raises DailytalkError, in one sentence, where there is none, or it may not be used.
+    """
+
+    echoes = True
+
+    def __init__(self, device: str = "", told: Callable[[str], None] = lambda sentence: None) -> None:
+        self._library, self._device, self._told = _library(), device, told
+        self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
+        self._arrived = time.monotonic()
+        self._open()
+        self.name = str(self._library.query_devices(self._stream.device, "input")["name"])
+        self._loudspeaker = Loudspeaker(device)
+        self.lag = float(self._stream.latency) + self._loudspeaker.latency
+
+    def read(self) -> Samples | None:
+        gone_since: float | None = None
+        while True:
+            interrupts.check_interrupt()
+            try:
+                block, self._arrived = self._ring.get(timeout=GONE_AFTER)
+            except queue.Empty:
+                now = time.monotonic()
+                if gone_since is None:
+                    gone_since = now
+                    self._told(f"{self.name} sends no sound: plug it in again, or end with Ctrl-C")
+                elif now - gone_since > WAITS_FOR_DEVICE:
+                    self._told(f"{self.name} did not come back: the talk ends")
+                    return None
+                self._reopen()
+                continue
+            if gone_since is not None:
+                self._told(f"{self.name} is back")
+            return block
+
+    def play(self, block: Samples) -> None:
+        self._loudspeaker.play(block)
+
+    def hush(self) -> None:
+        self._loudspeaker.hush()
+
+    def lateness(self) -> float:
+        return max(0.0, time.monotonic() - self._arrived)
+
+    def close(self) -> None:
+        for opened in (self._stream, self._loudspeaker):
+            try:
+                opened.close()
+            except Exception:  # a device that is gone can't be closed, either
+                continue
+
+    def _open(self) -> None:
+        try:
+            self._stream = self._library.InputStream(
+                samplerate=TALK_RATE,
+                blocksize=BLOCK,
+                channels=1,
+                dtype="float32",
+                device=_device(self._device),
+                callback=self._take,
+                latency="low",
+            )
+            self._stream.start()
+        except Exception as error:
+            raise _refused("microphone", error) from None
+
+    def _reopen(self) -> None:
+        try:
+            self._stream.close()
+            self._open()
+        except Exception:  # it is not back yet
+            return
+
+    def _take(self, samples: Any, *_: Any) -> None:
+        self._ring.put((samples[:, 0].copy(), time.monotonic()))
+
+
+def sound_devices() -> list[str]:
+    """A line for each sound device of this machine: its number, name, and channels in and out.
+
+    Raises DailytalkError where sounddevice is not installed, or finds no library of PortAudio.
+    """
+    return [
+        f"{number}: {device['name']} ({device['max_input_channels']} in, {device['max_output_channels']} out)"
+        for number, device in enumerate(_library().query_devices())
+    ]
+
+
+def _device(name: str) -> int | str | None:
+    return int(name) if name.isdigit() else name or None
+
+
+def _library() -> Any:
+    try:
+        import sounddevice
+    except ImportError:
+        raise DailytalkError(
+            "a microphone needs sounddevice", "pip install 'dailytalk-contiguous[converse]', or give --input FILE"
+        ) from None
+    except OSError as error:
+        raise DailytalkError(
+            f"sounddevice can't be used ({error})",
+            "install PortAudio (apt install libportaudio2), or give --input FILE",
+        ) from None
+    return sounddevice
+
+
+def _refused(what: str, error: Exception) -> DailytalkError:
+    detail = " ".join(str(error).split())[:200]
+    return DailytalkError(
+        f"no {what} can be opened ({detail})",
+        "plug one in and allow this program to use it, choose one with --device, or give --input FILE",
+    )

@@ -1,0 +1,768 @@
+"""One talk, block by block: what was heard becomes turns, turns become replies, replies become sound.
+
+`Talk.step` is the only place where anything changes, and one thread calls it. What takes long (recognition,
+emotion, the chat model, synthesis, the disk) is done by workers, whose answers wait in an inbox until the next
+block. In a simulated talk they work at once, in that same thread, so that it is the same at every run.
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import soxr
+
+from dailytalk_contiguous.apps.converse.mouth import Mouth, Said
+from dailytalk_contiguous.apps.converse.sound_blocks import (
+    BLOCK,
+    BLOCK_SECONDS,
+    TALK_RATE,
+    AnalysisBlocks,
+    SoundBlocks,
+)
+from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.dialogue import (
+    CUT_MARK,
+    BargeIn,
+    Endpointer,
+    ReplySentence,
+    SentenceCutter,
+    SpokenFeeling,
+    TalkMemory,
+    TurnChange,
+    TurnRules,
+    means_to_speak,
+    user_turn,
+)
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
+from dailytalk_contiguous.models.hearing import Listening
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
+
+#: Seconds before speech was noticed that belong to it: a soft beginning.
+_BEFORE_SPEECH = 0.3
+
+#: Seconds of a turn without words from which it is said that nothing was understood.
+_WORTH_A_WORD = 1.0
+
+#: Seconds that the emotion of a turn is waited for once its words are there.
+_WAITS_FOR_EMOTION = 0.25
+
+#: Seconds for which the microphone stays closed after the voice, where it would hear its echo.
+_ECHO = 0.3
+
+
+class TalkEvent(NamedTuple):
+    """What a screen may show; `data` holds numbers and names.
+
+    `kind`: `level`, `state`, `partial`, `user`, `reply`, `heard`, `latency`, `notice` or `cleared`.
+    """
+
+    kind: str
+    time: float
+    text: str = ""
+    data: Mapping[str, Any] = {}
+
+
+class TurnFeeling(NamedTuple):
+    """What is made of a turn's sound: probabilities by class, affect by name, and what a chat model is told."""
+
+    probabilities: dict[str, float]
+    affect: dict[str, float]
+    spoken: SpokenFeeling
+
+
+@dataclass(frozen=True)
+class TalkParts:
+    """What a talk is made of.
+
+    Attributes:
+        listening: the recogniser.
+        feel: what is felt in the sound of a turn (16 kHz), or None where nobody asked for it.
+        chat: answers.
+        speak: says a sentence.
+        instructions: of the chat model.
+        language: ISO 639-1.
+        rules: of turn-taking.
+        most_tokens: of a reply. budget_tokens: of what the chat model reads.
+        unsure_under: confidence under which an emotion is not told.
+        patience: seconds after which a chat model that has said nothing is given up.
+        push_to_talk: whether a person says when a turn begins and ends.
+        closes_microphone: whether it is closed while the voice speaks.
+    """
+
+    listening: Listening
+    feel: Callable[[Samples], TurnFeeling | None] | None
+    chat: ChatModel
+    speak: Callable[[ReplySentence], Spoken]
+    instructions: str
+    language: str = "en"
+    rules: TurnRules = field(default_factory=TurnRules)
+    most_tokens: int = 200
+    budget_tokens: int = 2000
+    unsure_under: float = 0.5
+    patience: float = 20.0
+    push_to_talk: bool = False
+    closes_microphone: bool = False
+
+
+class TalkWorker:
+    """Does one thing after another, in a thread of its own, or at once where `threaded` is false."""
+
+    def __init__(self, name: str, threaded: bool) -> None:
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if threaded:
+            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._thread.start()
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Have something done; the task sees to its own errors."""
+        if self._thread is None:
+            task()
+        else:
+            self._tasks.put(task)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until all is done, so many seconds at most."""
+        if self._thread is not None:
+            self._tasks.put(None)
+            self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
+
+
+@dataclass
+class _Turn:
+    """A turn of the person. Times in seconds of the talk; `sound` are its frames at 16 kHz."""
+
+    number: int
+    start: float
+    over_voice: bool
+    end: float = 0.0
+    sound_start: float = 0.0
+    sound: list[Samples] = field(default_factory=list)
+    words: list[Word] | None = None
+    words_at: float = 0.0
+    feeling: TurnFeeling | None = None
+    feels: int = 0
+    asked: int = 0
+    answered: int = 0
+    ended_at: float | None = None
+    interrupts: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(word.text for word in self.words or ()).strip()
+
+
+@dataclass
+class _Reply:
+    """A reply on its way, and what of it has been spoken."""
+
+    number: int
+    turn: _Turn
+    began: float
+    pieces: ReplyPieces | None = None
+    cancelled: bool = False
+    ended: bool = False
+    first_piece: float | None = None
+    first_sound: float | None = None
+    sentences: list[ReplySentence] = field(default_factory=list)
+    settled: int = 0
+    waiting: int = 0
+    heard: list[str] = field(default_factory=list)
+
+
+class Talk:
+    """A talk that goes on as long as `step` is called.
+
+    Args:
+        parts: what it is made of.
+        blocks: where sound comes from and goes to; its `lateness` is part of every latency.
+        tell: gets what happens, in the thread of `step`.
+        record: keeps it, or None.
+        threaded: whether workers have threads of their own; otherwise the talk is simulated.
+    """
+
+    def __init__(
+        self,
+        parts: TalkParts,
+        blocks: SoundBlocks,
+        tell: Callable[[TalkEvent], None],
+        record: TalkRecord | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self.parts, self._blocks, self._tell, self._record = parts, blocks, tell, record
+        self._threaded = threaded
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._ear, self._heart, self._voice, self._pen = (
+            TalkWorker(name, threaded) for name in ("ear", "heart", "voice", "pen")
+        )
+        self._activity, self._endpointer = SpeechActivity(), Endpointer(parts.rules, parts.language)
+        self._barge = BargeIn(parts.rules)
+        self._mouth = Mouth()
+        self._memory = TalkMemory(parts.instructions, parts.chat.count_tokens, parts.budget_tokens)
+        self._analysis = AnalysisBlocks()
+        self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
+        self._count = self._turns = self._replies = 0
+        self._turn: _Turn | None = None
+        self._reply: _Reply | None = None
+        self._unanswered: list[_Turn] = []
+        self._pressed = False
+        self._echo_until = 0.0
+        self._record_failed = False
+        self._state = ""
+        self._shown: ReplySentence | None = None
+        self.latencies: list[dict[str, float]] = []
+
+    # What the outside may ask and do, in any thread.
+
+    @property
+    def time(self) -> float:
+        """Seconds of the talk, at the end of the block in hand."""
+        return self._count * BLOCK_SECONDS
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody speaks, and nothing is to be answered or said."""
+        return not (self._turn or self._unanswered or self._reply or self._mouth.active)
+
+    def press(self) -> None:
+        """Begin a turn, or end it: push-to-talk."""
+        self._inbox.put(self._press)
+
+    def clear(self) -> None:
+        """Start afresh: silence the voice and forget what was said. The record keeps it."""
+        self._inbox.put(self._clear)
+
+    def notice(self, sentence: str) -> None:
+        """Have a sentence shown."""
+        self._inbox.put(partial(self._say, sentence))
+
+    # A block.
+
+    def step(self, block: Samples) -> Samples:
+        """Hear a block and return what is to be played meanwhile."""
+        self._count += 1
+        self._read_inbox()
+        closed = self._closed()
+        heard = np.zeros(BLOCK, np.float32) if closed else block
+        self._hear(self._analysis.push(heard))
+        self._read_inbox()
+        self._settle()
+        out = self._speak()
+        self._keep("sound", out, heard)
+        self._tell(TalkEvent("level", self.time, data={"level": float(np.abs(heard).max(initial=0.0))}))
+        self._tell_state(closed)
+        return out
+
+    def end(self) -> None:
+        """End the talk: what was heard of a reply is kept, and the record is closed."""
+        turn = self._turn
+        if turn is not None and turn.words:
+            self._finish_turn(turn)
+        for turn in self._unanswered:
+            if turn.words:
+                self._keep_user(turn)
+        self._stop_voice()
+        for worker in (self._ear, self._heart, self._voice):
+            worker.finish(0.2)
+        self.parts.listening.close()
+        if self._record is not None:
+            self._pen.do(self._close_record)
+        self._pen.finish(30.0)
+
+    def _close_record(self) -> None:
+        assert self._record is not None
+        try:
+            self._record.discard()
+        except OSError:  # said when it first failed
+            return
+
+    def _now(self) -> float:
+        """Seconds of the talk, with what has passed since the block in hand was there."""
+        return self.time + self._blocks.lateness()
+
+    def _read_inbox(self) -> None:
+        while True:
+            try:
+                answer = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            answer()
+
+    def _say(self, sentence: str) -> None:
+        self._tell(TalkEvent("notice", self.time, sentence))
+
+    def _closed(self) -> bool:
+        if self.parts.push_to_talk:
+            return not self._pressed
+        if not self.parts.closes_microphone:
+            return False
+        if self._mouth.active:
+            self._echo_until = self.time + _ECHO
+        return self.time <= self._echo_until
+
+    def _tell_state(self, closed: bool) -> None:
+        if self._mouth.active:
+            state = "speaking, microphone closed" if closed and not self.parts.push_to_talk else "speaking"
+        elif self._reply or self._unanswered:
+            state = "thinking"
+        elif self._turn:
+            state = "hearing you"
+        else:
+            state = "press Enter to talk" if self.parts.push_to_talk else "listening"
+        if state != self._state:
+            self._state = state
+            self._tell(TalkEvent("state", self.time, state))
+
+    # The ear.
+
+    def _hear(self, frame: Samples) -> None:
+        time, probability = self.time, float(self._activity.push(frame)[0])
+        if self._mouth.active:
+            self._over_voice(self._barge.push(probability, time))
+        change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
+        if change is not None and change.kind == "began":
+            self._begin_turn(change.start)
+            for earlier in self._before:
+                self._hear_in_turn(earlier)
+        if self._turn is not None:
+            self._hear_in_turn(frame)
+        self._before.append(frame)
+        if change is not None:
+            self._change(change)
+
+    def _hear_in_turn(self, frame: Samples) -> None:
+        turn = self._turn
+        assert turn is not None
+        turn.sound.append(frame)
+        self._ear.do(partial(self._listen, turn, frame, len(turn.sound) % 16 == 0))
+
+    def _begin_turn(self, start: float) -> None:
+        self._turns += 1
+        self._turn = _Turn(self._turns, start, self._mouth.active)
+        self._turn.sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
+        self._ear.do(partial(self._listen, self._turn, None, False))
+
+    def _change(self, change: TurnChange) -> None:
+        turn = self._turn
+        if turn is None:
+            return
+        turn.end = change.end
+        if change.kind == "paused":
+            self._ask_words(turn)
+        elif change.kind == "resumed":
+            turn.words = None
+        elif change.kind == "dropped":
+            self._turn = None
+        elif change.kind in ("ended", "full"):
+            if change.kind == "full":
+                self._ask_words(turn)
+                self._say(f"a turn of {self.parts.rules.longest_turn:g} s is answered as it is by then")
+            self._finish_turn(turn)
+
+    def _finish_turn(self, turn: _Turn) -> None:
+        turn.ended_at = self._now()
+        self._turn = None
+        self._unanswered.append(turn)
+
+    def _press(self) -> None:
+        if not self.parts.push_to_talk:
+            return
+        self._pressed = not self._pressed
+        if self._pressed:
+            self._interrupt()
+            self._before.clear()
+            self._begin_turn(self.time)
+        elif self._turn is not None:
+            self._turn.end = self.time
+            self._ask_words(self._turn)
+            self._finish_turn(self._turn)
+
+    def _ask_words(self, turn: _Turn) -> None:
+        """Have the words of a turn up to now, and its emotion."""
+        turn.asked += 1
+        self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
+        if self.parts.feel is not None:
+            turn.feels += 1
+            sound = np.concatenate(turn.sound)
+            self._heart.do(partial(self._feel, turn, sound))
+
+    def _listen(self, turn: _Turn, frame: Samples | None, shows: bool) -> None:
+        """In the ear's thread."""
+        listening = self.parts.listening
+        try:
+            if frame is None:
+                listening.begin()
+            else:
+                listening.push(frame)
+                if shows:
+                    self._inbox.put(partial(self._show_partial, turn, listening.partial()))
+        except Exception as error:  # the talk goes on without these words
+            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+
+    def _recognise(self, turn: _Turn, asked: int, seconds: float) -> None:
+        """In the ear's thread."""
+        try:
+            words = self.parts.listening.words()
+            text = "".join(word.text for word in words)
+            if distrust(text, max(seconds, 0.5), 1.0):
+                words = []
+        except Exception as error:  # the talk goes on without these words
+            words = []
+            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+        self._inbox.put(partial(self._take_words, turn, asked, words))
+
+    def _feel(self, turn: _Turn, sound: Samples) -> None:
+        """In the heart's thread."""
+        assert self.parts.feel is not None
+        feeling = None
+        try:
+            feeling = self.parts.feel(sound)
+        except Exception as error:  # the talk goes on without it
+            self._inbox.put(partial(self._say, f"no emotion is told: {_sentence_of(error)}"))
+        self._inbox.put(partial(self._take_feeling, turn, feeling))
+
+    def _show_partial(self, turn: _Turn, text: str) -> None:
+        if turn is self._turn:
+            self._tell(TalkEvent("partial", self.time, text))
+
+    def _take_words(self, turn: _Turn, asked: int, words: list[Word]) -> None:
+        turn.answered = max(turn.answered, asked)
+        if asked != turn.asked:
+            return
+        turn.words, turn.words_at = words, self._now()
+        if turn is self._turn:
+            self._endpointer.heard(turn.text)
+            self._tell(TalkEvent("partial", self.time, turn.text))
+        if turn.over_voice and self._mouth.active:
+            self._barge.heard(turn.text)
+
+    def _take_feeling(self, turn: _Turn, feeling: TurnFeeling | None) -> None:
+        turn.feels -= 1
+        turn.feeling = feeling or turn.feeling
+
+    # The answer.
+
+    def _settle(self) -> None:
+        """Answer turns that have ended and whose words are known, and give up a chat model that says nothing."""
+        for turn in list(self._unanswered):
+            if turn.words is None or turn.answered < turn.asked:
+                continue
+            waited = self._now() - max(turn.words_at, turn.ended_at or 0.0)
+            if turn.feels and waited < _WAITS_FOR_EMOTION:
+                continue
+            self._unanswered.remove(turn)
+            self._answer(turn)
+        reply = self._reply
+        if reply is not None and reply.first_piece is None and self._now() - reply.began > self.parts.patience:
+            where = self.parts.chat.service or self.parts.chat.name
+            self._say(
+                f"{where} has not answered for {self.parts.patience:g} s: say it again, or wait and try later"
+            )
+            self._stop_voice()
+
+    def _answer(self, turn: _Turn) -> None:
+        text = turn.text
+        if turn.over_voice and not turn.interrupts:
+            if not means_to_speak(text, turn.end - turn.start):
+                if text:
+                    self._keep_user(turn)
+                return
+            self._interrupt()
+        if not text:
+            if turn.end - turn.start >= _WORTH_A_WORD:
+                self._say("there was speech, and no word of it was understood")
+            return
+        if self._reply is not None:
+            self._stop_voice()  # it was about less than the person had to say
+        self._keep_user(turn)
+        feeling = turn.feeling.spoken if turn.feeling else None
+        self._memory.add("user", user_turn(text, feeling, self.parts.unsure_under))
+        self._replies += 1
+        self._reply = reply = _Reply(self._replies, turn, self._now())
+        messages = [ChatMessage(role, content) for role, content in self._memory.messages()]
+        think = partial(self._think, reply, messages)
+        if self._threaded:  # of its own, since a server may take its time after nobody waits for it any more
+            threading.Thread(target=think, name="mind", daemon=True).start()
+        else:
+            think()
+
+    def _think(self, reply: _Reply, messages: Sequence[ChatMessage]) -> None:
+        """In a thread of its own."""
+        error, written, cutter = "", 0, SentenceCutter()
+        try:
+            reply.pieces = pieces = self.parts.chat.reply(messages, self.parts.most_tokens)
+            for piece in pieces:
+                if reply.cancelled:
+                    pieces.close()
+                    break
+                self._inbox.put(partial(self._take_piece, reply))
+                for sentence in cutter.push(piece):
+                    self._inbox.put(partial(self._take_sentence, reply, sentence))
+                written += len(piece)
+                if written > 12 * self.parts.most_tokens:  # a model that knows no limit
+                    pieces.close()
+                    break
+            for sentence in cutter.flush():
+                self._inbox.put(partial(self._take_sentence, reply, sentence))
+        except Exception as problem:  # the talk goes on without the rest
+            for sentence in cutter.flush():
+                self._inbox.put(partial(self._take_sentence, reply, sentence))
+            error = _sentence_of(problem)
+        self._inbox.put(partial(self._end_reply, reply, error))
+
+    def _take_piece(self, reply: _Reply) -> None:
+        if reply.first_piece is None:
+            reply.first_piece = self._now()
+
+    def _take_sentence(self, reply: _Reply, sentence: ReplySentence) -> None:
+        if reply.cancelled:
+            return
+        number = len(reply.sentences)
+        reply.sentences.append(sentence)
+        if sentence.text:
+            reply.waiting += 1
+            self._voice.do(partial(self._synthesise, reply, number, sentence))
+        elif not reply.waiting and not self._mouth.active:
+            self._settle_sentences(reply, number + 1)
+
+    def _synthesise(self, reply: _Reply, number: int, sentence: ReplySentence) -> None:
+        """In the voice's thread."""
+        if reply.cancelled:
+            return
+        spoken, error = None, ""
+        try:
+            spoken = self.parts.speak(sentence)
+            samples = spoken.samples
+            if spoken.sample_rate != TALK_RATE:
+                samples = soxr.resample(samples, spoken.sample_rate, TALK_RATE)
+            words = spoken.words
+            seconds = len(samples) / TALK_RATE
+            if words is None:
+                words = by_proportion(split_words(sentence.text), [(0.0, seconds)], seconds)
+            sound = np.asarray(samples, np.float32), words
+        except Exception as problem:  # the sentence is shown, and the talk goes on
+            spoken, error = None, _sentence_of(problem)
+        if spoken is None:
+            self._inbox.put(partial(self._not_spoken, reply, number, sentence, error))
+        else:
+            self._inbox.put(partial(self._take_sound, reply, number, sentence, *sound))
+
+    def _take_sound(
+        self, reply: _Reply, number: int, sentence: ReplySentence, samples: Samples, words: list[Word]
+    ) -> None:
+        if not reply.cancelled:
+            reply.waiting -= 1
+            self._mouth.add(number, sentence, samples, words)
+
+    def _not_spoken(self, reply: _Reply, number: int, sentence: ReplySentence, error: str) -> None:
+        if reply.cancelled:
+            return
+        reply.waiting -= 1
+        self._say(f"a sentence could not be spoken ({error})")
+        self._tell(TalkEvent("reply", self.time, sentence.text, {"tag": sentence.tag}))
+        if not self._mouth.active and not reply.waiting:
+            self._settle_sentences(reply, number + 1)
+
+    def _end_reply(self, reply: _Reply, error: str) -> None:
+        if reply.cancelled:
+            return
+        reply.ended = True
+        if error:
+            self._say(f"the reply broke off: {error}" if reply.sentences else f"there is no reply: {error}")
+        elif not any(sentence.written.strip() for sentence in reply.sentences):
+            self._say(f"{self.parts.chat.name} answered nothing: say it in other words")
+
+    # The mouth.
+
+    def _speak(self) -> Samples:
+        reply = self._reply
+        before = self._mouth.begun
+        turn = self._turn
+        out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
+        if reply is not None and reply.first_sound is None and (done or self._mouth.begun) and not before:
+            reply.first_sound = self._now()
+            self._tell_latency(reply)
+            self._barge.reset()
+        if (saying := self._mouth.saying) is not None and saying is not self._shown:
+            self._shown = saying
+            self._tell(TalkEvent("reply", self.time, saying.text, {"tag": saying.tag}))
+        if reply is not None:
+            for said in done:
+                self._settle_sentences(reply, said.number)
+                self._settle_said(reply, said)
+            if reply.ended and not reply.waiting and not self._mouth.active:
+                self._settle_sentences(reply, len(reply.sentences))
+                self._finish_reply(reply)
+        return out
+
+    def _settle_sentences(self, reply: _Reply, until: int) -> None:
+        """Count sentences that are not spoken (code, or what the synthesiser refused) as read."""
+        while reply.settled < until:
+            reply.heard.append(reply.sentences[reply.settled].written.strip())
+            reply.settled += 1
+
+    def _settle_said(self, reply: _Reply, said: Said) -> None:
+        reply.settled = said.number + 1
+        reply.heard.append(said.sentence.written.strip() if said.complete else said.heard)
+        fields = {
+            "start": said.start,
+            "end": said.end,
+            "text_raw": said.sentence.text,
+            "text": said.heard,
+            "written": said.sentence.written,
+            "tag": said.sentence.tag,
+            "interrupted": not said.complete,
+            "kind": "speech",
+            "status": "spoken",
+        }
+        words = [(word.text.strip(), word.start, word.end) for word in said.words]
+        if words:
+            self._keep("utterance", "left", words, fields)
+
+    def _finish_reply(self, reply: _Reply) -> None:
+        self._memory.add("assistant", " ".join(filter(None, reply.heard)))
+        self._reply = None
+
+    def _over_voice(self, effect: str) -> None:
+        if effect == "pause":
+            self._mouth.pause()
+            self._blocks.hush()
+        elif effect == "go on":
+            self._mouth.go_on()
+        elif effect == "stop":
+            for turn in (*self._unanswered, *filter(None, [self._turn])):
+                turn.interrupts = turn.over_voice
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Stop the voice, and remember what was heard."""
+        if self._reply is not None:
+            self._stop_voice()
+            self._tell(TalkEvent("heard", self.time, CUT_MARK))
+            self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
+
+    def _stop_voice(self) -> None:
+        reply, self._reply = self._reply, None
+        said = self._mouth.stop()
+        self._blocks.hush()
+        self._barge.reset()
+        if reply is None:
+            return
+        reply.cancelled = True
+        if reply.pieces is not None:
+            reply.pieces.close()
+        if said is not None:
+            self._settle_sentences(reply, said.number)
+            self._settle_said(reply, said)
+        heard = " ".join(filter(None, reply.heard))
+        if heard and not heard.endswith(CUT_MARK):
+            heard += f" {CUT_MARK}"
+        self._memory.add("assistant", heard)
+
+    def _clear(self) -> None:
+        self._stop_voice()
+        self._memory.clear()
+        self._unanswered.clear()
+        self._tell(TalkEvent("cleared", self.time))
+        self._keep("event", {"event": "cleared", "time": round(self.time, 3)})
+
+    # The record.
+
+    def _keep_user(self, turn: _Turn) -> None:
+        words = [
+            (word.text.strip(), word.start + turn.sound_start, word.end + turn.sound_start)
+            for word in turn.words or ()
+        ]
+        feeling = turn.feeling
+        fields: dict[str, Any] = {
+            "start": turn.start,
+            "end": turn.end,
+            "text_raw": turn.text,
+            "text": turn.text,
+            "kind": "speech",
+            "status": "kept",
+        }
+        if feeling is not None:
+            sure = feeling.spoken.confidence >= self.parts.unsure_under
+            fields |= {name: round(value, 4) for name, value in feeling.affect.items()}
+            fields |= {
+                "emotion": feeling.spoken.emotion if sure else "unsure",
+                "emotion_confidence": round(feeling.spoken.confidence, 4),
+                "emotion_probabilities": {name: round(p, 4) for name, p in feeling.probabilities.items()},
+            }
+        data: dict[str, Any] = {}
+        if feeling is not None:
+            data = {"emotion": fields["emotion"], "confidence": feeling.spoken.confidence} | feeling.affect
+        self._tell(TalkEvent("user", self.time, turn.text, data))
+        self._keep("utterance", "right", words, fields)
+
+    def _tell_latency(self, reply: _Reply) -> None:
+        turn = reply.turn
+        steps = {
+            "endpoint": turn.ended_at,
+            "text": max(turn.words_at, turn.ended_at or 0.0),
+            "first_token": reply.first_piece,
+            "first_sound": reply.first_sound,
+        }
+        took = {name: round(at - turn.end, 3) for name, at in steps.items() if at is not None}
+        self.latencies.append(took)
+        self._tell(TalkEvent("latency", self.time, data=took))
+        event = {"event": "turn", "turn": turn.number, "speech_end": round(turn.end, 3)}
+        self._keep("event", event | {"seconds_after": took})
+
+    def _keep(self, what: str, *values: Any) -> None:
+        if self._record is not None and not self._record_failed:
+            self._pen.do(partial(self._write, what, values))
+
+    def _write(self, what: str, values: tuple[Any, ...]) -> None:
+        """In the pen's thread."""
+        if self._record_failed:
+            return
+        try:
+            getattr(self._record, what)(*values)
+        except OSError as error:
+            self._record_failed = True
+            reason = (error.strerror or "the disk failed").lower()
+            self._inbox.put(
+                partial(
+                    self._say, f"nothing more is recorded ({reason}): what was written is whole, the talk goes on"
+                )
+            )
+
+
+def _sentence_of(error: Exception) -> str:
+    """An error in a sentence without a full stop."""
+    if isinstance(error, DailytalkError):
+        return f"{error.reason}: {error.remedy}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: close other programs, or choose a smaller model"
+    detail = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}{': ' if detail else ''}{detail}"
+
+
+def run_talk(talk: Talk, blocks: SoundBlocks, until: float | None = None) -> None:
+    """Let a talk go on until there is no more sound, a Ctrl-C, or `until` seconds; then end it."""
+    try:
+        while until is None or talk.time < until:
+            interrupts.check_interrupt()
+            block = blocks.read()
+            if block is None:
+                break
+            blocks.play(talk.step(block))
+    finally:
+        talk.end()
+        blocks.close()

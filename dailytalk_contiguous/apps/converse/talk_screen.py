@@ -1,0 +1,102 @@
+"""A talk on the terminal: who says what, how it sounds, how long everything takes.
+
+Texts are of people and of servers, so they are `Text` of rich, which has no markup, and never strings.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from dailytalk_contiguous.apps.converse.talk import TalkEvent
+
+#: The steps of a turn, in order, and what they are called.
+STEPS = {"endpoint": "end noticed", "text": "text", "first_token": "first word", "first_sound": "first sound"}
+
+#: Columns of the level meter, and decibels below full scale at its left end.
+_METER, _FLOOR = 12, -48.0
+
+_STATES = {"listening": "green", "hearing you": "bold green", "thinking": "yellow"}
+
+
+class TalkScreen:
+    """Shows a talk on a console: finished lines for good and, on a terminal, a last line that moves."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=12, transient=True) if console.is_terminal else None
+        self._state, self._partial, self._level = "", "", 0.0
+
+    def __enter__(self) -> "TalkScreen":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, event: TalkEvent) -> None:
+        """Show what happened."""
+        if event.kind == "level":
+            self._level = max(0.8 * self._level, float(event.data["level"]))
+        elif event.kind == "state":
+            self._state = event.text
+            self._partial = "" if event.text != "hearing you" else self._partial
+            if not self._live and "closed" in event.text:
+                return
+        elif event.kind == "partial":
+            self._partial = event.text
+        elif event.kind == "user":
+            self._partial = ""
+            self._console.print(Text.assemble(("you: ", "bold cyan"), event.text, (_feeling(event.data), "dim")))
+        elif event.kind == "reply":
+            tag = f"({event.data['tag']}) " if event.data.get("tag") else ""
+            self._console.print(Text.assemble(("voice: ", "bold magenta"), (tag, "dim"), event.text))
+        elif event.kind == "heard":
+            self._console.print(Text("  interrupted", "dim"))
+        elif event.kind == "latency":
+            self._console.print(Text(f"  {latency_text(event.data)}", "dim"))
+        elif event.kind == "notice":
+            self._console.print(Text.assemble(("note: ", "yellow"), event.text))
+        elif event.kind == "cleared":
+            self._console.print(Text("  starting afresh", "dim"))
+        if self._live:
+            self._live.update(self._status())
+
+    def _status(self) -> Text:
+        filled = round(_METER * max(0.0, 1 - _decibels(self._level) / _FLOOR))
+        meter = "█" * min(_METER, filled) + "░" * (_METER - min(_METER, filled))
+        partial = self._partial[-80:]
+        return Text.assemble(meter, " ", (self._state, _STATES.get(self._state, "magenta")), " ", (partial, "dim"))
+
+
+def _decibels(level: float) -> float:
+    return 20 * math.log10(max(level, 1e-6))
+
+
+def _feeling(data: Mapping[str, Any]) -> str:
+    if "emotion" not in data:
+        return ""
+    named = f"{data['emotion']} {data['confidence']:.0%}" if data["emotion"] != "unsure" else "unsure"
+    return f"  [{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
+
+
+def latency_text(steps: Mapping[str, float]) -> str:
+    """The steps of a turn in seconds after the end of speech.
+
+    >>> latency_text({"endpoint": 0.5, "first_sound": 0.62})
+    'after 0.50 s end noticed, 0.62 s first sound'
+    """
+    told = ", ".join(f"{steps[name]:.2f} s {said}" for name, said in STEPS.items() if name in steps)
+    return f"after {told}" if told else ""
+
+
+def median_steps(latencies: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each step over turns, in seconds; of no turn nothing."""
+    known = {name: [took[name] for took in latencies if name in took] for name in STEPS}
+    return {name: round(median(values), 3) for name, values in known.items() if values}

@@ -1,0 +1,318 @@
+"""What a talk is made of, by its settings: recogniser, classifier, chat model, voice; and consent to a clone."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
+from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
+from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.models.chat import LISTENER, ChatSettings, load_chat
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
+from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
+from dailytalk_contiguous.models.hearing import open_listening
+from dailytalk_contiguous.models.profiles import profile_named
+from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
+from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
+
+#: Voices of a man and a woman, by engine. Fish Audio has none that everybody may use by a name.
+SEXES = {
+    "espeak": {"male": "", "female": "+f3"},
+    "flite": {"male": "rms", "female": "slt"},
+    "openai": {"male": "onyx", "female": "nova"},
+}
+
+#: What `--voice` begins with for a voice that is cloned, and the seconds of it that are taken.
+CLONED = "clone:"
+SHORTEST_SAMPLE, LONGEST_SAMPLE = 3.0, 30.0
+
+#: Bytes of a file of instructions.
+_MOST_INSTRUCTIONS = 64 << 10
+
+#: Where sentences go that a service speaks.
+_SERVICES = {"fish": "Fish Audio", "openai": "the server of OpenAI's speech API"}
+
+_TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
+
+INSTRUCTIONS = f"""\
+You talk with somebody by voice. Answer in one to three short spoken sentences, without lists, markup or code.
+After their words there may be a line such as [sounds sad (confidence 0.71); valence 0.31, arousal 0.22]. It is a
+guess from the sound of their voice, each number from 0 to 1. Let it guide your tone. Don't read it out, and never
+diagnose. You may begin a sentence with one tag that says how it is spoken: {_TAGS}.
+A reply that ends in "— [interrupted]" was heard up to there.\
+"""
+
+
+@dataclass(frozen=True)
+class TalkModels:
+    """Which models hear, feel, answer and speak. An empty one is the profile's."""
+
+    recogniser: str = setting("", ASR_MODEL)
+    language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
+    emotion: str = setting(
+        AFFECT_MAP,
+        "Classifier of emotion: affect-map, a trained folder, a checkpoint; none: tell none.",
+        panel="models",
+        metavar="NAME|DIR|none",
+        reference=True,
+    )
+    confidence: float = setting(
+        0.5, "Emotions less likely than this are not told.", panel="models", least=0.0, most=1.0
+    )
+    chat: str = setting(
+        LISTENER,
+        "Who answers: listener (rules), a model or its folder, or a server: http://HOST:PORT#MODEL.",
+        panel="models",
+        metavar="NAME|URL",
+        reference=True,
+    )
+    reply_tokens: int = setting(200, "Tokens of a reply at most.", panel="models", least=16)
+    memory_tokens: int = setting(
+        2000, "Tokens that the chat model reads at most; older turns are summed up.", panel="models", least=256
+    )
+    patience: float = setting(
+        30.0,
+        "Without a first word for so long, a reply is given up.",
+        option="reply_within",
+        panel="rare",
+        unit="s",
+        least=1.0,
+    )
+    tts: str = setting(
+        "", "Synthesiser: {choices}.", panel="voice", choices=tuple(ENGINES), shown="the profile's", reference=True
+    )
+    tts_model: str = setting(
+        "", "Its model: s1, s2-pro, …", panel="voice", metavar="NAME", shown="the synthesiser's", reference=True
+    )
+    voice: str = setting(
+        "",
+        "male, female, a voice of the synthesiser, or clone:FILE (asks for consent).",
+        panel="voice",
+        metavar="NAME|clone:FILE",
+        shown="the synthesiser's",
+        reference=True,
+    )
+    max_cost: float | None = setting(
+        None, "What this talk may spend.", panel="run", least=0, metavar="USD", shown="no limit", execution=True
+    )
+    device: str = setting("auto", DEVICE, execution=True)
+
+
+@dataclass(frozen=True)
+class TalkVoice:
+    """Who speaks, and what is kept about it. `sample`: of the voice that is cloned."""
+
+    synthesiser: Synthesiser
+    service: str
+    sample: VoiceSample | None = None
+    consent: dict[str, Any] | None = None
+
+
+def read_instructions(path: Path | None) -> str:
+    """The system prompt in a file, or ours. Raises BadInput for a file that is too large or no text."""
+    if path is None:
+        return INSTRUCTIONS
+    try:
+        return read_bytes(path, "name a text file", _MOST_INSTRUCTIONS).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise BadInput(f"{as_text(path)!r} is no text in UTF-8", "save it as UTF-8") from None
+
+
+def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable[[str], bool]) -> TalkVoice:
+    """The synthesiser and voice of a talk.
+
+    Args:
+        models: the settings.
+        profile: names what they leave open.
+        out: the folder of talks, which remembers consents; None for none.
+        ask: a question to the person, before a voice is cloned for the first time.
+
+    Raises DailytalkError for what is not there, a voice without consent, or an engine that clones none.
+    """
+    engine = models.tts or profile_named(profile).models["synthesiser"]
+    service = _SERVICES.get(engine, "")
+    if not models.voice.startswith(CLONED):
+        voice = models.voice
+        if voice in ("male", "female"):
+            if engine not in SEXES:
+                raise DailytalkError(f"{engine} has no voice by the name {voice}", "name one of its voices")
+            voice = SEXES[engine][voice]
+        return TalkVoice(_synthesiser(models, engine, voice), service)
+    path = Path(models.voice.removeprefix(CLONED))
+    synthesiser = _synthesiser(models, engine, CLONE)
+    sample, digest = _read_sample(path)
+    known = talks_marker(out)["consents"] if out else {}
+    consent = known.get(digest)
+    if consent is None:
+        question = f"Is the voice in {as_text(path.name)!r} yours, or has its speaker agreed to be cloned?"
+        if not ask(question):
+            raise DailytalkError(
+                f"the voice in {as_text(path)!r} is not cloned without consent",
+                "ask its speaker, or choose another --voice",
+            )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
+    text = _words_of(models, profile, sample)
+    if not text:
+        raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
+    return TalkVoice(synthesiser, service, VoiceSample(_as_wav(sample), text), consent)
+
+
+def _synthesiser(models: TalkModels, engine: str, voice: str) -> Synthesiser:
+    synthesiser = load_synthesiser(engine, models.tts_model, voice, 0.7, 0.7, 24000, 2)
+    synthesiser.preflight()
+    return synthesiser
+
+
+def _read_sample(path: Path) -> tuple[Samples, str]:
+    """Speech of a voice at 24 kHz, and its digest."""
+    audio = {"bytes": None, "path": to_uri(path)}
+    try:
+        seconds = probe(audio).seconds
+        samples = read_at(audio, 24000, 0.0, min(seconds, LONGEST_SAMPLE)).mean(axis=1, dtype=np.float32)
+    except OSError as error:
+        raise BadInput(f"{as_text(path)!r} can't be read ({error.strerror})", "check the path") from None
+    if seconds < SHORTEST_SAMPLE:
+        raise BadInput(
+            f"{as_text(path)!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it"
+        )
+    return samples, hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
+
+
+def _words_of(models: TalkModels, profile: str, sample: Samples) -> str:
+    name = models.recogniser or profile_named(profile).models["recogniser"]
+    recogniser = load_recogniser(name, models.device, "auto", 5, 1)
+    window = np.asarray(soxr.resample(sample, 24000, ANALYSIS_RATE), np.float32)[: 30 * ANALYSIS_RATE]
+    words = recogniser.transcribe([window], [models.language])[0].words
+    return "".join(word.text for word in words).strip()
+
+
+def _as_wav(sample: Samples) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, to_pcm(sample), 24000, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence], Spoken]:
+    samples = [voice.sample] if voice.sample else []
+    cache, money = SpeechCache(), open_budget(models.max_cost)
+
+    def speak(sentence: ReplySentence) -> Spoken:
+        line = Line(sentence.text, sentence.tag, models.language, 0)
+        if voice.synthesiser.deterministic:  # it is made again in less time than it is looked up
+            return voice.synthesiser.speak(line, samples)
+        return obtain(voice.synthesiser, line, samples, cache, money)[1].spoken
+
+    return speak
+
+
+def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | None:
+    if models.emotion == "none":
+        return None
+    classifier, affect_map = load_emotion_model(models.emotion), AffectMap()
+
+    def feel(sound: Samples) -> TurnFeeling | None:
+        guess, felt = classifier.classify([sound])[0], affect_map.classify([sound])[0]
+        if guess.reason or felt.reason:
+            return None
+        affect = {name: float(value) for name, value in zip(AFFECT, felt.embedding, strict=True)}
+        best = int(np.argmax(guess.probabilities))
+        confidence = float(guess.probabilities[best])
+        spoken = SpokenFeeling(classifier.classes[best], confidence, affect["valence"], affect["arousal"])
+        shares = (float(share) for share in guess.probabilities)
+        return TurnFeeling(dict(zip(classifier.classes, shares, strict=True)), affect, spoken)
+
+    return feel
+
+
+def open_parts(
+    models: TalkModels,
+    chatting: ChatSettings,
+    rules: TurnRules,
+    profile: str,
+    voice: TalkVoice,
+    instructions: str,
+    push_to_talk: bool = False,
+    closes_microphone: bool = False,
+) -> TalkParts:
+    """Load all that a talk is made of, and use each once, so that the first turn is as fast as any.
+
+    Raises DailytalkError (ModelMissing) for what is not there or can't be reached.
+    """
+    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
+    check_recogniser(recogniser, models.device, "auto")
+    chat = load_chat(models.chat, chatting)
+    chat.preflight()
+    listening = open_listening(recogniser, models.language, models.device)
+    feel = _feeler(models)
+    speak = _speaker_of(voice, models)
+    if voice.synthesiser.deterministic:
+        speak(ReplySentence("", "Hello.", "Hello."))
+    hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
+    if feel is not None:
+        feel(hiss)
+    listening.begin()
+    listening.push(hiss)
+    listening.words()
+    return TalkParts(
+        listening,
+        feel,
+        chat,
+        speak,
+        instructions,
+        models.language,
+        rules,
+        models.reply_tokens,
+        models.memory_tokens,
+        models.confidence,
+        models.patience,
+        push_to_talk,
+        closes_microphone,
+    )
+
+
+def about_talk(models: TalkModels, parts: TalkParts, profile: str, voice: TalkVoice) -> dict[str, Any]:
+    """What the record says of a talk: who spoke, and by what it was made."""
+    synthesiser = voice.synthesiser
+    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
+    made_by = {
+        "recogniser": recogniser,
+        "emotion": models.emotion,
+        "chat": parts.chat.name,
+        "synthesiser": synthesiser.model or synthesiser.engine,
+    }
+    named = synthesiser.voice or synthesiser.engine
+    return {
+        "version": 1,
+        "language": models.language,
+        "speakers": {"left": f"{synthesiser.engine} {named}".strip(), "right": None},
+        "services": sorted({*filter(None, (parts.chat.service, voice.service))}),
+        "consent": voice.consent,
+        "provenance": {
+            "tool": "dailytalk converse",
+            "voice": named,
+            "models": {role: {"name": name} for role, name in made_by.items()},
+        },
+        "synthesis": {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice},
+    }
+
+
+def remember_consent(out: Path, voice: TalkVoice) -> None:
+    """Keep the consent to a voice in the folder of talks, so that it is asked for once."""
+    if voice.consent is not None:
+        keep_consent(out, str(voice.consent["sample_sha256"]), voice.consent)

@@ -1,0 +1,394 @@
+"""Talks: what is heard is answered, spoken, interrupted, remembered and kept."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from command import PROGRAM, Command
+from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
+from tts_server import TOKEN, TtsServer
+
+from dailytalk_contiguous.apps.converse import sound_blocks, talk_record, talk_setup
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, AnalysisBlocks
+from dailytalk_contiguous.apps.converse.talk import TurnFeeling
+from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
+from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models.contracts import Spoken
+from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.items import open_items
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def test_a_question_is_answered_half_a_second_after_it() -> None:
+    talk = Simulation(["where have you been"]).hear(silence(0.5), QUESTION, silence(1.0)).until_idle()
+    assert talk.of("user") == ["where have you been"]
+    assert talk.of("reply") == ["I hear you.", "Tell me more about it."]
+    assert talk.mind.asked == [[("system", "You listen."), ("user", "where have you been")]]
+    (took,) = talk.talk.latencies
+    assert 0.45 <= took["endpoint"] <= took["first_sound"] <= 0.65
+    assert talk.talk.idle
+
+
+def test_two_simulated_talks_are_equal_to_the_bit() -> None:
+    def played() -> np.ndarray:
+        return Simulation(["well and", "yes"]).hear(QUESTION, silence(2.0), RIGHT, silence(3.0)).played
+
+    assert np.array_equal(played(), played())
+
+
+def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:
+    sure = TurnFeeling({"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3))
+    talk = Simulation(["one", "two"], "Go on.", feel=lambda sound: sure)
+    for _ in range(2):
+        talk.hear(silence(0.3), QUESTION, silence(1.0)).until_idle()
+    note = "[sounds sad (confidence 0.90); valence 0.20, arousal 0.30]"
+    assert talk.mind.asked[1][1:] == [("user", f"one\n{note}"), ("assistant", "Go on."), ("user", f"two\n{note}")]
+
+
+LONG = "This is a long answer that goes on for quite a while. And then there is a second sentence, too."
+
+
+def test_speaking_over_it_silences_the_voice_within_a_fifth_of_a_second() -> None:
+    talk = Simulation(["hello", "wait wait let me hear it", "so"], LONG)
+    talk.hear(QUESTION, silence(2.0))
+    assert not talk.talk.idle
+    before = len(talk.played)
+    talk.hear(WAIT, silence(1.5)).until_idle()
+    loud = np.flatnonzero(np.abs(talk.played[before : before + 3 * TALK_RATE]) > 0.01)
+    begins = np.flatnonzero(np.abs(WAIT) > 0.02)[0]
+    assert (loud[-1] - begins) / TALK_RATE <= 0.2
+    assert talk.of("heard") == [CUT_MARK]
+    assistant = talk.mind.asked[1][2][1]
+    assert assistant.startswith("This is a long")
+    assert assistant.endswith(CUT_MARK)
+    assert "second" not in assistant
+    assert talk.mind.asked[1][3] == ("user", "wait wait let me hear it")
+
+
+def test_a_backchannel_does_not_stop_the_voice_and_every_word_is_heard() -> None:
+    talk = Simulation(["hello", "right"], LONG)
+    talk.hear(QUESTION, silence(2.0), RIGHT, silence(2.0)).until_idle()
+    assert talk.of("heard") == []
+    assert len(talk.mind.asked) == 1
+    assert talk.of("reply") == LONG.replace("while. ", "while.\n").split("\n")
+    talk.hear(QUESTION, silence(2.0))
+    assert talk.mind.asked[1][2] == ("assistant", LONG)
+
+
+def test_what_follows_before_the_answer_is_spoken_belongs_to_the_turn() -> None:
+    answers: list[str] = []
+
+    def late(messages: object) -> Iterator[str]:
+        answers.append("asked")
+        yield from ["I see."]
+
+    talk = Simulation(["I went home", "and then I slept"], late)
+    talk.hear(QUESTION, silence(0.35), QUESTION, silence(1.0)).until_idle()
+    assert talk.of("user") == ["I went home"] or talk.of("user") == ["and then I slept"]
+    assert len(answers) == 1
+
+
+def test_clear_starts_afresh_and_silences_the_voice() -> None:
+    talk = Simulation(["hello", "again"], LONG).hear(QUESTION, silence(2.0))
+    talk.talk.clear()
+    talk.hear(silence(0.2))
+    assert talk.talk.idle
+    talk.hear(QUESTION, silence(1.0))
+    assert talk.mind.asked[1] == [("system", "You listen."), ("user", "again")]
+
+
+def test_the_microphone_is_closed_while_the_voice_speaks_without_headphones() -> None:
+    talk = Simulation(["hello", "never heard"], LONG, closes_microphone=True)
+    talk.hear(QUESTION, silence(1.5), WAIT, silence(0.1)).until_idle()
+    assert talk.of("user") == ["hello"]
+    assert "speaking, microphone closed" in talk.of("state")
+
+
+def test_push_to_talk_hears_between_two_presses_only() -> None:
+    talk = Simulation(["first", "second"], "Yes.", push_to_talk=True).hear(QUESTION, silence(1.0))
+    assert talk.of("user") == []
+    talk.talk.press()
+    talk.hear(QUESTION)
+    talk.talk.press()
+    talk.hear(silence(0.1)).until_idle()
+    assert talk.of("user") == ["first"]
+    assert talk.of("reply") == ["Yes."]
+
+
+# Minds and voices that fail: a sentence each, and the talk goes on.
+
+
+def broken(messages: object) -> Iterator[str]:
+    yield "I was about to say. And"
+    raise DailytalkError("the chat server hung up", "say it again")
+
+
+@pytest.mark.parametrize(
+    ("answer", "note", "replies"),
+    [
+        (broken, "the reply broke off: the chat server hung up: say it again", ["I was about to say.", "And"]),
+        (lambda messages: 1 / 0, "there is no reply: ZeroDivisionError", []),
+        (lambda messages: [], "scripted answered nothing", []),
+        (lambda messages: iter(lambda: "word " * 50, ""), "", None),
+        (lambda messages: ["[bold red]Hi[/] there. ```rm -rf /``` \x1b[2J(sad) Oh."], "", ["Hi there.", "Oh."]),
+    ],
+)
+def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: list[str] | None) -> None:
+    talk = Simulation(["hello", "again"], answer, most_tokens=20).hear(QUESTION, silence(1.0)).until_idle(60)
+    assert any(note in sentence for sentence in talk.of("notice")) or not note
+    if replies is not None:
+        assert talk.of("reply") == replies
+    assert talk.talk.idle
+    talk.hear(QUESTION, silence(1.0))
+    assert len(talk.mind.asked) == 2
+
+
+def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:
+    def failing(sentence: ReplySentence) -> Spoken:
+        if "hear" in sentence.text:
+            raise MemoryError
+        return tones(sentence)
+
+    talk = Simulation(["hello", "again"], speak=failing).hear(QUESTION, silence(1.0)).until_idle()
+    assert "not enough memory" in talk.of("notice")[0]
+    assert talk.of("reply") == ["I hear you.", "Tell me more about it."]
+    talk.hear(QUESTION, silence(1.0))
+    assert talk.mind.asked[1][2] == ("assistant", "I hear you. Tell me more about it.")
+
+
+def test_speech_without_words_is_said_and_silence_and_music_are_not_answered() -> None:
+    talk = Simulation(["", ""]).hear(QUESTION, silence(1.0))
+    assert talk.of("notice") == ["there was speech, and no word of it was understood"]
+    chord = sum(np.sin(np.arange(5 * TALK_RATE) * f * 2 * np.pi / TALK_RATE) for f in (220, 277, 330)) / 6
+    talk.hear(chord.astype(np.float32), silence(2.0))
+    assert talk.mind.asked == []
+
+
+def test_what_is_analysed_is_the_sound_below_eight_kilohertz_and_a_millisecond_late() -> None:
+    seconds = np.arange(40 * BLOCK) / TALK_RATE
+    low, high = (np.sin(2 * np.pi * hertz * seconds).astype(np.float32) for hertz in (1000, 10000))
+
+    def analysed(signal: np.ndarray) -> np.ndarray:
+        blocks = AnalysisBlocks()
+        return np.concatenate([blocks.push(block) for block in signal.reshape(-1, BLOCK)])[1000:]
+
+    late = 47 / 48000
+    expected = np.sin(2 * np.pi * 1000 * (np.arange(40 * 512) / 16000 - late))[1000:]
+    np.testing.assert_allclose(analysed(low), expected, atol=0.01)
+    assert np.abs(analysed(high)).max() < 0.001
+
+
+# The record.
+
+
+def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
+    talk = Simulation(["hello you", "right", "wait wait let me hear"], LONG, tmp_path / "talks")
+    talk.hear(QUESTION, silence(2.0), RIGHT, silence(1.5), WAIT, silence(1.0)).until_idle()
+    talk.talk.end()
+    samples, rate = soundfile.read(tmp_path / "talks/talk.wav")
+    assert (rate, samples.shape[1]) == (TALK_RATE, 2)
+    assert abs(len(samples) - len(talk.played)) <= BLOCK
+    np.testing.assert_allclose(samples[: len(talk.played), 0], talk.played[: len(samples)], atol=1e-4)
+    (row,) = open_items(tmp_path / "talks").rows()
+    by_side = {side: [u for u in row["utterances"] if u["channel"] == side] for side in ("left", "right")}
+    assert [u["text"] for u in by_side["right"]] == ["hello you", "right", "wait wait let me hear"]
+    assert by_side["right"][1]["event"] == "backchannel"
+    assert any(u["text"].endswith(CUT_MARK) for u in by_side["left"])
+    words = [word["word"] for word in row["alignments"] if word["speaker"] == "left"]
+    assert words[:6] == ["This", "is", "a", "long", "answer", "that"]
+    findings, facts = check_folder(tmp_path / "talks")
+    assert [finding for finding in findings if finding.level == "error"] == []
+    assert facts["kind"] == "talks"
+    done = dailytalk("export", tmp_path / "talks", "--format", "moshi", "--out", tmp_path / "moshi")
+    assert done.code == 0, done.err
+    assert not any(f.level == "error" for f in check_folder(tmp_path / "moshi")[0])
+    events = [json.loads(line) for line in (tmp_path / "talks/events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["turn", "interrupted", "turn"]
+
+
+def test_the_record_is_whole_after_every_block(tmp_path: Path) -> None:
+    talk = Simulation(["hello"], LONG, tmp_path / "talks")
+    for seconds in (0.1, 1.0, 2.5):
+        talk.hear(QUESTION if seconds == 1.0 else silence(seconds))
+        info = soundfile.info(tmp_path / "talks/talk.wav")
+        assert abs(info.duration - talk.talk.time) <= 0.3
+        (row,) = open_items(tmp_path / "talks").rows()
+        assert row["problem"] is None
+        assert all(word["end"] <= row["duration"] for word in row["alignments"])
+
+
+def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = Simulation(["hello"], folder=tmp_path / "talks").hear(silence(1.0))
+
+    def full(self: object, frames: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(talk_record.GrowingWav, "write", full)
+    talk.hear(QUESTION, silence(1.0)).until_idle()
+    assert talk.of("notice") == [
+        "nothing more is recorded (no space left on device): what was written is whole, the talk goes on"
+    ]
+    assert talk.of("reply") != []
+    assert soundfile.info(tmp_path / "talks/talk.wav").duration > 0.5
+
+
+def test_a_folder_of_other_things_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(DailytalkError, match="other things than talks"):
+        talk_record.TalkRecord(tmp_path, "talk", {})
+
+
+def test_a_talk_in_which_nothing_was_said_leaves_nothing(tmp_path: Path) -> None:
+    talk = Simulation([], folder=tmp_path / "talks").hear(silence(1.0))
+    talk.talk.end()
+    assert sorted(path.name for path in (tmp_path / "talks").iterdir()) == ["talks.json"]
+
+
+# The command.
+
+
+@pytest.mark.needs("flite")
+def test_the_embedded_talk_by_file_ends_with_medians_and_a_killed_one_is_whole(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    said = tmp_path / "said.wav"
+    subprocess.run(["flite", "-voice", "slt", "-t", "My sister is coming to visit me.", "-o", said], check=True)
+    options = ["--profile", "embedded", "--input", said, "--out", tmp_path / "talks"]
+    process = subprocess.Popen([*PROGRAM, "converse", *map(str, options)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("voice:"):
+            break
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert row["problem"] is None
+    assert "sister" in row["utterances"][0]["text"]
+
+
+def test_no_microphone_is_one_sentence(
+    dailytalk: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class NoDevice:
+        def InputStream(self, **_: object) -> object:  # noqa: N802
+            raise RuntimeError("Error querying device -1")
+
+    monkeypatch.setitem(sys.modules, "sounddevice", NoDevice())
+    done = dailytalk("converse", "--profile", "embedded", "--out", tmp_path / "talks")
+    assert done.code == 1
+    assert "no microphone can be opened (Error querying device -1): plug one in" in done.err
+    assert not (tmp_path / "talks").exists()
+
+
+def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp_path: Path) -> None:
+    voice = f"clone:{EXAMPLES / 'old_friends.flac'}"
+    done = dailytalk(
+        "converse", "--profile", "embedded", "--voice", voice, "--input", EXAMPLES / "old_friends.flac"
+    )
+    assert "espeak can't speak in the voice of a sample" in done.err
+
+
+class SoundCard:
+    """Plays `sounddevice`: a microphone that its test moves, and a loudspeaker that plays nothing."""
+
+    def __init__(self) -> None:
+        self.opened: list[SimpleNamespace] = []
+        self.plugged = True
+
+    def InputStream(self, callback: object, **_: object) -> SimpleNamespace:  # noqa: N802
+        return self._stream(callback)
+
+    def OutputStream(self, callback: object, **_: object) -> SimpleNamespace:  # noqa: N802
+        return self._stream(callback)
+
+    def _stream(self, callback: object) -> SimpleNamespace:
+        if not self.plugged:
+            raise RuntimeError("Device unavailable")
+        self.opened.append(
+            SimpleNamespace(callback=callback, latency=0.02, device=0, start=lambda: None, close=lambda: None)
+        )
+        return self.opened[-1]
+
+    def query_devices(self, *_: object) -> dict[str, str]:
+        return {"name": "a microphone"}
+
+
+def test_a_microphone_that_is_unplugged_is_waited_for_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, told = SoundCard(), []
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 0.01)
+    monkeypatch.setattr(sound_blocks, "WAITS_FOR_DEVICE", 0.1)
+    blocks = sound_blocks.DeviceBlocks("", told.append)
+    spoken = np.full((BLOCK, 1), 0.5, np.float32)
+    card.opened[0].callback(spoken)
+    assert blocks.lag == pytest.approx(0.04)
+    np.testing.assert_array_equal(blocks.read(), spoken[:, 0])
+    came_back = iter(range(3))
+
+    def say(sentence: str) -> None:
+        told.append(sentence)
+        if "sends no sound" in sentence and next(came_back, None) == 0:
+            card.opened[0].callback(spoken)
+
+    monkeypatch.setattr(blocks, "_told", say)
+    assert blocks.read() is not None
+    assert told == ["a microphone sends no sound: plug it in again, or end with Ctrl-C", "a microphone is back"]
+    card.plugged = False
+    assert blocks.read() is None
+    assert told[-1] == "a microphone did not come back: the talk ends"
+    blocks.close()
+
+
+def test_what_waits_to_be_played_is_dropped_when_the_voice_is_hushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SoundCard()
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    loudspeaker = sound_blocks.Loudspeaker()
+    out = np.full((500, 1), np.nan, np.float32)
+    loudspeaker.play(np.ones(BLOCK, np.float32))
+    card.opened[0].callback(out, 500)
+    assert out.min() == 1
+    loudspeaker.play(np.ones(BLOCK, np.float32))
+    loudspeaker.hush()
+    card.opened[0].callback(out, 500)
+    assert out[268:].max() == 0
+
+
+def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_setup, "_words_of", lambda *_: "the words of the sample")
+    models = TalkModels(tts="fish", voice=f"clone:{EXAMPLES / 'weekend_trip.flac'}")
+    asked: list[str] = []
+
+    def ask(answer: bool) -> Callable[[str], bool]:
+        return lambda question: (asked.append(question), answer)[1]
+
+    with TtsServer() as server:
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
+        monkeypatch.setenv("FISH_API_KEY", TOKEN)
+        load_synthesiser.cache_clear()
+        folder = tmp_path / "talks"
+        folder.mkdir()
+        with pytest.raises(DailytalkError, match="not cloned without consent"):
+            open_voice(models, "embedded", folder, ask(False))
+        voice = open_voice(models, "embedded", folder, ask(True))
+        assert voice.sample is not None
+        assert voice.sample.text == "the words of the sample"
+        remember_consent(folder, voice)
+        again = open_voice(models, "embedded", folder, ask(False))
+        load_synthesiser.cache_clear()
+    assert len(asked) == 2
+    assert again.consent == voice.consent
+    assert voice.consent["answer"] == "yes"

@@ -1,0 +1,257 @@
+"""The rules of a spoken conversation: turns, sentences, memory, interruptions."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.dialogue import (
+    CUT_MARK,
+    LONGEST_SENTENCE,
+    BargeIn,
+    Endpointer,
+    ReplySentence,
+    SentenceCutter,
+    SpokenFeeling,
+    TalkMemory,
+    TurnRules,
+    extract_summary,
+    heard_part,
+    is_backchannel,
+    is_unfinished,
+    spoken_text,
+    user_turn,
+)
+
+FRAME = 0.032
+RULES = TurnRules()
+
+
+def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:
+    """What an endpointer makes of speech in `spans`; `text` is recognised at each pause."""
+    endpointer, changes = Endpointer(RULES), []
+    for frame in range(round(seconds / FRAME)):
+        middle = (frame + 0.5) * FRAME
+        change = endpointer.push(float(any(a <= middle < b for a, b in spans)), (frame + 1) * FRAME)
+        if change:
+            changes.append((change.kind, (frame + 1) * FRAME, change.end))
+            if change.kind == "paused" and text is not None:
+                endpointer.heard(text)
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("text", "silence"),
+    [
+        ("I am late.", 0.5),
+        ("what time is it", 0.5),
+        ("I am late and", 1.2),
+        ("well,", 1.2),
+        (None, 1.2),
+        ("", 0.5),
+    ],
+)
+def test_a_turn_ends_sooner_after_a_finished_sentence(text: str | None, silence: float) -> None:
+    changes = turns_of([(1.0, 3.0)], 6.0, text)
+    assert [kind for kind, *_ in changes] == ["began", "paused", "ended"]
+    _, when, end = changes[-1]
+    assert end == pytest.approx(3.0, abs=FRAME)
+    assert when - end == pytest.approx(silence, abs=1.5 * FRAME)
+
+
+def test_a_pause_inside_a_turn_is_taken_back() -> None:
+    kinds = [kind for kind, *_ in turns_of([(1.0, 2.0), (2.4, 3.0)], 6.0, "so I went")]
+    assert kinds == ["began", "paused", "resumed", "paused", "ended"]
+
+
+def test_a_click_is_no_turn_and_a_cough_is_dropped() -> None:
+    assert turns_of([(1.0, 1.05)], 3.0, None) == []
+    assert [kind for kind, *_ in turns_of([(1.0, 1.13)], 3.0, "")] == ["began", "paused", "dropped"]
+
+
+def test_a_monologue_is_answered_when_it_is_too_long() -> None:
+    changes = turns_of([(0.0, 600.0)], 300.0, None)
+    assert [kind for kind, *_ in changes] == ["began", "full", "began", "full", "began"]
+
+
+@given(st.lists(st.floats(0, 1), max_size=400))
+def test_changes_of_a_turn_come_in_order(probabilities: list[float]) -> None:
+    endpointer, before = Endpointer(RULES), "ended"
+    follows = {"began": "paused full", "paused": "resumed ended dropped", "resumed": "paused full"}
+    for number, probability in enumerate(probabilities, 1):
+        change = endpointer.push(probability, number * FRAME)
+        if change:
+            assert change.kind in follows.get(before, "began").split()
+            assert 0 <= change.start < change.end <= number * FRAME + 1e-9
+            before = change.kind
+
+
+@pytest.mark.parametrize(
+    "text", ["I went to the", "we stayed home because", "and then...", "first,", "I think I'm"]
+)
+def test_an_unfinished_phrase_is_seen(text: str) -> None:
+    assert is_unfinished(text)
+
+
+@pytest.mark.parametrize("text", ["", "so", "who are you talking to", "That's it.", "i lost my keys", "ich und"])
+def test_a_finished_phrase_is_not_waited_for(text: str) -> None:
+    assert not is_unfinished(text, "de" if text == "ich und" else "en")
+
+
+# Over the voice.
+
+
+def effects(spans: list[tuple[float, float]], text: str | None) -> list[tuple[str, float]]:
+    barge, told = BargeIn(RULES), []
+    if text is not None:
+        barge.heard(text)
+    for frame in range(round(5 / FRAME)):
+        middle = (frame + 0.5) * FRAME
+        effect = barge.push(float(any(a <= middle < b for a, b in spans)), (frame + 1) * FRAME)
+        if effect:
+            told.append((effect, (frame + 1) * FRAME))
+    return told
+
+
+def test_speech_silences_the_voice_within_a_fifth_of_a_second_and_then_stops_it() -> None:
+    (first, paused), (second, _) = effects([(1.0, 3.0)], None)[:2]
+    assert (first, second) == ("pause", "stop")
+    assert paused - 1.0 <= 0.2
+
+
+@pytest.mark.parametrize("text", ["mm-hm", "yeah okay", "", "it's you", "but"])
+def test_a_voice_that_paused_for_nothing_goes_on(text: str) -> None:
+    assert [effect for effect, _ in effects([(1.0, 1.7)], text)] == ["pause", "go on"]
+
+
+@pytest.mark.parametrize("text", ["stop", "oh no", "not that one"])
+def test_words_that_mean_something_stop_the_voice(text: str) -> None:
+    assert [effect for effect, _ in effects([(1.0, 1.5)], text)] == ["pause", "stop"]
+
+
+def test_words_that_never_come_are_waited_for_and_then_forgiven() -> None:
+    (_, paused), (second, resumed) = effects([(1.0, 1.5)], None)
+    assert second == "go on"
+    assert resumed - paused < 2
+    assert is_backchannel("Uh-huh, right.")
+    assert not is_backchannel("yeah yeah yeah but")
+
+
+def test_what_was_heard_ends_with_the_word_at_which_the_voice_stopped() -> None:
+    words = [("I", 0.0, 0.1), ("hear", 0.1, 0.4), ("you", 0.4, 0.6)]
+    assert heard_part(words, 0.2) == f"I hear {CUT_MARK}"
+    assert heard_part(words, 0.6) == "I hear you"
+    assert heard_part(words, 0.0) == CUT_MARK
+
+
+# Sentences.
+
+
+def cut(text: str, pieces: int = 0) -> list[ReplySentence]:
+    cutter = SentenceCutter()
+    parts = [text[at : at + pieces] for at in range(0, len(text), pieces)] if pieces else [text]
+    return [sentence for part in parts for sentence in cutter.push(part)] + cutter.flush()
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("Dr. Lee met J. R. Hill at 3.5 km. Then?", ["Dr. Lee met J. R. Hill at 3.5 km.", "Then?"]),
+        ('He said "Go." Then he left!', ['He said "Go."', "Then he left!"]),
+        ("Well... maybe. Or… Yes.", ["Well... maybe.", "Or…", "Yes."]),
+        ("(happy) Hi!\n(giggling)\n(sad) Oh. (Well, no.)", ["Hi!", "", "Oh.", "(Well, no.)"]),
+        ("# Plan\n1. Eat.\n2. **Sleep** well.", ["Plan", "Eat.", "Sleep well."]),
+        ("Try:\n```python\nprint('hi. there')\n```\nDone.", ["Try:", "", "Done."]),
+        ("See https://example.org/a.b?c=1 or `x = 1`. <b>Good</b> 🙂 day.", ["See or.", "Good day."]),
+        ("[bold]It[/bold] is [laughs] fine.", ["It is fine."]),
+        ("これは本です。はい！", ["これは本です。", "はい！"]),
+        ("🙂🙂 ***", [""]),
+    ],
+)
+def test_sentences_are_cut_and_cleaned(text: str, spoken: list[str]) -> None:
+    assert [sentence.text for sentence in cut(text)] == spoken
+
+
+def test_a_tag_of_the_list_is_taken_and_any_other_is_not_spoken() -> None:
+    assert [(s.tag, s.text) for s in cut("(sad) Oh no. (sexy) Hi there. (curious)\nWhy?")] == [
+        ("sad", "Oh no."),
+        ("", "Hi there."),
+        ("", ""),
+        ("curious", "Why?"),
+    ]
+    assert spoken_text("( Soft  Tone ) Hush.") == ("soft tone", "Hush.")
+
+
+def test_a_sentence_is_there_as_soon_as_a_blank_follows_it() -> None:
+    cutter = SentenceCutter()
+    assert cutter.push("I hear you.") == []
+    assert [sentence.text for sentence in cutter.push(" ")] == ["I hear you."]
+
+
+@given(st.text(st.sampled_from("aB. !?…\n`(*)[],1é。🙂"), max_size=120), st.integers(1, 7))
+def test_the_same_reply_gives_the_same_sentences_however_it_is_sent(text: str, size: int) -> None:
+    whole = cut(text)
+    assert cut(text, size) == whole
+    assert "".join(sentence.written for sentence in whole) == text
+
+
+@given(st.text(max_size=900))
+def test_no_sentence_is_too_long_and_none_holds_markup(text: str) -> None:
+    for sentence in cut(text):
+        assert len(sentence.text) <= LONGEST_SENTENCE
+        assert not set("*`<>\x1b\x00") & set(sentence.text)
+
+
+def test_a_thousand_words_without_a_mark_are_cut_between_words() -> None:
+    sentences = cut("and so we went on " * 250)
+    assert max(len(sentence.text) for sentence in sentences) <= LONGEST_SENTENCE
+    assert all(word in {"and", "so", "we", "went", "on"} for s in sentences for word in s.text.split())
+
+
+# Memory.
+
+
+def words_in(text: str) -> int:
+    return len(text.split())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.text("ab c.", max_size=200)), max_size=40))
+def test_memory_stays_within_its_budget_and_in_turn(said: list[tuple[str, str]]) -> None:
+    memory = TalkMemory("You listen.", words_in, 100)
+    for role, content in [*said, ("user", "and now")]:
+        memory.add(role, content)
+    messages = memory.messages()
+    roles = [role for role, _ in messages]
+    assert sum(words_in(content) for _, content in messages) <= 110  # with what introduces the summary
+    assert roles[0] == "system"
+    assert roles[-1] == "user"
+    assert all(one != other for one, other in pairwise(roles))
+    assert messages[-1][1].endswith("and now")
+
+
+def test_an_hour_goes_on_and_its_beginning_is_summed_up() -> None:
+    memory = TalkMemory("You listen.", words_in, 200)
+    for turn in range(300):
+        memory.add("user", f"This is turn {turn}. And more is said of it.")
+        memory.add("assistant", "I see. Go on.")
+    assert "They: This is turn" in memory.messages()[0][1]
+    memory.clear()
+    assert memory.messages() == [("system", "You listen.")]
+
+
+def test_a_summary_that_fails_is_made_without_the_model() -> None:
+    def failing(summary: str, messages: object) -> str:
+        raise RuntimeError
+
+    memory = TalkMemory("", words_in, 64, failing)
+    for turn in range(40):
+        memory.add("user" if turn % 2 else "assistant", f"Number {turn} has been said. More.")
+    assert "has been said." in memory.summary
+    assert extract_summary("They: a.", [("user", "One. Two."), ("assistant", "")]) == "They: a.\nThey: One."
+
+
+def test_feelings_are_told_only_when_sure() -> None:
+    assert user_turn("Hi", None) == "Hi"
+    assert user_turn("Hi", SpokenFeeling("sad", float("nan"))) == "Hi"
+    assert user_turn("Hi", SpokenFeeling("sad", 0.9)) == "Hi\n[sounds sad (confidence 0.90)]"

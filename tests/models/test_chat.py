@@ -1,0 +1,353 @@
+import gc
+import io
+import json
+import threading
+import traceback
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from chat_server import REPLY, ChatServer, and_error, bomb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.models import chat, paid
+from dailytalk_contiguous.models.chat import (
+    BYTES_A_TOKEN,
+    MOST_BYTES_A_TOKEN,
+    ChatSettings,
+    RuleListener,
+    limited_text,
+    load_chat,
+    without_thoughts,
+)
+from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
+from dailytalk_contiguous.models.paid import Client, ShortRead, Token
+
+TOKEN = "chat-token-0123456789"
+ASKED = [ChatMessage("system", "Listen."), ChatMessage("user", "I had a long day.")]
+
+
+def connect(**options: Any) -> Callable[[str, Token], Client]:
+    """Clients that wait for nothing long."""
+    options = {"read_seconds": 0.3, "tries": 3, "sleep": lambda seconds: True} | options
+    return lambda url, token: Client(
+        "the chat server", url, token, chosen=("model",), again="say it again", **options
+    )
+
+
+def model(
+    server: ChatServer, name: str = "", settings: ChatSettings | None = None, **options: Any
+) -> chat.ChatServer:
+    address = f"{server.url}#{name}" if name else server.url
+    return chat.ChatServer(address, settings or ChatSettings(), connect(**options))
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", TOKEN)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "FIRST_SECONDS", 0.3)
+
+
+@pytest.mark.parametrize("tail", ["", "/", "/v1", "/v1/", "#other"])
+def test_server_answers_token_by_token_with_the_first_of_its_models_or_the_one_that_is_named(tail: str) -> None:
+    with ChatServer() as server:
+        talker = load_chat(server.url + tail)
+        talker.preflight()
+        pieces = list(talker.reply(ASKED, 100))
+        assert ("".join(pieces), len(pieces)) == (REPLY, len(REPLY.split()))
+        assert talker.name == server.asked[0]["model"] == ("other" if tail == "#other" else "tiny")
+        assert talker.service == ""  # nothing leaves this machine
+        assert server.asked[0]["messages"] == [{"role": role, "content": content} for role, content in ASKED]
+        assert (server.asked[0]["stream"], server.asked[0]["max_tokens"]) == (True, 100)
+        assert all(headers["Authorization"] == f"Bearer {TOKEN}" for _, headers in server.headers)
+
+
+def test_first_token_is_there_while_the_server_still_thinks_of_the_rest() -> None:
+    with ChatServer(tokens_per_second=20) as server:
+        reply = model(server, "tiny").reply(ASKED, 100)
+        assert next(reply) == "(calm)"
+        assert not server.left.is_set()
+        reply.close()
+        assert server.left.wait(10)
+        assert list(reply) == []
+
+
+def test_settings_are_sent_where_they_are_set() -> None:
+    with ChatServer() as server:
+        list(model(server, "tiny").reply(ASKED, 9))
+        list(model(server, "tiny", ChatSettings(temperature=0.0, seed=7)).reply(ASKED, 9))
+        assert {"temperature", "seed"} & server.asked[0].keys() == set()
+        assert (server.asked[1]["temperature"], server.asked[1]["seed"]) == (0.0, 7)
+
+
+def test_connection_of_an_answer_that_came_whole_serves_the_next_one() -> None:
+    with ChatServer() as server:
+        talker = model(server, "tiny")
+        for _ in range(3):
+            assert "".join(talker.reply(ASKED, 100)) == REPLY
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("dies", "broke off its answer"),
+        ("falls-silent", "fell silent"),
+        ("error", "not whole (it says: out of memory)"),
+        ("nonsense", "not whole (it is not JSON"),
+        ("deep", "not whole (it is nested deeper than 64 levels)"),
+        ("no-choices", "not whole (an event has no choices)"),
+        ("latin-1", "not whole (it is not UTF-8)"),
+        ("no-reason", "not whole (it ends too early)"),
+    ],
+)
+def test_answer_that_ends_in_the_middle_says_so_behind_what_came_and_is_not_asked_for_again(
+    fault: str, reason: str
+) -> None:
+    with ChatServer(plan=[fault]) as server:
+        talker = model(server, "tiny")
+        *pieces, error = and_error(talker.reply(ASKED, 100))
+        assert "".join(pieces) == (REPLY if fault == "no-reason" else "(calm) That sounds")
+        assert isinstance(error, BrokenOff)
+        assert error.reason.startswith("the chat server")
+        assert reason in error.reason
+        assert error.reason.endswith("after part of its answer had come")
+        assert error.remedy == "say it again"
+        assert len(server.asked) == 1
+        assert "".join(talker.reply(ASKED, 100)) == REPLY  # and the conversation goes on
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("500", "answered 500"),
+        ("429", "answered 429"),
+        ("nothing", "it says nothing"),
+        ("filtered", "its own filter stopped it"),
+        ("reset-at-once", "broke off its answer"),
+        ("hangs-at-once", "fell silent"),
+    ],
+)
+def test_no_answer_is_asked_for_again_and_then_one_sentence(fault: str, reason: str) -> None:
+    with ChatServer() as server:
+        talker = model(server, "tiny")
+        talker.preflight()
+        server.plan = [fault, fault]
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+        assert len(server.asked) == 3
+        server.plan = [fault] * 3
+        (error,) = and_error(talker.reply(ASKED, 100))
+        assert type(error) is NotAnswered
+        assert reason in error.reason
+        assert error.remedy == "say it again"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "remedy"),
+    [
+        ("401", "answered 401: it does not accept the token", "OPENAI_API_KEY"),
+        ("404", "answered 404", "check the model and the service's address"),
+        ("400", "answered 400", "check the model and the settings"),
+        ("redirect", "answered 302", "address"),
+        ("html", "answered with text/html, not with a stream", "address"),
+        ("json", "answered with application/json, not with a stream (I can not stream)", "address"),
+    ],
+)
+def test_what_a_person_must_mend_is_one_sentence_and_the_next_turn_asks_again(
+    fault: str, reason: str, remedy: str
+) -> None:
+    with ChatServer(plan=[fault]) as server:
+        talker = model(server, "tiny")
+        (error,) = and_error(talker.reply(ASKED, 100))
+        assert isinstance(error, DailytalkError)
+        assert not isinstance(error, NotAnswered)
+        assert reason in error.reason
+        assert remedy in error.remedy
+        assert len(server.asked) == 1
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+
+
+@pytest.mark.parametrize("fault", ["401", "422", "500", "dies"])
+def test_token_is_in_no_error_even_if_the_server_repeats_it(fault: str) -> None:
+    with ChatServer(plan=[fault] * 3) as server:
+        *_, error = and_error(model(server, "tiny").reply(ASKED, 100))
+        told = io.StringIO()
+        while error is not None:
+            for frame in traceback.StackSummary.extract(
+                traceback.walk_tb(error.__traceback__), capture_locals=True
+            ):
+                told.write("" if frame.name.startswith("test_") else str(frame.locals))
+            told.write("".join(traceback.format_exception(error)) + repr(error))
+            error = error.__context__
+        assert TOKEN not in told.getvalue()
+
+
+@pytest.mark.parametrize("fault", ["endless", "bomb"])
+def test_answer_without_end_fills_no_memory(fault: str) -> None:
+    bomb()  # before memory is measured
+    with ChatServer(plan=[fault]) as server:
+        talker = model(server, "tiny", read_seconds=10.0)
+        tracemalloc.start()
+        (error,) = and_error(talker.reply(ASKED, 100))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert "sent an event of over 1 MiB, at the last of 1 tries" in error.reason
+        assert peak < 12 << 20
+        assert len(server.asked) == 1
+
+
+def test_many_events_are_too_many_at_some_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paid, "MOST_STREAM_BYTES", 20_000)
+    with ChatServer(plan=["thousand"]) as server:
+        *pieces, error = and_error(model(server, "tiny").reply(ASKED, 5000))
+        assert 50 < len(pieces) < 400
+        assert isinstance(error, BrokenOff)
+
+
+def test_a_server_that_obeys_no_limit_is_cut() -> None:
+    with ChatServer(plan=["thousand", ""]) as server:
+        talker = model(server, "tiny")
+        assert len("".join(talker.reply(ASKED, 10)).encode()) == 10 * MOST_BYTES_A_TOKEN
+        assert "".join(talker.reply(ASKED, 3)) == "(calm) That sounds"  # one that obeys
+
+
+def test_what_a_model_thinks_aloud_and_what_terminals_obey_is_left_out() -> None:
+    with ChatServer(plan=["thinks", "controls", "no-done"]) as server:
+        talker = model(server, "tiny")
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+        assert "".join(talker.reply(ASKED, 100)) == f"[31mred {REPLY}"
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+
+
+@pytest.mark.parametrize("fault", ["hangs", "hangs-at-once", "falls-silent"])
+def test_closing_from_another_thread_ends_the_wait_and_the_request(fault: str) -> None:
+    """A person who speaks while the server loads its model, or in the middle of an answer."""
+    with ChatServer(plan=[fault]) as server:
+        talker = model(server, "tiny", read_seconds=60.0)
+        reply = talker.reply(ASKED, 100)
+        got: list[str] = []
+        waiting = threading.Thread(target=lambda: got.extend(reply))
+        waiting.start()
+        while not server.asked or (fault == "falls-silent" and len(got) < 3):
+            threading.Event().wait(0.005)
+        reply.close()
+        waiting.join(20)
+        assert not waiting.is_alive()
+        assert server.left.wait(20)
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+
+
+def test_many_interruptions_in_a_row_are_no_failures_of_the_server() -> None:
+    with ChatServer(plan=["falls-silent"] * 8) as server:
+        talker = model(server, "tiny", read_seconds=60.0)
+        for _ in range(8):
+            reply = talker.reply(ASKED, 100)
+            next(reply)
+            reply.close()
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+
+
+def test_reply_that_is_dropped_is_closed() -> None:
+    with ChatServer(plan=["falls-silent"]) as server:
+        reply = model(server, "tiny", read_seconds=60.0).reply(ASKED, 100)
+        assert next(reply) == "(calm)"
+        del reply
+        gc.collect()
+        assert server.left.wait(20)
+
+
+def test_model_that_the_server_does_not_have_is_named_with_those_that_it_has() -> None:
+    with ChatServer() as server:
+        with pytest.raises(ModelMissing, match="no model 'third': it has tiny, other"):
+            model(server, "third").preflight()
+        server.models = ("llama3:latest",)
+        model(server, "llama3").preflight()
+        server.models = None
+        model(server, "any").preflight()
+        with pytest.raises(ModelMissing, match="lists no models: name one"):
+            model(server).preflight()
+        server.models = ()
+        with pytest.raises(NotAnswered, match="names no model"):
+            model(server).preflight()
+
+
+def test_server_that_is_not_there_is_one_sentence() -> None:
+    with ChatServer() as server:
+        url = server.url
+    with pytest.raises(DailytalkError, match=f"the chat server at {url} can't be reached"):
+        chat.ChatServer(url, ChatSettings(), connect()).preflight()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("ftp://host/x", "no model that chats"),
+        ("", "no model that chats"),
+        ("http://user:secret@localhost:1", "http or https URL"),
+        ("http://localhost:1/?key=secret", "question mark"),
+        ("http://example.org:8080", "would get the token unencrypted"),
+    ],
+)
+def test_name_that_can_be_no_model_is_refused_before_anything_is_asked(name: str, reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason) as caught:
+        load_chat(name)
+    assert "secret" not in str(caught.value)
+
+
+def test_host_of_a_service_is_named() -> None:
+    assert load_chat("https://api.example.org/v1#some").service == "api.example.org"
+
+
+def test_tokens_are_counted_too_high_rather_than_too_low() -> None:
+    talker = load_chat("http://localhost:1")
+    assert (talker.count_tokens(""), talker.count_tokens("a"), talker.count_tokens("你好")) == (0, 1, 2)
+    assert talker.count_tokens("word " * 300) == 1500 / BYTES_A_TOKEN
+
+
+@given(st.text(), st.lists(st.integers(0, 60), max_size=6), st.booleans())
+def test_thoughts_are_left_out_however_the_text_is_cut(answer: str, cuts: list[int], thinks: bool) -> None:
+    text = f"\n<think>a < b</think>{answer}" if thinks else answer
+    edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    pieces = [text[start:end] for start, end in pairwise(edges)]
+    if thinks or not answer.lstrip().startswith("<think>"):
+        assert "".join(without_thoughts(pieces)) == answer
+
+
+@given(st.lists(st.text(max_size=8)), st.integers(1, 40))
+def test_limited_text_is_the_beginning_without_control_characters(pieces: list[str], most: int) -> None:
+    try:
+        limited = list(limited_text(pieces, most))
+    except ShortRead:
+        assert chat.plain_text("".join(pieces)).strip() == ""
+        return
+    whole = chat.plain_text("".join(pieces)).lstrip()
+    assert all(limited)
+    assert whole.startswith("".join(limited))
+    assert len("".join(limited).encode()) <= most
+
+
+def test_listener_listens_in_three_turns_without_anything() -> None:
+    listener = load_chat("listener")
+    listener.preflight()
+    assert isinstance(listener, RuleListener)
+    assert listener.service == ""
+    said: list[ChatMessage] = [ASKED[0]]
+    for text in ("Hello.", "I had a fight with my sister.\n[sounds sad (confidence 0.71)]", "I feel guilty."):
+        said.append(ChatMessage("user", text))
+        said.append(ChatMessage("assistant", "".join(listener.reply(said, 100))))
+    assert [message.content for message in said if message.role == "assistant"] == [
+        "(calm) Hello. I am listening. How are you today?",
+        "(soft tone) You sound sad as you say that. You speak of your sister. How are things between you?",
+        "(soft tone) You feel guilty. What is it that weighs on you most?",
+    ]
+    assert len("".join(listener.reply(said[:3], 4)).split()) == 4
+    json.dumps(said)

@@ -1,0 +1,181 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.chat import ChatSettings, load_chat
+from dailytalk_contiguous.models.chat_network import ChatNetwork, _rendered
+from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
+
+ASKED = [ChatMessage("system", "w1 w2"), ChatMessage("user", "w3 w4 <|end|> w5"), ChatMessage("assistant", "w6")]
+ASKED += [ChatMessage("user", "w7")]
+
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }} <|end|> {% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|> {% endif %}"
+)
+REFUSING = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
+DROPPING = TEMPLATE.replace("messages %}<", "messages if message['role'] != 'system' %}<")
+MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+
+
+def write_model(folder: Path, template: str | None = TEMPLATE, context: int = 1 << 16) -> Path:
+    """A Llama of random weights that knows the words w0 to w99 and hardly ever ends."""
+    vocabulary = {word: number for number, word in enumerate(["<unk>", *MARKS, *(f"w{n}" for n in range(100))])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", eos_token="<|end|>", additional_special_tokens=MARKS
+    )
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    network = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=context,
+            eos_token_id=None,
+            bos_token_id=None,
+            tie_word_embeddings=False,
+        )
+    )
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("chat") / "tiny-llama")
+
+
+def load(folder: Path, **settings: Any) -> ChatModel:
+    return load_chat(str(folder), ChatSettings(**{"temperature": 0.0, "device": "cpu"} | settings))
+
+
+def said(talker: ChatModel, messages: Sequence[ChatMessage] = ASKED, most_tokens: int = 12) -> str:
+    return "".join(talker.reply(messages, most_tokens))
+
+
+def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folder: Path) -> None:
+    talker = load(folder)
+    talker.preflight()
+    pieces = list(talker.reply(ASKED, 12))
+    assert len(pieces) == 12
+    tokenizer, network, _ = talker._load()
+    prompt = "<|system|> w1 w2 <|end|> <|user|> w3 w4  w5 <|end|> <|assistant|> w6 <|end|> <|user|> w7 <|end|> "
+    ids = tokenizer(prompt + "<|assistant|>", return_tensors="pt")
+    whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
+    assert "".join(pieces) == tokenizer.decode(whole, skip_special_tokens=True)
+    assert (talker.name, talker.service) == ("tiny-llama", "")
+    assert talker.count_tokens("w1 w2 other") == 3
+
+
+def test_chance_is_that_of_the_seed_and_leaves_that_of_others_alone(folder: Path) -> None:
+    talker, same, other = (load(folder, temperature=1.0, seed=seed) for seed in (1, 1, 2))
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    answers = said(talker), said(same), said(other), said(talker, ASKED[:2])
+    assert torch.rand(1) == expected
+    assert answers[0] == answers[1]
+    assert len({*answers}) == 3
+    assert said(load(folder, temperature=None))  # what its own configuration says
+
+
+def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> None:
+    talker = load(folder)
+    reply = talker.reply(ASKED, 50_000)
+    first = next(reply)
+    reply.close()
+    assert list(reply) == []
+    assert said(talker).startswith(first)  # which waits for the answer before it
+
+
+@pytest.mark.parametrize("template", [REFUSING, DROPPING])
+def test_instructions_come_first_in_the_first_message_where_the_template_takes_none(template: str) -> None:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+    tokenizer.chat_template = template
+    messages = [{"role": role, "content": content} for role, content in ASKED[:1] + ASKED[3:]]
+    assert _rendered(tokenizer, messages) == "<|user|> w1 w2\n\nw7 <|end|> <|assistant|> "
+    tokenizer.chat_template = "{{ raise_exception('only on Sundays') }}"
+    with pytest.raises(NotAnswered, match=r"refuses the conversation \(only on Sundays\)"):
+        _rendered(tokenizer, messages)
+
+
+def test_conversation_that_is_too_long_is_one_sentence_and_an_answer_ends_where_the_model_does(
+    tmp_path: Path,
+) -> None:
+    talker = load(write_model(tmp_path / "short", context=20))
+    assert 10 < len(said(talker, ASKED[3:], 100).split()) <= 16  # the question has 4 tokens; marks are not said
+    with pytest.raises(NotAnswered, match="has 39 tokens, and short takes 20: start it afresh"):
+        said(talker, [ChatMessage("user", "w1 " * 36)])
+
+
+def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(ModelMissing, match="has no chat template: name a model for chats"):
+        load(write_model(tmp_path / "plain", template=None)).preflight()
+    lacking = write_model(tmp_path / "lacking")
+    weights = load_file(lacking / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, lacking / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelMissing, match=r"lacks 1 weight, lm_head\.weight first"):
+        load(lacking).preflight()
+    pickled = write_model(tmp_path / "pickled")
+    torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with pytest.raises(ModelMissing, match=r"can't be loaded as a model that chats \(.*safetensors"):
+        load(pickled).preflight()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelMissing, match="can't be loaded"):
+        load(tmp_path / "empty").preflight()
+    coded = write_model(tmp_path / "coded")
+    config = (coded / "config.json").read_text()
+    run = config.replace('"model_type": "llama"', '"model_type": "own", "auto_map": {"AutoConfig": "run.Config"}')
+    (coded / "config.json").write_text(run)
+    (coded / "run.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\n")
+    with pytest.raises(ModelMissing, match="can't be loaded"):
+        load(coded).preflight()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_memory_is_one_sentence_and_the_conversation_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talker = load(folder)
+    network = talker._load().network
+    generate = network.generate
+
+    def fails_at_once(**options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    def fails_later(**options: Any) -> None:
+        generate(**options | {"max_new_tokens": 3})
+        fails_at_once()
+
+    monkeypatch.setattr(network, "generate", fails_at_once)
+    with pytest.raises(NotAnswered, match="the answer of tiny-llama does not fit into memory: start") as caught:
+        said(talker)
+    assert type(caught.value) is NotAnswered
+    monkeypatch.setattr(network, "generate", fails_later)
+    reply, pieces = talker.reply(ASKED, 12), []
+    with pytest.raises(BrokenOff, match="does not fit into memory"):
+        pieces += reply
+    monkeypatch.undo()
+    assert said(talker)
+
+
+def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
+    talker = load_chat(str(tmp_path / "owner" / "name"))
+    assert isinstance(talker, ChatNetwork)
+    assert talker.name == "name"

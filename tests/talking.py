@@ -1,0 +1,164 @@
+"""Talks that are simulated: real speech from examples/, an ear and a mind that are scripted, a voice of tones."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
+from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
+from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
+from dailytalk_contiguous.core.audio import Samples, read_at
+from dailytalk_contiguous.core.dialogue import ReplySentence
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.contracts import ChatMessage, Spoken
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name: str, start: float, end: float, channel: int) -> Samples:
+    """Speech out of an example, at the rate of a talk."""
+    audio = {"bytes": None, "path": str(EXAMPLES / f"{name}.flac")}
+    return read_at(audio, TALK_RATE, start, end - start)[:, channel]
+
+
+#: A question of two seconds and a half, "Right.", and an interruption of three.
+QUESTION = example("old_friends", 19.4 - 7.3, 13.8, 1)
+RIGHT = example("bicycle_repair", 12.06, 12.55, 1)
+WAIT = example("bicycle_repair", 41.45, 44.6, 1)
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * TALK_RATE), np.float32)
+
+
+class ScriptedEar:
+    """Hears, of each turn, what a list says."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts, self._text = iter(texts), ""
+
+    def begin(self) -> None:
+        self._text = next(self._texts, "something")
+
+    def push(self, samples: Samples) -> None: ...
+
+    def partial(self) -> str:
+        return self._text
+
+    def words(self) -> list[Word]:
+        return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(self._text.split())]
+
+    def close(self) -> None: ...
+
+
+class Pieces:
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self._pieces, self.closed = iter(pieces), False
+
+    def __iter__(self) -> "Pieces":
+        return self
+
+    def __next__(self) -> str:
+        if self.closed:
+            raise StopIteration
+        return next(self._pieces)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class ScriptedMind:
+    """Answers by a function of the messages; remembers what it was asked."""
+
+    name, service = "scripted", ""
+
+    def __init__(self, answer: Callable[[Sequence[ChatMessage]], Iterable[str]]) -> None:
+        self.answer = answer
+        self.asked: list[list[tuple[str, str]]] = []
+
+    def preflight(self) -> None: ...
+
+    def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces:
+        self.asked.append([tuple(message) for message in messages])  # type: ignore[misc]
+        return Pieces(self.answer(messages))
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+def tones(sentence: ReplySentence) -> Spoken:
+    """A tone of 0.3 s for each word."""
+    words = sentence.text.split()
+    n = round(0.3 * TALK_RATE)
+    samples = np.tile(0.2 * np.sin(np.arange(n) * 0.06), len(words)).astype(np.float32)
+    return Spoken(samples, TALK_RATE, [Word(w, 0.3 * i, 0.3 * (i + 1), 1.0) for i, w in enumerate(words)], 0.0)
+
+
+class Microphone:
+    """Blocks for a simulated talk, and what it played."""
+
+    name, lag, echoes = "simulated", 0.0, False
+
+    def __init__(self) -> None:
+        self.hushed = 0
+
+    def read(self) -> Samples | None:
+        return None
+
+    def play(self, block: Samples) -> None: ...
+
+    def hush(self) -> None:
+        self.hushed += 1
+
+    def lateness(self) -> float:
+        return 0.0
+
+    def close(self) -> None: ...
+
+
+class Simulation:
+    """A simulated talk: `events` by kind, `played` as one signal."""
+
+    def __init__(
+        self,
+        heard: Sequence[str],
+        answer: Callable[[Sequence[ChatMessage]], Iterable[str]] | str = "I hear you. Tell me more about it.",
+        folder: Path | None = None,
+        speak: Callable[[ReplySentence], Spoken] = tones,
+        **parts: Any,
+    ) -> None:
+        self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
+        self.record = TalkRecord(folder, "talk", {"language": "en"}) if folder else None
+        self.events: list[TalkEvent] = []
+        self.parts = TalkParts(
+            ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
+        )
+        self.talk = Talk(self.parts, Microphone(), self._told, self.record, threaded=False)
+        self._played: list[Samples] = []
+
+    def _told(self, event: TalkEvent) -> None:
+        if event.kind != "level":
+            self.events.append(event)
+
+    def hear(self, *sounds: Samples) -> "Simulation":
+        """Play sounds to the microphone, up to a whole block."""
+        signal = np.concatenate(sounds)
+        signal = np.pad(signal, (0, -len(signal) % BLOCK))
+        for start in range(0, len(signal), BLOCK):
+            self._played.append(self.talk.step(signal[start : start + BLOCK]))
+        return self
+
+    def until_idle(self, seconds: float = 30.0) -> "Simulation":
+        for _ in itertools.takewhile(lambda _: not self.talk.idle, range(round(seconds * TALK_RATE / BLOCK))):
+            self.hear(silence(BLOCK / TALK_RATE))
+        return self
+
+    @property
+    def played(self) -> Samples:
+        return np.concatenate(self._played)
+
+    def of(self, kind: str) -> list[str]:
+        return [event.text for event in self.events if event.kind == kind]
