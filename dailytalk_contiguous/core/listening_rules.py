@@ -88,10 +88,11 @@ FIRST_RULES = (
         "soft tone",
         (
             "That is very heavy, and I am glad that you say it. I am only a small program, and this needs a "
-            "person. Who could be with you now?",
-            "I hear how bad it is. I am a program and can't be there for you as a person can. Who can you call "
-            "right now?",
-            "This matters too much to be told only to a program. Who is near you that you trust?",
+            "person. If you are in danger, please call the emergency number. Who could be with you now?",
+            "I hear how bad it is. I am a program and can't be there for you as a person can. A crisis line can, "
+            "at any hour. Who can you call right now?",
+            "This matters too much to be told only to a program. Please call a crisis line, or somebody near you "
+            "that you trust. Who could that be?",
         ),
     ),
     ListeningRule(

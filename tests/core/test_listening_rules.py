@@ -70,7 +70,8 @@ def test_a_voice_that_says_otherwise_than_the_words_is_noticed_and_a_new_feeling
 
 
 def test_who_is_in_danger_is_asked_for_a_person_who_is_there() -> None:
-    assert "Who could be with you now?" in answer("I just want to kill myself")
+    said = answer("I just want to kill myself")
+    assert "please call the emergency number. Who could be with you now?" in said
 
 
 def test_who_says_the_same_again_and_again_gets_another_answer_each_time() -> None:
