@@ -39,8 +39,8 @@ SET |= {"PYTHONIOENCODING": "utf-8", "TOKENIZERS_PARALLELISM": "false"}
 #: Variables that are read when they are needed, or by what is not preloaded and may set its own. Of any other that
 #: differs, libraries have read the old value.
 READ_LATE = (
-    *("COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "OMP_", "ONEDNN_", "OPENAI_", "PYTEST_"),
-    *("PYTHONPATH", "RAY_", "REVIEW_SECRET", "TORCH"),
+    *("AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "OMP_", "ONEDNN_", "OPENAI_"),
+    *("PYTEST_", "PYTHONPATH", "RAY_", "REVIEW_SECRET", "TORCH"),
 )
 
 #: The environment of the tests, before any of them changes it.
@@ -248,8 +248,9 @@ class Forked(subprocess.Popen[str]):
         errwrite: int,
         *others: Any,
     ) -> None:
+        environment = os.environ if env is None else env
         pipes = p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite
-        if sys.platform != "linux" or preexec_fn is not None or cwd is not None or not same(env):
+        if sys.platform != "linux" or preexec_fn is not None or cwd is not None or not same(environment):
             first = args, executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo, creationflags, shell
             super()._execute_child(*first, *pipes, *others)  # type: ignore[misc]
             return
@@ -260,6 +261,6 @@ class Forked(subprocess.Popen[str]):
             1: c2pwrite if c2pwrite >= 0 else 1,
             2: errwrite if errwrite >= 0 else 2,
         }
-        self.pid = _first().fork([option, *words], code, descriptors, env, True)
+        self.pid = _first().fork([option, *words], code, descriptors, environment, True)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
