@@ -15,6 +15,15 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 
+#: What no page here needs. Every window would load two pages of its own for the address bar, which nobody sees and
+#: which cost more than the test. Of two such options the browser takes the last, so Playwright's are named again.
+SWITCHED_OFF = (
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),
+    *("AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding"),
+    *("PreconnectToSearch", "ThirdPartyStoragePartitioning"),
+)
+
 needs_chromium = pytest.mark.needs("chromium")
 needs_playwright = pytest.mark.needs("chromium", "playwright", "axe_playwright_python")
 
@@ -79,7 +88,8 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        switched_off = f"--disable-features={','.join(SWITCHED_OFF)}"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", switched_off])
         yield browser
         browser.close()
 
@@ -135,6 +145,7 @@ def acted(page: Path, script: str) -> str:
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        f"--disable-features={','.join(SWITCHED_OFF)}",
         f"--user-data-dir={page.parent}/profile",
     ]
     dump = subprocess.run(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from huggingface_hub.utils import logging
+from preloaded import Forked
 
 from dailytalk_contiguous.cli.main import COMMANDS, run_command
 
@@ -83,7 +84,7 @@ if __name__ == "__main__":
 
 def start(*arguments: Any, program: tuple[str, ...] = PROGRAM, **options: Any) -> "subprocess.Popen[str]":
     """Begin `dailytalk` in a session of its own, so that signals reach it and its workers alone."""
-    return subprocess.Popen(
+    return Forked(
         [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -46,6 +46,11 @@ sys.dont_write_bytecode = False
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="dailytalk-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
+# What was heard in sounds, by this process and by all that have it from here: those of xdist, too.
+if "DAILYTALK_TESTS_HEARD" not in os.environ:
+    os.environ["DAILYTALK_TESTS_HEARD"] = tempfile.mkdtemp(prefix="dailytalk-heard-")
+    atexit.register(shutil.rmtree, os.environ["DAILYTALK_TESTS_HEARD"], ignore_errors=True)
+
 # A suite that a shell runs in the background inherits an ignored Ctrl-C, and so would the commands that it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -154,23 +159,24 @@ def heard_once() -> Iterator[Callable[..., Any]]:
 
     Gives what hears each sound anew, for `models/test_sphinx.py`, which tests that.
     """
-    from dailytalk_contiguous.core import interrupts
-    from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.models.contracts import Recognised
-    from dailytalk_contiguous.models.recogniser import Sphinx
-
-    hear, heard = Sphinx._recognise_window, dict[bytes, Recognised]()
-
-    def recognise(sphinx: Sphinx, window: Samples) -> Recognised:
-        interrupts.check_interrupt()
-        sound = window.tobytes()
-        if sound not in heard:
-            heard[sound] = hear(sphinx, window)
-        return heard[sound]._replace(words=[*heard[sound].words])
+    from heard import hear_once
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sphinx, "_recognise_window", recognise)
-        yield hear
+        yield hear_once(patch.setattr)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[Callable[..., int]]:
+    """Worker processes begin with what they would import (`preloaded`), on Linux.
+
+    Gives what starts one by the interpreter, for `run/test_local.py`.
+    """
+    from multiprocessing import util
+
+    from preloaded import fork_workers
+
+    with pytest.MonkeyPatch.context() as patch:
+        yield fork_workers(patch.setattr) if sys.platform == "linux" else util.spawnv_passfds
 
 
 @pytest.fixture(scope="session", autouse=True)

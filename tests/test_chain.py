@@ -1,13 +1,12 @@
 """The stages as a chain of `stage.map(dataset)`, typed by hand: what it makes is what `dailytalk build` makes."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from audio_files import ROOT, tones
-from command import EMBEDDED, PROGRAM, Command
+from command import EMBEDDED, Command, start
 from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi
@@ -108,7 +107,7 @@ def test_rows_are_those_of_the_chain_by_every_engine(
     way: str,
     chained: tuple[Path, dict[str, str]],
     tmp_path: Path,
-    hub: HubServer,
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -117,6 +116,7 @@ def test_rows_are_those_of_the_chain_by_every_engine(
     folder, rows = chained
     source: Path | str = folder
     if way == "stream":
+        request.getfixturevalue("hub")
         HfApi().create_repo("tester/calls", repo_type="dataset")
         HfApi().upload_folder(repo_id="tester/calls", folder_path=folder, repo_type="dataset")
         source = "tester/calls"
@@ -124,8 +124,9 @@ def test_rows_are_those_of_the_chain_by_every_engine(
     if "--letters" in command:
         command += ["--stage", own_stage(tmp_path, monkeypatch), "--shard-minutes", "0.1"]
         # Ray in this process would spoil what other tests do with theirs.
-        done = subprocess.run([*PROGRAM, *map(str, command)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        process = start(*command)
+        _, err = process.communicate()
+        assert process.returncode == 0, err
     else:
         assert Command(monkeypatch, capfd)(*command).code == 0
     shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))

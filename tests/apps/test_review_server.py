@@ -6,7 +6,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -368,10 +367,8 @@ def test_a_signal_settles_and_ends_with_one_sentence(work: Path, number: int) ->
 
 
 def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:
-    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        address = json.loads(process.stdout.readline())["address"]
+    process, address = begun(work)
+    with process:
         listening = requests.get(f"{address}api/events", params={"since": 0}, stream=True, timeout=20)
         half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
         assert listening.ok
@@ -525,11 +522,10 @@ def test_a_folder_that_is_moved_while_it_is_open_takes_no_edit_until_it_is_back(
 
 
 def test_ending_when_the_files_cannot_be_written_says_so_in_one_sentence(work: Path) -> None:
-    command = [sys.executable, "-m", "dailytalk_contiguous", "review", str(work), "--no-browser", "--json"]
     moved = work.with_name("moved")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        ada = Client(json.loads(process.stdout.readline())["address"])
+    process, address = begun(work)
+    with process:
+        ada = Client(address)
         line = ada.get("item", id="call_000000")["lines"][0]["id"]
         assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
         work.rename(moved)

@@ -91,6 +91,10 @@ def train(out, act="step"):
 """
 
 
+#: Of the tests that take `apart`, which loads for seconds.
+in_processes = pytest.mark.xdist_group("trainings in processes")
+
+
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     with Forks(PROCESS, tmp_path_factory.mktemp("apart")) as forks:
@@ -150,6 +154,7 @@ def test_the_same_seed_trains_the_same_encoder(whole: TrainingOutcome, tmp_path:
     assert losses(train(tmp_path / "other", seed=1)) != losses(whole)
 
 
+@in_processes
 @pytest.mark.parametrize("killed_after", [3, 9])
 def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
     killed_after: int, whole: TrainingOutcome, apart: Forks, tmp_path: Path
@@ -165,6 +170,7 @@ def test_a_killed_training_goes_on_with_the_losses_of_one_that_was_not(
     assert same_weights(out, whole.out)
 
 
+@in_processes
 def test_a_checkpoint_that_a_kill_cut_short_does_not_count(
     whole: TrainingOutcome, apart: Forks, tmp_path: Path
 ) -> None:
@@ -325,6 +331,7 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
         _Watch(None).on_log(None, State(), None, {"loss": float("nan")})
 
 
+@in_processes
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
     whole: TrainingOutcome, apart: Forks, tmp_path: Path
 ) -> None:
@@ -337,6 +344,7 @@ def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
     assert losses(train(out)) == losses(whole)
 
 
+@in_processes
 def test_two_processes_share_the_batches_of_a_step(apart: Forks, tmp_path: Path) -> None:
     out = tmp_path / "encoder"
     torchrun = "LaunchConfig(1, 1, 2, rdzv_backend='c10d', rdzv_endpoint='localhost:0', start_method='fork')"

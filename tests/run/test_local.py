@@ -3,8 +3,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import util
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,8 +72,10 @@ def threads_of(paths: list[Path]) -> set[str]:
 
 
 def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded_once: Callable[..., int]
 ) -> None:
+    """These are started as those of users; those of most tests are forked (`preloaded`)."""
+    monkeypatch.setattr(util, "spawnv_passfds", loaded_once)
     monkeypatch.setattr(processes, "cores", lambda: 5)
     for workers in (1, 2):
         paths = run(plan(tmp_path / str(workers), "a", "b", "c"), workers)
