@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
@@ -269,6 +270,11 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -
         console.print(f"  {given} with the words of a transcript that came with the recording")
     for reason, count in counts["utterances_without_text"].items():
         console.print(f"  {count} without text: {escape(reason)}")
+    if heard := counts.get("emotions"):
+        numbers = ", ".join(f"{name} {count:,}" for name, count in heard.items())
+        is_estimate = record["models"].get("emotion", {}).get("name") == AFFECT_MAP
+        estimate = ", here an estimate" if is_estimate else ""
+        console.print(f"  emotion: {escape(numbers)} (a guess from sound{estimate}, and no diagnosis)")
     for note in record["notes"][:SHOWN]:
         console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
     if counts["notes"] > SHOWN:

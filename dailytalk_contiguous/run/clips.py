@@ -386,7 +386,8 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     for path in paths:
         for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
             tally.add_clip(row)
-    kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source")}
+    heard = ("emotion_class",) if tally.emotion_models else ()
+    kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source", *heard)}
     numbers = {
         name: {value: part.conversations + part.copies for value, part in sums.items()}
         for name, sums in kinds.items()

@@ -135,6 +135,7 @@ _WHOLE = {
     "counts": {
         **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
         **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "utterances_without_text")},
+        "emotions?": {str: int},
     },
     "hours": {"audio": float, "speech": float},
     "transcript": str,
@@ -365,6 +366,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
     tally = results.tally
     hours = {"audio": tally.total.seconds, "speech": tally.heard.seconds}
     tags = Counter({tag: part.utterances for tag, part in tally.by["tag"].items()})
+    heard = Counter({name: part.utterances for name, part in tally.by["emotion_class"].items()})
     return {
         **_settled(about, results.stages),
         "date": today(),
@@ -383,6 +385,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
             "rejects": len(results.rejects),
             "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
             "tags": dict(tags.most_common()),
+            **({"emotions": dict(heard.most_common())} if heard else {}),
             "notes": results.n_notes,
         },
         "rejected": results.rejected_record(),

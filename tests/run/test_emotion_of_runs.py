@@ -74,6 +74,7 @@ def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
         == lines[0]["emotion_probabilities"]
     )
     record = json.loads((out / "run.json").read_text())
+    assert sum(record["counts"]["emotions"].values()) == len(lines)
     assert record["models"]["emotion"]["name"] == AFFECT_MAP
     assert {record["settings"][name] for name in ("emotion_confidence", "emotion_vote")} == {0.4, True}
     assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "MIT"
@@ -93,6 +94,9 @@ def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: 
     def tag(name: str, *options: str) -> list[dict[str, Any]]:
         done = dailytalk("tag", calls, "--out", tmp_path / name, *EMBEDDED, *options)
         assert done.code == 0, done.err
+        assert ("(a guess from sound, here an estimate, and no diagnosis)" in " ".join(done.out.split())) == bool(
+            options
+        )
         return read_lines(tmp_path / name / "transcript.jsonl")
 
     plain = tag("plain")
@@ -122,6 +126,7 @@ def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -
     assert outcome.record
     assert outcome.record["models"]["emotion"]["name"] == AFFECT_MAP
     assert outcome.record["settings"]["emotion_confidence"] == 0.0
+    assert sum(outcome.record["counts"]["by_emotion_class"].values()) == 12
     page = write_report(tmp_path / "out").path.read_text()
     assert "Emotion by label and heard (an estimate)" in page
     assert A_GUESS in page
