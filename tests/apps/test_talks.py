@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -334,9 +335,12 @@ def test_a_microphone_that_is_unplugged_is_waited_for_and_then_given_up(monkeypa
     monkeypatch.setattr(sound_blocks, "WAITS_FOR_DEVICE", 0.1)
     blocks = sound_blocks.DeviceBlocks("", told.append)
     spoken = np.full((BLOCK, 1), 0.5, np.float32)
-    card.opened[0].callback(spoken)
-    assert blocks.lag == pytest.approx(0.04)
+    card.opened[0].callback(0 * spoken)  # while models are loaded
+    assert blocks.lag == pytest.approx(0.04 + 2 * 0.032)
+    threading.Timer(0.005, card.opened[0].callback, [spoken]).start()
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 5.0)
     np.testing.assert_array_equal(blocks.read(), spoken[:, 0])
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 0.01)
     came_back = iter(range(3))
 
     def say(sentence: str) -> None:
@@ -357,14 +361,15 @@ def test_what_waits_to_be_played_is_dropped_when_the_voice_is_hushed(monkeypatch
     card = SoundCard()
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     loudspeaker = sound_blocks.Loudspeaker()
-    out = np.full((500, 1), np.nan, np.float32)
+    out = np.full((2 * BLOCK, 1), np.nan, np.float32)
     loudspeaker.play(np.ones(BLOCK, np.float32))
-    card.opened[0].callback(out, 500)
-    assert out.min() == 1
-    loudspeaker.play(np.ones(BLOCK, np.float32))
+    card.opened[0].callback(out, 2 * BLOCK)
+    assert (out[:BLOCK].max(), out[BLOCK:].min()) == (0, 1)
+    for _ in range(9):
+        loudspeaker.play(np.ones(BLOCK, np.float32))
     loudspeaker.hush()
-    card.opened[0].callback(out, 500)
-    assert out[268:].max() == 0
+    card.opened[0].callback(out, 2 * BLOCK)
+    assert not out.any()
 
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

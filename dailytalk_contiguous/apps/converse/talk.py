@@ -56,6 +56,9 @@ _WORTH_A_WORD = 1.0
 #: Seconds that the emotion of a turn is waited for once its words are there.
 _WAITS_FOR_EMOTION = 0.25
 
+#: Frames of a turn, its last 20 s, that an emotion is told by.
+_FELT_FRAMES = 625
+
 #: Seconds for which the microphone stays closed after the voice, where it would hear its echo.
 _ECHO = 0.3
 
@@ -365,6 +368,7 @@ class Talk:
             self._ask_words(turn)
         elif change.kind == "resumed":
             turn.words = None
+            turn.asked += 1  # what is on its way is of less than the turn
         elif change.kind == "dropped":
             self._turn = None
         elif change.kind in ("ended", "full"):
@@ -387,9 +391,11 @@ class Talk:
             self._before.clear()
             self._begin_turn(self.time)
         elif self._turn is not None:
-            self._turn.end = self.time
-            self._ask_words(self._turn)
-            self._finish_turn(self._turn)
+            turn, self._turn.end = self._turn, self.time
+            if turn.sound:
+                self._ask_words(turn)
+                self._finish_turn(turn)
+            self._turn = None
 
     def _ask_words(self, turn: _Turn) -> None:
         """Have the words of a turn up to now, and its emotion."""
@@ -397,7 +403,7 @@ class Talk:
         self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
         if self.parts.feel is not None:
             turn.feels += 1
-            sound = np.concatenate(turn.sound)
+            sound = np.concatenate(turn.sound[-_FELT_FRAMES:])
             self._heart.do(partial(self._feel, turn, sound))
 
     def _listen(self, turn: _Turn, frame: Samples | None, shows: bool) -> None:
@@ -594,7 +600,7 @@ class Talk:
         turn = self._turn
         out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
         if reply is not None and reply.first_sound is None and (done or self._mouth.begun) and not before:
-            reply.first_sound = self._now()
+            reply.first_sound = self._now() + self._blocks.lag
             self._tell_latency(reply)
             self._barge.reset()
         if (saying := self._mouth.saying) is not None and saying is not self._shown:
