@@ -81,6 +81,14 @@ if __name__ == "__main__":
     run()
 """
 
+#: `dailytalk` on a disk that has no room for a file of so many bytes.
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+from dailytalk_contiguous.__main__ import run
+run()
+"""
+
 
 def start(*arguments: Any, program: tuple[str, ...] = PROGRAM, **options: Any) -> "subprocess.Popen[str]":
     """Begin `dailytalk` in a session of its own, so that signals reach it and its workers alone."""
@@ -93,6 +101,11 @@ def start(*arguments: Any, program: tuple[str, ...] = PROGRAM, **options: Any) -
         env=os.environ | {"PYTHONIOENCODING": "utf-8"},
         **options,
     )
+
+
+def start_full(size: int, *arguments: Any) -> "subprocess.Popen[str]":
+    """`start`, where a file can have so many bytes: that fails in the same place as on a disk that is full."""
+    return start(*arguments, program=(sys.executable, "-c", FULL.format(size)))
 
 
 def start_held(shards: int, *arguments: Any) -> "subprocess.Popen[str]":

@@ -56,12 +56,15 @@ PROGRAM = "import preloaded; exec(preloaded.begin())"
 
 
 class Preloaded:
-    """A process that forks others; it ends with who has it."""
+    """A process that forks others, at the other end of a channel; it ends with who has it.
 
-    def __init__(self, channel: socket.socket) -> None:
+    `process` is held where it was started by the interpreter: nobody waits for its end.
+    """
+
+    def __init__(self, channel: socket.socket, process: "subprocess.Popen[bytes] | None" = None) -> None:
         # An orphan becomes a child of its nearest ancestor that asks for it, as this process does.
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-        self._channel, self._lock = channel, Lock()
+        self._channel, self._lock, self._process = channel, Lock(), process
 
     def fork(
         self,
@@ -104,14 +107,14 @@ def _first() -> Preloaded:
         path = os.pathsep.join([str(Path(__file__).parent), *_import_path(ENVIRONMENT)])
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         with theirs:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, *flags, "-c", PROGRAM, str(theirs.fileno())],
                 env=ENVIRONMENT | SET | {"PYTHONPATH": path},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        _mine = Preloaded(ours)
+        _mine = Preloaded(ours, process)
     return _mine
 
 

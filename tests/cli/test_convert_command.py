@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import ffmpeg, tones
-from command import PROGRAM, Command, start
+from command import Command, start, start_full
 from recordings import read_lines
 
 from dailytalk_contiguous.run import conversion
@@ -269,13 +267,9 @@ def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, daily
     save(tmp_path / "in/b.wav", tones(20.0))
     for to in ("wav", "flac", "mp3"):
         out = tmp_path / to
-        done = subprocess.run(
-            [*PROGRAM, "convert", str(tmp_path / "in"), "--to", to, "--out", str(out), "--rate", "44100"],
-            capture_output=True,
-            text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
-        )
-        assert (done.returncode, done.stderr) == (
+        running = start_full(100_000, "convert", tmp_path / "in", "--to", to, "--out", out, "--rate", "44100")
+        _, told = running.communicate()
+        assert (running.returncode, told) == (
             1,
             "dailytalk: file too large: raise the limit on the size of files and run the same command again: "
             "what is finished is kept.\n",

@@ -1,13 +1,12 @@
 import json
 import os
 import pty
-import resource
 import signal
 from pathlib import Path
 
 import pytest
 from audio_files import tones
-from command import EMBEDDED, PROGRAM, Command, start, start_held
+from command import EMBEDDED, PROGRAM, Command, start, start_full, start_held
 from datasets import load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 
@@ -262,14 +261,8 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
 def test_full_disk_is_one_sentence_and_the_same_command_goes_on(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:
-    """A limit on the size of files stands in for a disk: it fails in the same place of the same write."""
     calls(tmp_path / "in", "a")
-
-    def small() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-    running = start("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, preexec_fn=small)
+    running = start_full(10_000, "tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (1, "")
     assert err.startswith("dailytalk: file too large: ")

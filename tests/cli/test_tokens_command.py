@@ -1,13 +1,12 @@
 """`dailytalk tokens`: from recordings to contours, a codebook, tokens and pictures."""
 
 import json
-import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from command import Command, start, start_held
+from command import Command, start_full, start_held
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import Codebook, token_rows
@@ -183,12 +182,9 @@ def test_a_picture_that_can_not_be_is_one_sentence(
 
 
 def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
     picture = tmp_path / "ann.png"
     picture.write_bytes(b"an older one")
-    running = start("tokens", "plot", save(tmp_path / "ann.wav"), "--out", picture, preexec_fn=limit)
+    running = start_full(1000, "tokens", "plot", save(tmp_path / "ann.wav"), "--out", picture)
     assert "can't be written (File too large): make room" in running.communicate()[1]
     assert running.returncode == 1
     assert picture.read_bytes() == b"an older one"

@@ -1,7 +1,5 @@
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from command import start
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
@@ -409,9 +408,11 @@ def test_ratings_are_the_same_to_the_bit_whatever_the_number_of_threads(
     tiny_affect: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Workers, Ray and a machine of many cores each give a process another number."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads() + 2)}
-    command = [sys.executable, "-c", RATED, tiny_affect]
-    elsewhere = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    with monkeypatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads() + 2))
+        other = start(tiny_affect, program=(sys.executable, "-c", RATED))
+    elsewhere, errors = other.communicate()
+    assert other.returncode == 0, errors
     monkeypatch.setattr(sys, "argv", ["-c", tiny_affect])
     exec(RATED)
     assert capsys.readouterr().out == elsewhere

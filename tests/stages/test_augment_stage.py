@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES
+from command import start
 from datasets import Dataset, Features, List, concatenate_datasets
 from vowels import RATE, vowel
 
@@ -98,11 +98,10 @@ def test_another_process_makes_the_same_bits() -> None:
         "for item in sorted(t.digests(t.Augment().map(t.corpus().select(range(5)))).items()): print(*item)"
     )
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
-    told = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{program}"], capture_output=True, text=True
-    )
-    assert told.returncode == 0, told.stderr
-    found = dict(line.split() for line in told.stdout.splitlines())
+    other = start(program=(sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{program}"))
+    told, errors = other.communicate()
+    assert other.returncode == 0, errors
+    found = dict(line.split() for line in told.splitlines())
     assert found == digests(Augment().map(corpus().select(range(5))))
 
 
