@@ -89,6 +89,16 @@ def test_a_backchannel_does_not_stop_the_voice_and_every_word_is_heard() -> None
     assert talk.mind.asked[1][2] == ("assistant", LONG)
 
 
+def test_one_word_over_the_last_word_of_the_voice_is_an_answer() -> None:
+    talk = Simulation(["hello", "fine"], "How do you feel?").hear(QUESTION, silence(1.0))
+    while talk.talk._mouth.left > 0.3:
+        talk.hear(silence(0.03))
+    assert talk.talk._mouth.active
+    talk.hear(RIGHT, silence(1.0)).until_idle()
+    assert talk.of("user") == ["hello", "fine"]
+    assert talk.mind.asked[1][2:] == [("assistant", "How do you feel?"), ("user", "fine")]
+
+
 def test_what_follows_before_the_answer_is_spoken_belongs_to_the_turn() -> None:
     answers: list[str] = []
 
