@@ -167,6 +167,30 @@ def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: lis
     assert len(talk.mind.asked) == 2
 
 
+def test_a_mind_that_says_nothing_is_given_up_and_the_next_turn_is_answered() -> None:
+    stuck, asked = threading.Event(), iter([True, False])
+
+    def slow(messages: object) -> Iterator[str]:
+        if next(asked):
+            stuck.wait(20)
+        yield "Here I am."
+
+    talk = Simulation(["hello", "again"], slow, threaded=True, patience=2.0)
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("notice"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    assert talk.of("notice") == ["scripted has not answered for 2 s: say it again, or wait and try later"]
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("reply"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    stuck.set()
+    assert talk.of("reply") == ["Here I am."]
+    assert talk.mind.asked[1][1:] == [("user", "hello\nagain")]
+    talk.talk.end()
+
+
 def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:
     def failing(sentence: ReplySentence) -> Spoken:
         if "hear" in sentence.text:
