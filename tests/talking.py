@@ -128,6 +128,7 @@ class Simulation:
         answer: Callable[[Sequence[ChatMessage]], Iterable[str]] | str = "I hear you. Tell me more about it.",
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
+        threaded: bool = False,
         **parts: Any,
     ) -> None:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
@@ -136,7 +137,7 @@ class Simulation:
         self.parts = TalkParts(
             ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
         )
-        self.talk = Talk(self.parts, Microphone(), self._told, self.record, threaded=False)
+        self.talk = Talk(self.parts, Microphone(), self._told, self.record, threaded)
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:

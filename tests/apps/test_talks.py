@@ -89,6 +89,16 @@ def test_a_backchannel_does_not_stop_the_voice_and_every_word_is_heard() -> None
     assert talk.mind.asked[1][2] == ("assistant", LONG)
 
 
+def test_one_word_over_the_last_word_of_the_voice_is_an_answer() -> None:
+    talk = Simulation(["hello", "fine"], "How do you feel?").hear(QUESTION, silence(1.0))
+    while talk.talk._mouth.left > 0.3:
+        talk.hear(silence(0.03))
+    assert talk.talk._mouth.active
+    talk.hear(RIGHT, silence(1.0)).until_idle()
+    assert talk.of("user") == ["hello", "fine"]
+    assert talk.mind.asked[1][2:] == [("assistant", "How do you feel?"), ("user", "fine")]
+
+
 def test_what_follows_before_the_answer_is_spoken_belongs_to_the_turn() -> None:
     answers: list[str] = []
 
@@ -155,6 +165,30 @@ def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: lis
     assert talk.talk.idle
     talk.hear(QUESTION, silence(1.0))
     assert len(talk.mind.asked) == 2
+
+
+def test_a_mind_that_says_nothing_is_given_up_and_the_next_turn_is_answered() -> None:
+    stuck, asked = threading.Event(), iter([True, False])
+
+    def slow(messages: object) -> Iterator[str]:
+        if next(asked):
+            stuck.wait(20)
+        yield "Here I am."
+
+    talk = Simulation(["hello", "again"], slow, threaded=True, patience=2.0)
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("notice"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    assert talk.of("notice") == ["scripted has not answered for 2 s: say it again, or wait and try later"]
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("reply"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    stuck.set()
+    assert talk.of("reply") == ["Here I am."]
+    assert talk.mind.asked[1][1:] == [("user", "hello\nagain")]
+    talk.talk.end()
 
 
 def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:

@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.dialogue import (
 )
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.hearing import Listening
@@ -334,7 +335,7 @@ class Talk:
 
     def _hear(self, frame: Samples) -> None:
         time, probability = self.time, float(self._activity.push(frame)[0])
-        if self._mouth.active:
+        if self._mouth.active and not self._ending:
             self._over_voice(self._barge.push(probability, time))
         change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
         if change is not None and change.kind == "began":
@@ -355,9 +356,16 @@ class Talk:
 
     def _begin_turn(self, start: float) -> None:
         self._turns += 1
-        self._turn = _Turn(self._turns, start, self._mouth.active)
+        self._turn = _Turn(self._turns, start, self._mouth.active and not self._ending)
         self._turn.sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
         self._ear.do(partial(self._listen, self._turn, None, False))
+
+    @property
+    def _ending(self) -> bool:
+        """Whether the voice comes to its end: what is said over its last words is an answer."""
+        reply = self._reply
+        spoken = reply is None or (reply.ended and not reply.waiting)
+        return spoken and self._mouth.left <= TERMINAL_OVERLAP
 
     def _change(self, change: TurnChange) -> None:
         turn = self._turn
@@ -511,6 +519,8 @@ class Talk:
         error, written, cutter = "", 0, SentenceCutter()
         try:
             reply.pieces = pieces = self.parts.chat.reply(messages, self.parts.most_tokens)
+            if reply.cancelled:
+                pieces.close()
             for piece in pieces:
                 if reply.cancelled:
                     pieces.close()
@@ -768,7 +778,9 @@ def run_talk(talk: Talk, blocks: SoundBlocks, until: float | None = None) -> Non
             block = blocks.read()
             if block is None:
                 break
-            blocks.play(talk.step(block))
+            with interrupts.deferred():
+                out = talk.step(block)
+            blocks.play(out)
     finally:
         talk.end()
         blocks.close()
