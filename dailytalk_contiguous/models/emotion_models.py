@@ -1,9 +1,12 @@
 """Classifiers of emotion by name, and the one that comes with the package: affect, mapped to classes."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
@@ -86,3 +89,30 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
     if name == AFFECT_MAP:
         return AffectMap()
     raise ModelMissing(f"{name!r} is no classifier of emotion", f"name {AFFECT_MAP}")
+
+
+class EmotionFolder(NamedTuple):
+    """What a model folder says of its model, checked. Its weights are not read yet.
+
+    Attributes:
+        path: of the folder. kind: `linear`, `spectrogram` or `ssl`. classes: sorted. temperature: over 0.
+        settings: of that kind. facts: what it was trained on, with which result.
+    """
+
+    path: Path
+    kind: str
+    classes: tuple[str, ...]
+    temperature: float
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+
+    def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+        """The weights of those names and shapes. Raises ModelMissing where the file has others, or no numbers."""
+        raise NotImplementedError
+
+
+# A kind that is made of networks has, in models/emotion_networks.py,
+#     def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel
+# and, for any other name than a folder's,
+#     def checkpoint_of(name: str, device: str) -> EmotionModel
+# both imported when they are needed.
