@@ -11,6 +11,18 @@ from dailytalk_contiguous.core.schema import AFFECT
 #: The classes where nobody names others: those that most acted corpora share.
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
 
+#: Classes by the name of their set: `five` are those of tools that leave neutral speech out, `all` is every label
+#: that there is but `other`, which stands for what has no name.
+CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
+    "six": SIX,
+    "five": tuple(name for name in SIX if name != "neutral"),
+    "all": None,
+}
+
+#: Bins of confidence that a calibration error is the mean of (Guo et al. 2017, "On calibration of modern neural
+#: networks").
+BINS = 15
+
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 
@@ -59,6 +71,40 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return shares
+
+
+def emotion_class(label: str, classes: Sequence[str] | None = SIX, mapping: Mapping[str, str] = {}) -> str | None:
+    """The class of a corpus's label (`core.schema.EMOTIONS`); None for one that is left out.
+
+    Nothing is guessed: `calm`, `surprised`, `contemptuous` and `other` are no class unless they are among
+    `classes`, or `mapping` says which class they are.
+
+    Args:
+        classes: None for every label except `other`.
+
+    >>> emotion_class("calm"), emotion_class("calm", mapping={"calm": "neutral"})
+    (None, 'neutral')
+    """
+    name = mapping.get(label, label)
+    if classes is None:
+        return None if name == "other" else name
+    return name if name in classes else None
+
+
+def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
+    """How far confidence is from the share of right answers: expected calibration error over `BINS` equal bins.
+
+    Args:
+        confidences: probabilities of what was answered, in [0, 1]. right: whether each answer was.
+
+    Returns a number in [0, 1]; NaN without answers.
+    """
+    shares, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    if not len(shares):
+        return float("nan")
+    places = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    gaps = np.bincount(places, hits - shares, BINS)
+    return float(np.abs(gaps).sum() / len(shares))
 
 
 def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence: float) -> str | None:
