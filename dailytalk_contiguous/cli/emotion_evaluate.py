@@ -7,8 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.encoder import DeviceOption
-from dailytalk_contiguous.cli.options import either, on_this_machine, one_of, pair_of, seed_option
+from dailytalk_contiguous.cli.options import either, on_this_machine, one_of, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -25,10 +24,11 @@ from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, Labels,
 from dailytalk_contiguous.learn.emotion_training import KINDS, fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.models.devices import resolve_device
+from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
+from dailytalk_contiguous.stages.base import DEVICE
 from dailytalk_contiguous.store.files import write_bytes, write_lines
 
 LABELS: tuple[str, ...] = get_args(Labels)
@@ -76,10 +76,17 @@ def examples_asked(
         inputs,
         model.classes if model is not None and not classes else classes_named(classes or "six"),
         chosen,
-        dict(map(pair_of("--map"), mapping or ())),
+        dict(map(_mapped, mapping or ())),
         agreement,
         votes,
     )
+
+
+def _mapped(text: str) -> tuple[str, str]:
+    label, sign, name = text.partition("=")
+    if not sign or not label or not name:
+        raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+    return label, name
 
 
 def classes_named(text: str) -> tuple[str, ...] | None:
@@ -97,7 +104,7 @@ def classes_named(text: str) -> tuple[str, ...] | None:
     return names
 
 
-def evaluate(
+def emotion_evaluate(
     inputs: InputsArgument,
     model: Annotated[
         str | None,
@@ -150,7 +157,9 @@ def evaluate(
     picture: Annotated[
         Path | None, option(HelpPanel.INPUT, "What was taken for what, as a PNG.", metavar="FILE")
     ] = None,
-    device: DeviceOption = "auto",
+    device: Annotated[
+        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+    ] = "auto",
     seed: Annotated[int, seed_option()] = 0,
     as_json: AsJsonOption = False,
 ) -> None:
