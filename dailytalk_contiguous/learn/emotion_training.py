@@ -139,8 +139,11 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
     if lacking:
         name = examples.classes[min(lacking)]
         raise DailytalkError(f"nothing is heard in any utterance that is {name!r}", "leave it out of --classes")
-    strength, temperature = _chosen(material, settings, examples.classes)
-    (arrays,) = _fitted(material, [strength])
+    from threadpoolctl import threadpool_limits  # as scikit-learn does
+
+    with threadpool_limits(1):  # products so small take longer by several threads
+        strength, temperature = _chosen(material, settings, examples.classes)
+        (arrays,) = _fitted(material, [strength])
     return LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
