@@ -47,12 +47,16 @@ LISTED = {
         "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
+    "Guess emotion": {"emotion evaluate": "emotion_evaluate"},
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
-GROUPS = {"tokens": "Tokens of how something is said: contours, codebooks, sequences."}
+GROUPS = {
+    "tokens": "Tokens of how something is said: contours, codebooks, sequences.",
+    "emotion": "Emotion in classes, a guess from sound: train, evaluate, predict.",
+}
 
 #: New objects after which Python looks for waste among them; by default 700, which took a tenth of a run that only
 #: finds all done.

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -59,8 +60,8 @@ class EmotionExamples:
     Attributes:
         classes: their names, sorted.
         ids: of the utterances.
-        corpora, speakers, genders, sentences: of each; empty where unknown, except that utterances of a corpus whose
-            speaker nobody knows are taken for those of one person.
+        corpora, speakers, genders, sentences: of each; empty where unknown. Utterances of a corpus whose speaker
+            nobody knows are taken for those of one person.
         labels: places in `classes`.
         groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
         copies: whether each is an altered copy of another: to train on, not to test on.
@@ -138,7 +139,7 @@ _ARRAYS = ("corpora", "speakers", "genders", "sentences", "labels", "groups", "c
 
 
 class _Clip(NamedTuple):
-    """Where the sound of an example is: `place` in files of shards, None elsewhere; `row` as `cut_sound` takes it."""
+    """Where the sound of an example is: `place` in shards, None elsewhere; `row` as `cut_sound` takes it."""
 
     items: Items
     place: Place | None
@@ -243,10 +244,10 @@ def _rows(items: Items) -> Iterator[tuple[_Clip, Row, Callable[[], ItemSound]]]:
     if isinstance(items, FiledItems):
         for file in items.files:
             for place, row in items.rows_of(file, [*_READ, "audio"]):
-                yield _Clip(items, place, {}), row, lambda audio=row["audio"]: ItemSound(audio)
+                yield _Clip(items, place, {}), row, partial(ItemSound, row["audio"])
         return
     for row in items.rows(_READ):
-        yield _Clip(items, None, {}), row, lambda name=row["conversation_id"]: items.sound(name)
+        yield _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"])
 
 
 class _Reader:
@@ -354,10 +355,16 @@ class _Reader:
                 for emotion, share in fact["votes"].items():
                     shares[places[emotion]] = share
             votes /= votes.sum(axis=1, keepdims=True)
+        corpora, speakers, genders, sentences = (
+            np.array([fact[name] for fact in facts]) for name in ("corpus", "speaker", "gender", "sentence")
+        )
         return EmotionExamples(
             classes,
             tuple(fact["id"] for fact in facts),
-            *(np.array([fact[name] for fact in facts]) for name in ("corpus", "speaker", "gender", "sentence")),
+            corpora,
+            speakers,
+            genders,
+            sentences,
             np.array([places[fact["emotion"]] for fact in facts], np.intp),
             joined_groups([(fact["digest"], fact["source"] or fact["id"]) for fact in facts]),
             np.array([bool(fact["source"]) for fact in facts]),
@@ -390,7 +397,7 @@ def _digest(samples: Samples) -> str:
 
 
 def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
-    """The number of each item's group: items that share a key at the same place are in one, over any number of steps.
+    """The number of each item's group: those that share a key at the same place are in one, over any steps.
 
     >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
     [0, 1, 0, 0]
