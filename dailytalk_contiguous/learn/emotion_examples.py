@@ -25,9 +25,11 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.learn.token_rows import utterance_items
 from dailytalk_contiguous.learn.utterance_sound import cut_sound
+from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_models import why_unheard
 from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place
 from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
+from dailytalk_contiguous.sources.folder import side_by_side
 
 #: What says the emotion of an utterance: what was acted, what most raters perceived, or the votes of each.
 Labels = Literal["acted", "perceived", "votes"]
@@ -97,13 +99,14 @@ class EmotionExamples:
 
         Args:
             name: of the measure and its settings: what was measured under it before is not measured again.
-            measure: gives arrays of one shape.
+            measure: gives arrays of one shape; called from several threads.
         """
         known = self._measured.setdefault(name, {})
         missing = [number for number in dict.fromkeys(self.numbers.tolist()) if number not in known]
-        for number, sound in zip(missing, self.source.sounds(missing), strict=True):
+        values = side_by_side(measure, self.source.sounds(missing), thread_count())
+        for number, value in zip(missing, values, strict=True):
             interrupts.check_interrupt()
-            known[number] = measure(sound)
+            known[number] = value
         return np.stack([known[number] for number in self.numbers.tolist()])
 
     def take(self, places: ArrayLike) -> "EmotionExamples":

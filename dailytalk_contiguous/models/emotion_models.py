@@ -2,9 +2,10 @@
 
 import stat
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,8 @@ _SHAPE: dict[str, Any] = {
 }
 
 
-class EmotionFolder(NamedTuple):
+@dataclass(frozen=True)
+class EmotionFolder:
     """What a model folder says of its model, checked. Its weights are not read yet.
 
     Attributes:
