@@ -40,8 +40,9 @@ from dailytalk_contiguous.learn.emotion_evaluation import (
     folds_of,
 )
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples, read_examples
-from dailytalk_contiguous.learn.emotion_training import KINDS, fit_emotion
+from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.models.contracts import EmotionModel, Line
+from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS
 from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
 from dailytalk_contiguous.sources.corpora import acted, esd
 from dailytalk_contiguous.sources.corpora import crema_d as crema
@@ -94,7 +95,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", metavar="DIR")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--kinds", nargs="+", default=["linear", "spectrogram"], choices=KINDS, metavar="KIND")
+    parser.add_argument(
+        "--kinds", nargs="+", default=["linear", "spectrogram"], choices=EMOTION_KINDS, metavar="KIND"
+    )
     parser.add_argument("--crema-d", type=Path, metavar="FILE")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()

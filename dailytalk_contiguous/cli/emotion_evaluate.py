@@ -21,11 +21,11 @@ from dailytalk_contiguous.learn.emotion_evaluation import (
     evaluate_protocol,
 )
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, Labels, read_examples
-from dailytalk_contiguous.learn.emotion_training import KINDS, fit_emotion
+from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
-from dailytalk_contiguous.models.emotion_models import load_emotion_model
+from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS, load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.stages.base import DEVICE
@@ -116,7 +116,7 @@ def emotion_evaluate(
         str | None,
         option(
             HelpPanel.MODELS,
-            f"Train this kind for each fold: {either(KINDS)}.",
+            f"Train this kind for each fold: {either(EMOTION_KINDS)}.",
             metavar="NAME",
             show_default="linear",
         ),
@@ -172,7 +172,7 @@ def emotion_evaluate(
         raise DailytalkError("--model is trained, and --kind is trained here", "leave one of both out")
     if model is not None and protocol != "speakers":
         raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
-    kind, protocol = one_of("--kind", kind or "linear", KINDS), one_of("--protocol", protocol, PROTOCOLS)
+    kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
     check_file("--html", html, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
     with interrupts.deferred():

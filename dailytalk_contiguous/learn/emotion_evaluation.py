@@ -462,8 +462,7 @@ def evaluate_protocol(
 
     Raises DailytalkError if scikit-learn is missing, BadInput where the examples can't be divided.
     """
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("folds need scikit-learn", "pip install 'dailytalk-contiguous[tokens]'")
+    check_sklearn()
     examples, notes = _with_enough(examples, 1 if protocol == "random" else 2)
     parts, more = folds_of(protocol, examples, folds, seed)
     tested = _Tested(examples)
@@ -499,6 +498,12 @@ def evaluate_model(
     tested.add(Fold("all", np.array([], np.intp), places), model, alone)
     note = "whether it has heard these speakers is not known"
     return tested.evaluation(FIXED, {}, ["the model was trained before: " + note], seed)
+
+
+def check_sklearn() -> None:
+    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
 
 
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:
