@@ -7,8 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.encoder import DeviceOption
-from dailytalk_contiguous.cli.options import either, on_this_machine, one_of, pair_of, seed_option
+from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, pair_of, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -22,11 +21,11 @@ from dailytalk_contiguous.learn.emotion_evaluation import (
     evaluate_protocol,
 )
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, Labels, read_examples
-from dailytalk_contiguous.learn.emotion_training import KINDS, fit_emotion
+from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import load_emotion_model
+from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS, load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.store.files import write_bytes, write_lines
@@ -109,7 +108,7 @@ def evaluate(
         str | None,
         option(
             HelpPanel.MODELS,
-            f"Train this kind for each fold: {either(KINDS)}.",
+            f"Train this kind for each fold: {either(EMOTION_KINDS)}.",
             metavar="NAME",
             show_default="linear",
         ),
@@ -163,7 +162,7 @@ def evaluate(
         raise DailytalkError("--model is trained, and --kind is trained here", "leave one of both out")
     if model is not None and protocol != "speakers":
         raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
-    kind, protocol = one_of("--kind", kind or "linear", KINDS), one_of("--protocol", protocol, PROTOCOLS)
+    kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
     check_file("--html", html, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
     with interrupts.deferred():
