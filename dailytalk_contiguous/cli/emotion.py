@@ -92,7 +92,7 @@ ModelFolderArgument = Annotated[
 
 
 @with_options(TRAIN_EMOTION_SETTINGS)
-def train(
+def emotion_train(
     inputs: InputsArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
     kind: Annotated[
@@ -209,7 +209,7 @@ def _pushed(repo: str, folder: Path, kind: str, private: bool) -> str:
     return push_model(repo, folder, (CARD, ABOUT, WEIGHTS), f"Classifier of emotion ({kind})", private)
 
 
-def calibrate(
+def emotion_calibrate(
     model: ModelFolderArgument,
     inputs: InputsArgument,
     classes: Annotated[
@@ -253,7 +253,7 @@ def calibrate(
         console.print(address, markup=False)
 
 
-def predict(
+def emotion_predict(
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="FILE|DIR", help="Recordings, and folders of them.")
     ] = None,

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, pair_of, seed_option
+from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -75,10 +75,17 @@ def examples_asked(
         inputs,
         model.classes if model is not None and not classes else classes_named(classes or "six"),
         chosen,
-        dict(map(pair_of("--map"), mapping or ())),
+        dict(map(_mapped, mapping or ())),
         agreement,
         votes,
     )
+
+
+def _mapped(text: str) -> tuple[str, str]:
+    label, sign, name = text.partition("=")
+    if not sign or not label or not name:
+        raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+    return label, name
 
 
 def classes_named(text: str) -> tuple[str, ...] | None:
@@ -96,7 +103,7 @@ def classes_named(text: str) -> tuple[str, ...] | None:
     return names
 
 
-def evaluate(
+def emotion_evaluate(
     inputs: InputsArgument,
     model: Annotated[
         str | None,

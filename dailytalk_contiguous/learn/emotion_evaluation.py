@@ -45,7 +45,7 @@ MOST_TOGETHER = 1800.0
 SHOWN_SPEAKERS = 3
 
 
-class Published(NamedTuple):
+class EmoBoxFigures(NamedTuple):
     """What EmoBox (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
     Benchmark") reports of a corpus: unweighted recall in percent of two frozen encoders, and what is kept apart.
     """
@@ -59,12 +59,12 @@ class Published(NamedTuple):
 
 #: Published figures, which ours are shown beside.
 EMOBOX_FIGURES = (
-    Published("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
-    Published("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
-    Published("esd", 5, "speakers apart, 5 folds", 84.6, 79.1),
-    Published("crema_d", 6, "speakers mixed: 91 of 91 on both sides", 76.8, 74.5),
-    Published("tess", 7, "speakers mixed: 2 of 2 on both sides", 99.96, 99.8),
-    Published("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
+    EmoBoxFigures("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
+    EmoBoxFigures("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
+    EmoBoxFigures("esd", 5, "speakers apart, 5 folds", 84.6, 79.1),
+    EmoBoxFigures("crema_d", 6, "speakers mixed: 91 of 91 on both sides", 76.8, 74.5),
+    EmoBoxFigures("tess", 7, "speakers mixed: 2 of 2 on both sides", 99.96, 99.8),
+    EmoBoxFigures("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
 )
 
 #: The test speakers of each fold of EmoBox whose speakers are apart, without the corpus before the slash.
@@ -320,7 +320,7 @@ class EmotionEvaluation:
             "notes": list(self.notes),
         }
 
-    def published(self) -> list[Published]:
+    def published(self) -> list[EmoBoxFigures]:
         """Published figures of the corpora that were tested, and of real talk."""
         rows = [row for row in EMOBOX_FIGURES if row.corpus in self.by_corpus or row.corpus == "msp_podcast"]
         return rows if len(rows) > 1 or "msp_podcast" in self.by_corpus else []
@@ -462,8 +462,7 @@ def evaluate_protocol(
 
     Raises DailytalkError if scikit-learn is missing, BadInput where the examples can't be divided.
     """
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("folds need scikit-learn", "pip install 'dailytalk-contiguous[tokens]'")
+    check_sklearn()
     examples, notes = _with_enough(examples, 1 if protocol == "random" else 2)
     parts, more = folds_of(protocol, examples, folds, seed)
     tested = _Tested(examples)
@@ -499,6 +498,12 @@ def evaluate_model(
     tested.add(Fold("all", np.array([], np.intp), places), model, alone)
     note = "whether it has heard these speakers is not known"
     return tested.evaluation(FIXED, {}, ["the model was trained before: " + note], seed)
+
+
+def check_sklearn() -> None:
+    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
 
 
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:

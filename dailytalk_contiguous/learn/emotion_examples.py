@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -136,6 +136,51 @@ class EmotionExamples:
 
 
 _ARRAYS = ("corpora", "speakers", "genders", "sentences", "labels", "groups", "copies", "numbers")
+
+
+class _HeldSounds:
+    """Sounds in memory, as 16-bit samples."""
+
+    def __init__(self, sounds: Iterable[Samples]) -> None:
+        self._sounds = [to_pcm(sound) for sound in sounds]
+
+    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
+        for number in numbers:
+            yield pcm_to_float(self._sounds[number].tobytes())
+
+
+def held_examples(
+    sounds: Iterable[Samples],
+    emotions: Sequence[str],
+    speakers: Sequence[str],
+    genders: Sequence[str] | None = None,
+    corpora: Sequence[str] | None = None,
+) -> EmotionExamples:
+    """Examples from sounds in memory (16 kHz mono in [-1, 1], shape (n,)), which are kept as 16-bit samples.
+
+    Args:
+        emotions, speakers: of each sound. genders, corpora: of each; None where unknown.
+
+    Nothing is left out. Equal sound has one group, as of `read_examples`.
+    """
+    source, nothing = _HeldSounds(sounds), np.full(len(emotions), "")
+    classes = tuple(sorted({*emotions}))
+    return EmotionExamples(
+        classes,
+        tuple(f"{number:06d}" for number in range(len(emotions))),
+        nothing if corpora is None else np.array(corpora),
+        np.array(speakers),
+        nothing if genders is None else np.array(genders),
+        nothing,
+        np.array([classes.index(name) for name in emotions], np.intp),
+        joined_groups([(_digest(sound),) for sound in source.sounds(range(len(emotions)))]),
+        np.zeros(len(emotions), np.bool_),
+        None,
+        {},
+        (),
+        source,
+        np.arange(len(emotions)),
+    )
 
 
 class _Clip(NamedTuple):

@@ -4,7 +4,6 @@
 temperature are chosen on speakers that the fit has not heard.
 """
 
-import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_evaluation import (
     PROTOCOLS,
     EmotionEvaluation,
+    check_sklearn,
     examples_together,
 )
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
@@ -138,8 +138,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
 
     The strength is that of the best mean recall on speakers left out; their answers set the temperature, too.
     """
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("linear is fitted by scikit-learn", "pip install 'dailytalk-contiguous[tokens]'")
+    check_sklearn()
     measured = examples.measured(f"voice/{settings.features}", partial(measure_voice, settings.features))
     heard = np.flatnonzero(np.isfinite(measured).any(axis=1))
     if not len(heard):
