@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.options import either, on_this_machine, one_of, seed_option
+from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -24,11 +24,10 @@ from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, Labels,
 from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.models.devices import DEVICES, resolve_device
+from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS, load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
-from dailytalk_contiguous.stages.base import DEVICE
 from dailytalk_contiguous.store.files import write_bytes, write_lines
 
 LABELS: tuple[str, ...] = get_args(Labels)
@@ -157,9 +156,7 @@ def emotion_evaluate(
     picture: Annotated[
         Path | None, option(HelpPanel.INPUT, "What was taken for what, as a PNG.", metavar="FILE")
     ] = None,
-    device: Annotated[
-        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
-    ] = "auto",
+    device: DeviceOption = "auto",
     seed: Annotated[int, seed_option()] = 0,
     as_json: AsJsonOption = False,
 ) -> None:

@@ -47,7 +47,12 @@ LISTED = {
         "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
-    "Guess emotion": {"emotion evaluate": "emotion_evaluate"},
+    "Guess emotion": {
+        "emotion predict": "emotion",
+        "emotion train": "emotion",
+        "emotion calibrate": "emotion",
+        "emotion evaluate": "emotion_evaluate",
+    },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}

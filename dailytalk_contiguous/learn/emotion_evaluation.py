@@ -628,7 +628,7 @@ def _answers(
         )
     place_of = [examples.classes.index(name) if name in examples.classes else -1 for name in model.classes]
     predicted, confidences = np.full(len(examples), -1), np.full(len(examples), np.nan)
-    for places, sounds in _together(examples):
+    for places, sounds in examples_together(examples):
         interrupts.check_interrupt()
         speakers = None if alone else examples.speakers[places].tolist()
         for place, guess in zip(places, model.classify(sounds, speakers), strict=True):
@@ -639,7 +639,7 @@ def _answers(
     return predicted.astype(np.intp), confidences
 
 
-def _together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
+def examples_together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
     """Places and sounds of examples, those of one speaker together up to `MOST_TOGETHER` seconds."""
     order = np.argsort(examples.speakers, kind="stable")
     places, sounds, seconds, speaker = list[int](), list[NDArray[np.float32]](), 0.0, ""
