@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core.settings import SEED, setting
-from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
+from dailytalk_contiguous.models.devices import DEVICES
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
