@@ -564,12 +564,12 @@ def checkpoint_of(name: str, device: str) -> EmotionModel:
 
 def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
-    model: TrainedEmotionModel = _load(lambda: _network_of(folder, device), str(folder.path), device)
+    model: TrainedEmotionModel = _load(lambda: _network_of(folder, device), folder.name, device)
     return model
 
 
 def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
-    name = folder.path.name
+    name = folder.name
     try:
         if folder.settings.get("layout") != LAYOUT:
             raise ValueError(f"its layout is {folder.settings.get('layout')!r}, not {LAYOUT}")
@@ -579,7 +579,7 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
             else:
                 network = _encoder_network(folder.settings, len(folder.classes))
     except ValueError as error:
-        raise ModelMissing(f"{shown(folder.path)} can't be loaded ({error})", _RETRAIN) from None
+        raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
     shapes = {key: tuple(weight.shape) for key, weight in network.state_dict().items()}
     weights = folder.weights(shapes)
     network.load_state_dict({key: torch.from_numpy(weights[key]) for key in shapes}, assign=True)
