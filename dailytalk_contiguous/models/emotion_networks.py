@@ -162,7 +162,7 @@ class NetworkEmotions:
 
     def _guess(self, heard: Sequence[Heard]) -> EmotionGuess:
         logits = np.mean([window.logits for window in heard], axis=0)
-        embedding = np.mean([window.embedding for window in heard], axis=0, dtype=np.float32)
+        embedding = np.mean([window.embedding for window in heard], axis=0).astype(np.float32)
         if not np.isfinite(logits).all() or not np.isfinite(embedding).all():
             return nothing_said("its sound is too loud for numbers")
         return EmotionGuess(self.probabilities(logits).astype(np.float32), embedding)

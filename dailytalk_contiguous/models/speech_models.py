@@ -7,6 +7,7 @@ memory is taken. Only safetensors are read, never a pickle, and no code that com
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -79,6 +80,9 @@ _MISFITS = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError),
     StrictDataclassError,
 )
+
+# WavLM hands PyTorch two masks of different types, which is of no consequence here.
+warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
 _REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {WEIGHTS}"
 
@@ -175,7 +179,8 @@ def _read_object(name: str, path: Path) -> dict[str, Any]:
 def _listed(name: str, path: Path) -> list[Path]:
     """The files that a list of weights names, in the folder or repository of the list."""
     places = _read_object(name, path).get("weight_map")
-    files = sorted(set(places.values())) if fits(places, dict) and fits([*places.values()], [str]) else []
+    named = [*places.values()] if isinstance(places, dict) else []
+    files = sorted(set(named)) if fits(named, [str]) else []
     if not 0 < len(files) <= _MOST_FILES or not all(file.endswith(".safetensors") for file in files):
         raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no safetensors)", _REMEDY)
     if Path(name).is_dir():
@@ -368,7 +373,8 @@ def whisper_frames(sounds: Sequence[Samples], config: Any) -> tuple[Tensor, Tens
     """Log-mel frames (n, mels, 3000) of 16 kHz sounds as Whisper takes them, and their lengths in samples (n,)."""
     n_frames = 2 * config.max_source_positions
     seconds = math.ceil(config.max_source_positions * WHISPER_FRAME / ANALYSIS_RATE)
-    extract = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=seconds)
+    extractor: Any = WhisperFeatureExtractor
+    extract = extractor(feature_size=config.num_mel_bins, chunk_length=seconds)
     mels = [
         extract(sound, sampling_rate=ANALYSIS_RATE, return_tensors="pt").input_features[:, :, :n_frames]
         for sound in sounds
