@@ -106,7 +106,7 @@ class FeatureStore:
 
     def _open(self, path: Path) -> None:
         try:
-            file = safe_open(path, "numpy").__enter__()
+            file: Any = safe_open(path, "numpy")
             keys = file.keys()
         except (SafetensorError, OSError):  # damaged: what it held is computed again
             path.unlink(missing_ok=True)
