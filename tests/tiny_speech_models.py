@@ -1,4 +1,4 @@
-"""Speech models of transformers with random weights, in the file layout of the real ones: encoders, classifiers."""
+"""Speech models of transformers with random weights, in the files of real ones: encoders and classifiers."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,9 @@ def make_speech_model(
     """Write a tiny model of a kind of `MODELS`: with labels a classifier, else an encoder."""
     config_class, encoder_class, classifier_class = MODELS[kind]
     shape = (TINY_WHISPER if kind == "whisper" else TINY) | settings
-    names = {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}} if labels else {}
+    names = (
+        {"id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}} if labels else {}
+    )
     config = config_class(**shape, **names)
     torch.manual_seed(seed)
     model = (classifier_class if labels else encoder_class)(config).eval()

@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 #: The highest learning rate where the settings leave it open, by kind; of an encoder that is fine-tuned, and how
 #: many times larger that of its head is.
-LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 2e-3, "ssl": 1e-3}, 2e-5, 25.0
+LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 1e-3, "ssl": 1e-3}, 2e-5, 25.0
 
 #: Batches among whose utterances those of like length are put together.
 POOL = 16
@@ -458,7 +458,7 @@ class _Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(settings.seed, _WEIGHTS))
             _draw_anew(task.network)
-        self._network = task.network.to(device)
+        self._network: nn.Module = task.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.AdamW(
             task.groups(settings.learning_rate or task.rate), weight_decay=settings.weight_decay
         )
@@ -567,7 +567,7 @@ class _Training:
                 logits, targets = self._logits(part, rng)
                 own = self._summed_loss(logits, targets) / total
                 own.backward()  # type: ignore[no-untyped-call]
-                loss += float(own)
+                loss += float(own.detach())
         return loss
 
     def _logits(self, places: list[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:

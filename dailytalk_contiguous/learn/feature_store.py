@@ -83,7 +83,8 @@ class FeatureStore:
         return digest.hexdigest()[:40]
 
     def _keep(self, key: str, features: NDArray[Any]) -> None:
-        self._waiting[key] = half = np.ascontiguousarray(features, np.float16)
+        with np.errstate(over="ignore"):
+            self._waiting[key] = half = np.ascontiguousarray(features, np.float16)
         if not np.isfinite(half).all():
             raise DailytalkError("features of an utterance are no numbers", "name another --encoder")
         self._bytes += half.nbytes
