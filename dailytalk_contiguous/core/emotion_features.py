@@ -108,41 +108,57 @@ def _spectra(samples: Samples) -> _Spectra:
 
     padded = np.pad(np.asarray(samples, np.float32), (0, max(0, FRAME - len(samples))))
     views = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    window, mel, cosines, hertz = _tables()
+    window, rising, falling, edges, cosines, hertz = _tables()
     parts = []
     for start in range(0, len(views), _AT_ONCE):
         frames = views[start : start + _AT_ONCE]
         power = np.abs(fft.rfft(frames * window, axis=1)) ** 2
         power = power.astype(np.float64) / (FRAME * FRAME / 8) + _FLOOR / len(hertz)
-        bands = np.log(np.maximum(power @ mel, _FLOOR / BANDS))
-        total = power.sum(axis=1)
+        # No product of matrices: one of this size is summed by as many threads as there are.
+        bands = np.add.reduceat(power * rising, edges, axis=1)[:, :BANDS]
+        bands += np.add.reduceat(power * falling, edges, axis=1)[:, 1 : BANDS + 1]
+        bands = np.log(np.maximum(bands, _FLOOR / BANDS))
         parts.append(
             _Spectra(
                 10 * np.log10(np.maximum(np.einsum("ij,ij->i", frames, frames) / FRAME, _FLOOR)).astype(float),
-                bands @ cosines,
+                np.einsum("ij,jk->ik", bands, cosines),
                 _between(power, hertz, *_ALPHA),
                 _peaks_between(power, hertz, *_HAMMARBERG),
-                np.log2(np.maximum(power @ hertz / total, 1.0) / 1000),
+                np.log2(np.maximum((power * hertz).sum(axis=1) / power.sum(axis=1), 1.0) / 1000),
             )
         )
     return _Spectra(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+class _Tables(NamedTuple):
+    """A Hann window (FRAME,); how much of each bin belongs to the band that rises and to the one that falls there
+    (bins,); the first bin of each step between edges of bands (BANDS + 2,); cosines (BANDS, COSINES); Hz (bins,).
+    """
+
+    window: NDArray[np.float32]
+    rising: NDArray[np.float64]
+    falling: NDArray[np.float64]
+    edges: NDArray[np.intp]
+    cosines: NDArray[np.float64]
+    hertz: NDArray[np.float64]
+
+
 @lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """A Hann window (FRAME,); mel bands (bins, BANDS); cosines (BANDS, COSINES); the bins' Hz (bins,)."""
+def _tables() -> _Tables:
     hertz = np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE)
 
     def mel_of(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
         return 2595 * np.log10(1 + frequency / 700)  # O'Shaughnessy 1987
 
-    ends = mel_of(np.array([LOWEST_HZ, HIGHEST_HZ]))
-    edges = np.linspace(*ends, BANDS + 2)
-    places = (mel_of(hertz)[:, None] - edges[:-2]) / (edges[1] - edges[0])
-    triangles = np.clip(np.minimum(places, 2 - places), 0, None)
+    low, high = mel_of(np.array([LOWEST_HZ, HIGHEST_HZ]))
+    places = (mel_of(hertz) - low) / (high - low) * (BANDS + 1)
+    inside = (places >= 0) & (places < BANDS + 1)
+    rising = np.where(inside, places - np.floor(places), 0.0)
+    falling = np.where(inside, 1 - rising, 0.0)
+    edges = np.searchsorted(places, np.arange(BANDS + 2))
     steps = np.arange(BANDS)[:, None] + 0.5
     cosines = np.cos(np.pi / BANDS * steps * np.arange(COSINES)) * math.sqrt(2 / BANDS)
-    return np.hanning(FRAME + 2)[1:-1].astype(np.float32), triangles, cosines, hertz
+    return _Tables(np.hanning(FRAME + 2)[1:-1].astype(np.float32), rising, falling, edges, cosines, hertz)
 
 
 def _within(hertz: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.bool_]:

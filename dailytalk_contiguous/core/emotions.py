@@ -168,7 +168,7 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
         return float(((truth - softmax(logits, 1 / inverse)) * logits).sum())
 
     low, high = 1 / HOTTEST, 1 / COLDEST
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)
     return 2 / (low + high)

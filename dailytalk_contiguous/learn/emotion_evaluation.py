@@ -5,9 +5,9 @@ there are classes. A protocol says what is kept apart. `random` keeps nothing ap
 speakers are on both sides, which is how many published figures came about, so it is only shown beside `speakers`.
 """
 
-from collections import Counter
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ MOST_TOGETHER = 1800.0
 SHOWN_SPEAKERS = 3
 
 
-class Published(NamedTuple):
+class EmoBoxFigures(NamedTuple):
     """What EmoBox (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
     Benchmark") reports of a corpus: unweighted recall in percent of two frozen encoders, and what is kept apart.
     """
@@ -58,13 +58,13 @@ class Published(NamedTuple):
 
 
 #: Published figures, which ours are shown beside.
-PUBLISHED = (
-    Published("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
-    Published("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
-    Published("esd", 5, "speakers apart, 5 folds", 84.6, 79.1),
-    Published("crema_d", 6, "speakers mixed: 91 of 91 on both sides", 76.8, 74.5),
-    Published("tess", 7, "speakers mixed: 2 of 2 on both sides", 99.96, 99.8),
-    Published("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
+EMOBOX_FIGURES = (
+    EmoBoxFigures("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
+    EmoBoxFigures("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
+    EmoBoxFigures("esd", 5, "speakers apart, 5 folds", 84.6, 79.1),
+    EmoBoxFigures("crema_d", 6, "speakers mixed: 91 of 91 on both sides", 76.8, 74.5),
+    EmoBoxFigures("tess", 7, "speakers mixed: 2 of 2 on both sides", 99.96, 99.8),
+    EmoBoxFigures("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
 )
 
 #: The test speakers of each fold of EmoBox whose speakers are apart, without the corpus before the slash.
@@ -91,8 +91,8 @@ EMOBOX_FOLDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 MIXED_IN_EMOBOX = {"crema_d": (91, 91), "tess": (2, 2)}
 
 _ACTED = (
-    "Acted figures say little about real talk: the encoders that are right on 75 % of acted clips of speakers never "
-    "heard are right on some 20 % of MSP-Podcast."
+    "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
+    "some 20 % on MSP-Podcast."
 )
 _NO_DIAGNOSIS = "Emotion in classes is a guess from sound, and no diagnosis."
 
@@ -110,8 +110,8 @@ def folds_of(
 ) -> tuple[list[Fold], list[str]]:
     """The folds of a protocol, and a sentence on each thing that they leave out.
 
-    Altered copies are learned from, and never tested on. What has a group (`EmotionExamples.groups`) in common with
-    what is tested on is not learned from; nor has it a speaker in common, except by `random`.
+    Altered copies are learned from, and never tested on. What shares a group (`EmotionExamples.groups`) with what
+    is tested on is not learned from; nor is what shares a speaker with it, except by `random`.
 
     Args:
         protocol: of `PROTOCOLS`. count: parts of `speakers` and `random`, or as many as there are speakers.
@@ -320,16 +320,17 @@ class EmotionEvaluation:
             "notes": list(self.notes),
         }
 
-    def published(self) -> list[Published]:
+    def published(self) -> list[EmoBoxFigures]:
         """Published figures of the corpora that were tested, and of real talk."""
-        rows = [row for row in PUBLISHED if row.corpus in self.by_corpus or row.corpus == "msp_podcast"]
+        rows = [row for row in EMOBOX_FIGURES if row.corpus in self.by_corpus or row.corpus == "msp_podcast"]
         return rows if len(rows) > 1 or "msp_podcast" in self.by_corpus else []
 
     def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         """Tables for a terminal: what each is about, its head and its rows; an empty one is left out."""
-        made = [
+        head, confusion = self._confusion_rows()
+        made: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = [
             ("figures in percent, with intervals over speakers", _FIGURES, self._figure_rows()),
-            ("recall by class, and what was answered, in percent", *self._confusion_rows()),
+            ("recall by class, and what was answered, in percent", head, confusion),
             ("recall by group", ("group", "recall %", "interval", "utterances"), self._group_rows()),
             (
                 "published: unweighted recall of frozen encoders (EmoBox)",
@@ -394,7 +395,7 @@ class EmotionEvaluation:
 
     def _confusion_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         columns = (*self.classes, "nothing") if self.figures.unanswered else self.classes
-        rows = []
+        rows = list[tuple[str, ...]]()
         for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
             whole = max(1, sum(counts))
             rows.append(
@@ -403,7 +404,7 @@ class EmotionEvaluation:
         return ("label", *(name[:3] for name in columns), "n"), rows
 
     def _group_rows(self) -> list[tuple[str, ...]]:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (name or "unknown", *_with_interval(score), f"{n:,}")
             for groups in (self.by_corpus, self.by_gender)
             if len(groups) > 1
@@ -439,7 +440,7 @@ def _protocol_text(protocol: str) -> str:
     return PROTOCOLS.get(protocol, "trained before, tested on everything")
 
 
-def evaluate(
+def evaluate_protocol(
     fit: Fit,
     examples: EmotionExamples,
     protocol: str = "speakers",
@@ -472,7 +473,7 @@ def evaluate(
     beside = {}
     if protocol == "random":
         try:
-            apart = evaluate(fit, examples, "speakers", folds, seed, alone, progress)
+            apart = evaluate_protocol(fit, examples, "speakers", folds, seed, alone, progress)
             beside = {"speakers": apart.figures}
             more += [
                 f"the same speakers on both sides are worth "
@@ -500,11 +501,9 @@ def evaluate_model(
 
 
 def check_sklearn() -> None:
-    """Raise DailytalkError if scikit-learn, which divides speakers, is not installed."""
-    import importlib.util
-
+    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
     if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("folds need scikit-learn", "pip install 'dailytalk-contiguous[tokens]'")
+        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
 
 
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:
@@ -609,9 +608,9 @@ class _Tested:
         )
 
     def _all(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-        parts = (self._places, self._predicted, self._confidences)
-        places, predicted, confidences = (np.concatenate(part) for part in parts)
+        places = np.concatenate(self._places)
         order = np.argsort(places, kind="stable")
+        predicted, confidences = np.concatenate(self._predicted), np.concatenate(self._confidences)
         return places[order], predicted[order], confidences[order]
 
 
@@ -629,7 +628,7 @@ def _answers(
         )
     place_of = [examples.classes.index(name) if name in examples.classes else -1 for name in model.classes]
     predicted, confidences = np.full(len(examples), -1), np.full(len(examples), np.nan)
-    for places, sounds in _together(examples):
+    for places, sounds in examples_together(examples):
         interrupts.check_interrupt()
         speakers = None if alone else examples.speakers[places].tolist()
         for place, guess in zip(places, model.classify(sounds, speakers), strict=True):
@@ -640,7 +639,7 @@ def _answers(
     return predicted.astype(np.intp), confidences
 
 
-def _together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
+def examples_together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
     """Places and sounds of examples, those of one speaker together up to `MOST_TOGETHER` seconds."""
     order = np.argsort(examples.speakers, kind="stable")
     places, sounds, seconds, speaker = list[int](), list[NDArray[np.float32]](), 0.0, ""

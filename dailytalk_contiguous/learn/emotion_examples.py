@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -59,8 +60,8 @@ class EmotionExamples:
     Attributes:
         classes: their names, sorted.
         ids: of the utterances.
-        corpora, speakers, genders, sentences: of each; empty where unknown, except that utterances of a corpus whose
-            speaker nobody knows are taken for those of one person.
+        corpora, speakers, genders, sentences: of each; empty where unknown. Utterances of a corpus whose speaker
+            nobody knows are taken for those of one person.
         labels: places in `classes`.
         groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
         copies: whether each is an altered copy of another: to train on, not to test on.
@@ -137,8 +138,53 @@ class EmotionExamples:
 _ARRAYS = ("corpora", "speakers", "genders", "sentences", "labels", "groups", "copies", "numbers")
 
 
+class _HeldSounds:
+    """Sounds in memory, as 16-bit samples."""
+
+    def __init__(self, sounds: Iterable[Samples]) -> None:
+        self._sounds = [to_pcm(sound) for sound in sounds]
+
+    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
+        for number in numbers:
+            yield pcm_to_float(self._sounds[number].tobytes())
+
+
+def held_examples(
+    sounds: Iterable[Samples],
+    emotions: Sequence[str],
+    speakers: Sequence[str],
+    genders: Sequence[str] | None = None,
+    corpora: Sequence[str] | None = None,
+) -> EmotionExamples:
+    """Examples from sounds in memory (16 kHz mono in [-1, 1], shape (n,)), which are kept as 16-bit samples.
+
+    Args:
+        emotions, speakers: of each sound. genders, corpora: of each; None where unknown.
+
+    Nothing is left out. Equal sound has one group, as of `read_examples`.
+    """
+    source, nothing = _HeldSounds(sounds), np.full(len(emotions), "")
+    classes = tuple(sorted({*emotions}))
+    return EmotionExamples(
+        classes,
+        tuple(f"{number:06d}" for number in range(len(emotions))),
+        nothing if corpora is None else np.array(corpora),
+        np.array(speakers),
+        nothing if genders is None else np.array(genders),
+        nothing,
+        np.array([classes.index(name) for name in emotions], np.intp),
+        joined_groups([(_digest(sound),) for sound in source.sounds(range(len(emotions)))]),
+        np.zeros(len(emotions), np.bool_),
+        None,
+        {},
+        (),
+        source,
+        np.arange(len(emotions)),
+    )
+
+
 class _Clip(NamedTuple):
-    """Where the sound of an example is: `place` in files of shards, None elsewhere; `row` as `cut_sound` takes it."""
+    """Where the sound of an example is: `place` in shards, None elsewhere; `row` as `cut_sound` takes it."""
 
     items: Items
     place: Place | None
@@ -243,10 +289,10 @@ def _rows(items: Items) -> Iterator[tuple[_Clip, Row, Callable[[], ItemSound]]]:
     if isinstance(items, FiledItems):
         for file in items.files:
             for place, row in items.rows_of(file, [*_READ, "audio"]):
-                yield _Clip(items, place, {}), row, lambda audio=row["audio"]: ItemSound(audio)
+                yield _Clip(items, place, {}), row, partial(ItemSound, row["audio"])
         return
     for row in items.rows(_READ):
-        yield _Clip(items, None, {}), row, lambda name=row["conversation_id"]: items.sound(name)
+        yield _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"])
 
 
 class _Reader:
@@ -354,10 +400,16 @@ class _Reader:
                 for emotion, share in fact["votes"].items():
                     shares[places[emotion]] = share
             votes /= votes.sum(axis=1, keepdims=True)
+        corpora, speakers, genders, sentences = (
+            np.array([fact[name] for fact in facts]) for name in ("corpus", "speaker", "gender", "sentence")
+        )
         return EmotionExamples(
             classes,
             tuple(fact["id"] for fact in facts),
-            *(np.array([fact[name] for fact in facts]) for name in ("corpus", "speaker", "gender", "sentence")),
+            corpora,
+            speakers,
+            genders,
+            sentences,
             np.array([places[fact["emotion"]] for fact in facts], np.intp),
             joined_groups([(fact["digest"], fact["source"] or fact["id"]) for fact in facts]),
             np.array([bool(fact["source"]) for fact in facts]),
@@ -390,7 +442,7 @@ def _digest(samples: Samples) -> str:
 
 
 def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
-    """The number of each item's group: items that share a key at the same place are in one, over any number of steps.
+    """The number of each item's group: those that share a key at the same place are in one, over any steps.
 
     >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
     [0, 1, 0, 0]

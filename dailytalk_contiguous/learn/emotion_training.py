@@ -4,6 +4,7 @@
 temperature are chosen on speakers that the fit has not heard.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.emotions import fit_temperature
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.emotions import calibration_error, fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_evaluation import check_sklearn
+from dailytalk_contiguous.learn.emotion_evaluation import (
+    PROTOCOLS,
+    EmotionEvaluation,
+    check_sklearn,
+    examples_together,
+)
+from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.learn.probes import divided
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
-from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS, write_emotion_folder
+from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
+from dailytalk_contiguous.models.emotion_models import (
+    CARD,
+    EMOTION_KINDS,
+    EmotionFolder,
+    open_emotion_folder,
+    write_emotion_folder,
+)
 from dailytalk_contiguous.models.linear_emotion import (
     FEATURE_KINDS,
     LinearEmotion,
@@ -29,6 +44,7 @@ from dailytalk_contiguous.models.linear_emotion import (
     standardised,
     usual_of,
 )
+from dailytalk_contiguous.store.files import write_text
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
@@ -139,8 +155,11 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
     if lacking:
         name = examples.classes[min(lacking)]
         raise DailytalkError(f"nothing is heard in any utterance that is {name!r}", "leave it out of --classes")
-    strength, temperature = _chosen(material, settings, examples.classes)
-    (arrays,) = _fitted(material, [strength])
+    from threadpoolctl import threadpool_limits  # as scikit-learn does
+
+    with threadpool_limits(1):  # products so small take longer by several threads
+        strength, temperature = _chosen(material, settings, examples.classes)
+        (arrays,) = _fitted(material, [strength])
     return LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
@@ -200,8 +219,6 @@ def _regressions(
     inputs: NDArray[np.float64], targets: NDArray[np.float64], strengths: Sequence[float]
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Weights (measures, classes) and bias (classes,) for each strength, the first with the least C."""
-    import warnings
-
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -225,8 +242,219 @@ def _regressions(
 
 
 def save_emotion(model: TrainedEmotionModel, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write a model folder: `emotion.json` and `model.safetensors`, which `load_emotion_model` reads.
+    """Write a model folder, which `load_emotion_model` reads: `emotion.json`, `model.safetensors`, and its card.
+
+    Args:
+        facts: of `training_facts`.
 
     Raises DailytalkError for a folder that holds a model already, and OSError as the disk does.
     """
     write_emotion_folder(model, folder, facts)
+    write_card(folder)
+
+
+def write_card(folder: Path) -> None:
+    """Write the card of a model folder anew, from what the folder says of its model."""
+    write_text(folder / CARD, emotion_card(open_emotion_folder(folder)))
+
+
+def training_facts(
+    examples: "EmotionExamples",
+    settings: Mapping[str, Any],
+    sources: Sequence[DataSource],
+    evaluation: EmotionEvaluation | None = None,
+) -> dict[str, Any]:
+    """What a model folder says of its training, as JSON.
+
+    Args:
+        settings: of the training, by the names of the options. sources: of the data.
+        evaluation: of models that were trained in the same way on parts of the same examples.
+    """
+    corpora = {
+        str(corpus): {
+            "utterances": int((examples.corpora == corpus).sum()),
+            "speakers": len(np.unique(examples.speakers[examples.corpora == corpus])),
+        }
+        for corpus in np.unique(examples.corpora)
+    }
+    counts = np.bincount(examples.labels, minlength=len(examples.classes))
+    facts: dict[str, Any] = {
+        "utterances": len(examples),
+        "speakers": len(np.unique(examples.speakers)),
+        "by_class": dict(zip(examples.classes, map(int, counts), strict=True)),
+        "corpora": corpora,
+        "soft_labels": examples.votes is not None,
+        "left_out": dict(examples.left_out),
+        "sources": [source._asdict() for source in sources],
+        "trained_with": dict(settings),
+    }
+    if evaluation is not None:
+        known = evaluation.as_dict()
+        facts["evaluation"] = {name: known[name] for name in _EVALUATED}
+    return facts
+
+
+#: What a folder keeps of an evaluation; no speaker is named.
+_EVALUATED = (
+    "protocol",
+    "chance",
+    "recall",
+    "accuracy",
+    "macro_f1",
+    "calibration_error",
+    "utterances",
+    "speakers",
+    "classes",
+    "confusion",
+    "notes",
+)
+
+
+class Calibration(NamedTuple):
+    """What calibrating came to: calibration error and negative log-likelihood in nats, each before and after."""
+
+    temperature: float
+    utterances: int
+    speakers: int
+    error_before: float
+    error_after: float
+    loss_before: float
+    loss_after: float
+
+
+def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -> Calibration:
+    """Give a model the temperature that fits its answers to examples best; which class it answers stays the same.
+
+    Args:
+        examples: of speakers that it was not trained on, or it comes out too sure of itself. Those of classes that
+            it does not know, and altered copies, are left out.
+
+    Raises DailytalkError where none is left, or nothing is said of any.
+    """
+    known = np.isin(examples.labels, [examples.classes.index(name) for name in _shared(model, examples)])
+    examples = examples.take(np.flatnonzero(known & ~examples.copies))
+    shares, labels, speakers = list[NDArray[Any]](), list[int](), set[str]()
+    for places, sounds in examples_together(examples):
+        interrupts.check_interrupt()
+        own = examples.speakers[places].tolist()
+        for place, speaker, guess in zip(places, own, model.classify(sounds, own), strict=True):
+            if len(guess.probabilities):
+                shares.append(guess.probabilities.astype(np.float64))
+                labels.append(model.classes.index(examples.classes[examples.labels[place]]))
+                speakers.add(speaker)
+    if not shares:
+        raise DailytalkError(f"{model.name} says nothing of any utterance", "name others to calibrate on")
+    before, truth = np.stack(shares), np.array(labels)
+    change = fit_temperature(before, truth)
+    after = softmax(np.log(np.maximum(before, 1e-30)), change)
+    model.temperature *= change
+
+    def error(probabilities: NDArray[np.float64]) -> float:
+        return calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
+
+    def loss(probabilities: NDArray[np.float64]) -> float:
+        return float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-30)).mean())
+
+    errors = (error(before), error(after), loss(before), loss(after))
+    return Calibration(model.temperature, len(truth), len(speakers), *errors)
+
+
+def _shared(model: TrainedEmotionModel, examples: "EmotionExamples") -> list[str]:
+    shared = [name for name in examples.classes if name in model.classes]
+    if not np.isin(examples.labels, [examples.classes.index(name) for name in shared]).any():
+        raise DailytalkError(
+            f"no utterance is of a class that {model.name} knows ({', '.join(model.classes)})",
+            "name others to calibrate on",
+        )
+    return shared
+
+
+# The card of a model.
+
+
+#: What a kind is, for its card.
+_KINDS = {
+    "linear": "A multinomial regression on statistics of pitch, loudness, spectrum and pauses of an utterance, "
+    "relative to what is usual of its speaker where several of his are classified together.",
+    "spectrogram": "A small convolutional network on log-mel spectrograms.",
+    "ssl": "A classifier on an encoder of speech: a weighted sum of its layers, pooled by attention.",
+}
+
+
+def emotion_card(folder: EmotionFolder) -> str:
+    """The card of a model: what it is, what it was trained on under which licences, how well, and its limits."""
+    facts = folder.facts
+    sources = [
+        DataSource(str(source.get("name")), source.get("licence") or None)
+        for source in facts.get("sources") or ()
+        if isinstance(source, dict)
+    ]
+    lines = card_opening("Classifier of emotion in speech", sources, ("speech", "emotion", "audio-classification"))
+    lines += [
+        f"{_KINDS[folder.kind]} It tells apart: {', '.join(folder.classes)}.",
+        "",
+        "```bash",
+        "dailytalk emotion predict FILE --model OWNER/NAME",
+        "```",
+        "",
+        "## Data",
+        "",
+    ]
+    counts = [(name, facts.get(name)) for name in ("utterances", "speakers")]
+    if all(isinstance(count, int) for _, count in counts):
+        lines += [f"{counted(facts['utterances'], 'utterance')} of {counted(facts['speakers'], 'speaker')}.", ""]
+    if isinstance(by_class := facts.get("by_class"), dict):
+        lines += ["| class | utterances |", "|---|---|"]
+        lines += [f"| {name} | {count} |" for name, count in by_class.items()] + [""]
+    lines += source_lines(sources)
+    if folder.settings.get("features") == "egemaps":
+        lines += [f"It needs {EGEMAPS_TERMS}.", ""]
+    lines += ["## Evaluation", "", *_evaluation_lines(facts.get("evaluation"))]
+    calibration = facts.get("calibration")
+    if isinstance(calibration, dict):
+        lines += [
+            f"Calibrated on {calibration.get('utterances')} utterances of {calibration.get('speakers')} speakers "
+            f"(temperature {folder.temperature:.3f}).",
+            "",
+        ]
+    lines += ["## Limits", "", *(f"- {sentence}" for sentence in _LIMITS), ""]
+    return "\n".join(lines)
+
+
+_LIMITS = (
+    "Its answer is a guess from the sound of a voice, and no diagnosis: it knows no words and no person.",
+    "Acted emotion is not felt emotion: a model that does well on actors does much worse on real talk.",
+    "It was not tested on languages, ages and recordings other than those of its data.",
+    "Don't decide anything about a person by it. The European Union's AI Act forbids systems that infer emotion "
+    "at work and in education, except for medical and safety reasons (Article 5).",
+)
+
+
+def _evaluation_lines(evaluation: Any) -> list[str]:
+    if not isinstance(evaluation, dict):
+        return ["It was not evaluated when it was trained.", ""]
+    rows = []
+    for name, title in (
+        ("recall", "mean recall of the classes"),
+        ("accuracy", "accuracy"),
+        ("macro_f1", "macro F1"),
+    ):
+        score = evaluation.get(name)
+        if isinstance(score, dict) and is_number(score.get("value")):
+            low, high = score.get("low"), score.get("high")
+            interval = f"{low:.1%} to {high:.1%}" if is_number(low) and is_number(high) else "–"
+            rows.append(f"| {title} | {score['value']:.1%} | {interval} |")
+    if is_number(error := evaluation.get("calibration_error")):
+        rows.append(f"| calibration error | {error:.3f} | – |")
+    protocol = str(evaluation.get("protocol"))
+    chance = evaluation.get("chance")
+    return [
+        f"Protocol `{protocol}`: {PROTOCOLS.get(protocol, 'not known')}. Models that were trained in the same way "
+        "on the other folds were tested; the one that is published was trained on all of them."
+        + (f" Chance is {chance:.1%}." if is_number(chance) else ""),
+        "",
+        "| figure | value | 95 % over speakers |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]

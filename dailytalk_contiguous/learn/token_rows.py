@@ -123,7 +123,7 @@ def find_speech(
 
 
 def utterance_items(name: str) -> Items | None:
-    """What an input holds, where that is finished or tagged; None for recordings. What is on the Hub is fetched."""
+    """What an input holds, where that is finished or tagged, fetched from the Hub; None for recordings."""
     path = Path(name)
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())

@@ -53,7 +53,7 @@ def utterance_sound(items: Items, row: Row, sample_rate: int, longest: float | N
 
 
 def cut_sound(sound: ItemSound, row: Row, sample_rate: int, longest: float | None = None) -> Samples:
-    """The samples of an utterance in the sound of its conversation; arguments and errors as of `utterance_sound`."""
+    """The samples of an utterance in the sound of its conversation; the rest is as of `utterance_sound`."""
     audio, offset = sound
     start = max(0.0, row["start"] or 0.0)
     seconds = None if row["end"] is None else max(0.0, row["end"] - start)

@@ -1,6 +1,8 @@
 """Classifiers of emotion by name, and the one that comes with the package: affect, mapped to classes."""
 
+import math
 import stat
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +26,12 @@ from dailytalk_contiguous.store.hub import parse_reference
 #: The classifier that needs no training and no download.
 AFFECT_MAP = "affect-map"
 
+#: Sounds of a speaker from which on he is compared with himself: the median of fewer is one of them, or near it.
+LEAST_COMPARED = 5
+
+#: What the estimate of affect is made of.
+_MEASURED = ("rms", "f0_mean", "speech_rate")
+
 #: Seconds; of less nothing is said.
 SHORTEST_SECONDS = 0.1
 
@@ -45,15 +53,31 @@ class AffectMap:
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
+        return self.of_affect(self.affect(sounds, speakers), [why_unheard(sound) for sound in sounds])
+
+    def affect(self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None) -> np.ndarray:
+        """Valence, arousal and dominance of sounds by the acoustic estimate, shape (n, 3); NaN is not known.
+
+        A speaker of `LEAST_COMPARED` sounds is compared with himself, any other with what is usual of people.
+        """
         # Words are not known, so neither their rate nor what they mean counts.
-        measured = [measure_prosody(sound, 0, 0.0) for sound in sounds]
-        rms, f0_mean, rate = (
-            [measures[name] for measures in measured] for name in ("rms", "f0_mean", "speech_rate")
-        )
-        affect = estimate_affect(rms, f0_mean, rate, [None] * len(sounds), speakers)
-        return self.of_affect(
-            np.column_stack([affect[name] for name in AFFECT]), [why_unheard(sound) for sound in sounds]
-        )
+        measured = [
+            dict.fromkeys(_MEASURED, math.nan) if why_unheard(sound) else measure_prosody(sound, 0, 0.0)
+            for sound in sounds
+        ]
+        columns = [np.array([measures[name] for measures in measured]) for name in _MEASURED]
+        heard = ~np.isnan(columns[0])
+        counts = Counter(speaker for speaker, known in zip(speakers or (), heard, strict=False) if known)
+        each = speakers or [None] * len(sounds)
+        compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in each], np.bool_)
+        affect = np.full((len(sounds), len(AFFECT)), np.nan)
+        for own, groups in ((heard & ~compared, None), (heard & compared, speakers)):
+            places = np.flatnonzero(own)
+            if len(places):
+                chosen = groups and [groups[place] for place in places]
+                rated = estimate_affect(*(column[places] for column in columns), [None] * len(places), chosen)
+                affect[places] = np.column_stack([rated[name] for name in AFFECT])
+        return affect
 
     def of_affect(self, affect: np.ndarray, reasons: Sequence[str]) -> list[EmotionGuess]:
         """Guesses of known affect, shape (n, 3); none where there is a reason against one, or a NaN."""
@@ -283,6 +307,16 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
         from dailytalk_contiguous.models.emotion_networks import checkpoint_of
 
         return checkpoint_of(name, device)
+    return _model_of(folder, device)
+
+
+def model_of_folder(folder: Path, device: str = "cpu") -> TrainedEmotionModel:
+    """The model of a folder of `dailytalk emotion train`. Raises ModelMissing as `load_emotion_model` does."""
+    _refuse_pickles(folder)
+    return _model_of(open_emotion_folder(folder), device)
+
+
+def _model_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     if folder.kind == "linear":
         from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 
