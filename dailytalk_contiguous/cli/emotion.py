@@ -310,6 +310,10 @@ def emotion_predict(
     if say_to is not None and say_to.suffix.lower() != ".wav":
         raise DailytalkError(f"--say-to can't be {as_text(say_to)!r}", "name a file that ends in .wav")
     voice = _voice() if say_mood or say_to is not None else None
+    if voice is not None and say_to is None:
+        from dailytalk_contiguous.models.sound_card import check_loudspeaker
+
+        check_loudspeaker()
     place = resolve_device(device)
     classifier = load_emotion_model(model, place)
     reader = MoodReader(classifier, confidence, affect_model, place)

@@ -68,7 +68,8 @@ class AffectMap:
         columns = [np.array([measures[name] for measures in measured]) for name in _MEASURED]
         heard = ~np.isnan(columns[0])
         counts = Counter(speaker for speaker, known in zip(speakers or (), heard, strict=False) if known)
-        compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in speakers or [None] * len(sounds)])
+        each = speakers or [None] * len(sounds)
+        compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in each], np.bool_)
         affect = np.full((len(sounds), len(AFFECT)), np.nan)
         for own, groups in ((heard & ~compared, None), (heard & compared, speakers)):
             places = np.flatnonzero(own)

@@ -13,6 +13,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 BLOCK_SECONDS = 0.1
 
 _INSTALL = "pip install 'dailytalk-contiguous[converse]'"
+_PORT_AUDIO = "install PortAudio (libportaudio2)"
+_SAY_TO = "pass --say-to FILE.wav"
 
 
 def record_sound(seconds: float) -> Samples:
@@ -33,36 +35,45 @@ def record_sound(seconds: float) -> Samples:
                     interrupts.answered()
                     break
                 blocks.append(np.array(block[:, 0], np.float32))
-    except sounddevice.PortAudioError as error:
+    except (sounddevice.PortAudioError, ValueError) as error:
         raise DailytalkError(
             f"the microphone can't be heard ({_reason(error)})", "plug one in and let this program use it"
         ) from None
     return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
+def check_loudspeaker() -> None:
+    """Raise DailytalkError where nothing can be played."""
+    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
+    try:
+        sounddevice.check_output_settings()
+    except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: there is no device at all
+        raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
+
+
 def play_sound(samples: Samples, sample_rate: int) -> None:
     """Play mono samples in [-1, 1], and wait until they are over. Raises DailytalkError without a loudspeaker."""
-    sounddevice = _sounddevice("loudspeaker")
+    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
     try:
         sounddevice.play(samples, sample_rate)
         sounddevice.wait()
     except sounddevice.PortAudioError as error:
-        raise DailytalkError(
-            f"nothing can be played here ({_reason(error)})", "plug a loudspeaker in, or pass --say-to FILE"
-        ) from None
+        raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
 
 
-def _sounddevice(what: str) -> ModuleType:
+def _sounddevice(what: str, instead: str = "") -> ModuleType:
     try:
         import sounddevice
     except ImportError:
-        raise DailytalkError(f"the {what} needs sounddevice", _INSTALL) from None
+        raise DailytalkError(f"the {what} needs sounddevice", _or(_INSTALL, instead)) from None
     except OSError as error:  # its library is not there
-        raise DailytalkError(
-            f"the {what} can't be used ({_reason(error)})", "install PortAudio (libportaudio2)"
-        ) from None
+        raise DailytalkError(f"the {what} can't be used ({_reason(error)})", _or(_PORT_AUDIO, instead)) from None
     module: ModuleType = sounddevice
     return module
+
+
+def _or(remedy: str, instead: str) -> str:
+    return f"{remedy}, or {instead}" if instead else remedy
 
 
 def _reason(error: Exception) -> str:
