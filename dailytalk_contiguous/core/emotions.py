@@ -43,6 +43,29 @@ TYPICAL_AFFECT: Mapping[str, tuple[float, float, float]] = {
 SPREAD = 0.2
 
 
+#: What checkpoints of others call the classes, in lower case: words, and the abbreviations of IEMOCAP and CREMA-D.
+#: Words that mean something else, such as `calm` or `excited`, are classes of their own.
+CLASS_OF_LABEL: Mapping[str, str] = {
+    **dict.fromkeys(("angry", "anger", "ang"), "angry"),
+    **dict.fromkeys(("disgusted", "disgust", "dis"), "disgusted"),
+    **dict.fromkeys(("fearful", "fear", "fea", "afraid", "scared"), "fearful"),
+    **dict.fromkeys(("happy", "happiness", "hap", "joy", "joyful"), "happy"),
+    **dict.fromkeys(("neutral", "neu", "no emotion"), "neutral"),
+    **dict.fromkeys(("sad", "sadness"), "sad"),
+    **dict.fromkeys(("surprised", "surprise", "sur"), "surprised"),
+    **dict.fromkeys(("calm", "cal"), "calm"),
+}
+
+
+def class_of_label(label: str) -> str:
+    """The class that a checkpoint's label means; the label itself, without spaces around it, if that is not known.
+
+    >>> class_of_label("HAP"), class_of_label("bored")
+    ('happy', 'bored')
+    """
+    return CLASS_OF_LABEL.get(label.strip().lower(), label.strip())
+
+
 def affect_probabilities(affect: ArrayLike, classes: Sequence[str] = SIX) -> NDArray[np.float64]:
     """Probabilities of classes by affect: normal distributions around `TYPICAL_AFFECT`, all equally likely.
 

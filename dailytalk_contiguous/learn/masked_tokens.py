@@ -30,7 +30,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.settings import SEED, setting, settings_in
+from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
@@ -100,13 +100,7 @@ class TrainingSettings:
     device: str = setting("auto", "Where models run: {choices}.", execution=True, panel="models", choices=DEVICES)
 
     def __post_init__(self) -> None:
-        for place in settings_in(self):
-            least, most, choices = place.setting.least, place.setting.most, place.setting.choices
-            if choices and place.value not in choices:
-                raise DailytalkError(f"{place.name} is {place.value!r}", f"choose among {', '.join(choices)}")
-            if (least is not None and not place.value >= least) or (most is not None and not place.value <= most):
-                limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
-                raise DailytalkError(f"{place.name} is {place.value!r}", f"give {limits}")
+        check_values(self)
 
 
 class TrainingOutcome(NamedTuple):
