@@ -150,7 +150,7 @@ def emotion_evaluate(
             HelpPanel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
         ),
     ] = False,
-    html: Annotated[
+    page: Annotated[
         Path | None, option(HelpPanel.INPUT, "The same as a page with a picture.", metavar="FILE")
     ] = None,
     picture: Annotated[
@@ -170,7 +170,7 @@ def emotion_evaluate(
     if model is not None and protocol != "speakers":
         raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
     kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
-    check_file("--html", html, (".html", ".htm"))
+    check_file("--page", page, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
     with interrupts.deferred():
         place = resolve_device(device)
@@ -182,8 +182,8 @@ def emotion_evaluate(
             evaluation = evaluate_protocol(
                 lambda known: fit_emotion(kind, known, None, place, seed), examples, protocol, folds, seed, alone
             )
-    if html is not None:
-        write_lines(html, page_of("Emotion in classes", [evaluation.section()]))
+    if page is not None:
+        write_lines(page, page_of("Emotion in classes", [evaluation.section()]))
     if picture is not None:
         write_bytes(picture, png(evaluation.plot()))
     if as_json:

@@ -48,7 +48,7 @@ def test_tables_json_page_and_picture_have_the_same_figures(
     folder: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     words = ("emotion evaluate", folder, "--classes", "happy,sad", "--folds", 3)
-    plain = dailytalk(*words, "--html", tmp_path / "page.html", "--picture", tmp_path / "confusion.png")
+    plain = dailytalk(*words, "--page", tmp_path / "page.html", "--picture", tmp_path / "confusion.png")
     assert plain.code == 0, plain.err
     told = json.loads(dailytalk(*words, "--json").out)
     assert (told["model"], told["protocol"], told["chance"]) == ("linear", "speakers", 0.5)
@@ -93,7 +93,7 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         (("--model", "affect-map", "--kind", "linear"), "leave one of both out"),
         (("--model", "affect-map", "--protocol", "random"), "leave one of both out"),
         (("--model", tmp_path), "emotion.json"),
-        (("--html", folder / "run.json"), "name a file that ends in .html"),
+        (("--page", folder / "run.json"), "name a file that ends in .html"),
     ):
         done = dailytalk(*words, *more)
         assert done.code == 1, more
