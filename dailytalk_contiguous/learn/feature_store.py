@@ -19,7 +19,10 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.files import remove_unfinished, write_bytes
+
+#: The part of a training's folder that features are in.
+FEATURES = "features"
 
 #: Bytes of a pack, about: what a run that is killed may lose.
 PACK_BYTES = 32 << 20
@@ -114,3 +117,14 @@ class FeatureStore:
             return
         self._bytes += path.stat().st_size
         self._places |= dict.fromkeys(keys, file)
+
+
+def remove_work(folder: Path) -> None:
+    """Remove what trainings have kept in a folder: features and checkpoints. Whatever else is there stays."""
+    for part, pattern in ((folder / FEATURES, "features-*.safetensors"), (folder, "training-*.safetensors")):
+        if part.is_dir():
+            remove_unfinished(part)
+            for path in part.glob(pattern):
+                path.unlink()
+            if not any(part.iterdir()):
+                part.rmdir()
