@@ -48,11 +48,10 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
-from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
+from dailytalk_contiguous.core.settings import chosen_for, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND
 from dailytalk_contiguous.learn.emotion_training import (
     LinearSettings,
     calibrate_emotion,
@@ -61,7 +60,6 @@ from dailytalk_contiguous.learn.emotion_training import (
     training_facts,
     write_card,
 )
-from dailytalk_contiguous.learn.feature_store import remove_work
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.moods import Mood, MoodReader, RecordingMoods
 from dailytalk_contiguous.learn.probes import FOLDS
@@ -83,10 +81,7 @@ from dailytalk_contiguous.models.emotion_models import (
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically
 
-#: The settings of each kind.
-_KINDS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
-
-TRAIN_EMOTION_SETTINGS = setting_options(*(kind() for kind in _KINDS.values()))
+TRAIN_EMOTION_SETTINGS = setting_options(LinearSettings())
 
 #: Said wherever emotion is.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -128,24 +123,6 @@ def emotion_train(
         ),
     ] = None,
     source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
-    work: Annotated[
-        Path | None,
-        option(
-            HelpPanel.INPUT,
-            "Folder for checkpoints and for what encoders make of the clips; it is kept for other trainings.",
-            metavar="DIR",
-            show_default="beside --out, until it is trained",
-        ),
-    ] = None,
-    spectrograms: Annotated[
-        Path | None,
-        option(
-            HelpPanel.INPUT,
-            "Write the spectrogram of each clip there as train/CLASS/NAME.png, too.",
-            "--save-spectrograms",
-            metavar="DIR",
-        ),
-    ] = None,
     push: PushModelOption = None,
     private: PrivateModelOption = False,
     device: DeviceOption = "auto",
@@ -154,34 +131,24 @@ def emotion_train(
 ) -> None:
     """Train a classifier of emotion on clips, and say how well it does on speakers that it has not heard.
 
-    linear takes a minute and needs the extra tokens; spectrogram, a small network, takes an hour; ssl listens by
-    an encoder of speech that is downloaded, and wants a GPU. Each is calibrated on speakers that a part of the
-    training leaves out. Run again after Ctrl-C, a network goes on where it was. Emotion is a guess from sound, and
-    no diagnosis.
+    linear takes a minute and needs the extra tokens. It is calibrated on speakers that a part of the training
+    leaves out. Emotion is a guess from sound, and no diagnosis.
     """
     on_this_machine("--out", out)
     one_of("--kind", kind, EMOTION_KINDS)
-    settings = _settings_for(kind, chosen(options, TRAIN_EMOTION_SETTINGS))
+    settings = LinearSettings(**chosen_for(LinearSettings, chosen(options, TRAIN_EMOTION_SETTINGS)))
     repo = model_to_push(push, private)
     check_new(out)
     console = Console(stderr=as_json)
-    kept = work or out.with_name(f"{out.name}.work")
     with interrupts.deferred():
         place = resolve_device(device)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes)
         examples, notes = _with_examples(examples, bool(classes))
-        if spectrograms is not None:
-            on_this_machine("--save-spectrograms", spectrograms)
-            notes.append(f"{counted(_pictured(examples, spectrograms), 'picture')} in {as_text(spectrograms)}")
 
         def fit(known: EmotionExamples) -> EmotionModel:
-            return fit_emotion(kind, known, settings, place, settings.seed, kept)
+            return fit_emotion(kind, known, settings, place, settings.seed)
 
-        def show_epoch(epoch: int, most: int, loss: float, held_out: float) -> None:
-            line = f"epoch {epoch} of {most} at most: loss {loss:.3f}, of held-out speakers {held_out:.3f}"
-            console.print(line, markup=False)
-
-        model = fit_emotion(kind, examples, settings, place, settings.seed, kept, show_epoch)
+        model = fit_emotion(kind, examples, settings, place, settings.seed)
         count = (FOLDS if kind == "linear" else 0) if folds is None else folds
         evaluation: EmotionEvaluation | None = None
         if count > 1:
@@ -192,13 +159,9 @@ def emotion_train(
         licence = source_licence or " / ".join(examples.licences) or None
         sources = [DataSource(name.rstrip("/").rpartition("/")[2], licence) for name in inputs]
         facts = training_facts(examples, settings_of(settings), sources, evaluation)
-        if isinstance(training := getattr(model, "training", None), dict):
-            facts["training"] = training
         save_emotion(model, out, facts)
-        if work is None:
-            remove_work(kept)
     address = None if repo is None else _pushed(repo, out, kind, private)
-    if getattr(settings, "features", "") == "egemaps":
+    if settings.features == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
     if as_json:
         known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
@@ -217,22 +180,6 @@ def emotion_train(
     console.print(f"in {as_text(out)}", markup=False)
     if address is not None:
         console.print(address, markup=False)
-
-
-def _settings_for(kind: str, options: dict[str, Any]) -> Any:
-    """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
-    own = {place.option for place in settings_in(_KINDS[kind]())}
-    if others := sorted(options.keys() - own):
-        whose = [name for name, other in _KINDS.items() if others[0] in {p.option for p in settings_in(other())}]
-        flag = "--" + others[0].replace("_", "-")
-        raise DailytalkError(f"{flag} is for {either(whose)}", f"leave it out, or pass --kind {whose[0]}")
-    return _KINDS[kind](**chosen_for(_KINDS[kind], options))
-
-
-def _pictured(examples: EmotionExamples, folder: Path) -> int:
-    from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms  # and PyTorch
-
-    return save_spectrograms(examples, folder)
 
 
 def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:

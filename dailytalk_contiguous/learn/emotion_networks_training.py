@@ -39,7 +39,7 @@ from dailytalk_contiguous.learn.emotion_settings import (
     NetworkSettings,
     SpectrogramSettings,
 )
-from dailytalk_contiguous.learn.feature_store import FEATURES, FeatureStore
+from dailytalk_contiguous.learn.feature_store import FeatureStore
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
@@ -217,7 +217,7 @@ class _Spectrograms:
     ) -> None:
         self._settings = settings
         log_mel = LogMel()
-        self._store = FeatureStore(folder / FEATURES, f"log-mel 1 {BANDS} {WINDOW} {HOP}", _SPECTROGRAM_BYTES)
+        self._store = FeatureStore(folder / "features", f"log-mel 1 {BANDS} {WINDOW} {HOP}", _SPECTROGRAM_BYTES)
         self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
@@ -301,7 +301,7 @@ class _Layers(_Encoder):
 
     def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str, folder: Path) -> None:
         super().__init__(examples, settings, device)
-        self._store = FeatureStore(folder / FEATURES, f"layers 1 {self.digest}", settings.cache_gigabytes * 1e9)
+        self._store = FeatureStore(folder / "features", f"layers 1 {self.digest}", settings.cache_gigabytes * 1e9)
         self._keys = [self._store.keys(self._copies(examples, 0), self._layers)]
         for copy in range(1, settings.augment + 1):
             self._keys.append(self._store.keys(self._copies(examples, copy), self._layers))
@@ -676,7 +676,7 @@ def _draw_anew(network: nn.Module) -> None:
 def _memory_error(error: RuntimeError) -> DailytalkError:
     return DailytalkError(
         f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
-        "pass a smaller --batch, or a smaller --encoder",
+        "pass a smaller --batch, or a smaller --speech-encoder",
     )
 
 

@@ -5,7 +5,7 @@ temperature are chosen on speakers that the fit has not heard.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,6 @@ def fit_emotion(
     device: str = "cpu",
     seed: int = 0,
     work: Path | None = None,
-    on_epoch: Callable[[int, int, float, float], None] | None = None,
 ) -> TrainedEmotionModel:
     """A classifier trained on examples, and calibrated on speakers among them whom a first fit has not heard.
 
@@ -88,7 +87,6 @@ def fit_emotion(
             defaults.
         device: `cpu` or `cuda`. seed: of all random choices.
         work: a folder for checkpoints and for what is computed once; None: nothing is kept.
-        on_epoch: is called after each epoch of a network (see `fit_network`).
 
     Raises DailytalkError for examples of one speaker or one class, and where an extra is missing.
     """
@@ -99,7 +97,7 @@ def fit_emotion(
         raise DailytalkError(f"there is no kind {kind!r}", f"choose among {', '.join(EMOTION_KINDS)}")
     from dailytalk_contiguous.learn.emotion_networks_training import fit_network
 
-    return fit_network(kind, examples, settings, device, seed, work, on_epoch)
+    return fit_network(kind, examples, settings, device, seed, work)
 
 
 def check_examples(examples: "EmotionExamples") -> None:

@@ -19,10 +19,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.store.files import remove_unfinished, write_bytes
-
-#: The part of a training's folder that features are in.
-FEATURES = "features"
+from dailytalk_contiguous.store.files import write_bytes
 
 #: Bytes of a pack, about: what a run that is killed may lose.
 PACK_BYTES = 32 << 20
@@ -89,13 +86,13 @@ class FeatureStore:
         with np.errstate(over="ignore"):
             self._waiting[key] = half = np.ascontiguousarray(features, np.float16)
         if not np.isfinite(half).all():
-            raise DailytalkError("features of an utterance are no numbers", "name another --encoder")
+            raise DailytalkError("features of an utterance are no numbers", "name another --speech-encoder")
         self._bytes += half.nbytes
         if self._bytes > self._most_bytes:
             raise DailytalkError(
                 f"the features of the utterances take more than {self._most_bytes / 1e9:g} GB in "
                 f"{as_text(self._folder)!r}",
-                "pass a larger --cache-gigabytes, fewer --augment, or a smaller --encoder",
+                "pass a larger --cache-gigabytes, fewer --noisy-copies, or a smaller --speech-encoder",
             )
         if sum(array.nbytes for array in self._waiting.values()) >= PACK_BYTES:
             self._write()
@@ -117,14 +114,3 @@ class FeatureStore:
             return
         self._bytes += path.stat().st_size
         self._places |= dict.fromkeys(keys, file)
-
-
-def remove_work(folder: Path) -> None:
-    """Remove what trainings have kept in a folder: features and checkpoints. Whatever else is there stays."""
-    for part, pattern in ((folder / FEATURES, "features-*.safetensors"), (folder, "training-*.safetensors")):
-        if part.is_dir():
-            remove_unfinished(part)
-            for path in part.glob(pattern):
-                path.unlink()
-            if not any(part.iterdir()):
-                part.rmdir()
