@@ -320,8 +320,8 @@ class _Layers(_Encoder):
 
     def _layers(self, sounds: list[Samples]) -> list[NDArray[np.float16]]:
         def compute(batch: list[Samples]) -> list[NDArray[np.float16]]:
+            inputs, lengths = self.whole.encoder.prepare(batch)
             with self.computing():
-                inputs, lengths = self.whole.encoder.prepare(batch)
                 layers, counts = self.whole.encoder(inputs.to(self._device), lengths.to(self._device))
             pooled, counts = pooled_layers(layers, counts)
             rows = zip(pooled.half().cpu().numpy(), counts.tolist(), strict=True)
@@ -676,7 +676,7 @@ def _draw_anew(network: nn.Module) -> None:
 def _memory_error(error: RuntimeError) -> DailytalkError:
     return DailytalkError(
         f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
-        "pass a smaller --batch, or a smaller --encoder",
+        "pass a smaller --batch, or a smaller --speech-encoder",
     )
 
 
