@@ -336,7 +336,7 @@ class EmotionEvaluation:
                 "published: unweighted recall of frozen encoders (EmoBox)",
                 ("corpus", "classes", "Whisper-large-v3", "WavLM-large", "protocol"),
                 [
-                    (row.corpus, str(row.classes or "–"), f"{row.whisper:g}", f"{row.wavlm:g}", row.protocol)
+                    (row.corpus, str(row.classes or "–"), str(row.whisper), str(row.wavlm), row.protocol)
                     for row in self.published()
                 ],
             ),
@@ -350,18 +350,18 @@ class EmotionEvaluation:
             [
                 ("recall", f"{100 * figures.recall.value:.1f} %", f"chance {100 * self.chance:.1f} %"),
                 ("accuracy", f"{100 * figures.accuracy.value:.1f} %", ""),
-                ("calibration error", _share(figures.calibration_error), ""),
+                ("calibration error", f"{_share(figures.calibration_error)} %", ""),
                 ("utterances", f"{figures.utterances:,}", counted(figures.speakers, "speaker")),
             ]
         )
         parts: list[SectionPart] = [facts, Text(f"{self.model}, {_protocol_text(self.protocol)}."), self.plot()]
-        parts += [Table(title, head, rows) for title, head, rows in self.tables()]
+        parts += [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
         parts += [Text(note) for note in (*self.notes, _ACTED, _NO_DIAGNOSIS)]
-        return Section("emotion", "Emotion in classes", parts)
+        return Section("figures", "Figures", parts)
 
     def plot(self) -> MatrixPlot:
         """Counts by what it is and what was answered."""
-        columns = (*self.classes, "nothing") if self.figures.unanswered else self.classes
+        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = [
             (name, tuple(counts[: len(columns)]))
             for name, counts in zip(self.classes, self.confusion.tolist(), strict=True)
@@ -394,7 +394,7 @@ class EmotionEvaluation:
         ]
 
     def _confusion_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        columns = (*self.classes, "nothing") if self.figures.unanswered else self.classes
+        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = list[tuple[str, ...]]()
         for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
             whole = max(1, sum(counts))

@@ -62,7 +62,7 @@ def test_tables_json_page_and_picture_have_the_same_figures(
     row = next(line for line in lines if line.startswith("speakers"))
     assert row.split()[:3] == ["speakers", "100.0", "100.0–100.0"]
     published = next(line for line in lines if line.startswith("ravdess "))
-    assert published.split()[:4] == ["ravdess", "8", "75.3", "72"]
+    assert published.split()[:4] == ["ravdess", "8", "75.3", "72.0"]
     assert any("little about real talk" in line for line in lines)
     assert any("no diagnosis" in line for line in lines)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
