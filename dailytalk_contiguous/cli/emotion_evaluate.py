@@ -25,7 +25,12 @@ from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, EMOTION_KINDS, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import (
+    AFFECT_MAP,
+    EMOTION_KINDS,
+    load_emotion_model,
+    open_emotion_folder,
+)
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.store.files import write_bytes, write_lines
@@ -177,7 +182,11 @@ def emotion_evaluate(
         tested = None if model is None else load_emotion_model(model, place)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
-            evaluation = evaluate_model(tested, examples, seed, alone)
+            folder = Path(str(model))
+            facts = open_emotion_folder(folder).facts if folder.is_dir() else {}
+            corpora = facts.get("corpora")
+            known = [*corpora] if isinstance(corpora, dict) else []
+            evaluation = evaluate_model(tested, examples, seed, alone, known)
         else:
             evaluation = evaluate_protocol(
                 lambda known: fit_emotion(kind, known, None, place, seed), examples, protocol, folds, seed, alone

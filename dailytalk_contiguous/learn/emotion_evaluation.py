@@ -6,7 +6,7 @@ speakers are on both sides, which is how many published figures came about, so i
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -485,9 +485,16 @@ def evaluate_protocol(
 
 
 def evaluate_model(
-    model: EmotionModel, examples: EmotionExamples, seed: int = 0, alone: bool = False
+    model: EmotionModel,
+    examples: EmotionExamples,
+    seed: int = 0,
+    alone: bool = False,
+    trained_on: Collection[str] = (),
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples but altered copies.
+
+    Args:
+        trained_on: names of corpora that it was trained on, as far as they are known.
 
     Raises BadInput where it doesn't know one of their classes.
     """
@@ -496,8 +503,14 @@ def evaluate_model(
         raise BadInput("there are only altered copies, and nothing to test on", "add what they were made of")
     tested = _Tested(examples)
     tested.add(Fold("all", np.array([], np.intp), places), model, alone)
-    note = "whether it has heard these speakers is not known"
-    return tested.evaluation(FIXED, {}, ["the model was trained before: " + note], seed)
+    heard = sorted({*trained_on} & {*examples.corpora.tolist()})
+    if heard:
+        note = f"it was trained on {', '.join(heard)}, so it may have heard these speakers: --kind tests on others"
+    elif model.is_estimate or trained_on:
+        note = ""
+    else:
+        note = "what it was trained on is not known, and it may have heard these speakers"
+    return tested.evaluation(FIXED, {}, [note] if note else [], seed)
 
 
 def check_sklearn() -> None:
