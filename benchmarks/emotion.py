@@ -76,9 +76,10 @@ PITCH, LEVEL = 104.0, -36.0
 
 #: Voices of espeak whose own pitch is near that, and of flite, whose pitch can be set.
 ESPEAK = (
-    *("Alex", "Denis", "Diogo", "Gene", "Henrique", "adam", "boris"),
-    *("iven", "john", "kaukovalta", "klatt4", "klatt5", "m2", "m3", "m4", "m5", "m6", "m7"),
-    *("max", "michel", "miguel", "norbert", "travis", "victor"),
+    *("Alex", "Andy", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Reed", "Tweaky"),
+    *("adam", "benjamin", "boris", "edward", "edward2", "fast", "iven2", "john", "kaukovalta", "klatt4", "klatt5"),
+    *("klatt6", "m2", "m3", "m4", "m5", "m6", "m7", "marcelo", "max", "michel", "miguel"),
+    *("mike2", "norbert", "pablo", "robert", "sandro", "travis", "victor"),
 )
 VOICES = (("flite", "slt"), ("flite", "awb"), *(("espeak", name) for name in ESPEAK))
 
@@ -105,7 +106,7 @@ def main() -> int:
     parser.add_argument("--crema-d", type=Path, metavar="FILE")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 30)
+    n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 22)
     met = [_folds(options.crema_d)]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
