@@ -232,8 +232,8 @@ def _regressions(
     """Weights (measures, classes) and bias (classes,) for each strength, the first with the least C.
 
     Each number is first scaled by the root of the share of its variance that is between classes, so that what
-    tells no class apart is shrunk most, as by the weights of an adaptive lasso (Zou 2006). Of voices in which three
-    things matter (`benchmarks/emotion.py`), 86.9 % are then right and not 85.5 %; by Bayes' rule it is 87.4 %.
+    tells no class apart is shrunk most, as by the weights of an adaptive lasso (Zou 2006). Of voices in which
+    three things matter (`benchmarks/emotion.py`), 86.9 % are then right, not 85.5 %; by Bayes' rule it is 87.4 %.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
