@@ -25,7 +25,12 @@ from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, EMOTION_KINDS, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import (
+    AFFECT_MAP,
+    EMOTION_KINDS,
+    load_emotion_model,
+    open_emotion_folder,
+)
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.store.files import write_bytes, write_lines
@@ -150,7 +155,7 @@ def emotion_evaluate(
             HelpPanel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
         ),
     ] = False,
-    html: Annotated[
+    page: Annotated[
         Path | None, option(HelpPanel.INPUT, "The same as a page with a picture.", metavar="FILE")
     ] = None,
     picture: Annotated[
@@ -170,20 +175,24 @@ def emotion_evaluate(
     if model is not None and protocol != "speakers":
         raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
     kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
-    check_file("--html", html, (".html", ".htm"))
+    check_file("--page", page, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
     with interrupts.deferred():
         place = resolve_device(device)
         tested = None if model is None else load_emotion_model(model, place)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
-            evaluation = evaluate_model(tested, examples, seed, alone)
+            folder = Path(str(model))
+            facts = open_emotion_folder(folder).facts if folder.is_dir() else {}
+            corpora = facts.get("corpora")
+            known = [*corpora] if isinstance(corpora, dict) else []
+            evaluation = evaluate_model(tested, examples, seed, alone, known)
         else:
             evaluation = evaluate_protocol(
                 lambda known: fit_emotion(kind, known, None, place, seed), examples, protocol, folds, seed, alone
             )
-    if html is not None:
-        write_lines(html, page_of("Emotion in classes", [evaluation.section()]))
+    if page is not None:
+        write_lines(page, page_of("Emotion in classes", [evaluation.section()]))
     if picture is not None:
         write_bytes(picture, png(evaluation.plot()))
     if as_json:

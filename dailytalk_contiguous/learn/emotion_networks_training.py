@@ -43,7 +43,9 @@ from dailytalk_contiguous.learn.feature_store import FeatureStore
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
+    BANDS,
     HOP,
+    WINDOW,
     EncoderEmotions,
     EncoderNetwork,
     LayersHead,
@@ -215,7 +217,7 @@ class _Spectrograms:
     ) -> None:
         self._settings = settings
         log_mel = LogMel()
-        self._store = FeatureStore(folder / "features", "log-mel 1", _SPECTROGRAM_BYTES)
+        self._store = FeatureStore(folder / "features", f"log-mel 1 {BANDS} {WINDOW} {HOP}", _SPECTROGRAM_BYTES)
         self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
@@ -318,8 +320,8 @@ class _Layers(_Encoder):
 
     def _layers(self, sounds: list[Samples]) -> list[NDArray[np.float16]]:
         def compute(batch: list[Samples]) -> list[NDArray[np.float16]]:
+            inputs, lengths = self.whole.encoder.prepare(batch)
             with self.computing():
-                inputs, lengths = self.whole.encoder.prepare(batch)
                 layers, counts = self.whole.encoder(inputs.to(self._device), lengths.to(self._device))
             pooled, counts = pooled_layers(layers, counts)
             rows = zip(pooled.half().cpu().numpy(), counts.tolist(), strict=True)
@@ -674,7 +676,7 @@ def _draw_anew(network: nn.Module) -> None:
 def _memory_error(error: RuntimeError) -> DailytalkError:
     return DailytalkError(
         f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
-        "pass a smaller --batch, or a smaller --encoder",
+        "pass a smaller --batch, or a smaller --speech-encoder",
     )
 
 

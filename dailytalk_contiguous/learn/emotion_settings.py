@@ -53,7 +53,7 @@ class SpectrogramSettings(NetworkSettings):
     time_masks: int = unlisted(2)
     band_masks: int = unlisted(2)
     time_share: float = unlisted(0.2)
-    most_bands: int = unlisted(12)
+    most_bands: int = unlisted(24)
     crop: float = unlisted(6.0)
 
 

@@ -86,13 +86,13 @@ class FeatureStore:
         with np.errstate(over="ignore"):
             self._waiting[key] = half = np.ascontiguousarray(features, np.float16)
         if not np.isfinite(half).all():
-            raise DailytalkError("features of an utterance are no numbers", "name another --encoder")
+            raise DailytalkError("features of an utterance are no numbers", "name another --speech-encoder")
         self._bytes += half.nbytes
         if self._bytes > self._most_bytes:
             raise DailytalkError(
                 f"the features of the utterances take more than {self._most_bytes / 1e9:g} GB in "
                 f"{as_text(self._folder)!r}",
-                "pass a larger --cache-gigabytes, fewer --augment, or a smaller --encoder",
+                "pass a larger --cache-gigabytes, fewer --noisy-copies, or a smaller --speech-encoder",
             )
         if sum(array.nbytes for array in self._waiting.values()) >= PACK_BYTES:
             self._write()

@@ -29,17 +29,17 @@ from dailytalk_contiguous.models.emotion_models import EmotionFolder, nothing_sa
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
 from dailytalk_contiguous.models.speech_models import (
     WHISPER_FRAME,
-    Checkpoint,
     PaddedFrames,
     SpeechEncoder,
+    StoredModel,
     build_module,
     encoder_config,
     find_checkpoint,
     load_weights,
+    multiplied_out,
     own_config,
     own_settings,
     padded_samples,
-    plain,
     receptive_field,
     whisper_frames,
 )
@@ -50,16 +50,17 @@ LONGEST_SECONDS = 20.0
 #: Seconds of padded audio in a batch: see `stages.rate_affect.BATCH_SECONDS`.
 BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
-#: Bands of a spectrogram, samples of its windows and of the Fourier transform that they are padded to, and samples
-#: between them (32, 64 and 16 ms).
-BANDS, WINDOW, TRANSFORM, HOP = 64, 512, 1024, 256
+#: Bands of a spectrogram, samples of its windows and of the transform that they are padded to, and samples
+#: between them (64, 128 and 16 ms). A window so long, and so many bands, tell the harmonics of a low voice apart,
+#: by which the network hears its pitch.
+BANDS, WINDOW, TRANSFORM, HOP = 128, 1024, 2048, 256
 
 #: Hz of the lowest and the highest band's edge, and what is added to the power before its logarithm: -80 dB of a
 #: full-scale tone.
 LOWEST, HIGHEST, FLOOR = 50.0, 7600.0, 1e-4
 
 #: Channels of the convolutions on a spectrogram, and width of the frames that they are brought to.
-CHANNELS_OF_BLOCKS, FRAME_WIDTH = (32, 64, 96, 128), 128
+CHANNELS_OF_BLOCKS, FRAME_WIDTH = (24, 48, 64, 96), 128
 
 #: Frames of an encoder (20 ms each) that are averaged to one before anything else: mood does not change in less
 #: than 200 ms, and features of a corpus take a tenth of the disk.
@@ -95,7 +96,7 @@ _RETRAIN = "name a folder that `dailytalk emotion train` made"
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
 
 
-class Heard(NamedTuple):
+class WindowAnswer(NamedTuple):
     """What a network makes of a window: logits, float64 (labels,), and an embedding, float32 (width,)."""
 
     logits: NDArray[np.float64]
@@ -131,7 +132,7 @@ class NetworkEmotions:
             for own, reason in zip(windows, reasons, strict=True)
         ]
 
-    def hear(self, windows: list[Samples]) -> list[Heard]:
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         """What the network makes of windows, as one batch."""
         raise NotImplementedError
 
@@ -160,7 +161,7 @@ class NetworkEmotions:
             )
         return run_batched(windows, seconds, BATCH_SECONDS["cuda"], without_gradients, self.room, kinds)
 
-    def _guess(self, heard: Sequence[Heard]) -> EmotionGuess:
+    def _guess(self, heard: Sequence[WindowAnswer]) -> EmotionGuess:
         logits = np.mean([window.logits for window in heard], axis=0)
         embedding = np.mean([window.embedding for window in heard], axis=0).astype(np.float32)
         if not np.isfinite(logits).all() or not np.isfinite(embedding).all():
@@ -168,10 +169,10 @@ class NetworkEmotions:
         return EmotionGuess(self.probabilities(logits).astype(np.float32), embedding)
 
 
-def heard_of(logits: Tensor, embedded: Tensor) -> list[Heard]:
+def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
     """What was heard in each window of a batch."""
     rows = zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)
-    return [Heard(*row) for row in rows]
+    return [WindowAnswer(*row) for row in rows]
 
 
 def windows_of(sound: Samples, longest: int) -> list[Samples]:
@@ -337,7 +338,7 @@ class SpectrogramEmotions(TrainedNetwork):
         super().__init__(name, classes, network, device)
         self.log_mel = LogMel()
 
-    def hear(self, windows: list[Samples]) -> list[Heard]:
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         bands, lengths = padded_frames([self.log_mel(window) for window in windows])
         return heard_of(*self.network(bands.to(self.device), lengths.to(self.device)))
 
@@ -434,7 +435,7 @@ class EncoderEmotions(TrainedNetwork):
             "normalises": encoder.normalises,
         }
 
-    def hear(self, windows: list[Samples]) -> list[Heard]:
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         encoder: Any = self.network.encoder
         inputs, lengths = encoder.prepare(windows)
         return heard_of(*self.network(inputs.to(self.device), lengths.to(self.device)))
@@ -450,7 +451,7 @@ class CheckpointEmotions(NetworkEmotions):
     weights of its head or any other, and for one of something else than emotion.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+    def __init__(self, checkpoint: StoredModel, device: str) -> None:
         labels = _labels(checkpoint)
         classes = sorted({class_of_label(label) for label in labels})
         super().__init__(checkpoint.name, classes, device)
@@ -476,7 +477,7 @@ class CheckpointEmotions(NetworkEmotions):
     def kind_of_batch(self, window: Samples) -> Hashable:
         return None if self._kind in (*_MASKED, "whisper") else len(window)
 
-    def hear(self, windows: list[Samples]) -> list[Heard]:
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         config = self._module.config
         if self._kind == "whisper":
             frames, lengths = whisper_frames(windows, config)
@@ -500,7 +501,7 @@ class CheckpointEmotions(NetworkEmotions):
         return heard_of(out.logits, means)
 
 
-def _labels(checkpoint: Checkpoint) -> list[str]:
+def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
     stored = stored if isinstance(stored, dict) else {}
@@ -520,7 +521,7 @@ def _labels(checkpoint: Checkpoint) -> list[str]:
     return labels
 
 
-def _classifier(checkpoint: Checkpoint, labels: Sequence[str]) -> nn.Module:
+def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
     """The network of a checkpoint, with all of its weights."""
     kind = checkpoint.model_type
     classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
@@ -538,10 +539,10 @@ def _classifier(checkpoint: Checkpoint, labels: Sequence[str]) -> nn.Module:
         weights = module.state_dict()
         module = module_class(config)
         module.load_state_dict(weights)
-    return plain(module)
+    return multiplied_out(module)
 
 
-def _feature_extractor(checkpoint: Checkpoint, config: Any) -> Any:
+def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
     """What makes a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
     extractors: Any = FEATURE_EXTRACTOR_MAPPING
     kind = extractors[type(config)]

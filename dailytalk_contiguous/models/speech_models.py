@@ -87,7 +87,7 @@ warnings.filterwarnings("ignore", message="Support for mismatched key_padding_ma
 _REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {WEIGHTS}"
 
 
-class Checkpoint(NamedTuple):
+class StoredModel(NamedTuple):
     """Files of a model of transformers, and what its JSON says.
 
     Attributes:
@@ -115,7 +115,7 @@ class Checkpoint(NamedTuple):
         return self.preparation.get("do_normalize", True) is True
 
 
-def find_checkpoint(name: str) -> Checkpoint:
+def find_checkpoint(name: str) -> StoredModel:
     """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
     Raises ModelMissing where it is not there, or has no safetensors.
@@ -140,7 +140,7 @@ def find_checkpoint(name: str) -> Checkpoint:
             f"{name!r} has no {WEIGHTS}; pickles (.bin, .pt) are not read",
             "convert it, or name a revision that has it, such as OWNER/NAME@refs/pr/1",
         )
-    return Checkpoint(name, config, preparation, weights)
+    return StoredModel(name, config, preparation, weights)
 
 
 def _download(name: str, files: Sequence[str]) -> dict[str, Path]:
@@ -237,7 +237,7 @@ def build_module(kind: type[nn.Module], config: Any) -> nn.Module:
         raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
 
 
-def plain(module: nn.Module) -> nn.Module:
+def multiplied_out(module: nn.Module) -> nn.Module:
     """The module with its normalised weights multiplied out: checkpoints store them as direction and length."""
     for part in module.modules():
         if is_parametrized(part, "weight"):
@@ -245,7 +245,7 @@ def plain(module: nn.Module) -> nn.Module:
     return module
 
 
-def load_weights(checkpoint: Checkpoint, module: nn.Module, prefixes: Sequence[str], strict: bool) -> None:
+def load_weights(checkpoint: StoredModel, module: nn.Module, prefixes: Sequence[str], strict: bool) -> None:
     """Give a module of `build_module` the weights of a checkpoint, as float32.
 
     Args:
@@ -331,7 +331,7 @@ class SpeechEncoder(nn.Module):
 
     def ready(self) -> None:
         """What is left to do once the weights are there."""
-        plain(self)
+        multiplied_out(self)
         if self.kind != "whisper":
             self.encoder.feature_extractor = PaddedFrames(self.encoder.feature_extractor)
 
@@ -441,7 +441,7 @@ def encoder_config(kind: str, values: dict[str, Any]) -> Any:
     return own_config(ENCODERS[kind][0], values | {name: fixed[name] for name in fixed.keys() & names})
 
 
-def load_speech_encoder(checkpoint: Checkpoint) -> SpeechEncoder:
+def load_speech_encoder(checkpoint: StoredModel) -> SpeechEncoder:
     """An encoder with the weights of a checkpoint, on the CPU, in float32.
 
     Raises ModelMissing for another kind of model, and as `load_weights` does.

@@ -17,7 +17,7 @@ from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import HelpPanel
 
 #: Options that mean something else in some of the commands: of recordings, clips, a page, a published dataset.
-OF_EACH_COMMAND = {"--html", "--language", "--out", "--private", "--sample-rate", "--split", "--valid-share"}
+OF_EACH_COMMAND = {"--language", "--out", "--private", "--sample-rate", "--split", "--valid-share"}
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tiny_speech_models import make_speech_model
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.learn import emotion_networks_training, feature_store
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples
 from dailytalk_contiguous.learn.emotion_networks_training import altered, fit_network, held_out, save_spectrograms
 from dailytalk_contiguous.learn.emotion_settings import EncoderSettings, SpectrogramSettings
 from dailytalk_contiguous.learn.feature_store import FeatureStore
@@ -23,16 +23,6 @@ from dailytalk_contiguous.models.emotion_networks import TrainedNetwork
 
 CLASSES = ("angry", "happy", "sad")
 SPECTROGRAM = SpectrogramSettings(epochs=3, batch=8)
-
-
-@dataclass
-class Held:
-    """Sounds in memory."""
-
-    all: list[Samples]
-
-    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
-        return (self.all[number] for number in numbers)
 
 
 def spoken(label: int, pitch: float, rng: np.random.Generator) -> Samples:
@@ -45,28 +35,11 @@ def spoken(label: int, pitch: float, rng: np.random.Generator) -> Samples:
     return np.float32(0.05 * buzz + rng.normal(0, 0.002, len(times)))
 
 
-def examples_of(labels: Sequence[int], speakers: Sequence[int], copies: Sequence[bool] = ()) -> EmotionExamples:
+def examples_of(labels: Sequence[int], speakers: Sequence[int]) -> EmotionExamples:
     rng = np.random.default_rng(0)
-    sounds = [
-        spoken(label, 120 + 20 * (speaker % 5), rng) for label, speaker in zip(labels, speakers, strict=True)
-    ]
-    nothing = np.array([""] * len(labels))
-    return EmotionExamples(
-        CLASSES,
-        tuple(f"corpus/{number:03d}" for number in range(len(labels))),
-        nothing,
-        np.array([f"speaker/{speaker}" for speaker in speakers]),
-        nothing,
-        nothing,
-        np.array(labels, np.intp),
-        np.arange(len(labels)),
-        np.array(copies or [False] * len(labels)),
-        None,
-        {},
-        (),
-        Held(sounds),
-        np.arange(len(labels)),
-    )
+    pairs = zip(labels, speakers, strict=True)
+    sounds = [spoken(label, 120 + 20 * (speaker % 5), rng) for label, speaker in pairs]
+    return held_examples(sounds, [CLASSES[label] for label in labels], [f"speaker/{own}" for own in speakers])
 
 
 @pytest.fixture(scope="module")
@@ -227,12 +200,13 @@ def test_held_out_speakers_are_never_trained_on_and_every_class_stays(
     assert not shared or {*examples.speakers[train]} >= {*examples.speakers[valid]}
 
 
-SILENT = examples_of([], [])
+SILENT = held_examples([np.zeros(1, np.float32)] * 3, CLASSES, CLASSES)
 
 
 def vars_of(labels: Sequence[int], speakers: Sequence[int], copies: Sequence[bool]) -> dict[str, Any]:
     return {
         "labels": np.array(labels),
+        "numbers": np.zeros(len(labels), np.intp),
         "speakers": np.array([str(speaker) for speaker in speakers]),
         "groups": np.arange(len(labels)),
         "copies": np.array(copies),
@@ -284,4 +258,4 @@ def test_pictures_are_in_a_folder_a_class_under_safe_names(examples: EmotionExam
     paths = sorted((tmp_path / "pictures").rglob("*.png"))
     assert [path.parent.parent for path in paths] == [tmp_path / "pictures" / "train"] * 2
     assert all(re.fullmatch(r"[\w.-]+", path.name) and ".." not in path.name for path in paths)
-    assert matplotlib.image.imread(paths[0]).shape[0] == 64
+    assert matplotlib.image.imread(paths[0]).shape[0] == 128

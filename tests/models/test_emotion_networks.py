@@ -231,11 +231,11 @@ def test_out_of_memory_halves_the_batch() -> None:
     class Small(NetworkEmotions):
         batches: list[int] = []  # noqa: RUF012
 
-        def hear(self, windows: list[Samples]) -> list[emotion_networks.Heard]:
+        def hear(self, windows: list[Samples]) -> list[emotion_networks.WindowAnswer]:
             self.batches.append(len(windows))
             if len(windows) > 2:
                 raise RuntimeError("CUDA error: out of memory")
-            return [emotion_networks.Heard(np.zeros(3), np.zeros(1, np.float32)) for _ in windows]
+            return [emotion_networks.WindowAnswer(np.zeros(3), np.zeros(1, np.float32)) for _ in windows]
 
     model = Small("small", CLASSES, "cuda")
     assert len(model.classify(SOUNDS)) == len(SOUNDS)
