@@ -1,5 +1,6 @@
 """`dailytalk emotion train`, `calibrate` and `predict`: classifiers of emotion, and what they hear."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,10 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.emotion_evaluate import (
+    CLASSES_TEXT,
+    FOLDS_TEXT,
+    KIND_TEXT,
+    MODEL_TEXT,
     AgreementOption,
     InputsArgument,
     LabelsOption,
@@ -45,13 +50,13 @@ from dailytalk_contiguous.cli.terminal import (
 )
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import CLASS_SETS
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
-from dailytalk_contiguous.core.settings import chosen_for, settings_of
+from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND
 from dailytalk_contiguous.learn.emotion_training import (
     LinearSettings,
     calibrate_emotion,
@@ -64,7 +69,7 @@ from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.moods import Mood, MoodReader, RecordingMoods
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
-from dailytalk_contiguous.models.contracts import EmotionModel, Line, Synthesiser
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.models.emotion_models import (
@@ -81,7 +86,13 @@ from dailytalk_contiguous.models.emotion_models import (
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically
 
-TRAIN_EMOTION_SETTINGS = setting_options(LinearSettings())
+#: The settings of each kind.
+_SETTINGS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
+
+TRAIN_EMOTION_SETTINGS = setting_options(*(kind() for kind in _SETTINGS.values()), without=("class_weights",))
+
+#: In the folder of a model while a network is trained: removed when it is there.
+_CHECKPOINTS = "checkpoints"
 
 #: Said wherever emotion is.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -95,14 +106,12 @@ ModelFolderArgument = Annotated[
 def emotion_train(
     inputs: InputsArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
-    kind: Annotated[
-        str, option(HelpPanel.MODELS, f"What is trained: {either(EMOTION_KINDS)}.", metavar="NAME")
-    ] = "linear",
+    kind: Annotated[str, option(HelpPanel.MODELS, KIND_TEXT, metavar="NAME")] = "linear",
     classes: Annotated[
         str,
         option(
             HelpPanel.INPUT,
-            f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral.",
+            CLASSES_TEXT,
             metavar="NAMES",
             show_default="those of six that are there",
         ),
@@ -115,12 +124,16 @@ def emotion_train(
         int | None,
         option(
             HelpPanel.RESULT,
-            "Parts of the speakers that are tested by models of the others, for the card; 0 tests nothing.",
+            FOLDS_TEXT,
             metavar="N",
             min=0,
             max=100,
-            show_default=f"{FOLDS} for linear, else 0",
+            show_default=f"{FOLDS} for linear; else 0, none",
         ),
+    ] = None,
+    save_spectrograms: Annotated[
+        Path | None,
+        option(HelpPanel.RARE, "Write train/CLASS/NAME.png of each utterance, too.", metavar="DIR"),
     ] = None,
     source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
     push: PushModelOption = None,
@@ -131,12 +144,13 @@ def emotion_train(
 ) -> None:
     """Train a classifier of emotion on clips, and say how well it does on speakers that it has not heard.
 
-    linear takes a minute and needs the extra tokens. It is calibrated on speakers that a part of the training
-    leaves out. Emotion is a guess from sound, and no diagnosis.
+    linear takes a minute and needs the extra tokens. spectrogram and ssl are networks: run the same command after
+    a stop, and they go on. All are calibrated on speakers that a part of the training leaves out. Emotion is a
+    guess from sound, and no diagnosis.
     """
     on_this_machine("--out", out)
     one_of("--kind", kind, EMOTION_KINDS)
-    settings = LinearSettings(**chosen_for(LinearSettings, chosen(options, TRAIN_EMOTION_SETTINGS)))
+    settings = _settings_of(kind, chosen(options, TRAIN_EMOTION_SETTINGS))
     repo = model_to_push(push, private)
     check_new(out)
     console = Console(stderr=as_json)
@@ -145,10 +159,17 @@ def emotion_train(
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes)
         examples, notes = _with_examples(examples, bool(classes))
 
-        def fit(known: EmotionExamples) -> EmotionModel:
-            return fit_emotion(kind, known, settings, place, settings.seed)
+        work = None if kind == "linear" else out / _CHECKPOINTS
 
-        model = fit_emotion(kind, examples, settings, place, settings.seed)
+        def fit(known: EmotionExamples) -> TrainedEmotionModel:
+            return fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
+
+        if save_spectrograms is not None:
+            from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
+
+            pictures = write_pictures(examples, save_spectrograms)
+            notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
+        model = fit(examples)
         count = (FOLDS if kind == "linear" else 0) if folds is None else folds
         evaluation: EmotionEvaluation | None = None
         if count > 1:
@@ -160,8 +181,9 @@ def emotion_train(
         sources = [DataSource(name.rstrip("/").rpartition("/")[2], licence) for name in inputs]
         facts = training_facts(examples, settings_of(settings), sources, evaluation)
         save_emotion(model, out, facts)
+        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     address = None if repo is None else _pushed(repo, out, kind, private)
-    if settings.features == "egemaps":
+    if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
     if as_json:
         known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
@@ -180,6 +202,24 @@ def emotion_train(
     console.print(f"in {as_text(out)}", markup=False)
     if address is not None:
         console.print(address, markup=False)
+
+
+def _settings_of(kind: str, given: dict[str, Any]) -> Any:
+    """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
+    known = {place.option for place in settings_in(_SETTINGS[kind]())}
+    for name in given:
+        if name not in known:
+            of = [
+                other
+                for other, settings in _SETTINGS.items()
+                if name in {p.option for p in settings_in(settings())}
+            ]
+            raise DailytalkError(f"--{name.replace('_', '-')} is for {either(of)}, not for {kind}", "leave it out")
+    return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], given))
+
+
+def _tell_epoch(number: int, most: int, loss: float, held_out: float) -> None:
+    say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}", stderr=True)
 
 
 def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
@@ -214,9 +254,7 @@ def emotion_calibrate(
     inputs: InputsArgument,
     classes: Annotated[
         str,
-        option(
-            HelpPanel.INPUT, f"Classes: {either(CLASS_SETS)}, or a list.", metavar="NAMES", show_default="its own"
-        ),
+        option(HelpPanel.INPUT, CLASSES_TEXT, metavar="NAMES", show_default="its own"),
     ] = "",
     labels: LabelsOption = "acted",
     mapping: MapOption = None,
@@ -261,7 +299,7 @@ def emotion_predict(
         str,
         option(
             HelpPanel.MODELS,
-            f"Classifier: {AFFECT_MAP}, a folder of dailytalk emotion train, OWNER/NAME on the Hub.",
+            MODEL_TEXT,
             metavar="NAME|DIR",
         ),
     ] = AFFECT_MAP,
@@ -269,7 +307,7 @@ def emotion_predict(
         str,
         option(
             HelpPanel.MODELS,
-            f"What rates valence and arousal: {ACOUSTIC_ESTIMATE}, or a model as of dailytalk tag.",
+            f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
             metavar="NAME|DIR",
         ),
     ] = ACOUSTIC_ESTIMATE,

@@ -25,12 +25,23 @@ from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS, load_emotion_model
+from dailytalk_contiguous.models.emotion_models import (
+    AFFECT_MAP,
+    EMOTION_KINDS,
+    load_emotion_model,
+    open_emotion_folder,
+)
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.store.files import write_bytes, write_lines
 
 LABELS: tuple[str, ...] = get_args(Labels)
+
+#: What the commands say of options that several of them have.
+MODEL_TEXT = f"Classifier: {AFFECT_MAP}, a folder of dailytalk emotion train, OWNER/NAME on the Hub."
+KIND_TEXT = f"What is trained: {either(EMOTION_KINDS)}."
+CLASSES_TEXT = f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral."
+FOLDS_TEXT = "Parts of the speakers, each tested by a model of the others."
 
 InputsArgument = Annotated[
     list[str],
@@ -50,13 +61,11 @@ MapOption = Annotated[
 ]
 AgreementOption = Annotated[
     float,
-    option(
-        HelpPanel.INPUT, "Least share of raters who agree, where it is known.", metavar="SHARE", min=0.0, max=1.0
-    ),
+    option(HelpPanel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0),
 ]
 VotesOption = Annotated[
     Path | None,
-    option(HelpPanel.INPUT, "CREMA-D's tabulatedVotes.csv, for --labels votes.", metavar="FILE"),
+    option(HelpPanel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes.", metavar="FILE"),
 ]
 
 
@@ -107,15 +116,13 @@ def emotion_evaluate(
     inputs: InputsArgument,
     model: Annotated[
         str | None,
-        option(
-            HelpPanel.MODELS, "Test this one: affect-map, a folder of dailytalk emotion train.", metavar="NAME"
-        ),
+        option(HelpPanel.MODELS, MODEL_TEXT, metavar="NAME|DIR"),
     ] = None,
     kind: Annotated[
         str | None,
         option(
             HelpPanel.MODELS,
-            f"Train this kind for each fold: {either(EMOTION_KINDS)}.",
+            KIND_TEXT,
             metavar="NAME",
             show_default="linear",
         ),
@@ -128,14 +135,12 @@ def emotion_evaluate(
             metavar="NAME",
         ),
     ] = "speakers",
-    folds: Annotated[
-        int, option(HelpPanel.RESULT, "Parts of the speakers, each tested once.", metavar="N", min=2, max=100)
-    ] = FOLDS,
+    folds: Annotated[int, option(HelpPanel.RESULT, FOLDS_TEXT, metavar="N", min=2, max=100)] = FOLDS,
     classes: Annotated[
         str,
         option(
             HelpPanel.INPUT,
-            f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral.",
+            CLASSES_TEXT,
             metavar="NAMES",
             show_default="six, or the model's",
         ),
@@ -150,7 +155,7 @@ def emotion_evaluate(
             HelpPanel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
         ),
     ] = False,
-    html: Annotated[
+    page: Annotated[
         Path | None, option(HelpPanel.INPUT, "The same as a page with a picture.", metavar="FILE")
     ] = None,
     picture: Annotated[
@@ -170,20 +175,24 @@ def emotion_evaluate(
     if model is not None and protocol != "speakers":
         raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
     kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
-    check_file("--html", html, (".html", ".htm"))
+    check_file("--page", page, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
     with interrupts.deferred():
         place = resolve_device(device)
         tested = None if model is None else load_emotion_model(model, place)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
-            evaluation = evaluate_model(tested, examples, seed, alone)
+            folder = Path(str(model))
+            facts = open_emotion_folder(folder).facts if folder.is_dir() else {}
+            corpora = facts.get("corpora")
+            known = [*corpora] if isinstance(corpora, dict) else []
+            evaluation = evaluate_model(tested, examples, seed, alone, known)
         else:
             evaluation = evaluate_protocol(
                 lambda known: fit_emotion(kind, known, None, place, seed), examples, protocol, folds, seed, alone
             )
-    if html is not None:
-        write_lines(html, page_of("Emotion in classes", [evaluation.section()]))
+    if page is not None:
+        write_lines(page, page_of("Emotion in classes", [evaluation.section()]))
     if picture is not None:
         write_bytes(picture, png(evaluation.plot()))
     if as_json:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor
@@ -145,10 +145,10 @@ class _Tables(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _tables() -> _Tables:
-    hertz = np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE)
+    hertz = np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE).astype(np.float64)
 
-    def mel_of(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 2595 * np.log10(1 + frequency / 700)  # O'Shaughnessy 1987
+    def mel_of(frequency: ArrayLike) -> NDArray[np.float64]:
+        return 2595 * np.log10(1 + np.asarray(frequency, np.float64) / 700)  # O'Shaughnessy 1987
 
     low, high = mel_of(np.array([LOWEST_HZ, HIGHEST_HZ]))
     places = (mel_of(hertz) - low) / (high - low) * (BANDS + 1)
@@ -169,14 +169,16 @@ def _between(
     power: NDArray[np.float64], hertz: NDArray[np.float64], low: tuple[float, float], high: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Level of the high band over that of the low one, dB."""
-    return 10 * np.log10(power[:, _within(hertz, high)].sum(axis=1) / power[:, _within(hertz, low)].sum(axis=1))
+    shares = power[:, _within(hertz, high)].sum(axis=1) / power[:, _within(hertz, low)].sum(axis=1)
+    return np.asarray(10 * np.log10(shares), np.float64)
 
 
 def _peaks_between(
     power: NDArray[np.float64], hertz: NDArray[np.float64], low: tuple[float, float], high: tuple[float, float]
 ) -> NDArray[np.float64]:
     """The strongest bin of the low band over that of the high one, dB."""
-    return 10 * np.log10(power[:, _within(hertz, low)].max(axis=1) / power[:, _within(hertz, high)].max(axis=1))
+    shares = power[:, _within(hertz, low)].max(axis=1) / power[:, _within(hertz, high)].max(axis=1)
+    return np.asarray(10 * np.log10(shares), np.float64)
 
 
 def _sounding(level: NDArray[np.float64]) -> NDArray[np.bool_]:

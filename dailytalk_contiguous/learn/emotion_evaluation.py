@@ -6,7 +6,7 @@ speakers are on both sides, which is how many published figures came about, so i
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -336,7 +336,7 @@ class EmotionEvaluation:
                 "published: unweighted recall of frozen encoders (EmoBox)",
                 ("corpus", "classes", "Whisper-large-v3", "WavLM-large", "protocol"),
                 [
-                    (row.corpus, str(row.classes or "–"), f"{row.whisper:g}", f"{row.wavlm:g}", row.protocol)
+                    (row.corpus, str(row.classes or "–"), str(row.whisper), str(row.wavlm), row.protocol)
                     for row in self.published()
                 ],
             ),
@@ -350,18 +350,18 @@ class EmotionEvaluation:
             [
                 ("recall", f"{100 * figures.recall.value:.1f} %", f"chance {100 * self.chance:.1f} %"),
                 ("accuracy", f"{100 * figures.accuracy.value:.1f} %", ""),
-                ("calibration error", _share(figures.calibration_error), ""),
+                ("calibration error", f"{_share(figures.calibration_error)} %", ""),
                 ("utterances", f"{figures.utterances:,}", counted(figures.speakers, "speaker")),
             ]
         )
         parts: list[SectionPart] = [facts, Text(f"{self.model}, {_protocol_text(self.protocol)}."), self.plot()]
-        parts += [Table(title, head, rows) for title, head, rows in self.tables()]
+        parts += [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
         parts += [Text(note) for note in (*self.notes, _ACTED, _NO_DIAGNOSIS)]
-        return Section("emotion", "Emotion in classes", parts)
+        return Section("figures", "Figures", parts)
 
     def plot(self) -> MatrixPlot:
         """Counts by what it is and what was answered."""
-        columns = (*self.classes, "nothing") if self.figures.unanswered else self.classes
+        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = [
             (name, tuple(counts[: len(columns)]))
             for name, counts in zip(self.classes, self.confusion.tolist(), strict=True)
@@ -394,7 +394,7 @@ class EmotionEvaluation:
         ]
 
     def _confusion_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        columns = (*self.classes, "nothing") if self.figures.unanswered else self.classes
+        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = list[tuple[str, ...]]()
         for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
             whole = max(1, sum(counts))
@@ -485,9 +485,16 @@ def evaluate_protocol(
 
 
 def evaluate_model(
-    model: EmotionModel, examples: EmotionExamples, seed: int = 0, alone: bool = False
+    model: EmotionModel,
+    examples: EmotionExamples,
+    seed: int = 0,
+    alone: bool = False,
+    trained_on: Collection[str] = (),
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples but altered copies.
+
+    Args:
+        trained_on: names of corpora that it was trained on, as far as they are known.
 
     Raises BadInput where it doesn't know one of their classes.
     """
@@ -496,8 +503,14 @@ def evaluate_model(
         raise BadInput("there are only altered copies, and nothing to test on", "add what they were made of")
     tested = _Tested(examples)
     tested.add(Fold("all", np.array([], np.intp), places), model, alone)
-    note = "whether it has heard these speakers is not known"
-    return tested.evaluation(FIXED, {}, ["the model was trained before: " + note], seed)
+    heard = sorted({*trained_on} & {*examples.corpora.tolist()})
+    if heard:
+        note = f"it was trained on {', '.join(heard)}, so it may have heard these speakers: --kind tests on others"
+    elif model.is_estimate or trained_on:
+        note = ""
+    else:
+        note = "what it was trained on is not known, and it may have heard these speakers"
+    return tested.evaluation(FIXED, {}, [note] if note else [], seed)
 
 
 def check_sklearn() -> None:

@@ -16,16 +16,16 @@ class NetworkSettings:
         warmup_share: share of the steps in which the learning rate rises.
     """
 
-    epochs: int = setting(40, "Times that every utterance is seen, at most.", panel="result", least=1, most=10_000)
+    epochs: int = setting(40, "Times that every utterance is seen.", panel="result", least=1, most=10_000)
     patience: int = setting(
         8,
-        "Epochs without a smaller loss on held-out speakers, after which training stops.",
+        "Validations without a smaller loss after which training stops.",
         panel="result",
         least=1,
     )
     batch: int = setting(32, "Utterances that make an update of the weights.", least=1, most=4096)
     learning_rate: float = setting(
-        0.0, "The highest; 0 is what suits the kind.", least=0.0, most=1.0, shown="what suits the kind"
+        0.0, "The highest, after the warm-up.", least=0.0, most=1.0, shown="what suits the kind"
     )
     weight_decay: float = setting(0.01, "Of AdamW.", least=0.0, most=1.0)
     dropout: float = setting(0.2, "Share of the numbers that are left out at random.", least=0.0, most=0.9)
@@ -64,6 +64,7 @@ class EncoderSettings(NetworkSettings):
     encoder: str = setting(
         "openai/whisper-small",
         "Encoder of speech: wav2vec2, HuBERT, WavLM or Whisper, a name on the Hub or a folder.",
+        option="speech_encoder",
         panel="models",
         metavar="NAME|DIR",
         reference=True,
@@ -73,15 +74,14 @@ class EncoderSettings(NetworkSettings):
         1,
         "Copies of every utterance with noise and at another speed; of a fine-tuned encoder 1 or more mean that "
         "it hears another one each time.",
+        option="noisy_copies",
         least=0,
         most=20,
     )
     cache_gigabytes: float = setting(
-        20.0, "Disk that the features of a frozen encoder may take.", execution=True, least=0.01, most=1e6
+        20.0, "Disk that the features of a frozen encoder may take.", execution=True, least=0.01
     )
-    precision: str = setting(
-        "auto", "What the encoder computes in: {choices}.", panel="models", choices=ENCODER_PRECISIONS
-    )
+    precision: str = setting("auto", "What is computed in: {choices}.", panel="models", choices=ENCODER_PRECISIONS)
     least_speed: float = unlisted(0.9)
     least_snr: float = unlisted(10.0)
 

@@ -98,14 +98,10 @@ class MoodReader:
 
         data = io.BytesIO()
         soundfile.write(data, samples, ANALYSIS_RATE, "FLOAT", format="WAV")
-        row = {
-            "recording_id": name,
-            "conversation_id": name,
-            "audio": {"bytes": data.getvalue(), "path": None},
-            "offset": 0.0,
-            "duration": len(samples) / ANALYSIS_RATE,
-        }
-        return _summed(name, row["duration"], self._utterances(row), self)
+        seconds = len(samples) / ANALYSIS_RATE
+        audio = {"bytes": data.getvalue(), "path": None}
+        row = {"recording_id": name, "conversation_id": name, "audio": audio, "offset": 0.0, "duration": seconds}
+        return _summed(name, seconds, self._utterances(row), self)
 
     def _recording(self, parts: Sequence[Row]) -> Iterator[RecordingMoods]:
         name = parts[0].get("audio_file") or parts[0]["recording_id"]

@@ -65,17 +65,18 @@ class AffectMap:
             dict.fromkeys(_MEASURED, math.nan) if why_unheard(sound) else measure_prosody(sound, 0, 0.0)
             for sound in sounds
         ]
-        columns = [np.array([measures[name] for measures in measured]) for name in _MEASURED]
-        heard = ~np.isnan(columns[0])
+        rms, f0_mean, rate = (np.array([measures[name] for measures in measured]) for name in _MEASURED)
+        heard = ~np.isnan(rms)
         counts = Counter(speaker for speaker, known in zip(speakers or (), heard, strict=False) if known)
         each = speakers or [None] * len(sounds)
         compared = np.array([counts[speaker] >= LEAST_COMPARED for speaker in each], np.bool_)
         affect = np.full((len(sounds), len(AFFECT)), np.nan)
         for own, groups in ((heard & ~compared, None), (heard & compared, speakers)):
-            places = np.flatnonzero(own)
-            if len(places):
+            places = np.flatnonzero(own).tolist()
+            if places:
                 chosen = groups and [groups[place] for place in places]
-                rated = estimate_affect(*(column[places] for column in columns), [None] * len(places), chosen)
+                texts = [None] * len(places)
+                rated = estimate_affect(rms[places], f0_mean[places], rate[places], texts, chosen)
                 affect[places] = np.column_stack([rated[name] for name in AFFECT])
         return affect
 

@@ -34,7 +34,8 @@ FARTHEST = 4.0
 
 _UNHEARD = "no sound in it stands out"
 
-Numbers = NDArray[np.float32]
+#: Numbers of utterances, NaN where one is missing.
+Numbers = NDArray[np.floating[Any]]
 
 
 def measure_voice(features: str, samples: Samples) -> Numbers:
@@ -62,7 +63,7 @@ def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def usual_of(
-    numbers: NDArray[np.floating[Any]], speakers: Sequence[Hashable] | None, usual: NDArray[np.float64]
+    numbers: Numbers, speakers: Sequence[Hashable] | None, usual: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What is usual of each utterance's speaker, shape (n, measures), and how much it is his own, shape (n,).
 
@@ -89,7 +90,7 @@ def usual_of(
 
 
 def standardised(
-    numbers: NDArray[np.floating[Any]], usuals: NDArray[np.float64], spreads: NDArray[np.float64]
+    numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """How far numbers are from the usual, in spreads, within `FARTHEST`; 0 where one is missing."""
     offsets = (numbers.astype(np.float64) - usuals) / spreads

@@ -48,7 +48,7 @@ def test_tables_json_page_and_picture_have_the_same_figures(
     folder: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     words = ("emotion evaluate", folder, "--classes", "happy,sad", "--folds", 3)
-    plain = dailytalk(*words, "--html", tmp_path / "page.html", "--picture", tmp_path / "confusion.png")
+    plain = dailytalk(*words, "--page", tmp_path / "page.html", "--picture", tmp_path / "confusion.png")
     assert plain.code == 0, plain.err
     told = json.loads(dailytalk(*words, "--json").out)
     assert (told["model"], told["protocol"], told["chance"]) == ("linear", "speakers", 0.5)
@@ -62,7 +62,7 @@ def test_tables_json_page_and_picture_have_the_same_figures(
     row = next(line for line in lines if line.startswith("speakers"))
     assert row.split()[:3] == ["speakers", "100.0", "100.0–100.0"]
     published = next(line for line in lines if line.startswith("ravdess "))
-    assert published.split()[:4] == ["ravdess", "8", "75.3", "72"]
+    assert published.split()[:4] == ["ravdess", "8", "75.3", "72.0"]
     assert any("little about real talk" in line for line in lines)
     assert any("no diagnosis" in line for line in lines)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         (("--model", "affect-map", "--kind", "linear"), "leave one of both out"),
         (("--model", "affect-map", "--protocol", "random"), "leave one of both out"),
         (("--model", tmp_path), "emotion.json"),
-        (("--html", folder / "run.json"), "name a file that ends in .html"),
+        (("--page", folder / "run.json"), "name a file that ends in .html"),
     ):
         done = dailytalk(*words, *more)
         assert done.code == 1, more

@@ -1,6 +1,7 @@
 """Protocols and measures: nothing is on two sides, figures are the field's, and mixing speakers is caught."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -244,6 +245,9 @@ def test_a_model_of_other_classes_is_refused_and_one_of_more_may_be_wrong() -> N
     known = evaluate_model(Nearest(examples), examples.of_classes(("angry", "happy"), "it is sad"))
     assert known.figures.recall.value == 1
     assert known.protocol == "fixed"
+    assert "what it was trained on is not known, and it may have heard these speakers" in known.notes
+    heard = evaluate_model(Nearest(examples), replace(examples, corpora=np.full(6, "tess")), trained_on=["tess"])
+    assert any(note.startswith("it was trained on tess, so it may have heard") for note in heard.notes)
     assert "2 utterances left out: it is sad" in known.notes
     small = Nearest(examples.of_classes(("angry", "happy"), "it is sad"))
     with pytest.raises(BadInput, match="nearest does not know sad, only angry, happy"):

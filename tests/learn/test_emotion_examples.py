@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from built_conversations import built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from dailytalk_contiguous.learn.emotion_examples import (
     joined_groups,
     read_examples,
 )
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
 from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
 from dailytalk_contiguous.store.parquet import write_parquet
 
@@ -106,6 +108,18 @@ def test_equal_sound_and_copies_are_in_one_group_over_inputs(tmp_path: Path) -> 
     assert examples.copies.tolist() == [False, False, True, False, False]
     assert examples.left_out == {"an utterance of its id was read before": 1}
     assert [pitch(sound) for sound in examples.take([1, 4, 2]).sounds()] == [210, 230, 220]
+
+
+def test_clips_of_a_mix_are_examples_and_its_conversations_are_counted(tmp_path: Path) -> None:
+    rows = [clip("ann-1", "angry", 200), clip("ann-2", "sad", 210), clip("ben-1", "sad", 220)]
+    write_dataset(tmp_path / "talks", [built_row("call", kept_speaker="zoe")])
+    (tmp_path / "talks" / "run.json").write_text('{"source": {"licence": "CC0-1.0"}}')
+    folders = [(corpus_folder(tmp_path / "corpus", rows), None), (tmp_path / "talks", None)]
+    mix_folders(folders, tmp_path / "mix", Settings())
+    examples = read_examples([str(tmp_path / "mix")])
+    assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ben-1")
+    assert [pitch(sound) for sound in examples.sounds()] == [200, 210, 220]
+    assert examples.left_out.keys() == {"it has no emotion"}
 
 
 def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: Path) -> None:

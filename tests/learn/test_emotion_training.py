@@ -67,7 +67,7 @@ def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, 
     done = calibrate_emotion(boastful, others)
     after = evaluate_model(boastful, others)
     assert done.error_before == pytest.approx(before.figures.calibration_error, abs=1e-6)
-    assert after.figures.calibration_error == pytest.approx(done.error_after, abs=0.01)  # bins of others at their edges
+    assert after.figures.calibration_error == pytest.approx(done.error_after, abs=0.01)  # other bins
     assert done.error_after < 0.75 * done.error_before
     assert done.loss_after < done.loss_before
     assert boastful.temperature == done.temperature > model.temperature / 8
