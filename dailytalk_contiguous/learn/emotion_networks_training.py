@@ -7,6 +7,7 @@ safetensors, written whole or not at all. When to stop is told by speakers who a
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
@@ -45,6 +47,7 @@ from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
     HOP,
+    LONGEST_SECONDS,
     WINDOW,
     EncoderEmotions,
     EncoderNetwork,
@@ -116,6 +119,7 @@ def fit_network(
         folder = work if work is not None else Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
+        stack.enter_context(_disk_room(folder))
         if device == "cpu":
             stack.enter_context(_one_thread())
         train, valid = held_out(examples, settings.valid_share, settings.seed)
@@ -141,6 +145,19 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _disk_room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DailytalkError(
+            f"the disk has no room for features and checkpoints in {as_text(folder)!r}",
+            "free some space and run the same command again: it goes on from the last checkpoint",
+        ) from None
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -242,10 +259,10 @@ class _Spectrograms:
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         views = [self._store[self._keys[place]].astype(np.float32) for place in places]
+        if rng is None:
+            return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
         longest = round(self._settings.crop * ANALYSIS_RATE / HOP)
-        if rng is not None:
-            views = [self._altered(_cropped(bands, longest, rng), rng) for bands in views]
-        return padded_frames(views)
+        return padded_frames([self._altered(_cropped(bands, longest, rng), rng) for bands in views])
 
     def _altered(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """A view as of another voice and microphone, with spans of frames and of bands at their usual value.
