@@ -26,6 +26,7 @@ from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import (
+    ABOUT,
     AFFECT_MAP,
     EMOTION_KINDS,
     load_emotion_model,
@@ -183,7 +184,7 @@ def emotion_evaluate(
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
             folder = Path(str(model))
-            facts = open_emotion_folder(folder).facts if folder.is_dir() else {}
+            facts = open_emotion_folder(folder).facts if (folder / ABOUT).is_file() else {}
             corpora = facts.get("corpora")
             known = [*corpora] if isinstance(corpora, dict) else []
             evaluation = evaluate_model(tested, examples, seed, alone, known)
