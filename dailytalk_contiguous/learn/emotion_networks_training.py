@@ -7,6 +7,7 @@ safetensors, written whole or not at all. When to stop is told by speakers who a
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
@@ -45,6 +47,7 @@ from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
     HOP,
+    LONGEST_SECONDS,
     WINDOW,
     EncoderEmotions,
     EncoderNetwork,
@@ -75,6 +78,9 @@ CHECKPOINT_SECONDS = 600.0
 
 #: Disk that spectrograms may take: those of 500 hours.
 _SPECTROGRAM_BYTES = 20e9
+
+#: dB of a natural logarithm of power, and places at which the curve is drawn by which a spectrum is bent.
+_DB, _BEND_KNOTS = 10 / np.log(10), 6
 
 #: dB between the softest and the loudest of a picture of a spectrogram.
 _PICTURE_DB = 80.0
@@ -113,6 +119,7 @@ def fit_network(
         folder = work if work is not None else Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
+        stack.enter_context(_disk_room(folder))
         if device == "cpu":
             stack.enter_context(_one_thread())
         train, valid = held_out(examples, settings.valid_share, settings.seed)
@@ -138,6 +145,19 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _disk_room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DailytalkError(
+            f"the disk has no room for features and checkpoints in {as_text(folder)!r}",
+            "free some space and run the same command again: it goes on from the last checkpoint",
+        ) from None
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -239,13 +259,20 @@ class _Spectrograms:
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         views = [self._store[self._keys[place]].astype(np.float32) for place in places]
+        if rng is None:
+            return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
         longest = round(self._settings.crop * ANALYSIS_RATE / HOP)
-        if rng is not None:
-            views = [self._masked(_cropped(bands, longest, rng), rng) for bands in views]
-        return padded_frames(views)
+        return padded_frames([self._altered(_cropped(bands, longest, rng), rng) for bands in views])
 
-    def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A view with spans of frames and of bands at their usual value (SpecAugment, without time warping)."""
+    def _altered(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """A view as of another voice and microphone, with spans of frames and of bands at their usual value.
+
+        The spectrum is bent by a smooth curve (Nam, Kim & Park 2022, "FilterAugment"); the masks are those of
+        SpecAugment, without its warping of time.
+        """
+        curve = rng.normal(0, self._settings.bend / _DB, _BEND_KNOTS)
+        places = np.linspace(0, _BEND_KNOTS - 1, bands.shape[1])
+        bands = bands + np.interp(places, np.arange(_BEND_KNOTS), curve - curve.mean()).astype(np.float32)
         n_frames, n_bands = bands.shape
         for _ in range(self._settings.time_masks):
             width = int(rng.integers(0, int(self._settings.time_share * n_frames) + 1))
@@ -504,7 +531,7 @@ class _Training:
         """The best network as a classifier, calibrated on the speakers who were held out."""
         self._network.load_state_dict(self._best)
         self._network.eval()
-        logits, _ = self._answers()
+        logits = self._answers()
         model = self._task.model(self._network, self._examples.classes, self._device)
         targets = self._targets[self._valid]
         model.temperature = fit_temperature(softmax(logits), targets)
@@ -588,25 +615,32 @@ class _Training:
             return (step + 1) / warmup
         return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
 
-    def _answers(self) -> tuple[NDArray[np.float64], float]:
-        """Logits (n, classes) of the utterances that are held out, and their loss."""
+    def _answers(self) -> NDArray[np.float64]:
+        """Logits (n, classes) of the utterances that are held out."""
         self._network.eval()
         order = self._valid[np.argsort(self._task.lengths[self._valid], kind="stable")]
         places = {place: number for number, place in enumerate(self._valid.tolist())}
-        logits, loss, total = np.zeros((len(order), len(self._examples.classes))), 0.0, 0.0
+        logits = np.zeros((len(order), len(self._examples.classes)))
         with torch.inference_mode():
             for start in range(0, len(order), self._part):
                 interrupts.check_interrupt()
                 part = order[start : start + self._part].tolist()
-                answers, targets = self._logits(part, None)
-                loss += float(self._summed_loss(answers, targets))
-                total += float((targets * self._weights.to(self._device)).sum())
-                logits[[places[place] for place in part]] = answers.cpu().numpy()
-        return logits, loss / max(total, 1e-12)
+                logits[[places[place] for place in part]] = self._logits(part, None)[0].cpu().numpy()
+        return logits
+
+    def _held_out_loss(self) -> float:
+        """The loss on the utterances that are held out, at the temperature that suits them best, as in the end.
+
+        At its own temperature a network is surer with each epoch, and its loss rises while it still learns.
+        """
+        logits, targets = self._answers(), self._targets[self._valid]
+        shares = softmax(logits, fit_temperature(softmax(logits), targets))
+        weights = targets * self._weights.numpy()
+        return float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / max(weights.sum(), 1e-12))
 
     def _end_epoch(self) -> None:
         state = self._state
-        _, loss = self._answers()
+        loss = self._held_out_loss()
         state.epochs.append({"loss": float(np.mean(state.losses)), "valid_loss": loss})
         state.losses = []
         state.since_best += 1
@@ -703,7 +737,7 @@ def save_spectrograms(examples: EmotionExamples, folder: Path) -> int:
     target, log_mel = OwnedFolder(folder, "spectrograms", ()), LogMel()
     for place, sound in enumerate(examples.sounds()):
         interrupts.check_interrupt()
-        bands = log_mel(sound).T * (10 / np.log(10))
+        bands = log_mel(sound).T * _DB
         picture = io.BytesIO()
         top = float(bands.max())
         matplotlib.image.imsave(

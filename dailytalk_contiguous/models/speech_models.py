@@ -7,6 +7,7 @@ memory is taken. Only safetensors are read, never a pickle, and no code that com
 """
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
@@ -38,7 +39,6 @@ from dailytalk_contiguous.core.documents import fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect_network import normalised
-from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.hub import model_reference
 
 #: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
@@ -53,6 +53,9 @@ ENCODERS: dict[str, tuple[type[Any], type[Any], tuple[str, ...]]] = {
 #: Files of a checkpoint: its settings, how sound is prepared for it, its weights, or the list of files with them.
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
 WEIGHTS, WEIGHT_LIST = "model.safetensors", "model.safetensors.index.json"
+
+#: What a file in a list of weights may be called: nothing that leads to another folder.
+_PART = re.compile(r"[\w-][\w.-]*\.safetensors")
 
 #: Samples of a frame of Whisper's encoder.
 WHISPER_FRAME = 320
@@ -121,8 +124,7 @@ def find_checkpoint(name: str) -> StoredModel:
     Raises ModelMissing where it is not there, or has no safetensors.
     """
     if Path(name).is_dir():
-        files = {file: inside(Path(name), file) for file in (CONFIG, PREPARATION, WEIGHTS, WEIGHT_LIST)}
-        paths = {file: path for file, path in files.items() if path.is_file()}
+        paths = _present(Path(name), (CONFIG, PREPARATION, WEIGHTS, WEIGHT_LIST))
     else:
         paths = _download(name, (CONFIG, PREPARATION, WEIGHTS))
         if WEIGHTS not in paths:
@@ -141,6 +143,10 @@ def find_checkpoint(name: str) -> StoredModel:
             "convert it, or name a revision that has it, such as OWNER/NAME@refs/pr/1",
         )
     return StoredModel(name, config, preparation, weights)
+
+
+def _present(folder: Path, files: Sequence[str]) -> dict[str, Path]:
+    return {file: folder / file for file in files if (folder / file).is_file()}
 
 
 def _download(name: str, files: Sequence[str]) -> dict[str, Path]:
@@ -181,13 +187,9 @@ def _listed(name: str, path: Path) -> list[Path]:
     places = _read_object(name, path).get("weight_map")
     named = [*places.values()] if isinstance(places, dict) else []
     files = sorted(set(named)) if fits(named, [str]) else []
-    if not 0 < len(files) <= _MOST_FILES or not all(file.endswith(".safetensors") for file in files):
-        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no safetensors)", _REMEDY)
-    if Path(name).is_dir():
-        paths = {file: inside(Path(name), file) for file in files}
-        paths = {file: path for file, path in paths.items() if path.is_file()}
-    else:
-        paths = _download(name, files)
+    if not 0 < len(files) <= _MOST_FILES or not all(map(_PART.fullmatch, files)):
+        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no safetensors beside it)", _REMEDY)
+    paths = _present(Path(name), files) if Path(name).is_dir() else _download(name, files)
     if lacking := sorted(set(files) - paths.keys()):
         raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
     return [paths[file] for file in files]
