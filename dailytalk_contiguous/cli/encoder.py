@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from dailytalk_contiguous.cli.options import (
+    DeviceOption,
+    PrivateModelOption,
+    PushModelOption,
     chosen,
-    either,
+    model_to_push,
     on_this_machine,
     setting_options,
     source_licence_option,
@@ -31,23 +34,17 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, write_embeddings
 from dailytalk_contiguous.learn.masked_tokens import (
     PUBLISHED,
-    DataSource,
     TrainingSettings,
     is_main_process,
     train_encoder,
 )
+from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
-from dailytalk_contiguous.models.devices import DEVICES, resolve_device
+from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, open_encoder, quiet_transformers
-from dailytalk_contiguous.publish.pushing import check_token, push_model
-from dailytalk_contiguous.stages.base import DEVICE
-from dailytalk_contiguous.store.hub import model_reference
+from dailytalk_contiguous.publish.pushing import push_model
 
 TRAIN_SETTINGS = setting_options(TrainingSettings())
-
-DeviceOption = Annotated[
-    str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
-]
 
 
 def encoder_option() -> Any:
@@ -63,12 +60,8 @@ def train(
     ],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
     source_licence: Annotated[str, source_licence_option("not known")] = "",
-    push: Annotated[
-        str | None, option(HelpPanel.INPUT, "Publish it as this model on the Hub.", metavar="OWNER/NAME")
-    ] = None,
-    private: Annotated[
-        bool, option(HelpPanel.INPUT, "With --push: for invited people only.", "--private")
-    ] = False,
+    push: PushModelOption = None,
+    private: PrivateModelOption = False,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
@@ -79,14 +72,7 @@ def train(
     """
     on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = None
-    if push is not None:
-        repo, revision = model_reference(push)
-        if revision is not None:
-            raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
-        check_token()
-    elif private:
-        raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
+    repo = model_to_push(push, private)
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)

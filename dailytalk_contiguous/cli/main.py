@@ -48,12 +48,21 @@ LISTED = {
         "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
+    "Guess emotion": {
+        "emotion predict": "emotion",
+        "emotion train": "emotion",
+        "emotion calibrate": "emotion",
+        "emotion evaluate": "emotion_evaluate",
+    },
     "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
 }
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
-GROUPS = {"tokens": "Tokens of how something is said: contours, codebooks, sequences."}
+GROUPS = {
+    "tokens": "Tokens of how something is said: contours, codebooks, sequences.",
+    "emotion": "Emotion in classes, a guess from sound: train, evaluate, predict.",
+}
 
 #: New objects after which Python looks for waste among them; by default 700, which took a tenth of a run that only
 #: finds all done.
@@ -112,8 +121,8 @@ def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
     """A command with all its options, those of a person's `own` stages too; imports its module."""
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
+    function = next(getattr(module, each) for each in _functions(name) if hasattr(module, each))
     name = name.rpartition(" ")[2]
-    function = getattr(module, name)
     if own and "stage" in inspect.signature(function).parameters:
         from dailytalk_contiguous.cli.options import with_options_of
 
@@ -122,6 +131,11 @@ def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command
+
+
+def _functions(name: str) -> tuple[str, str]:
+    """What the function of a command may be called: `emotion_evaluate`, as there is another one; or `evaluate`."""
+    return name.replace(" ", "_"), name.rpartition(" ")[2]
 
 
 def _own_stages(words: Sequence[str]) -> list[Path]:
@@ -134,7 +148,7 @@ def command_summary(name: str) -> str:
     """The first paragraph of a command's docstring, read from its file without importing it."""
     path = Path(__file__).with_name(f"{COMMANDS[name]}.py")
     functions = (node for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.FunctionDef))
-    docstring = next(ast.get_docstring(node) for node in functions if node.name == name.rpartition(" ")[2])
+    docstring = next(ast.get_docstring(node) for node in functions if node.name in _functions(name))
     return next(_paragraphs(docstring or ""), "")
 
 

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
+from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
@@ -26,8 +27,8 @@ from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
-from dailytalk_contiguous.stages.base import Stage, Stages
-from dailytalk_contiguous.store.hub import Reference, parse_reference
+from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
+from dailytalk_contiguous.store.hub import Reference, model_reference, parse_reference
 
 # Values and words that several commands share.
 
@@ -412,6 +413,33 @@ TextConditionsOption = Annotated[
         "--text-conditions",
     ),
 ]
+
+DeviceOption = Annotated[
+    str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+]
+PushModelOption = Annotated[
+    str | None, option(HelpPanel.INPUT, "Publish it as this model on the Hub.", "--push", metavar="OWNER/NAME")
+]
+PrivateModelOption = Annotated[bool, option(HelpPanel.INPUT, "With --push: for invited people only.", "--private")]
+
+
+def model_to_push(push: str | None, private: bool) -> str | None:
+    """The repository of `--push`, None where nothing is published.
+
+    Raises DailytalkError, before any work, for a name that is none, for a version, and where nobody is logged in.
+    """
+    if push is None:
+        if private:
+            raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
+        return None
+    repo, revision = model_reference(push)
+    if revision is not None:
+        raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
+    from dailytalk_contiguous.publish.pushing import check_token  # which few commands need
+
+    check_token()
+    return repo
+
 
 #: Minutes of audio in a shard, where nobody chooses.
 SHARD_MINUTES = RunOptions.shard_seconds / 60

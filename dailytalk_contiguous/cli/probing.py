@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dailytalk_contiguous.cli.encoder import DeviceOption, encoder_of, encoder_option
-from dailytalk_contiguous.cli.options import either, on_this_machine, seed_option
+from dailytalk_contiguous.cli.encoder import encoder_of, encoder_option
+from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, seed_option
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text

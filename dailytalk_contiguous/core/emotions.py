@@ -11,6 +11,18 @@ from dailytalk_contiguous.core.schema import AFFECT
 #: The classes where nobody names others: those that most acted corpora share.
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
 
+#: Classes by the name of their set: `five` are those of tools that leave neutral speech out, `all` is every label
+#: that there is but `other`, which stands for what has no name.
+CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
+    "six": SIX,
+    "five": tuple(name for name in SIX if name != "neutral"),
+    "all": None,
+}
+
+#: Bins of confidence that a calibration error is the mean of (Guo et al. 2017, "On calibration of modern neural
+#: networks").
+BINS = 15
+
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 
@@ -29,6 +41,29 @@ TYPICAL_AFFECT: Mapping[str, tuple[float, float, float]] = {
 #: How far affect of one class spreads around what is typical, on the scale of [0, 1]. Chosen by hand: speech as
 #: usual (0.5 throughout) is then neutral at 0.63 of six classes, and what is typical of anger is angry at 0.55.
 SPREAD = 0.2
+
+
+#: What checkpoints of others call the classes, in lower case: words, and the abbreviations of IEMOCAP and CREMA-D.
+#: Words that mean something else, such as `calm` or `excited`, are classes of their own.
+CLASS_OF_LABEL: Mapping[str, str] = {
+    **dict.fromkeys(("angry", "anger", "ang"), "angry"),
+    **dict.fromkeys(("disgusted", "disgust", "dis"), "disgusted"),
+    **dict.fromkeys(("fearful", "fear", "fea", "afraid", "scared"), "fearful"),
+    **dict.fromkeys(("happy", "happiness", "hap", "joy", "joyful"), "happy"),
+    **dict.fromkeys(("neutral", "neu", "no emotion"), "neutral"),
+    **dict.fromkeys(("sad", "sadness"), "sad"),
+    **dict.fromkeys(("surprised", "surprise", "sur"), "surprised"),
+    **dict.fromkeys(("calm", "cal"), "calm"),
+}
+
+
+def class_of_label(label: str) -> str:
+    """The class that a checkpoint's label means; the label itself, without spaces around it, if that is not known.
+
+    >>> class_of_label("HAP"), class_of_label("bored")
+    ('happy', 'bored')
+    """
+    return CLASS_OF_LABEL.get(label.strip().lower(), label.strip())
 
 
 def affect_probabilities(affect: ArrayLike, classes: Sequence[str] = SIX) -> NDArray[np.float64]:
@@ -61,6 +96,40 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
     return shares
 
 
+def emotion_class(label: str, classes: Sequence[str] | None = SIX, mapping: Mapping[str, str] = {}) -> str | None:
+    """The class of a corpus's label (`core.schema.EMOTIONS`); None for one that is left out.
+
+    Nothing is guessed: `calm`, `surprised`, `contemptuous` and `other` are no class unless they are among
+    `classes`, or `mapping` says which class they are.
+
+    Args:
+        classes: None for every label except `other`.
+
+    >>> emotion_class("calm"), emotion_class("calm", mapping={"calm": "neutral"})
+    (None, 'neutral')
+    """
+    name = mapping.get(label, label)
+    if classes is None:
+        return None if name == "other" else name
+    return name if name in classes else None
+
+
+def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
+    """How far confidence is from the share of right answers: expected calibration error over `BINS` equal bins.
+
+    Args:
+        confidences: probabilities of what was answered, in [0, 1]. right: whether each answer was.
+
+    Returns a number in [0, 1]; NaN without answers.
+    """
+    shares, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    if not len(shares):
+        return float("nan")
+    places = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
+    gaps = np.bincount(places, hits - shares, BINS)
+    return float(np.abs(gaps).sum() / len(shares))
+
+
 def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence: float) -> str | None:
     """The likeliest class; `UNSURE` if it is less likely than `confidence`, None where there are no numbers."""
     shares = np.asarray(probabilities, np.float64)
@@ -68,3 +137,38 @@ def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence:
         return None
     best = int(shares.argmax())
     return classes[best] if shares[best] >= confidence else UNSURE
+
+
+#: Temperatures that are tried: from nine times surer to nine times less sure than the model.
+COLDEST, HOTTEST = 1 / 9, 9.0
+
+
+def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """The temperature by which probabilities of utterances fit their labels best (Guo et al. 2017).
+
+    It is what their logarithms are divided by, so it multiplies the one that they were made with. The negative
+    log-likelihood is a convex function of its inverse, so a search that halves its range finds the one least.
+
+    Args:
+        probabilities: shape (n, classes), of speakers that the model was not trained on.
+        labels: places of the classes, shape (n,); or shares of them, shape (n, classes).
+
+    Returns one from `COLDEST` to `HOTTEST`; 1 for no utterance.
+    """
+    shares = np.asarray(probabilities, np.float64)
+    truth = np.asarray(labels)
+    if not len(shares):
+        return 1.0
+    if truth.ndim == 1:
+        truth = np.eye(shares.shape[1])[truth]
+    logits = np.log(np.maximum(shares, 1e-30))
+
+    def slope(inverse: float) -> float:
+        """Of the log-likelihood, by the inverse of the temperature: it falls throughout."""
+        return float(((truth - softmax(logits, 1 / inverse)) * logits).sum())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
+    return 2 / (low + high)

@@ -113,6 +113,17 @@ def _setting_of(kind: type, own: Field[Any]) -> Setting:
     return known or Setting(f"{own.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
 
 
+def check_values(*holders: Any) -> None:
+    """Raise DailytalkError for a setting whose value is out of its range, or none of its choices."""
+    for place in settings_in(*holders):
+        least, most, choices = place.setting.least, place.setting.most, place.setting.choices
+        if choices and place.value not in choices:
+            raise DailytalkError(f"{place.name} is {place.value!r}", f"choose among {', '.join(choices)}")
+        if (least is not None and not place.value >= least) or (most is not None and not place.value <= most):
+            limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+            raise DailytalkError(f"{place.name} is {place.value!r}", f"give {limits}")
+
+
 def settings_of(*holders: Any) -> dict[str, Any]:
     """What is computed, by the names of the options: a line each in run.json and in a dataset's card.
 

@@ -19,7 +19,6 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, read_embeddings
 from dailytalk_contiguous.learn.masked_scores import Prediction, divide_known, score_predictions
 from dailytalk_contiguous.learn.probes import (
-    EGEMAPS_TERMS,
     LEAST_DRAWN,
     LinearProbe,
     Score,
@@ -33,6 +32,7 @@ from dailytalk_contiguous.learn.probes import (
 )
 from dailytalk_contiguous.learn.similar import speaker_of
 from dailytalk_contiguous.learn.token_rows import CONTOUR_SHARDS, clusters_of, token_rows
+from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.publish.items import clip_shards
 from dailytalk_contiguous.publish.render import markdown_table, public_cell

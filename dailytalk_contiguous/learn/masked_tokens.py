@@ -30,7 +30,8 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.settings import SEED, setting, settings_in
+from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
 from dailytalk_contiguous.models.prosodic_encoder import (
@@ -99,20 +100,7 @@ class TrainingSettings:
     device: str = setting("auto", "Where models run: {choices}.", execution=True, panel="models", choices=DEVICES)
 
     def __post_init__(self) -> None:
-        for place in settings_in(self):
-            least, most, choices = place.setting.least, place.setting.most, place.setting.choices
-            if choices and place.value not in choices:
-                raise DailytalkError(f"{place.name} is {place.value!r}", f"choose among {', '.join(choices)}")
-            if (least is not None and not place.value >= least) or (most is not None and not place.value <= most):
-                limits = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
-                raise DailytalkError(f"{place.name} is {place.value!r}", f"give {limits}")
-
-
-class DataSource(NamedTuple):
-    """What the tokens come from, as the model card says it: its name, and its licence (None: not known)."""
-
-    name: str
-    licence: str | None = None
+        check_values(self)
 
 
 class TrainingOutcome(NamedTuple):
@@ -587,11 +575,8 @@ def _curves(losses: Sequence[dict[str, float]]) -> bytes:
 def encoder_card(record: dict[str, Any]) -> str:
     """The model card: what the encoder is, what it was trained on under which licences, how, and how well."""
     data, settings, result = record["data"], record["settings"], record["result"]
-    sources = data["sources"]
-    licences = {source["licence"] for source in sources}
-    licence = licences.pop() if len(licences) == 1 and None not in licences else None
-    lines = ["---", *([f"license: {licence.lower()}"] if licence else []), "library_name: dailytalk-contiguous"]
-    lines += ["tags:", "- prosody", "- speech", "- embeddings", "---", "", "# Encoder of prosodic tokens", ""]
+    sources = [DataSource(source["name"], source["licence"]) for source in data["sources"]]
+    lines = card_opening("Encoder of prosodic tokens", sources, ("prosody", "speech", "embeddings"))
     lines += [
         f"A transformer of size {settings['size']} ({result['parameters'] / 1e6:.1f} million parameters) that "
         f"turns the prosodic tokens of an utterance ({data['n_tokens']}, one every 16 ms) into one embedding of "
@@ -609,13 +594,7 @@ def encoder_card(record: dict[str, Any]) -> str:
         f"{data['sequences']:,} utterances, {data['frames'] * 0.016 / 3600:,.2f} hours of tokens; "
         f"{data['valid_sequences']:,} of them only to validate on.",
         "",
-        "| source | licence |",
-        "|---|---|",
-        *(f"| {source['name']} | {source['licence'] or 'not known'} |" for source in sources),
-        *([] if sources else ["| not named | not known |"]),
-        "",
-        "The weights carry no recording, but whoever publishes them answers for the terms of the data.",
-        "",
+        *source_lines(sources),
         "## Training",
         "",
         f"Spans of 10, 5, 3 and 1 frames are masked ({settings['mask_prob']:.0%} of all frames) and predicted. "

@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.similar import speaker_of
 from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.learn.utterance_sound import open_sound, utterance_sound
+from dailytalk_contiguous.models.egemaps import check_egemaps, egemaps
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS
 
 #: Features of utterances, an array with a row each.
@@ -369,10 +370,6 @@ def statistics_in(folder: Path) -> Iterator[tuple[str, Vectors]]:
             yield row["id"], contour_statistics(as_features(row["contours"]))
 
 
-#: What is said wherever opensmile is used, or could be.
-EGEMAPS_TERMS = "opensmile, whose licence forbids commercial use"
-
-
 def egemaps_of(
     rows: Iterable[Row], folder: Path, source: str | None = None
 ) -> Iterator[tuple[str, Vectors | None]]:
@@ -381,12 +378,8 @@ def egemaps_of(
     Sound is that of `open_sound(folder, source)`. Raises DailytalkError if opensmile is not installed, or nothing
     says where the sound is.
     """
-    if importlib.util.find_spec("opensmile") is None:
-        raise DailytalkError(f"it needs {EGEMAPS_TERMS}", "pip install opensmile, or leave it out")
-    import opensmile
-
+    check_egemaps()
     items = open_sound(folder, source)
-    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
     for row in rows:
         interrupts.check_interrupt()
         try:
@@ -394,8 +387,7 @@ def egemaps_of(
         except BadInput:
             yield row["id"], None
             continue
-        values = smile.process_signal(samples, ANALYSIS_RATE).to_numpy(np.float32)[0]
-        yield row["id"], np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        yield row["id"], egemaps(samples)
 
 
 def joined_features(

@@ -99,7 +99,7 @@ def find_speech(
 
     Raises DailytalkError for what is not there, or holds no speech.
     """
-    held = [items for name in inputs if (items := _items(name)) is not None]
+    held = [items for name in inputs if (items := utterance_items(name)) is not None]
     if held and len(inputs) > 1:
         raise DailytalkError(
             f"{held[0].name} holds utterances, and stands beside other inputs",
@@ -122,8 +122,8 @@ def find_speech(
     )
 
 
-def _items(name: str) -> Items | None:
-    """What an input holds, where that is finished or tagged; None for recordings."""
+def utterance_items(name: str) -> Items | None:
+    """What an input holds, where that is finished or tagged, fetched from the Hub; None for recordings."""
     path = Path(name)
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())

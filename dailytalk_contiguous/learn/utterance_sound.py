@@ -5,14 +5,13 @@ shard says only if it is the one that was encoded; anything else the user names.
 """
 
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.learn.token_rows import TOKEN_SHARDS
-from dailytalk_contiguous.publish.items import Items, TaggedItems, clip_shards, open_items
+from dailytalk_contiguous.publish.items import Items, ItemSound, TaggedItems, clip_shards, open_items
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.parquet import open_parquet
 
@@ -50,8 +49,12 @@ def utterance_sound(items: Items, row: Row, sample_rate: int, longest: float | N
 
     Raises BadInput if its sound is not there, can't be read or has no such channel.
     """
-    audio: dict[str, Any]
-    audio, offset = items.sound(row["conversation_id"])
+    return cut_sound(items.sound(row["conversation_id"]), row, sample_rate, longest)
+
+
+def cut_sound(sound: ItemSound, row: Row, sample_rate: int, longest: float | None = None) -> Samples:
+    """The samples of an utterance in the sound of its conversation; the rest is as of `utterance_sound`."""
+    audio, offset = sound
     start = max(0.0, row["start"] or 0.0)
     seconds = None if row["end"] is None else max(0.0, row["end"] - start)
     if longest is not None:

@@ -1,7 +1,7 @@
 """The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, and models that chat."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -197,6 +197,24 @@ class EmotionModel(Protocol):
         """A guess for each sound (16 kHz, [-1, 1], any length), in their order, the same in any company but that
         of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
         """
+
+
+class TrainedEmotionModel(EmotionModel, Protocol):
+    """A classifier that `dailytalk emotion train` makes, and that a model folder holds.
+
+    Attributes:
+        kind: `linear`, `spectrogram` or `ssl`: who reads its settings and weights.
+        temperature: over 0; its probabilities are the softmax of its logits over this. May be set.
+    """
+
+    kind: str
+    temperature: float
+
+    def settings(self) -> dict[str, Any]:
+        """What it takes to build it again but for its weights: JSON."""
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """Its weights by name, floats, as `model.safetensors` holds them."""
 
 
 # The contract of models that chat.

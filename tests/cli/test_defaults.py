@@ -31,14 +31,18 @@ COMMANDS: Any = {name: command_of(name) for name in NAMES}
 
 #: Numbers that options have by default, wherever there is such an option. `seed` is 0 everywhere.
 NUMBERS = {
+    "agreement": 0.0,
+    "confidence": 0.4,
     "digits": 6,
     "port": 0,
     "eval_share": 0.1,
+    "folds": 5,
     "max_conversation": 900.0,
     "max_iter": 1000,
     "max_length": 0.0,
     "n_clusters": 120,
     "sample_minutes": 3.0,
+    "seconds": 10.0,
     "seed": 0,
     "shard_minutes": 10.0,
     "start": 0.0,

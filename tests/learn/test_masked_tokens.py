@@ -22,7 +22,6 @@ from dailytalk_contiguous.learn.masked_tokens import (
     LOSSES,
     RECORD,
     WHOLE,
-    DataSource,
     TokenBatches,
     TrainingOutcome,
     TrainingSettings,
@@ -30,6 +29,7 @@ from dailytalk_contiguous.learn.masked_tokens import (
     split_sequences,
     train_encoder,
 )
+from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, ProsodicSequenceEncoder
 
 #: Smaller than tiny, so that a step takes milliseconds.
@@ -79,6 +79,7 @@ import os, resource, signal, sys
 sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]}
 import test_masked_tokens as tests
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.models.prosodic_encoder import SIZES
 from dailytalk_contiguous.core.errors import DailytalkError
 SIZES["tiny"] = tests.SMALLEST

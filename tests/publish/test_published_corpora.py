@@ -20,6 +20,7 @@ from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
 from dailytalk_contiguous.core.schema import FINISHED, LABELS, Row, published_features
+from dailytalk_contiguous.learn.emotion_examples import read_examples
 from dailytalk_contiguous.publish.card import CLIPS_CARD, card_template
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
@@ -98,6 +99,12 @@ def test_pushed_corpus_loads_in_its_own_splits_with_its_labels(
         "acted/s1-0~pitch": (1.0, "happy"),
         "acted/s1-1": (1.0, "sad"),
     }
+    examples = read_examples([f"{REPO}@{TAG}"], ("happy", "sad"))
+    sounds = {name: len(sound) for name, sound in zip(examples.ids, examples.sounds(), strict=True)}
+    assert sounds == {"acted/s1-0": 30400, "acted/s1-0~pitch": 16000, "acted/s1-1": 16000, "acted/s2-0": 24000}
+    assert {*np.array(examples.ids)[examples.copies]} == {"acted/s1-0~pitch"}
+    first = examples.groups[examples.ids.index("acted/s1-0")]  # the copy has the sound of another clip
+    assert {*np.array(examples.ids)[examples.groups == first]} == {*SPLIT} - {"acted/s2-0"}
 
 
 def test_lines_of_the_card_load_by_emotion_style_and_speaker(

@@ -7,6 +7,7 @@ a dataset of speech has no faces in it; where two emotions got as many votes, th
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -23,6 +24,7 @@ from dailytalk_contiguous.sources.corpora.common import (
     known,
     measure_of,
     read_table,
+    table_text,
 )
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -48,6 +50,8 @@ GENDERS = {"Female": "female", "Male": "male"}
 
 #: A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
 MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}
+
+_AGAIN = "download the table again"
 
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})")
 #: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
@@ -156,10 +160,38 @@ def votes(tree: Tree) -> dict[str, VoteCount]:
     return votes_by_clip
 
 
+def vote_shares(path: Path) -> dict[str, dict[str, float]]:
+    """The share of raters of the voice alone who heard each emotion, by the id of the clip (`crema_d/…`).
+
+    Args:
+        path: tabulatedVotes.csv. Of summaryTable.csv, which has no numbers, those with most votes share alike.
+
+    Raises DailytalkError for a table that can't be used.
+    """
+    table = FoundFile(path.name, path)
+    if "VoiceVote" in table_text(table).partition("\n")[0]:
+        winners = by_clip(table, read_table(table, ("FileName", "VoiceVote")), "FileName")
+        letters = {clip: line["VoiceVote"].split(":") for clip, line in winners.items()}
+        if unknown := {letter for own in letters.values() for letter in own} - {*VOTES}:
+            raise DailytalkError(f"the vote {min(unknown)!r} in {table.name!r} is unknown", _AGAIN)
+        return {
+            f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(own) for letter in own}
+            for clip, own in letters.items()
+        }
+    lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
+    shares = {}
+    for clip, line in by_clip(table, lines, "fileName").items():
+        numbers = {VOTES[letter]: _number(line[letter], table, line) for letter in VOTES}
+        if not (total := sum(numbers.values())):
+            raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
+        shares[f"{CremaD.NAME}/{clip}"] = {name: n / total for name, n in numbers.items() if n}
+    return shares
+
+
 def _counted(numbers: list[int], level: float | None, clip: str, table: FoundFile) -> VoteCount:
     most = max(numbers)
     if not most:
-        raise DailytalkError(f"{clip} has no vote in {table.name!r}", "download the table again")
+        raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
     return VoteCount(":".join(letters), measure_of(most / sum(numbers)), level)
 
@@ -171,16 +203,14 @@ def _level(line: dict[str, str], table: FoundFile) -> float:
     except ValueError:
         raise DailytalkError(
             f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}",
-            "download the table again",
+            _AGAIN,
         ) from None
     return measure_of(sum(levels) / len(levels) / 100)
 
 
 def _number(text: str, table: FoundFile, line: dict[str, str]) -> int:
     if not text.isdecimal():
-        raise DailytalkError(
-            f"{line['fileName']} has {text!r} votes in {table.name!r}", "download the table again"
-        )
+        raise DailytalkError(f"{line['fileName']} has {text!r} votes in {table.name!r}", _AGAIN)
     return int(text)
 
 
@@ -205,7 +235,7 @@ def _actors(tree: Tree) -> dict[str, tuple[int, str]]:
         if not line["Age"].isdecimal() or line["Sex"] not in GENDERS:
             raise DailytalkError(
                 f"actor {line['ActorID']} is {line['Age']!r} years old and {line['Sex']!r} in {table.name!r}",
-                "download the table again",
+                _AGAIN,
             )
         actors[line["ActorID"]] = int(line["Age"]), GENDERS[line["Sex"]]
     return actors

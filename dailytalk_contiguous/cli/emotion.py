@@ -1,0 +1,496 @@
+"""`dailytalk emotion train`, `calibrate` and `predict`: classifiers of emotion, and what they hear."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.emotion_evaluate import (
+    CLASSES_TEXT,
+    FOLDS_TEXT,
+    KIND_TEXT,
+    MODEL_TEXT,
+    AgreementOption,
+    InputsArgument,
+    LabelsOption,
+    MapOption,
+    VotesOption,
+    examples_asked,
+)
+from dailytalk_contiguous.cli.options import (
+    TIME,
+    DeviceOption,
+    FollowLinksOption,
+    PrivateModelOption,
+    PushModelOption,
+    chosen,
+    either,
+    model_to_push,
+    on_this_machine,
+    one_of,
+    setting_options,
+    source_licence_option,
+    time_of,
+    with_options,
+)
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    print_json,
+    say,
+    show_rejects,
+)
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.mood import mood_sentence
+from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND
+from dailytalk_contiguous.learn.emotion_training import (
+    LinearSettings,
+    calibrate_emotion,
+    fit_emotion,
+    save_emotion,
+    training_facts,
+    write_card,
+)
+from dailytalk_contiguous.learn.model_cards import DataSource
+from dailytalk_contiguous.learn.moods import Mood, MoodReader, RecordingMoods
+from dailytalk_contiguous.learn.probes import FOLDS
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
+from dailytalk_contiguous.models.devices import resolve_device
+from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
+from dailytalk_contiguous.models.emotion_models import (
+    ABOUT,
+    AFFECT_MAP,
+    CARD,
+    EMOTION_KINDS,
+    WEIGHTS,
+    check_new,
+    load_emotion_model,
+    model_of_folder,
+    set_temperature,
+)
+from dailytalk_contiguous.publish.pushing import push_model
+from dailytalk_contiguous.store.files import write_atomically
+
+#: The settings of each kind.
+_SETTINGS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
+
+TRAIN_EMOTION_SETTINGS = setting_options(*(kind() for kind in _SETTINGS.values()), without=("class_weights",))
+
+#: In the folder of a model while a network is trained: removed when it is there.
+_CHECKPOINTS = "checkpoints"
+
+#: Said wherever emotion is.
+NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
+
+ModelFolderArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Folder of dailytalk emotion train; its emotion.json is changed.")
+]
+
+
+@with_options(TRAIN_EMOTION_SETTINGS)
+def emotion_train(
+    inputs: InputsArgument,
+    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
+    kind: Annotated[str, option(HelpPanel.MODELS, KIND_TEXT, metavar="NAME")] = "linear",
+    classes: Annotated[
+        str,
+        option(
+            HelpPanel.INPUT,
+            CLASSES_TEXT,
+            metavar="NAMES",
+            show_default="those of six that are there",
+        ),
+    ] = "",
+    labels: LabelsOption = "acted",
+    mapping: MapOption = None,
+    agreement: AgreementOption = 0.0,
+    votes: VotesOption = None,
+    folds: Annotated[
+        int | None,
+        option(
+            HelpPanel.RESULT,
+            FOLDS_TEXT,
+            metavar="N",
+            min=0,
+            max=100,
+            show_default=f"{FOLDS} for linear; else 0, none",
+        ),
+    ] = None,
+    save_spectrograms: Annotated[
+        Path | None,
+        option(HelpPanel.RARE, "Write train/CLASS/NAME.png of each utterance, too.", metavar="DIR"),
+    ] = None,
+    source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
+    push: PushModelOption = None,
+    private: PrivateModelOption = False,
+    device: DeviceOption = "auto",
+    as_json: AsJsonOption = False,
+    **options: Any,
+) -> None:
+    """Train a classifier of emotion on clips, and say how well it does on speakers that it has not heard.
+
+    linear takes a minute and needs the extra tokens. spectrogram and ssl are networks: run the same command after
+    a stop, and they go on. All are calibrated on speakers that a part of the training leaves out. Emotion is a
+    guess from sound, and no diagnosis.
+    """
+    on_this_machine("--out", out)
+    one_of("--kind", kind, EMOTION_KINDS)
+    settings = _settings_of(kind, chosen(options, TRAIN_EMOTION_SETTINGS))
+    repo = model_to_push(push, private)
+    check_new(out)
+    console = Console(stderr=as_json)
+    with interrupts.deferred():
+        place = resolve_device(device)
+        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes)
+        examples, notes = _with_examples(examples, bool(classes))
+
+        work = None if kind == "linear" else out / _CHECKPOINTS
+
+        def fit(known: EmotionExamples) -> TrainedEmotionModel:
+            return fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
+
+        if save_spectrograms is not None:
+            from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
+
+            pictures = write_pictures(examples, save_spectrograms)
+            notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
+        model = fit(examples)
+        count = (FOLDS if kind == "linear" else 0) if folds is None else folds
+        evaluation: EmotionEvaluation | None = None
+        if count > 1:
+            try:
+                evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed)
+            except BadInput as problem:
+                notes.append(f"not tested: {problem.reason}")
+        licence = source_licence or " / ".join(examples.licences) or None
+        sources = [DataSource(name.rstrip("/").rpartition("/")[2], licence) for name in inputs]
+        facts = training_facts(examples, settings_of(settings), sources, evaluation)
+        save_emotion(model, out, facts)
+        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    address = None if repo is None else _pushed(repo, out, kind, private)
+    if getattr(settings, "features", "") == "egemaps":
+        notes.append(f"it needs {EGEMAPS_TERMS}")
+    if as_json:
+        known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
+        print_json(known | facts | {"notes": notes, "published": address})
+        return
+    people = len(np.unique(examples.speakers))
+    console.print(
+        f"{kind}: {counted(len(examples), 'utterance')} of {counted(people, 'speaker')}, "
+        f"{len(model.classes)} classes, temperature {model.temperature:.2f}",
+        markup=False,
+    )
+    for sentence in notes:
+        console.labelled("note", sentence)
+    if evaluation is not None:
+        _show_figures(console, evaluation)
+    console.print(f"in {as_text(out)}", markup=False)
+    if address is not None:
+        console.print(address, markup=False)
+
+
+def _settings_of(kind: str, given: dict[str, Any]) -> Any:
+    """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
+    known = {place.option for place in settings_in(_SETTINGS[kind]())}
+    for name in given:
+        if name not in known:
+            of = [
+                other
+                for other, settings in _SETTINGS.items()
+                if name in {p.option for p in settings_in(settings())}
+            ]
+            raise DailytalkError(f"--{name.replace('_', '-')} is for {either(of)}, not for {kind}", "leave it out")
+    return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], given))
+
+
+def _tell_epoch(number: int, most: int, loss: float, held_out: float) -> None:
+    say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}", stderr=True)
+
+
+def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
+    """The examples of the classes that there are, and a note on others; those that were named must be there."""
+    kept = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
+    missing = [name for name in examples.classes if name not in kept]
+    if named or not missing or len(kept) < 2:
+        return examples, []
+    return examples.of_classes(kept, ""), [f"no utterance is {either(missing)}: not told apart"]
+
+
+def _show_figures(console: Console, evaluation: EmotionEvaluation) -> None:
+    recall = evaluation.figures.recall
+    interval = ""
+    if recall.low is not None and recall.high is not None:
+        interval = f" ({recall.low:.1%} to {recall.high:.1%})"
+    console.print(
+        f"speakers that it had not heard: mean recall {recall.value:.1%}{interval}, "
+        f"chance {evaluation.chance:.1%}, calibration error {evaluation.figures.calibration_error:.3f}",
+        markup=False,
+    )
+    for sentence in evaluation.sentences():
+        console.labelled("note", sentence)
+
+
+def _pushed(repo: str, folder: Path, kind: str, private: bool) -> str:
+    return push_model(repo, folder, (CARD, ABOUT, WEIGHTS), f"Classifier of emotion ({kind})", private)
+
+
+def emotion_calibrate(
+    model: ModelFolderArgument,
+    inputs: InputsArgument,
+    classes: Annotated[
+        str,
+        option(HelpPanel.INPUT, CLASSES_TEXT, metavar="NAMES", show_default="its own"),
+    ] = "",
+    labels: LabelsOption = "acted",
+    mapping: MapOption = None,
+    agreement: AgreementOption = 0.0,
+    votes: VotesOption = None,
+    push: PushModelOption = None,
+    private: PrivateModelOption = False,
+    device: DeviceOption = "auto",
+    as_json: AsJsonOption = False,
+) -> None:
+    """Make a classifier as sure as it is right: its temperature is fitted to speakers that it was not trained on.
+
+    Which class it answers stays the same. On speakers it was trained on it comes out too sure of itself.
+    """
+    repo = model_to_push(push, private)
+    with interrupts.deferred():
+        trained = model_of_folder(model, resolve_device(device))
+        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
+        done = calibrate_emotion(trained, examples)
+        set_temperature(model, done.temperature, {"calibration": done._asdict()})
+        write_card(model)
+    address = None if repo is None else _pushed(repo, model, trained.kind, private)
+    if as_json:
+        print_json(done._asdict() | {"model": as_text(model), "published": address})
+        return
+    console = Console()
+    console.print(
+        f"temperature {done.temperature:.3f}, by {counted(done.utterances, 'utterance')} of "
+        f"{counted(done.speakers, 'speaker')}: calibration error {done.error_before:.3f} → "
+        f"{done.error_after:.3f}, loss {done.loss_before:.3f} → {done.loss_after:.3f} nats",
+        markup=False,
+    )
+    if address is not None:
+        console.print(address, markup=False)
+
+
+def emotion_predict(
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE|DIR", help="Recordings, and folders of them.")
+    ] = None,
+    model: Annotated[
+        str,
+        option(
+            HelpPanel.MODELS,
+            MODEL_TEXT,
+            metavar="NAME|DIR",
+        ),
+    ] = AFFECT_MAP,
+    affect_model: Annotated[
+        str,
+        option(
+            HelpPanel.MODELS,
+            f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+            metavar="NAME|DIR",
+        ),
+    ] = ACOUSTIC_ESTIMATE,
+    confidence: Annotated[
+        float,
+        option(HelpPanel.RESULT, "Less likely than this, a class is unsure.", metavar="SHARE", min=0.0, max=1.0),
+    ] = 0.4,
+    mic: Annotated[bool, option(HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")] = False,
+    seconds: Annotated[
+        Any,
+        option(
+            HelpPanel.INPUT,
+            "Of the microphone, at most.",
+            metavar=TIME,
+            parser=time_of("--seconds", {}, 0.5),
+            show_default="10s",
+        ),
+    ] = 10.0,
+    say_mood: Annotated[bool, option(HelpPanel.VOICE, "Say aloud how it sounds.", "--say")] = False,
+    say_to: Annotated[
+        Path | None, option(HelpPanel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav")
+    ] = None,
+    device: DeviceOption = "auto",
+    follow_links: FollowLinksOption = False,
+    as_json: AsJsonOption = False,
+) -> None:
+    """Say which emotion a voice sounds like, utterance by utterance, with how sure that is.
+
+    Valence and arousal are from 0 to 1. Two channels are two speakers. Emotion is a guess from sound, and no
+    diagnosis; affect-map is a rule of thumb that was never trained.
+    """
+    if bool(inputs) == mic:
+        raise DailytalkError(
+            "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
+            "leave one of both out" if mic else "name recordings, or pass --mic",
+        )
+    on_this_machine("--say-to", say_to)
+    if say_to is not None and say_to.suffix.lower() != ".wav":
+        raise DailytalkError(f"--say-to can't be {as_text(say_to)!r}", "name a file that ends in .wav")
+    voice = _voice() if say_mood or say_to is not None else None
+    if voice is not None and say_to is None:
+        from dailytalk_contiguous.models.sound_card import check_loudspeaker
+
+        check_loudspeaker()
+    place = resolve_device(device)
+    classifier = load_emotion_model(model, place)
+    reader = MoodReader(classifier, confidence, affect_model, place)
+    console = Console(stderr=as_json)
+    heard = list[RecordingMoods]()
+    with interrupts.deferred():
+        files = reader.read(inputs or [], follow_links)
+        for recording in [_from_microphone(console, reader, seconds)] if mic else files:
+            heard.append(recording)
+            if not as_json:
+                _show_recording(console, recording)
+    show.left_out(console, reader.left_out)
+    sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
+    if as_json:
+        print_json(
+            {
+                "model": classifier.name,
+                "is_estimate": classifier.is_estimate,
+                "affect_model": affect_model,
+                "classes": [*classifier.classes],
+                "confidence": confidence,
+                "recordings": [_as_dict(recording) for recording in heard],
+                "rejects": [reject.as_dict() for reject in reader.rejects],
+                "said": sentences,
+                "note": NO_DIAGNOSIS,
+            }
+        )
+    else:
+        if classifier.is_estimate:
+            console.labelled("note", f"{classifier.name} is a rule of thumb that was never trained on emotion")
+        console.labelled("note", NO_DIAGNOSIS)
+        if reader.rejects:
+            rejects = (reject.as_dict() for reject in reader.rejects)
+            show_rejects(console, f"{len(reader.rejects):,}", "all with --json", rejects)
+    if voice is not None and sentences:
+        _speak(voice, sentences, say_to)
+    raise typer.Exit(1 if not heard else 3 if reader.rejects else 0)
+
+
+def _from_microphone(console: Console, reader: MoodReader, seconds: float) -> RecordingMoods:
+    from dailytalk_contiguous.models.sound_card import record_sound
+
+    console.print(f"listening for {seconds:g} s; Ctrl-C ends it", markup=False)
+    return reader.of_samples("microphone", record_sound(seconds))
+
+
+def _show_recording(console: Console, recording: RecordingMoods) -> None:
+    console.print(f"{as_text(recording.name)}", markup=False)
+    if not recording.utterances:
+        console.print("  nobody speaks in it", markup=False)
+        return
+    two = len({mood.speaker for mood in recording.utterances}) > 1
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("  time", *(["who"] if two else []), "emotion", "sure", "valence", "arousal"):
+        table.add_column(heading, justify="right" if heading in ("sure", "valence", "arousal") else "left")
+    for mood in recording.utterances:
+        time = f"  {_clock(mood.start)}–{_clock(mood.end)}"
+        table.add_row(time, *([mood.speaker] if two else []), *map(escape, _cells(mood)))
+    console.print(table)
+    for mood in recording.speakers:
+        whose = f"{mood.speaker}: " if two else ""
+        emotion, sure, valence, arousal = _cells(mood)
+        console.print(
+            f"  {whose}in all {emotion} ({sure}), valence {valence}, arousal {arousal}: {_spoken(mood)}",
+            markup=False,
+        )
+
+
+def _cells(mood: Mood) -> tuple[str, str, str, str]:
+    affect = [f"{value:.2f}" if np.isfinite(value) else "–" for value in (mood.valence, mood.arousal)]
+    if mood.emotion is None:
+        return f"– ({mood.reason})", "–", *affect  # type: ignore[return-value]
+    return mood.emotion, f"{mood.confidence:.0%}", *affect  # type: ignore[return-value]
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def _as_dict(recording: RecordingMoods) -> dict[str, Any]:
+    return {
+        "recording": as_text(recording.name),
+        "seconds": round(recording.seconds, 3),
+        "utterances": [_mood_dict(mood) for mood in recording.utterances],
+        "speakers": [_mood_dict(mood) for mood in recording.speakers],
+    }
+
+
+def _mood_dict(mood: Mood) -> dict[str, Any]:
+    known = mood._asdict()
+    for name in ("start", "end", "confidence", "valence", "arousal"):
+        known[name] = round(known[name], 4) if np.isfinite(known[name]) else None
+    known["probabilities"] = {name: round(share, 4) for name, share in mood.probabilities.items()}
+    return known
+
+
+# Saying it.
+
+
+def spoken_moods(recording: RecordingMoods) -> list[str]:
+    """What is said of a recording: a sentence for each speaker, or one that there is none."""
+    if not recording.speakers:
+        return [mood_sentence(None)]
+    two = len(recording.speakers) > 1
+    return [f"On the {mood.speaker}: {_spoken(mood)}" if two else _spoken(mood) for mood in recording.speakers]
+
+
+def _spoken(mood: Mood) -> str:
+    return mood_sentence(mood.emotion, mood.arousal if np.isfinite(mood.arousal) else None)
+
+
+def _voice() -> Synthesiser:
+    """An offline synthesiser that is here. Raises DailytalkError, with what espeak needs, if there is none."""
+    from dailytalk_contiguous.models.offline_voices import Espeak, Flite
+
+    try:
+        espeak = Espeak()
+        espeak.preflight()
+        return espeak
+    except DailytalkError as lacking:
+        flite = Flite()
+        try:
+            flite.preflight()
+        except DailytalkError:
+            raise lacking from None
+        return flite
+
+
+def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
+    spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
+    if out is not None:
+        import soundfile
+
+        write_atomically(
+            out, lambda file: soundfile.write(file, spoken.samples, spoken.sample_rate, "PCM_16", format="WAV")
+        )
+        say(f"said in {as_text(out)}", stderr=True)
+        return
+    from dailytalk_contiguous.models.sound_card import play_sound
+
+    sys.stdout.flush()
+    play_sound(spoken.samples, spoken.sample_rate)

@@ -1,0 +1,465 @@
+"""Utterances with an emotion, to train and to test classifiers: labels, speakers, sound, and what was left out.
+
+Nothing is guessed: an utterance without a label of a class, without a sound, or on which raters did not agree is
+left out, and counted by reason. Equal sound, and copies of one source, have the same number in `groups`, so that
+no protocol puts them on two sides.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.documents import is_number
+from dailytalk_contiguous.core.emotions import SIX, emotion_class
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import counted, kind_of
+from dailytalk_contiguous.learn.token_rows import utterance_items
+from dailytalk_contiguous.learn.utterance_sound import cut_sound
+from dailytalk_contiguous.models.devices import thread_count
+from dailytalk_contiguous.models.emotion_models import why_unheard
+from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place
+from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
+from dailytalk_contiguous.sources.folder import side_by_side
+
+#: What says the emotion of an utterance: what was acted, what most raters perceived, or the votes of each.
+Labels = Literal["acted", "perceived", "votes"]
+
+#: Seconds; a longer utterance is left out: it is no utterance, and would take much memory.
+LONGEST_SECONDS = 120.0
+
+#: Columns that are read beside the sound.
+_READ = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds", "labels", "split")
+
+_NO_EMOTION = {
+    "acted": "it has no emotion",
+    "perceived": "nobody said what emotion is heard",
+    "votes": "the table of votes does not have it",
+}
+
+
+class SoundSource(Protocol):
+    """Gives the sound of examples, 16 kHz mono in [-1, 1], shape (n,), by their numbers in it."""
+
+    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class EmotionExamples:
+    """Utterances with an emotion; arrays of length n.
+
+    Attributes:
+        classes: their names, sorted.
+        ids: of the utterances.
+        corpora, speakers, genders, sentences: of each; empty where unknown. Utterances of a corpus whose speaker
+            nobody knows are taken for those of one person.
+        labels: places in `classes`.
+        groups: numbers of groups that are never on two sides: of equal sound, or copies of one source.
+        copies: whether each is an altered copy of another: to train on, not to test on.
+        votes: shares of raters, float32 (n, classes), rows that sum to 1; None unless they were asked for.
+        left_out: how many utterances were, by reason.
+        licences: of what was read, sorted.
+        source, numbers: where the sound is.
+    """
+
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    corpora: NDArray[np.str_]
+    speakers: NDArray[np.str_]
+    genders: NDArray[np.str_]
+    sentences: NDArray[np.str_]
+    labels: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    copies: NDArray[np.bool_]
+    votes: NDArray[np.float32] | None
+    left_out: Mapping[str, int]
+    licences: tuple[str, ...]
+    source: SoundSource = field(repr=False)
+    numbers: NDArray[np.intp] = field(repr=False)
+    _measured: dict[str, dict[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def sounds(self) -> Iterator[Samples]:
+        """The sound of each, 16 kHz mono, shape (n,): read anew from the files, in order, one at a time."""
+        return self.source.sounds(self.numbers.tolist())
+
+    def measured(self, name: str, measure: Callable[[Samples], NDArray[Any]]) -> NDArray[Any]:
+        """What `measure` gives for the sound of each, stacked: once for all that are taken of the same examples.
+
+        Args:
+            name: of the measure and its settings: what was measured under it before is not measured again.
+            measure: gives arrays of one shape; called from several threads.
+        """
+        known = self._measured.setdefault(name, {})
+        missing = [number for number in dict.fromkeys(self.numbers.tolist()) if number not in known]
+        values = side_by_side(measure, self.source.sounds(missing), thread_count())
+        for number, value in zip(missing, values, strict=True):
+            interrupts.check_interrupt()
+            known[number] = value
+        return np.stack([known[number] for number in self.numbers.tolist()])
+
+    def take(self, places: ArrayLike) -> "EmotionExamples":
+        """Those at some places (numbers or a mask), in their order, with the same classes."""
+        at = np.arange(len(self))[np.asarray(places)]
+        return replace(
+            self,
+            ids=tuple(self.ids[place] for place in at),
+            **{name: getattr(self, name)[at] for name in _ARRAYS},
+            votes=None if self.votes is None else self.votes[at],
+        )
+
+    def of_classes(self, classes: Iterable[str], reason: str) -> "EmotionExamples":
+        """Those of some classes alone, which are all that is left; the others are left out for `reason`."""
+        names = tuple(name for name in self.classes if name in {*classes})
+        places = {self.classes.index(name): number for number, name in enumerate(names)}
+        kept = self.take(np.isin(self.labels, [*places]))
+        votes = kept.votes
+        if votes is not None:
+            votes = votes[:, [*places]]
+            votes = votes / np.maximum(votes.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        left_out = Counter(self.left_out)
+        if len(kept) < len(self):
+            left_out[reason] += len(self) - len(kept)
+        labels = np.array([places[label] for label in kept.labels.tolist()], np.intp)
+        return replace(kept, classes=names, labels=labels, votes=votes, left_out=dict(left_out))
+
+
+_ARRAYS = ("corpora", "speakers", "genders", "sentences", "labels", "groups", "copies", "numbers")
+
+
+class _HeldSounds:
+    """Sounds in memory, as 16-bit samples."""
+
+    def __init__(self, sounds: Iterable[Samples]) -> None:
+        self._sounds = [to_pcm(sound) for sound in sounds]
+
+    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
+        for number in numbers:
+            yield pcm_to_float(self._sounds[number].tobytes())
+
+
+def held_examples(
+    sounds: Iterable[Samples],
+    emotions: Sequence[str],
+    speakers: Sequence[str],
+    genders: Sequence[str] | None = None,
+    corpora: Sequence[str] | None = None,
+) -> EmotionExamples:
+    """Examples from sounds in memory (16 kHz mono in [-1, 1], shape (n,)), which are kept as 16-bit samples.
+
+    Args:
+        emotions, speakers: of each sound. genders, corpora: of each; None where unknown.
+
+    Nothing is left out. Equal sound has one group, as of `read_examples`.
+    """
+    source, nothing = _HeldSounds(sounds), np.full(len(emotions), "")
+    classes = tuple(sorted({*emotions}))
+    return EmotionExamples(
+        classes,
+        tuple(f"{number:06d}" for number in range(len(emotions))),
+        nothing if corpora is None else np.array(corpora),
+        np.array(speakers),
+        nothing if genders is None else np.array(genders),
+        nothing,
+        np.array([classes.index(name) for name in emotions], np.intp),
+        joined_groups([(_digest(sound),) for sound in source.sounds(range(len(emotions)))]),
+        np.zeros(len(emotions), np.bool_),
+        None,
+        {},
+        (),
+        source,
+        np.arange(len(emotions)),
+    )
+
+
+class _Clip(NamedTuple):
+    """Where the sound of an example is: `place` in shards, None elsewhere; `row` as `cut_sound` takes it."""
+
+    items: Items
+    place: Place | None
+    row: Row
+
+
+class _FiledSounds:
+    """The sound of clips from their files, whose rows are read in one go as far as they are asked for in order."""
+
+    def __init__(self, clips: Sequence[_Clip]) -> None:
+        self._clips = clips
+
+    def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
+        first = 0
+        while first < len(numbers):
+            last = first + 1
+            while last < len(numbers) and self._follows(numbers[last - 1], numbers[last]):
+                last += 1
+            run = [self._clips[number] for number in numbers[first:last]]
+            yield from self._in_order(run) if last - first > 1 else map(_sound_alone, run)
+            first = last
+
+    def _follows(self, number: int, following: int) -> bool:
+        one, other = self._clips[number], self._clips[following]
+        if one.place is None or other.place is None or one.items is not other.items:
+            return False
+        return one.place.file == other.place.file and one.place[1:] <= other.place[1:]
+
+    def _in_order(self, run: Sequence[_Clip]) -> Iterator[Samples]:
+        items, at = run[0].items, 0
+        assert isinstance(items, FiledItems)
+        assert run[0].place is not None
+        for place, row in items.rows_of(run[0].place.file, ["conversation_id", "audio"]):
+            while at < len(run) and run[at].place == place:
+                yield _samples(ItemSound(row["audio"]), run[at].row)
+                at += 1
+            if at == len(run):
+                return
+        yield from map(_sound_alone, run[at:])  # the file is another now, which is said of the first of them
+
+
+def _sound_alone(clip: _Clip) -> Samples:
+    if clip.place is None:
+        return _samples(clip.items.sound(clip.row["conversation_id"]), clip.row)
+    assert isinstance(clip.items, FiledItems)
+    return _samples(ItemSound(clip.items.at(clip.place, ["conversation_id", "audio"])["audio"]), clip.row)
+
+
+def _samples(sound: ItemSound, row: Row) -> Samples:
+    samples: Samples = cut_sound(sound, row, ANALYSIS_RATE)[:, 0]
+    return samples
+
+
+def read_examples(
+    inputs: Sequence[str],
+    classes: Sequence[str] | None = SIX,
+    labels: Labels = "acted",
+    mapping: Mapping[str, str] = {},
+    agreement: float = 0.0,
+    votes: Path | None = None,
+) -> EmotionExamples:
+    """The utterances with an emotion of folders of `dailytalk corpus`, mixes, and datasets of clips on the Hub.
+
+    Every sound is read once: what can't be read is left out, and equal sound is found.
+
+    Args:
+        inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
+        classes: what is told apart; None for every label that there is, except `other`.
+        labels: what was `acted`, what most raters `perceived`, or `votes`: the class that most of them voted for,
+            and what share voted for each.
+        mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
+        agreement: least share of raters who agree, in [0, 1], where it is known.
+        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv; needed for `votes`.
+
+    Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
+    """
+    if classes is not None and len({*classes}) < 2:
+        raise DailytalkError("nothing is told apart by one class", "name at least two")
+    if (labels == "votes") != (votes is not None):
+        raise DailytalkError(
+            "votes are not kept in clips" if votes is None else "a table of votes says nothing of other labels",
+            "name the corpus's table, too (CREMA-D: tabulatedVotes.csv)"
+            if votes is None
+            else "ask for votes, too",
+        )
+    shares = vote_shares(votes) if votes is not None else {}
+    reader = _Reader(None if classes is None else tuple(classes), labels, mapping, agreement, shares)
+    for name in dict.fromkeys(inputs):
+        items = utterance_items(name)
+        if items is None:
+            raise DailytalkError(
+                f"{name!r} holds recordings without labels", "name what `dailytalk corpus` has made"
+            )
+        for clip, row, sound in _rows(items):
+            interrupts.check_interrupt()
+            reader.add(clip, row, sound)
+    return reader.examples()
+
+
+def _rows(items: Items) -> Iterator[tuple[_Clip, Row, Callable[[], ItemSound]]]:
+    """Every row of `items`, where its sound is, and how to get it."""
+    if isinstance(items, FiledItems):
+        for file in items.files:
+            for place, row in items.rows_of(file, [*_READ, "audio"]):
+                yield _Clip(items, place, {}), row, partial(ItemSound, row["audio"])
+        return
+    for row in items.rows(_READ):
+        yield _Clip(items, None, {}), row, partial(items.sound, row["conversation_id"])
+
+
+class _Reader:
+    """Collects examples row by row."""
+
+    def __init__(
+        self,
+        classes: tuple[str, ...] | None,
+        labels: Labels,
+        mapping: Mapping[str, str],
+        agreement: float,
+        shares: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        self._classes, self._labels, self._mapping = classes, labels, mapping
+        self._agreement, self._shares = agreement, shares
+        self._clips: list[_Clip] = []
+        self._facts: list[Row] = []
+        self._left_out: Counter[str] = Counter()
+        self._ids: set[str] = set()
+
+    def add(self, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
+        """Take the utterance of a row, or say why it is left out."""
+        labels = row["labels"] or {}
+        n_utterances = max(1, len(row["utterances"] or ()))
+        try:
+            if row["problem"]:
+                raise BadInput(row["problem"], "")
+            if not labels or n_utterances != 1:
+                raise BadInput(_NO_EMOTION["acted"], "")
+            facts = self._known(row, labels)
+            (utterance,) = row["utterances"]
+            part = {
+                "conversation_id": row["conversation_id"],
+                **{name: utterance[name] for name in ("channel", "start", "end")},
+            }
+            if row["conversation_id"] in self._ids:
+                raise BadInput("an utterance of its id was read before", "")
+            facts["digest"] = _digest(_heard(sound, part))
+        except BadInput as problem:
+            self._left_out[kind_of(problem.reason)] += n_utterances
+            return
+        except OSError as error:
+            self._left_out[f"its sound can't be read ({error.strerror or error})"] += 1
+            return
+        self._ids.add(row["conversation_id"])
+        self._clips.append(clip._replace(row=part))
+        self._facts.append(facts)
+
+    def _known(self, row: Row, labels: Row) -> Row:
+        """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
+        name, corpus = row["conversation_id"], _text(labels.get("corpus"))
+        if _text(labels.get("style")) == "sung":
+            raise BadInput("it is sung", "")
+        agreed = labels.get("agreement")
+        if is_number(agreed) and agreed < self._agreement:
+            raise BadInput("fewer raters agree than are asked for", "")
+        votes: dict[str, float] = {}
+        label = _text(labels.get("perceived" if self._labels == "perceived" else "emotion"))
+        if self._labels == "votes":
+            label, votes = self._voted(name, label)
+        if not label:
+            raise BadInput(_NO_EMOTION[self._labels], "")
+        emotion = emotion_class(label, self._classes, self._mapping)
+        if emotion is None:
+            raise BadInput(f"it is {label}, which is no class", "")
+        speaker = _text(row["utterances"][0]["speaker"]) or f"{corpus}/?"
+        return {
+            "id": name,
+            "corpus": corpus,
+            "speaker": speaker,
+            "emotion": emotion,
+            "votes": votes,
+            "source": _text(labels.get("augmented_from")),
+            **{name: _text(labels.get(name)) for name in ("gender", "sentence", "licence")},
+        }
+
+    def _voted(self, name: str, acted: str) -> tuple[str, dict[str, float]]:
+        """The class with most votes, the acted one of several, and the share of each; nothing without votes."""
+        votes: Counter[str] = Counter()
+        for label, share in self._shares.get(name, {}).items():
+            if emotion := emotion_class(label, self._classes, self._mapping):
+                votes[emotion] += share  # type: ignore[assignment]
+        if not votes:
+            return "", {}
+        most = max(votes.values())
+        best = [emotion for emotion in sorted(votes) if votes[emotion] == most]
+        return (acted if acted in best else best[0]), dict(votes)
+
+    def examples(self) -> EmotionExamples:
+        """All that was taken. Raises DailytalkError if that is nothing."""
+        if not self._facts:
+            reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in self._left_out.most_common(3))
+            raise DailytalkError(
+                f"no utterance has an emotion to be told ({reasons or 'there is none'})",
+                "name a corpus with labels, or other classes",
+            )
+        facts = self._facts
+        names = {fact["emotion"] for fact in facts} | {name for fact in facts for name in fact["votes"]}
+        classes = tuple(sorted(names | {*(self._classes or ())}))
+        places = {name: place for place, name in enumerate(classes)}
+        votes = None
+        if self._labels == "votes":
+            votes = np.zeros((len(facts), len(classes)), np.float32)
+            for shares, fact in zip(votes, facts, strict=True):
+                for emotion, share in fact["votes"].items():
+                    shares[places[emotion]] = share
+            votes /= votes.sum(axis=1, keepdims=True)
+        corpora, speakers, genders, sentences = (
+            np.array([fact[name] for fact in facts]) for name in ("corpus", "speaker", "gender", "sentence")
+        )
+        return EmotionExamples(
+            classes,
+            tuple(fact["id"] for fact in facts),
+            corpora,
+            speakers,
+            genders,
+            sentences,
+            np.array([places[fact["emotion"]] for fact in facts], np.intp),
+            joined_groups([(fact["digest"], fact["source"] or fact["id"]) for fact in facts]),
+            np.array([bool(fact["source"]) for fact in facts]),
+            votes,
+            dict(self._left_out.most_common()),
+            tuple(sorted({fact["licence"] for fact in facts} - {""})),
+            _FiledSounds(self._clips),
+            np.arange(len(facts)),
+        )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _heard(sound: Callable[[], ItemSound], part: Row) -> Samples:
+    """The samples of an utterance. Raises BadInput for one in which there is nothing to hear."""
+    if part["start"] is None or part["end"] is None:
+        raise BadInput("it is not in the sound", "")
+    if part["end"] - part["start"] > LONGEST_SECONDS:
+        raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
+    samples = _samples(sound(), part)
+    if reason := why_unheard(samples):
+        raise BadInput(reason, "")
+    return samples
+
+
+def _digest(samples: Samples) -> str:
+    return hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
+
+
+def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
+    """The number of each item's group: those that share a key at the same place are in one, over any steps.
+
+    >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
+    [0, 1, 0, 0]
+    """
+    parents: dict[Any, Any] = {}
+
+    def root(key: Any) -> Any:
+        parents.setdefault(key, key)
+        while parents[key] != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    for item in keys:
+        first = root((0, item[0]))
+        for place, key in enumerate(item):
+            parents[root((place, key))] = first
+    roots = [root((0, item[0])) for item in keys]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(roots))}
+    return np.array([numbers[key] for key in roots], np.intp)

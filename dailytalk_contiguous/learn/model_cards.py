@@ -1,0 +1,35 @@
+"""What the cards of published models have in common: how they begin, and where the data come from."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class DataSource(NamedTuple):
+    """What a model was trained on, as its card says it: its name, and its licence (None: not known)."""
+
+    name: str
+    licence: str | None = None
+
+
+def card_opening(title: str, sources: Sequence[DataSource], tags: Iterable[str]) -> list[str]:
+    """The first lines of a card: what the Hub reads of it, and its title.
+
+    A licence is named where all data have one and the same.
+    """
+    licences = {source.licence for source in sources}
+    licence = licences.pop() if len(licences) == 1 and None not in licences else None
+    lines = ["---", *([f"license: {licence.lower()}"] if licence else []), "library_name: dailytalk-contiguous"]
+    return [*lines, "tags:", *(f"- {tag}" for tag in tags), "---", "", f"# {title}", ""]
+
+
+def source_lines(sources: Sequence[DataSource]) -> list[str]:
+    """A table of the data and their licences, and who answers for them."""
+    return [
+        "| source | licence |",
+        "|---|---|",
+        *(f"| {source.name} | {source.licence or 'not known'} |" for source in sources),
+        *([] if sources else ["| not named | not known |"]),
+        "",
+        "The weights carry no recording, but whoever publishes them answers for the terms of the data.",
+        "",
+    ]

@@ -1,0 +1,185 @@
+"""The emotion in recordings over time: speech is found, each utterance classified, and each speaker summed up."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, probe
+from dailytalk_contiguous.core.emotions import choose_emotion
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.contracts import EmotionModel
+from dailytalk_contiguous.models.emotion_models import AffectMap
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.stages.segment import Segment
+
+
+class Mood(NamedTuple):
+    """What is made of a stretch of speech, or of all that one speaker says.
+
+    Attributes:
+        speaker: `left`, `right`, or `mix` for a recording of one voice.
+        start, end: seconds of the recording.
+        emotion: a class or `core.emotions.UNSURE`; None where nothing is said, for a `reason`.
+        confidence: probability of the likeliest class. probabilities: of the classes of the model.
+        valence, arousal: in [0, 1]; NaN where they are not known.
+    """
+
+    speaker: str
+    start: float
+    end: float
+    emotion: str | None
+    confidence: float
+    probabilities: dict[str, float]
+    valence: float
+    arousal: float
+    reason: str = ""
+
+
+class RecordingMoods(NamedTuple):
+    """The moods of a recording, in order of time, and one of each speaker who was heard.
+
+    `speech_seconds` are those of all utterances.
+    """
+
+    name: str
+    seconds: float
+    utterances: list[Mood]
+    speakers: list[Mood]
+
+
+@dataclass
+class MoodReader:
+    """Reads moods off recordings.
+
+    Attributes:
+        model: a classifier. confidence: less likely than this, a class is unsure.
+        affect_model: what rates valence and arousal, as `RateAffect` takes it. device: where that runs.
+        rejects: recordings that can't be used, as they are met.
+    """
+
+    model: EmotionModel
+    confidence: float
+    affect_model: str = ACOUSTIC_ESTIMATE
+    device: str = "cpu"
+    rejects: list[Reject] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def read(self, inputs: Sequence[str], follow_links: bool = False) -> Iterator[RecordingMoods]:
+        """The moods of recordings in files and folders, one after another; what can't be used is in `rejects`.
+
+        A recording of two channels that differ is one of two speakers, any other is taken for one voice. A long
+        one is read a quarter of an hour at a time, and a speaker's usual is that of such a part.
+        """
+        config = FolderConfig(inputs=tuple(inputs), channel="any", given=False, follow_links=follow_links)
+        parts: list[Row] = []
+        for row in folder_rows(config, self.left_out):
+            if row["problem"]:
+                self.rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
+                continue
+            if parts and row["recording_id"] != parts[-1]["recording_id"]:
+                yield from self._recording(parts)
+                parts = []
+            parts.append(row)
+        if parts:
+            yield from self._recording(parts)
+
+    def of_samples(self, name: str, samples: Samples) -> RecordingMoods:
+        """The moods of 16 kHz mono samples in [-1, 1], shape (n,)."""
+        import io
+
+        import soundfile
+
+        data = io.BytesIO()
+        soundfile.write(data, samples, ANALYSIS_RATE, "FLOAT", format="WAV")
+        seconds = len(samples) / ANALYSIS_RATE
+        audio = {"bytes": data.getvalue(), "path": None}
+        row = {"recording_id": name, "conversation_id": name, "audio": audio, "offset": 0.0, "duration": seconds}
+        return _summed(name, seconds, self._utterances(row), self)
+
+    def _recording(self, parts: Sequence[Row]) -> Iterator[RecordingMoods]:
+        name = parts[0].get("audio_file") or parts[0]["recording_id"]
+        utterances: list[tuple[Mood, NDArray[np.float64]]] = []
+        try:
+            for row in parts:
+                utterances += self._utterances(row)
+        except BadInput as problem:
+            self.rejects.append(Reject(parts[0]["recording_id"], "listen", problem.reason, problem.remedy))
+            return
+        yield _summed(name, parts[-1]["offset"] + parts[-1]["duration"], utterances, self)
+
+    def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
+        """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
+        found = _segmented(row)
+        sounds = [pcm_to_float(speech) for speech in found["speech"]]
+        guesses = self.model.classify(sounds, found["channel"])
+        valence, arousal = self._affect(sounds, found)
+        moods = []
+        for place, guess in enumerate(guesses):
+            shares = guess.probabilities.astype(np.float64)
+            mood = Mood(
+                found["channel"][place],
+                row["offset"] + found["start"][place],
+                row["offset"] + found["end"][place],
+                choose_emotion(shares, self.model.classes, self.confidence),
+                float(shares.max()) if len(shares) else 0.0,
+                dict(zip(self.model.classes, shares.tolist(), strict=False)),
+                float(valence[place]),
+                float(arousal[place]),
+                guess.reason,
+            )
+            moods.append((mood, shares))
+        return moods
+
+    def _affect(self, sounds: Sequence[Samples], found: dict[str, Any]) -> tuple[Any, Any]:
+        if not sounds:
+            return (), ()
+        if self.affect_model == ACOUSTIC_ESTIMATE:
+            affect = AffectMap().affect(sounds, found["channel"])
+            return affect[:, 0], affect[:, 1]
+        rated = RateAffect(self.affect_model, device=self.device)({"speech": found["speech"]})
+        return rated["valence"], rated["arousal"]
+
+
+def _segmented(row: Row) -> dict[str, Any]:
+    """The utterances of a conversation: of both speakers where it has two channels that differ."""
+    if probe(row["audio"]).channels == 2:
+        try:
+            return Segment().row(row)
+        except BadInput:  # the same sound on both
+            pass
+    return Segment(channel=MIX).row(row)
+
+
+def _summed(
+    name: str, seconds: float, utterances: Sequence[tuple[Mood, NDArray[np.float64]]], reader: MoodReader
+) -> RecordingMoods:
+    speakers = []
+    for speaker in dict.fromkeys(mood.speaker for mood, _ in utterances):
+        own = [(mood, shares) for mood, shares in utterances if mood.speaker == speaker and len(shares)]
+        if not own:
+            continue
+        lengths = np.array([mood.end - mood.start for mood, _ in own])
+        shares = np.average([shares for _, shares in own], axis=0, weights=lengths)
+        affect = np.array([(mood.valence, mood.arousal) for mood, _ in own])
+        known = np.isfinite(affect).all(axis=1)
+        mean = np.average(affect[known], axis=0, weights=lengths[known]) if known.any() else (np.nan, np.nan)
+        speakers.append(
+            Mood(
+                speaker,
+                own[0][0].start,
+                own[-1][0].end,
+                choose_emotion(shares, reader.model.classes, reader.confidence),
+                float(shares.max()),
+                dict(zip(reader.model.classes, shares.tolist(), strict=True)),
+                float(mean[0]),
+                float(mean[1]),
+            )
+        )
+    return RecordingMoods(name, seconds, [mood for mood, _ in utterances], speakers)

@@ -1,0 +1,613 @@
+"""Classifiers of emotion that are networks: on spectrograms, on encoders of speech, and checkpoints of others.
+
+A sound of more than `LONGEST_SECONDS` is cut into windows of about equal length, whose logits are averaged. On a
+CPU each window is computed by itself, in one thread, so that a guess has the same bits in any company and on any
+number of threads. On CUDA windows of like length share a batch, with padding left out of every norm, attention and
+mean, so that they get what they get alone (to 1e-5).
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.documents import fits, is_number, shown
+from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.affect import threads_of_one
+from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
+from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched, run_side_by_side, within_memory
+from dailytalk_contiguous.models.emotion_models import EmotionFolder, nothing_said, why_unheard
+from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
+from dailytalk_contiguous.models.speech_models import (
+    WHISPER_FRAME,
+    PaddedFrames,
+    SpeechEncoder,
+    StoredModel,
+    build_module,
+    encoder_config,
+    find_checkpoint,
+    load_weights,
+    multiplied_out,
+    own_config,
+    own_settings,
+    padded_samples,
+    receptive_field,
+    whisper_frames,
+)
+
+#: Seconds that a network hears at a time, unless it takes fewer.
+LONGEST_SECONDS = 20.0
+
+#: Seconds of padded audio in a batch: see `stages.rate_affect.BATCH_SECONDS`.
+BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
+
+#: Bands of a spectrogram, samples of its windows and of the transform that they are padded to, and samples
+#: between them (64, 128 and 16 ms). A window so long, and so many bands, tell the harmonics of a low voice apart,
+#: by which the network hears its pitch.
+BANDS, WINDOW, TRANSFORM, HOP = 128, 1024, 2048, 256
+
+#: Hz of the lowest and the highest band's edge, and what is added to the power before its logarithm: -80 dB of a
+#: full-scale tone.
+LOWEST, HIGHEST, FLOOR = 50.0, 7600.0, 1e-4
+
+#: Channels of the convolutions on a spectrogram, and width of the frames that they are brought to.
+CHANNELS_OF_BLOCKS, FRAME_WIDTH = (24, 48, 64, 96), 128
+
+#: Frames of an encoder (20 ms each) that are averaged to one before anything else: mood does not change in less
+#: than 200 ms, and features of a corpus take a tenth of the disk.
+POOLED_FRAMES = 10
+
+#: Width of the frames of an encoder after the sum of its layers.
+PROJECTED = 256
+
+#: Added to a variance over frames before its root, whose slope at 0 is infinite.
+_LEAST_VARIANCE = 1e-4
+
+#: Version of what a model folder's weights mean.
+LAYOUT = 1
+
+#: Checkpoints whose batches may be padded, for their attention and means leave it out.
+_MASKED = ("wav2vec2", "hubert", "wavlm")
+
+#: Checkpoints that hear samples as they are; all others but Whisper hear spectrograms of their own kind.
+_RAW = (*_MASKED, "data2vec-audio", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2-conformer")
+
+#: Seconds that a checkpoint hears of its own spectrogram (that of AST has 10.24).
+_SPECTROGRAM_SECONDS = 10.0
+
+#: Labels of a checkpoint at most, and those that are emotions at least.
+_MOST_LABELS, _LEAST_EMOTIONS = 256, 2
+
+#: The largest number that how a checkpoint's spectrograms are made may have.
+_MOST_SETTING = 1e5
+
+_ENCODER_SETTINGS = {"encoder": str, "model_type": str, "config": dict, "normalises": bool}
+
+_RETRAIN = "name a folder that `dailytalk emotion train` made"
+_CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
+
+
+class WindowAnswer(NamedTuple):
+    """What a network makes of a window: logits, float64 (labels,), and an embedding, float32 (width,)."""
+
+    logits: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+
+
+class NetworkEmotions:
+    """What classifiers that are networks share.
+
+    Attributes:
+        room: how large its batches may be, as far as is known.
+    """
+
+    is_estimate = False
+
+    def __init__(self, name: str, classes: Sequence[str], device: str) -> None:
+        self.name, self.classes, self.device = name, tuple(classes), device
+        self.longest = round(LONGEST_SECONDS * ANALYSIS_RATE)
+        self.temperature = 1.0
+        self.room = Room()
+
+    def classify(
+        self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
+    ) -> list[EmotionGuess]:
+        reasons = [why_unheard(sound) for sound in sounds]
+        windows = [
+            windows_of(sound, self.longest) if not reason else []
+            for sound, reason in zip(sounds, reasons, strict=True)
+        ]
+        heard = iter(self.run([window for own in windows for window in own], self.hear))
+        return [
+            self._guess([next(heard) for _ in own]) if own else nothing_said(reason)
+            for own, reason in zip(windows, reasons, strict=True)
+        ]
+
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
+        """What the network makes of windows, as one batch."""
+        raise NotImplementedError
+
+    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities of `classes` by the logits of the network."""
+        return softmax(logits, self.temperature)
+
+    def kind_of_batch(self, window: Samples) -> Hashable:
+        """Only windows of the same kind share a batch."""
+        del window
+        return None
+
+    def run(self, windows: Sequence[Samples], call: Callable[[list[Samples]], Sequence[Any]]) -> list[Any]:
+        """What `call` gives for batches of windows, in their order."""
+        seconds = [len(window) / ANALYSIS_RATE for window in windows]
+        kinds = [self.kind_of_batch(window) for window in windows]
+
+        def without_gradients(batch: list[Samples]) -> Sequence[Any]:
+            # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
+            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+                return call(batch)
+
+        if self.device == "cpu":
+            return run_side_by_side(
+                windows, seconds, BATCH_SECONDS["cpu"], without_gradients, threads_of_one(), kinds
+            )
+        return run_batched(windows, seconds, BATCH_SECONDS["cuda"], without_gradients, self.room, kinds)
+
+    def _guess(self, heard: Sequence[WindowAnswer]) -> EmotionGuess:
+        logits = np.mean([window.logits for window in heard], axis=0)
+        embedding = np.mean([window.embedding for window in heard], axis=0).astype(np.float32)
+        if not np.isfinite(logits).all() or not np.isfinite(embedding).all():
+            return nothing_said("its sound is too loud for numbers")
+        return EmotionGuess(self.probabilities(logits).astype(np.float32), embedding)
+
+
+def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
+    """What was heard in each window of a batch."""
+    rows = zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)
+    return [WindowAnswer(*row) for row in rows]
+
+
+def windows_of(sound: Samples, longest: int) -> list[Samples]:
+    """The fewest windows of about equal length, at most `longest` samples, that a sound is cut into."""
+    ends = np.cumsum(window_sizes(len(sound), longest))[:-1]
+    return np.split(sound, ends)
+
+
+class TrainedNetwork(NetworkEmotions):
+    """A classifier of `dailytalk emotion train` that is a network.
+
+    Attributes:
+        training: what came of its training, for its model card: JSON.
+    """
+
+    kind = ""
+
+    def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
+        super().__init__(name, classes, device)
+        # With channels last a CPU convolves spectrograms in 0.6 of the time, and trains on them in half.
+        self.network = network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.training: dict[str, Any] = {}
+
+    def settings(self) -> dict[str, Any]:
+        """What it takes to build it again, except its weights: JSON."""
+        return {"layout": LAYOUT}
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """Its weights by name, float32."""
+        return {name: weight.float().cpu().numpy() for name, weight in self.network.state_dict().items()}
+
+
+# What the networks are made of.
+
+
+class AttentivePooling(nn.Module):
+    """Mean and spread over frames, each of which counts as much as a small network says.
+
+    Okabe, Koshinaka & Shinoda 2018, "Attentive statistics pooling for deep speaker embedding".
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(width, 64), nn.Tanh(), nn.Linear(64, 1))
+
+    def forward(self, frames: Tensor, inside: Tensor) -> Tensor:
+        """Vectors (n, 2 width) of frames (n, frames, width), of which those `inside`, bool (n, frames), count."""
+        scores = self.score(frames)[:, :, 0].masked_fill(~inside, -torch.inf)
+        weights = scores.softmax(dim=1)[:, :, None]
+        mean = (weights * frames).sum(dim=1)
+        variance = (weights * (frames - mean[:, None]).square()).sum(dim=1)
+        return torch.cat([mean, (variance + _LEAST_VARIANCE).sqrt()], dim=1)
+
+
+def frames_inside(lengths: Tensor, n_frames: int) -> Tensor:
+    """Which of `n_frames` are no padding, bool (n, n_frames), by the lengths (n,) in frames."""
+    return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
+
+
+# Spectrograms.
+
+
+def mel_filters() -> Tensor:
+    """Triangles of equal height on the mel scale (O'Shaughnessy 1987), shape (frequencies, `BANDS`)."""
+    edges = torch.tensor([LOWEST, HIGHEST], dtype=torch.float64)
+    low, high = (2595 * torch.log10(1 + edges / 700)).tolist()
+    mels = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
+    hertz = 700 * (10 ** (mels / 2595) - 1)
+    frequencies = torch.linspace(0, ANALYSIS_RATE / 2, TRANSFORM // 2 + 1, dtype=torch.float64)[:, None]
+    rising = (frequencies - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
+    falling = (hertz[2:] - frequencies) / (hertz[2:] - hertz[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float()
+
+
+class LogMel:
+    """Log-mel spectrograms of 16 kHz sound: natural logarithms of power in `BANDS` bands, every 16 ms."""
+
+    def __init__(self) -> None:
+        self._filters, self._window = mel_filters(), torch.hann_window(WINDOW)
+
+    def __call__(self, sound: Samples) -> NDArray[np.float32]:
+        """Frames (n, `BANDS`) of samples: at least one, also of a sound that is shorter than a window."""
+        samples = torch.from_numpy(np.ascontiguousarray(sound, np.float32))
+        spectrum = torch.stft(
+            samples, TRANSFORM, HOP, WINDOW, self._window, center=True, pad_mode="constant", return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        bands: NDArray[np.float32] = (power.T @ self._filters + FLOOR).log().numpy()
+        return bands
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015) in which padding does not count."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.mean: Tensor
+        self.variance: Tensor
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+
+    def forward(self, hidden: Tensor, inside: Tensor) -> Tensor:
+        """Images (n, channels, frames, bands); frames count that are 1 in `inside`, (n, 1, frames, 1)."""
+        mean, variance = self.mean, self.variance
+        if self.training:
+            count = inside.sum() * hidden.shape[3]
+            mean = (hidden * inside).sum(dim=(0, 2, 3)) / count
+            centred = (hidden - mean[:, None, None]) * inside
+            variance = centred.square().sum(dim=(0, 2, 3)) / count
+            with torch.no_grad():
+                self.mean.lerp_(mean.detach(), 0.1)
+                self.variance.lerp_(variance.detach(), 0.1)
+        scale = self.weight * torch.rsqrt(variance + 1e-5)
+        return hidden * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+
+class SpectrogramNetwork(nn.Module):
+    """A small convolutional network on log-mel spectrograms: four blocks, attentive pooling, a linear layer."""
+
+    def __init__(self, n_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.usual: Tensor
+        self.spread: Tensor
+        self.register_buffer("usual", torch.zeros(BANDS))
+        self.register_buffer("spread", torch.ones(BANDS))
+        inputs = (1, *CHANNELS_OF_BLOCKS[:-1])
+        pairs = list(zip(inputs, CHANNELS_OF_BLOCKS, strict=True))
+        self.convolutions = nn.ModuleList(nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs)
+        self.norms = nn.ModuleList(MaskedBatchNorm(out) for _, out in pairs)
+        bands = BANDS // 2 ** len(CHANNELS_OF_BLOCKS)
+        self.to_frames = nn.Linear(CHANNELS_OF_BLOCKS[-1] * bands, FRAME_WIDTH)
+        self.pooling = AttentivePooling(FRAME_WIDTH)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(2 * FRAME_WIDTH, n_classes)
+
+    def forward(self, bands: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) and embeddings (n, 2 `FRAME_WIDTH`) of spectrograms (n, frames, `BANDS`).
+
+        `lengths` (n,) are the frames of each that count.
+        """
+        inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
+        hidden = ((bands - self.usual) / self.spread)[:, None] * inside
+        for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            hidden = functional.relu(norm(convolve(hidden), inside)) * inside
+            # Time is halved thrice: a frame of 128 ms is short enough for a syllable. What is beyond an end is 0,
+            # which is never more than what a ReLU gives.
+            steps = 2 if place < 3 else 1
+            hidden = functional.max_pool2d(hidden, (steps, 2), ceil_mode=True)
+            lengths = (lengths + steps - 1) // steps
+            inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
+        frames = functional.relu(self.to_frames(hidden.permute(0, 2, 1, 3).flatten(2)))
+        pooled = self.pooling(frames, inside[:, 0, :, 0] > 0)
+        return self.classifier(self.dropout(pooled)), pooled
+
+
+class SpectrogramEmotions(TrainedNetwork):
+    """A `SpectrogramNetwork` as a classifier of emotion."""
+
+    kind = "spectrogram"
+
+    def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
+        super().__init__(name, classes, network, device)
+        self.log_mel = LogMel()
+
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
+        bands, lengths = padded_frames([self.log_mel(window) for window in windows])
+        return heard_of(*self.network(bands.to(self.device), lengths.to(self.device)))
+
+
+def padded_frames(sequences: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    """Frames (n, …, longest, width) of sequences (…, frames, width) with zeros behind each, and their lengths."""
+    lengths = [sequence.shape[-2] for sequence in sequences]
+    shape = (*sequences[0].shape[:-2], max(lengths), sequences[0].shape[-1])
+    frames = np.zeros((len(sequences), *shape), np.float32)
+    for row, sequence, length in zip(frames, sequences, lengths, strict=True):
+        row[..., :length, :] = sequence
+    return torch.from_numpy(frames), torch.tensor(lengths)
+
+
+# Encoders of speech.
+
+
+def pooled_layers(layers: Sequence[Tensor], n_frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Layers of an encoder, normalised and averaged over `POOLED_FRAMES`: what emotion is told by.
+
+    Layers differ in scale by orders of magnitude, so each frame is brought to mean 0 and variance 1.
+
+    Args:
+        layers: each (n, frames, width). n_frames: how many of each row count, (n,).
+
+    Returns (n, layers, frames / `POOLED_FRAMES`, width), and how many of these frames count, (n,).
+    """
+    longest = int(n_frames.max())
+    inside = frames_inside(n_frames, longest)
+    missing = -longest % POOLED_FRAMES
+    counts = functional.pad(inside.float(), (0, missing)).view(len(inside), -1, POOLED_FRAMES).sum(dim=2)
+    pooled = []
+    for layer in layers:
+        frames = functional.layer_norm(layer[:, :longest].float(), layer.shape[-1:]) * inside[:, :, None]
+        tens = functional.pad(frames, (0, 0, 0, missing)).view(*counts.shape, POOLED_FRAMES, -1)
+        sums = tens.sum(dim=2)
+        pooled.append(sums / counts.clamp(min=1)[:, :, None])
+    return torch.stack(pooled, dim=1), (n_frames + POOLED_FRAMES - 1) // POOLED_FRAMES
+
+
+class LayersHead(nn.Module):
+    """From an encoder's layers to classes: a learnt weighted sum of them, attentive pooling, a linear layer."""
+
+    def __init__(self, n_layers: int, width: int, n_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layer_weights = nn.Parameter(torch.zeros(n_layers))
+        self.project = nn.Linear(width, PROJECTED)
+        self.pooling = AttentivePooling(PROJECTED)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(2 * PROJECTED, n_classes)
+
+    def forward(self, layers: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, classes) and embeddings (n, 2 `PROJECTED`) of layers (n, layers, frames, width).
+
+        `lengths` (n,) are the frames of each that count.
+        """
+        summed = (layers * self.layer_weights.softmax(dim=0)[:, None, None]).sum(dim=1)
+        frames = functional.relu(self.project(self.dropout(summed)))
+        pooled = self.pooling(frames, frames_inside(lengths, frames.shape[1]))
+        return self.classifier(self.dropout(pooled)), pooled
+
+
+class EncoderNetwork(nn.Module):
+    """An encoder of speech with a `LayersHead`."""
+
+    def __init__(self, encoder: SpeechEncoder, head: LayersHead) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and embeddings of what `SpeechEncoder.prepare` gives."""
+        logits, pooled = self.head(*pooled_layers(*self.encoder(inputs, lengths)))
+        return logits, pooled
+
+
+class EncoderEmotions(TrainedNetwork):
+    """An `EncoderNetwork` as a classifier of emotion; `encoder_name` is that of its encoder before training."""
+
+    kind = "ssl"
+
+    def __init__(
+        self, name: str, classes: Sequence[str], network: EncoderNetwork, device: str, encoder_name: str
+    ) -> None:
+        super().__init__(name, classes, network, device)
+        self.encoder_name = encoder_name
+        self.longest = min(self.longest, network.encoder.longest or self.longest)
+
+    def settings(self) -> dict[str, Any]:
+        encoder: Any = self.network.encoder
+        return super().settings() | {
+            "encoder": self.encoder_name,
+            "model_type": encoder.kind,
+            "config": own_settings(encoder.encoder.config),
+            "normalises": encoder.normalises,
+        }
+
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
+        encoder: Any = self.network.encoder
+        inputs, lengths = encoder.prepare(windows)
+        return heard_of(*self.network(inputs.to(self.device), lengths.to(self.device)))
+
+
+# Checkpoints of others.
+
+
+class CheckpointEmotions(NetworkEmotions):
+    """A checkpoint of `AutoModelForAudioClassification`, its labels in our words where they are known.
+
+    Probabilities of labels that mean the same class are summed. Raises ModelMissing for a checkpoint that lacks
+    weights of its head or any other, and for one of something else than emotion.
+    """
+
+    def __init__(self, checkpoint: StoredModel, device: str) -> None:
+        labels = _labels(checkpoint)
+        classes = sorted({class_of_label(label) for label in labels})
+        super().__init__(checkpoint.name, classes, device)
+        self._to_classes = np.array(
+            [[class_of_label(label) == name for name in classes] for label in labels], float
+        )
+        self._kind, self._normalises = checkpoint.model_type, checkpoint.normalises
+        module: Any = _classifier(checkpoint, labels)
+        if self._kind in _MASKED:
+            base = getattr(module, module.base_model_prefix)
+            base.feature_extractor = PaddedFrames(base.feature_extractor)
+        elif self._kind == "whisper":
+            self.longest = min(self.longest, module.config.max_source_positions * WHISPER_FRAME)
+        elif self._kind not in _RAW:
+            self.longest = round(_SPECTROGRAM_SECONDS * ANALYSIS_RATE)
+            self._extract = _feature_extractor(checkpoint, module.config)
+        self._module = module.to(device).eval()
+
+    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares: NDArray[np.float64] = softmax(logits) @ self._to_classes
+        return shares
+
+    def kind_of_batch(self, window: Samples) -> Hashable:
+        return None if self._kind in (*_MASKED, "whisper") else len(window)
+
+    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
+        config = self._module.config
+        if self._kind == "whisper":
+            frames, lengths = whisper_frames(windows, config)
+            out = self._module(frames.to(self.device), output_hidden_states=True)
+            n_frames = (lengths + WHISPER_FRAME - 1) // WHISPER_FRAME
+        elif self._kind in _RAW:
+            samples, lengths = padded_samples(windows, self._normalises, receptive_field(config))
+            inside = frames_inside(lengths, samples.shape[1]).long().to(self.device)
+            masks = {"attention_mask": inside} if self._kind in _MASKED else {}
+            out = self._module(samples.to(self.device), output_hidden_states=True, **masks)
+            n_frames = self._module._get_feat_extract_output_lengths(lengths)
+        else:
+            inputs = self._extract(windows, sampling_rate=ANALYSIS_RATE, return_tensors="pt")
+            out = self._module(
+                **{name: value.to(self.device) for name, value in inputs.items()}, output_hidden_states=True
+            )
+            n_frames = torch.full((len(windows),), out.hidden_states[-1].shape[1])
+        hidden = out.hidden_states[-1].float()
+        inside = frames_inside(n_frames.to(self.device), hidden.shape[1])
+        means = hidden.masked_fill(~inside[:, :, None], 0).sum(dim=1) / inside.sum(dim=1, keepdim=True)
+        return heard_of(out.logits, means)
+
+
+def _labels(checkpoint: StoredModel) -> list[str]:
+    """The labels of a checkpoint, in the order of its outputs."""
+    stored = checkpoint.config.get("id2label")
+    stored = stored if isinstance(stored, dict) else {}
+    labels = list(stored.values())
+    if (
+        not 2 <= len(labels) <= _MOST_LABELS
+        or not all(isinstance(label, str) and label.strip() for label in labels)
+        or sorted(stored) != sorted(map(str, range(len(labels))))
+    ):
+        raise ModelMissing(f"{checkpoint.name!r} has no list of labels", _CHECKPOINT)
+    labels = [stored[str(place)] for place in range(len(labels))]
+    if sum(label.strip().lower() in CLASS_OF_LABEL for label in labels) < _LEAST_EMOTIONS:
+        several = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
+        raise ModelMissing(f"{checkpoint.name!r} tells no emotions apart, but {several}", _CHECKPOINT)
+    if checkpoint.config.get("problem_type") not in (None, "single_label_classification"):
+        raise ModelMissing(f"{checkpoint.name!r} does not choose one of its labels", _CHECKPOINT)
+    return labels
+
+
+def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
+    """The network of a checkpoint, with all of its weights."""
+    kind = checkpoint.model_type
+    classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    configs = {config.model_type: config for config in classifiers}
+    if kind not in configs:
+        raise ModelMissing(f"{checkpoint.name!r} is {kind or 'nothing'!r}, no classifier of sound", _CHECKPOINT)
+    try:
+        config = own_config(configs[kind], checkpoint.config, id2label=dict(enumerate(labels)))
+        module_class = classifiers[configs[kind]]
+        module = build_module(module_class, config)
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
+    load_weights(checkpoint, module, ("",), strict=True)
+    if any(buffer.is_meta for buffer in module.buffers()):  # what is computed and not stored
+        weights = module.state_dict()
+        module = module_class(config)
+        module.load_state_dict(weights)
+    return multiplied_out(module)
+
+
+def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
+    """What makes a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
+    extractors: Any = FEATURE_EXTRACTOR_MAPPING
+    kind = extractors[type(config)]
+    names = inspect.signature(kind).parameters
+    numbers = {
+        name: value
+        for name, value in checkpoint.preparation.items()
+        if (name in names and is_number(value, -_MOST_SETTING, _MOST_SETTING)) or isinstance(value, bool)
+    }
+    return kind(**numbers)
+
+
+def checkpoint_of(name: str, device: str) -> EmotionModel:
+    """A classifier of emotion of transformers: in a folder, or OWNER/NAME of the Hub, with @TAG for a version.
+
+    Raises ModelMissing for what is not there, lacks weights, or is for something else.
+    """
+    model: EmotionModel = _load(lambda: CheckpointEmotions(find_checkpoint(name), device), name, device)
+    return model
+
+
+def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
+    """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
+    model: TrainedEmotionModel = _load(lambda: _network_of(folder, device), folder.name, device)
+    return model
+
+
+def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
+    name = folder.name
+    try:
+        if folder.settings.get("layout") != LAYOUT:
+            raise ValueError(f"its layout is {folder.settings.get('layout')!r}, not {LAYOUT}")
+        with torch.device("meta"):
+            if folder.kind == "spectrogram":
+                network: nn.Module = SpectrogramNetwork(len(folder.classes))
+            else:
+                network = _encoder_network(folder.settings, len(folder.classes))
+    except ValueError as error:
+        raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
+    shapes = {key: tuple(weight.shape) for key, weight in network.state_dict().items()}
+    weights = folder.weights(shapes)
+    network.load_state_dict({key: torch.from_numpy(weights[key]) for key in shapes}, assign=True)
+    model: TrainedNetwork
+    if isinstance(network, EncoderNetwork):
+        model = EncoderEmotions(name, folder.classes, network, device, folder.settings["encoder"])
+    else:
+        model = SpectrogramEmotions(name, folder.classes, network, device)
+    model.temperature = folder.temperature
+    return model
+
+
+def _encoder_network(settings: dict[str, Any], n_classes: int) -> EncoderNetwork:
+    if not fits(settings, _ENCODER_SETTINGS):
+        raise ValueError("its settings are not those of an encoder")
+    kind = settings["model_type"]
+    encoder = SpeechEncoder(kind, encoder_config(kind, settings["config"]), settings["normalises"])
+    encoder.ready()
+    return EncoderNetwork(encoder, LayersHead(encoder.n_layers, encoder.width, n_classes))
+
+
+def _load(load: Callable[[], Any], name: str, device: str) -> Any:
+    # Each length of window is a shape of its own to oneDNN: see `models.affect.load_affect_model`.
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, "64")
+    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
+    ready = threads_of_one().submit(load).result if device == "cpu" else load
+    with quiet_transformers():
+        return within_memory(ready, f"the model {name!r}")

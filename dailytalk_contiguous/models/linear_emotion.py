@@ -1,0 +1,199 @@
+"""`linear`: emotion by a multinomial regression on statistics of a voice, relative to its speaker's usual.
+
+There are two regressions. One sees how an utterance differs from the usual of the training set, and is asked of a
+voice of which nothing else is known; the other how it differs from its speaker's own usual. What counts is a mean
+of both, and a speaker's usual one of his own and the training set's: the more of his utterances are classified
+together, the more his own counts. So one utterance alone has an answer, and thirty have a better one.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
+from dailytalk_contiguous.core.emotions import softmax
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+from dailytalk_contiguous.models.contracts import EmotionGuess
+from dailytalk_contiguous.models.egemaps import EGEMAPS_NUMBERS, check_egemaps, egemaps
+from dailytalk_contiguous.models.emotion_models import nothing_said, why_unheard
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.models.emotion_models import EmotionFolder
+
+#: What may be measured of an utterance: by this package, or by opensmile.
+FEATURE_KINDS = ("contours", "egemaps")
+
+#: Utterances of a speaker, beyond the first, whose mean counts as much as the usual of the training set.
+SHRINKAGE = 4.0
+
+#: Spreads from the usual beyond which a number counts no more.
+FARTHEST = 4.0
+
+_UNHEARD = "no sound in it stands out"
+
+#: Numbers of utterances, NaN where one is missing.
+Numbers = NDArray[np.floating[Any]]
+
+
+def measure_voice(features: str, samples: Samples) -> Numbers:
+    """The numbers of an utterance by one of `FEATURE_KINDS`; all NaN for one of which nothing can be said.
+
+    Raises BadInput for features that are not known, DailytalkError where opensmile is needed and missing.
+    """
+    if features not in FEATURE_KINDS:
+        raise BadInput(f"there are no features {features!r}", f"choose among {', '.join(FEATURE_KINDS)}")
+    if why_unheard(samples):
+        return np.full(measure_count(features), np.nan, np.float32)
+    return egemaps(samples) if features == "egemaps" else emotion_features(samples)
+
+
+def measure_count(features: str) -> int:
+    """How many numbers `measure_voice` gives."""
+    return EGEMAPS_NUMBERS if features == "egemaps" else len(MEASURES)
+
+
+def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much a speaker's own usual counts, in [0, 1], by the number of his utterances."""
+    others = np.maximum(count - 1, 0)
+    share: NDArray[np.float64] = others / (others + SHRINKAGE)
+    return share
+
+
+def usual_of(
+    numbers: Numbers, speakers: Sequence[Hashable] | None, usual: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What is usual of each utterance's speaker, shape (n, measures), and how much it is his own, shape (n,).
+
+    Args:
+        numbers: shape (n, measures), NaN where missing. speakers: of each; None: nothing is known of them.
+        usual: of the training set, shape (measures,).
+    """
+    usuals = np.tile(usual, (len(numbers), 1))
+    shares = np.zeros(len(numbers))
+    if speakers is None:
+        return usuals, shares
+    places: dict[Hashable, list[int]] = {}
+    for place, speaker in enumerate(speakers):
+        places.setdefault(speaker, []).append(place)
+    for own in places.values():
+        values = numbers[own].astype(np.float64)
+        known = np.isfinite(values)
+        count = known.sum(axis=0)
+        mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
+        share = own_share(count)
+        usuals[own] = share * mean + (1 - share) * usual
+        shares[own] = own_share(np.array(float(known.any(axis=1).sum())))
+    return usuals, shares
+
+
+def standardised(
+    numbers: Numbers, usuals: NDArray[np.float64], spreads: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far numbers are from the usual, in spreads, within `FARTHEST`; 0 where one is missing."""
+    offsets = (numbers.astype(np.float64) - usuals) / spreads
+    return np.clip(np.nan_to_num(offsets, nan=0.0), -FARTHEST, FARTHEST)
+
+
+class LinearEmotion:
+    """A trained regression. Its embedding is how far each measure is from what is usual of the speaker.
+
+    Args:
+        name: as it is written into rows. classes: sorted. features: of `FEATURE_KINDS`.
+        arrays: by the names and of the shapes of `linear_shapes`, all finite.
+        temperature: over 0.
+    """
+
+    kind = "linear"
+    is_estimate = False
+
+    def __init__(
+        self,
+        name: str,
+        classes: Sequence[str],
+        features: str,
+        arrays: Mapping[str, NDArray[np.floating[Any]]],
+        temperature: float = 1.0,
+    ) -> None:
+        self.name, self.classes, self.features, self.temperature = name, tuple(classes), features, temperature
+        self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(features, len(classes))}
+
+    @classmethod
+    def of_folder(cls, folder: "EmotionFolder") -> "LinearEmotion":
+        """The model of a folder. Raises ModelMissing for settings or weights that are not of this kind."""
+        features = folder.settings.get("features")
+        if features not in FEATURE_KINDS:
+            raise ModelMissing(f"{folder.about}: settings.features is {features!r}", folder.REMEDY)
+        if features == "egemaps":
+            check_egemaps()
+        elif folder.settings.get("measures") != [*MEASURES]:
+            raise ModelMissing(f"{folder.about}: it was trained on other measures", folder.REMEDY)
+        weights = folder.weights(linear_shapes(features, len(folder.classes)))
+        for spread in ("spread_alone", "spread_relative"):
+            if not (weights[spread] > 0).all():
+                raise ModelMissing(
+                    f"{folder.weights_path}: {spread} has numbers that are not over 0", folder.REMEDY
+                )
+        return cls(folder.name, folder.classes, features, weights, folder.temperature)
+
+    def settings(self) -> dict[str, Any]:
+        return {"features": self.features} | ({"measures": [*MEASURES]} if self.features == "contours" else {})
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        return {key: array.astype(np.float32) for key, array in self._arrays.items()}
+
+    def classify(
+        self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
+    ) -> list[EmotionGuess]:
+        if not len(sounds):
+            return []
+        guesses = self.of_measures(np.stack([self.measure(sound) for sound in sounds]), speakers)
+        reasons = map(why_unheard, sounds)
+        return [nothing_said(reason) if reason else guess for reason, guess in zip(reasons, guesses, strict=True)]
+
+    @property
+    def measure_name(self) -> str:
+        """What `measure` gives, by name: equal for all models that measure the same."""
+        return f"voice/{self.features}"
+
+    def measure(self, sound: Samples) -> Numbers:
+        """The numbers of a sound, as of `measure_voice`."""
+        return measure_voice(self.features, sound)
+
+    def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
+        """Guesses of what `measure` gave, shape (n, measures); none where all of it is missing."""
+        logits, offsets = self._logits(measured, speakers)
+        shares = softmax(logits, self.temperature).astype(np.float32)
+        heard = np.isfinite(measured).any(axis=1)
+        return [
+            EmotionGuess(share, own.astype(np.float32)) if known else nothing_said(_UNHEARD)
+            for known, share, own in zip(heard, shares, offsets, strict=True)
+        ]
+
+    def _logits(
+        self, measured: Numbers, speakers: Sequence[Hashable] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        own = self._arrays
+        usuals, shares = usual_of(measured, speakers, own["usual"])
+        alone = standardised(measured, own["usual"], own["spread_alone"])
+        relative = standardised(measured, usuals, own["spread_relative"])
+        # Row by row: a product of matrices sums in another order for another number of rows.
+        logits = np.stack(
+            [
+                (1 - share) * (row @ own["weights_alone"] + own["bias_alone"])
+                + share * (other @ own["weights_relative"] + own["bias_relative"])
+                for row, other, share in zip(alone, relative, shares, strict=True)
+            ]
+        )
+        return logits, relative
+
+
+def linear_shapes(features: str, classes: int) -> dict[str, tuple[int, ...]]:
+    """The weights of a `LinearEmotion` by name, and their shapes."""
+    count = measure_count(features)
+    shapes: dict[str, tuple[int, ...]] = {"usual": (count,)}
+    for head in ("alone", "relative"):
+        shapes |= {f"spread_{head}": (count,), f"weights_{head}": (count, classes), f"bias_{head}": (classes,)}
+    return shapes

@@ -1,0 +1,80 @@
+"""The microphone and the loudspeaker of this machine, by sounddevice, imported when it is needed."""
+
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.errors import DailytalkError
+
+#: Seconds of sound that a microphone gives at a time: a Ctrl-C waits no longer.
+BLOCK_SECONDS = 0.1
+
+_INSTALL = "pip install 'dailytalk-contiguous[converse]'"
+_PORT_AUDIO = "install PortAudio (libportaudio2)"
+_SAY_TO = "pass --say-to FILE.wav"
+
+
+def record_sound(seconds: float) -> Samples:
+    """What the microphone hears, 16 kHz mono in [-1, 1], for so many seconds or until Ctrl-C.
+
+    Raises DailytalkError where there is no microphone, or it goes away.
+    """
+    sounddevice = _sounddevice("microphone")
+    length = round(BLOCK_SECONDS * ANALYSIS_RATE)
+    blocks: list[NDArray[np.float32]] = []
+    try:
+        with sounddevice.InputStream(samplerate=ANALYSIS_RATE, channels=1, dtype="float32") as stream:
+            while len(blocks) * BLOCK_SECONDS < seconds:
+                try:
+                    interrupts.check_interrupt()
+                    block, _ = stream.read(length)
+                except KeyboardInterrupt:
+                    interrupts.answered()
+                    break
+                blocks.append(np.array(block[:, 0], np.float32))
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise DailytalkError(
+            f"the microphone can't be heard ({_reason(error)})", "plug one in and let this program use it"
+        ) from None
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
+
+
+def check_loudspeaker() -> None:
+    """Raise DailytalkError where nothing can be played."""
+    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
+    try:
+        sounddevice.check_output_settings()
+    except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: there is no device at all
+        raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
+
+
+def play_sound(samples: Samples, sample_rate: int) -> None:
+    """Play mono samples in [-1, 1], and wait until they are over. Raises DailytalkError without a loudspeaker."""
+    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
+    try:
+        sounddevice.play(samples, sample_rate)
+        sounddevice.wait()
+    except sounddevice.PortAudioError as error:
+        raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
+
+
+def _sounddevice(what: str, instead: str = "") -> ModuleType:
+    try:
+        import sounddevice
+    except ImportError:
+        raise DailytalkError(f"the {what} needs sounddevice", _or(_INSTALL, instead)) from None
+    except OSError as error:  # its library is not there
+        raise DailytalkError(f"the {what} can't be used ({_reason(error)})", _or(_PORT_AUDIO, instead)) from None
+    module: ModuleType = sounddevice
+    return module
+
+
+def _or(remedy: str, instead: str) -> str:
+    return f"{remedy}, or {instead}" if instead else remedy
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0] if error.args else error).splitlines()[0].rstrip(".")

@@ -1,0 +1,458 @@
+"""Speech models of transformers, loaded with care: wav2vec2, HuBERT, WavLM, Whisper's encoder, and classifiers.
+
+transformers fills what a checkpoint lacks with random numbers under a mere warning, and obeys much that a
+`config.json` says. Here a model is built from the settings of its own class alone, and each of its weights must be
+in the checkpoint, with the shape that it should have: what lacks, is too many or differs is an error, found before
+memory is taken. Only safetensors are read, never a pickle, and no code that comes with a checkpoint is run.
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from transformers import (
+    HubertConfig,
+    HubertModel,
+    PreTrainedConfig,
+    Wav2Vec2Config,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+)
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.documents import fits, read_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.affect_network import normalised
+from dailytalk_contiguous.store.hub import model_reference
+
+#: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
+#: the names of its weights.
+ENCODERS: dict[str, tuple[type[Any], type[Any], tuple[str, ...]]] = {
+    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model, ("", "wav2vec2.")),
+    "hubert": (HubertConfig, HubertModel, ("", "hubert.")),
+    "wavlm": (WavLMConfig, WavLMModel, ("", "wavlm.")),
+    "whisper": (WhisperConfig, WhisperEncoder, ("", "model.encoder.", "encoder.")),
+}
+
+#: Files of a checkpoint: its settings, how sound is prepared for it, its weights, or the list of files with them.
+CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
+WEIGHTS, WEIGHT_LIST = "model.safetensors", "model.safetensors.index.json"
+
+#: What a file in a list of weights may be called: nothing that leads to another folder.
+_PART = re.compile(r"[\w-][\w.-]*\.safetensors")
+
+#: Samples of a frame of Whisper's encoder.
+WHISPER_FRAME = 320
+
+#: Bytes that a JSON file of a checkpoint may have, and files that its weights may be in.
+_MOST_JSON, _MOST_FILES = 16 << 20, 100
+
+#: The largest number, the most layers and the longest list in a configuration: Whisper knows 51,866 words.
+_MOST_NUMBER, _MOST_LAYERS, _MOST_ITEMS = 1 << 20, 256, 4096
+
+#: What weights may be stored in.
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+#: Used in pretraining only; checkpoints have it or not.
+_UNUSED = "masked_spec_embed"
+
+#: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
+_OLDER_NAMES = {
+    "conv.weight_g": "conv.parametrizations.weight.original0",
+    "conv.weight_v": "conv.parametrizations.weight.original1",
+}
+
+#: What building a module by settings that don't fit together raises.
+_MISFITS = (
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError),
+    StrictDataclassError,
+)
+
+# WavLM hands PyTorch two masks of different types, which is of no consequence here.
+warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+
+_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {WEIGHTS}"
+
+
+class StoredModel(NamedTuple):
+    """Files of a model of transformers, and what its JSON says.
+
+    Attributes:
+        name: as it was asked for. config, preparation: values of `CONFIG` and `PREPARATION`, the latter empty if
+            there is none. weights: paths of its files of weights.
+    """
+
+    name: str
+    config: dict[str, Any]
+    preparation: dict[str, Any]
+    weights: list[Path]
+
+    @property
+    def model_type(self) -> str:
+        """`wav2vec2`, `whisper`, …; empty if the configuration has none."""
+        kind = self.config.get("model_type")
+        return kind if isinstance(kind, str) else ""
+
+    @property
+    def normalises(self) -> bool:
+        """Whether sound is brought to zero mean and unit variance. Raises ModelMissing for another rate."""
+        rate = self.preparation.get("sampling_rate", ANALYSIS_RATE)
+        if rate != ANALYSIS_RATE:
+            raise ModelMissing(f"{self.name!r} hears {rate} Hz, not {ANALYSIS_RATE}", "name another model")
+        return self.preparation.get("do_normalize", True) is True
+
+
+def find_checkpoint(name: str) -> StoredModel:
+    """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
+
+    Raises ModelMissing where it is not there, or has no safetensors.
+    """
+    if Path(name).is_dir():
+        paths = _present(Path(name), (CONFIG, PREPARATION, WEIGHTS, WEIGHT_LIST))
+    else:
+        paths = _download(name, (CONFIG, PREPARATION, WEIGHTS))
+        if WEIGHTS not in paths:
+            paths |= _download(name, (WEIGHT_LIST,))
+    if CONFIG not in paths:
+        raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", _REMEDY)
+    config = _read_object(name, paths[CONFIG])
+    preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
+    if WEIGHTS in paths:
+        weights = [paths[WEIGHTS]]
+    elif WEIGHT_LIST in paths:
+        weights = _listed(name, paths[WEIGHT_LIST])
+    else:
+        raise ModelMissing(
+            f"{name!r} has no {WEIGHTS}; pickles (.bin, .pt) are not read",
+            "convert it, or name a revision that has it, such as OWNER/NAME@refs/pr/1",
+        )
+    return StoredModel(name, config, preparation, weights)
+
+
+def _present(folder: Path, files: Sequence[str]) -> dict[str, Path]:
+    return {file: folder / file for file in files if (folder / file).is_file()}
+
+
+def _download(name: str, files: Sequence[str]) -> dict[str, Path]:
+    """Those of the files that a repository has, by name."""
+    try:
+        repo, revision = model_reference(name)
+    except DailytalkError as error:
+        raise ModelMissing(error.reason, _REMEDY) from None
+    paths = {}
+    for file in files:
+        try:
+            paths[file] = Path(hf_hub_download(repo, file, revision=revision))
+        except (OSError, EntryNotFoundError, HFValidationError) as error:
+            # Of a file that a repository lacks the Hub says so; where it can't be reached that is an OSError, too.
+            if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
+                continue
+            if isinstance(error, FileNotFoundError) and file != CONFIG:
+                continue
+            raise ModelMissing(
+                f"{name!r} is no model that is here or on the Hub ({type(error).__name__})",
+                "correct the name, or connect to the Hub once",
+            ) from error
+    return paths
+
+
+def _read_object(name: str, path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path, limit=_MOST_JSON)
+    except BadInput as error:
+        raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", _REMEDY) from None
+    if not isinstance(value, dict):
+        raise ModelMissing(f"{name!r} can't be loaded ({path.name} holds no object)", _REMEDY)
+    return value
+
+
+def _listed(name: str, path: Path) -> list[Path]:
+    """The files that a list of weights names, in the folder or repository of the list."""
+    places = _read_object(name, path).get("weight_map")
+    named = [*places.values()] if isinstance(places, dict) else []
+    files = sorted(set(named)) if fits(named, [str]) else []
+    if not 0 < len(files) <= _MOST_FILES or not all(map(_PART.fullmatch, files)):
+        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no safetensors beside it)", _REMEDY)
+    paths = _present(Path(name), files) if Path(name).is_dir() else _download(name, files)
+    if lacking := sorted(set(files) - paths.keys()):
+        raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
+    return [paths[file] for file in files]
+
+
+def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
+    """A configuration of that class, with those of the values that are its own settings.
+
+    Raises ValueError for a setting that is out of range or of another type.
+    """
+    names = _own_names(kind)
+    # Old files have null for what they have no use for, which not every version of transformers takes.
+    own = {name: value for name, value in values.items() if name in names and value is not None}
+    for name, value in own.items():
+        items = value if isinstance(value, list) else [value]
+        most = _MOST_LAYERS if name.endswith("layers") else _MOST_NUMBER
+        if len(items) > _MOST_ITEMS or not all(isinstance(item, str) or _is_usual(item, most) for item in items):
+            raise ValueError(f"{name} is {str(value)[:40]}")
+    try:
+        return kind(**own, **further)
+    except _MISFITS as error:
+        raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
+
+
+def own_settings(config: Any) -> dict[str, Any]:
+    """What `own_config` needs to make this configuration again: JSON."""
+    own, usual = config.to_dict(), type(config)().to_dict()
+    names = sorted(name for name in _own_names(type(config)) & own.keys() if own[name] != usual.get(name))
+    return {name: list(own[name]) if isinstance(own[name], tuple) else own[name] for name in names}
+
+
+def _own_names(kind: type[Any]) -> set[str]:
+    """The settings of a configuration's class, without those that all models of transformers have."""
+    return {field.name for field in fields(kind)} - {field.name for field in fields(PreTrainedConfig)}
+
+
+def _is_usual(value: Any, most: int) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= most
+
+
+def build_module(kind: type[nn.Module], config: Any) -> nn.Module:
+    """A module without memory for its weights. Raises ValueError for settings that don't fit together."""
+    try:
+        with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
+            return kind(config)
+    except _MISFITS as error:
+        raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
+
+
+def multiplied_out(module: nn.Module) -> nn.Module:
+    """The module with its normalised weights multiplied out: checkpoints store them as direction and length."""
+    for part in module.modules():
+        if is_parametrized(part, "weight"):
+            remove_parametrizations(part, "weight")
+    return module
+
+
+def load_weights(checkpoint: StoredModel, module: nn.Module, prefixes: Sequence[str], strict: bool) -> None:
+    """Give a module of `build_module` the weights of a checkpoint, as float32.
+
+    Args:
+        prefixes: what may stand before their names; that counts with which most of them are there.
+        strict: whether the checkpoint may have no others at all; else none of the parts that the module has.
+
+    Raises ModelMissing where one lacks, is too many, has another shape, or is no float.
+    """
+    try:
+        stored = {name: (path, *rest) for path in checkpoint.weights for name, *rest in _slices(path)}
+    except (SafetensorError, OSError) as error:
+        raise ModelMissing(
+            f"the weights of {checkpoint.name!r} can't be read ({error})", "download them again"
+        ) from (error)
+    shapes = {name: tuple(weight.shape) for name, weight in module.state_dict().items()}
+    own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda names: len(names.keys() & shapes))
+    unused = {name for name in shapes if name.endswith(_UNUSED)}
+    parts = {name.partition(".")[0] for name in shapes}
+    others = (n for n in own.keys() - shapes.keys() if strict or n.partition(".")[0] in parts)
+    problems = {
+        "missing": sorted(shapes.keys() - own.keys() - unused),
+        "unexpected": sorted(name for name in others if not name.endswith(_UNUSED)),
+        "of another shape": sorted(n for n in shapes.keys() & own.keys() if stored[own[n]][1] != shapes[n]),
+        "no floats": sorted(n for n in shapes.keys() & own.keys() if stored[own[n]][2] not in _FLOATS),
+    }
+    words = [
+        f"{counted(len(names), 'weight')} {kind}, {names[0]} first" for kind, names in problems.items() if names
+    ]
+    if words:
+        raise ModelMissing(
+            f"the weights of {checkpoint.name!r} are not those of its configuration ({'; '.join(words)})",
+            "name a checkpoint that is whole; what lacks would be random",
+        )
+    weights = {name: torch.zeros(shapes[name]) for name in unused}
+    for path in checkpoint.weights:
+        with safe_open(path, "pt") as file:
+            for name in shapes.keys() & own.keys():
+                if stored[own[name]][0] == path:
+                    weights[name] = file.get_tensor(own[name]).float()
+    wrong = [name for name, weight in sorted(weights.items()) if not weight.isfinite().all()]
+    if wrong:
+        raise ModelMissing(f"the weights of {checkpoint.name!r} are damaged: {wrong[0]} is no number", _REMEDY)
+    module.load_state_dict(weights, assign=True)
+
+
+def _slices(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and type of each weight in a file; none of them is read."""
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return [(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()]
+
+
+def _with_prefix(stored: Sequence[str] | dict[str, Any], prefix: str) -> dict[str, str]:
+    """Names of weights that begin with the prefix: as modules of today have them, and as they are stored."""
+    own = {}
+    for name in stored:
+        if name.startswith(prefix):
+            current = name.removeprefix(prefix)
+            for older, newer in _OLDER_NAMES.items():
+                if current.endswith(older):
+                    current = current.removesuffix(older) + newer
+            own[current] = name
+    return own
+
+
+class SpeechEncoder(nn.Module):
+    """An encoder of speech, all of whose layers are looked at.
+
+    Attributes:
+        kind: of `ENCODERS`. n_layers: what goes into the first layer, and what comes out of each. width: of a
+            frame. longest: samples that it hears at a time; none for as many as there are.
+    """
+
+    def __init__(self, kind: str, config: Any, normalises: bool) -> None:
+        super().__init__()
+        self.kind, self.normalises = kind, normalises
+        self.encoder: Any = build_module(ENCODERS[kind][1], config)
+        self.width: int = config.hidden_size
+        self.n_layers: int = config.num_hidden_layers + 1
+        self.longest: int | None = None
+        if kind == "whisper":
+            self.longest = config.max_source_positions * WHISPER_FRAME
+
+    def ready(self) -> None:
+        """What is left to do once the weights are there."""
+        multiplied_out(self)
+        if self.kind != "whisper":
+            self.encoder.feature_extractor = PaddedFrames(self.encoder.feature_extractor)
+
+    def prepare(self, sounds: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+        """What the encoder takes of sounds of 16 kHz, padded, and their lengths in samples, shape (n,).
+
+        One shorter than a frame (25 ms) is padded to it with zeros. Whisper takes log-mel frames (n, mels, 3000),
+        the others samples (n, longest) with NaN for padding.
+        """
+        if self.kind == "whisper":
+            return whisper_frames(sounds, self.encoder.config)
+        return padded_samples(sounds, self.normalises, receptive_field(self.encoder.config))
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Frames (n, frames, width) of each layer, and how many of each sound's count, shape (n,)."""
+        if self.kind == "whisper":
+            layers = self.encoder(inputs, output_hidden_states=True).hidden_states
+            n_frames = (lengths + WHISPER_FRAME - 1) // WHISPER_FRAME
+            return list(layers), n_frames.clamp(1, layers[0].shape[1])
+        counted = torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None]
+        layers = self.encoder(inputs, attention_mask=counted.long(), output_hidden_states=True).hidden_states
+        return list(layers), self.encoder._get_feat_extract_output_lengths(lengths)
+
+
+def padded_samples(sounds: Sequence[Samples], normalises: bool, shortest: int) -> tuple[Tensor, Tensor]:
+    """Samples (n, longest) of sounds of 16 kHz, each with NaN behind it, and their lengths (n,).
+
+    One of fewer than `shortest` samples is filled up to them with zeros.
+    """
+    lengths = [max(len(sound), shortest) for sound in sounds]
+    padded = np.full((len(sounds), max(lengths)), np.nan, np.float32)
+    for row, sound, length in zip(padded, sounds, lengths, strict=True):
+        row[:length] = 0
+        row[: len(sound)] = normalised(sound) if normalises else sound
+    return torch.from_numpy(padded), torch.tensor(lengths)
+
+
+def whisper_frames(sounds: Sequence[Samples], config: Any) -> tuple[Tensor, Tensor]:
+    """Log-mel frames (n, mels, 3000) of 16 kHz sounds as Whisper takes them, and their lengths in samples (n,)."""
+    n_frames = 2 * config.max_source_positions
+    seconds = math.ceil(config.max_source_positions * WHISPER_FRAME / ANALYSIS_RATE)
+    extractor: Any = WhisperFeatureExtractor
+    extract = extractor(feature_size=config.num_mel_bins, chunk_length=seconds)
+    mels = [
+        extract(sound, sampling_rate=ANALYSIS_RATE, return_tensors="pt").input_features[:, :, :n_frames]
+        for sound in sounds
+    ]
+    return torch.cat(mels), torch.tensor([max(1, len(sound)) for sound in sounds])
+
+
+class PaddedFrames(nn.Module):
+    """The convolutions of a wav2vec2-like encoder, for batches: what is NaN in a row is padding.
+
+    Some of these encoders normalise each channel over time, padding included, so that transformers gives a sound
+    in a batch other frames than alone. Here the padding is left out. It is marked in the samples themselves,
+    because transformers hands this part nothing else.
+    """
+
+    def __init__(self, frames: Any) -> None:
+        super().__init__()
+        self.conv_layers = frames.conv_layers
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Frames (n, channels, frames) of samples (n, longest), each row's followed by NaN."""
+        padding = samples.isnan()
+        lengths = (~padding).sum(dim=1)
+        has_padding = bool(padding.any())
+        hidden = samples.masked_fill(padding, 0.0)[:, None]
+        for layer in self.conv_layers:
+            (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
+            lengths = (lengths - kernel) // stride + 1
+            norm = getattr(layer, "layer_norm", None)
+            if has_padding and isinstance(norm, nn.GroupNorm):
+                hidden = layer.activation(_normalised_channels(layer.conv(hidden), lengths, norm))
+            else:
+                hidden = layer(hidden)
+        return hidden
+
+
+def _normalised_channels(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """A group norm of a channel a group, over the frames of each row that are not padding."""
+    wide = hidden.float()
+    counted = (torch.arange(wide.shape[2], device=wide.device) < lengths[:, None])[:, None]
+    mean = (wide * counted).sum(dim=2, keepdim=True) / lengths[:, None, None]
+    spread = ((wide - mean) * counted).square().sum(dim=2, keepdim=True) / lengths[:, None, None]
+    scaled = (wide - mean) * torch.rsqrt(spread + norm.eps)
+    return (scaled * norm.weight[:, None] + norm.bias[:, None]).to(hidden.dtype)
+
+
+def receptive_field(config: Any) -> int:
+    """Samples that a wav2vec2-like encoder needs for one frame: 400, 25 ms, in all real ones."""
+    samples = 1
+    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def encoder_config(kind: str, values: dict[str, Any]) -> Any:
+    """The configuration of an encoder: nothing in it is dropped or masked at random.
+
+    Raises ValueError as `own_config`, and for a kind that is none of `ENCODERS`.
+    """
+    if kind not in ENCODERS:
+        raise ValueError(f"it is {kind!r}, none of {', '.join(ENCODERS)}")
+    fixed = {"layerdrop": 0.0, "apply_spec_augment": False, "add_adapter": False, "encoder_layerdrop": 0.0}
+    names = {field.name for field in fields(ENCODERS[kind][0])}
+    return own_config(ENCODERS[kind][0], values | {name: fixed[name] for name in fixed.keys() & names})
+
+
+def load_speech_encoder(checkpoint: StoredModel) -> SpeechEncoder:
+    """An encoder with the weights of a checkpoint, on the CPU, in float32.
+
+    Raises ModelMissing for another kind of model, and as `load_weights` does.
+    """
+    try:
+        config = encoder_config(checkpoint.model_type, checkpoint.config)
+        encoder = SpeechEncoder(checkpoint.model_type, config, checkpoint.normalises)
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded as an encoder ({error})", _REMEDY) from None
+    load_weights(checkpoint, encoder.encoder, ENCODERS[checkpoint.model_type][2], strict=False)
+    encoder.ready()
+    return encoder.eval()

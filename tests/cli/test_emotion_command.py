@@ -1,0 +1,133 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import wav_bytes
+from command import Command
+from emotional_voices import drawn_voices
+from finished_corpora import clip_row, corpus_folder
+from hub.server import HubServer
+from recordings import excerpt, save
+
+from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.core.mood import mood_sentence
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
+    """A folder of `dailytalk corpus` with made-up voices in six manners."""
+    rows = []
+    for number, (sound, manner, speaker) in enumerate(zip(*drawn_voices(speakers, each, seed), strict=True)):
+        clip = {"audio": {"bytes": wav_bytes(sound, 16000), "path": None}, "speaker": f"acted/{speaker}"}
+        clip |= {"sample_rate": 16000, "duration": len(sound) / 16000}
+        rows.append(clip_row(f"{speaker}-{number}", manner, len(sound) / 16000, **clip))
+    return corpus_folder(folder, rows)
+
+
+def test_a_model_is_trained_calibrated_and_published_and_used_from_the_hub(
+    dailytalk: Command, tmp_path: Path, hub: HubServer
+) -> None:
+    acted, mood = corpus(tmp_path / "acted", 4), tmp_path / "mood"
+    done = dailytalk(
+        "emotion train", acted, "--out", mood, "--folds", "2", "--push", "tester/mood", "--device", "cpu", "--json"
+    )
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["classes"] == [*SIX]
+    assert told["evaluation"]["recall"]["value"] > 0.5
+    assert told["sources"] == [{"name": "acted", "licence": "CC-BY-4.0"}]
+    assert told["published"].startswith(hub.url)
+    assert hub.write_token not in done.out + done.err
+
+    again = dailytalk("emotion train", acted, "--out", mood)
+    assert again.code == 1
+    assert "holds a model already" in again.err
+
+    other = corpus(tmp_path / "other", 2, seed=1)
+    done = dailytalk("emotion calibrate", mood, other, "--device", "cpu", "--json")
+    assert done.code == 0, done.err
+    assert json.loads((mood / "emotion.json").read_text())["temperature"] == json.loads(done.out)["temperature"]
+    assert "Calibrated on 24 utterances of 2 speakers" in (mood / "README.md").read_text()
+
+    call = save(tmp_path / "call.wav", excerpt(seconds=8))
+    done = dailytalk("emotion predict", call, "--model", "tester/mood", "--device", "cpu", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["model"], told["is_estimate"]) == ("tester/mood", False)
+    assert {*told["recordings"][0]["utterances"][0]["probabilities"]} == {*SIX}
+
+
+def test_one_speaker_is_no_training(dailytalk: Command, tmp_path: Path) -> None:
+    done = dailytalk("emotion train", corpus(tmp_path / "acted", 1, each=1), "--out", tmp_path / "mood")
+    assert done.code == 1
+    assert "are of one speaker" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "mood").exists()
+
+
+def test_a_recording_is_told_over_time_and_aloud(dailytalk: Command, tmp_path: Path) -> None:
+    call = save(tmp_path / "call.wav", excerpt())
+    (tmp_path / "notes.wav").write_bytes(b"no sound")
+    done = dailytalk("emotion predict", tmp_path, "--say-to", tmp_path / "said.wav", "--device", "cpu", "--json")
+    assert done.code == 3, done.err
+    told = json.loads(done.out)
+    (recording,) = told["recordings"]
+    assert told["is_estimate"] is True
+    assert [reject["id"] for reject in told["rejects"]] == ["notes"]
+    assert {mood["speaker"] for mood in recording["utterances"]} == {"left", "right"}
+    for mood in (*recording["utterances"], *recording["speakers"]):
+        assert mood["emotion"] in (*SIX, UNSURE)
+        assert 0 <= mood["start"] < mood["end"] <= recording["seconds"] + 0.01
+        assert sum(mood["probabilities"].values()) == pytest.approx(1, abs=0.001)
+        assert 0 < mood["valence"] < 1
+        assert 0 < mood["arousal"] < 1
+    assert all(sentence.startswith("On the ") for sentence in told["said"])
+    assert soundfile.info(tmp_path / "said.wav").duration > 1
+
+    done = dailytalk("emotion predict", call, "--confidence", "0.99", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert "unsure" in done.out
+    assert "I can't tell how you feel" in done.out
+    assert "affect-map is a rule of thumb that was never trained on emotion" in done.out
+    assert "no diagnosis" in done.out
+
+
+def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_path: Path) -> None:
+    save(tmp_path / "quiet.wav", np.zeros((16000, 1), np.float32))
+    done = dailytalk("emotion predict", tmp_path / "quiet.wav", "--device", "cpu", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["recordings"][0]["utterances"] == []
+    assert told["said"] == ["I heard nobody speak."]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), "there is nothing to listen to"),
+        (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
+        (("a.wav", "--say-to", "a.mp3"), "name a file that ends in .wav"),
+        (("a.wav", "--model", "best.pt"), "is a pickle"),
+    ],
+)
+def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:
+    done = dailytalk("emotion predict", *words, "--device", "cpu")
+    assert done.code == 1
+    assert reason in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_mood_is_one_sentence_by_class_and_arousal() -> None:
+    assert mood_sentence("sad", 0.3) == "You sound sad, and a little tired."
+    assert mood_sentence("sad", 0.5) == mood_sentence("sad") == "You sound sad."
+    assert mood_sentence("neutral", 0.9) == "You sound calm, and lively."
+    assert mood_sentence("bored", 0.1) == "You sound bored, and quiet."
+    assert mood_sentence(UNSURE, 0.1) == "I can't tell how you feel, but you sound a little tired."

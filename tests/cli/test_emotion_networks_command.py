@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+from audio_files import wav_bytes
+from command import Command
+from emotional_voices import drawn_voices
+from finished_corpora import clip_row, corpus_folder
+from recordings import excerpt, save
+from tiny_speech_models import make_speech_model
+
+from dailytalk_contiguous.core.emotions import SIX
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capfd)
+
+
+def corpus(folder: Path, speakers: int) -> Path:
+    rows = []
+    for number, (sound, manner, speaker) in enumerate(zip(*drawn_voices(speakers, 1, 0), strict=True)):
+        clip = {"audio": {"bytes": wav_bytes(sound, 16000), "path": None}, "speaker": f"acted/{speaker}"}
+        clip |= {"sample_rate": 16000, "duration": len(sound) / 16000}
+        rows.append(clip_row(f"{speaker}-{number}", manner, len(sound) / 16000, **clip))
+    return corpus_folder(folder, rows)
+
+
+def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> None:
+    acted, pictures = corpus(tmp_path / "acted", 3), tmp_path / "pictures"
+    shared = ("--epochs", "1", "--device", "cpu")
+    done = dailytalk(
+        *("emotion train", acted, "--out", tmp_path / "small", "--kind", "spectrogram", *shared),
+        *("--save-spectrograms", pictures, "--json"),
+    )
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["kind"] == "spectrogram"
+    assert "epoch 1 of" in done.err
+    assert {path.name for path in (pictures / "train").iterdir()} == {*SIX}
+    assert len([*pictures.rglob("*.png")]) == 18
+
+    encoder = make_speech_model(tmp_path / "encoder", "whisper")
+    done = dailytalk(
+        *("emotion train", acted, "--out", tmp_path / "heard", "--kind", "ssl", "--speech-encoder", encoder),
+        *("--noisy-copies", "0", *shared),
+    )
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "heard").iterdir()} == {
+        "README.md",
+        "emotion.json",
+        "model.safetensors",
+    }
+    call = save(tmp_path / "call.wav", excerpt(seconds=4))
+    for model in ("small", "heard"):
+        done = dailytalk("emotion predict", call, "--model", tmp_path / model, "--device", "cpu", "--json")
+        assert done.code == 0, done.err
+        assert {*json.loads(done.out)["recordings"][0]["utterances"][0]["probabilities"]} == {*SIX}
+
+
+def test_an_option_of_another_kind_is_an_error(dailytalk: Command, tmp_path: Path) -> None:
+    done = dailytalk("emotion train", tmp_path, "--out", tmp_path / "mood", "--fine-tune")
+    assert done.code != 0
+    assert "--fine-tune is for ssl" in done.err

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from emotional_voices import drawn_voices
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
+from dailytalk_contiguous.core.emotions import fit_temperature, softmax
+
+
+def measures(sound: np.ndarray) -> dict[str, float]:
+    return dict(zip(MEASURES, emotion_features(sound).tolist(), strict=True))
+
+
+def test_silence_around_a_sound_changes_little() -> None:
+    sound = drawn_voices(1, 1)[0][0]
+    silence = np.zeros(256 * 40, np.float32)
+    alone, padded = emotion_features(sound), emotion_features(np.concatenate((silence, sound, silence)))
+    assert np.isfinite(alone).all()
+    near = np.isclose(alone, padded, rtol=0.1, atol=0.5)
+    assert near.mean() > 0.9
+
+
+def test_a_sound_twice_as_loud_differs_in_level_and_power_alone() -> None:
+    sound = 0.2 * drawn_voices(1, 1)[0][0]
+    quiet, loud = measures(sound), measures(2 * sound)
+    for name in ("level_mean", "level_low", "level_high", "power_mean", "power_low", "power_high"):
+        assert loud[name] - quiet[name] == pytest.approx(6.02, abs=0.1), name
+    others = [name for name in MEASURES if not name.startswith(("level_", "power_"))]
+    assert [loud[name] for name in others] == pytest.approx([quiet[name] for name in others], rel=0.02, abs=0.1)
+
+
+def test_an_octave_is_twelve_semitones() -> None:
+    t = np.arange(16000) / 16000
+    low, high = (
+        measures(np.float32(0.1 * sum(np.sin(2 * np.pi * hertz * k * t) / k for k in range(1, 12))))
+        for hertz in (110, 220)
+    )
+    assert high["f0_mean"] - low["f0_mean"] == pytest.approx(12, abs=0.1)
+    assert low["f0_mean"] == pytest.approx(12 * np.log2(1.1), abs=0.1)
+
+
+def test_what_was_never_voiced_is_missing_and_silence_is_nothing() -> None:
+    noise = measures(np.random.default_rng(0).normal(0, 0.05, 16000).astype(np.float32))
+    assert np.isnan(noise["f0_mean"]) or noise["voiced_share"] < 0.3
+    assert noise["level_mean"] == pytest.approx(-26, abs=1)
+    assert np.isnan(emotion_features(np.zeros(16000, np.float32))).all()
+    assert np.isnan(emotion_features(np.zeros(3, np.float32))).all()
+
+
+@settings(max_examples=10)
+@given(temperature=st.floats(0.2, 5), seed=st.integers(0, 9))
+def test_the_temperature_that_answers_were_made_with_is_found(temperature: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = softmax(rng.normal(0, 2, (2000, 4)))
+    labels = (truth.cumsum(axis=1) < rng.uniform(size=(2000, 1))).sum(axis=1).clip(0, 3)
+    answers = softmax(np.log(truth), 1 / temperature)
+    assert fit_temperature(answers, labels) == pytest.approx(temperature, rel=0.15)
+    assert fit_temperature(answers, truth) == pytest.approx(temperature, rel=0.01)
+
+
+def test_no_answers_change_no_temperature() -> None:
+    assert fit_temperature(np.zeros((0, 3)), []) == 1

@@ -1,0 +1,217 @@
+"""Examples of emotion: which are taken, which are left out and why, and that their sound is theirs."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from built_conversations import built_row, write_dataset
+from finished_corpora import clip_row, corpus_folder
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
+from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import FINISHED
+from dailytalk_contiguous.learn.emotion_examples import (
+    EmotionExamples,
+    held_examples,
+    joined_groups,
+    read_examples,
+)
+from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
+from dailytalk_contiguous.store.parquet import write_parquet
+
+RATE = 16000
+
+
+def tone(hertz: float, seconds: float = 0.3) -> NDArray[np.float32]:
+    return np.float32(0.2 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE))
+
+
+def clip(name: str, emotion: str | None, hertz: float, **columns: Any) -> dict[str, Any]:
+    """A clip at 16 kHz whose pitch names it."""
+    file = io.BytesIO()
+    soundfile.write(file, tone(hertz), RATE, subtype="PCM_16", format="FLAC")
+    sound = {"audio": {"bytes": file.getvalue(), "path": None}, "sample_rate": RATE, "duration": 0.3}
+    return clip_row(name, emotion, **{**sound, **columns})
+
+
+def pitch(sound: NDArray[np.float32]) -> float:
+    return float(np.argmax(np.abs(np.fft.rfft(sound, RATE))))
+
+
+def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(tmp_path: Path) -> None:
+    silent = io.BytesIO()
+    soundfile.write(silent, np.zeros(RATE, np.float32), RATE, format="FLAC")
+    rows = [
+        clip("ann-1", "angry", 200, sentence="IEO", licence="ODbL-1.0"),
+        clip("ann-2", "sad", 210, gender="male"),
+        clip("ben-1", "calm", 220),
+        clip("ben-2", None, 230),
+        clip("ben-3", "surprised", 240),
+        clip("ben-4", "sad", 250, style="sung"),
+        clip("ben-5", "sad", 260, audio={"bytes": silent.getvalue(), "path": None}),
+        clip("cat-1", "happy", 280, speaker=None),
+    ]
+    folder = corpus_folder(tmp_path / "corpus", rows)
+    damaged = clip("ben-6", "sad", 270, audio={"bytes": b"fLaC, and nothing more", "path": None})
+    write_parquet(folder / "clips" / "shard-1.parquet", FINISHED, [[damaged]])
+    examples = read_examples([str(folder)], mapping={"calm": "neutral"})
+    assert examples.classes == ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
+    assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ben-1", "acted/cat-1")
+    assert [examples.classes[label] for label in examples.labels] == ["angry", "sad", "neutral", "happy"]
+    assert examples.speakers.tolist() == ["acted/ann", "acted/ann", "acted/ben", "acted/?"]
+    assert (examples.genders[1], examples.sentences[0]) == ("male", "IEO")
+    assert examples.licences == ("CC-BY-4.0", "ODbL-1.0")
+    unreadable = [reason for reason in examples.left_out if "can't be" in reason or "read" in reason]
+    assert len(unreadable) == 1
+    assert examples.left_out == {
+        "it has no emotion": 1,
+        "it is surprised, which is no class": 1,
+        "it is sung": 1,
+        "it is silent": 1,
+        unreadable[0]: 1,
+    }
+    assert [pitch(sound) for sound in examples.sounds()] == [200, 210, 220, 280]
+    assert [pitch(sound) for sound in examples.take([3, 0, 3]).sounds()] == [280, 200, 280]
+
+
+def test_a_clip_after_its_prompt_is_heard_without_it(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    prompt = np.stack([np.concatenate([tone(900), tone(300)])] * 2, axis=1)
+    soundfile.write(file, prompt, RATE, format="FLAC")
+    conditioning = clip_row("x")["conditioning"] | {"clip_start": 0.3}
+    row = clip("ann-1", "sad", 0, audio={"bytes": file.getvalue(), "path": None}, duration=0.6)
+    rows = [row | {"conditioning": conditioning}, clip("ben-1", "happy", 310)]
+    examples = read_examples([str(corpus_folder(tmp_path / "corpus", rows))])
+    assert [(pitch(sound), len(sound)) for sound in examples.sounds()] == [(300, 4800), (310, 4800)]
+
+
+def test_equal_sound_and_copies_are_in_one_group_over_inputs(tmp_path: Path) -> None:
+    first = corpus_folder(
+        tmp_path / "first",
+        [
+            clip("ann-1", "angry", 200),
+            clip("ann-2", "sad", 210),
+            clip("ann-3", "sad", 220, augmented_from="acted/ann-2", augmentation=None),
+        ],
+    )
+    other = [clip("ann-1", "angry", 200, corpus="other"), clip("ann-2", "happy", 230, corpus="other")]
+    second = corpus_folder(tmp_path / "second", [*other, clip("ann-1", "angry", 240)])
+    examples = read_examples([str(first), str(second)])
+    assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ann-3", "other/ann-1", "other/ann-2")
+    assert examples.groups.tolist() == [0, 1, 1, 0, 2]
+    assert examples.copies.tolist() == [False, False, True, False, False]
+    assert examples.left_out == {"an utterance of its id was read before": 1}
+    assert [pitch(sound) for sound in examples.take([1, 4, 2]).sounds()] == [210, 230, 220]
+
+
+def test_clips_of_a_mix_are_examples_and_its_conversations_are_counted(tmp_path: Path) -> None:
+    rows = [clip("ann-1", "angry", 200), clip("ann-2", "sad", 210), clip("ben-1", "sad", 220)]
+    write_dataset(tmp_path / "talks", [built_row("call", kept_speaker="zoe")])
+    (tmp_path / "talks" / "run.json").write_text('{"source": {"licence": "CC0-1.0"}}')
+    folders = [(corpus_folder(tmp_path / "corpus", rows), None), (tmp_path / "talks", None)]
+    mix_folders(folders, tmp_path / "mix", Settings())
+    examples = read_examples([str(tmp_path / "mix")])
+    assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ben-1")
+    assert [pitch(sound) for sound in examples.sounds()] == [200, 210, 220]
+    assert examples.left_out.keys() == {"it has no emotion"}
+
+
+def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: Path) -> None:
+    rows = [
+        clip("1001_IEO_ANG_HI", "angry", 200, corpus="crema_d", perceived="angry", agreement=0.9),
+        clip("1001_IEO_SAD_HI", "sad", 210, corpus="crema_d", perceived="neutral", agreement=0.4),
+        clip("1002_IEO_SAD_HI", "sad", 220, corpus="crema_d", perceived="other", agreement=0.8),
+        clip("1002_IEO_HAP_HI", "happy", 230, corpus="crema_d"),
+    ]
+    folder = str(corpus_folder(tmp_path / "corpus", rows))
+    perceived = read_examples([folder], ("angry", "neutral"), "perceived")
+    assert [perceived.classes[label] for label in perceived.labels] == ["angry", "neutral"]
+    assert perceived.left_out == {
+        "it is other, which is no class": 1,
+        "nobody said what emotion is heard": 1,
+    }
+    agreed = read_examples([folder], ("angry", "neutral"), "perceived", agreement=0.5)
+    assert agreed.ids == ("crema_d/1001_IEO_ANG_HI",)
+    assert agreed.left_out["fewer raters agree than are asked for"] == 1
+    table = tmp_path / "tabulatedVotes.csv"
+    lines = ["100001,1001_IEO_ANG_HI,8,1,0,0,1,0", "100002,1001_IEO_SAD_HI,0,0,0,0,5,5", "200001,x,9,0,0,0,0,0"]
+    table.write_text("\n".join([",fileName,A,D,F,H,N,S", *lines, "100003,1002_IEO_SAD_HI,0,0,6,0,2,2"]))
+    voted = read_examples([folder], CLASS_SETS["six"], "votes", votes=table)
+    assert [voted.classes[label] for label in voted.labels] == ["angry", "sad", "fearful"]
+    assert voted.votes is not None
+    np.testing.assert_allclose(voted.votes[0], [0.8, 0.1, 0, 0, 0.1, 0])
+    assert voted.left_out == {"the table of votes does not have it": 1}
+    two = voted.of_classes(("neutral", "sad"), "it is another")
+    assert two.votes is not None
+    np.testing.assert_allclose(two.votes, [[0.5, 0.5]])
+    assert (two.classes, two.labels.tolist(), two.left_out["it is another"]) == (("neutral", "sad"), [1], 2)
+    summary = tmp_path / "summaryTable.csv"
+    summary.write_text('"","FileName","VoiceVote"\n"1","1001_IEO_SAD_HI","N:S"\n')
+    assert vote_shares(summary) == {"crema_d/1001_IEO_SAD_HI": {"neutral": 0.5, "sad": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"classes": ("angry",)}, "nothing is told apart by one class"),
+        ({"labels": "votes"}, "votes are not kept in clips"),
+        ({"votes": Path("x.csv")}, "says nothing of other labels"),
+        ({"labels": "perceived"}, "2 utterances: nobody said what emotion is heard"),
+        ({"classes": ("calm", "bored")}, "it is angry, which is no class"),
+    ],
+)
+def test_what_can_not_be_read_is_one_sentence(tmp_path: Path, options: dict[str, Any], sentence: str) -> None:
+    rows = [clip("ann-1", "angry", 200), clip("ann-2", "angry", 210)]
+    folder = corpus_folder(tmp_path / "corpus", rows)
+    with pytest.raises(DailytalkError, match=sentence):
+        read_examples([str(folder)], **options)
+    (tmp_path / "recordings").mkdir()
+    for missing in ("nowhere", "recordings"):
+        with pytest.raises(DailytalkError):
+            read_examples([str(tmp_path / missing)])
+
+
+def test_a_measure_is_taken_once_of_each_sound() -> None:
+    sounds = [tone(200 + 10 * number) for number in range(6)]
+    examples = held_examples(sounds, ["sad", "happy"] * 3, ["ann", "ben", "cat"] * 2)
+    heard: list[float] = []
+
+    def measure(sound: NDArray[np.float32]) -> NDArray[np.float64]:
+        heard.append(pitch(sound))
+        return np.array([pitch(sound)])
+
+    assert examples.take([4, 1, 4]).measured("pitch", measure).ravel().tolist() == [240, 210, 240]
+    assert examples.measured("pitch", measure).ravel().tolist() == [200, 210, 220, 230, 240, 250]
+    assert sorted(heard) == [200, 210, 220, 230, 240, 250]
+    assert examples.take(examples.speakers == "ben").ids == ("000001", "000004")
+
+
+def test_held_sounds_are_those_that_were_given_in_16_bits() -> None:
+    sounds = [tone(200), tone(200), tone(210)]
+    examples: EmotionExamples = held_examples(sounds, ["sad", "sad", "happy"], ["ann", "ben", "ben"])
+    for sound, held in zip(sounds, examples.sounds(), strict=True):
+        assert np.array_equal(pcm_to_float(to_pcm(sound).tobytes()), held)
+    assert examples.groups.tolist() == [0, 0, 1]
+
+
+def test_labels_are_classes_by_the_table_alone() -> None:
+    assert [emotion_class(name) for name in ("sad", "calm", "surprised", "contemptuous", "other")] == [
+        "sad",
+        *[None] * 4,
+    ]
+    assert emotion_class("calm", ("calm", "sad")) == "calm"
+    assert emotion_class("contemptuous", mapping={"contemptuous": "disgusted"}) == "disgusted"
+    assert emotion_class("neutral", CLASS_SETS["five"]) is None
+    assert [emotion_class(name, None) for name in ("surprised", "other")] == ["surprised", None]
+
+
+def test_groups_are_joined_over_any_number_of_steps() -> None:
+    keys = [("a", 1), ("b", 2), ("c", 3), ("a", 4), ("d", 4), ("d", 3)]
+    assert joined_groups(keys).tolist() == [0, 1, 0, 0, 0, 0]
+    assert joined_groups([(1, 2), (2, 1)]).tolist() == [0, 1]  # equal keys in other places are other keys

@@ -1,0 +1,261 @@
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_speech_models import make_speech_model
+
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.learn import emotion_networks_training, feature_store
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples
+from dailytalk_contiguous.learn.emotion_networks_training import altered, fit_network, held_out, save_spectrograms
+from dailytalk_contiguous.learn.emotion_settings import EncoderSettings, SpectrogramSettings
+from dailytalk_contiguous.learn.feature_store import FeatureStore
+from dailytalk_contiguous.models.emotion_networks import TrainedNetwork
+
+CLASSES = ("angry", "happy", "sad")
+SPECTROGRAM = SpectrogramSettings(epochs=3, batch=8)
+
+
+def spoken(label: int, pitch: float, rng: np.random.Generator) -> Samples:
+    """A buzz of 0.3 to 0.5 s that stays, rises or falls."""
+    seconds = rng.uniform(0.3, 0.5)
+    times = np.arange(int(seconds * 16000)) / 16000
+    hertz = pitch * 2 ** ((0, 2, -2)[label] * (times / seconds - 0.5))
+    phase = 2 * np.pi * np.cumsum(hertz) / 16000
+    buzz = sum(np.sin(number * phase) / number for number in range(1, 8))
+    return np.float32(0.05 * buzz + rng.normal(0, 0.002, len(times)))
+
+
+def examples_of(labels: Sequence[int], speakers: Sequence[int]) -> EmotionExamples:
+    rng = np.random.default_rng(0)
+    pairs = zip(labels, speakers, strict=True)
+    sounds = [spoken(label, 120 + 20 * (speaker % 5), rng) for label, speaker in pairs]
+    return held_examples(sounds, [CLASSES[label] for label in labels], [f"speaker/{own}" for own in speakers])
+
+
+@pytest.fixture(scope="module")
+def examples() -> EmotionExamples:
+    return examples_of([0, 1, 2] * 8, [number // 6 for number in range(24)])
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_speech_model(tmp_path_factory.mktemp("models") / "encoder", "wavlm"))
+
+
+def same(model: TrainedNetwork, other: TrainedNetwork) -> bool:
+    weights = other.weights()
+    return model.temperature == other.temperature and all(
+        np.array_equal(weight, weights[name]) for name, weight in model.weights().items()
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+def test_classes_are_learned_for_speakers_who_were_not_heard(examples: EmotionExamples) -> None:
+    model = fit_network("spectrogram", examples, SpectrogramSettings(epochs=12, batch=8))
+    others = examples_of([0, 1, 2] * 4, [7] * 12)
+    guesses = model.classify(list(others.sounds()))
+    right = [guess.probabilities.argmax() == label for guess, label in zip(guesses, others.labels, strict=True)]
+    assert np.mean(right) >= 0.75
+    assert model.training["valid_loss"] == min(epoch["valid_loss"] for epoch in model.training["epochs"])
+
+
+@pytest.mark.parametrize("kind", ["spectrogram", "frozen", "fine-tuned"])
+def test_a_training_that_was_killed_goes_on_to_the_same_losses(
+    kind: str, examples: EmotionExamples, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: Any = SPECTROGRAM
+    if kind != "spectrogram":
+        settings = EncoderSettings(epochs=2, batch=8, encoder=encoder, fine_tune=kind == "fine-tuned")
+    name = "spectrogram" if kind == "spectrogram" else "ssl"
+    whole = fit_network(name, examples, settings)
+    monkeypatch.setattr(emotion_networks_training, "CHECKPOINT_SECONDS", 0.0)
+
+    def kill(epoch: int, *_: object) -> None:
+        if epoch == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_network(name, examples, settings, work=tmp_path, on_epoch=kill)
+    torch.manual_seed(99)
+    before = torch.get_num_threads()
+    resumed = fit_network(name, examples, settings, work=tmp_path)
+    assert resumed.training == whole.training
+    assert same(resumed, whole)
+    assert torch.get_num_threads() == before
+    again: list[int] = []
+    done = fit_network(name, examples, settings, work=tmp_path, on_epoch=lambda epoch, *_: again.append(epoch))
+    assert same(done, whole)
+    assert not again, "what is finished is not trained again"
+
+
+def test_features_of_a_frozen_encoder_are_computed_once(
+    examples: EmotionExamples, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = EncoderSettings(epochs=1, encoder=encoder)
+    first = fit_network("ssl", examples, settings, work=tmp_path)
+    packs = sorted((tmp_path / "features").iterdir())
+    assert len(packs) == 2, "the utterances, and their altered copies"
+    part = examples.take(np.arange(18))
+    monkeypatch.setattr(emotion_networks_training.EncoderEmotions, "run", None)
+    fit_network("ssl", part, replace(settings, learning_rate=0.01), work=tmp_path)
+    assert sorted((tmp_path / "features").iterdir()) == packs
+    assert same(fit_network("ssl", examples, settings, work=tmp_path), first)
+
+
+def test_features_have_a_bound_and_damaged_ones_are_computed_again(tmp_path: Path) -> None:
+    sounds = [np.full(10, number, np.float32) for number in range(3)]
+    computed: list[int] = []
+
+    def compute(batch: list[Samples]) -> list[Any]:
+        computed.append(len(batch))
+        return [np.outer(sound, sound) for sound in batch]
+
+    store = FeatureStore(tmp_path, "squares", 1e4)
+    keys = store.keys([*sounds, sounds[0]], compute)
+    assert keys[3] == keys[0]
+    np.testing.assert_array_equal(store[keys[2]], np.full((10, 10), 4))
+    assert store.shape(keys[2]) == (10, 10)
+    assert FeatureStore(tmp_path, "squares", 1e4).keys(sounds, compute) == keys[:3]
+    assert computed == [3]
+    (pack,) = tmp_path.iterdir()
+    pack.write_bytes(pack.read_bytes()[:50])
+    assert FeatureStore(tmp_path, "squares", 1e4).keys(sounds, compute) == keys[:3]
+    assert computed == [3, 3]
+    with pytest.raises(DailytalkError, match="take more than"):
+        FeatureStore(tmp_path, "others", 1e3).keys(sounds, compute)
+    with pytest.raises(DailytalkError, match="are no numbers"):
+        store.keys([np.full(10, 1e9, np.float32)], compute)
+
+
+def test_a_run_that_is_killed_keeps_the_packs_that_it_has_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feature_store, "PACK_BYTES", 1)
+    monkeypatch.setattr(feature_store, "MOST_SOUNDS", 1)
+
+    def sounds(n: int) -> Iterator[Samples]:
+        yield from (np.full(4, number, np.float32) for number in range(n))
+        raise Killed
+
+    with pytest.raises(Killed):
+        FeatureStore(tmp_path, "", 1e6).keys(sounds(3), lambda batch: [sound[None] for sound in batch])
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_fine_tuned_encoder_keeps_its_convolutions(examples: EmotionExamples, encoder: str) -> None:
+    settings = EncoderSettings(epochs=1, batch=8, encoder=encoder, fine_tune=True, learning_rate=0.01)
+    tuned, frozen = (
+        fit_network("ssl", examples, replace(settings, fine_tune=fine_tune)).weights()
+        for fine_tune in (True, False)
+    )
+    moved = {name for name, weight in tuned.items() if not np.array_equal(weight, frozen[name])}
+    assert any(name.startswith("encoder.encoder.encoder.layers.1.") for name in moved)
+    assert not any("feature_extractor" in name for name in moved)
+
+
+def test_rare_classes_and_shares_of_votes_count() -> None:
+    examples = examples_of([0] * 10 + [1, 2] * 2, [*([0, 1] * 5), 0, 0, 1, 1])
+    votes = np.full((14, 3), 0.2, np.float32)
+    votes[np.arange(14), examples.labels] = 0.6
+    soft = replace(examples, votes=votes)
+    settings = replace(SPECTROGRAM, epochs=1)
+    losses = {
+        name: fit_network("spectrogram", own, replace(settings, class_weights=weights)).training["valid_loss"]
+        for name, own, weights in (("hard", examples, True), ("plain", examples, False), ("soft", soft, True))
+    }
+    assert len({*losses.values()}) == 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.booleans()), min_size=6, max_size=40),
+    st.integers(0, 9),
+)
+def test_held_out_speakers_are_never_trained_on_and_every_class_stays(
+    rows: list[tuple[int, int, bool]], seed: int
+) -> None:
+    labels, speakers, copies = zip(*rows, strict=True)
+    examples = replace(SILENT, **vars_of(labels, speakers, copies))
+    try:
+        train, valid = held_out(examples, 0.2, seed)
+    except DailytalkError:
+        return
+    assert len(valid)
+    assert not {*train} & {*valid}
+    assert {*examples.labels} == {*examples.labels[train]}
+    assert not examples.copies[valid].any()
+    shared = {*examples.speakers[train]} & {*examples.speakers[valid]}
+    assert not shared or {*examples.speakers[train]} >= {*examples.speakers[valid]}
+
+
+SILENT = held_examples([np.zeros(1, np.float32)] * 3, CLASSES, CLASSES)
+
+
+def vars_of(labels: Sequence[int], speakers: Sequence[int], copies: Sequence[bool]) -> dict[str, Any]:
+    return {
+        "labels": np.array(labels),
+        "numbers": np.zeros(len(labels), np.intp),
+        "speakers": np.array([str(speaker) for speaker in speakers]),
+        "groups": np.arange(len(labels)),
+        "copies": np.array(copies),
+        "ids": tuple(map(str, range(len(labels)))),
+    }
+
+
+def test_one_speaker_is_said_and_one_clip_of_a_class_is_trained_on(
+    examples: EmotionExamples, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = examples.take(examples.speakers == "speaker/0")
+    fit_network("spectrogram", one, replace(SPECTROGRAM, epochs=1))
+    assert "no speaker can be held out" in caplog.text
+    rare = examples.take((examples.labels != 2) | (np.arange(24) == 5))
+    train, _ = held_out(rare, 0.2, 0)
+    assert 2 in rare.labels[train]
+    with pytest.raises(DailytalkError, match="none of 3 utterances can be held out"):
+        held_out(examples.take([0, 1, 2]), 0.2, 0)
+
+
+def test_an_encoder_that_lacks_weights_is_an_error(examples: EmotionExamples, tmp_path: Path) -> None:
+    from tiny_speech_models import change_weights
+
+    folder = make_speech_model(tmp_path / "encoder", "hubert")
+    change_weights(folder, encoder__layers__0__layer_norm__weight=None)
+    with pytest.raises(
+        ModelMissing, match=re.escape("1 weight missing, encoder.layers.0.layer_norm.weight first")
+    ):
+        fit_network("ssl", examples, EncoderSettings(encoder=str(folder)))
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ModelMissing, match="is 'bert'"):
+        fit_network("ssl", examples, EncoderSettings(encoder=str(folder)))
+
+
+def test_altered_sound_is_as_loud_and_of_nearly_the_same_length() -> None:
+    sound = spoken(0, 150, np.random.default_rng(1))
+    settings = EncoderSettings()
+    first, second = (altered(sound, settings, np.random.default_rng(seed)) for seed in (1, 2))
+    assert not np.array_equal(first[:4000], second[:4000])
+    for other in (first, second):
+        assert 0.88 < len(other) / len(sound) < 1.13
+        assert 0.9 < np.std(other) / np.std(sound) < 1.1
+    assert not altered(np.zeros(8000, np.float32), settings, np.random.default_rng(0)).any()
+
+
+def test_pictures_are_in_a_folder_a_class_under_safe_names(examples: EmotionExamples, tmp_path: Path) -> None:
+    few = replace(examples.take([0, 1]), ids=("../up", "A/b c"), classes=("angry", "../sad", "x"))
+    assert save_spectrograms(few, tmp_path / "pictures") == 2
+    paths = sorted((tmp_path / "pictures").rglob("*.png"))
+    assert [path.parent.parent for path in paths] == [tmp_path / "pictures" / "train"] * 2
+    assert all(re.fullmatch(r"[\w.-]+", path.name) and ".." not in path.name for path in paths)
+    assert matplotlib.image.imread(paths[0]).shape[0] == 128

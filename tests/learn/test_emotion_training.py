@@ -1,0 +1,126 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emotional_voices import MANNERS, drawn_voices, examples_of
+
+from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples
+from dailytalk_contiguous.learn.emotion_training import (
+    LinearSettings,
+    calibrate_emotion,
+    emotion_card,
+    fit_emotion,
+    save_emotion,
+    training_facts,
+)
+from dailytalk_contiguous.learn.model_cards import DataSource
+from dailytalk_contiguous.models.emotion_models import CARD, load_emotion_model, open_emotion_folder
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+
+SPEAKERS, EACH = 8, 3
+
+
+@pytest.fixture(scope="module")
+def known() -> EmotionExamples:
+    return examples_of(SPEAKERS, EACH)
+
+
+@pytest.fixture(scope="module")
+def others() -> EmotionExamples:
+    """Speakers whom no model of these tests has heard, in manners that overlap more."""
+    return examples_of(5, 4, 1, 0.15)
+
+
+@pytest.fixture(scope="module")
+def model(known: EmotionExamples) -> LinearEmotion:
+    fitted = fit_emotion("linear", known)
+    assert isinstance(fitted, LinearEmotion)
+    return fitted
+
+
+def recall(evaluation: EmotionEvaluation) -> float:
+    return evaluation.figures.recall.value
+
+
+def test_linear_learns_six_manners_of_speakers_that_it_has_not_heard(model: LinearEmotion) -> None:
+    new = examples_of(4, EACH, 2)
+    assert model.classes == SIX
+    assert recall(evaluate_model(model, new)) > 0.85
+    assert recall(evaluate_model(model, new, alone=True)) > 0.6
+
+
+def test_the_same_examples_make_the_same_model(known: EmotionExamples, model: LinearEmotion) -> None:
+    again = fit_emotion("linear", known)
+    weights = model.weights()
+    assert again.temperature == model.temperature
+    assert all(np.array_equal(array, weights[name]) for name, array in again.weights().items())
+
+
+def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, others: EmotionExamples) -> None:
+    weights, settings = model.weights(), model.features
+    boastful = LinearEmotion("boastful", model.classes, settings, weights, model.temperature / 8)
+    before = evaluate_model(boastful, others)
+    done = calibrate_emotion(boastful, others)
+    after = evaluate_model(boastful, others)
+    assert done.error_before == pytest.approx(before.figures.calibration_error, abs=1e-6)
+    assert after.figures.calibration_error == pytest.approx(done.error_after, abs=0.01)  # other bins
+    assert done.error_after < 0.75 * done.error_before
+    assert done.loss_after < done.loss_before
+    assert boastful.temperature == done.temperature > model.temperature / 8
+    assert [answer[2] for answer in after.answers] == [answer[2] for answer in before.answers]
+
+
+def test_soft_labels_count_by_their_shares(known: EmotionExamples) -> None:
+    certain = np.eye(6, dtype=np.float32)[known.labels]
+    hard, soft = fit_emotion("linear", known), fit_emotion("linear", replace(known, votes=certain))
+    for name, array in hard.weights().items():
+        assert np.allclose(soft.weights()[name], array, atol=1e-5), name
+    doubtful = fit_emotion("linear", replace(known, votes=(0.5 * certain + 0.5 / 6).astype(np.float32)))
+    sounds = [*known.take([0, 5]).sounds()]
+    sure, unsure = (max(made.classify(sounds)[0].probabilities) for made in (hard, doubtful))
+    assert unsure < sure
+
+
+def test_two_classes_and_one_clip_of_a_class_are_learned() -> None:
+    sounds, labels, people = drawn_voices(3, 1, manners=("angry", "sad"))
+    some = held_examples(sounds[:-1], labels[:-1], people[:-1])
+    assert recall(evaluate_model(fit_emotion("linear", some), some)) == 1
+    one = held_examples(sounds[:4] + sounds[5:], [*labels[:4], "happy"], people[:4] + people[5:])
+    assert fit_emotion("linear", one).classes == ("angry", "happy", "sad")
+
+
+def test_what_can_not_be_learned_is_one_sentence(known: EmotionExamples) -> None:
+    first = known.take(known.speakers == known.speakers[0])
+    with pytest.raises(DailytalkError, match="all 18 utterances are of one speaker"):
+        fit_emotion("linear", first)
+    with pytest.raises(DailytalkError, match="of 24 utterances, all are 'angry' alone"):
+        fit_emotion("linear", known.take(known.labels == 0))
+    with pytest.raises(DailytalkError, match="no utterance is 'sad'"):
+        fit_emotion("linear", known.take(known.labels != 5))
+    with pytest.raises(DailytalkError, match="there is no kind 'forest'"):
+        fit_emotion("forest", known)
+    with pytest.raises(DailytalkError, match="needs opensmile, whose licence forbids commercial use"):
+        fit_emotion("linear", known, LinearSettings("egemaps"))
+
+
+def test_a_folder_has_a_card_with_data_licences_and_figures(
+    model: LinearEmotion, known: EmotionExamples, tmp_path: Path
+) -> None:
+    evaluation = evaluate_model(model, known)
+    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "CC-BY-4.0")], evaluation)
+    save_emotion(model, tmp_path / "mood", facts)
+    card = (tmp_path / "mood" / CARD).read_text()
+    assert card == emotion_card(open_emotion_folder(tmp_path / "mood"))
+    for words in (
+        "license: cc-by-4.0",
+        "| acted | CC-BY-4.0 |",
+        "no diagnosis",
+        "| sad | 24 |",
+        "Chance is 16.7%",
+    ):
+        assert words in card, words
+    assert load_emotion_model(str(tmp_path / "mood")).classes == tuple(sorted(MANNERS))

@@ -1,0 +1,193 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from emotional_voices import drawn_voices
+from safetensors.numpy import load_file, save_file
+
+from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
+from dailytalk_contiguous.core.emotions import SIX
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.models.contracts import EmotionGuess
+from dailytalk_contiguous.models.emotion_models import (
+    ABOUT,
+    WEIGHTS,
+    AffectMap,
+    load_emotion_model,
+    model_of_folder,
+    write_emotion_folder,
+)
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes, own_share
+
+
+def random_model(seed: int = 0) -> LinearEmotion:
+    """A `LinearEmotion` of random weights around the usual of some voices."""
+    rng = np.random.default_rng(seed)
+    measured = np.stack([emotion_features(sound) for sound in drawn_voices(2, 1)[0]])
+    arrays = {name: rng.normal(0, 0.1, shape) for name, shape in linear_shapes("contours", len(SIX)).items()}
+    arrays["usual"] = np.nanmean(measured, axis=0)
+    for head in ("alone", "relative"):
+        arrays[f"spread_{head}"] = np.nanstd(measured, axis=0) + 0.1
+    return LinearEmotion("random", SIX, "contours", arrays, 1.5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "mood"
+    write_emotion_folder(random_model(), out, {"utterances": 12})
+    return out
+
+
+def equal(one: EmotionGuess, other: EmotionGuess) -> bool:
+    return one.reason == other.reason and all(map(np.array_equal, one[:2], other[:2]))
+
+
+def test_a_model_is_the_same_out_of_its_folder(folder: Path) -> None:
+    sounds, _, speakers = drawn_voices(2, 1)
+    model = load_emotion_model(str(folder))
+    assert (model.name, model.classes, model.is_estimate) == ("mood", SIX, False)
+    again = model_of_folder(folder)
+    write_emotion_folder(again, copy := folder.parent / "copy", {})
+    assert (copy / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    assert all(map(equal, model.classify(sounds, speakers), model_of_folder(copy).classify(sounds, speakers)))
+    guess = model.classify(sounds[:1])[0]
+    assert guess.probabilities.sum() == pytest.approx(1)
+    assert guess.embedding.shape == (len(MEASURES),)
+
+
+def test_a_model_is_not_written_over_another(folder: Path) -> None:
+    with pytest.raises(DailytalkError, match="holds a model already"):
+        write_emotion_folder(random_model(), folder, {})
+
+
+def about(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        known = json.loads((folder / ABOUT).read_text()) | changes
+        (folder / ABOUT).write_text(
+            json.dumps({name: value for name, value in known.items() if value is not None})
+        )
+
+    return change
+
+
+def weights(**changes: np.ndarray | None) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        known = {
+            name: array for name, array in (load_file(folder / WEIGHTS) | changes).items() if array is not None
+        }
+        save_file(known, folder / WEIGHTS)
+
+    return change
+
+
+def replaced(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+def piped(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    os.mkfifo(folder / WEIGHTS)
+
+
+WIDE = np.zeros((len(MEASURES), 7), np.float32)
+NONE = np.zeros(len(MEASURES), np.float32)
+USUAL = np.full(len(MEASURES), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "file", "reason"),
+    [
+        (about(kind="forest"), ABOUT, "kind is 'forest'"),
+        (about(kind=None), ABOUT, "kind is missing"),
+        (about(classes=["sad", "angry"]), ABOUT, "not sorted"),
+        (about(classes=["sad", "sad"]), ABOUT, "not different"),
+        (about(classes=["sad"]), ABOUT, "it has 1 classes"),
+        (about(classes=["sad", 3]), ABOUT, "classes.2 is 3, not text"),
+        (about(temperature=0), ABOUT, "temperature is 0, not over 0"),
+        (about(temperature="1"), ABOUT, "temperature is '1', not a number"),
+        (about(settings={"features": "pitch"}), ABOUT, "settings.features is 'pitch'"),
+        (about(settings={"features": "contours", "measures": ["f0"]}), ABOUT, "trained on other measures"),
+        (replaced(ABOUT, b"[1]"), ABOUT, "not an object"),
+        (replaced(ABOUT, b'{"kind": NaN}'), ABOUT, "is not a number"),
+        (weights(weights_alone=WIDE), WEIGHTS, "not [104, 6] of floats"),
+        (weights(weights_alone=np.zeros((len(MEASURES), 6), np.int32)), WEIGHTS, "of I32, not"),
+        (weights(usual=USUAL), WEIGHTS, "'usual' holds what is no number"),
+        (weights(usual=None), WEIGHTS, "it lacks 'usual'"),
+        (weights(more=USUAL), WEIGHTS, "it has 'more'"),
+        (
+            weights(spread_alone=np.zeros(len(MEASURES), np.float32)),
+            WEIGHTS,
+            "spread_alone has numbers that are not over 0",
+        ),
+        (replaced(WEIGHTS, b"\x80\x04pickle"), WEIGHTS, "no file of safetensors"),
+        (lambda folder: (folder / WEIGHTS).unlink(), WEIGHTS, "it is not there"),
+        (piped, WEIGHTS, "is not a regular file"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_a_sentence_that_names_the_file(
+    change: Callable[[Path], None], file: str, reason: str, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "damaged")
+    change(tmp_path / "damaged")
+    with pytest.raises(ModelMissing) as refused:
+        load_emotion_model(str(tmp_path / "damaged"))
+    assert file in refused.value.reason
+    assert reason in refused.value.reason
+    assert "\n" not in str(refused.value)
+
+
+def test_no_pickle_is_read(tmp_path: Path) -> None:
+    best = tmp_path / "runs" / "classify" / "weights" / "best.pt"
+    best.parent.mkdir(parents=True)
+    best.write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.")
+    for name in (best, tmp_path / "runs", tmp_path / "model.pkl"):
+        with pytest.raises(ModelMissing, match=r"is a pickle, which can run anything .* ultralytics.* \(AGPL\)"):
+            load_emotion_model(str(name))
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(ModelMissing, match=r"holds no emotion\.json"):
+        load_emotion_model(str(empty))
+
+
+def test_an_utterance_alone_is_as_in_any_company() -> None:
+    sounds, _, speakers = drawn_voices(3, 1)
+    for model in (random_model(), AffectMap()):
+        together = model.classify(sounds)
+        assert all(equal(model.classify([sound])[0], guess) for sound, guess in zip(sounds, together, strict=True))
+        own = [place for place, speaker in enumerate(speakers) if speaker == speakers[0]]
+        apart = model.classify([sounds[place] for place in own], [speakers[place] for place in own])
+        beside = model.classify(sounds, speakers)
+        assert all(equal(guess, beside[place]) for guess, place in zip(apart, own, strict=True))
+
+
+def test_the_more_a_speaker_says_the_more_his_own_usual_counts() -> None:
+    shares = own_share(np.array([0.0, 1.0, 2.0, 5.0, 1000.0]))
+    assert shares[:2].tolist() == [0, 0]
+    assert (np.diff(shares[1:]) > 0).all()
+    assert 0.99 < shares[-1] < 1
+    sounds, _, speakers = drawn_voices(1, 1)
+    model = random_model()
+    assert equal(model.classify(sounds[:1], speakers[:1])[0], model.classify(sounds[:1])[0])
+    assert not equal(model.classify(sounds, speakers)[0], model.classify(sounds)[0])
+
+
+@pytest.mark.parametrize(
+    ("sound", "reason"),
+    [
+        (np.zeros(0, np.float32), "it has 0.00 s of sound"),
+        (np.zeros(16000, np.float32), "it is silent"),
+        (np.full(16000, np.nan, np.float32), "its sound holds what is no number"),
+        (np.full(16000, 1e-7, np.float32), "no sound in it stands out"),
+    ],
+)
+def test_of_what_can_not_be_heard_nothing_is_said_but_why(sound: np.ndarray, reason: str) -> None:
+    good = drawn_voices(1, 1)[0][0]
+    alone, nothing = random_model().classify([good, sound], ["ann", "ann"])
+    assert not alone.reason
+    assert nothing.reason == reason
+    assert not len(nothing.probabilities)
+    assert random_model().classify([]) == []

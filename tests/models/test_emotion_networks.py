@@ -1,0 +1,290 @@
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from tiny_speech_models import MODELS, change_weights, make_speech_model
+from torch.nn import functional
+
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.emotions import class_of_label
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models import emotion_networks
+from dailytalk_contiguous.models.affect import threads_of_one
+from dailytalk_contiguous.models.affect_network import normalised
+from dailytalk_contiguous.models.emotion_models import load_emotion_model, write_emotion_folder
+from dailytalk_contiguous.models.emotion_networks import (
+    CheckpointEmotions,
+    EncoderEmotions,
+    EncoderNetwork,
+    LayersHead,
+    NetworkEmotions,
+    SpectrogramEmotions,
+    SpectrogramNetwork,
+    TrainedNetwork,
+)
+from dailytalk_contiguous.models.speech_models import find_checkpoint, load_speech_encoder
+
+RNG = np.random.default_rng(3)
+SOUNDS = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in (16000, 1600, 40000, 23456, 8000)]
+CLASSES = ("angry", "happy", "sad")
+
+#: As IEMOCAP's checkpoints name them, and one that nobody else has.
+LABELS = ("neu", "hap", "ang", "Sadness", "bored")
+
+#: What normalises its first frames over time, and what over channels.
+GROUP, LAYER = {"feat_extract_norm": "group"}, {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("speech")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(models: Path) -> Path:
+    return make_speech_model(models / "checkpoint", "wav2vec2", LABELS)
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def spectrogram_model() -> SpectrogramEmotions:
+    torch.manual_seed(1)
+    return SpectrogramEmotions("tiny", CLASSES, SpectrogramNetwork(len(CLASSES)), "cpu")
+
+
+def encoder_model(folder: Path) -> EncoderEmotions:
+    torch.manual_seed(1)
+    encoder = load_speech_encoder(find_checkpoint(str(folder)))
+    network = EncoderNetwork(encoder, LayersHead(encoder.n_layers, encoder.width, len(CLASSES)))
+    return EncoderEmotions("tiny", CLASSES, network, "cpu", folder.name)
+
+
+@torch.inference_mode()
+def assert_padded_equals_alone(model: NetworkEmotions, sounds: Sequence[Samples] = SOUNDS) -> None:
+    sounds = [sound[: model.longest] for sound in sounds]
+    alone = [model.hear([sound])[0] for sound in sounds]
+    for own, together in zip(alone, model.hear(list(sounds)), strict=True):
+        np.testing.assert_allclose(own.logits, together.logits, atol=1e-5)
+        np.testing.assert_allclose(own.embedding, together.embedding, atol=1e-5)
+    assert np.ptp([own.logits for own in alone], axis=0).min() > 1e-4, "they must differ for this to say anything"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [("wav2vec2", GROUP), ("wav2vec2", LAYER), ("hubert", GROUP), ("wavlm", GROUP), ("whisper", {})],
+)
+def test_padded_equals_alone(kind: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Those that normalise frames over time were not trained with masks, and transformers pads them wrongly."""
+    encoder = make_speech_model(tmp_path / "encoder", kind, **settings)
+    assert_padded_equals_alone(encoder_model(encoder))
+    classifier = make_speech_model(tmp_path / "classifier", kind, LABELS, **settings)
+    assert_padded_equals_alone(CheckpointEmotions(find_checkpoint(str(classifier)), "cpu"))
+
+
+def test_padded_spectrogram_equals_alone() -> None:
+    model = spectrogram_model()
+    assert_padded_equals_alone(model)
+    model.network.train()
+    with torch.no_grad():
+        bands, lengths = emotion_networks.padded_frames([model.log_mel(sound) for sound in SOUNDS[:2]])
+        more = functional.pad(bands, (0, 0, 0, 40), value=7.0)
+        torch.testing.assert_close(model.network(bands, lengths), model.network(more, lengths), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["hubert", "wavlm"])
+def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Path) -> None:
+    folder = make_speech_model(tmp_path / kind, kind, LABELS)
+    stock = MODELS[kind][2].from_pretrained(folder).eval()
+    sound = SOUNDS[2] if kind == "hubert" else normalised(SOUNDS[2])  # by its preprocessor_config.json
+    with torch.inference_mode():
+        expected = stock(torch.from_numpy(sound)[None]).logits.softmax(dim=1)[0].numpy()
+    model = load_emotion_model(str(folder))
+    assert model.classes == ("angry", "bored", "happy", "neutral", "sad")
+    by_class = dict(zip(map(class_of_label, LABELS), expected, strict=True))
+    (guess,) = model.classify(SOUNDS[2:3])
+    np.testing.assert_allclose(guess.probabilities, [by_class[name] for name in model.classes], atol=1e-6)
+
+
+def test_labels_of_one_class_are_summed(tmp_path: Path) -> None:
+    folder = make_speech_model(tmp_path / "same", labels=("happy", "joy", "sad"))
+    stock = CheckpointEmotions(find_checkpoint(str(folder)), "cpu")
+    assert stock.classes == ("happy", "sad")
+    shares = stock.probabilities(np.log([0.2, 0.3, 0.5]))
+    np.testing.assert_allclose(shares, [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("classifier.weight", None, "1 weight missing, classifier.weight first"),
+        ("wav2vec2.encoder.layers.1.attention.q_proj.bias", None, "1 weight missing"),
+        ("classifier.weight", torch.zeros(5, 9), "1 weight of another shape, classifier.weight first"),
+        ("classifier.dense.weight", torch.zeros(2), "1 weight unexpected, classifier.dense.weight first"),
+        ("classifier.bias", torch.zeros(5, dtype=torch.int32), "1 weight no floats"),
+        ("classifier.bias", torch.full((5,), np.nan), "classifier.bias is no number"),
+    ],
+)
+def test_weights_that_lack_or_do_not_fit_are_an_error(
+    name: str, value: torch.Tensor | None, words: str, copy: Path
+) -> None:
+    change_weights(copy, **{name.replace(".", "__"): value})
+    with pytest.raises(ModelMissing, match=words):
+        load_emotion_model(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"id2label": {"0": "yes", "1": "no", "2": "up", "3": "down", "4": "on"}},
+            "no emotions apart, but yes",
+        ),
+        ({"id2label": ["ang", "hap"]}, "no list of labels"),
+        ({"problem_type": "regression"}, "does not choose one"),
+        ({"model_type": "bert"}, "no classifier of sound"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
+        ({"num_hidden_layers": "many"}, "can't be loaded"),
+        ({"num_attention_heads": 3}, "can't be loaded"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_one_sentence(changes: dict[str, Any], words: str, copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ModelMissing, match=words):
+        load_emotion_model(str(copy))
+
+
+def test_no_code_and_no_pickle_of_a_checkpoint_is_looked_at(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    code = {"auto_map": {"AutoModelForAudioClassification": "evil.Evil"}, "attn_implementation": "evil/kernel"}
+    (copy / "config.json").write_text(json.dumps(config | code))
+    (copy / "evil.py").write_text("raise SystemExit")
+    assert load_emotion_model(str(copy)).classify(SOUNDS[:1])[0].reason == ""
+    load_emotion_model.cache_clear()
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelMissing, match=r"pickles .* are not read"):
+        load_emotion_model(str(copy))
+    (copy / "model.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(ModelMissing, match="can't be read"):
+        load_emotion_model(str(copy))
+
+
+def test_weights_in_several_files_are_read_from_their_folder_alone(copy: Path, checkpoint: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "part.safetensors")
+    listed = {"weight_map": {"any": "part.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(listed))
+    (guess,) = load_emotion_model(str(copy)).classify(SOUNDS[:1])
+    (whole,) = load_emotion_model(str(checkpoint)).classify(SOUNDS[:1])
+    assert guess.probabilities.tobytes() == whole.probabilities.tobytes()
+    load_emotion_model.cache_clear()
+    listed = {"weight_map": {"any": f"../{copy.name}/../../outside.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(listed))
+    with pytest.raises(ModelMissing, match="lists no safetensors beside it"):
+        load_emotion_model(str(copy))
+
+
+def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
+    nothing = [np.zeros(0, np.float32), np.zeros(16000, np.float32), np.full(16000, np.nan, np.float32)]
+    guesses = spectrogram_model().classify([*nothing, SOUNDS[0][:100], SOUNDS[1], np.float32(1e30) * SOUNDS[0]])
+    assert [bool(guess.reason) for guess in guesses] == [True, True, True, True, False, True]
+    assert [len(guess.probabilities) for guess in guesses] == [0, 0, 0, 0, len(CLASSES), 0]
+    np.testing.assert_allclose(guesses[4].probabilities.sum(), 1, atol=1e-6)
+
+
+def test_a_long_sound_is_heard_in_windows() -> None:
+    model = spectrogram_model()
+    assert [len(window) for window in emotion_networks.windows_of(np.zeros(600 * 16000), model.longest)] == [
+        20 * 16000
+    ] * 30
+    model.longest = 16000
+    (guess,) = model.classify([SOUNDS[2]])
+    heard: list[Any] = model.run(np.split(SOUNDS[2], [13334, 26668]), model.hear)
+    logits = np.mean([window.logits for window in heard], axis=0)
+    np.testing.assert_allclose(guess.probabilities, model.probabilities(logits), atol=1e-6)
+
+
+def test_bits_do_not_depend_on_threads_or_company(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bits(model: NetworkEmotions, sounds: Sequence[Samples]) -> list[bytes]:
+        return [guess.probabilities.tobytes() + guess.embedding.tobytes() for guess in model.classify(sounds)]
+
+    for model in (spectrogram_model(), CheckpointEmotions(find_checkpoint(str(checkpoint)), "cpu")):
+        expected = bits(model, SOUNDS)
+        assert [*bits(model, SOUNDS[:1]), *bits(model, SOUNDS[1:])] == expected
+        with monkeypatch.context() as patch:
+            patch.setenv("OMP_NUM_THREADS", "3")
+            pool = threads_of_one.__wrapped__()
+            patch.setattr(emotion_networks, "threads_of_one", lambda pool=pool: pool)
+            assert bits(model, SOUNDS) == expected
+            pool.shutdown()
+
+
+def test_out_of_memory_halves_the_batch() -> None:
+    class Small(NetworkEmotions):
+        batches: list[int] = []  # noqa: RUF012
+
+        def hear(self, windows: list[Samples]) -> list[emotion_networks.WindowAnswer]:
+            self.batches.append(len(windows))
+            if len(windows) > 2:
+                raise RuntimeError("CUDA error: out of memory")
+            return [emotion_networks.WindowAnswer(np.zeros(3), np.zeros(1, np.float32)) for _ in windows]
+
+    model = Small("small", CLASSES, "cuda")
+    assert len(model.classify(SOUNDS)) == len(SOUNDS)
+    assert model.batches[0] == len(SOUNDS)
+    assert max(model.batches[-2:]) <= 2
+
+
+def saved(model: TrainedNetwork, folder: Path) -> Path:
+    write_emotion_folder(model, folder, {})
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["spectrogram", "wav2vec2", "whisper"])
+def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_path: Path) -> None:
+    model: TrainedNetwork = spectrogram_model()
+    if kind != "spectrogram":
+        model = encoder_model(make_speech_model(tmp_path / "encoder", kind))
+        shutil.rmtree(tmp_path / "encoder")
+    model.temperature = 2.0
+    loaded: Any = load_emotion_model(str(saved(model, tmp_path / "model")))
+    assert (loaded.kind, loaded.classes, loaded.settings()) == (model.kind, model.classes, model.settings())
+    for own, other in zip(model.classify(SOUNDS), loaded.classify(SOUNDS), strict=True):
+        np.testing.assert_array_equal(own.probabilities, other.probabilities)
+        np.testing.assert_array_equal(own.embedding, other.embedding)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layout": 2}, "layout is 2"),
+        ({"model_type": "bert"}, "it is 'bert'"),
+        ({"config": {"hidden_size": 1 << 40}}, "hidden_size is"),
+        ({"normalises": "yes"}, "settings are not those"),
+    ],
+)
+def test_settings_of_a_model_folder_that_can_not_be_are_an_error(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    folder = saved(encoder_model(make_speech_model(tmp_path / "encoder")), tmp_path / "model")
+    about = json.loads((folder / "emotion.json").read_text())
+    about["settings"] |= changes
+    (folder / "emotion.json").write_text(json.dumps(about))
+    with pytest.raises(ModelMissing, match=words):
+        load_emotion_model(str(folder))
+
+
+def test_layers_are_averaged_over_the_frames_that_count() -> None:
+    layers = [torch.randn(2, 23, 4), torch.randn(2, 23, 4)]
+    pooled, counts = emotion_networks.pooled_layers(layers, torch.tensor([23, 12]))
+    assert (pooled.shape, counts.tolist()) == ((2, 2, 3, 4), [3, 2])
+    expected: NDArray[Any] = functional.layer_norm(layers[1], (4,))[1, 10:12].mean(dim=0).numpy()
+    np.testing.assert_allclose(pooled[1, 1, 1].numpy(), expected, atol=1e-6)
