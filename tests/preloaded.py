@@ -39,8 +39,8 @@ SET |= {"PYTHONIOENCODING": "utf-8", "TOKENIZERS_PARALLELISM": "false"}
 #: Variables that are read when they are needed, or by what is not preloaded and may set its own. Of any other that
 #: differs, libraries have read the old value.
 READ_LATE = (
-    *("AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "OMP_", "ONEDNN_", "OPENAI_"),
-    *("PYTEST_", "PYTHONPATH", "RAY_", "REVIEW_SECRET", "TORCH"),
+    *("ACCELERATE_", "AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "LRU_", "OMP_"),
+    *("ONEDNN_", "OPENAI_", "PYTEST_", "PYTHONPATH", "PYTORCH_", "RAY_", "REVIEW_SECRET", "TORCH", "XLA_"),
 )
 
 #: The environment of the tests, before any of them changes it.
