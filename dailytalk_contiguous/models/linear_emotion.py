@@ -166,7 +166,7 @@ class LinearEmotion:
         """Guesses of what `measure` gave, shape (n, measures); none where all of it is missing."""
         logits, offsets = self._logits(measured, speakers)
         shares = softmax(logits, self.temperature).astype(np.float32)
-        heard = np.isfinite(measured).any(axis=1)
+        heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
         return [
             EmotionGuess(share, own.astype(np.float32)) if known else nothing_said(_UNHEARD)
             for known, share, own in zip(heard, shares, offsets, strict=True)
