@@ -568,8 +568,10 @@ class _Training:
                 loss = self._gradients(batch)
                 break
             except RuntimeError as error:
-                if self._device == "cpu" or not is_out_of_memory(error) or self._part == 1:
-                    raise _memory_error(error) if is_out_of_memory(error) else error from error
+                if not is_out_of_memory(error):
+                    raise
+                if self._device == "cpu" or self._part == 1:
+                    raise _memory_error(error) from error
             self._part = -(-self._part // 2)
             log.warning("a batch did not fit into memory; going on with %d utterances at a time", self._part)
             torch.cuda.empty_cache()
