@@ -79,8 +79,8 @@ CHECKPOINT_SECONDS = 600.0
 #: Disk that spectrograms may take: those of 500 hours.
 _SPECTROGRAM_BYTES = 20e9
 
-#: dB of a natural logarithm of power, and places at which the curve is drawn by which a spectrum is bent.
-_DB, _BEND_KNOTS = 10 / np.log(10), 6
+#: dB of a natural logarithm of power.
+_DB = 10 / np.log(10)
 
 #: dB between the softest and the loudest of a picture of a spectrogram.
 _PICTURE_DB = 80.0
@@ -262,17 +262,10 @@ class _Spectrograms:
         if rng is None:
             return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
         longest = round(self._settings.crop * ANALYSIS_RATE / HOP)
-        return padded_frames([self._altered(_cropped(bands, longest, rng), rng) for bands in views])
+        return padded_frames([self._masked(_cropped(bands, longest, rng), rng) for bands in views])
 
-    def _altered(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A view as of another voice and microphone, with spans of frames and of bands at their usual value.
-
-        The spectrum is bent by a smooth curve (Nam, Kim & Park 2022, "FilterAugment"); the masks are those of
-        SpecAugment, without its warping of time.
-        """
-        curve = rng.normal(0, self._settings.bend / _DB, _BEND_KNOTS)
-        places = np.linspace(0, _BEND_KNOTS - 1, bands.shape[1])
-        bands = bands + np.interp(places, np.arange(_BEND_KNOTS), curve - curve.mean()).astype(np.float32)
+    def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """A view with spans of frames and of bands at their usual value (SpecAugment, without warping of time)."""
         n_frames, n_bands = bands.shape
         for _ in range(self._settings.time_masks):
             width = int(rng.integers(0, int(self._settings.time_share * n_frames) + 1))
@@ -568,8 +561,10 @@ class _Training:
                 loss = self._gradients(batch)
                 break
             except RuntimeError as error:
-                if self._device == "cpu" or not is_out_of_memory(error) or self._part == 1:
-                    raise _memory_error(error) if is_out_of_memory(error) else error from error
+                if not is_out_of_memory(error):
+                    raise
+                if self._device == "cpu" or self._part == 1:
+                    raise _memory_error(error) from error
             self._part = -(-self._part // 2)
             log.warning("a batch did not fit into memory; going on with %d utterances at a time", self._part)
             torch.cuda.empty_cache()

@@ -47,7 +47,6 @@ class SpectrogramSettings(NetworkSettings):
     Attributes:
         time_masks, band_masks: spans that are masked at each view (SpecAugment: Park et al. 2019).
         time_share, most_bands: the longest span of each, a share of the frames, and bands.
-        bend: dB by which parts of the spectrum are made louder or softer at each view (standard deviation).
         crop: seconds of a longer utterance that are seen at a time, each time others.
     """
 
@@ -55,7 +54,6 @@ class SpectrogramSettings(NetworkSettings):
     band_masks: int = unlisted(2)
     time_share: float = unlisted(0.2)
     most_bands: int = unlisted(24)
-    bend: float = unlisted(6.0)
     crop: float = unlisted(6.0)
 
 
