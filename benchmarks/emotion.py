@@ -1,9 +1,9 @@
 """How well emotion in classes is told, on corpora whose truth is known: what could be told, and what could not.
 
-python benchmarks/emotion.py                 # the synthetic corpora and the folds, some five minutes on two cores
+python benchmarks/emotion.py                 # linear on synthetic corpora, and folds: five minutes on two cores
 python benchmarks/emotion.py --quick         # fewer voices and lines, no goals of accuracy: a minute
 python benchmarks/emotion.py DIR…            # and folders of `dailytalk corpus`, by every protocol
-python benchmarks/emotion.py --kinds linear  # by default linear and spectrogram, as far as they can be trained
+python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained twice, not five times
 python benchmarks/emotion.py --crema-d FILE  # the names of SentenceFilenames.csv in place of made ones
 
 A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
@@ -76,9 +76,10 @@ PITCH, LEVEL = 104.0, -36.0
 
 #: Voices of espeak whose own pitch is near that, and of flite, whose pitch can be set.
 ESPEAK = (
-    *("Alex", "Denis", "Diogo", "Gene", "Henrique", "adam", "boris"),
-    *("iven", "john", "kaukovalta", "klatt4", "klatt5", "m2", "m3", "m4", "m5", "m6", "m7"),
-    *("max", "michel", "miguel", "norbert", "travis", "victor"),
+    *("Alex", "Andy", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Reed", "Tweaky"),
+    *("adam", "benjamin", "boris", "edward", "edward2", "fast", "iven2", "john", "kaukovalta", "klatt4", "klatt5"),
+    *("klatt6", "m2", "m3", "m4", "m5", "m6", "m7", "marcelo", "max", "michel", "miguel"),
+    *("mike2", "norbert", "pablo", "robert", "sandro", "travis", "victor"),
 )
 VOICES = (("flite", "slt"), ("flite", "awb"), *(("espeak", name) for name in ESPEAK))
 
@@ -99,13 +100,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", metavar="DIR")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument(
-        "--kinds", nargs="+", default=["linear", "spectrogram"], choices=EMOTION_KINDS, metavar="KIND"
-    )
+    parser.add_argument("--kinds", nargs="+", default=["linear"], choices=EMOTION_KINDS, metavar="KIND")
     parser.add_argument("--crema-d", type=Path, metavar="FILE")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
-    n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 30)
+    n_voices, n_each = (10, 6) if options.quick else (len(VOICES), 22)
     met = [_folds(options.crema_d)]
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -123,9 +122,9 @@ def main() -> int:
             met.append(_manners(kind, manners, drawn, options))
             met.append(_voices_only(kind, same, voices_only, options))
             met.append(_speed(kind, manners, options))
-        except (DailytalkError, NotImplementedError) as problem:
-            print(f"{kind}: not measured ({problem or 'it can not be trained yet'})")
-            met.append(options.kinds != ["linear"] and kind != "linear")
+        except DailytalkError as problem:
+            print(f"{kind}: not measured ({problem})")
+            met.append(False)
     if options.corpora:
         _real(options)
     return 0 if all(met) else 1
@@ -212,7 +211,7 @@ def _alike(count: int) -> list[Drawn]:
 
 def _manners(kind: str, examples: EmotionExamples, drawn: Sequence[Drawn], options: argparse.Namespace) -> bool:
     started = time.perf_counter()
-    evaluation = evaluate_protocol(_fit(kind, options), examples, "speakers")
+    evaluation = evaluate_protocol(_fit(kind, options), examples, "speakers", _folds_for(kind))
     truth = np.array([[*MANNERS].index(one.manner) for one in drawn])
     drawn_rate = float((bayes_answers(np.array([one.settings for one in drawn])) == truth).mean())
     accuracy, rate = evaluation.figures.accuracy.value, bayes_rate()
@@ -231,7 +230,7 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
     """Labels of which 80 % are the favourite of a voice, drawn several times."""
     apart, mixed = [], []
     examples = corpus_of(same, sounds)
-    for seed in range(DRAWS_OF_FAVOURITES):
+    for seed in range(DRAWS_OF_FAVOURITES if kind == "linear" else 1):
         random = np.random.default_rng(seed)
         names = [*MANNERS]
         favourites = random.permutation([names[voice % len(names)] for voice in range(len(VOICES))])
@@ -241,7 +240,7 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
         relabelled = replace(
             examples, classes=(*sorted(names),), labels=np.searchsorted(sorted(names), labels).astype(np.intp)
         )
-        evaluation = evaluate_protocol(_fit(kind, options), relabelled, "random", alone=True)
+        evaluation = evaluate_protocol(_fit(kind, options), relabelled, "random", _folds_for(kind), alone=True)
         mixed.append(evaluation.figures.recall.value)
         apart.append(evaluation.beside["speakers"].recall.value)
     chance = 1 / len(MANNERS)
@@ -249,9 +248,10 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
         f"{kind}: only voices differ, and their favourite labels ({len(same):,} lines, {len(apart)} draws of them)"
     )
     from_chance, inflation = 100 * abs(np.mean(apart) - chance), 100 * (np.mean(mixed) - np.mean(apart))
-    at_chance, caught = from_chance <= MOST_FROM_CHANCE, inflation >= LEAST_INFLATION
+    most = MOST_FROM_CHANCE * (DRAWS_OF_FAVOURITES / len(apart)) ** 0.5
+    at_chance, caught = from_chance <= most, inflation >= LEAST_INFLATION
     print(
-        f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {MOST_FROM_CHANCE:g}: ",
+        f"  by speakers recall is {np.mean(apart):.1%}, chance {chance:.1%}, goal within {most:.0f}: ",
         end="",
     )
     print(_verdict(at_chance))
@@ -272,6 +272,10 @@ def _speed(kind: str, examples: EmotionExamples, options: argparse.Namespace) ->
     goal = f", goal {LEAST_SPEED:g}: {_verdict(speed >= LEAST_SPEED)}" if is_goal else ""
     print(f"  {kind} classifies {speed:.0f} s of speech a second of processor time{goal}")
     return speed >= LEAST_SPEED or not is_goal
+
+
+def _folds_for(kind: str) -> int:
+    return 5 if kind == "linear" else 2
 
 
 def _fit(kind: str, options: argparse.Namespace):  # type: ignore[no-untyped-def]
@@ -406,7 +410,7 @@ def _real(options: argparse.Namespace) -> None:
         for protocol in PROTOCOLS:
             try:
                 _show(evaluate_protocol(_fit(kind, options), examples, protocol))
-            except (DailytalkError, NotImplementedError) as problem:
+            except DailytalkError as problem:
                 print(f"{kind} by {protocol}: {problem}")
 
 

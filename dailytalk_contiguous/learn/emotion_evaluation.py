@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, joined_groups
 from dailytalk_contiguous.learn.probes import FOLDS, LEAST_DRAWN, Score, divided, drawn_score, mean_recall
-from dailytalk_contiguous.models.contracts import EmotionModel
+from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.publish.plots import MatrixPlot
 from dailytalk_contiguous.publish.sections import KeyFigures, Section, SectionPart, Table, Text
 
@@ -641,15 +642,29 @@ def _answers(
         )
     place_of = [examples.classes.index(name) if name in examples.classes else -1 for name in model.classes]
     predicted, confidences = np.full(len(examples), -1), np.full(len(examples), np.nan)
-    for places, sounds in examples_together(examples):
+    for places, guesses in _guesses(model, examples, alone):
         interrupts.check_interrupt()
-        speakers = None if alone else examples.speakers[places].tolist()
-        for place, guess in zip(places, model.classify(sounds, speakers), strict=True):
+        for place, guess in zip(places, guesses, strict=True):
             if len(guess.probabilities):
                 best = int(np.argmax(guess.probabilities))
                 predicted[place] = place_of[best]
                 confidences[place] = guess.probabilities[best] if place_of[best] >= 0 else np.nan
     return predicted.astype(np.intp), confidences
+
+
+def _guesses(
+    model: EmotionModel, examples: EmotionExamples, alone: bool
+) -> Iterator[tuple[list[int], list[EmotionGuess]]]:
+    """Places of examples and what a model makes of them, those of one speaker together."""
+    if isinstance(model, LinearEmotion):  # what it measures was measured to train it, or is kept for the next one
+        measured = examples.measured(model.measure_name, model.measure)
+        for speaker in np.unique(examples.speakers):
+            places = np.flatnonzero(examples.speakers == speaker).tolist()
+            speakers = None if alone else [str(speaker)] * len(places)
+            yield places, model.of_measures(measured[places], speakers)
+        return
+    for places, sounds in examples_together(examples):
+        yield places, model.classify(sounds, None if alone else examples.speakers[places].tolist())
 
 
 def examples_together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:

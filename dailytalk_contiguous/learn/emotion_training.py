@@ -58,6 +58,9 @@ PLAIN_STRENGTH = 0.01
 #: The least spread that a number may have: what never differs tells nothing apart.
 _LEAST_SPREAD = 1e-6
 
+#: Gradients at which a fit ends: what chooses a strength needs fewer digits.
+_ROUGH, _EXACT = 1e-3, 1e-4
+
 #: The least share of a number's variance that counts as between classes.
 _LEAST_SHARE = 1e-4
 
@@ -170,7 +173,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
 
     with threadpool_limits(1):  # products so small take longer by several threads
         strength, temperature = _chosen(material, settings, examples.classes)
-        (arrays,) = _fitted(material, [strength])
+        (arrays,) = _fitted(material, [strength], _EXACT)
     return LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
@@ -187,9 +190,9 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
             continue
         test = test[~material.copies[test]]
         inner, outer = material.take(train), material.take(test)
-        for strength, arrays in zip(STRENGTHS, _fitted(inner, STRENGTHS), strict=True):
+        for strength, arrays in zip(STRENGTHS, _fitted(inner, STRENGTHS, _ROUGH), strict=True):
             model = LinearEmotion("", classes, settings.features, arrays)
-            guesses = model.of_measures(outer.numbers, outer.speakers.tolist(), [""] * len(test))
+            guesses = model.of_measures(outer.numbers, outer.speakers.tolist())
             answers[strength][test] = [guess.probabilities for guess in guesses]
     tested = np.isfinite(answers[STRENGTHS[0]]).all(axis=1)
     if len(np.unique(material.labels[tested])) < len(classes):
@@ -204,7 +207,9 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
     return best, fit_temperature(answers[best][tested], material.targets[tested])
 
 
-def _fitted(material: _Material, strengths: Sequence[float]) -> list[dict[str, NDArray[np.float64]]]:
+def _fitted(
+    material: _Material, strengths: Sequence[float], tolerance: float
+) -> list[dict[str, NDArray[np.float64]]]:
     """The arrays of a `LinearEmotion` for each strength, all fitted on the same."""
     numbers = material.numbers
     with np.errstate(invalid="ignore"):
@@ -221,13 +226,15 @@ def _fitted(material: _Material, strengths: Sequence[float]) -> list[dict[str, N
         heads[head] = standardised(numbers, reference, spread)
     fitted = [dict(shared) for _ in strengths]
     for head, inputs in heads.items():
-        for arrays, (weights, bias) in zip(fitted, _regressions(inputs, material.targets, strengths), strict=True):
+        for arrays, (weights, bias) in zip(
+            fitted, _regressions(inputs, material.targets, strengths, tolerance), strict=True
+        ):
             arrays |= {f"weights_{head}": weights, f"bias_{head}": bias}
     return fitted
 
 
 def _regressions(
-    inputs: NDArray[np.float64], targets: NDArray[np.float64], strengths: Sequence[float]
+    inputs: NDArray[np.float64], targets: NDArray[np.float64], strengths: Sequence[float], tolerance: float
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Weights (measures, classes) and bias (classes,) for each strength, the first with the least C.
 
@@ -248,7 +255,7 @@ def _regressions(
     scale = np.sqrt(np.clip(between - (n_classes - 1) / len(inputs), _LEAST_SHARE, 1.0))  # less what chance adds
     scale /= np.sqrt(np.mean(scale**2))
     inputs = inputs * scale
-    regression = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
+    regression = LogisticRegression(max_iter=300, tol=tolerance, warm_start=True)
     found = []
     for strength in strengths:
         regression.set_params(C=strength)

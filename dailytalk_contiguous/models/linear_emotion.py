@@ -147,24 +147,29 @@ class LinearEmotion:
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
-        measured = np.stack([measure_voice(self.features, sound) for sound in sounds]) if len(sounds) else None
-        if measured is None:
+        if not len(sounds):
             return []
-        reasons = [
-            why_unheard(sound) or ("" if np.isfinite(numbers).any() else _UNHEARD)
-            for sound, numbers in zip(sounds, measured, strict=True)
-        ]
-        return self.of_measures(measured, speakers, reasons)
+        guesses = self.of_measures(np.stack([self.measure(sound) for sound in sounds]), speakers)
+        reasons = map(why_unheard, sounds)
+        return [nothing_said(reason) if reason else guess for reason, guess in zip(reasons, guesses, strict=True)]
 
-    def of_measures(
-        self, measured: Numbers, speakers: Sequence[Hashable] | None, reasons: Sequence[str]
-    ) -> list[EmotionGuess]:
-        """Guesses of what `measure_voice` gave, shape (n, measures); none where there is a reason against one."""
+    @property
+    def measure_name(self) -> str:
+        """What `measure` gives, by name: equal for all models that measure the same."""
+        return f"voice/{self.features}"
+
+    def measure(self, sound: Samples) -> Numbers:
+        """The numbers of a sound, as of `measure_voice`."""
+        return measure_voice(self.features, sound)
+
+    def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
+        """Guesses of what `measure` gave, shape (n, measures); none where all of it is missing."""
         logits, offsets = self._logits(measured, speakers)
         shares = softmax(logits, self.temperature).astype(np.float32)
+        heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
         return [
-            nothing_said(reason) if reason else EmotionGuess(share, own.astype(np.float32))
-            for reason, share, own in zip(reasons, shares, offsets, strict=True)
+            EmotionGuess(share, own.astype(np.float32)) if known else nothing_said(_UNHEARD)
+            for known, share, own in zip(heard, shares, offsets, strict=True)
         ]
 
     def _logits(
