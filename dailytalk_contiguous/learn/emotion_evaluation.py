@@ -200,7 +200,7 @@ def _by_list(examples: EmotionExamples, notes: list[str]) -> list[Fold]:
     if not folds:
         raise BadInput(
             "no utterance is of a fold of EmoBox whose speakers are apart",
-            f"it has some of {', '.join(EMOBOX_FOLDS)}; choose --protocol speakers",
+            f"it has those of {', '.join(EMOBOX_FOLDS)}; for others choose --protocol speakers",
         )
     return folds
 
