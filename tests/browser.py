@@ -74,12 +74,12 @@ class Visit:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser for all the pages of a module."""
+def chromium(*arguments: str) -> Iterator[Any]:
+    """A browser for all the pages of a module, with arguments of Chromium's own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
 
