@@ -137,7 +137,8 @@ class Simulation:
         self.parts = TalkParts(
             ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
         )
-        self.talk = Talk(self.parts, Microphone(), self._told, self.record, threaded=False)
+        self.microphone = Microphone()
+        self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded=False)
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:

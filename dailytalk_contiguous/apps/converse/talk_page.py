@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-import websockets  # uvicorn answers WebSockets with it, and none without
+import websockets  # noqa: F401: uvicorn answers WebSockets with it
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -141,7 +141,7 @@ class TalkPage:
         )
         config = uvicorn.Config(
             Guard(app, "dailytalk converse", _HOST, self._port),
-            ws="websockets-sansio" if websockets else "none",
+            ws="websockets-sansio",
             ws_max_size=_MOST_BYTES,
             log_level="critical",
             access_log=False,
@@ -224,7 +224,11 @@ class TalkPage:
             self._loop.call_soon_threadsafe(task)
 
     def _tell(self, message: Mapping[str, Any]) -> None:
-        self._do(lambda: self._current and self._current.send(message))
+        def tell() -> None:
+            if self._current is not None:
+                self._current.send(message)
+
+        self._do(tell)
 
     def _pass_sound(self, data: bytes) -> None:
         if self._current is not None:
@@ -274,6 +278,7 @@ class TalkPage:
             self._windows.remove(window)
             if window is self._current:
                 self._current = None
+                self._let_go()
                 if self._windows:
                     self._give(self._windows[0])
 
@@ -281,9 +286,15 @@ class TalkPage:
         """Let a window talk."""
         if self._current is not None:
             self._current.send({"kind": "elsewhere"})
+            self._let_go()
         self._current = window
         window.sent = window.done = 0
         window.send({"kind": "welcome", **self._about, "history": list(self._history)})
+
+    def _let_go(self) -> None:
+        """End the turn of a window that is gone while somebody held its button."""
+        if self._talk is not None and self._about["push"]:
+            self._talk.press(False)
 
     async def _listen(self, window: _Window) -> None:
         while True:
