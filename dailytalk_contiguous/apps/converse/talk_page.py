@@ -1,8 +1,8 @@
 """The page of `dailytalk converse --web`: a microphone, a loudspeaker and a screen, in a browser of this machine.
 
-The page sends a block of its microphone every 32 ms over a WebSocket, and gets one of the voice back. So a page that
-is closed stops the clock of the talk, and one that comes back lets it go on. The address holds a secret of this run:
-whoever has not seen it finds nothing here, not even the page.
+The page sends a block of its microphone every 32 ms over a WebSocket, and gets one of the voice back. So a page
+that is closed stops the clock of the talk, and one that comes back lets it go on. The address holds a secret of
+this run: whoever has not seen it finds nothing here, not even the page.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 import uvicorn
-import websockets  # noqa: F401: uvicorn answers WebSockets with it
+import websockets  # noqa: F401 (uvicorn answers WebSockets with it)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +32,7 @@ from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import latency_text, median_steps
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, page_file, refused
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, to_pcm
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
@@ -65,6 +65,7 @@ class _Window:
         self.socket = socket
         self.waiting: asyncio.Queue[str | bytes | None] = asyncio.Queue(_MOST_MESSAGES)
         self.sent = self.done = 0
+        self.sending = asyncio.create_task(self._pass_on())
 
     def send(self, message: Mapping[str, Any] | bytes | None) -> None:
         """Have something sent, in order; None closes the window's connection."""
@@ -76,7 +77,7 @@ class _Window:
                 self.waiting.get_nowait()
             self.waiting.put_nowait(None)
 
-    async def pass_on(self) -> None:
+    async def _pass_on(self) -> None:
         """Send what waits, until None."""
         while (data := await self.waiting.get()) is not None:
             if isinstance(data, bytes):
@@ -195,11 +196,11 @@ class TalkPage:
         return max(0.0, time.monotonic() - self._arrived)
 
     def close(self) -> None:
-        ended = {"kind": "ended", "text": self._ending()}
         if self._loop is None:
             self._socket.close()
             return
-        self._do(lambda: [window.send(message) for window in self._windows for message in (ended, None)])
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._end(self._ending()), self._loop).result(5.0)
         self._server.should_exit = True
         self._thread.join(5.0)
 
@@ -248,6 +249,15 @@ class TalkPage:
     def _knows(self, key: str) -> bool:
         return hmac.compare_digest(key.encode(), self._key.encode())
 
+    async def _end(self, text: str) -> None:
+        """Tell all windows that the talk has ended, and let them go."""
+        windows = list(self._windows)
+        for window in windows:
+            window.send({"kind": "ended", "text": text})
+            window.send(None)
+        if windows:
+            await asyncio.wait([window.sending for window in windows], timeout=2.0)
+
     async def _file(self, request: Request) -> Response:
         """A file of the page."""
         if not self._knows(request.path_params["key"]):
@@ -266,7 +276,6 @@ class TalkPage:
             self._give(window)
         else:
             window.send({"kind": "elsewhere"})
-        sending = asyncio.create_task(window.pass_on())
         try:
             await self._listen(window)
         except BadInput:
@@ -274,7 +283,7 @@ class TalkPage:
         except (WebSocketDisconnect, RuntimeError):  # it is gone
             pass
         finally:
-            sending.cancel()
+            window.sending.cancel()
             self._windows.remove(window)
             if window is self._current:
                 self._current = None
@@ -314,8 +323,7 @@ class TalkPage:
         window.done = min(_HEADER.unpack_from(data)[0], window.sent)
         if self._ring.qsize() * BLOCK_SECONDS > _MOST_SECONDS:
             raise BadInput("more sound comes than can be heard", "close other programs, and reload the page")
-        samples = np.frombuffer(data, "<i2", offset=_HEADER.size).astype(np.float32) / 32768
-        self._ring.put((samples, time.monotonic()))
+        self._ring.put((pcm_to_float(data[_HEADER.size :]), time.monotonic()))
 
     def _obey(self, window: _Window, text: str) -> None:
         wanted = parse_json(text.encode(), "the message", "reload the page", limit=_MOST_BYTES)

@@ -72,21 +72,31 @@ const feeling = ({ emotion, confidence, valence, arousal }) => {
 
 const LINES = {
   user: (told) => [make("b", "who right", "You"), make("span", "said", told.text), make("span", "soft", feeling(told))],
-  reply: (told) => [
-    make("b", "who left", "Voice"), make("span", "said", told.text), make("span", "soft", told.tag ? `(${told.tag})` : ""),
-  ],
+  reply: (told) => {
+    const words = make("span");
+    if (told.tag) words.append(make("span", "soft", `(${told.tag}) `));
+    words.append(make("span", "said", told.text));
+    return [make("b", "who left", "Voice"), words];
+  },
   heard: () => [make("span", "soft aside", "interrupted")],
   latency: (told) => [make("span", "soft aside figures", told.text)],
   notice: (told) => [make("span", "note aside", told.text)],
 };
 
+/** Stay at the end of what was said, unless somebody reads what came before. */
+let follows = true;
+const follow = () => { if (follows) $("log").scrollTop = $("log").scrollHeight; };
+$("log").addEventListener("scroll", () => {
+  follows = $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
+});
+new ResizeObserver(follow).observe($("log"));
+
 const add = (told) => {
   const line = make("li", `line ${told.kind}`);
   line.append(...LINES[told.kind](told));
   if (told.kind === "latency") line.setAttribute("aria-hidden", "true");
-  const follows = $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
   $("lines").append(line);
-  if (follows) $("log").scrollTop = $("log").scrollHeight;
+  follow();
   if (told.medians) say($("medians"), `Medians: ${told.medians}`);
   $("empty").hidden = true;
 };
@@ -108,6 +118,8 @@ const showControls = () => {
   $("elsewhere").hidden = state !== "elsewhere";
   $("start").hidden = sound.isOpen || !here;
   $("sound").hidden = !here;
+  $("level").parentElement.hidden = !sound.isOpen;
+  $("microphone").parentElement.hidden = !$("microphone").options.length;
   $("hold").hidden = !here || !pushing || !sound.isOpen;
   for (const name of ["clear", "end"]) $(name).disabled = !here;
   press($("hands-free"), !pushing);
@@ -132,7 +144,8 @@ const HEARD = {
     state = "elsewhere";
     release();
     sound.close();
-    showState("under way elsewhere");
+    showState("elsewhere");
+    if (!$("lines").children.length) say($("empty"), "");
   },
   ended(told) {
     state = "ended";
