@@ -129,6 +129,7 @@ class Simulation:
         answer: Callable[[Sequence[ChatMessage]], Iterable[str]] | str = "I hear you. Tell me more about it.",
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
+        threaded: bool = False,
         **parts: Any,
     ) -> None:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
@@ -138,7 +139,7 @@ class Simulation:
             ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
         )
         self.microphone = Microphone()
-        self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded=False)
+        self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded)
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:

@@ -250,12 +250,7 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
         told = {"talk": kept, "seconds": round(talk.time, 3), "replies": len(talk.latencies)}
         print_json(told | {"median_seconds_after_speech": medians})
         return
-    console.labelled(
-        "talked",
-        f"{length_text(talk.time)}, {counted(len(talk.latencies), 'reply')[:-1]}ies".replace(
-            "replyies", "replies"
-        ),
-    )
+    console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
     if medians:
         console.labelled("medians", latency_text(medians))
     console.labelled("kept", visible(kept) if kept else "nothing")

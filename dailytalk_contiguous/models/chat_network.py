@@ -7,20 +7,19 @@ people and models have said can't pass for the template's own marks: those are t
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import constants, get_token
+from huggingface_hub import snapshot_download
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList, TextStreamer
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.machine import refuse_plain_http
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.chat import (
@@ -34,9 +33,13 @@ from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device
 from dailytalk_contiguous.models.paid import ShortRead
 from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
-from dailytalk_contiguous.store.hub import model_reference
+from dailytalk_contiguous.store.hub import hub_errors, model_reference
 
 _REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
+
+#: Files of a model that are fetched from the Hub, and those among them that are copies of others in other forms.
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_OTHER_FILES = ["*/*", "consolidated*"]
 
 #: What can be wrong with a checkpoint, as transformers raises it.
 _UNREADABLE = (
@@ -179,29 +182,30 @@ class _Unwanted(StoppingCriteria):
 
 def _open(place: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    where: dict[str, Any] = {"trust_remote_code": False}
-    folder = place
-    if not Path(place).is_dir():
-        if get_token():
-            refuse_plain_http("the Hub", constants.ENDPOINT)
-        folder, revision = model_reference(place)
-        where["revision"] = revision or "main"
+    folder = place if Path(place).is_dir() else _fetched(place)
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             if not tokenizer.chat_template:
                 raise ModelMissing(f"{place!r} has no chat template", _REMEDY)
-            network = within_memory(partial(_read_network, place, folder, device, where), f"the model {place!r}")
+            network = within_memory(partial(_read_network, place, folder, device), f"the model {place!r}")
     except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelMissing(f"{place!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
     return _Loaded(tokenizer, network, _marks(tokenizer))
 
 
-def _read_network(place: str, folder: str, device: str, where: Mapping[str, Any]) -> Any:
+def _fetched(place: str) -> str:
+    """The folder of a model of the Hub, with no more of it than is read. Raises DailytalkError as the Hub does."""
+    repo, revision = model_reference(place)
+    with hub_errors(place, "model"):
+        return snapshot_download(repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES)
+
+
+def _read_network(place: str, folder: str, device: str) -> Any:
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
-        **where,
+        trust_remote_code=False,
         use_safetensors=True,
         dtype=getattr(torch, fast_precisions(device)[0]),
         output_loading_info=True,

@@ -120,18 +120,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
-#: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server.
+#: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server and
+#: `{kind}` that of the repository.
 _KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
     (OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
     (LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
-    (HFValidationError, "{what} is no name of a dataset on the Hub", "write OWNER/NAME, with @TAG for a version"),
+    (HFValidationError, "{what} is no name of a {kind} on the Hub", "write OWNER/NAME, with @TAG for a version"),
     (GatedRepoError, "{what} opens only to people who were let in", "ask for access on its page, then log in"),
     (DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
     (RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
     (
         RepositoryNotFoundError,
-        "{host} shows no dataset {what} (it isn't there, it is private, or the token is wrong)",
-        f"check the name; for a private dataset, {_LOG_IN}, with a token that may read it",
+        "{host} shows no {kind} {what} (it isn't there, it is private, or the token is wrong)",
+        f"check the name; for a private {{kind}}, {_LOG_IN}, with a token that may read it",
     ),
     (
         DatasetNotFoundError,
@@ -157,21 +158,22 @@ _STATUSES = {
 }
 
 
-def hub_error(error: BaseException, what: str) -> DailytalkError:
+def hub_error(error: BaseException, what: str, kind: str = "dataset") -> DailytalkError:
     """An error of the Hub as a person reads it.
 
     Args:
         error: what huggingface_hub, datasets or the connection raised.
         what: the repository, with its version, if any: `OWNER/NAME@v1.0.0`.
+        kind: what the repository is to be.
     """
     host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
     reason, remedy = _words(error)
-    return DailytalkError(reason.format(what=what, host=host), remedy)
+    return DailytalkError(reason.format(what=what, host=host, kind=kind), remedy.format(kind=kind))
 
 
 @contextmanager
-def hub_errors(what: object) -> Iterator[None]:
-    """Raise errors of the Hub, or of the disk to which it is read, as a DailytalkError about `what`.
+def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
+    """Raise errors of the Hub, or of the disk to which it is read, as a DailytalkError about `what`, a `kind`.
 
     Other errors pass through, as does the failure of `datasets` to build rows of what came whole. Refuses to begin
     where the token would go unencrypted to another machine.
@@ -186,7 +188,7 @@ def hub_errors(what: object) -> Iterator[None]:
     except BrokenPipeError:  # a ConnectionError, but of the reader of our output
         raise
     except _EXPECTED as error:
-        raise hub_error(error, str(what)) from None
+        raise hub_error(error, str(what), kind) from None
     except (OSError, EntryNotFoundError, DatasetsError) as error:
         # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
         cause = error.__cause__ if isinstance(error.__cause__, (*_EXPECTED, OSError)) else error
@@ -200,7 +202,7 @@ def hub_errors(what: object) -> Iterator[None]:
             cause, (*_EXPECTED, EntryNotFoundError, DatasetsError)
         ):
             raise
-        raise hub_error(cause, str(what)) from None
+        raise hub_error(cause, str(what), kind) from None
 
 
 def without_tokens(text: str) -> str:

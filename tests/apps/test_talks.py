@@ -3,22 +3,27 @@
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 from command import PROGRAM, Command
 from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
+from tts_server import TOKEN, TtsServer
 
-from dailytalk_contiguous.apps.converse import talk_record
+from dailytalk_contiguous.apps.converse import sound_blocks, talk_record, talk_setup
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, AnalysisBlocks
 from dailytalk_contiguous.apps.converse.talk import TurnFeeling
+from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
 from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Spoken
+from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 
@@ -96,6 +101,16 @@ def test_a_backchannel_does_not_stop_the_voice_and_every_word_is_heard() -> None
     assert talk.mind.asked[1][2] == ("assistant", LONG)
 
 
+def test_one_word_over_the_last_word_of_the_voice_is_an_answer() -> None:
+    talk = Simulation(["hello", "fine"], "How do you feel?").hear(QUESTION, silence(1.0))
+    while talk.talk._mouth.left > 0.3:
+        talk.hear(silence(0.03))
+    assert talk.talk._mouth.active
+    talk.hear(RIGHT, silence(1.0)).until_idle()
+    assert talk.of("user") == ["hello", "fine"]
+    assert talk.mind.asked[1][2:] == [("assistant", "How do you feel?"), ("user", "fine")]
+
+
 def test_what_follows_before_the_answer_is_spoken_belongs_to_the_turn() -> None:
     answers: list[str] = []
 
@@ -162,6 +177,30 @@ def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: lis
     assert talk.talk.idle
     talk.hear(QUESTION, silence(1.0))
     assert len(talk.mind.asked) == 2
+
+
+def test_a_mind_that_says_nothing_is_given_up_and_the_next_turn_is_answered() -> None:
+    stuck, asked = threading.Event(), iter([True, False])
+
+    def slow(messages: object) -> Iterator[str]:
+        if next(asked):
+            stuck.wait(20)
+        yield "Here I am."
+
+    talk = Simulation(["hello", "again"], slow, threaded=True, patience=2.0)
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("notice"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    assert talk.of("notice") == ["scripted has not answered for 2 s: say it again, or wait and try later"]
+    talk.hear(QUESTION, silence(0.1))
+    while not talk.of("reply"):
+        talk.hear(silence(0.1))
+        time.sleep(0.002)
+    stuck.set()
+    assert talk.of("reply") == ["Here I am."]
+    assert talk.mind.asked[1][1:] == [("user", "hello\nagain")]
+    talk.talk.end()
 
 
 def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:
@@ -308,3 +347,99 @@ def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp
         "converse", "--profile", "embedded", "--voice", voice, "--input", EXAMPLES / "old_friends.flac"
     )
     assert "espeak can't speak in the voice of a sample" in done.err
+
+
+class SoundCard:
+    """Plays `sounddevice`: a microphone that its test moves, and a loudspeaker that plays nothing."""
+
+    def __init__(self) -> None:
+        self.opened: list[SimpleNamespace] = []
+        self.plugged = True
+
+    def InputStream(self, callback: object, **_: object) -> SimpleNamespace:  # noqa: N802
+        return self._stream(callback)
+
+    def OutputStream(self, callback: object, **_: object) -> SimpleNamespace:  # noqa: N802
+        return self._stream(callback)
+
+    def _stream(self, callback: object) -> SimpleNamespace:
+        if not self.plugged:
+            raise RuntimeError("Device unavailable")
+        self.opened.append(
+            SimpleNamespace(callback=callback, latency=0.02, device=0, start=lambda: None, close=lambda: None)
+        )
+        return self.opened[-1]
+
+    def query_devices(self, *_: object) -> dict[str, str]:
+        return {"name": "a microphone"}
+
+
+def test_a_microphone_that_is_unplugged_is_waited_for_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, told = SoundCard(), []
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 0.01)
+    monkeypatch.setattr(sound_blocks, "WAITS_FOR_DEVICE", 0.1)
+    blocks = sound_blocks.DeviceBlocks("", told.append)
+    spoken = np.full((BLOCK, 1), 0.5, np.float32)
+    card.opened[0].callback(0 * spoken)  # while models are loaded
+    assert blocks.lag == pytest.approx(0.04 + 2 * 0.032)
+    threading.Timer(0.005, card.opened[0].callback, [spoken]).start()
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 5.0)
+    np.testing.assert_array_equal(blocks.read(), spoken[:, 0])
+    monkeypatch.setattr(sound_blocks, "GONE_AFTER", 0.01)
+    came_back = iter(range(3))
+
+    def say(sentence: str) -> None:
+        told.append(sentence)
+        if "sends no sound" in sentence and next(came_back, None) == 0:
+            card.opened[0].callback(spoken)
+
+    monkeypatch.setattr(blocks, "_told", say)
+    assert blocks.read() is not None
+    assert told == ["a microphone sends no sound: plug it in again, or end with Ctrl-C", "a microphone is back"]
+    card.plugged = False
+    assert blocks.read() is None
+    assert told[-1] == "a microphone did not come back: the talk ends"
+    blocks.close()
+
+
+def test_what_waits_to_be_played_is_dropped_when_the_voice_is_hushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SoundCard()
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    loudspeaker = sound_blocks.Loudspeaker()
+    out = np.full((2 * BLOCK, 1), np.nan, np.float32)
+    loudspeaker.play(np.ones(BLOCK, np.float32))
+    card.opened[0].callback(out, 2 * BLOCK)
+    assert (out[:BLOCK].max(), out[BLOCK:].min()) == (0, 1)
+    for _ in range(9):
+        loudspeaker.play(np.ones(BLOCK, np.float32))
+    loudspeaker.hush()
+    card.opened[0].callback(out, 2 * BLOCK)
+    assert not out.any()
+
+
+def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk_setup, "_words_of", lambda *_: "the words of the sample")
+    models = TalkModels(tts="fish", voice=f"clone:{EXAMPLES / 'weekend_trip.flac'}")
+    asked: list[str] = []
+
+    def ask(answer: bool) -> Callable[[str], bool]:
+        return lambda question: (asked.append(question), answer)[1]
+
+    with TtsServer() as server:
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
+        monkeypatch.setenv("FISH_API_KEY", TOKEN)
+        load_synthesiser.cache_clear()
+        folder = tmp_path / "talks"
+        folder.mkdir()
+        with pytest.raises(DailytalkError, match="not cloned without consent"):
+            open_voice(models, "embedded", folder, ask(False))
+        voice = open_voice(models, "embedded", folder, ask(True))
+        assert voice.sample is not None
+        assert voice.sample.text == "the words of the sample"
+        remember_consent(folder, voice)
+        again = open_voice(models, "embedded", folder, ask(False))
+        load_synthesiser.cache_clear()
+    assert len(asked) == 2
+    assert again.consent == voice.consent
+    assert voice.consent["answer"] == "yes"

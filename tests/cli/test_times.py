@@ -63,6 +63,9 @@ def test_options_that_are_times_are_these() -> None:
     assert {option for _, option in TIMES} == {
         "--affect-context",
         "--end",
+        "--interrupts-after",
+        "--long-pause",
+        "--longest-turn",
         "--max-conversation",
         "--max-length",
         "--max-monologue",
@@ -71,6 +74,8 @@ def test_options_that_are_times_are_these() -> None:
         "--max-start",
         "--max-turn",
         "--min-duration",
+        "--pause",
+        "--reply-within",
         "--start",
     }
     others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}

@@ -4,14 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+from hub.server import HubServer
+from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.chat import ChatSettings, load_chat
 from dailytalk_contiguous.models.chat_network import ChatNetwork, _rendered
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
+
+pytest_plugins = ["hub.hub_fixtures"]
 
 ASKED = [ChatMessage("system", "w1 w2"), ChatMessage("user", "w3 w4 <|end|> w5"), ChatMessage("assistant", "w6")]
 ASKED += [ChatMessage("user", "w7")]
@@ -173,6 +177,24 @@ def test_no_memory_is_one_sentence_and_the_conversation_goes_on(
         pieces += reply
     monkeypatch.undo()
     assert said(talker)
+
+
+def test_model_of_the_hub_is_fetched_without_what_is_not_read_and_answers_offline(
+    hub: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = HfApi()
+    upload.create_repo("tester/mind")
+    upload.upload_folder(repo_id="tester/mind", folder_path=folder)
+    upload.upload_file(repo_id="tester/mind", path_or_fileobj=b"pickle", path_in_repo="pytorch_model.bin")
+    upload.upload_file(repo_id="tester/mind", path_or_fileobj=b"copy", path_in_repo="consolidated.safetensors")
+    assert said(load(Path("tester/mind"))) == said(load(folder))
+    (fetched,) = (tmp_path / "hf_home" / "hub").glob("models--tester--mind/snapshots/*")
+    assert {path.suffix for path in fetched.rglob("*")} == {".json", ".jinja", ".safetensors"}
+    assert not (fetched / "consolidated.safetensors").exists()
+    with pytest.raises(DailytalkError, match=r"shows no model tester/none .* for a private model, log in"):
+        load(Path("tester/none")).preflight()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert said(load(Path("tester/mind")))
 
 
 def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:

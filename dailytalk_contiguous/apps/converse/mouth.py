@@ -80,6 +80,11 @@ class Mouth:
         return bool(self._waiting) and bool(self._waiting[0].pieces)
 
     @property
+    def left(self) -> float:
+        """Seconds that are left to say."""
+        return sum(len(saying.samples) - saying.at for saying in self._waiting) / TALK_RATE
+
+    @property
     def saying(self) -> ReplySentence | None:
         """The sentence that is being spoken."""
         return self._waiting[0].sentence if self.begun else None

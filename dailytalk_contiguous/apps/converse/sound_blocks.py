@@ -24,6 +24,9 @@ BLOCK_SECONDS = BLOCK / TALK_RATE
 #: Seconds of silence that a file is followed by, after its answer, before the next one.
 BETWEEN_FILES = 0.6
 
+#: Blocks that wait to be played, so that a moment's delay is not heard as a gap.
+_AHEAD = 2
+
 #: Seconds without a block after which a microphone counts as gone, and for which it is waited for.
 GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
 
@@ -60,7 +63,7 @@ class SoundBlocks(Protocol):
 
     Attributes:
         name: for the screen.
-        lag: seconds by which what is played comes back late through the microphone: of the record.
+        lag: seconds from playing a block to the block of the microphone in which it would be heard.
         echoes: whether what is played is heard by the microphone, unless the listener wears headphones.
     """
 
@@ -179,10 +182,15 @@ class Loudspeaker:
             self._stream.start()
         except Exception as error:
             raise _refused("loudspeaker", error) from None
-        self.latency = float(self._stream.latency)
+        self.latency = float(self._stream.latency) + _AHEAD * BLOCK_SECONDS
 
     def play(self, block: Samples) -> None:
-        """Play a block; returns at once."""
+        """Play a block; returns at once. Silence is left out or doubled, so that some `_AHEAD` blocks wait."""
+        waiting = self._ring.qsize()
+        if waiting > _AHEAD and not block.any():
+            return
+        if waiting < _AHEAD:
+            self._ring.put(np.zeros(BLOCK, np.float32))
         self._ring.put(block)
 
     def hush(self) -> float:
@@ -221,6 +229,7 @@ class DeviceBlocks:
         self._library, self._device, self._told = _library(), device, told
         self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
         self._arrived = time.monotonic()
+        self._reads = False
         self._open()
         self.name = str(self._library.query_devices(self._stream.device, "input")["name"])
         self._loudspeaker = Loudspeaker(device)
@@ -228,6 +237,9 @@ class DeviceBlocks:
 
     def read(self) -> Samples | None:
         gone_since: float | None = None
+        while not self._reads and not self._ring.empty():  # of the time in which models were loaded
+            self._ring.get()
+        self._reads = True
         while True:
             interrupts.check_interrupt()
             try:

@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.dialogue import (
 )
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.hearing import Listening
@@ -55,6 +56,9 @@ _WORTH_A_WORD = 1.0
 
 #: Seconds that the emotion of a turn is waited for once its words are there.
 _WAITS_FOR_EMOTION = 0.25
+
+#: Frames of a turn, its last 20 s, that an emotion is told by.
+_FELT_FRAMES = 625
 
 #: Seconds for which the microphone stays closed after the voice, where it would hear its echo.
 _ECHO = 0.3
@@ -335,7 +339,7 @@ class Talk:
 
     def _hear(self, frame: Samples) -> None:
         time, probability = self.time, float(self._activity.push(frame)[0])
-        if self._mouth.active:
+        if self._mouth.active and not self._ending:
             self._over_voice(self._barge.push(probability, time))
         change = None if self._push_to_talk else self._endpointer.push(probability, time)
         if change is not None and change.kind == "began":
@@ -356,9 +360,16 @@ class Talk:
 
     def _begin_turn(self, start: float) -> None:
         self._turns += 1
-        self._turn = _Turn(self._turns, start, self._mouth.active)
+        self._turn = _Turn(self._turns, start, self._mouth.active and not self._ending)
         self._turn.sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
         self._ear.do(partial(self._listen, self._turn, None, False))
+
+    @property
+    def _ending(self) -> bool:
+        """Whether the voice comes to its end: what is said over its last words is an answer."""
+        reply = self._reply
+        spoken = reply is None or (reply.ended and not reply.waiting)
+        return spoken and self._mouth.left <= TERMINAL_OVERLAP
 
     def _change(self, change: TurnChange) -> None:
         turn = self._turn
@@ -369,6 +380,7 @@ class Talk:
             self._ask_words(turn)
         elif change.kind == "resumed":
             turn.words = None
+            turn.asked += 1  # what is on its way is of less than the turn
         elif change.kind == "dropped":
             self._turn = None
         elif change.kind in ("ended", "full"):
@@ -391,10 +403,11 @@ class Talk:
 
     def _release(self) -> None:
         """End the turn in hand as it is."""
-        if self._turn is not None:
-            self._turn.end = self.time
-            self._ask_words(self._turn)
-            self._finish_turn(self._turn)
+        turn, self._turn = self._turn, None
+        if turn is not None and turn.sound:
+            turn.end = self.time
+            self._ask_words(turn)
+            self._finish_turn(turn)
 
     def _press(self, down: bool | None = None) -> None:
         if not self._push_to_talk or down is self._pressed:
@@ -413,7 +426,7 @@ class Talk:
         self._ear.do(partial(self._recognise, turn, turn.asked, turn.end - turn.start))
         if self.parts.feel is not None:
             turn.feels += 1
-            sound = np.concatenate(turn.sound)
+            sound = np.concatenate(turn.sound[-_FELT_FRAMES:])
             self._heart.do(partial(self._feel, turn, sound))
 
     def _listen(self, turn: _Turn, frame: Samples | None, shows: bool) -> None:
@@ -521,6 +534,8 @@ class Talk:
         error, written, cutter = "", 0, SentenceCutter()
         try:
             reply.pieces = pieces = self.parts.chat.reply(messages, self.parts.most_tokens)
+            if reply.cancelled:
+                pieces.close()
             for piece in pieces:
                 if reply.cancelled:
                     pieces.close()
@@ -610,7 +625,7 @@ class Talk:
         turn = self._turn
         out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
         if reply is not None and reply.first_sound is None and (done or self._mouth.begun) and not before:
-            reply.first_sound = self._now()
+            reply.first_sound = self._now() + self._blocks.lag
             self._tell_latency(reply)
             self._barge.reset()
         if (saying := self._mouth.saying) is not None and saying is not self._shown:
@@ -777,7 +792,9 @@ def run_talk(talk: Talk, blocks: SoundBlocks, until: float | None = None) -> Non
             block = blocks.read()
             if block is None:
                 break
-            blocks.play(talk.step(block))
+            with interrupts.deferred():
+                out = talk.step(block)
+            blocks.play(out)
     finally:
         talk.end()
         blocks.close()

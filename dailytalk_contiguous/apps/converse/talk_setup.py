@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.models.chat import LISTENER, ChatSettings, load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
+from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.hearing import open_listening
@@ -224,7 +226,7 @@ def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence
 def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | None:
     if models.emotion == "none":
         return None
-    classifier, affect_map = load_emotion_model(models.emotion), AffectMap()
+    classifier, affect_map = load_emotion_model(models.emotion, resolve_device(models.device)), AffectMap()
 
     def feel(sound: Samples) -> TurnFeeling | None:
         guess, felt = classifier.classify([sound])[0], affect_map.classify([sound])[0]
@@ -254,6 +256,10 @@ def open_parts(
 
     Raises DailytalkError (ModelMissing) for what is not there or can't be reached.
     """
+    if not re.fullmatch(r"[a-z]{2,3}", models.language) or models.language == "und":
+        raise DailytalkError(
+            f"a talk can't be in the language {models.language!r}", "give one code of ISO 639-1, such as en"
+        )
     recogniser = models.recogniser or profile_named(profile).models["recogniser"]
     check_recogniser(recogniser, models.device, "auto")
     chat = load_chat(models.chat, chatting)
