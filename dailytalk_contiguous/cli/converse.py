@@ -110,9 +110,7 @@ def converse(
         int,
         option(HelpPanel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535),
     ] = 0,
-    no_browser: Annotated[
-        bool, option(HelpPanel.RUN, "With --web: print the address only.", "--no-browser")
-    ] = False,
+    no_browser: Annotated[bool, option(HelpPanel.RUN, "Print the address only.", "--no-browser")] = False,
     play: Annotated[bool, option(HelpPanel.RUN, "With --input: play the voice, too.", "--play")] = False,
     consent: Annotated[
         bool,
