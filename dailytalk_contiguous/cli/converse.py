@@ -187,7 +187,7 @@ def converse(
         talk = Talk(parts, blocks, show, record)
         talks.append(talk)
         if page:
-            page.serve(talk, f"{privacy.capitalize()}.", push_to_talk, lambda: _ended(talk, record))
+            page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.", push_to_talk, lambda: _ended(talk, record))
             console.labelled("page", page.address)
             if not no_browser and not opened(page.address):
                 tell("no browser could be opened: open that address in one")

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from command import Command
 from talking import Microphone, ScriptedEar, ScriptedMind, tones
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
-
-client = pytest.importorskip("websockets.sync.client")
-exceptions = pytest.importorskip("websockets.exceptions")
 
 BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
 
@@ -38,7 +37,7 @@ def connected(page: TalkPage, **changes: str):
     key = headers.pop("key", None)
     if key is not None:
         address = address.rpartition("/")[0].rpartition("/")[0] + f"/{key}/"
-    return client.connect(f"ws{address[4:]}talk", additional_headers=headers, proxy=None)
+    return connect(f"ws{address[4:]}talk", additional_headers=headers, proxy=None)
 
 
 def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: TalkPage) -> None:
@@ -56,7 +55,7 @@ def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: 
 
 @pytest.mark.parametrize("changes", [{"Origin": "http://evil.example"}, {"Origin": ""}, {"key": "x"}])
 def test_a_window_of_another_page_is_refused(page: TalkPage, changes: dict[str, str]) -> None:
-    with pytest.raises(exceptions.InvalidStatus, match="403"):
+    with pytest.raises(InvalidStatus, match="403"):
         connected(page, **changes)
 
 
@@ -65,7 +64,7 @@ def test_nonsense_closes_the_window_and_the_next_one_is_served(page: TalkPage, m
     with connected(page) as window:
         assert json.loads(window.recv())["kind"] == "welcome"
         window.send(message)
-        with pytest.raises(exceptions.ConnectionClosed):
+        with pytest.raises(ConnectionClosed):
             window.recv()
     with connected(page) as window:
         assert json.loads(window.recv())["kind"] == "welcome"

@@ -19,8 +19,7 @@ export class Sound {
   constructor(heard, lost) {
     this.heard = heard;
     this.lost = lost;
-    this.context = null;
-    this.stream = null;
+    this.context = this.node = this.stream = null;
   }
 
   /** Open a microphone, by its id, or the one that the browser prefers. Throws what the browser throws. */
@@ -28,14 +27,13 @@ export class Sound {
     if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("no microphone in this page", "NotSupportedError");
     const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: false, channelCount: 1 };
     if (id) audio.deviceId = { exact: id };
+    this.context ??= new AudioContext({ latencyHint: "interactive" }); // later than the click it may have to be silent
     const stream = await navigator.mediaDevices.getUserMedia({ audio });
-    if (!this.context) {
-      const context = new AudioContext({ latencyHint: "interactive" });
-      await context.audioWorklet.addModule("assets/worklet.js");
-      this.node = new AudioWorkletNode(context, "talk");
+    if (!this.node) {
+      await this.context.audioWorklet.addModule("assets/worklet.js");
+      this.node = new AudioWorkletNode(this.context, "talk");
       this.node.port.onmessage = ({ data }) => this.heard(data);
-      this.node.connect(context.destination);
-      this.context = context;
+      this.node.connect(this.context.destination);
     }
     await this.context.resume();
     this.closeMicrophone();

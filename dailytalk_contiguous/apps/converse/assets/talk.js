@@ -47,7 +47,11 @@ const listMicrophones = async () => {
   return found.length;
 };
 
+let opening = false;
+
 const start = async (id = "") => {
+  if (opening) return;
+  opening = true;
   try {
     const used = await sound.open(id);
     missing = false;
@@ -57,6 +61,7 @@ const start = async (id = "") => {
   } catch (error) {
     problem(reasonOf(error));
   }
+  opening = false;
   showControls();
 };
 
