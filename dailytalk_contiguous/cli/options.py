@@ -218,6 +218,10 @@ def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]
     return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
+#: Types of settings that are numbers, or none.
+_NUMBERS = (int, float, int | None, float | None)
+
+
 def _parameter(place: PlacedSetting) -> inspect.Parameter:
     own, flag = place.setting, "--" + place.option.replace("_", "-")
     panel = HelpPanel[own.panel.upper()]
@@ -229,7 +233,7 @@ def _parameter(place: PlacedSetting) -> inspect.Parameter:
             place.option, keyword, default=False, annotation=Annotated[bool, option(panel, about, flag)]
         )
     shown = own.shown or (time_text(place.value) if own.unit == "s" else _as_given(place))
-    metavar = own.metavar or (TIME if own.unit == "s" else _range(own) if hint in (int, float) else "NAME")
+    metavar = own.metavar or (TIME if own.unit == "s" else _range(own) if hint in _NUMBERS else "NAME")
     several = hint == tuple[tuple[str, str], ...]
     parser = pair_of(flag) if several else value_of(flag, own, hint)
     made = option(panel, about, metavar=metavar, parser=parser, show_default=bool(shown))
