@@ -107,7 +107,8 @@ class ScriptedMicrophone:
 
     def play(self, block: Samples) -> None: ...
 
-    def hush(self) -> None: ...
+    def hush(self) -> float:
+        return 0.0
 
     def lateness(self) -> float:
         due = self._begun + self._count * BLOCK_SECONDS

@@ -84,13 +84,15 @@ class Visit:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser for all the pages of a module."""
+def chromium(*arguments: str) -> Iterator[Any]:
+    """A browser for all the pages of a module, with arguments of Chromium's own."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         switched_off = f"--disable-features={','.join(SWITCHED_OFF)}"
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", switched_off])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", switched_off, *arguments]
+        )
         yield browser
         browser.close()
 

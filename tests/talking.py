@@ -103,15 +103,16 @@ class Microphone:
     name, lag, echoes = "simulated", 0.0, False
 
     def __init__(self) -> None:
-        self.hushed = 0
+        self.hushed, self.unheard = 0, 0.0
 
     def read(self) -> Samples | None:
         return None
 
     def play(self, block: Samples) -> None: ...
 
-    def hush(self) -> None:
+    def hush(self) -> float:
         self.hushed += 1
+        return self.unheard
 
     def lateness(self) -> float:
         return 0.0
@@ -137,7 +138,8 @@ class Simulation:
         self.parts = TalkParts(
             ScriptedEar(heard), parts.pop("feel", None), self.mind, speak, "You listen.", **parts
         )
-        self.talk = Talk(self.parts, Microphone(), self._told, self.record, threaded)
+        self.microphone = Microphone()
+        self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded)
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:

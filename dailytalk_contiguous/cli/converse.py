@@ -3,9 +3,10 @@
 import select
 import sys
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,7 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
     SoundBlocks,
     sound_devices,
 )
-from dailytalk_contiguous.apps.converse.talk import Talk, run_talk
+from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, run_talk
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
 from dailytalk_contiguous.apps.converse.talk_setup import (
@@ -34,6 +35,7 @@ from dailytalk_contiguous.cli.options import (
     setting_options,
     with_options,
 )
+from dailytalk_contiguous.cli.review import opened
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
@@ -50,6 +52,9 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
 from dailytalk_contiguous.models.profiles import STANDARD
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
 #: Options of all that a talk is made of.
 CONVERSE_SETTINGS = setting_options(TalkModels(), ChatSettings(), TurnRules())
@@ -100,6 +105,12 @@ def converse(
     push_to_talk: Annotated[
         bool, option(HelpPanel.RUN, "Enter begins and ends what you say.", "--push-to-talk")
     ] = False,
+    web: Annotated[bool, option(HelpPanel.RUN, "Talk in a page of your browser.", "--web")] = False,
+    port: Annotated[
+        int,
+        option(HelpPanel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535),
+    ] = 0,
+    no_browser: Annotated[bool, option(HelpPanel.RUN, "Print the address only.", "--no-browser")] = False,
     play: Annotated[bool, option(HelpPanel.RUN, "With --input: play the voice, too.", "--play")] = False,
     consent: Annotated[
         bool,
@@ -130,24 +141,29 @@ def converse(
     )
     if push_to_talk and input:
         raise DailytalkError("--push-to-talk does not go with --input", "leave one of them out")
+    if web and (input or sound_device):
+        raise DailytalkError(
+            f"{'--input' if input else '--sound-device'} does not go with --web",
+            "leave one of them out: the page has a microphone of its own",
+        )
     folder = None if no_save else out
     console = Console(stderr=as_json)
     instructions = read_instructions(system)
     voice = open_voice(models, profile, folder, lambda question: consent or _asked(question))
-    notices: list[str] = []
     talks: list[Talk] = []
+    screen = TalkScreen(console)
 
-    def tell(sentence: str) -> None:
-        if talks:
-            talks[0].notice(sentence)
-        else:
-            notices.append(sentence)
+    def tell(sentence: str) -> None:  # at once, since a talk that waits for sound shows nothing
+        screen.show(TalkEvent("notice", talks[0].time if talks else 0.0, sentence))
 
     def answered() -> bool:
         return bool(talks) and talks[0].idle
 
     blocks: SoundBlocks
-    if input:
+    page = _open_page(port, tell) if web else None
+    if page:
+        blocks = page
+    elif input:
         blocks = FileBlocks(input, answered, play=Loudspeaker(sound_device) if play else None)
     else:
         blocks = DeviceBlocks(sound_device, tell)
@@ -159,13 +175,23 @@ def converse(
         about = about_talk(models, parts, profile, voice)
         record = TalkRecord(folder, name, about, blocks.lag)
         remember_consent(folder, voice)
-    _introduce(console, parts.chat.service, voice.service, blocks.name, closes, push_to_talk)
-    with TalkScreen(console) as screen:
-        talk = Talk(parts, blocks, screen.show, record)
+    privacy = _privacy(parts.chat.service, voice.service)
+    _introduce(console, privacy, blocks.name, closes, push_to_talk and not web)
+
+    def show(event: TalkEvent) -> None:
+        screen.show(event)
+        if page:
+            page.show(event)
+
+    with screen:
+        talk = Talk(parts, blocks, show, record)
         talks.append(talk)
-        for sentence in notices:
-            talk.notice(sentence)
-        _obey_lines(talk, push_to_talk)
+        if page:
+            page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.", push_to_talk, lambda: _ended(talk, record))
+            console.labelled("page", page.address)
+            if not no_browser and not opened(page.address):
+                tell("no browser could be opened: open that address in one")
+        _obey_lines(talk, push_to_talk and not web)
         stopped = False
         try:
             run_talk(talk, blocks)
@@ -176,16 +202,25 @@ def converse(
     _conclude(console, talk, record, as_json)
 
 
-def _introduce(
-    console: Console, chat: str, speech: str, microphone: str, closes: bool, push_to_talk: bool
-) -> None:
+def _privacy(chat: str, speech: str) -> str:
     services = sorted({*filter(None, (chat, speech))})
     if services:
-        console.labelled(
-            "note", f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
-        )
-    else:
-        console.labelled("note", "nothing leaves this machine")
+        return f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
+    return "nothing leaves this machine"
+
+
+def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
+    try:
+        from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+    except ImportError as error:
+        raise DailytalkError(
+            f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
+        ) from None
+    return TalkPage(port, tell)
+
+
+def _introduce(console: Console, privacy: str, microphone: str, closes: bool, push_to_talk: bool) -> None:
+    console.labelled("note", privacy)
     console.labelled("note", "an emotion is a guess from sound, and no diagnosis")
     if closes:
         console.labelled(
@@ -196,10 +231,19 @@ def _introduce(
     console.labelled("microphone", microphone)
 
 
-def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: bool) -> None:
-    medians = median_steps(talk.latencies)
+def _kept(record: TalkRecord | None) -> str | None:
     path = record and (record.folder / f"{record.name}.wav")
-    kept = str(path) if path and path.exists() else None
+    return str(path) if path and path.exists() else None
+
+
+def _ended(talk: Talk, record: TalkRecord | None) -> str:
+    kept = _kept(record)
+    where = f"It is kept in {visible(kept)}." if kept else "Nothing is kept."
+    return f"The talk has ended after {length_text(talk.time)}. {where}"
+
+
+def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: bool) -> None:
+    medians, kept = median_steps(talk.latencies), _kept(record)
     if as_json:
         told = {"talk": kept, "seconds": round(talk.time, 3), "replies": len(talk.latencies)}
         print_json(told | {"median_seconds_after_speech": medians})

@@ -50,6 +50,7 @@ from dailytalk_contiguous.cli.terminal import (
 )
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
 from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
@@ -314,7 +315,7 @@ def emotion_predict(
     confidence: Annotated[
         float,
         option(HelpPanel.RESULT, "Less likely than this, a class is unsure.", metavar="SHARE", min=0.0, max=1.0),
-    ] = 0.4,
+    ] = LEAST_CONFIDENCE,
     mic: Annotated[bool, option(HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")] = False,
     seconds: Annotated[
         Any,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question
 from dailytalk_contiguous.core.settings import setting
 
@@ -491,14 +492,11 @@ class SpokenFeeling:
     arousal: float | None = None
 
 
-#: Confidence under which nothing is said of an emotion.
-UNSURE_UNDER = 0.5
-
 #: What stands where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
 
 
-def user_turn(text: str, feeling: SpokenFeeling | None, unsure_under: float = UNSURE_UNDER) -> str:
+def user_turn(text: str, feeling: SpokenFeeling | None, unsure_under: float = LEAST_CONFIDENCE) -> str:
     """The user's turn as the model reads it: the text and, where somebody is sure enough of it, one line more.
 
     The line is `[sounds sad (confidence 0.71); valence 0.31, arousal 0.22]`: the class and its probability, then

@@ -23,6 +23,9 @@ CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
 #: networks").
 BINS = 15
 
+#: Probability under which a class is called unsure, where nobody names another.
+LEAST_CONFIDENCE = 0.4
+
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.
 UNSURE = "unsure"
 

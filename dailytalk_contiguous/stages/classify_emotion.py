@@ -13,9 +13,9 @@ from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.emotions import choose_emotion
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
 from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
-from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model, why_unheard
@@ -27,6 +27,22 @@ COMPANY = 16
 
 #: What is kept of a guess: the probabilities of the model's classes; empty where nothing is said.
 _Shares = tuple[float, ...]
+
+#: Settings of everything that classifies emotion.
+EMOTION_MODEL = Setting(
+    f"Classifier of emotion: {AFFECT_MAP} (an estimate), a folder of dailytalk emotion train, a checkpoint.",
+    option="emotion",
+    panel="models",
+    metavar="NAME|DIR",
+    reference=True,
+)
+CONFIDENCE = Setting(
+    "A class of emotion that is less likely is called unsure.",
+    option="emotion_confidence",
+    panel="style",
+    least=0.0,
+    most=1.0,
+)
 
 
 @dataclass(frozen=True)
@@ -47,22 +63,8 @@ class ClassifyEmotion(Stage):
         device: `auto`, `cpu` or `cuda`.
     """
 
-    model: str = setting(
-        AFFECT_MAP,
-        f"Classifier of emotion: {AFFECT_MAP} (an estimate), a folder of dailytalk emotion train, a checkpoint.",
-        option="emotion",
-        panel="models",
-        metavar="NAME|DIR",
-        reference=True,
-    )
-    confidence: float = setting(
-        0.4,
-        "With --emotion: a class that is less likely is called unsure.",
-        option="emotion_confidence",
-        panel="style",
-        least=0.0,
-        most=1.0,
-    )
+    model: str = setting(AFFECT_MAP, EMOTION_MODEL)
+    confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)

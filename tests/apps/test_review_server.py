@@ -91,9 +91,9 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
             while True:
                 name = f"call_{chance.randrange(3):06d}"
                 item = ada.get("item", id=name)
-                line = chance.choice(item["lines"])["id"]
-                text = f"edit number {done}"
-                known.setdefault(line, set()).add(text)
+                chosen = chance.choice(item["lines"])
+                line, text = chosen["id"], f"edit number {done}"
+                known.setdefault(line, {chosen["text"]}).add(text)
                 answer = ada.edit(name, item["base"], do="text", line=line, text=text)
                 assert answer.status_code == 200, answer.text
                 answered.append(answer.json()["number"])

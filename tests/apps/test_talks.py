@@ -79,6 +79,18 @@ def test_speaking_over_it_silences_the_voice_within_a_fifth_of_a_second() -> Non
     assert talk.mind.asked[1][3] == ("user", "wait wait let me hear it")
 
 
+def test_what_a_loudspeaker_dropped_was_not_heard() -> None:
+    def remembered(unheard: float) -> str:
+        talk = Simulation(["hello", "wait wait let me hear it"], LONG)
+        talk.microphone.unheard = unheard
+        talk.hear(QUESTION, silence(2.5), WAIT, silence(1.5)).until_idle()
+        return talk.mind.asked[1][2][1]
+
+    whole, less = remembered(0.0), remembered(0.6)
+    assert whole.startswith(less.removesuffix(CUT_MARK))
+    assert len(less) < len(whole)
+
+
 def test_a_backchannel_does_not_stop_the_voice_and_every_word_is_heard() -> None:
     talk = Simulation(["hello", "right"], LONG)
     talk.hear(QUESTION, silence(2.0), RIGHT, silence(2.0)).until_idle()

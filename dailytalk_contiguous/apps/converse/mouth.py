@@ -121,6 +121,15 @@ class Mouth:
         self._fade()
         self.paused = True
 
+    def unsay(self, seconds: float) -> None:
+        """Take back the end of the sentence in hand: it was dropped before anybody heard it."""
+        if seconds > 0 and self.begun:
+            saying = self._waiting[0]
+            taken = min(round(seconds * TALK_RATE), saying.pieces[-1][2] - saying.pieces[-1][1])
+            saying.at -= taken
+            saying.pieces[-1][2] -= taken
+            self._tail = np.zeros(0, np.float32)
+
     def go_on(self) -> None:
         """Go on with the word at which the voice paused."""
         self.paused, self._tail = False, np.zeros(0, np.float32)
@@ -130,10 +139,15 @@ class Mouth:
             word = next((word for word in saying.words if word.start <= at < word.end), None)
             saying.at = round(word.start * TALK_RATE) if word else saying.at
 
-    def stop(self) -> Said | None:
-        """Say nothing more. Returns the sentence that was being said, if any."""
+    def stop(self, unheard: float = 0.0) -> Said | None:
+        """Say nothing more. Returns the sentence that was being said, if any, without what nobody has heard of it.
+
+        `unheard`: seconds of sound that were dropped; of a voice that pauses they were silence.
+        """
+        if not self.paused:
+            self._fade()
+            self.unsay(unheard)
         said = self._waiting[0].said() if self.begun else None
-        self._fade()
         self._waiting.clear()
         self.paused = False
         return said

@@ -77,8 +77,8 @@ class SoundBlocks(Protocol):
     def play(self, block: Samples) -> None:
         """Play a block; returns at once."""
 
-    def hush(self) -> None:
-        """Drop what has not been played."""
+    def hush(self) -> float:
+        """Drop what has not been played. Returns its seconds: nobody has heard them."""
 
     def lateness(self) -> float:
         """Seconds since the block that was last read was there."""
@@ -137,9 +137,8 @@ class FileBlocks:
         if self._loudspeaker:
             self._loudspeaker.play(block)
 
-    def hush(self) -> None:
-        if self._loudspeaker:
-            self._loudspeaker.hush()
+    def hush(self) -> float:
+        return self._loudspeaker.hush() if self._loudspeaker else 0.0
 
     def lateness(self) -> float:
         return max(0.0, time.monotonic() - self._due) if self._real_time else 0.0
@@ -194,13 +193,14 @@ class Loudspeaker:
             self._ring.put(np.zeros(BLOCK, np.float32))
         self._ring.put(block)
 
-    def hush(self) -> None:
-        """Drop what has not been played."""
+    def hush(self) -> float:
+        """Drop what has not been played. Returns its seconds."""
+        dropped = 0
         while True:
             try:
-                self._ring.get_nowait()
+                dropped += len(self._ring.get_nowait())
             except queue.Empty:
-                return
+                return dropped / TALK_RATE
 
     def close(self) -> None:
         """Let the device go."""
@@ -261,8 +261,8 @@ class DeviceBlocks:
     def play(self, block: Samples) -> None:
         self._loudspeaker.play(block)
 
-    def hush(self) -> None:
-        self._loudspeaker.hush()
+    def hush(self) -> float:
+        return self._loudspeaker.hush()
 
     def lateness(self) -> float:
         return max(0.0, time.monotonic() - self._arrived)

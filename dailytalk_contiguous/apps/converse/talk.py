@@ -223,7 +223,7 @@ class Talk:
         self._turn: _Turn | None = None
         self._reply: _Reply | None = None
         self._unanswered: list[_Turn] = []
-        self._pressed = False
+        self._push_to_talk, self._pressed = parts.push_to_talk, False
         self._echo_until = 0.0
         self._record_failed = False
         self._state = ""
@@ -242,9 +242,13 @@ class Talk:
         """Whether nobody speaks, and nothing is to be answered or said."""
         return not (self._turn or self._unanswered or self._reply or self._mouth.active)
 
-    def press(self) -> None:
-        """Begin a turn, or end it: push-to-talk."""
-        self._inbox.put(self._press)
+    def press(self, down: bool | None = None) -> None:
+        """Begin a turn, or end it: push-to-talk. `down` says which; None: whichever it is time for."""
+        self._inbox.put(partial(self._press, down))
+
+    def push_to_talk(self, wanted: bool) -> None:
+        """Have turns begin and end when somebody says so, or when they are heard to."""
+        self._inbox.put(partial(self._set_push_to_talk, wanted))
 
     def clear(self) -> None:
         """Start afresh: silence the voice and forget what was said. The record keeps it."""
@@ -310,7 +314,7 @@ class Talk:
         self._tell(TalkEvent("notice", self.time, sentence))
 
     def _closed(self) -> bool:
-        if self.parts.push_to_talk:
+        if self._push_to_talk:
             return not self._pressed
         if not self.parts.closes_microphone:
             return False
@@ -320,13 +324,13 @@ class Talk:
 
     def _tell_state(self, closed: bool) -> None:
         if self._mouth.active:
-            state = "speaking, microphone closed" if closed and not self.parts.push_to_talk else "speaking"
+            state = "speaking, microphone closed" if closed and not self._push_to_talk else "speaking"
         elif self._reply or self._unanswered:
             state = "thinking"
         elif self._turn:
             state = "hearing you"
         else:
-            state = "press Enter to talk" if self.parts.push_to_talk else "listening"
+            state = "press Enter to talk" if self._push_to_talk else "listening"
         if state != self._state:
             self._state = state
             self._tell(TalkEvent("state", self.time, state))
@@ -337,7 +341,7 @@ class Talk:
         time, probability = self.time, float(self._activity.push(frame)[0])
         if self._mouth.active and not self._ending:
             self._over_voice(self._barge.push(probability, time))
-        change = None if self.parts.push_to_talk else self._endpointer.push(probability, time)
+        change = None if self._push_to_talk else self._endpointer.push(probability, time)
         if change is not None and change.kind == "began":
             self._begin_turn(change.start)
             for earlier in self._before:
@@ -390,20 +394,31 @@ class Talk:
         self._turn = None
         self._unanswered.append(turn)
 
-    def _press(self) -> None:
-        if not self.parts.push_to_talk:
+    def _set_push_to_talk(self, wanted: bool) -> None:
+        if wanted is self._push_to_talk:
+            return
+        self._release()
+        self._push_to_talk, self._pressed = wanted, False
+        self._endpointer = Endpointer(self.parts.rules, self.parts.language)
+
+    def _release(self) -> None:
+        """End the turn in hand as it is."""
+        turn, self._turn = self._turn, None
+        if turn is not None and turn.sound:
+            turn.end = self.time
+            self._ask_words(turn)
+            self._finish_turn(turn)
+
+    def _press(self, down: bool | None = None) -> None:
+        if not self._push_to_talk or down is self._pressed:
             return
         self._pressed = not self._pressed
         if self._pressed:
             self._interrupt()
             self._before.clear()
             self._begin_turn(self.time)
-        elif self._turn is not None:
-            turn, self._turn.end = self._turn, self.time
-            if turn.sound:
-                self._ask_words(turn)
-                self._finish_turn(turn)
-            self._turn = None
+        else:
+            self._release()
 
     def _ask_words(self, turn: _Turn) -> None:
         """Have the words of a turn up to now, and its emotion."""
@@ -656,7 +671,7 @@ class Talk:
     def _over_voice(self, effect: str) -> None:
         if effect == "pause":
             self._mouth.pause()
-            self._blocks.hush()
+            self._mouth.unsay(self._blocks.hush())
         elif effect == "go on":
             self._mouth.go_on()
         elif effect == "stop":
@@ -673,8 +688,7 @@ class Talk:
 
     def _stop_voice(self) -> None:
         reply, self._reply = self._reply, None
-        said = self._mouth.stop()
-        self._blocks.hush()
+        said = self._mouth.stop(self._blocks.hush())
         self._barge.reset()
         if reply is None:
             return

@@ -18,6 +18,7 @@ from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_m
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
@@ -30,7 +31,9 @@ from dailytalk_contiguous.models.hearing import open_listening
 from dailytalk_contiguous.models.profiles import profile_named
 from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.pipelines import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
+from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, EMOTION_MODEL
 
 #: Voices of a man and a woman, by engine. Fish Audio has none that everybody may use by a name.
 SEXES = {
@@ -66,16 +69,8 @@ class TalkModels:
 
     recogniser: str = setting("", ASR_MODEL)
     language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
-    emotion: str = setting(
-        AFFECT_MAP,
-        "Classifier of emotion: affect-map, a trained folder, a checkpoint; none: tell none.",
-        panel="models",
-        metavar="NAME|DIR|none",
-        reference=True,
-    )
-    confidence: float = setting(
-        0.5, "Emotions less likely than this are not told.", panel="models", least=0.0, most=1.0
-    )
+    emotion: str = setting(AFFECT_MAP, EMOTION_MODEL)
+    confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
     chat: str = setting(
         LISTENER,
         "Who answers: listener (rules), a model or its folder, or a server: http://HOST:PORT#MODEL.",
@@ -224,7 +219,7 @@ def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence
 
 
 def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | None:
-    if models.emotion == "none":
+    if models.emotion == NO_MODEL:
         return None
     classifier, affect_map = load_emotion_model(models.emotion, resolve_device(models.device)), AffectMap()
 

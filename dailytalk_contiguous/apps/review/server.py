@@ -1,22 +1,15 @@
 """The server of `dailytalk review`: answers the page, and nobody else.
 
-A page in a browser may be sent to by any other page that its reader has open. So the name that a request came to
-(Host) and the page that it came from (Origin) are checked, requests that change something must be JSON, and
-nothing but the opened folder is served, by ids that are looked up and never made into paths.
+Who that is, `Guard` sees to. Nothing but the opened folder is served, by ids that are looked up and never made
+into paths.
 """
 
 import asyncio
-import base64
-import binascii
 import errno
-import hmac
-import ipaddress
 import json
 import logging
-import mimetypes
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, unquote
@@ -26,9 +19,9 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from dailytalk_contiguous import publish
+from dailytalk_contiguous.apps.local_pages import Guard, json_response, page_file, refused
 from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.apps.review.sound import (
@@ -55,23 +48,8 @@ AUTHOR_COOKIE = "author"
 #: Seconds between signs of life to a page that listens.
 HEARTBEAT = 15.0
 
-#: What every answer says: nothing comes from elsewhere, nothing frames the page, nothing is guessed.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
-#: What is served as the page: the files beside this module, and the colours of the page of `dailytalk report`.
+#: What is served as the page, with the files of `SHARED`.
 ASSETS = files(__package__) / "assets"
-SHARED = {"house.css": files(publish) / "assets" / "house.css"}
-
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 #: Errors of the disk that freeing space mends; others are answered with 503.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -101,97 +79,7 @@ def make_app(
         *(Route(f"/api/{name}", _answered(answer)) for name, answer in pages.gets().items()),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in pages.posts().items()),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), host, port, password)
-
-
-class Guard:
-    """Lets through what comes from our own page, and gives every answer the headers that protect it."""
-
-    def __init__(self, app: ASGIApp, host: str, port: int, password: str | None) -> None:
-        self._app, self._host, self._port = app, host, port
-        self._password = password.encode() if password else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-
-        async def protected(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.lower().encode(), value.encode())
-                        for name, value in HEADERS.items()
-                        if name.lower().encode() not in present
-                    ),
-                ]
-            await send(message)
-
-        request = Request(scope)
-        if problem := self._problem(request):
-            await refused(*problem)(scope, receive, protected)
-            return
-        if self._password is not None and not self._knows(request):
-            await asyncio.sleep(0.5)  # whoever guesses, waits
-            answer = refused(401, "this needs the password", "ask whoever started dailytalk review")
-            answer.headers["WWW-Authenticate"] = 'Basic realm="dailytalk review", charset="UTF-8"'
-            await answer(scope, receive, protected)
-            return
-        await self._app(scope, receive, protected)
-
-    def _problem(self, request: Request) -> tuple[int, str, str] | None:
-        """Why a request is refused: status, reason and remedy."""
-        host = request.headers.get("host", "")
-        if not self._is_ours(host):
-            return 403, "that is not the address of this server", "open the address that it printed"
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return 403, "another page sent this", "open the address that dailytalk review printed"
-        is_followed = request.url.path == "/" and request.headers.get("sec-fetch-mode") == "navigate"  # a link
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
-            return 403, "another page asked for this", "open the address that dailytalk review printed"
-        if request.method == "POST":
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                return 415, "the request is no JSON", "send Content-Type: application/json"
-        elif request.method not in ("GET", "HEAD"):
-            return 405, f"{request.method[:20]} is no request that this server answers", "use GET or POST"
-        return None
-
-    def _is_ours(self, host: str) -> bool:
-        """Whether a request came to a name of this machine: other names may lead here, too."""
-        name, separator, port = host.rpartition(":")
-        if not separator or port != str(self._port):
-            # A browser leaves out the port that it takes for granted.
-            if not (self._port in (80, 443) and (not separator or host.endswith("]"))):
-                return False
-            name = host
-        bare = name.strip("[]").lower()
-        if bare in ("127.0.0.1", "localhost", "::1", self._host.lower()):
-            return True
-        if self._password is None:
-            return False
-        if bare in (socket.gethostname().lower(), socket.getfqdn().lower()):
-            return True
-        with suppress(ValueError):
-            ipaddress.ip_address(bare)
-            return True  # nobody can lead a number elsewhere
-        return False
-
-    def _knows(self, request: Request) -> bool:
-        kind, _, code = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "basic":
-            return False
-        try:
-            given = base64.b64decode(code, validate=True).partition(b":")[2]
-        except (binascii.Error, ValueError):
-            return False
-        assert self._password is not None
-        return hmac.compare_digest(given, self._password)
+    return Guard(Starlette(routes=routes, lifespan=lifespan), "dailytalk review", host, port, password)
 
 
 class Pages:
@@ -256,13 +144,7 @@ class Pages:
 
     async def asset(self, request: Request) -> Response:
         """A file of the page."""
-        name = request.path_params.get("name", "index.html")
-        path = SHARED.get(name, ASSETS / name)
-        if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
-            return refused(404, "there is no such file", "reload the page")
-        suffix = "." + name.rpartition(".")[2]
-        kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
+        return page_file(ASSETS, request.path_params.get("name", "index.html"))
 
     def item(self, request: Request) -> Any:
         """One item."""
@@ -408,7 +290,7 @@ class Pages:
         author = _author((await _body(request)).get("author"))
         if not author:
             raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
-        answer = _json({"author": author})
+        answer = json_response({"author": author})
         answer.set_cookie(
             AUTHOR_COOKIE, quote(author), max_age=365 * 86400, httponly=True, samesite="strict", path="/"
         )
@@ -485,10 +367,10 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
                 if asyncio.iscoroutinefunction(endpoint)
                 else await run_in_threadpool(endpoint, request)
             )
-            return value if isinstance(value, Response) else _json(value)
+            return value if isinstance(value, Response) else json_response(value)
         except Conflict as conflict:
             body = {"reason": conflict.reason, "remedy": conflict.remedy, "item": conflict.item}
-            return _json(body | {"author": conflict.author, "time": conflict.time}, 409)
+            return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
         except FolderGone as problem:  # as a disk that refuses: an edit waits for it
@@ -508,16 +390,6 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
 
 class NotThere(BadInput):
     """What is asked for does not exist."""
-
-
-def refused(status: int, reason: str, remedy: str) -> Response:
-    """An answer that says why not, and what to do."""
-    return _json({"reason": reason, "remedy": remedy}, status)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
 
 
 async def _body(request: Request) -> dict[str, Any]:

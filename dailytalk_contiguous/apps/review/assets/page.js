@@ -1,26 +1,15 @@
-// What every part of the page uses: elements, texts, times. Texts of the data come into the page by `make` and `say`
-// alone, as text.
+// What every part of the page uses: elements, texts, times.
 
 import { post } from "./api.js";
+import { $, make } from "./elements.js";
 
-export const $ = (id) => document.getElementById(id);
-
-export const make = (tag, name = "", text = undefined) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
-
-export const say = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+export * from "./elements.js";
 
 /** Tell whoever can't see the page. Each sentence is an element, so that one does not take the place of another. */
 export const announce = (text) => {
   $("live").append(make("p", "", text));
   while ($("live").children.length > 4) $("live").firstChild.remove();
 };
-
-export const press = (element, pressed) => element.setAttribute("aria-pressed", String(pressed));
 
 export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
@@ -38,18 +27,6 @@ export const clock = (exact, digits = 0) => {
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-
-/** Put options into a select; each is a text or [value, text]. The value that was chosen stays if it is there. */
-export const options = (select, choices) => {
-  const chosen = select.value;
-  select.replaceChildren(...choices.map((choice) => {
-    const [value, text] = Array.isArray(choice) ? choice : [choice, choice];
-    const option = make("option", "", text);
-    option.value = value;
-    return option;
-  }));
-  if ([...select.options].some((option) => option.value === chosen)) select.value = chosen;
-};
 
 /** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
 export const keptHere = {

@@ -1,0 +1,77 @@
+// The microphone and the loudspeaker of the page: blocks in, blocks out.
+
+/** What a browser calls the reasons for which there is no microphone, and what to do. */
+const REASONS = {
+  NotAllowedError: "The microphone was refused: allow it beside the address of this page, then press Start.",
+  NotFoundError: "There is no microphone: plug one in, then press Start.",
+  OverconstrainedError: "That microphone is gone: choose another one, then press Start.",
+  NotReadableError: "The microphone can't be used: close other programs that record, then press Start.",
+};
+
+export const reasonOf = (error) => REASONS[error.name]
+  ?? `The microphone can't be opened (${error.name}): try another browser, or talk without --web.`;
+
+export class Sound {
+  /**
+   * @param heard gets { block, level, done } for every 32 ms: samples, their peak, and samples of the voice played.
+   * @param lost is called when the microphone is gone.
+   */
+  constructor(heard, lost) {
+    this.heard = heard;
+    this.lost = lost;
+    this.context = this.node = this.stream = null;
+  }
+
+  /** Open a microphone, by its id, or the one that the browser prefers. Throws what the browser throws. */
+  async open(id = "") {
+    if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("no microphone in this page", "NotSupportedError");
+    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: false, channelCount: 1 };
+    if (id) audio.deviceId = { exact: id };
+    this.context ??= new AudioContext({ latencyHint: "interactive" }); // later than the click it may have to be silent
+    const stream = await navigator.mediaDevices.getUserMedia({ audio });
+    if (!this.node) {
+      await this.context.audioWorklet.addModule("assets/worklet.js");
+      this.node = new AudioWorkletNode(this.context, "talk");
+      this.node.port.onmessage = ({ data }) => this.heard(data);
+      this.node.connect(this.context.destination);
+    }
+    await this.context.resume();
+    this.closeMicrophone();
+    this.stream = stream;
+    this.source = this.context.createMediaStreamSource(stream);
+    this.source.connect(this.node);
+    const [track] = stream.getTracks();
+    track.addEventListener("ended", () => {
+      if (stream !== this.stream) return;
+      this.closeMicrophone();
+      this.lost();
+    });
+    return track.getSettings().deviceId ?? "";
+  }
+
+  get isOpen() { return this.stream !== null; }
+
+  play(block) { this.node?.port.postMessage(block, [block.buffer]); }
+
+  hush() { this.node?.port.postMessage("hush"); }
+
+  /** Begin with another connection. */
+  forget() { this.node?.port.postMessage("forget"); }
+
+  closeMicrophone() {
+    this.source?.disconnect();
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.source = this.stream = null;
+  }
+
+  close() {
+    this.closeMicrophone();
+    this.context?.close();
+    this.context = this.node = null;
+  }
+}
+
+export const microphones = async () => {
+  const devices = await navigator.mediaDevices?.enumerateDevices() ?? [];
+  return devices.filter((device) => device.kind === "audioinput");
+};

@@ -1,0 +1,226 @@
+"""Pages that this machine serves to its own browser: who may ask, what every answer says, where they are served.
+
+A page in a browser may be sent to by any other page that its reader has open. So the name that a request came to
+(Host) and the page that it came from (Origin) are checked, and requests that change something must be JSON.
+"""
+
+import asyncio
+import base64
+import binascii
+import errno
+import hmac
+import ipaddress
+import json
+import logging
+import mimetypes
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import uvicorn
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dailytalk_contiguous import apps, publish
+from dailytalk_contiguous.core.errors import DailytalkError
+
+#: What every answer says: nothing comes from elsewhere, nothing frames the page, nothing is guessed.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+#: Files of several pages: colours, which reports have, too; controls; and what scripts make elements with.
+SHARED: Mapping[str, Traversable] = {
+    "house.css": files(publish) / "assets" / "house.css",
+    "controls.css": files(apps) / "assets" / "controls.css",
+    "elements.js": files(apps) / "assets" / "elements.js",
+    "icon.svg": files(apps) / "assets" / "icon.svg",
+}
+
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+class Guard:
+    """Lets through what comes from our own page, and gives every answer the headers that protect it."""
+
+    def __init__(self, app: ASGIApp, command: str, host: str, port: int, password: str | None = None) -> None:
+        self._app, self._command, self._host, self._port = app, command, host, port
+        self._password = password.encode() if password else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request = HTTPConnection(scope)
+        if scope["type"] == "websocket":
+            if "origin" not in request.headers or self._problem(request) or not self._knows(request):
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await self._app(scope, receive, send)
+            return
+
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (name.lower().encode(), value.encode())
+                        for name, value in HEADERS.items()
+                        if name.lower().encode() not in present
+                    ),
+                ]
+            await send(message)
+
+        if problem := self._problem(request):
+            await refused(*problem)(scope, receive, protected)
+            return
+        if not self._knows(request):
+            await asyncio.sleep(0.5)  # whoever guesses, waits
+            answer = refused(401, "this needs the password", f"ask whoever started {self._command}")
+            answer.headers["WWW-Authenticate"] = f'Basic realm="{self._command}", charset="UTF-8"'
+            await answer(scope, receive, protected)
+            return
+        await self._app(scope, receive, protected)
+
+    def _problem(self, request: HTTPConnection) -> tuple[int, str, str] | None:
+        """Why a request is refused: status, reason and remedy."""
+        host = request.headers.get("host", "")
+        if not self._is_ours(host):
+            return 403, "that is not the address of this server", "open the address that it printed"
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return 403, "another page sent this", f"open the address that {self._command} printed"
+        is_followed = (
+            request.url.path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
+        )  # a link
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
+            return 403, "another page asked for this", f"open the address that {self._command} printed"
+        method = request.scope.get("method", "GET")
+        if method == "POST":
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                return 415, "the request is no JSON", "send Content-Type: application/json"
+        elif method not in ("GET", "HEAD"):
+            return 405, f"{method[:20]} is no request that this server answers", "use GET or POST"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a request came to a name of this machine: other names may lead here, too."""
+        name, separator, port = host.rpartition(":")
+        if not separator or port != str(self._port):
+            # A browser leaves out the port that it takes for granted.
+            if not (self._port in (80, 443) and (not separator or host.endswith("]"))):
+                return False
+            name = host
+        bare = name.strip("[]").lower()
+        if bare in ("127.0.0.1", "localhost", "::1", self._host.lower()):
+            return True
+        if self._password is None:
+            return False
+        if bare in (socket.gethostname().lower(), socket.getfqdn().lower()):
+            return True
+        with suppress(ValueError):
+            ipaddress.ip_address(bare)
+            return True  # nobody can lead a number elsewhere
+        return False
+
+    def _knows(self, request: HTTPConnection) -> bool:
+        if self._password is None:
+            return True
+        kind, _, code = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "basic":
+            return False
+        try:
+            given = base64.b64decode(code, validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return False
+        return hmac.compare_digest(given, self._password)
+
+
+def page_file(folder: Traversable, name: str) -> Response:
+    """A file of a page, out of its folder or of `SHARED`."""
+    path = SHARED.get(name, folder / name)
+    if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
+        return refused(404, "there is no such file", "reload the page")
+    suffix = "." + name.rpartition(".")[2]
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+def refused(status: int, reason: str, remedy: str) -> Response:
+    """An answer that says why not, and what to do."""
+    return json_response({"reason": reason, "remedy": remedy}, status)
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """A value as JSON."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
+
+
+class PageServer(uvicorn.Server):
+    """uvicorn's, that says when it is ready, and ends without a traceback at Ctrl-C.
+
+    In a thread of its own it leaves signals to the others: `should_exit` ends it.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready, self._ending = ready, ending
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the server, and are done with: uvicorn would raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, before in handled.items():
+                signal.signal(number, before)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        # Sounds that a page has not fetched to their end are broken off: nobody need read of that.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket for a server; port 0 takes a free one. Raises DailytalkError if it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise DailytalkError(f"port {port} is in use", "choose another --port, or 0 for a free one") from None
+        said = error.strerror if isinstance(error, OSError) else error
+        raise DailytalkError(
+            f"{host}:{port} can't be served ({said})", "choose another --host or --port"
+        ) from None
+    return bound

@@ -1,0 +1,96 @@
+"""The server of the page of `dailytalk converse --web`: who is let in, and what is believed of a page."""
+
+import json
+import struct
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from command import Command
+from talking import Microphone, ScriptedEar, ScriptedMind, tones
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
+from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
+from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+
+BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[TalkPage]:
+    page = TalkPage(0, lambda sentence: None)
+    parts = TalkParts(ScriptedEar([]), None, ScriptedMind(lambda messages: []), tones, "")
+    page.serve(Talk(parts, Microphone(), lambda event: None, threaded=False), "Private.", False, str)
+    yield page
+    page.close()
+
+
+def connected(page: TalkPage, **changes: str):
+    """A window, as a browser opens it."""
+    address = page.address
+    headers = {"Origin": "http://" + address.split("/")[2], **changes}
+    key = headers.pop("key", None)
+    if key is not None:
+        address = address.rpartition("/")[0].rpartition("/")[0] + f"/{key}/"
+    return connect(f"ws{address[4:]}talk", additional_headers=headers, proxy=None)
+
+
+def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: TalkPage) -> None:
+    with urllib.request.urlopen(page.address) as answer:
+        assert b"no diagnosis" in answer.read()
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    root = page.address.rpartition("/")[0].rpartition("/")[0]
+    for wrong in ("/", "/index.html", "/x/", "/x/assets/talk.js"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(root + wrong)
+    for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(page.address, headers=header))
+
+
+@pytest.mark.parametrize("changes", [{"Origin": "http://evil.example"}, {"Origin": ""}, {"key": "x"}])
+def test_a_window_of_another_page_is_refused(page: TalkPage, changes: dict[str, str]) -> None:
+    with pytest.raises(InvalidStatus, match="403"):
+        connected(page, **changes)
+
+
+@pytest.mark.parametrize("message", [b"", b"12345", "{", "[]", "{}", '{"kind": "run"}', "[" * 4000, "x" * 5000])
+def test_nonsense_closes_the_window_and_the_next_one_is_served(page: TalkPage, message: str | bytes) -> None:
+    with connected(page) as window:
+        assert json.loads(window.recv())["kind"] == "welcome"
+        window.send(message)
+        with pytest.raises(ConnectionClosed):
+            window.recv()
+    with connected(page) as window:
+        assert json.loads(window.recv())["kind"] == "welcome"
+
+
+def test_what_a_page_has_not_played_is_unheard(page: TalkPage) -> None:
+    with connected(page) as window:
+        assert json.loads(window.recv())["note"] == "Private."
+        for _ in range(4):
+            page.play(np.full(BLOCK, 0.5, np.float32))
+        blocks = [np.frombuffer(window.recv(), "<i2") for _ in range(4)]
+        assert {int(block[0]) for block in blocks} == {1 << 14}
+        window.send(struct.pack("<I", BLOCK) + bytes(2 * BLOCK))
+        assert page.read() is not None
+        assert page.hush() == 3 * BLOCK / TALK_RATE
+        assert json.loads(window.recv()) == {"kind": "hush"}
+        window.send(struct.pack("<I", 1 << 31) + bytes(2 * BLOCK))  # more than there was
+        assert page.read() is not None
+        assert page.hush() == 0.0
+
+
+def test_without_the_extra_it_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "dailytalk_contiguous.apps.converse.talk_page", raising=False)
+    monkeypatch.setitem(sys.modules, "websockets", None)
+    done = Command(monkeypatch, capfd)("converse", "--web", "--profile", "embedded")
+    assert done.code == 1
+    assert "--web needs websockets: pip install 'dailytalk-contiguous[converse]'" in done.err
