@@ -22,7 +22,7 @@ def record_sound(seconds: float) -> Samples:
 
     Raises DailytalkError where there is no microphone, or it goes away.
     """
-    sounddevice = _sounddevice("microphone")
+    sounddevice = sound_library("microphone")
     length = round(BLOCK_SECONDS * ANALYSIS_RATE)
     blocks: list[NDArray[np.float32]] = []
     try:
@@ -44,7 +44,7 @@ def record_sound(seconds: float) -> Samples:
 
 def check_loudspeaker() -> None:
     """Raise DailytalkError where nothing can be played."""
-    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
+    sounddevice = sound_library("loudspeaker", _SAY_TO)
     try:
         sounddevice.check_output_settings()
     except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: there is no device at all
@@ -53,7 +53,7 @@ def check_loudspeaker() -> None:
 
 def play_sound(samples: Samples, sample_rate: int) -> None:
     """Play mono samples in [-1, 1], and wait until they are over. Raises DailytalkError without a loudspeaker."""
-    sounddevice = _sounddevice("loudspeaker", _SAY_TO)
+    sounddevice = sound_library("loudspeaker", _SAY_TO)
     try:
         sounddevice.play(samples, sample_rate)
         sounddevice.wait()
@@ -61,7 +61,11 @@ def play_sound(samples: Samples, sample_rate: int) -> None:
         raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
 
 
-def _sounddevice(what: str, instead: str = "") -> ModuleType:
+def sound_library(what: str, instead: str = "") -> ModuleType:
+    """The module `sounddevice`, for a `what` of this machine.
+
+    Raises DailytalkError where it or PortAudio is not installed; `instead` is what else can be done.
+    """
     try:
         import sounddevice
     except ImportError:

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, blocks_at, probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.models.sound_card import sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
 TALK_RATE, BLOCK = 24000, 768
@@ -30,6 +31,8 @@ _AHEAD = 2
 #: Seconds without a block after which a microphone counts as gone, and for which it is waited for.
 GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
 
+#: What can be done without a microphone.
+_INPUT = "give --input FILE"
 
 #: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
 #: 60 dB down from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
@@ -167,7 +170,7 @@ class Loudspeaker:
     """The loudspeaker alone: `sounddevice`'s, or the one of a name or number."""
 
     def __init__(self, device: str = "") -> None:
-        library = _library()
+        library = sound_library("loudspeaker", _INPUT)
         self._ring: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._rest = np.zeros(0, np.float32)
         try:
@@ -226,7 +229,7 @@ class DeviceBlocks:
     echoes = True
 
     def __init__(self, device: str = "", told: Callable[[str], None] = lambda sentence: None) -> None:
-        self._library, self._device, self._told = _library(), device, told
+        self._library, self._device, self._told = sound_library("microphone", _INPUT), device, told
         self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._reads = False
@@ -307,7 +310,7 @@ def sound_devices() -> list[str]:
     """
     return [
         f"{number}: {device['name']} ({device['max_input_channels']} in, {device['max_output_channels']} out)"
-        for number, device in enumerate(_library().query_devices())
+        for number, device in enumerate(sound_library("list of sound devices").query_devices())
     ]
 
 
@@ -315,24 +318,9 @@ def _device(name: str) -> int | str | None:
     return int(name) if name.isdigit() else name or None
 
 
-def _library() -> Any:
-    try:
-        import sounddevice
-    except ImportError:
-        raise DailytalkError(
-            "a microphone needs sounddevice", "pip install 'dailytalk-contiguous[converse]', or give --input FILE"
-        ) from None
-    except OSError as error:
-        raise DailytalkError(
-            f"sounddevice can't be used ({error})",
-            "install PortAudio (apt install libportaudio2), or give --input FILE",
-        ) from None
-    return sounddevice
-
-
 def _refused(what: str, error: Exception) -> DailytalkError:
     detail = " ".join(str(error).split())[:200]
     return DailytalkError(
         f"no {what} can be opened ({detail})",
-        "plug one in and allow this program to use it, choose one with --device, or give --input FILE",
+        f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}",
     )
