@@ -50,9 +50,14 @@ def test_two_simulated_talks_are_equal_to_the_bit() -> None:
     assert np.array_equal(played(), played())
 
 
+#: What a classifier makes of every turn.
+SURE = TurnFeeling(
+    "affect-map", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3)
+)
+
+
 def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:
-    sure = TurnFeeling({"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3))
-    talk = Simulation(["one", "two"], "Go on.", feel=lambda sound: sure)
+    talk = Simulation(["one", "two"], "Go on.", feel=lambda sound: SURE)
     for _ in range(2):
         talk.hear(silence(0.3), QUESTION, silence(1.0)).until_idle()
     note = "[sounds sad (confidence 0.90); valence 0.20, arousal 0.30]"
@@ -242,7 +247,8 @@ def test_what_is_analysed_is_the_sound_below_eight_kilohertz_and_a_millisecond_l
 
 
 def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
-    talk = Simulation(["hello you", "right", "wait wait let me hear"], LONG, tmp_path / "talks")
+    said = ["hello you", "right", "wait wait let me hear"]
+    talk = Simulation(said, LONG, tmp_path / "talks", feel=lambda sound: SURE)
     talk.hear(QUESTION, silence(2.0), RIGHT, silence(1.5), WAIT, silence(1.0)).until_idle()
     talk.talk.end()
     samples, rate = soundfile.read(tmp_path / "talks/talk.wav")
@@ -253,6 +259,9 @@ def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> 
     by_side = {side: [u for u in row["utterances"] if u["channel"] == side] for side in ("left", "right")}
     assert [u["text"] for u in by_side["right"]] == ["hello you", "right", "wait wait let me hear"]
     assert by_side["right"][1]["event"] == "backchannel"
+    felt = [(u["emotion_class"], u["emotion_model"], u["valence"]) for u in by_side["right"]]
+    assert felt[0] == ("sad", "affect-map", 0.2)
+    assert by_side["right"][0]["emotion_probabilities"] == [{"emotion": "sad", "probability": 0.9}]
     assert any(u["text"].endswith(CUT_MARK) for u in by_side["left"])
     words = [word["word"] for word in row["alignments"] if word["speaker"] == "left"]
     assert words[:6] == ["This", "is", "a", "long", "answer", "that"]

@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.dialogue import (
     means_to_speak,
     user_turn,
 )
+from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
@@ -77,8 +78,11 @@ class TalkEvent(NamedTuple):
 
 
 class TurnFeeling(NamedTuple):
-    """What is made of a turn's sound: probabilities by class, affect by name, and what a chat model is told."""
+    """What is made of a turn's sound: by which classifier, probabilities by class, affect by name, and what a chat
+    model is told.
+    """
 
+    model: str
     probabilities: dict[str, float]
     affect: dict[str, float]
     spoken: SpokenFeeling
@@ -112,7 +116,7 @@ class TalkParts:
     rules: TurnRules = field(default_factory=TurnRules)
     most_tokens: int = 200
     budget_tokens: int = 2000
-    unsure_under: float = 0.5
+    unsure_under: float = LEAST_CONFIDENCE
     patience: float = 20.0
     push_to_talk: bool = False
     closes_microphone: bool = False
@@ -730,13 +734,16 @@ class Talk:
             sure = feeling.spoken.confidence >= self.parts.unsure_under
             fields |= {name: round(value, 4) for name, value in feeling.affect.items()}
             fields |= {
-                "emotion": feeling.spoken.emotion if sure else "unsure",
-                "emotion_confidence": round(feeling.spoken.confidence, 4),
-                "emotion_probabilities": {name: round(p, 4) for name, p in feeling.probabilities.items()},
+                "emotion_class": feeling.spoken.emotion if sure else UNSURE,
+                "emotion_probabilities": [
+                    {"emotion": name, "probability": round(share, 4)}
+                    for name, share in feeling.probabilities.items()
+                ],
+                "emotion_model": feeling.model,
             }
         data: dict[str, Any] = {}
         if feeling is not None:
-            data = {"emotion": fields["emotion"], "confidence": feeling.spoken.confidence} | feeling.affect
+            data = {"emotion": fields["emotion_class"], "confidence": feeling.spoken.confidence} | feeling.affect
         self._tell(TalkEvent("user", self.time, turn.text, data))
         self._keep("utterance", "right", words, fields)
 

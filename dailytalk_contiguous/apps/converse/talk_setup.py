@@ -232,7 +232,7 @@ def _feeler(models: TalkModels) -> Callable[[Samples], TurnFeeling | None] | Non
         confidence = float(guess.probabilities[best])
         spoken = SpokenFeeling(classifier.classes[best], confidence, affect["valence"], affect["arousal"])
         shares = (float(share) for share in guess.probabilities)
-        return TurnFeeling(dict(zip(classifier.classes, shares, strict=True)), affect, spoken)
+        return TurnFeeling(classifier.name, dict(zip(classifier.classes, shares, strict=True)), affect, spoken)
 
     return feel
 
