@@ -26,7 +26,7 @@ from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequen
 ROOT = Path(__file__).resolve().parents[1]
 RECORDINGS = (*sorted((ROOT / "examples").glob("*.flac")), *sorted((ROOT / "readings").glob("*.flac")))
 
-#: Goals of issue I: MB over the map of the file, inertia over that of Lloyd on the same frames, tokens that are
+#: Goals: MB over the map of the file, inertia over that of Lloyd on the same frames, tokens that are
 #: equally frequent.
 MOST_MB, MOST_INERTIA, LEAST_PERPLEXITY = 100.0, 1.01, 90.0
 
