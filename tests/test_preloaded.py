@@ -7,10 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 from preloaded import Forked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are started on Linux alone")
+
+
+@pytest.fixture(autouse=True)
+def _unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the libraries of tests before these have set for themselves."""
+    monkeypatch.setattr(preloaded, "ENVIRONMENT", dict(os.environ))
+
 
 TELLS = """
 import json, os, sys

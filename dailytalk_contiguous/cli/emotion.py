@@ -317,13 +317,13 @@ def emotion_predict(
         option(HelpPanel.RESULT, "Less likely than this, a class is unsure.", metavar="SHARE", min=0.0, max=1.0),
     ] = LEAST_CONFIDENCE,
     mic: Annotated[bool, option(HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")] = False,
-    seconds: Annotated[
+    listen: Annotated[
         Any,
         option(
             HelpPanel.INPUT,
-            "Of the microphone, at most.",
+            "How long to listen to the microphone, at most.",
             metavar=TIME,
-            parser=time_of("--seconds", {}, 0.5),
+            parser=time_of("--listen", {}, 0.5),
             show_default="10s",
         ),
     ] = 10.0,
@@ -360,7 +360,7 @@ def emotion_predict(
     heard = list[RecordingMoods]()
     with interrupts.deferred():
         files = reader.read(inputs or [], follow_links)
-        for recording in [_from_microphone(console, reader, seconds)] if mic else files:
+        for recording in [_from_microphone(console, reader, listen)] if mic else files:
             heard.append(recording)
             if not as_json:
                 _show_recording(console, recording)

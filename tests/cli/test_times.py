@@ -64,6 +64,7 @@ def test_options_that_are_times_are_these() -> None:
         "--affect-context",
         "--end",
         "--interrupts-after",
+        "--listen",
         "--long-pause",
         "--longest-turn",
         "--max-conversation",
@@ -87,7 +88,7 @@ def test_number_without_a_unit_is_one_sentence_with_both_readings(
     tmp_path: Path, dailytalk: Command, command: str, option: str
 ) -> None:
     words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
-    out = [] if command == "check" else ["--out", tmp_path / "out"]
+    out = [] if command in ("check", "emotion predict") else ["--out", tmp_path / "out"]
     done = dailytalk(command, *words, *out, option, "15")
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert f"{option} 15 has no unit: give 15m for minutes or 15s for seconds." in done.err
