@@ -18,7 +18,6 @@ from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_m
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
@@ -52,6 +51,9 @@ _MOST_INSTRUCTIONS = 64 << 10
 #: Where sentences go that a service speaks.
 _SERVICES = {"fish": "Fish Audio", "openai": "the server of OpenAI's speech API"}
 
+#: Confidence under which nobody is told how they sound: surer than what a column may hold.
+TOLD_CONFIDENCE = 0.5
+
 _TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
 
 INSTRUCTIONS = f"""\
@@ -70,7 +72,7 @@ class TalkModels:
     recogniser: str = setting("", ASR_MODEL)
     language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
     emotion: str = setting(AFFECT_MAP, EMOTION_MODEL)
-    confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
+    confidence: float = setting(TOLD_CONFIDENCE, CONFIDENCE)
     chat: str = setting(
         LISTENER,
         "Who answers: listener (rules), a model or its folder, or a server: http://HOST:PORT#MODEL.",
