@@ -9,7 +9,7 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -444,6 +444,30 @@ _NO_SHARE = 1e-9
 _OFFICIAL, HELD_OUT = ("train", "validation"), "test"
 
 FigureArray = NDArray[np.float64]
+
+
+def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
+    """The number of each item's group: those that share a key at the same place are in one, over any steps.
+
+    >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
+    [0, 1, 0, 0]
+    """
+    parents: dict[Any, Any] = {}
+
+    def root(key: Any) -> Any:
+        parents.setdefault(key, key)
+        while parents[key] != key:
+            parents[key] = parents[parents[key]]
+            key = parents[key]
+        return key
+
+    for item in keys:
+        first = root((0, item[0]))
+        for place, key in enumerate(item):
+            parents[root((place, key))] = first
+    roots = [root((0, item[0])) for item in keys]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(roots))}
+    return np.array([numbers[key] for key in roots], np.intp)
 
 
 class SplitItem(NamedTuple):

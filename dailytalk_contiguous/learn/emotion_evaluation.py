@@ -17,8 +17,9 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.emotions import calibration_error
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, joined_groups
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.probes import FOLDS, LEAST_DRAWN, Score, divided, drawn_score, mean_recall
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion

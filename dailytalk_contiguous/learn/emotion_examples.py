@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.learn.token_rows import utterance_items
@@ -439,27 +440,3 @@ def _heard(sound: Callable[[], ItemSound], part: Row) -> Samples:
 
 def _digest(samples: Samples) -> str:
     return hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
-
-
-def joined_groups(keys: Sequence[Sequence[Any]]) -> NDArray[np.intp]:
-    """The number of each item's group: those that share a key at the same place are in one, over any steps.
-
-    >>> joined_groups([("a", 1), ("b", 2), ("a", 3), ("c", 3)]).tolist()
-    [0, 1, 0, 0]
-    """
-    parents: dict[Any, Any] = {}
-
-    def root(key: Any) -> Any:
-        parents.setdefault(key, key)
-        while parents[key] != key:
-            parents[key] = parents[parents[key]]
-            key = parents[key]
-        return key
-
-    for item in keys:
-        first = root((0, item[0]))
-        for place, key in enumerate(item):
-            parents[root((place, key))] = first
-    roots = [root((0, item[0])) for item in keys]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(roots))}
-    return np.array([numbers[key] for key in roots], np.intp)

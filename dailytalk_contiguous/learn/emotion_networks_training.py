@@ -33,8 +33,9 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, joined_groups
+from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.emotion_settings import (
     SETTINGS_OF_KIND,
     EncoderSettings,

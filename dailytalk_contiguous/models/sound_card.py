@@ -35,7 +35,7 @@ def record_sound(seconds: float) -> Samples:
                     interrupts.answered()
                     break
                 blocks.append(np.array(block[:, 0], np.float32))
-    except (sounddevice.PortAudioError, ValueError) as error:
+    except refusals(sounddevice) as error:
         raise DailytalkError(
             f"the microphone can't be heard ({_reason(error)})", "plug one in and let this program use it"
         ) from None
@@ -47,7 +47,7 @@ def check_loudspeaker() -> None:
     sounddevice = sound_library("loudspeaker", _SAY_TO)
     try:
         sounddevice.check_output_settings()
-    except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: there is no device at all
+    except refusals(sounddevice) as error:
         raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
 
 
@@ -57,7 +57,7 @@ def play_sound(samples: Samples, sample_rate: int) -> None:
     try:
         sounddevice.play(samples, sample_rate)
         sounddevice.wait()
-    except sounddevice.PortAudioError as error:
+    except refusals(sounddevice) as error:
         raise DailytalkError(f"nothing can be played here ({_reason(error)})", _SAY_TO) from None
 
 
@@ -74,6 +74,11 @@ def sound_library(what: str, instead: str = "") -> ModuleType:
         raise DailytalkError(f"the {what} can't be used ({_reason(error)})", _or(_PORT_AUDIO, instead)) from None
     module: ModuleType = sounddevice
     return module
+
+
+def refusals(library: ModuleType) -> tuple[type[Exception], ...]:
+    """What sounddevice raises where a device refuses or went away; ValueError where there is none of that name."""
+    return library.PortAudioError, ValueError
 
 
 def _or(remedy: str, instead: str) -> str:

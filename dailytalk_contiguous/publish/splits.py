@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import SPLITS
 
 #: A group longer than this many times the wanted share would take too much of the training data for evaluation.
@@ -231,21 +232,17 @@ def _shortest(items: Sequence[SplitVoice], before: Mapping[str, str], evaluating
 
 def _components(items: Sequence[SplitVoice]) -> dict[str, list[SplitVoice]]:
     """Groups of conversations that are linked, through any number of others, by a kept speaker or a recording."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for item in items:
-        recording = root(f"recording\0{item.recording_id}")
-        if item.kept_speaker is not None:
-            speaker = root(f"speaker\0{item.kept_speaker}")
-            parent[max(recording, speaker)] = min(recording, speaker)  # named after the first, in any order
-    return _by_key(items, [root(f"recording\0{item.recording_id}") for item in items])
+    # Who is not known links nothing.
+    links = [
+        (item.recording_id, (None, item.recording_id) if item.kept_speaker is None else item.kept_speaker)
+        for item in items
+    ]
+    numbers = joined_groups(links).tolist()
+    names: dict[int, str] = {}
+    for number, item in zip(numbers, items, strict=True):
+        names[number] = min(names.get(number, item.recording_id), item.recording_id)
+    # Named after the first recording, in any order of the items.
+    return _by_key(items, [f"recording\0{names[number]}" for number in numbers])
 
 
 def _by_key(items: Sequence[SplitVoice], keys: Sequence[str]) -> dict[str, list[SplitVoice]]:

@@ -336,12 +336,18 @@ def test_the_embedded_talk_by_file_ends_with_medians_and_a_killed_one_is_whole(
     assert "sister" in row["utterances"][0]["text"]
 
 
+class PortAudioError(Exception):
+    """What `sounddevice` raises for a device, as its own class is defined."""
+
+
 def test_no_microphone_is_one_sentence(
     dailytalk: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class NoDevice:
+        PortAudioError = PortAudioError
+
         def InputStream(self, **_: object) -> object:  # noqa: N802
-            raise RuntimeError("Error querying device -1")
+            raise PortAudioError("Error querying device -1")
 
     monkeypatch.setitem(sys.modules, "sounddevice", NoDevice())
     done = dailytalk("converse", "--profile", "embedded", "--out", tmp_path / "talks")
@@ -361,6 +367,8 @@ def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp
 class SoundCard:
     """Plays `sounddevice`: a microphone that its test moves, and a loudspeaker that plays nothing."""
 
+    PortAudioError = PortAudioError
+
     def __init__(self) -> None:
         self.opened: list[SimpleNamespace] = []
         self.plugged = True
@@ -373,7 +381,7 @@ class SoundCard:
 
     def _stream(self, callback: object) -> SimpleNamespace:
         if not self.plugged:
-            raise RuntimeError("Device unavailable")
+            raise PortAudioError("Device unavailable")
         self.opened.append(
             SimpleNamespace(callback=callback, latency=0.02, device=0, start=lambda: None, close=lambda: None)
         )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import FINISHED
 from dailytalk_contiguous.learn.emotion_examples import (
     EmotionExamples,
     held_examples,
-    joined_groups,
     read_examples,
 )
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders

@@ -7,6 +7,7 @@ the number of blocks. So a file can be played in real time, as a microphone woul
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, blocks_at, probe, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.sound_card import sound_library
+from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
 TALK_RATE, BLOCK = 24000, 768
@@ -183,7 +184,7 @@ class Loudspeaker:
                 latency="low",
             )
             self._stream.start()
-        except Exception as error:
+        except refusals(library) as error:
             raise _refused("loudspeaker", error) from None
         self.latency = float(self._stream.latency) + _AHEAD * BLOCK_SECONDS
 
@@ -272,10 +273,8 @@ class DeviceBlocks:
 
     def close(self) -> None:
         for opened in (self._stream, self._loudspeaker):
-            try:
+            with suppress(*refusals(self._library)):  # a device that is gone can't be closed, either
                 opened.close()
-            except Exception:  # a device that is gone can't be closed, either
-                continue
 
     def _open(self) -> None:
         try:
@@ -289,15 +288,13 @@ class DeviceBlocks:
                 latency="low",
             )
             self._stream.start()
-        except Exception as error:
+        except refusals(self._library) as error:
             raise _refused("microphone", error) from None
 
     def _reopen(self) -> None:
-        try:
+        with suppress(*refusals(self._library), DailytalkError):  # it is not back yet
             self._stream.close()
             self._open()
-        except Exception:  # it is not back yet
-            return
 
     def _take(self, samples: Any, *_: Any) -> None:
         self._ring.put((samples[:, 0].copy(), time.monotonic()))
