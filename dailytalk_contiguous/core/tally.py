@@ -468,7 +468,7 @@ class Tally:
     trained: list[BalanceItem] = field(default_factory=list)
     crossed: dict[tuple[str, str], Counter[tuple[str, str]]] = field(default_factory=lambda: defaultdict(Counter))
     agreement: Moments = field(default_factory=Moments)
-    emotion_models: Counter[str] = field(default_factory=Counter)
+    emotion_models: LimitedCounter[str] = field(default_factory=LimitedCounter)
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
         """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""
@@ -575,7 +575,7 @@ class Tally:
     def _count_emotion(self, labels: Mapping[str, Any], against: Iterable[str]) -> None:
         """Count what a classifier heard, if one was asked, against other labels."""
         if model := labels.get("emotion_model"):
-            self.emotion_models[model if len(self.emotion_models) < MAX_VALUES else OTHER_VALUES] += 1
+            self.emotion_models.add(model, OTHER_VALUES)
             for name in against:
                 self._cross((name, "emotion_class"), labels)
 

@@ -87,8 +87,10 @@ def describe(
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
         rated = _rated(own, batch, affect_model)
         if emotion:
-            by_model = affect_model not in ("", ACOUSTIC_ESTIMATE)
-            batch |= _emotion(rated if by_model else _estimated(own, batch, len(own) >= MIN_VALUES), emotion)
+            # Where affect is estimated for enough clips, that is the estimate wanted here.
+            compared = len(own) >= MIN_VALUES
+            usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
+            batch |= _emotion(rated if usable else _estimated(own, batch, compared), emotion)
         batch |= _affect(own, rated, affect_model)
         ids = [row["id"] for row in own]
         channels = ["left"] * len(own)

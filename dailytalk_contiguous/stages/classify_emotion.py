@@ -21,6 +21,7 @@ from dailytalk_contiguous.models.devices import device_of, lacking, resolve_devi
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model, why_unheard
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
+from dailytalk_contiguous.store.hub import model_reference
 
 #: Utterances of nobody in particular that are classified together: a stop loses no more than these.
 COMPANY = 16
@@ -80,6 +81,8 @@ class ClassifyEmotion(Stage):
         if fetch or self.model == AFFECT_MAP or Path(self.model).is_dir():
             # Where the work is done on another machine's CUDA, the files are checked on this one's CPU.
             load_emotion_model(self.model, "cpu" if device == "cpu" or lacking() else device)
+        else:
+            model_reference(self.model)
 
     def models(self) -> dict[str, str]:
         return {"emotion": self.model}

@@ -231,7 +231,7 @@ def _stages(folder: Path) -> Stages:
         if name in settings:
             options[name] = settings[name]
     if (models.get("emotion") or {}).get("name"):
-        options |= {name: settings[name] for name in ("emotion_vote",) if name in settings}
+        options |= {name: settings[name] for name in ("emotion_confidence", "emotion_vote") if name in settings}
     for option, role in (("asr_model", "recogniser"), ("affect_model", "affect"), ("emotion", "emotion")):
         if named := (models.get(role) or {}).get("name"):
             options[option] = named
