@@ -21,7 +21,10 @@ from dailytalk_contiguous.cli.emotion_evaluate import (
     LabelsOption,
     MapOption,
     VotesOption,
+    check_file,
     examples_asked,
+    tell_fold,
+    tell_nothing,
 )
 from dailytalk_contiguous.cli.options import (
     TIME,
@@ -175,7 +178,8 @@ def emotion_train(
         evaluation: EmotionEvaluation | None = None
         if count > 1:
             try:
-                evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed)
+                progress = tell_nothing if kind == "linear" else tell_fold
+                evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
             except BadInput as problem:
                 notes.append(f"not tested: {problem.reason}")
         licence = source_licence or " / ".join(examples.licences) or None
@@ -345,9 +349,7 @@ def emotion_predict(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
             "leave one of both out" if mic else "name recordings, or pass --mic",
         )
-    on_this_machine("--say-to", say_to)
-    if say_to is not None and say_to.suffix.lower() != ".wav":
-        raise DailytalkError(f"--say-to can't be {as_text(say_to)!r}", "name a file that ends in .wav")
+    check_file("--say-to", say_to, (".wav",))
     voice = _voice() if say_mood or say_to is not None else None
     if voice is not None and say_to is None:
         from dailytalk_contiguous.models.sound_card import check_loudspeaker
@@ -429,7 +431,8 @@ def _cells(mood: Mood) -> tuple[str, str, str, str]:
 
 
 def _clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+    tenths = round(10 * seconds)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 def _as_dict(recording: RecordingMoods) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`dailytalk emotion evaluate`: how well a classifier of emotion does on speakers that it has not heard."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_args
 
 import typer
@@ -8,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, seed_option
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS
@@ -26,11 +27,10 @@ from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import (
-    ABOUT,
     AFFECT_MAP,
     EMOTION_KINDS,
+    emotion_facts,
     load_emotion_model,
-    open_emotion_folder,
 )
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
@@ -178,20 +178,22 @@ def emotion_evaluate(
     kind, protocol = one_of("--kind", kind or "linear", EMOTION_KINDS), one_of("--protocol", protocol, PROTOCOLS)
     check_file("--page", page, (".html", ".htm"))
     check_file("--picture", picture, (".png",))
-    with interrupts.deferred():
+    with TemporaryDirectory() as work, interrupts.deferred():
         place = resolve_device(device)
         tested = None if model is None else load_emotion_model(model, place)
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
         if tested is not None:
-            folder = Path(str(model))
-            facts = open_emotion_folder(folder).facts if (folder / ABOUT).is_file() else {}
-            corpora = facts.get("corpora")
+            corpora = emotion_facts(str(model)).get("corpora")
             known = [*corpora] if isinstance(corpora, dict) else []
             evaluation = evaluate_model(tested, examples, seed, alone, known)
         else:
-            evaluation = evaluate_protocol(
-                lambda known: fit_emotion(kind, known, None, place, seed), examples, protocol, folds, seed, alone
-            )
+
+            def fit(known: EmotionExamples) -> EmotionModel:
+                # Folds share what frozen encoders compute.
+                return fit_emotion(kind, known, None, place, seed, Path(work))
+
+            progress = tell_nothing if kind == "linear" else tell_fold
+            evaluation = evaluate_protocol(fit, examples, protocol, folds, seed, alone, progress)
     if page is not None:
         write_lines(page, page_of("Emotion in classes", [evaluation.section()]))
     if picture is not None:
@@ -200,6 +202,15 @@ def emotion_evaluate(
         print_json(evaluation.as_dict())
     else:
         _show(Console(), evaluation)
+
+
+def tell_fold(name: str) -> None:
+    """Say which fold begins: networks take a while for each."""
+    say(f"fold {name}", stderr=True)
+
+
+def tell_nothing(name: str) -> None:
+    """Say nothing of a fold: `linear` takes seconds for all."""
 
 
 def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:

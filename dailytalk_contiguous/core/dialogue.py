@@ -4,7 +4,7 @@ faster than it is spoken.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -90,11 +90,6 @@ class Endpointer:
         self._began = self._paused = False
         self._speech = self._end = self._run = 0.0
         self._text: str | None = None
-
-    @property
-    def in_turn(self) -> bool:
-        """Whether a turn has begun and not ended."""
-        return self._began
 
     def heard(self, text: str) -> None:
         """Take what was recognised of this turn up to now."""
@@ -338,8 +333,7 @@ class SentenceCutter:
     [ReplySentence(tag='', text='And', written='And')]
     """
 
-    def __init__(self, tags: Iterable[str] = REPLY_TAGS) -> None:
-        self._tags = frozenset(tags)
+    def __init__(self) -> None:
         self._waiting = self._tag = ""
         self._in_code = False
 
@@ -385,7 +379,7 @@ class SentenceCutter:
 
     def _take(self, written: str, code: bool = False) -> list[ReplySentence]:
         self._waiting = ""
-        tag, text = ("", "") if code else spoken_text(written, self._tags)
+        tag, text = ("", "") if code else spoken_text(written)
         tag = tag or self._tag
         self._tag = "" if text else tag  # a tag on a line of its own is of the sentence after it
         return [ReplySentence(tag if text else "", text, written)]
@@ -442,21 +436,21 @@ _PICTURES = re.compile(
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def spoken_text(written: str, tags: Iterable[str] = REPLY_TAGS) -> tuple[str, str]:
-    """The tag of a written sentence (empty for none out of `tags`), and what of it can be spoken.
+def spoken_text(written: str) -> tuple[str, str]:
+    """The tag of a written sentence (empty for none out of `REPLY_TAGS`), and what of it can be spoken.
 
     >>> spoken_text("(happy) **Yes!** See [the page](https://example.org) 🙂")
     ('happy', 'Yes! See the page')
     >>> spoken_text("(giggles) Oh no, *sighs* not again.")
     ('', 'Oh no, not again.')
     """
-    known, tag = frozenset(tags), ""
+    tag = ""
     text = _LINE_START.sub(" ", _CONTROLS.sub(" ", written))
     while match := _TAG.match(text):
         name = " ".join(match[1].lower().split())
-        if name not in known and match[1][0].isupper():
+        if name not in REPLY_TAGS and match[1][0].isupper():
             break  # a remark in brackets is part of what is said
-        tag = tag or (name if name in known else "")
+        tag = tag or (name if name in REPLY_TAGS else "")
         text = text[match.end() :]
     text = _LINK.sub(r"\1", text)
     for pattern in (_ADDRESS, _IN_CODE, _ELEMENT, _BRACKETED):
@@ -527,9 +521,6 @@ def heard_part(words: Sequence[tuple[str, float, float]], at: float) -> str:
     return " ".join([*heard, CUT_MARK] if len(heard) < len(words) or at < words[-1][2] else heard)
 
 
-#: Summarises: an earlier summary (or nothing) and the messages (role, content) that are to be forgotten.
-Summarise = Callable[[str, Sequence[tuple[str, str]]], str]
-
 _FIRST_SENTENCE = re.compile(r"(?s)\s*(.{1,160}?(?:[.!?。！？](?=\s|$)|\n|$)|.{160})")
 
 
@@ -550,17 +541,10 @@ class TalkMemory:
         instructions: what the model is to be; the message of the system.
         count: tokens of a text.
         budget: tokens of all messages. A quarter is for the summary at most, half for the newest message.
-        summarise: see `Summarise`; what it raises is as if there were none.
     """
 
-    def __init__(
-        self,
-        instructions: str,
-        count: Callable[[str], int],
-        budget: int,
-        summarise: Summarise = extract_summary,
-    ) -> None:
-        self._instructions, self._count, self._summarise = instructions, count, summarise
+    def __init__(self, instructions: str, count: Callable[[str], int], budget: int) -> None:
+        self._instructions, self._count = instructions, count
         self._budget = max(64, budget)
         self._said: list[tuple[str, str]] = []
         self.summary = ""
@@ -600,11 +584,7 @@ class TalkMemory:
                 keep -= 1
                 used += self._count(self._said[keep][1])
             forgotten, self._said = self._said[: max(1, keep)], self._said[max(1, keep) :]
-            try:
-                summary = self._summarise(self.summary, forgotten)
-            except Exception:  # a model's: the conversation goes on without it
-                summary = extract_summary(self.summary, forgotten)
-            self.summary = self._fitting(summary, self._budget // 4)
+            self.summary = self._fitting(extract_summary(self.summary, forgotten), self._budget // 4)
 
     def _fitting(self, text: str, tokens: int) -> str:
         """The end of a text that has at most so many tokens, from a line, a sentence or a word on."""

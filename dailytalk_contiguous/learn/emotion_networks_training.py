@@ -77,7 +77,7 @@ POOL = 16
 #: Seconds between checkpoints within an epoch.
 CHECKPOINT_SECONDS = 600.0
 
-#: Disk that spectrograms may take: those of 500 hours.
+#: Disk that spectrograms may take: those of 347 hours, at 16 kB a second.
 _SPECTROGRAM_BYTES = 20e9
 
 #: dB of a natural logarithm of power.
@@ -238,7 +238,12 @@ class _Spectrograms:
     ) -> None:
         self._settings = settings
         log_mel = LogMel()
-        self._store = FeatureStore(folder / "features", f"log-mel 1 {BANDS} {WINDOW} {HOP}", _SPECTROGRAM_BYTES)
+        self._store = FeatureStore(
+            folder / "features",
+            f"log-mel 1 {BANDS} {WINDOW} {HOP}",
+            _SPECTROGRAM_BYTES,
+            "train on fewer utterances",
+        )
         self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
@@ -322,7 +327,12 @@ class _Layers(_Encoder):
 
     def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str, folder: Path) -> None:
         super().__init__(examples, settings, device)
-        self._store = FeatureStore(folder / "features", f"layers 1 {self.digest}", settings.cache_gigabytes * 1e9)
+        self._store = FeatureStore(
+            folder / "features",
+            f"layers 1 {self.digest}",
+            settings.cache_gigabytes * 1e9,
+            "pass a larger --cache-gigabytes, fewer --noisy-copies, or another --speech-encoder",
+        )
         self._keys = [self._store.keys(self._copies(examples, 0), self._layers)]
         for copy in range(1, settings.augment + 1):
             self._keys.append(self._store.keys(self._copies(examples, copy), self._layers))

@@ -33,10 +33,11 @@ class FeatureStore:
 
     Args:
         name: of what computes them, with all that decides them; part of each digest.
+        remedy: what can be done where they take too much, or are no numbers.
     """
 
-    def __init__(self, folder: Path, name: str, most_bytes: float) -> None:
-        self._folder, self._name, self._most_bytes = folder, name, most_bytes
+    def __init__(self, folder: Path, name: str, most_bytes: float, remedy: str) -> None:
+        self._folder, self._name, self._most_bytes, self._remedy = folder, name, most_bytes, remedy
         self._bytes = 0
         self._places: dict[str, Any] = {}
         self._waiting: dict[str, NDArray[np.float16]] = {}
@@ -86,13 +87,13 @@ class FeatureStore:
         with np.errstate(over="ignore"):
             self._waiting[key] = half = np.ascontiguousarray(features, np.float16)
         if not np.isfinite(half).all():
-            raise DailytalkError("features of an utterance are no numbers", "name another --speech-encoder")
+            raise DailytalkError("features of an utterance are no numbers", self._remedy)
         self._bytes += half.nbytes
         if self._bytes > self._most_bytes:
             raise DailytalkError(
                 f"the features of the utterances take more than {self._most_bytes / 1e9:g} GB in "
                 f"{as_text(self._folder)!r}",
-                "pass a larger --cache-gigabytes, fewer --noisy-copies, or a smaller --speech-encoder",
+                self._remedy,
             )
         if sum(array.nbytes for array in self._waiting.values()) >= PACK_BYTES:
             self._write()

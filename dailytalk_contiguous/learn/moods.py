@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MIX, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.models.emotion_models import AffectMap
+from dailytalk_contiguous.models.emotion_models import AffectMap, why_unheard
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -45,7 +45,7 @@ class Mood(NamedTuple):
 class RecordingMoods(NamedTuple):
     """The moods of a recording, in order of time, and one of each speaker who was heard.
 
-    `speech_seconds` are those of all utterances.
+    `seconds` is how long the recording is.
     """
 
     name: str
@@ -118,8 +118,13 @@ class MoodReader:
         """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
         found = _segmented(row)
         sounds = [pcm_to_float(speech) for speech in found["speech"]]
-        guesses = self.model.classify(sounds, found["channel"])
-        valence, arousal = self._affect(sounds, found)
+        if isinstance(self.model, AffectMap) and self.affect_model == ACOUSTIC_ESTIMATE:  # by the same estimate
+            affect = self.model.affect(sounds, found["channel"])
+            guesses = self.model.of_affect(affect, [why_unheard(sound) for sound in sounds])
+            valence, arousal = affect[:, 0], affect[:, 1]
+        else:
+            guesses = self.model.classify(sounds, found["channel"])
+            valence, arousal = self._affect(sounds, found)
         moods = []
         for place, guess in enumerate(guesses):
             shares = guess.probabilities.astype(np.float64)

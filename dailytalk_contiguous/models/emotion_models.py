@@ -301,14 +301,30 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
     """
     if name == AFFECT_MAP:
         return AffectMap()
-    path = Path(name)
-    _refuse_pickles(path)
-    folder = (open_emotion_folder(path) if (path / ABOUT).exists() else None) if path.is_dir() else _on_hub(name)
+    folder = _trained(name)
     if folder is None:
         from dailytalk_contiguous.models.emotion_networks import checkpoint_of
 
         return checkpoint_of(name, device)
     return _model_of(folder, device)
+
+
+def emotion_facts(name: str) -> dict[str, Any]:
+    """What a model says of its training (see `EmotionFolder.facts`); nothing where it is not one of ours.
+
+    Raises ModelMissing as `load_emotion_model` does.
+    """
+    folder = None if name == AFFECT_MAP else _trained(name)
+    return {} if folder is None else folder.facts
+
+
+def _trained(name: str) -> EmotionFolder | None:
+    """A model of `dailytalk emotion train`, in a folder or on the Hub; None for another checkpoint."""
+    path = Path(name)
+    _refuse_pickles(path)
+    if path.is_dir():
+        return open_emotion_folder(path) if (path / ABOUT).exists() else None
+    return _on_hub(name)
 
 
 def model_of_folder(folder: Path, device: str = "cpu") -> TrainedEmotionModel:

@@ -185,7 +185,7 @@ class TrainedNetwork(NetworkEmotions):
     """A classifier of `dailytalk emotion train` that is a network.
 
     Attributes:
-        training: what came of its training, for its model card: JSON.
+        training: what came of its training: JSON.
     """
 
     kind = ""

@@ -209,7 +209,7 @@ class WindowListening:
     def close(self) -> None: ...
 
 
-def open_listening(model: str, language: str, device: str = "auto", compute_type: str = "auto") -> Listening:
+def open_listening(model: str, language: str, device: str = "auto") -> Listening:
     """What hears with a recogniser (see `models.recogniser.load_recogniser`), in a language (ISO 639-1).
 
     Raises ModelMissing for a model that is not there, and DailytalkError for a language that it does not hear.
@@ -217,4 +217,4 @@ def open_listening(model: str, language: str, device: str = "auto", compute_type
     check_language(model, language)
     if model == POCKETSPHINX:
         return ListeningProcess()
-    return WindowListening(load_recogniser(model, device, compute_type, 1, 1, short=True), language)
+    return WindowListening(load_recogniser(model, device, "auto", 1, 1, short=True), language)

@@ -116,17 +116,38 @@ def test_one_word_over_the_last_word_of_the_voice_is_an_answer() -> None:
     assert talk.mind.asked[1][2:] == [("assistant", "How do you feel?"), ("user", "fine")]
 
 
-def test_what_follows_before_the_answer_is_spoken_belongs_to_the_turn() -> None:
-    answers: list[str] = []
-
-    def late(messages: object) -> Iterator[str]:
-        answers.append("asked")
-        yield from ["I see."]
-
-    talk = Simulation(["I went home", "and then I slept"], late)
+def test_a_pause_inside_a_turn_does_not_end_it() -> None:
+    talk = Simulation(["I went home", "and then I slept"], "I see.")
     talk.hear(QUESTION, silence(0.35), QUESTION, silence(1.0)).until_idle()
-    assert talk.of("user") == ["I went home"] or talk.of("user") == ["and then I slept"]
-    assert len(answers) == 1
+    assert talk.of("user") == ["I went home"]
+    assert len(talk.mind.asked) == 1
+
+
+def test_time_before_the_voice_began_is_not_counted_as_speech_over_it() -> None:
+    talk = Simulation(["hello"], LONG).hear(silence(8.0), QUESTION, silence(1.0))
+    assert talk.talk._mouth.active
+    assert talk.talk._barge.push(1.0, talk.talk.time + BLOCK / TALK_RATE) == ""
+    talk.until_idle()
+    assert talk.of("heard") == []
+
+
+def test_time_of_push_to_talk_is_not_counted_as_a_turn(tmp_path: Path) -> None:
+    talk = Simulation(["hello"], LONG, tmp_path / "talks", push_to_talk=True).hear(silence(8.0))
+    talk.talk.push_to_talk(False)
+    talk.hear(QUESTION, silence(1.0)).until_idle()
+    talk.talk.end()
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert [u["text"] for u in row["utterances"] if u["channel"] == "right"] == ["hello"]
+    assert row["utterances"][0]["start"] > 7.9
+
+
+def test_a_voice_that_has_paused_waits_for_who_paused_it_even_if_its_reply_has_ended() -> None:
+    talk = Simulation(["hello", "right"], "How do you feel?").hear(QUESTION, silence(1.0))
+    while talk.talk._mouth.left > 0.3:
+        talk.hear(silence(0.03))
+    assert talk.talk._ending
+    talk.talk._mouth.pause()
+    assert not talk.talk._ending
 
 
 def test_clear_starts_afresh_and_silences_the_voice() -> None:

@@ -99,4 +99,6 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
         assert done.code == 1, more
         assert sentence in done.err, done.err
         assert done.err.count("\n") == 1
-    assert "votes" not in dailytalk("emotion evaluate", tmp_path / "nowhere").err
+    nowhere = dailytalk("emotion evaluate", tmp_path / "nowhere")
+    assert nowhere.code == 1
+    assert "nowhere" in nowhere.err

@@ -240,11 +240,8 @@ def test_an_hour_goes_on_and_its_beginning_is_summed_up() -> None:
     assert memory.messages() == [("system", "You listen.")]
 
 
-def test_a_summary_that_fails_is_made_without_the_model() -> None:
-    def failing(summary: str, messages: object) -> str:
-        raise RuntimeError
-
-    memory = TalkMemory("", words_in, 64, failing)
+def test_what_is_forgotten_is_summed_up_by_first_sentences() -> None:
+    memory = TalkMemory("", words_in, 64)
     for turn in range(40):
         memory.add("user" if turn % 2 else "assistant", f"Number {turn} has been said. More.")
     assert "has been said." in memory.summary

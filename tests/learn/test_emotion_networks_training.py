@@ -123,19 +123,19 @@ def test_features_have_a_bound_and_damaged_ones_are_computed_again(tmp_path: Pat
         computed.append(len(batch))
         return [np.outer(sound, sound) for sound in batch]
 
-    store = FeatureStore(tmp_path, "squares", 1e4)
+    store = FeatureStore(tmp_path, "squares", 1e4, "make room")
     keys = store.keys([*sounds, sounds[0]], compute)
     assert keys[3] == keys[0]
     np.testing.assert_array_equal(store[keys[2]], np.full((10, 10), 4))
     assert store.shape(keys[2]) == (10, 10)
-    assert FeatureStore(tmp_path, "squares", 1e4).keys(sounds, compute) == keys[:3]
+    assert FeatureStore(tmp_path, "squares", 1e4, "make room").keys(sounds, compute) == keys[:3]
     assert computed == [3]
     (pack,) = tmp_path.iterdir()
     pack.write_bytes(pack.read_bytes()[:50])
-    assert FeatureStore(tmp_path, "squares", 1e4).keys(sounds, compute) == keys[:3]
+    assert FeatureStore(tmp_path, "squares", 1e4, "make room").keys(sounds, compute) == keys[:3]
     assert computed == [3, 3]
     with pytest.raises(DailytalkError, match="take more than"):
-        FeatureStore(tmp_path, "others", 1e3).keys(sounds, compute)
+        FeatureStore(tmp_path, "others", 1e3, "make room").keys(sounds, compute)
     with pytest.raises(DailytalkError, match="are no numbers"):
         store.keys([np.full(10, 1e9, np.float32)], compute)
 
@@ -151,7 +151,9 @@ def test_a_run_that_is_killed_keeps_the_packs_that_it_has_written(
         raise Killed
 
     with pytest.raises(Killed):
-        FeatureStore(tmp_path, "", 1e6).keys(sounds(3), lambda batch: [sound[None] for sound in batch])
+        FeatureStore(tmp_path, "", 1e6, "make room").keys(
+            sounds(3), lambda batch: [sound[None] for sound in batch]
+        )
     assert len(list(tmp_path.iterdir())) == 3
 
 

@@ -97,7 +97,6 @@ class FileBlocks:
     Args:
         paths: recordings of one speaker; of several channels the mean is taken.
         answered: whether nothing more is to be said to what has been played; silence is sent until it is.
-        real_time: wait for each block as long as a microphone would; otherwise none waits.
         play: what plays blocks, if anything.
 
     Raises BadInput for a file that is no sound.
@@ -110,7 +109,6 @@ class FileBlocks:
         self,
         paths: Sequence[Path],
         answered: Callable[[], bool],
-        real_time: bool = True,
         play: "Loudspeaker | None" = None,
     ) -> None:
         for path in paths:
@@ -121,20 +119,19 @@ class FileBlocks:
                 raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None
         self.name = ", ".join(as_text(path.name) for path in paths)
         self._blocks = self._played(paths)
-        self._answered, self._real_time, self._loudspeaker = answered, real_time, play
+        self._answered, self._loudspeaker = answered, play
         self._begun: float | None = None
         self._due = 0.0
         self._count = 0
 
     def read(self) -> Samples | None:
         block = next(self._blocks, None)
-        if self._real_time:
-            now = time.monotonic()
-            self._begun = now if self._begun is None else self._begun
-            self._count += 1
-            self._due = self._begun + self._count * BLOCK_SECONDS
-            if self._due > now:
-                interrupts.sleep(self._due - now)
+        now = time.monotonic()
+        self._begun = now if self._begun is None else self._begun
+        self._count += 1
+        self._due = self._begun + self._count * BLOCK_SECONDS
+        if self._due > now:
+            interrupts.sleep(self._due - now)
         return block
 
     def play(self, block: Samples) -> None:
@@ -145,7 +142,7 @@ class FileBlocks:
         return self._loudspeaker.hush() if self._loudspeaker else 0.0
 
     def lateness(self) -> float:
-        return max(0.0, time.monotonic() - self._due) if self._real_time else 0.0
+        return max(0.0, time.monotonic() - self._due)
 
     def close(self) -> None:
         if self._loudspeaker:

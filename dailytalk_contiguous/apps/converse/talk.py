@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -147,7 +148,8 @@ class TalkWorker:
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            task()
+            with suppress(KeyboardInterrupt):  # the talk ends, in its own thread
+                task()
 
 
 @dataclass
@@ -178,7 +180,6 @@ class _Turn:
 class _Reply:
     """A reply on its way, and what of it has been spoken."""
 
-    number: int
     turn: _Turn
     began: float
     pieces: ReplyPieces | None = None
@@ -223,7 +224,7 @@ class Talk:
         self._memory = TalkMemory(parts.instructions, parts.chat.count_tokens, parts.budget_tokens)
         self._analysis = AnalysisBlocks()
         self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
-        self._count = self._turns = self._replies = 0
+        self._count = self._turns = 0
         self._turn: _Turn | None = None
         self._reply: _Reply | None = None
         self._unanswered: list[_Turn] = []
@@ -343,9 +344,14 @@ class Talk:
 
     def _hear(self, frame: Samples) -> None:
         time, probability = self.time, float(self._activity.push(frame)[0])
-        if self._mouth.active and not self._ending:
-            self._over_voice(self._barge.push(probability, time))
-        change = None if self._push_to_talk else self._endpointer.push(probability, time)
+        # Both hear every frame, whether it counts or not: they measure time by what they hear.
+        over_voice = self._mouth.active and not self._ending
+        effect = self._barge.push(probability if over_voice else 0.0, time)
+        if over_voice:
+            self._over_voice(effect)
+        change = self._endpointer.push(probability, time)
+        if self._push_to_talk:
+            change = None
         if change is not None and change.kind == "began":
             self._begin_turn(change.start)
             for earlier in self._before:
@@ -370,10 +376,13 @@ class Talk:
 
     @property
     def _ending(self) -> bool:
-        """Whether the voice comes to its end: what is said over its last words is an answer."""
+        """Whether the voice comes to its end: what is said over its last words is an answer.
+
+        Not one that has paused: only who has paused it can let it go on.
+        """
         reply = self._reply
         spoken = reply is None or (reply.ended and not reply.waiting)
-        return spoken and self._mouth.left <= TERMINAL_OVERLAP
+        return spoken and not self._mouth.paused and self._mouth.left <= TERMINAL_OVERLAP
 
     def _change(self, change: TurnChange) -> None:
         turn = self._turn
@@ -403,7 +412,7 @@ class Talk:
             return
         self._release()
         self._push_to_talk, self._pressed = wanted, False
-        self._endpointer = Endpointer(self.parts.rules, self.parts.language)
+        self._endpointer.reset()
 
     def _release(self) -> None:
         """End the turn in hand as it is."""
@@ -524,8 +533,7 @@ class Talk:
         self._keep_user(turn)
         feeling = turn.feeling.spoken if turn.feeling else None
         self._memory.add("user", user_turn(text, feeling, self.parts.unsure_under))
-        self._replies += 1
-        self._reply = reply = _Reply(self._replies, turn, self._now())
+        self._reply = reply = _Reply(turn, self._now())
         messages = [ChatMessage(role, content) for role, content in self._memory.messages()]
         think = partial(self._think, reply, messages)
         if self._threaded:  # of its own, since a server may take its time after nobody waits for it any more
@@ -553,6 +561,8 @@ class Talk:
                     break
             for sentence in cutter.flush():
                 self._inbox.put(partial(self._take_sentence, reply, sentence))
+        except KeyboardInterrupt:  # the talk ends, in its own thread
+            return
         except Exception as problem:  # the talk goes on without the rest
             for sentence in cutter.flush():
                 self._inbox.put(partial(self._take_sentence, reply, sentence))
@@ -791,10 +801,10 @@ def _sentence_of(error: Exception) -> str:
     return f"{type(error).__name__}{': ' if detail else ''}{detail}"
 
 
-def run_talk(talk: Talk, blocks: SoundBlocks, until: float | None = None) -> None:
-    """Let a talk go on until there is no more sound, a Ctrl-C, or `until` seconds; then end it."""
+def run_talk(talk: Talk, blocks: SoundBlocks) -> None:
+    """Let a talk go on until there is no more sound, or a Ctrl-C; then end it."""
     try:
-        while until is None or talk.time < until:
+        while True:
             interrupts.check_interrupt()
             block = blocks.read()
             if block is None:

@@ -114,7 +114,6 @@ class TalkPage:
         self._ring: queue.SimpleQueue[tuple[Samples, float] | None] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
-        self._latencies: list[Mapping[str, float]] = []
         self._windows: list[_Window] = []
         self._current: _Window | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -214,8 +213,8 @@ class TalkPage:
             return
         told = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
         if event.kind == "latency":
-            self._latencies.append({name: float(took) for name, took in event.data.items()})
-            told |= {"text": latency_text(event.data), "medians": latency_text(median_steps(self._latencies))}
+            assert self._talk is not None
+            told |= {"text": latency_text(event.data), "medians": latency_text(median_steps(self._talk.latencies))}
         self._do(lambda: self._pass_event(told))
 
     # The server, in its own thread.

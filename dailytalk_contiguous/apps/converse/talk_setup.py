@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
 
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
@@ -28,7 +27,7 @@ from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, lo
 from dailytalk_contiguous.models.engines import CLONE, ENGINES, load_synthesiser, obtain, open_budget
 from dailytalk_contiguous.models.hearing import open_listening
 from dailytalk_contiguous.models.profiles import profile_named
-from dailytalk_contiguous.models.recogniser import check_recogniser, load_recogniser
+from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.pipelines import NO_MODEL
 from dailytalk_contiguous.stages.base import ASR_MODEL, DEVICE
@@ -195,9 +194,7 @@ def _read_sample(path: Path) -> tuple[Samples, str]:
 
 def _words_of(models: TalkModels, profile: str, sample: Samples) -> str:
     name = models.recogniser or profile_named(profile).models["recogniser"]
-    recogniser = load_recogniser(name, models.device, "auto", 5, 1)
-    window = np.asarray(soxr.resample(sample, 24000, ANALYSIS_RATE), np.float32)[: 30 * ANALYSIS_RATE]
-    words = recogniser.transcribe([window], [models.language])[0].words
+    (words,) = recognise_at(name, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
     return "".join(word.text for word in words).strip()
 
 
