@@ -8,7 +8,6 @@ a hundredth; mean and head are float32 always.
 """
 
 import json
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.parametrize import remove_parametrizations
 from transformers import Wav2Vec2Config, Wav2Vec2Model
@@ -27,12 +24,7 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.affect import REMEDY
 from dailytalk_contiguous.models.devices import Room
-
-#: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
-_OLDER_NAMES = {
-    ".weight_g": ".parametrizations.weight.original0",
-    ".weight_v": ".parametrizations.weight.original1",
-}
+from dailytalk_contiguous.models.stored_weights import load_weights
 
 
 class Affect(NamedTuple):
@@ -238,43 +230,12 @@ def _read_config(path: Path) -> _Config:
 
 def _load_module(config: _Config, path: Path) -> Regressor:
     """The module with the checkpoint's weights, all of them and no others. Raises ModelMissing."""
-    weights = {_current_name(name): tensor.float() for name, tensor in _read_weights(path).items()}
     with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
         module = Regressor(config.encoder, len(config.id2label))
-    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    problems = {
-        "missing": sorted(shapes.keys() - weights.keys()),
-        "unexpected": sorted(weights.keys() - shapes.keys()),
-        "of another shape": sorted(n for n in shapes.keys() & weights.keys() if weights[n].shape != shapes[n]),
-    }
-    differences = "; ".join(f"{kind}: {_some(names)}" for kind, names in problems.items() if names)
-    if differences:
-        raise ModelMissing(f"the weights in {path} are not those of the affect model ({differences})", REMEDY)
-    module.load_state_dict(weights, assign=True)
+    load_weights([path], module, str(path.parent), REMEDY)
     # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
     remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")
     return module
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelMissing(f"{path} can't be read as weights ({error})", "download the model again") from error
-
-
-def _current_name(name: str) -> str:
-    for older, current in _OLDER_NAMES.items():
-        if name.endswith(older):
-            return name.removesuffix(older) + current
-    return name
-
-
-def _some(names: list[str], shown: int = 5) -> str:
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
 
 
 def _frames(samples: torch.Tensor, config: Wav2Vec2Config) -> torch.Tensor:

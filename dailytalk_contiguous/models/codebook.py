@@ -9,21 +9,22 @@ anything, and neither is read before its size is known.
 import hashlib
 import io
 import logging
-import warnings
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_bytes, read_json
+from dailytalk_contiguous.core.documents import as_text, expect, is_number, quoted, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.models.stored_weights import StoredWeight
 
 log = logging.getLogger(__name__)
 
@@ -353,8 +354,7 @@ def _read(folder: Path) -> Codebook:
     about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
     name = as_text(folder / ABOUT)
     stored = _arrays(folder, CENTRES)
-    if isinstance(stored, Mapping):
-        stored = stored.get("cluster_centers")
+    centres_stored = stored.get("cluster_centers", stored.get(""))
     is_ours = isinstance(about, dict) and "layout" in about
     expect(about, _SHAPE if is_ours else _OLDER, name, _REMEDY)
     weights = (
@@ -366,7 +366,7 @@ def _read(folder: Path) -> Codebook:
     n_centres = about["n_clusters"] - is_ours
     if not 1 <= n_centres <= MOST_CLUSTERS:
         raise BadInput(f"{name}: n_clusters is {about['n_clusters']}", f"give 2 to {MOST_CLUSTERS}")
-    centres = _matrix(stored, (n_centres, columns), as_text(folder / CENTRES))
+    centres = _matrix(centres_stored, (n_centres, columns), as_text(folder / CENTRES))
     if not is_ours:
         log.warning(
             "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", name
@@ -408,51 +408,42 @@ def _check_settings(about: Mapping[str, Any], weights: Mapping[str, float], name
 
 def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reducer:
     parts, path = _arrays(folder, REDUCER), as_text(folder / REDUCER)
-    parts = parts if isinstance(parts, Mapping) else {}
     if kind == "pca":
         mean = _matrix(parts.get("mean"), (n_features,), path)
         return PrincipalComponents(mean, _matrix(parts.get("components"), (n_features, n_columns), path))
-    shape = tuple(getattr(parts.get("places"), "shape", ()))
-    count = shape[0] if len(shape) == 2 else 0
+    places = parts.get("places")
+    count = places.shape[0] if places is not None and len(places.shape) == 2 else 0
     if not 1 <= count <= MOST_CLUSTERS:
         raise BadInput(f"{path} holds {count} landmarks", f"give 1 to {MOST_CLUSTERS}")
     landmarks = _matrix(parts.get("landmarks"), (count, n_features), path)
-    return Landmarks(landmarks, _matrix(parts["places"], (count, n_columns), path))
+    return Landmarks(landmarks, _matrix(places, (count, n_columns), path))
 
 
-def _matrix(stored: Any, shape: Sequence[int], name: str) -> FeatureArray:
-    """A tensor as an array of a shape. Raises BadInput for what is none, or of another shape."""
-    import torch
+def _matrix(stored: "StoredWeight | None", shape: Sequence[int], name: str) -> FeatureArray:
+    """A tensor as an array of a shape. Raises BadInput for none, another shape, and numbers that are none."""
+    from dailytalk_contiguous.models.stored_weights import FLOATS
 
-    is_array = isinstance(stored, torch.Tensor) and stored.layout == torch.strided and stored.is_floating_point()
-    if not is_array or tuple(stored.shape) != tuple(shape):
-        found = f"the shape {tuple(stored.shape)}" if is_array else type(stored).__name__
-        raise BadInput(f"{name} holds {found}, not an array of the shape {tuple(shape)}", _REMEDY)
-    array: FeatureArray = stored.detach().to(torch.float32).contiguous().numpy()
+    if stored is None or stored.shape != tuple(shape) or stored.kind not in FLOATS:
+        found = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
+        raise BadInput(f"{name} holds {found}, not floats of the shape {tuple(shape)}", _REMEDY)
+    try:
+        array: FeatureArray = stored.read().float().numpy()
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}", _REMEDY) from None
     if not np.isfinite(array).all():
         raise BadInput(f"{name} holds numbers that are NaN or infinite", _REMEDY)
     return array
 
 
-def _arrays(folder: Path, name: str) -> Any:
-    """What `torch.save` wrote: tensors alone. Raises BadInput for a pickle of anything else, before it is run."""
-    import torch
+def _arrays(folder: Path, name: str) -> "dict[str, StoredWeight]":
+    """The arrays that `torch.save` wrote, a single one with an empty name. Raises BadInput for anything else."""
+    from dailytalk_contiguous.models.stored_weights import saved_tensors
 
-    path = inside(folder, name)
-    data, shown = read_bytes(path, _REMEDY, MOST_BYTES), as_text(folder / name)
+    data = read_bytes(inside(folder, name), _REMEDY, MOST_BYTES)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as members:
-            size = sum(member.file_size for member in members.infolist())
-    except zipfile.BadZipFile:
-        raise BadInput(f"{shown} is not a file of torch.save", "pickles are not opened; " + _REMEDY) from None
-    if size > MOST_BYTES:
-        raise BadInput(f"{shown} unpacks to {size:,} bytes, more than {MOST_BYTES:,}", _REMEDY)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that it then refuses
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # whatever a damaged or hostile file makes PyTorch raise, and explain to programmers
-        raise BadInput(f"{shown} is damaged, or holds something else than arrays", _REMEDY) from None
+        return saved_tensors(io.BytesIO(data))
+    except ValueError as error:
+        raise BadInput(f"{as_text(folder / name)}: {error}", _REMEDY) from None
 
 
 def _saved(value: Any) -> bytes:

@@ -29,13 +29,13 @@ from dailytalk_contiguous.models.emotion_models import EmotionFolder, nothing_sa
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
 from dailytalk_contiguous.models.speech_models import (
     WHISPER_FRAME,
+    WHOLE,
     PaddedFrames,
     SpeechEncoder,
     StoredModel,
     build_module,
     encoder_config,
     find_checkpoint,
-    load_weights,
     multiplied_out,
     own_config,
     own_settings,
@@ -43,6 +43,7 @@ from dailytalk_contiguous.models.speech_models import (
     receptive_field,
     whisper_frames,
 )
+from dailytalk_contiguous.models.stored_weights import load_weights
 
 #: Seconds that a network hears at a time, unless it takes fewer.
 LONGEST_SECONDS = 20.0
@@ -534,7 +535,7 @@ def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
         module = build_module(module_class, config)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
-    load_weights(checkpoint, module, ("",), strict=True)
+    load_weights(checkpoint.weights, module, checkpoint.name, WHOLE)
     if any(buffer.is_meta for buffer in module.buffers()):  # what is computed and not stored
         weights = module.state_dict()
         module = module_class(config)

@@ -3,7 +3,7 @@
 transformers fills what a checkpoint lacks with random numbers under a mere warning, and obeys much that a
 `config.json` says. Here a model is built from the settings of its own class alone, and each of its weights must be
 in the checkpoint, with the shape that it should have: what lacks, is too many or differs is an error, found before
-memory is taken. Only safetensors are read, never a pickle, and no code that comes with a checkpoint is run.
+memory is taken (`models.stored_weights`). Nothing that comes with a checkpoint is run: no code, and no pickle.
 """
 
 import math
@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ import numpy as np
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, StrictDataclassError
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from transformers import (
@@ -37,8 +37,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.affect import WEIGHT_FILES
 from dailytalk_contiguous.models.affect_network import normalised
+from dailytalk_contiguous.models.stored_weights import load_weights
 from dailytalk_contiguous.store.hub import model_reference
 
 #: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
@@ -50,12 +51,14 @@ ENCODERS: dict[str, tuple[type[Any], type[Any], tuple[str, ...]]] = {
     "whisper": (WhisperConfig, WhisperEncoder, ("", "model.encoder.", "encoder.")),
 }
 
-#: Files of a checkpoint: its settings, how sound is prepared for it, its weights, or the list of files with them.
+#: Files of a checkpoint: its settings, and how sound is prepared for it.
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
-WEIGHTS, WEIGHT_LIST = "model.safetensors", "model.safetensors.index.json"
+
+#: What follows the name of a file of weights for the list of files that they are in, where these are several.
+_LIST = ".index.json"
 
 #: What a file in a list of weights may be called: nothing that leads to another folder.
-_PART = re.compile(r"[\w-][\w.-]*\.safetensors")
+_PART = re.compile(r"[\w-][\w.-]*")
 
 #: Samples of a frame of Whisper's encoder.
 WHISPER_FRAME = 320
@@ -66,18 +69,6 @@ _MOST_JSON, _MOST_FILES = 16 << 20, 100
 #: The largest number, the most layers and the longest list in a configuration: Whisper knows 51,866 words.
 _MOST_NUMBER, _MOST_LAYERS, _MOST_ITEMS = 1 << 20, 256, 4096
 
-#: What weights may be stored in.
-_FLOATS = ("F64", "F32", "F16", "BF16")
-
-#: Used in pretraining only; checkpoints have it or not.
-_UNUSED = "masked_spec_embed"
-
-#: Checkpoints written before PyTorch 2 name the two halves of a normalised weight so.
-_OLDER_NAMES = {
-    "conv.weight_g": "conv.parametrizations.weight.original0",
-    "conv.weight_v": "conv.parametrizations.weight.original1",
-}
-
 #: What building a module by settings that don't fit together raises.
 _MISFITS = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError),
@@ -87,7 +78,10 @@ _MISFITS = (
 # WavLM hands PyTorch two masks of different types, which is of no consequence here.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
-_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {WEIGHTS}"
+_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
+
+#: What to do about weights of another model.
+WHOLE = "name a checkpoint that is whole; what lacks would be random"
 
 
 class StoredModel(NamedTuple):
@@ -121,28 +115,22 @@ class StoredModel(NamedTuple):
 def find_checkpoint(name: str) -> StoredModel:
     """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
-    Raises ModelMissing where it is not there, or has no safetensors.
+    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. Raises
+    ModelMissing where it is not there, or has none.
     """
-    if Path(name).is_dir():
-        paths = _present(Path(name), (CONFIG, PREPARATION, WEIGHTS, WEIGHT_LIST))
-    else:
-        paths = _download(name, (CONFIG, PREPARATION, WEIGHTS))
-        if WEIGHTS not in paths:
-            paths |= _download(name, (WEIGHT_LIST,))
+    find = partial(_present, Path(name)) if Path(name).is_dir() else partial(_download, name)
+    paths = find((CONFIG, PREPARATION))
     if CONFIG not in paths:
         raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", _REMEDY)
     config = _read_object(name, paths[CONFIG])
     preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
-    if WEIGHTS in paths:
-        weights = [paths[WEIGHTS]]
-    elif WEIGHT_LIST in paths:
-        weights = _listed(name, paths[WEIGHT_LIST])
-    else:
-        raise ModelMissing(
-            f"{name!r} has no {WEIGHTS}; pickles (.bin, .pt) are not read",
-            "convert it, or name a revision that has it, such as OWNER/NAME@refs/pr/1",
-        )
-    return StoredModel(name, config, preparation, weights)
+    for file in WEIGHT_FILES:
+        if found := find((file,)):
+            return StoredModel(name, config, preparation, [found[file]])
+        if listed := find((file + _LIST,)):
+            weights = _listed(name, listed[file + _LIST], Path(file).suffix)
+            return StoredModel(name, config, preparation, weights)
+    raise ModelMissing(f"{name!r} has no {' and no '.join(WEIGHT_FILES)}", _REMEDY)
 
 
 def _present(folder: Path, files: Sequence[str]) -> dict[str, Path]:
@@ -182,13 +170,14 @@ def _read_object(name: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def _listed(name: str, path: Path) -> list[Path]:
-    """The files that a list of weights names, in the folder or repository of the list."""
+def _listed(name: str, path: Path, suffix: str) -> list[Path]:
+    """The files with a suffix that a list of weights names, in the folder or repository of the list."""
     places = _read_object(name, path).get("weight_map")
     named = [*places.values()] if isinstance(places, dict) else []
     files = sorted(set(named)) if fits(named, [str]) else []
-    if not 0 < len(files) <= _MOST_FILES or not all(map(_PART.fullmatch, files)):
-        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no safetensors beside it)", _REMEDY)
+    fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
+    if not 0 < len(files) <= _MOST_FILES or not fitting:
+        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)", _REMEDY)
     paths = _present(Path(name), files) if Path(name).is_dir() else _download(name, files)
     if lacking := sorted(set(files) - paths.keys()):
         raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
@@ -245,72 +234,6 @@ def multiplied_out(module: nn.Module) -> nn.Module:
         if is_parametrized(part, "weight"):
             remove_parametrizations(part, "weight")
     return module
-
-
-def load_weights(checkpoint: StoredModel, module: nn.Module, prefixes: Sequence[str], strict: bool) -> None:
-    """Give a module of `build_module` the weights of a checkpoint, as float32.
-
-    Args:
-        prefixes: what may stand before their names; that counts with which most of them are there.
-        strict: whether the checkpoint may have no others at all; else none of the parts that the module has.
-
-    Raises ModelMissing where one lacks, is too many, has another shape, or is no float.
-    """
-    try:
-        stored = {name: (path, *rest) for path in checkpoint.weights for name, *rest in _slices(path)}
-    except (SafetensorError, OSError) as error:
-        raise ModelMissing(
-            f"the weights of {checkpoint.name!r} can't be read ({error})", "download them again"
-        ) from (error)
-    shapes = {name: tuple(weight.shape) for name, weight in module.state_dict().items()}
-    own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda names: len(names.keys() & shapes))
-    unused = {name for name in shapes if name.endswith(_UNUSED)}
-    parts = {name.partition(".")[0] for name in shapes}
-    others = (n for n in own.keys() - shapes.keys() if strict or n.partition(".")[0] in parts)
-    problems = {
-        "missing": sorted(shapes.keys() - own.keys() - unused),
-        "unexpected": sorted(name for name in others if not name.endswith(_UNUSED)),
-        "of another shape": sorted(n for n in shapes.keys() & own.keys() if stored[own[n]][1] != shapes[n]),
-        "no floats": sorted(n for n in shapes.keys() & own.keys() if stored[own[n]][2] not in _FLOATS),
-    }
-    words = [
-        f"{counted(len(names), 'weight')} {kind}, {names[0]} first" for kind, names in problems.items() if names
-    ]
-    if words:
-        raise ModelMissing(
-            f"the weights of {checkpoint.name!r} are not those of its configuration ({'; '.join(words)})",
-            "name a checkpoint that is whole; what lacks would be random",
-        )
-    weights = {name: torch.zeros(shapes[name]) for name in unused}
-    for path in checkpoint.weights:
-        with safe_open(path, "pt") as file:
-            for name in shapes.keys() & own.keys():
-                if stored[own[name]][0] == path:
-                    weights[name] = file.get_tensor(own[name]).float()
-    wrong = [name for name, weight in sorted(weights.items()) if not weight.isfinite().all()]
-    if wrong:
-        raise ModelMissing(f"the weights of {checkpoint.name!r} are damaged: {wrong[0]} is no number", _REMEDY)
-    module.load_state_dict(weights, assign=True)
-
-
-def _slices(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and type of each weight in a file; none of them is read."""
-    with safe_open(path, "pt") as file:
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        return [(name, tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()]
-
-
-def _with_prefix(stored: Sequence[str] | dict[str, Any], prefix: str) -> dict[str, str]:
-    """Names of weights that begin with the prefix: as modules of today have them, and as they are stored."""
-    own = {}
-    for name in stored:
-        if name.startswith(prefix):
-            current = name.removeprefix(prefix)
-            for older, newer in _OLDER_NAMES.items():
-                if current.endswith(older):
-                    current = current.removesuffix(older) + newer
-            own[current] = name
-    return own
 
 
 class SpeechEncoder(nn.Module):
@@ -453,6 +376,7 @@ def load_speech_encoder(checkpoint: StoredModel) -> SpeechEncoder:
         encoder = SpeechEncoder(checkpoint.model_type, config, checkpoint.normalises)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded as an encoder ({error})", _REMEDY) from None
-    load_weights(checkpoint, encoder.encoder, ENCODERS[checkpoint.model_type][2], strict=False)
+    prefixes = ENCODERS[checkpoint.model_type][2]
+    load_weights(checkpoint.weights, encoder.encoder, checkpoint.name, WHOLE, prefixes, strict=False)
     encoder.ready()
     return encoder.eval()
