@@ -121,8 +121,8 @@ MOST_CLASSES, MOST_ABOUT_BYTES, MOST_WEIGHT_BYTES = 100, 4 << 20, 8 << 30
 #: What weights may be stored in.
 _FLOATS = ("F16", "F32", "F64")
 
-#: Files that are pickles, and so can run whatever they hold when they are read.
-_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt", ".joblib"}
+#: Files that are pickles of whole models, and so can run whatever they hold when they are read.
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 _REMEDY = "name a folder of `dailytalk emotion train`"
 
@@ -297,7 +297,7 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
             for a version; or a checkpoint of transformers (`AutoModelForAudioClassification`).
         device: `cpu` or `cuda` (see `models.devices.resolve_device`).
 
-    Raises ModelMissing for what is not there, is none, or is a pickle: no pickle is ever read.
+    Raises ModelMissing for what is not there, is none, or is a pickle of a whole model, which is never run.
     """
     if name == AFFECT_MAP:
         return AffectMap()
@@ -357,7 +357,7 @@ def _refuse_pickles(path: Path) -> None:
             "train with `dailytalk emotion train --kind spectrogram`",
         )
     if path.is_file():
-        raise ModelMissing(f"{shown(path)} is a file", _REMEDY)
+        raise ModelMissing(f"{shown(path)} is a file", "name the folder that it is in")
 
 
 def _on_hub(name: str) -> EmotionFolder | None:

@@ -2,7 +2,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -199,24 +198,6 @@ def test_columns_follow_the_numbers_of_the_names_and_not_their_order_in_the_file
     assert load(copy).rate(UTTERANCES[:1]) == load(tiny_affect).rate(UTTERANCES[:1])
 
 
-class Opens:
-    """What unpickles to a file that it made: as a checkpoint that runs code when it is loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return (open, (str(self.path), "w"))
-
-
-def test_checkpoint_that_would_run_code_is_refused_and_runs_none(copy: Path, tmp_path: Path) -> None:
-    torch.save({"classifier.dense.weight": Opens(tmp_path / "made")}, copy / "pytorch_model.bin")
-    (copy / "model.safetensors").unlink()
-    with pytest.raises(ModelMissing, match="can't be read as weights"):
-        load(copy)
-    assert not (tmp_path / "made").exists()
-
-
 def test_results_are_kept_between_nought_and_one(copy: Path) -> None:
     change_weights(copy, {"classifier.out_proj.bias": torch.tensor([9.0, -9.0, 0.5])})
     (rated,) = load(copy).rate(UTTERANCES[:1])
@@ -233,9 +214,12 @@ def test_the_published_older_names_load_the_same_weights(tiny_affect: str, tmp_p
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"classifier.dense.bias": None}, "missing: classifier.dense.bias"),
-        ({"classifier.extra.bias": torch.zeros(3)}, "unexpected: classifier.extra.bias"),
-        ({"classifier.out_proj.bias": torch.zeros(4)}, "of another shape: classifier.out_proj.bias"),
+        ({"classifier.dense.bias": None}, "1 weight missing, 'classifier.dense.bias' first"),
+        ({"classifier.extra.bias": torch.zeros(3)}, "1 weight unexpected, 'classifier.extra.bias' first"),
+        (
+            {"classifier.out_proj.bias": torch.zeros(4)},
+            "1 weight of another shape, 'classifier.out_proj.bias' first",
+        ),
     ],
 )
 def test_weights_that_are_not_the_model_s_are_refused_by_name(
@@ -246,32 +230,17 @@ def test_weights_that_are_not_the_model_s_are_refused_by_name(
         load(copy)
 
 
-@pytest.mark.parametrize(("count", "rest"), [(5, ""), (6, " and 1 more"), (7, " and 2 more")])
-def test_no_more_than_five_weights_are_named_and_the_others_counted(copy: Path, count: int, rest: str) -> None:
-    names = sorted(load_file(copy / "model.safetensors"))[:count]
-    change_weights(copy, dict.fromkeys(names))
-    with pytest.raises(ModelMissing) as caught:
-        load(copy)
-    assert f"(missing: {', '.join(names[:5])}{rest})" in str(caught.value)
-
-
-def test_weights_that_the_model_lacks_are_named_in_order(copy: Path) -> None:
-    change_weights(copy, {f"{name}.extra": torch.zeros(1) for name in "dbeac"})
-    with pytest.raises(ModelMissing, match=r"\(unexpected: a.extra, b.extra, c.extra, d.extra, e.extra\)"):
-        load(copy)
-
-
 def test_a_checkpoint_without_the_head_is_refused(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     change_weights(copy, dict.fromkeys(name for name in weights if name.startswith("classifier.")))
-    with pytest.raises(ModelMissing, match=r"missing: classifier\.dense\.bias, .*classifier\.out_proj\.weight"):
+    with pytest.raises(ModelMissing, match=r"4 weights missing, 'classifier\.dense\.bias' first.*--affect-model"):
         load(copy)
 
 
 def test_weights_that_were_cut_short_are_refused(copy: Path) -> None:
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ModelMissing, match="can't be read as weights"):
+    with pytest.raises(ModelMissing, match="can't be read"):
         load(copy)
 
 

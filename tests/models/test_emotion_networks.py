@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from tiny_speech_models import MODELS, change_weights, make_speech_model
 from torch.nn import functional
 
@@ -125,10 +127,10 @@ def test_labels_of_one_class_are_summed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("classifier.weight", None, "1 weight missing, classifier.weight first"),
+        ("classifier.weight", None, "1 weight missing, 'classifier.weight' first"),
         ("wav2vec2.encoder.layers.1.attention.q_proj.bias", None, "1 weight missing"),
-        ("classifier.weight", torch.zeros(5, 9), "1 weight of another shape, classifier.weight first"),
-        ("classifier.dense.weight", torch.zeros(2), "1 weight unexpected, classifier.dense.weight first"),
+        ("classifier.weight", torch.zeros(5, 9), "1 weight of another shape, 'classifier.weight' first"),
+        ("classifier.dense.weight", torch.zeros(2), "1 weight unexpected, 'classifier.dense.weight' first"),
         ("classifier.bias", torch.zeros(5, dtype=torch.int32), "1 weight no floats"),
         ("classifier.bias", torch.full((5,), np.nan), "classifier.bias is no number"),
     ],
@@ -163,33 +165,44 @@ def test_a_checkpoint_of_something_else_is_one_sentence(changes: dict[str, Any],
         load_emotion_model(str(copy))
 
 
-def test_no_code_and_no_pickle_of_a_checkpoint_is_looked_at(copy: Path) -> None:
+def test_no_code_of_a_checkpoint_is_looked_at(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     code = {"auto_map": {"AutoModelForAudioClassification": "evil.Evil"}, "attn_implementation": "evil/kernel"}
     (copy / "config.json").write_text(json.dumps(config | code))
     (copy / "evil.py").write_text("raise SystemExit")
     assert load_emotion_model(str(copy)).classify(SOUNDS[:1])[0].reason == ""
     load_emotion_model.cache_clear()
-    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    with pytest.raises(ModelMissing, match=r"pickles .* are not read"):
-        load_emotion_model(str(copy))
     (copy / "model.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(ModelMissing, match="can't be read"):
         load_emotion_model(str(copy))
+    (copy / "model.safetensors").rename(copy / "best.pt")
+    with pytest.raises(ModelMissing, match=r"has no model\.safetensors and no pytorch_model\.bin"):
+        load_emotion_model(str(copy))
 
 
-def test_weights_in_several_files_are_read_from_their_folder_alone(copy: Path, checkpoint: Path) -> None:
-    (copy / "model.safetensors").rename(copy / "part.safetensors")
-    listed = {"weight_map": {"any": "part.safetensors"}}
-    (copy / "model.safetensors.index.json").write_text(json.dumps(listed))
-    (guess,) = load_emotion_model(str(copy)).classify(SOUNDS[:1])
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_in_several_files_are_read_from_their_folder_alone(
+    name: str, copy: Path, checkpoint: Path
+) -> None:
     (whole,) = load_emotion_model(str(checkpoint)).classify(SOUNDS[:1])
+    weights, suffix = load_file(copy / "model.safetensors"), Path(name).suffix
+    (copy / "model.safetensors").unlink()
+    write = save_file if suffix == ".safetensors" else torch.save
+    for part, names in {f"one{suffix}": sorted(weights)[:9], f"two{suffix}": sorted(weights)[9:]}.items():
+        write({key: weights[key] for key in names}, copy / part)
+    listed = copy / f"{name}.index.json"
+    listed.write_text(json.dumps({"weight_map": {"any": f"one{suffix}", "other": f"two{suffix}"}}))
+    (guess,) = load_emotion_model(str(copy)).classify(SOUNDS[:1])
     assert guess.probabilities.tobytes() == whole.probabilities.tobytes()
     load_emotion_model.cache_clear()
-    listed = {"weight_map": {"any": f"../{copy.name}/../../outside.safetensors"}}
-    (copy / "model.safetensors.index.json").write_text(json.dumps(listed))
-    with pytest.raises(ModelMissing, match="lists no safetensors beside it"):
-        load_emotion_model(str(copy))
+    for damage, words in {
+        f"../{copy.name}/../../outside{suffix}": "files beside it",
+        "evil.pt": "files beside it",
+        f"three{suffix}": f"lacks three{suffix}",
+    }.items():
+        listed.write_text(json.dumps({"weight_map": {"any": damage}}))
+        with pytest.raises(ModelMissing, match=re.escape(words)):
+            load_emotion_model(str(copy))
 
 
 def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
