@@ -46,10 +46,11 @@ _OLDER_NAMES = {
     ".weight_v": ".parametrizations.weight.original1",
 }
 
-#: Bytes of a zip's list of members, and of a pickle: of Whisper's large model, with 1,259 weights, 0.1 and 0.3 MB.
-_MOST_LIST, _MOST_PICKLE = 4 << 20, 2 << 20
+#: Bytes of a zip's list of members, and of a pickle. WavLM-large, with 488 weights, has 30 and 90 kB. The worst that
+#: a pickle so long can make on the way takes 75 MB.
+_MOST_LIST = _MOST_PICKLE = 1 << 20
 
-#: Bytes of a zip that are read at a time.
+#: Bytes of a zip that are read at a time, at most `_MOST_LIST`.
 _AT_ONCE = 1 << 20
 
 #: How files of PyTorch before 1.6 begin: with a pickled number.
@@ -174,7 +175,7 @@ def _naming(path: Path, call: Callable[..., Result], *arguments: Any) -> Result:
     try:
         return call(*arguments)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path.name}: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"{path.name}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 # What `torch.save` writes.

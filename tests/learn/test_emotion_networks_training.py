@@ -235,7 +235,7 @@ def test_an_encoder_that_lacks_weights_is_an_error(examples: EmotionExamples, tm
     folder = make_speech_model(tmp_path / "encoder", "hubert")
     change_weights(folder, encoder__layers__0__layer_norm__weight=None)
     with pytest.raises(
-        ModelMissing, match=re.escape("1 weight missing, encoder.layers.0.layer_norm.weight first")
+        ModelMissing, match=re.escape("1 weight missing, 'encoder.layers.0.layer_norm.weight' first")
     ):
         fit_network("ssl", examples, EncoderSettings(encoder=str(folder)))
     (folder / "config.json").write_text('{"model_type": "bert"}')
