@@ -46,8 +46,8 @@ _OLDER_NAMES = {
     ".weight_v": ".parametrizations.weight.original1",
 }
 
-#: Bytes of a zip's list of members, and of a pickle. WavLM-large, with 488 weights, has 30 and 90 kB. The worst that
-#: a pickle so long can make on the way takes 75 MB.
+#: Bytes of a zip's list of members, and of a pickle. WavLM-large, with 488 weights, has 30 and 90 kB. The worst
+#: that a pickle so long can make on the way takes 75 MB.
 _MOST_LIST = _MOST_PICKLE = 1 << 20
 
 #: Bytes of a zip that are read at a time, at most `_MOST_LIST`.
