@@ -3,6 +3,7 @@ said.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.tags import render
@@ -51,6 +52,7 @@ AFTER_WHEN_OR_HOW = {
 }
 CONTRACTIONS = ("'s", "'re", "'d", "'ll", "'ve")
 _CONTRACTED = frozenset(word + ending for word in QUESTION_WORDS for ending in CONTRACTIONS)
+_OPENINGS = AUXILIARIES | QUESTION_WORDS | _CONTRACTED
 
 
 def ends_as_question(text: str, language: str | None = None) -> bool:
@@ -79,22 +81,22 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 
     Missed on purpose: "is John in", questions by intonation alone, tags ("isn't it") at the end.
     """
-    begins: list[str] = []
-    for written in words:
-        word = written.lower().replace("’", "'").strip('.,;:!?…"()')
-        if begins or (word and word not in DISCOURSE):
-            begins.append(word)
-            if len(begins) == 3:
-                break
-    if not begins:
+    spoken = map(_bare, words)
+    first = next((word for word in spoken if word and word not in DISCOURSE), "")
+    if first not in _OPENINGS:  # most sentences: the words after it make no difference
         return False
-    first, *after = begins
+    if first in _CONTRACTED:
+        return True
+    after = [*islice(spoken, 2)]
     if first in AUXILIARIES:
         subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
         return bool(after) and after[0] in subjects
-    if first in _CONTRACTED:
-        return True
-    return first in QUESTION_WORDS and _asks_with(first, after)
+    return _asks_with(first, after)
+
+
+def _bare(written: str) -> str:
+    """A word as it is compared."""
+    return written.lower().replace("’", "'").strip('.,;:!?…"()')
 
 
 def _asks_with(word: str, after: Sequence[str]) -> bool:

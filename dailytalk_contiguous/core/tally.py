@@ -37,6 +37,9 @@ _INF = math.inf
 #: Share of a bin that a value may be under its lower edge: floats do not meet edges.
 _ROUNDING = 1e-6
 
+#: Values that a histogram counts at once.
+_COUNTED_AT_ONCE = 1024
+
 #: Kinds that are counted separately; further ones are counted together.
 MAX_KINDS = 50
 OTHER_KINDS = "other reasons"
@@ -75,33 +78,55 @@ class Histogram:
         low, high: ends, multiples of the width; what is beyond them is in the outer bins.
         nearest: bins have the multiples of the width as their centres, not as their lower edges, so that a
             quantile is not below the value that it stands for.
-        counts: by the number of the bin, which counts from 0.
-        sum: of all values.
     """
 
     width: float
     low: float = -math.inf
     high: float = math.inf
     nearest: bool = False
-    counts: Counter[int] = field(default_factory=Counter)
-    sum: float = 0.0
-    _first: float = field(init=False, repr=False, compare=False)
-    _last: float = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        self._first = round(self.low / self.width) if self.low > -math.inf else self.low
-        self._last = round(self.high / self.width) - (not self.nearest) if self.high < math.inf else self.high
+    _counts: Counter[int] = field(default_factory=Counter, init=False, repr=False)
+    _sum: float = field(default=0.0, init=False, repr=False)
+    _waiting: list[float | None] = field(default_factory=list, init=False, repr=False)
 
     def add(self, *values: float | None) -> None:
         """Count values; what is not a number is not counted."""
-        counts, width, first, last, nearest = self.counts, self.width, self._first, self._last, self.nearest
-        for value in values:
-            if (type(value) is float and -_INF < value < _INF) or is_number(value):  # few need the call
-                self.sum += value
-                number = round(value / width) if nearest else math.floor(value / width + _ROUNDING)
-                if not first <= number <= last:
-                    number = int(first if number < first else last)
-                counts[number] += 1
+        self._waiting += values
+        if len(self._waiting) >= _COUNTED_AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        """Count what waits: a dataset has millions of values, and numpy counts many of them at once."""
+        if not self._waiting:
+            return
+        known = [value for value in self._waiting if is_number(value)]
+        self._waiting.clear()
+        self._sum = math.fsum((self._sum, *known))
+        with np.errstate(over="ignore"):  # what is beyond any bin is beyond the ends, too
+            bins = np.array(known, np.float64) / self.width
+        numbers = np.rint(bins) if self.nearest else np.floor(bins + _ROUNDING)
+        first, last = np.rint(np.array((self.low, self.high)) / self.width)
+        found, counts = np.unique(np.clip(numbers, first, last - (not self.nearest)), return_counts=True)
+        self._counts.update(dict(zip(map(int, found.tolist()), counts.tolist(), strict=True)))
+
+    @property
+    def counts(self) -> Counter[int]:
+        """Counts by the number of the bin, which counts from 0."""
+        self._count()
+        return self._counts
+
+    @property
+    def sum(self) -> float:
+        """The sum of all values."""
+        self._count()
+        return self._sum
+
+    def joined(self, others: Iterable["Histogram"]) -> "Histogram":
+        """This one and others with the same bins, as one."""
+        both = (self, *others)
+        whole = replace(self)
+        whole._counts = sum((part.counts for part in both), Counter())
+        whole._sum = math.fsum(part.sum for part in both)
+        return whole
 
     @property
     def n(self) -> int:
@@ -274,18 +299,17 @@ class TurnTaking:
     seconds: float = 0.0
 
     def add(
-        self, timed: list[Timed], groups: list[list[int]], events: Iterable[str | None], seconds: float
+        self, timed: list[Timed], groups: list[list[int]], events: Sequence[str | None], seconds: float
     ) -> None:
         """Count one conversation. Missing events are derived from the times."""
         speech = turns.stretches(timed, groups)
-        derived = turns.labels_of(speech, len(timed))
-        self.events.update([event or worked for event, worked in zip(events, derived, strict=True)])
-        offsets: dict[str, list[float]] = defaultdict(list)
+        if not all(events):
+            derived = turns.labels_of(speech, len(timed))
+            events = [event or worked for event, worked in zip(events, derived, strict=True)]
+        self.events.update(events)
         for stretch in speech:
             if stretch.offset is not None:
-                offsets[stretch.channel].append(stretch.offset)
-        for channel, values in offsets.items():
-            self.offsets_of[channel].add(*values)
+                self.offsets_of[stretch.channel].add(stretch.offset)
         unions = turns.unions(timed)
         for (kind, channel), values in turns.timing_lengths(unions).items():
             self.indicators[kind][channel].add(*values)
@@ -296,12 +320,7 @@ class TurnTaking:
     @property
     def offsets(self) -> Histogram:
         """Floor-transfer offsets, whoever takes the floor."""
-        parts = self.offsets_of.values()
-        return replace(
-            _offsets(),
-            counts=sum((part.counts for part in parts), Counter()),
-            sum=math.fsum(part.sum for part in parts),
-        )
+        return _offsets().joined(self.offsets_of.values())
 
 
 class Purchases:
@@ -648,15 +667,18 @@ class Tally:
             if has_length(start, end):
                 self.lengths.add(end - start, seconds)
                 self.ratios.add(seconds / (end - start))
+        who, voice = self._voice(utterance, speaker)
         labels = {
             "tag": utterance["tag"],
             "style": _style(utterance),
             "sentence_type": sentence_type(utterance["text"], language),
             "length": length_class(seconds),
+            who: voice,
         }
-        labels |= {"emotion_class": utterance.get("emotion_class")} if utterance.get("emotion_model") else {}
-        self._count_emotion(utterance, ("tag", "speaker"))
-        sums = self._sums(labels | self._voice(utterance, speaker))
+        if utterance.get("emotion_model"):
+            labels["emotion_class"] = utterance.get("emotion_class")
+            self._count_emotion(utterance, ("tag", "speaker"))
+        sums = self._sums(labels)
         for part in sums:
             part.add_utterance(seconds, channel)
         return sums
@@ -681,14 +703,14 @@ class Tally:
                 if tag:
                     self.tag_measures[tag][name].add(value - mean)
 
-    def _voice(self, utterance: Mapping[str, Any], speaker: str | None) -> dict[str, str | None]:
-        """Whose voice an utterance is in: a speaker's, or a synthesised one."""
+    def _voice(self, utterance: Mapping[str, Any], speaker: str | None) -> tuple[str, str | None]:
+        """Whose voice an utterance is in, with the label it counts under: a speaker's, or a synthesised one."""
         if utterance["status"] == "spoken":
             synthesis = utterance["synthesis"] or {}
-            return {"voice": " · ".join(filter(None, map(synthesis.get, _VOICE)))}
+            return "voice", " · ".join(filter(None, map(synthesis.get, _VOICE)))
         if not self.rebuilt:
-            return {"speaker": utterance["speaker"]}
-        return {"speaker": speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED}
+            return "speaker", utterance["speaker"]
+        return "speaker", speaker if utterance["channel"] == "right" else LEFT_AS_RECORDED
 
     def _count_turns(self, row: Mapping[str, Any], audible: Sequence[Mapping[str, Any]]) -> None:
         source, rebuilt = (

@@ -311,30 +311,33 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
         timed: in any order.
         groups: as `join_spans` gives them, of another timing of the same utterances; by default those of `timed`.
     """
-    spans: list[tuple[float, float, str, list[int]]] = []
+    # In order of start, the longer first, then as given: with their number groups are never compared.
+    spans: list[tuple[float, float, int, str, Sequence[int]]] = []
     for group in join_spans(timed) if groups is None else groups:
         channel, start, end, _ = timed[group[0]]
         if len(group) > 1:
             start, end = min([timed[i].start for i in group]), max([timed[i].end for i in group])
-        spans.append((start, -end, channel, list(group)))
+        spans.append((start, -end, len(spans), channel, group))
+    spans.sort()
     ordered: list[Stretch] = []
-    floor: Stretch | None = None
-    furthest: dict[str, int] = {}
-    for start, ending, channel, members in sorted(spans, key=itemgetter(0, 1)):
-        end, other_index = -ending, None
-        for name, index in furthest.items():
+    floor_channel: str | None = None
+    floor_end = 0.0
+    furthest: dict[str, tuple[float, int]] = {}
+    for start, ending, _, channel, group in spans:
+        end, members, other, other_index = -ending, [*group], -math.inf, None
+        for name, reached in furthest.items():
             if name != channel:
-                other_index = index
+                other, other_index = reached
                 break
-        event = "turn" if other_index is None else _event(start, end, ordered[other_index].end)
+        event = _event(start, end, other)
         if event == "backchannel":
             ordered.append(Stretch(channel, start, end, members, event, other_index, None))
         else:
-            offset = start - floor.end if floor is not None and floor.channel != channel else None
-            floor = Stretch(channel, start, end, members, event, None, offset)
-            ordered.append(floor)
-        if channel not in furthest or end >= ordered[furthest[channel]].end:
-            furthest[channel] = len(ordered) - 1
+            offset = start - floor_end if floor_channel not in (None, channel) else None
+            floor_channel, floor_end = channel, end
+            ordered.append(Stretch(channel, start, end, members, event, None, offset))
+        if channel not in furthest or end >= furthest[channel][0]:
+            furthest[channel] = end, len(ordered) - 1
     return ordered
 
 

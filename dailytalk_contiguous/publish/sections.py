@@ -1611,7 +1611,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
 def _timing(side: TurnTaking, kind: str) -> str:
     """How many a minute there are of a timing event, and how long they are in the middle."""
     of_channels = [side.indicators[kind][channel] for channel in CHANNELS]
-    lengths = replace(of_channels[0], counts=sum((of.counts for of in of_channels), Counter()))
+    lengths = of_channels[0].joined(of_channels[1:])
     middle = _middle(lengths)
     return f"{_a_minute(lengths.n, side)} a minute, median {middle[1]:.2f} s" if middle else "–"
 

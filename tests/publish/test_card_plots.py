@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.core.tally import Histogram, Sum, Tally
+from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.publish.page import LIMITS, PLOT, planned_limits, plot_quality
 from dailytalk_contiguous.publish.plots import (
     BEYOND,
@@ -150,7 +149,7 @@ def test_a_name_is_cut_where_it_is_longer_than_the_space_for_it(length: int, sho
 def test_offsets_of_the_left_are_filled_by_their_share() -> None:
     found = Tally(rebuilt=False)
     offsets = found.before.offsets_of
-    offsets["left"] = Histogram(0.01, -30.0, 30.0, nearest=True, counts=Counter({-50: 1, 0: 3, 100: 1}))
+    offsets["left"].add(-0.5, 0.0, 0.0, 0.0, 1.0)
     picture = png(offsets_plot(found))
     grey = mask(picture, LEFT)
     bars = runs(grey[: int(0.8 * len(grey))].any(axis=0))
@@ -166,7 +165,7 @@ def test_offsets_of_the_left_are_filled_by_their_share() -> None:
     assert {place for place, share in places.items() if share > 0.1} == {-5, 0, 10}
     assert places[-5] == pytest.approx(1 / 3, abs=0.05)
     assert not mask(picture, RIGHT).any()
-    offsets["right"] = Histogram(0.01, nearest=True, counts=Counter({0: 1}))
+    offsets["right"].add(0.0)
     assert mask(png(offsets_plot(found)), RIGHT).any()
 
 
