@@ -807,9 +807,9 @@ class Judge:
                 continue
             if bound.median:
                 self._known[bound.measure].append(value)
-            excess = _excess(value, limit, bound)
-            if excess <= 0:
+            if value >= limit if bound.is_least else value <= limit:
                 continue
+            excess = _excess(value, limit, bound)
             weight = _WEIGHTS[bound.severity] * (1 + min(excess, _MOST_EXCESS))
             excesses[bound.measure] = max(weight, excesses.get(bound.measure, 0.0))
             self._beyond[bound.kind].add(name, seconds, value, excess)
@@ -961,7 +961,7 @@ _WITHOUT_REASONS = {"good": "nothing speaks against training on it", "empty": "t
 
 
 def _excess(value: float, limit: float, bound: _Bound) -> float:
-    """How far beyond its limit a value is, in steps; 0 or less within."""
+    """How far beyond its limit a value is, in steps; less than 0 within."""
     step = bound.step or abs(limit) or 1.0
     return (limit - value if bound.is_least else value - limit) / step
 
