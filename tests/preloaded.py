@@ -40,7 +40,8 @@ SET |= {"PYTHONIOENCODING": "utf-8", "TOKENIZERS_PARALLELISM": "false"}
 #: differs, libraries have read the old value.
 READ_LATE = (
     *("ACCELERATE_", "AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "LRU_", "OMP_"),
-    *("ONEDNN_", "OPENAI_", "PYTEST_", "PYTHONPATH", "PYTORCH_", "RAY_", "REVIEW_SECRET", "TORCH", "XLA_"),
+    *("ONEDNN_", "OPENAI_", "PYTEST_", "PYTHONBREAKPOINT", "PYTHONPATH", "PYTORCH_", "RAY_", "REVIEW_SECRET"),
+    *("TORCH", "XLA_"),
 )
 
 #: The environment of the tests, before any of them changes it.
