@@ -303,10 +303,11 @@ class TurnTaking:
     ) -> None:
         """Count one conversation. Missing events are derived from the times."""
         speech = turns.stretches(timed, groups)
-        if not all(events):
+        known = [event for event in events if event]
+        if len(known) < len(timed):
             derived = turns.labels_of(speech, len(timed))
-            events = [event or worked for event, worked in zip(events, derived, strict=True)]
-        self.events.update(events)
+            known = [event or worked for event, worked in zip(events, derived, strict=True)]
+        self.events.update(known)
         for stretch in speech:
             if stretch.offset is not None:
                 self.offsets_of[stretch.channel].add(stretch.offset)
