@@ -69,9 +69,9 @@ def expand(folded: bytes) -> Any:
 
 def compress_row(row: Mapping[str, Any], at_hand: Iterable[str]) -> CompressedRow:
     """A row with only the columns `at_hand` open."""
-    found = CompressedRow({name: row[name] for name in at_hand})
-    found.rest = compress({name: value for name, value in row.items() if name not in found})
-    return found
+    compressed = CompressedRow({name: row[name] for name in at_hand})
+    compressed.rest = compress({name: value for name, value in row.items() if name not in compressed})
+    return compressed
 
 
 def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
 
 def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
     """The file of a shard: named after the conversations in it, so that no other shard ever has its name."""
-    told = "\0".join(row["conversation_id"] for row in rows)
-    return folder / f"shard-{hashlib.sha256(told.encode()).hexdigest()[:16]}.parquet"
+    names = "\0".join(row["conversation_id"] for row in rows)
+    return folder / f"shard-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
 
 
 def part_path(path: Path) -> Path:
@@ -211,7 +211,7 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
     if not fits(record, {"layout": int, "entries": {str: _ENTRY}}) or record["layout"] != LAYOUT:
         return None
     chains: _Chains = {}
-    return {name: _entry(name, told, chains) for name, told in record["entries"].items()}
+    return {name: _entry(name, stored, chains) for name, stored in record["entries"].items()}
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
@@ -394,32 +394,32 @@ def _index_line(name: str, file: _File) -> str:
         conversation: _entry_json(entry) | {"chain": chains.index(entry.chain)}
         for conversation, entry in file.entries.items()
     }
-    told = {"file": name, "size": file.size, "changed": file.changed, "chains": chains, "entries": entries}
-    return f"\n{json.dumps(told)}\n"  # a line of its own whatever stands before: a crash may have cut that off
+    record = {"file": name, "size": file.size, "changed": file.changed, "chains": chains, "entries": entries}
+    return f"\n{json.dumps(record)}\n"  # a line of its own whatever stands before: a crash may have cut that off
 
 
 def _of_index(line: bytes, chains: _Chains) -> tuple[str, _File]:
     """Undo `_index_line`. Raises BadInput for a line that is none."""
-    told = expect(parse_json(line, INDEX, limit=MOST_OWN_BYTES), _INDEX_LINE, INDEX)
-    own = told["chains"]
-    if not all(0 <= entry["chain"] < len(own) for entry in told["entries"].values()):
+    record = expect(parse_json(line, INDEX, limit=MOST_OWN_BYTES), _INDEX_LINE, INDEX)
+    shard_chains = record["chains"]
+    if not all(0 <= entry["chain"] < len(shard_chains) for entry in record["entries"].values()):
         raise BadInput(f"{INDEX}: a chain is missing", "delete it: it is made again")
     entries = {
-        name: _entry(name, entry | {"chain": own[entry["chain"]]}, chains)
-        for name, entry in told["entries"].items()
+        name: _entry(name, entry | {"chain": shard_chains[entry["chain"]]}, chains)
+        for name, entry in record["entries"].items()
     }
-    return told["file"], _File(told["size"], told["changed"], entries)
+    return record["file"], _File(record["size"], record["changed"], entries)
 
 
-def _entry(name: str, told: Mapping[str, Any], chains: _Chains) -> Entry:
+def _entry(name: str, stored: Mapping[str, Any], chains: _Chains) -> Entry:
     """The entry of a conversation; its chain is one object with those of others, its recording with its name."""
-    chain = tuple(told["chain"])
+    chain = tuple(stored["chain"])
     return Entry(
-        told["input"],
+        stored["input"],
         chains.setdefault(chain, chain),
-        told["seconds"],
-        name if told["recording"] == name else told["recording"],
-        told["duration"],
-        Reject(**told["reject"]) if told.get("reject") else None,
-        told.get("audio") or "",
+        stored["seconds"],
+        name if stored["recording"] == name else stored["recording"],
+        stored["duration"],
+        Reject(**stored["reject"]) if stored.get("reject") else None,
+        stored.get("audio") or "",
     )

@@ -69,17 +69,17 @@ def run_recipe(
     if speaking:
         _check_speaking(speaking)  # before hours of work
     options = RunOptions(workers=workers)
-    given = [inputs] if isinstance(inputs, str) else inputs
-    found = find(given, folder, segment.channel, licence=source_licence)
+    sources = [inputs] if isinstance(inputs, str) else inputs
+    recordings = find(sources, folder, segment.channel, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
-    tagged = tag_recordings(found, folder, tagging, options, about, progress, planned)
-    rejects = [*found.problems]
+    tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
+    rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
-        return Built(tagged, None, rejects, found.left_out)
+        return Built(tagged, None, rejects, recordings.left_out)
     script = read_synthesis_input(folder)
     about |= {"settings": {"recipe": _names(speaking)}}
     spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
-    return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
+    return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
 
 
 def _halves(stages: Stages, n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:

@@ -83,37 +83,37 @@ def describe(
     """
     keep = _condition(finishing).keep
     described: dict[str, Row] = {}
-    for own in _by_speaker(rows):
-        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
-        rated = _rated(own, batch, affect_model)
+    for speaker_rows in _by_speaker(rows):
+        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
+        rated = _rated(speaker_rows, batch, affect_model)
         if emotion:
             # Where affect is estimated for enough clips, that is the estimate wanted here.
-            compared = len(own) >= MIN_VALUES
+            compared = len(speaker_rows) >= MIN_VALUES
             usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
-            batch |= _emotion(rated if usable else _estimated(own, batch, compared), emotion)
-        batch |= _affect(own, rated, affect_model)
-        ids = [row["id"] for row in own]
-        channels = ["left"] * len(own)
-        found = Bucket()(
+            batch |= _emotion(rated if usable else _estimated(speaker_rows, batch, compared), emotion)
+        batch |= _affect(speaker_rows, rated, affect_model)
+        ids = [row["id"] for row in speaker_rows]
+        channels = ["left"] * len(speaker_rows)
+        buckets = Bucket()(
             {name: [batch[name]] for name in Bucket.needs if name in batch}
             | {"utterance_id": [ids], "channel": [channels]}
         )
-        batch |= {name: values[0] for name, values in found.items()}
-        batch |= {"text_raw": [row["text_raw"] for row in own]}
+        batch |= {name: values[0] for name, values in buckets.items()}
+        batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
         batch |= Tag()(batch)
         thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
-        for place, row in enumerate(own):
-            told = row | {name: values[place] for name, values in batch.items()}
-            told |= _compared(told, len(own)) | {
+        for place, row in enumerate(speaker_rows):
+            clip = row | {name: values[place] for name, values in batch.items()}
+            clip |= _compared(clip, len(speaker_rows)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
                 "length": length_class(seconds_of(row, keep)),
             }
-            told["copy_source"] = CopySource(
+            clip["copy_source"] = CopySource(
                 row["id"],
-                *(told[name] for name in _CHANGED),
+                *(clip[name] for name in _CHANGED),
                 *(thresholds[name] for name in _CHANGED),
             )
-            described[row["id"]] = told
+            described[row["id"]] = clip
     return [described[row["id"]] for row in rows]
 
 
@@ -131,18 +131,18 @@ def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _rated(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
+def _rated(rows: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
     """What the model says of the affect of a speaker's clips; NaN without one."""
     if model == ACOUSTIC_ESTIMATE:
-        return _estimated(own, batch, compared=True)
-    return {name: [_number(row[name]) if model else math.nan for row in own] for name in AFFECT}
+        return _estimated(rows, batch, compared=True)
+    return {name: [_number(row[name]) if model else math.nan for row in rows] for name in AFFECT}
 
 
-def _estimated(own: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
+def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
     """The estimate of affect, by what is usual of the speaker if clips are `compared`, or else of people."""
-    texts, groups = [row["text_raw"] for row in own], ["one"] * len(own) if compared else None
-    found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
-    return {name: values.tolist() for name, values in found.items()}
+    texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
+    affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
+    return {name: values.tolist() for name, values in affect.items()}
 
 
 def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) -> dict[str, list[Any]]:
@@ -153,13 +153,13 @@ def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) ->
     return guess_columns(model, [guess.probabilities.tolist() for guess in guesses], emotion.confidence)
 
 
-def _affect(own: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
+def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
     """Affect of a speaker's clips: what raters gave, or else what the model says; NaN where there is neither."""
     columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
-    for place, row in enumerate(own):
-        given = [row[f"given_{name}"] for name in AFFECT]
-        by_people = None not in given
-        for name, value in zip(AFFECT, given, strict=True):
+    for place, row in enumerate(rows):
+        ratings = [row[f"given_{name}"] for name in AFFECT]
+        by_people = None not in ratings
+        for name, value in zip(AFFECT, ratings, strict=True):
             columns[name].append(value if by_people else rated[name][place])
         columns["affect_source"].append(RATERS if by_people else model or None)
     return columns
@@ -172,12 +172,12 @@ def _compared(row: Row, n_clips: int) -> Row:
     (nobody shouts by rule whose arousal is not known), they tell nothing.
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
-    told = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
-    found: Row = {} if told else {"tag": None, "rule": None}
+    comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
+    tag_and_rule: Row = {} if comparable else {"tag": None, "rule": None}
     if row["style"] is not None:
-        return found | {"style": row["style"], "style_source": "label"}
-    if not told:
-        return found | {"style": None, "style_source": None}
+        return tag_and_rule | {"style": row["style"], "style_source": "label"}
+    if not comparable:
+        return tag_and_rule | {"style": None, "style_source": None}
     return {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
 
 
@@ -420,11 +420,11 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             reason = f"there is more of {row['emotion']} than wanted"
             planned.rejects.append(Reject(row["id"], BALANCE, reason, "give a higher --target-minutes"))
             continue
-        own = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
+        columns = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
         prompt = prompts.get(row["id"])
         planned.unprompted += wanted.prompt_channel and prompt is None
         for copy in (None, *own_copies):
-            planned.rows.append(_to_finish(row, own, prompt, copy))
+            planned.rows.append(_to_finish(row, columns, prompt, copy))
     planned.rows.sort(key=lambda row: str(row["id"]))
     return planned
 
@@ -452,15 +452,15 @@ def _copies(
     """The copies that each training clip can have, in order."""
     most = wanted.most_copies
     noises = augment.noises()
-    made: dict[str, list[Recipe]] = {}
+    recipes: dict[str, list[Recipe]] = {}
     refused: dict[str, int] = defaultdict(int)
     for row in rows:
-        found = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
-        made[row["id"]] = found.recipes
-        for refusal in found.refused:
+        copies = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
+        recipes[row["id"]] = copies.recipes
+        for refusal in copies.refused:
             refused[refusal.kind] += 1
     planned.refused = dict(refused)
-    return made
+    return recipes
 
 
 def _balanced(
@@ -516,18 +516,18 @@ def _planned_columns(row: Row, side: str, weight: float) -> Row:
     }
 
 
-def _to_finish(row: Row, told: Row, prompt: Row | None, copy: Recipe | None) -> Row:
+def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
     """A row for the finishing stages: the source itself, or a copy of it."""
-    made = told | {name: row[name] for name in _WORK} | {"prompt_id": prompt["id"] if prompt else None}
+    planned = columns | {name: row[name] for name in _WORK} | {"prompt_id": prompt["id"] if prompt else None}
     if copy is not None:
-        made |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
-        made |= {"prosody": None, "quality": None}
+        planned |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
+        planned |= {"prosody": None, "quality": None}
     # Where nobody asked for emotion, the digest is that of runs which could not.
-    facts = {name: value for name, value in made.items() if name not in EMOTION_GUESS or value is not None}
+    facts = {name: value for name, value in planned.items() if name not in EMOTION_GUESS or value is not None}
     seen = [facts | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
-    made |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
-    return made | {"conversation_id": made["id"], "recording_id": row["id"]}
+    planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
+    return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -213,7 +213,7 @@ def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
 MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
 
 #: Columns that only shards have.
-_UNTOLD = frozenset({"conversation_id", "audio", "words"})
+_SHARD_COLUMNS = frozenset({"conversation_id", "audio", "words"})
 
 
 def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
@@ -296,23 +296,23 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
     first = (row["conditioning"] or {}).get("clip_start") or 0.0
     words = [SpokenWord(word["start"], word["end"], 1, first, row["duration"]) for word in row["words"]]
     spans = place_words(words).times
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "alignments": [
             [word["word"], [round(start, 6), round(end, 6)], MAIN]
             for word, (start, end) in zip(row["words"], spans, strict=True)
         ]
     }
     if text_conditions:
-        told["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
-    told["word_sources"] = [word["source"] for word in row["words"]]
-    return told | {name: _shown(value) for name, value in row.items() if name not in _UNTOLD}
+        fields["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
+    fields["word_sources"] = [word["source"] for word in row["words"]]
+    return fields | {name: _shown(value) for name, value in row.items() if name not in _SHARD_COLUMNS}
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _shown(one) for name, one in value.items()}
+        return {name: _shown(element) for name, element in value.items()}
     if isinstance(value, list):
-        return [_shown(one) for one in value]
+        return [_shown(element) for element in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
@@ -349,9 +349,9 @@ def write_corpus_outputs(
     fingerprint = fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
-    told = "".join(json_text(reject.as_dict()) for reject in rejects)
-    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
-        write_text(out / REJECTS, told)
+    reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)
+    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != reject_lines:
+        write_text(out / REJECTS, reject_lines)
     counts, hours = _counted(paths)
     record = {
         **about,
@@ -412,14 +412,18 @@ def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | N
     if planned.balance is None:
         return None
     seconds = listed_seconds(paths)
-    found = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
+    balance = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
     return {
-        "minutes_before": {name: round(seconds / 60, 3) for name, seconds in found.before.items()},
-        "minutes_after": {name: round(seconds / 60, 3) for name, seconds in found.after.items()},
-        "failure": found.failure(),
+        "minutes_before": {name: round(seconds / 60, 3) for name, seconds in balance.before.items()},
+        "minutes_after": {name: round(seconds / 60, 3) for name, seconds in balance.after.items()},
+        "failure": balance.failure(),
         "shortfalls": [
-            {"emotion": one.emotion, "minutes": round(one.seconds / 60, 3), "to_record": one.to_record()}
-            for one in found.shortfalls
+            {
+                "emotion": shortfall.emotion,
+                "minutes": round(shortfall.seconds / 60, 3),
+                "to_record": shortfall.to_record(),
+            }
+            for shortfall in balance.shortfalls
         ],
     }
 
@@ -581,27 +585,27 @@ def _finishing(clips: PlannedClips, out: Path, stages: Sequence[Stage], options:
 
 def clip_to_measure(row: Row) -> Row:
     """A clip as shards take it: a conversation of its own, with the columns that stages ask for."""
-    own: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
-    own |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
-    own |= {"audio_identity": row["input_digest"], "id": row["id"]}
-    return own | {name: row[name] for name in ("text", "language", "speaker")}
+    clip: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
+    clip |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
+    clip |= {"audio_identity": row["input_digest"], "id": row["id"]}
+    return clip | {name: row[name] for name in ("text", "language", "speaker")}
 
 
 def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
     """Rows of the source with what was measured of them, and rejects of the others."""
-    told = {row["id"]: row for row in rows}
-    found: dict[str, Row] = {}
+    source_rows = {row["id"]: row for row in rows}
+    measured: dict[str, Row] = {}
     rejects = []
     for row in done.rows(_MEASURED):
         name = row["conversation_id"]
-        found[name] = (
-            told[name]
+        measured[name] = (
+            source_rows[name]
             | dict.fromkeys((*AFFECT, *EMOTION_GUESS))
             | {key: row[key] for key in row if key in _MEASURED}
         )
     for path in done.paths:
         rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
-    return [found[row["id"]] for row in rows if row["id"] in found], rejects
+    return [measured[row["id"]] for row in rows if row["id"] in measured], rejects
 
 
 def _ids(done: Pass) -> tuple[set[str], list[Reject]]:

@@ -186,7 +186,7 @@ def convert_recordings(
         DailytalkError: an input does not exist or is `out`, or another command holds `out`.
         OSError: as the disk does; what is finished is kept.
     """
-    if any(Path(given).is_dir() and os.path.realpath(given) == os.path.realpath(out) for given in inputs):
+    if any(Path(source).is_dir() and os.path.realpath(source) == os.path.realpath(out) for source in inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     done = Converted()
     recordings = find_recordings(inputs, out, follow_links, done.left_out)
@@ -222,14 +222,14 @@ def _tasks(
         by_name[_target_name(recording.audio_file, wanted.to)].append(recording)
     sources = {os.path.realpath(recording.path) for recording in recordings}
     notes = _read_notes(out)
-    for name, own in by_name.items():
+    for name, namesakes in by_name.items():
         target = out / name
-        for recording in own:
+        for recording in namesakes:
             try:
                 if recording.leads_out:
                     raise BadInput(LINK_OUT, FOLLOW_LINKS)
-                if len(own) > 1:
-                    others = " and ".join(repr(other.audio_file) for other in own if other is not recording)
+                if len(namesakes) > 1:
+                    others = " and ".join(repr(other.audio_file) for other in namesakes if other is not recording)
                     raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
                 note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
                 note["source"] = _stamp(recording.path)

@@ -115,14 +115,14 @@ class Estimate:
 
 
 def estimate_run(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     folder: Path,
     stages: Sequence[Stage],
     spoken: Sequence[Stage] = (),
     workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    on_piece: Callable[[int, int], None] = lambda done, of: None,
 ) -> Estimate:
     """Run a sample of `found` and extrapolate.
 
@@ -135,16 +135,16 @@ def estimate_run(
 
     Raises DailytalkError if nothing was found, if all of the sample is rejected, and as the runs do.
     """
-    if not found.rows:
+    if not recordings.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
-    pieces = [[piece] for piece in sample(found.rows, _sampled(found, sample_seconds), seed)]
-    lengths = {row["conversation_id"]: row["duration"] for row in found.rows}
+    pieces = [[piece] for piece in sample(recordings.rows, _sampled(recordings, sample_seconds), seed)]
+    lengths = {row["conversation_id"]: row["duration"] for row in recordings.rows}
 
     def measure(piece: list[Row], out: Path) -> Measured | None:
         conversation = piece[0]["conversation_id"].rpartition(".")[0]
         return _measure(piece[0], out, stages, spoken, lengths[conversation] / piece[0]["duration"])
 
-    return _estimated(found, pieces, measure, folder, workers, told)
+    return _estimated(recordings, pieces, measure, folder, workers, on_piece)
 
 
 def estimate_corpus(
@@ -155,47 +155,52 @@ def estimate_corpus(
     workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    on_piece: Callable[[int, int], None] = lambda done, of: None,
 ) -> Estimate:
     """Run a sample of the clips of a corpus and extrapolate: `estimate_run`, with what `build_corpus` takes."""
     if not read.rows:
         raise DailytalkError("none of the clips can be used", "run dailytalk corpus --dry-run to see why")
     pieces = sample_clips(read.rows, _sampled(read, sample_seconds), seed)
-    made = _estimated(
-        read, pieces, lambda piece, out: _measure_clips(read, piece, out, stages, wanted), folder, workers, told
+    estimate = _estimated(
+        read,
+        pieces,
+        lambda piece, out: _measure_clips(read, piece, out, stages, wanted),
+        folder,
+        workers,
+        on_piece,
     )
-    return replace(made, unit="clip")
+    return replace(estimate, unit="clip")
 
 
-def _sampled(found: FoundRecordings | Read, seconds: float) -> float:
-    total: float = sum(row["duration"] for row in found.rows)
+def _sampled(corpus: FoundRecordings | Read, seconds: float) -> float:
+    total: float = sum(row["duration"] for row in corpus.rows)
     return min(seconds, max(LEAST_SECONDS, MOST_SHARE * total))
 
 
 def _estimated(
-    found: FoundRecordings | Read,
+    corpus: FoundRecordings | Read,
     pieces: Sequence[list[Row]],
     measure: Callable[[list[Row], Path], Measured | None],
     folder: Path,
     workers: int,
-    told: Callable[[int, int], None],
+    on_piece: Callable[[int, int], None],
 ) -> Estimate:
     """Measure the pieces, after the shortest of them was run to load the models, and extrapolate."""
     with _share_of(workers):
         shortest = min(range(len(pieces)), key=lambda place: sum(row["duration"] for row in pieces[place]))
-        told(0, len(pieces))
+        on_piece(0, len(pieces))
         warm = measure(pieces[shortest], folder / "warm")
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
-            told(place + 1, len(pieces))
+            on_piece(place + 1, len(pieces))
             measured.append(measure(piece, folder / str(place)))
-    used = [one for one in measured if one]
+    used = [measurement for measurement in measured if measurement]
     if not used:
         why = next(rejects_in(folder / "0"))["reason"]
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
     again = measured[shortest]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
-    return extrapolate(found, used, workers, max(0.0, loading))
+    return extrapolate(corpus, used, workers, max(0.0, loading))
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
@@ -356,25 +361,27 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
 
 
 def extrapolate(
-    found: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
+    corpus: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
 ) -> Estimate:
     """What the whole would take, if it is as the sample: shared by the workers, as far as there are cores."""
-    seconds = sum(row["duration"] for row in found.rows)
+    seconds = sum(row["duration"] for row in corpus.rows)
 
     def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:
-        names = dict.fromkeys(name for one in values for name in one)
+        names = dict.fromkeys(name for by_name in values for name in by_name)
         return {name: _range(name, values, shared.get(name, 1)) for name in names}
 
     def _range(name: str, values: Sequence[Mapping[str, float]], share: int) -> Range:
-        pairs = [(one.get(name, 0.0), piece.audio_seconds) for one, piece in zip(values, measured, strict=True)]
+        pairs = [
+            (by_name.get(name, 0.0), piece.audio_seconds) for by_name, piece in zip(values, measured, strict=True)
+        ]
         rates = [value / audio for value, audio in pairs]
         mean = sum(value for value, _ in pairs) / sum(audio for _, audio in pairs)
         return Range(*(rate * seconds / share for rate in (min(rates), mean, max(rates))))
 
     return Estimate(
         seconds / 3600,
-        len(found.rows),
-        len(found.problems),
+        len(corpus.rows),
+        len(corpus.problems),
         len(measured),
         sum(piece.audio_seconds for piece in measured),
         workers,

@@ -124,21 +124,21 @@ def is_whole(event: Event) -> bool:
     if not fits(event, _EVENT) or not fits(event, _MORE.get(event["event"], {})):
         return False
     try:
-        time = datetime.fromisoformat(event["time"])
+        moment = datetime.fromisoformat(event["time"])
     except ValueError:
         return False
     is_process = event["event"] != STARTED or (len(event["shard"]) == 2 and 0 < event["pid"] < 1 << 31)
-    return time.tzinfo is not None and is_process
+    return moment.tzinfo is not None and is_process
 
 
 def last_event(folder: Path) -> Event | None:
     """The last event of any host; None where there is none."""
-    found = []
+    latest = []
     for path in journals(folder):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            found += list(_events(file.read().split(b"\n")))[-1:]
-    return max(found, key=lambda event: str(event.get("time")), default=None)
+            latest += list(_events(file.read().split(b"\n")))[-1:]
+    return max(latest, key=lambda event: str(event.get("time")), default=None)
 
 
 # What a run tells of itself in events.jsonl: its plan, each shard, its end, and where its seconds went.
@@ -165,10 +165,10 @@ def birth(pid: int) -> str:
     and 3 of /proc/PID/stat, proc(5)).
     """
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    fields = told.rpartition(")")[2].split()  # from the third: a program's name may hold anything
+    fields = stat.rpartition(")")[2].split()  # from the third: a program's name may hold anything
     return "ended" if fields[0] == "Z" else fields[19]
 
 
@@ -188,14 +188,14 @@ class Account:
 
     def as_dict(self) -> dict[str, Any]:
         """As run.json and --json have it; seconds to a millisecond. `outputs` is left out until it is known."""
-        told = {"planning": self.planning, "outside_stages": self.outside}
-        told |= {"outputs": self.outputs} if self.outputs else {}
+        totals = {"planning": self.planning, "outside_stages": self.outside}
+        totals |= {"outputs": self.outputs} if self.outputs else {}
         return {
             "stages": {
                 name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
                 for name, took in self.stages.items()
             }
-        } | {f"{name}_seconds": round(took, 3) for name, took in told.items()}
+        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items()}
 
 
 class Journal:
@@ -251,11 +251,11 @@ class Journal:
     def telling(self, progress: "Progress") -> "Progress":
         """`progress`, with the forecast told of the same."""
 
-        def told(stage: str, audio: float, wall: float | None) -> None:
+        def pass_on(stage: str, audio: float, wall: float | None) -> None:
             self.forecast.progress(stage, audio, wall)
             progress(stage, audio, wall)
 
-        return told
+        return pass_on
 
     def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
         """Tell what is to be done, before it is: `audio_seconds` of all that the run is about.
@@ -273,7 +273,7 @@ class Journal:
         last = None if plan.tasks or self._begun else last_event(self._out)
         if not plan.tasks and not self._begun and (last is None or last["event"] == FINISHED):
             return
-        told = {
+        summary = {
             "shards": len(plan.paths),
             "shards_left": len(plan.tasks),
             "hours": round(audio_seconds / 3600, 7),
@@ -281,11 +281,11 @@ class Journal:
             "stages": list(stages),
         }
         if self._begun:
-            self._write(PLANNED, plan=told)
+            self._write(PLANNED, plan=summary)
         else:
             self._begun = True
             where = {"host": platform.node(), "pid": os.getpid(), "born": birth(os.getpid())}
-            self._write(STARTED, **where, **self._about, plan=told)
+            self._write(STARTED, **where, **self._about, plan=summary)
 
     def made(self, made: "ShardReport") -> None:
         self._done += 1
@@ -337,10 +337,10 @@ class Journal:
         share, left = self.forecast.share, self.forecast.seconds_left
         return {} if share is None or left is None else {"share": round(share, 4), "seconds_left": round(left, 1)}
 
-    def _write(self, event: str, **told: Any) -> None:
+    def _write(self, event: str, **fields: Any) -> None:
         spent = {"spent": round(self._spent(), 6)} if self._spent else {}
         self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
-        append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
+        append(self._path, {"event": event, "time": now(), "run": self._run, **fields, **spent})
 
     def _log(self, made: "ShardReport") -> None:
         wall = time.perf_counter() - self._entered
@@ -503,10 +503,10 @@ def run_status(
 
     Raises DailytalkError if no run was ever recorded there.
     """
-    found = journals(folder)
-    runs = sorted((run for path in found for run in runs_of(read_events(path))), key=lambda run: run.started)
+    paths = journals(folder)
+    runs = sorted((run for path in paths for run in runs_of(read_events(path))), key=lambda run: run.started)
     if not runs:
-        why = f"its {EVENTS} tells of none" if found else f"there is no {EVENTS} in it"
+        why = f"its {EVENTS} tells of none" if paths else f"there is no {EVENTS} in it"
         raise DailytalkError(
             f"no run was recorded in {named or repr(str(folder))} ({why})",
             "name the folder that a run was given with --out",
@@ -524,19 +524,19 @@ def runs_of(events: Iterable[Event]) -> list[Run]:
     """
     runs: dict[str, Run] = {}
     for event in filter(is_whole, events):
-        time = datetime.fromisoformat(event["time"])
+        moment = datetime.fromisoformat(event["time"])
         if event["event"] == STARTED:
             number, count = event["shard"]
             where = (event["host"], event["pid"], event["born"])
-            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, time, time)
+            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, moment, moment)
         run = runs.get(event["run"])
         if run is not None:
-            _note(run, event, time)
+            _note(run, event, moment)
     return list(runs.values())
 
 
-def _note(run: Run, event: Event, time: datetime) -> None:
-    run.last_event = time
+def _note(run: Run, event: Event, moment: datetime) -> None:
+    run.last_event = moment
     run.spent = event.get("spent", run.spent)
     if event["event"] in (PROGRESS, SHARD):
         run.stage = event.get("stage", run.stage)
@@ -546,7 +546,7 @@ def _note(run: Run, event: Event, time: datetime) -> None:
         run.shards += event["plan"]["shards_left"]
         run.audio_seconds += 3600 * event["plan"]["hours_left"]
     elif event["event"] == SHARD:
-        run.last_shard = time
+        run.last_shard = moment
         run.done += 1
         run.audio_done += event["audio_seconds"]
         run.rejects += event["rejects"]
@@ -584,9 +584,9 @@ def _that_matter(runs: Sequence[Run]) -> list[Run]:
     for run in runs:
         whole = run.state == FINISHED and run.shard == (1, 1)
         shown = [
-            one
-            for one in shown
-            if one.state == RUNNING or one.kind != run.kind or not (whole or one.shard == run.shard)
+            earlier
+            for earlier in shown
+            if earlier.state == RUNNING or earlier.kind != run.kind or not (whole or earlier.shard == run.shard)
         ]
         shown.append(run)
     return shown

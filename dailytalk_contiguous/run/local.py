@@ -107,11 +107,11 @@ def plan_run(
     for rows in groups:
         path = shard_path(folder, rows)
         paths.append(path)
-        own = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
+        entries = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
         done = []
         left = [0.0] * len(stages)
         for row in rows:
-            entry = own[row["conversation_id"]]
+            entry = entries[row["conversation_id"]]
             standing = entry[1].standing(row["input_digest"], chain) if entry else 0
             for place, took in zip(range(standing), entry[1].seconds if entry else (), strict=False):
                 wall[place] += took
@@ -122,7 +122,7 @@ def plan_run(
                     left[place] += row["duration"]
         if done:
             first = min(first, *done)
-            standing_rows = {name: entry for name, entry in own.items() if entry}
+            standing_rows = {name: entry for name, entry in entries.items() if entry}
             tasks.append(Task(path, rows, standing_rows, tuple(left), columns))
     costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
     return RunPlan(paths, tasks, first, costs)
@@ -158,10 +158,10 @@ def run_local(
             yield made.path
 
 
-def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
-    if found is None or found[0] != path:
+def _finished(known: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
+    if known is None or known[0] != path:
         return False
-    entry = found[1]
+    entry = known[1]
     return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
 
 

@@ -97,7 +97,7 @@ def has_gpus(address: str) -> bool:
 def nodes(ray: Any) -> list[tuple[int, int]]:
     """Cores and GPUs of each node that is there."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(int(own.get("CPU", 0)), int(own.get("GPU", 0))) for own in alive]
+    return [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
 
 
 def lost(ray: Any) -> tuple[type[Exception], ...]:
@@ -174,14 +174,14 @@ class ActorResources:
     gpus: float
 
 
-def plan_actors(nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int) -> ActorResources:
+def plan_actors(node_sizes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int) -> ActorResources:
     """How many actors, and what each gets, of `nodes`: pairs of cores and GPUs.
 
     Never more than there are `tasks`. Without a number: one a GPU, or one for two cores each. Of more workers than
     GPUs, several share one. Raises DailytalkError if there is no room for one actor, or for so many.
     """
-    n_gpus = sum(node[1] for node in nodes) if gpus else 0
-    able = [node for node in nodes if node[1]] if n_gpus else nodes
+    n_gpus = sum(node[1] for node in node_sizes) if gpus else 0
+    able = [node for node in node_sizes if node[1]] if n_gpus else node_sizes
     if gpus and not n_gpus:
         raise DailytalkError("the Ray cluster has no GPU", "pass --device cpu, or --device auto")
     total = sum(node[0] for node in able)
@@ -195,8 +195,8 @@ def plan_actors(nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: i
     return ActorResources(max(1, min(wanted, tasks)), per_core, 1 / on_each if on_each else 0.0)
 
 
-def _room(nodes: list[tuple[int, int]], cores_each: int) -> int:
-    return sum(node[0] // cores_each for node in nodes)
+def _room(node_sizes: list[tuple[int, int]], cores_each: int) -> int:
+    return sum(node[0] // cores_each for node in node_sizes)
 
 
 # The till of a run on Ray: one purse for all workers, whichever nodes they are on.
@@ -353,7 +353,7 @@ def remote_task(task: Task, setup: WorkerConfig) -> RemoteTask:
 
 
 class Worker:
-    """An actor. `make` runs in one of its threads, and `told` in the other."""
+    """An actor. `make` runs in one of its threads, and `take_events` in the other."""
 
     def __init__(self, setup: WorkerConfig) -> None:
         self._setup = setup
@@ -386,9 +386,9 @@ class Worker:
         made = make_shard(task, setup.stages, setup.batch_seconds, self._note)
         if setup.work:
             setup.work.push(task.path)
-        return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.told())
+        return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.take_events())
 
-    def told(self) -> list[StageEvent]:
+    def take_events(self) -> list[StageEvent]:
         """Events since the last call."""
         with self._lock:
             events, self._events = self._events, []
@@ -520,7 +520,7 @@ class Pool:
     def __init__(self, ray: Any, setup: WorkerConfig, share: ActorResources, progress: Progress) -> None:
         self._ray, self._setup, self._share, self._progress = ray, setup, share, progress
         self._busy: dict[Any, tuple[Any, Task | None]] = {}
-        self._told: dict[Any, Any] = {}
+        self._event_calls: dict[Any, Any] = {}
         self._lost, self._asked = 0, -math.inf
         self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
 
@@ -531,12 +531,12 @@ class Pool:
             self._hire()
         while left:
             interrupts.check_interrupt()
-            done, _ = self._ray.wait([*self._busy, *self._told], num_returns=1, timeout=POLL_SECONDS)
-            self._hear([one for one in done if one in self._told])
+            done, _ = self._ray.wait([*self._busy, *self._event_calls], num_returns=1, timeout=POLL_SECONDS)
+            self._hear([call for call in done if call in self._event_calls])
             self._say_what_is_awaited()
-            for one in (one for one in done if one in self._busy):
-                actor, task = self._busy.pop(one)
-                result = self._result(one, actor, task, tries)
+            for call in (call for call in done if call in self._busy):
+                actor, task = self._busy.pop(call)
+                result = self._result(call, actor, task, tries)
                 if result is LOST:
                     waiting.extendleft([task] if task else [])
                     self._hire()
@@ -566,7 +566,7 @@ class Pool:
         At most `GRACE_SECONDS`. Twice nothing held back is nothing on its way: between the till and the cache are
         milliseconds.
         """
-        till, busy = self._setup.till, [one for one, (_, task) in self._busy.items() if task]
+        till, busy = self._setup.till, [call for call, (_, task) in self._busy.items() if task]
         ray_get(till.close.remote())
         until, quiet, said = time.monotonic() + GRACE_SECONDS, 0, False
         while busy and quiet < 2 and time.monotonic() < until:
@@ -596,10 +596,10 @@ class Pool:
             *(self._share.cores, self._share.gpus, free.get("CPU", 0), free.get("GPU", 0)),
         )
 
-    def _result(self, one: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
+    def _result(self, call: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
         """What came of a shard; None for an actor that is ready for its first; LOST for one that is gone."""
         try:
-            done = self._ray.get(one)
+            done = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
             self._ray.kill(actor)
             raise (error.cause or error) from error
@@ -630,19 +630,19 @@ class Pool:
 
     def _hear(self, done: list[Any]) -> None:
         """Pass on what actors have told, and ask those that have not been asked."""
-        for one in done:
-            self._told.pop(one)
+        for call in done:
+            self._event_calls.pop(call)
             try:
-                for event in self._ray.get(one):
+                for event in self._ray.get(call):
                     self._progress(*event)
             except self._ray.exceptions.RayError:
                 continue  # the actor is gone, as its shard will say
         if time.monotonic() - self._asked >= POLL_SECONDS:
             self._asked = time.monotonic()
-            asked = set(map(id, self._told.values()))
+            asked = set(map(id, self._event_calls.values()))
             for actor, task in self._busy.values():
                 if task is not None and id(actor) not in asked:
-                    self._told[actor.told.remote()] = actor
+                    self._event_calls[actor.take_events.remote()] = actor
 
 
 #: In place of a result.

@@ -216,12 +216,12 @@ def write_outputs(
         (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
-    there = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
-    edited = there is not None and there not in _ours(out, before)
+    current_digest = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
+    edited = current_digest is not None and current_digest not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
     pieces = _transcript(index, paths, results, people)
-    write_lines(target, _noted(pieces, digest, out, None if edited else there))
+    write_lines(target, _noted(pieces, digest, out, None if edited else current_digest))
     if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
         # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
         target.replace(out / TRANSCRIPT)
@@ -322,7 +322,7 @@ def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
     return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
 
 
-def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
+def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
     """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
 
     `there` is the digest of our own one that stands until then: it stays ours if this run is killed here.
@@ -330,7 +330,7 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> 
     for piece in pieces:
         digest.update(piece.encode("utf-8"))
         yield piece
-    write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
+    write_lines(out / _OURS, [f"{hexdigest}\n" for hexdigest in (current_digest, digest.hexdigest()) if hexdigest])
 
 
 def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, people: People) -> Iterator[str]:
@@ -447,7 +447,7 @@ def write_spoken(
     nothing changed since the record was written, only what it says of the run (`about`) does.
     """
     entries = {path: index.of(path) for path in paths}
-    if any(not entry.reject for told in entries.values() for entry in told.values()):
+    if any(not entry.reject for shard_entries in entries.values() for entry in shard_entries.values()):
         mark(out / AUDIO, "audio")
     failed = [reject.as_dict() for reject in rejects]
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
@@ -470,15 +470,17 @@ def _written(
     tally = results.tally
     wanted: set[Path] = set()
 
-    def lines() -> Iterator[str]:
+    def shifted_lines() -> Iterator[str]:
         first = 0
-        for path, told in entries.items():
-            missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
+        for path, shard_entries in entries.items():
+            missing = [
+                name for name, entry in shard_entries.items() if not entry.reject and not _stands(out, name, entry)
+            ]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
                 if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
-            for name, entry in told.items():
+            for name, entry in shard_entries.items():
                 if not results.add(entry):
                     continue
                 wanted.add(wav_path(out, name))
@@ -488,7 +490,7 @@ def _written(
                     first += 1
                     yield json_text(line)
 
-    write_lines(out / SHIFTED, lines())
+    write_lines(out / SHIFTED, shifted_lines())
     _drop_stale(out / AUDIO, wanted)
     ours = [json_text(reject.as_dict()) for reject in results.rejects]
     write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
@@ -509,21 +511,21 @@ def _written(
 
 def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
     """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
-    found = 0
+    n_bytes = 0
     for path in paths:
         entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            found += sum(len(json_text(line).encode()) for line in shifted(row))
+            n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
             if not _stands(out, name, entries[name]):
-                found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
-    return found
+                n_bytes += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
+    return n_bytes
 
 
 def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder is not the one that its conversations were made from."""
-    made_from = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
+    spoken_digest = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
     path = out / TRANSCRIPT
-    return bool(made_from) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != made_from
+    return bool(spoken_digest) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != spoken_digest
 
 
 def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
@@ -570,7 +572,12 @@ def wav_path(out: Path, conversation_id: str) -> Path:
 
 
 def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
-    sounds = {name: entry for told in entries.values() for name, entry in told.items() if not entry.reject}
+    sounds = {
+        name: entry
+        for shard_entries in entries.values()
+        for name, entry in shard_entries.items()
+        if not entry.reject
+    }
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
     return files and all(_stands(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
 

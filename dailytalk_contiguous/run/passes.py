@@ -126,15 +126,15 @@ class Runner:
             self.work.gather()  # what other hosts have made of this plan meanwhile
 
     def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
-        told = -math.inf
+        last_update = -math.inf
 
         def kept(made: ShardReport) -> None:
-            nonlocal told
+            nonlocal last_update
             if self.work:
                 self.work.keep(made.path)
             finished(made)
-            if self.work and time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
+            if self.work and time.monotonic() - last_update >= TELL_SECONDS:
+                last_update = time.monotonic()
                 self.work.tell()
 
         return kept

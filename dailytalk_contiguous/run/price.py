@@ -107,8 +107,8 @@ def _takes(
     while good < wanted and refused < tries:
         line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
         key = cache_key(synthesiser, line, samples)
-        there, verdict = cache.verdict(key)
-        if not there:
+        cached, verdict = cache.verdict(key)
+        if not cached:
             yield int(key[:16], 16), line
         if stage.knows(verdict) and (verdict or {}).get("reason"):
             refused += 1

@@ -38,7 +38,7 @@ def in_processes(
     tasks: Iterable[_Task],
     workers: int,
     gpus: Sequence[str] = (),
-    heard: Callable[..., object] = lambda *event: None,
+    on_event: Callable[..., object] = lambda *event: None,
 ) -> Iterator[_Result]:
     """What a function makes of each task, in the order in which they are done.
 
@@ -52,10 +52,10 @@ def in_processes(
     Raises whatever `function` raises, and DailytalkError where a worker is killed; tasks in flight are dropped.
     """
     context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
+    event_queue: Any = context.Queue()
     started = context.Value("i", 0)
     threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told, gpus, started))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, event_queue, gpus, started))
     coming = iter(tasks)
     waiting: set[Future[_Result]] = set()
     processes: dict[int, Any] = {}
@@ -69,7 +69,7 @@ def in_processes(
             if not waiting:
                 return
             done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            _pass_on(told, heard)
+            _pass_on(event_queue, on_event)
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -98,31 +98,31 @@ def _broken(processes: Sequence[Any]) -> DailytalkError:
     )
 
 
-def _pass_on(told: Any, heard: Callable[..., object]) -> None:
+def _pass_on(event_queue: Any, on_event: Callable[..., object]) -> None:
     while True:
         try:
-            event = told.get_nowait()
+            event = event_queue.get_nowait()
         except queue.Empty:
             return
-        heard(*event)
+        on_event(*event)
 
 
-_told: Any = None
+_event_queue: Any = None
 
 
 def tell(*event: object) -> None:
     """Pass something on from a worker to who reads its results (`heard` of `in_processes`)."""
-    _told.put(event)
+    _event_queue.put(event)
 
 
-def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) -> None:
+def _start_worker(threads: int, event_queue: Any, gpus: Sequence[str], started: Any) -> None:
     """Set up a worker: its share of the cores and of `gpus`, and Ctrl-C left to the parent, which ends it.
 
     `started` counts the workers. All this is before torch and CTranslate2 are imported: they read the environment
     once.
     """
-    global _told
-    _told = told
+    global _event_queue
+    _event_queue = event_queue
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -93,8 +93,8 @@ def read_synthesis_input(
     settle(folder if transcript is None else transcript.parent)
     rejects: list[Reject] = []
     path = transcript or inside(folder, TRANSCRIPT)
-    found = transcribed(path, folder / "tagged", recordings, rejects)
-    rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in found]
+    conversations = transcribed(path, folder / "tagged", recordings, rejects)
+    rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     run = (read_run(folder) or {}) if transcript is None else {}
@@ -241,10 +241,10 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> Stage
     if not isinstance(last, Finish):
         return tuple(stages)
     voice = speak_stage_of(stages)
-    told = {
+    provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **models_of(stages)},
         "voice": voice.synthesiser().voice,
         "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }
-    return (*before, replace(last, provenance=json.dumps(told, sort_keys=True, ensure_ascii=False)))
+    return (*before, replace(last, provenance=json.dumps(provenance, sort_keys=True, ensure_ascii=False)))

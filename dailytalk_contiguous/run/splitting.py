@@ -120,8 +120,8 @@ def piece_name(base: str, number: int, words: str = "") -> str:
     """
     name = f"{base}_{number:0{DIGITS}d}"
     room = LONGEST_NAME - len(name) - 5, LONGEST_NAME_BYTES - len(name.encode()) - 5
-    said = safe_name(words, *room, joint="-") if words else ""
-    return f"{name}-{said}.wav" if said else f"{name}.wav"
+    ending = safe_name(words, *room, joint="-") if words else ""
+    return f"{name}-{ending}.wav" if ending else f"{name}.wav"
 
 
 def _digest(*parts: object) -> str:
@@ -143,7 +143,7 @@ class SplitOutcome:
 
 
 def split_recordings(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     out: Path,
     stages: Sequence[Stage],
     options: RunOptions,
@@ -165,18 +165,18 @@ def split_recordings(
     """
     started = time.perf_counter()
     index = ShardIndex(out / PIECES_FOLDER)
-    refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, recordings, options.prune)
     make_writable(index.folder)
     OwnedFolder(out, _KIND, ())
-    todo = Pass(index, found.groups, stages)
+    todo = Pass(index, recordings.groups, stages)
     with Journal(out, "split", todo.digest, about.get("command", ""), workers=options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
-        writer = _Writer(out, todo, found.problems)
+        writer = _Writer(out, todo, recordings.problems)
         record = writer.standing()
         if record is None:
-            record = writer.write({**about, **({"source": found.source} if found.source else {})})
+            record = writer.write({**about, **({"source": recordings.source} if recordings.source else {})})
         journal.rejects = record["counts"]["rejects"]
         drop_stale(todo.folder, todo.paths)
     seconds = passes.audio_seconds
@@ -222,8 +222,8 @@ class _Writer:
     def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Write all that is missing; what run.json holds then."""
         for folder in (USABLE, NON_USABLE):
-            for left in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
-                left.unlink(missing_ok=True)
+            for unfinished in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
+                unfinished.unlink(missing_ok=True)
         owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
         before = {
             f"{folder}/{path.name}"
@@ -282,8 +282,8 @@ class _Writer:
 
     def _lines(self, row: Row) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Of each piece in order: the path of its file, a digest of its content, and its line of the manifest."""
-        base, said = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
-        for number, (piece, words) in enumerate(zip(row["pieces"], said, strict=True), 1):
+        base, texts = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
+        for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=True), 1):
             usable = piece["reason"] is None
             name = f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}"
             line = {

@@ -83,7 +83,7 @@ class WorkFolder:
         """Write what was made here to the store, then remove what matches `stale` there and is not here."""
         if not self.mirror:
             return
-        there = self.mirror.listing()
+        stored = self.mirror.listing()
         files = [
             path
             for path in sorted(self.folder.rglob("*"))
@@ -92,13 +92,17 @@ class WorkFolder:
         for path in sorted(files, key=lambda file: (file.name == RUN, file.parent == self.folder)):
             if not self.mirror.changed_here(str(self.mirror.name_of(path))):
                 continue  # there as it is, or newer
-            if path == self.folder / TRANSCRIPT and self.mirror.changed_there(TRANSCRIPT, there):
+            if path == self.folder / TRANSCRIPT and self.mirror.changed_there(TRANSCRIPT, stored):
                 write_bytes(self.folder / NEW_TRANSCRIPT, path.read_bytes())
                 self.mirror.push(self.folder / NEW_TRANSCRIPT)
             else:
-                self.mirror.push(path, there.get(str(self.mirror.name_of(path))))
+                self.mirror.push(path, stored.get(str(self.mirror.name_of(path))))
         mine = {self.mirror.name_of(path) for path in files}
-        gone = [name for name in there if any(fnmatch.fnmatch(name, one) for one in stale) and name not in mine]
+        gone = [
+            name
+            for name in stored
+            if any(fnmatch.fnmatch(name, pattern) for pattern in stale) and name not in mine
+        ]
         self.mirror.drop(gone)
 
 

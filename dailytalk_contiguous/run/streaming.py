@@ -155,7 +155,7 @@ class Positions:
     @property
     def audio_seconds(self) -> float:
         """Of all conversations in them."""
-        return sum(one.audio_seconds for one in self._windows.values())
+        return sum(window.audio_seconds for window in self._windows.values())
 
     @property
     def written(self) -> bool:
@@ -176,8 +176,8 @@ class Positions:
     def outputs_stand(self) -> None:
         self._append({"written": len(self._windows)})
 
-    def _append(self, told: dict[str, Any]) -> None:
-        line = json.dumps(told).encode() + b"\n"
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record).encode() + b"\n"
         with self.path.open("r+b") as file:
             file.truncate(self._whole)
             file.seek(self._whole)
@@ -204,7 +204,7 @@ class Positions:
             places = all(len(window[place]) == len(StreamPosition._fields) for place in ("start", "end"))
             if not places or not 0 <= window["window"] <= len(self._windows):
                 raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
-            finished = {field.name: window.get(field.name) for field in fields(FinishedWindow)}
+            finished = {attribute.name: window.get(attribute.name) for attribute in fields(FinishedWindow)}
             finished |= {place: StreamPosition._make(window[place]) for place in ("start", "end")}
             for kind in ("problems", "unsaid"):
                 finished[kind] = [Reject(**{part: reject[part] for part in _REJECT}) for reject in window[kind]]
@@ -270,7 +270,7 @@ class Windows:
     def again(self, done: FinishedWindow, before: list[FinishedWindow]) -> StreamWindow:
         """The recordings of a window that was done; `before` are those before it."""
         self._place = None
-        names = Names(name for one in before for name in one.names)
+        names = Names(name for window in before for name in window.names)
         return self._bring(done.window, done.start, names, done.end)
 
     def all_from(self, number: int, start: StreamPosition, names: Names) -> Iterator[StreamWindow]:
@@ -293,13 +293,13 @@ class Windows:
         window = StreamWindow(number, start, start, folder, folder)
         held = 0.0
         while not self._stop.is_set():
-            one = next(self._coming, None)
-            if one is None:
+            pending = next(self._coming, None)
+            if pending is None:
                 window.last = window.whole = True
                 break
-            held += self._take(one, window, names)
-            self._place = window.end = one.after
-            if one.after == end or (end is None and held >= self._seconds):
+            held += self._take(pending, window, names)
+            self._place = window.end = pending.after
+            if pending.after == end or (end is None and held >= self._seconds):
                 window.whole, window.last = True, self._is_at_end()
                 break
         return window
@@ -313,14 +313,14 @@ class Windows:
 
     def _take(self, coming: PendingRecording, window: StreamWindow, names: Names) -> float:
         """Bring a recording into a window; the seconds of its conversations."""
-        found = coming.bring(window.folder, names)
-        if isinstance(found, Reject):
-            window.problems.append(found)
+        recording = coming.bring(window.folder, names)
+        if isinstance(recording, Reject):
+            window.problems.append(recording)
             return 0.0
-        if stem(found.audio_file) in names:  # else the source knew all names beforehand
-            window.names.append(found.audio_file)
-        window.root = Path(str(found.path)[: -len(found.audio_file)])
-        rows = list(recording_rows(found, self._config))
+        if stem(recording.audio_file) in names:  # else the source knew all names beforehand
+            window.names.append(recording.audio_file)
+        window.root = Path(str(recording.path)[: -len(recording.audio_file)])
+        rows = list(recording_rows(recording, self._config))
         usable = [row for row in rows if not row["problem"]]
         window.rows += usable
         window.problems += [
@@ -329,7 +329,7 @@ class Windows:
             if row["problem"]
         ]
         if not usable:
-            found.path.unlink()  # a thousand of them must not fill the disk
+            recording.path.unlink()  # a thousand of them must not fill the disk
         return float(sum(row["duration"] for row in usable))
 
 
@@ -354,9 +354,9 @@ def windows_ahead(
                 window.drop()
         finally:
             stop()
-            for left in (window, coming.result() if not coming.cancel() and not coming.exception() else None):
-                if left is not None:
-                    left.drop()
+            for unused in (window, coming.result() if not coming.cancel() and not coming.exception() else None):
+                if unused is not None:
+                    unused.drop()
 
 
 # What a stream is of and what it makes, and whether a work folder holds the beginning of the same.
@@ -419,14 +419,17 @@ class StreamJob:
         ours = json.loads(json.dumps(self.about()))
         if all(begun[part] == ours[part] for part in ("chains", "config")):
             return
-        told = [
+        differences = [
             f"{name}: {begun[part].get(name)!r} there, {value!r} now"
             for part in ("tag", "speak", "config")
             if begun[part] and ours[part]
             for name, value in ours[part].items()
             if begun[part].get(name) != value
         ]
-        how = "; ".join(told[:3]) or "its models, its voice, the version of this package, or tag against build"
+        how = (
+            "; ".join(differences[:3])
+            or "its models, its voice, the version of this package, or tag against build"
+        )
         raise DailytalkError(
             f"--out {str(out)!r} holds a stream of other settings ({how})",
             "pass those of its first run, or choose another --out",
@@ -462,9 +465,9 @@ def pinned(repository: Repository, out: Path) -> Repository:
         return repository
     ours = {"repository": repository.reference.repo, **asdict(repository.choice)}
     if about["source"] != ours:
-        told = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
+        description = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
         raise DailytalkError(
-            f"--out {str(out)!r} holds a stream of another source ({told})", "choose another --out"
+            f"--out {str(out)!r} holds a stream of another source ({description})", "choose another --out"
         )
     if about["commit"] == repository.commit:
         return repository
@@ -514,37 +517,37 @@ class StreamOutputs:
             account: of its time. money: what it spent.
         """
         done = self.positions.windows
-        told = dict(about) | {
+        common = dict(about) | {
             "source": self.job.source,
             "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
             "time": account.as_dict(),
         }
-        record = self._write_tagged(told)
+        record = self._write_tagged(common)
         if self.job.speaking:
-            told |= {"transcript_sha256": record["transcript_sha256"]}
-            self._write_spoken(told, money)
+            common |= {"transcript_sha256": record["transcript_sha256"]}
+            self._write_spoken(common, money)
             record = read_run(self.out) or record
         self.positions.outputs_stand()
         return record
 
     def _tagged(self) -> list[Path]:
-        return [self.out / TAGGED / one.tagged for one in self.positions.windows if one.tagged]
+        return [self.out / TAGGED / window.tagged for window in self.positions.windows if window.tagged]
 
     def _spoken(self) -> list[Path]:
-        return [self.out / DATASET / one.dataset for one in self.positions.windows if one.dataset]
+        return [self.out / DATASET / window.dataset for window in self.positions.windows if window.dataset]
 
-    def _write_tagged(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def _write_tagged(self, common: Mapping[str, Any]) -> dict[str, Any]:
         paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
-        problems = [problem for one in self.positions.windows for problem in one.problems]
-        about = {**told, "settings": {"profile": self.job.profile}}
+        problems = [problem for window in self.positions.windows for problem in window.problems]
+        about = {**common, "settings": {"profile": self.job.profile}}
         record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
         drop_stale(self.tagged.folder, paths)
         return record
 
-    def _write_spoken(self, told: Mapping[str, Any], money: Budget) -> None:
+    def _write_spoken(self, common: Mapping[str, Any], money: Budget) -> None:
         paths = self._spoken()
-        unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
-        about = {**told, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
+        unsaid = [reject for window in self.positions.windows for reject in window.unsaid]
+        about = {**common, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
         write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
         drop_stale(self.dataset.folder, paths)
 
@@ -670,13 +673,13 @@ class _Run:
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
-            outputs = StreamOutputs(
+            stream_outputs = StreamOutputs(
                 self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
             )
             if self.stopped == DISK:
                 record = None
-            elif self.made or record is None or not outputs.stand():
-                record = self._written(outputs, journal.account)
+            elif self.made or record is None or not stream_outputs.stand():
+                record = self._written(stream_outputs, journal.account)
             if record:
                 journal.rejects = rejects_by_reason(self.out)
         done = self.positions
@@ -686,7 +689,7 @@ class _Run:
             len(self.made),
             done.complete,
             self.stopped,
-            sum(one.held for one in done.windows),
+            sum(window.held for window in done.windows),
             done.audio_seconds / 3600,
             sum(window.audio_seconds for window in self.made),
             time.perf_counter() - started,
@@ -731,13 +734,13 @@ class _Run:
     def _wanted(self, windows: Windows) -> Iterator[StreamWindow]:
         """Those with conversations that were held back, then new ones. Runs in the thread that brings."""
         done = self.positions.windows
-        for one in done:
-            if one.held:
-                yield windows.again(one, done[: one.window])
+        for finished in done:
+            if finished.held:
+                yield windows.again(finished, done[: finished.window])
         seconds = self.positions.audio_seconds
         if self.positions.complete or self.limits.reached(seconds):
             return
-        names = Names(name for one in done for name in one.names)
+        names = Names(name for finished in done for name in finished.names)
         for window in windows.all_from(len(done), self.positions.end, names):
             yield window
             seconds += window.audio_seconds
@@ -746,7 +749,7 @@ class _Run:
 
     def _has_room_for_one(self) -> bool:
         """Whether there is room for one more window, as large as the largest so far."""
-        return self._has_room(max((one.size for one in self.positions.windows), default=0))
+        return self._has_room(max((window.size for window in self.positions.windows), default=0))
 
     def _has_room(self, need: int) -> bool:
         """Whether the disk has room for so many bytes above its limit. Where it has not, the run is stopped."""
@@ -776,7 +779,7 @@ class _Run:
             window.number,
             window.start,
             window.end,
-            window.last or any(one.last for one in before),
+            window.last or any(earlier.last for earlier in before),
             window.names,
             window.problems,
             unsaid,
@@ -804,8 +807,8 @@ class _Run:
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
         return script
 
-    def _written(self, outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
+    def _written(self, stream_outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
         """What run.json holds of all windows that are done; None if the disk has no room for the outputs."""
-        if not self._has_room(outputs.bytes_to_write()):
+        if not self._has_room(stream_outputs.bytes_to_write()):
             return None
-        return outputs.write(self.about, self.stopped, account, self.money)
+        return stream_outputs.write(self.about, self.stopped, account, self.money)

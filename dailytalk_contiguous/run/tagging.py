@@ -144,7 +144,7 @@ def find(
             rows.append(compress_row(row, PLANNING_COLUMNS))
     if not rows and not problems:
         raise DailytalkError(
-            f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
+            f"there are no recordings in {', '.join(repr(as_text(Path(address))) for address in inputs)}",
             f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
             if left_out.made
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
@@ -168,7 +168,7 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
 
 
 def tag_recordings(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     out: Path,
     stages: Sequence[Stage],
     options: RunOptions,
@@ -189,30 +189,32 @@ def tag_recordings(
     """
     started = time.perf_counter()
     index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, found, options.prune)
-    todo = Pass(index, found.groups, fittable(stages))
+    refuse_to_lose(index, recordings, options.prune)
+    todo = Pass(index, recordings.groups, fittable(stages))
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
         while len(todo.stages) < len(stages) and not missing:
             stages = _fitted(todo, stages)
-            todo = Pass(index, found.groups, fittable(stages))
+            todo = Pass(index, recordings.groups, fittable(stages))
             missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
         record = None
         if not missing:
             todo.check_nothing_lost()
-            told = {
+            record_about = {
                 **about,
-                **({"source": found.source} if found.source else {}),
+                **({"source": recordings.source} if recordings.source else {}),
                 "time": journal.account.as_dict(),
             }
-            record = write_outputs(out, index, todo.outputs(), todo.stages, found.problems, told, found.people)
+            record = write_outputs(
+                out, index, todo.outputs(), todo.stages, recordings.problems, record_about, recordings.people
+            )
             journal.rejects = rejects_by_reason(out)
             drop_stale(todo.folder, todo.outputs())  # now that all rows stand elsewhere
     return TagOutcome(
         record,
-        found.problems,
-        len(found.rows),
+        recordings.problems,
+        len(recordings.rows),
         len(todo.paths),
         passes.n_made,
         missing,
@@ -229,19 +231,19 @@ def _make(passes: Passes, todo: Pass, later: Sequence[Stage] = ()) -> int:
 
 
 def intended_tag(
-    found: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
+    recordings: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
 ) -> tuple[local.RunPlan, Stages]:
     """What `tag_recordings` would do: its plan and all its stages. Writes and downloads nothing.
 
     Raises DailytalkError for whatever `tag_recordings` would refuse before its first shard.
     """
     index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, found, options.prune)
-    todo = Pass(index, found.groups, fittable(stages))
+    refuse_to_lose(index, recordings, options.prune)
+    todo = Pass(index, recordings.groups, fittable(stages))
     plan = todo.plan(options.shard)
     while len(todo.stages) < len(stages) and not todo.plan().tasks:
         stages = _fitted(todo, stages)
-        todo = Pass(index, found.groups, fittable(stages))
+        todo = Pass(index, recordings.groups, fittable(stages))
         plan = todo.plan(options.shard)
     if plan.tasks:
         options.runner.preflight(todo.stages[plan.first_stage :], fetch=False)
@@ -268,9 +270,9 @@ def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
             raise
 
 
-def refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
+def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
-    here = {row["recording_id"] for row in found.rows} | {problem.id for problem in found.problems}
+    here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
     refuse_loss(
         set() if prune else {entry.recording_id for _, entry in index.entries.values()} - here,
         f"--out {as_text(index.folder.parent)!r} holds results of",

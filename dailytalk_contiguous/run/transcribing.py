@@ -230,8 +230,8 @@ def _without_entry(rows: Mapping[str, Row], before: WhisperJson) -> tuple[dict[s
 def _entries(done: Pass, names: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[Reject]]:
     """The entries of what was heard, by name, and the clips that could not be."""
     made = {names[row["conversation_id"]]: entry_of(row) for row in done.rows(_HEARD)}
-    found: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
-    return made, [entry.reject for entry in found if entry.reject]
+    entries: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
+    return made, [entry.reject for entry in entries if entry.reject]
 
 
 def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
