@@ -166,9 +166,8 @@ def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: st
 def _compared(row: Row, n_clips: int) -> Row:
     """The tag and its rule, and the style: the corpus's, or else the rules'.
 
-    Rules compare with the speaker's other clips. They decide nothing where there are fewer clips than buckets
-    need,
-    or where something could not be measured: without arousal, no clip is shouted by rule.
+    Rules compare with the speaker's other clips. They decide nothing if there are fewer clips than buckets need,
+    or if something could not be measured: without arousal, no clip is shouted by rule.
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
     comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))

@@ -351,9 +351,8 @@ def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, fl
 
 
 def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
-    """Bytes of the results, if they are as long and as loud as the recording: its FLAC, its WAV, and the FLAC of
-    one
-    channel."""
+    """Bytes of the results if they are as long and as loud as the recording: as FLAC, as WAV, and one channel as
+    FLAC."""
     rate = sample_rate or piece["sample_rate"]
     samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
     return {
