@@ -112,7 +112,7 @@ class Entry:
         # A plan holds a million of these: as separate numbers, their seconds would take as much as all the rest.
         object.__setattr__(self, "seconds", array("d", self.seconds))
 
-    def standing(self, input_digest: str, chain: Sequence[str]) -> int:
+    def n_valid(self, input_digest: str, chain: Sequence[str]) -> int:
         """For how many of the leading stages of `chain` this result is still valid; 0 for another input.
 
         A reject is valid as a whole or not at all: it has no row to continue from.

@@ -109,7 +109,7 @@ class Conversion:
     def __post_init__(self) -> None:
         rates = self.container.rates
         if self.rate and rates and self.rate not in rates:
-            raise DailytalkError(f"--rate {self.rate} is none of {self.to}", f"choose one of {_listed(rates)}")
+            raise DailytalkError(f"{self.to} has no --rate {self.rate}", f"choose one of {_listed(rates)}")
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
@@ -234,7 +234,7 @@ def _tasks(
                 note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
                 note["source"] = _stamp(recording.path)
                 if os.path.lexists(target):
-                    if _stands(target, note, notes.get(name)):
+                    if _is_current(target, note, notes.get(name)):
                         done.done_before += 1
                         continue
                     if os.path.realpath(target) in sources:
@@ -272,7 +272,7 @@ def _read_notes(out: Path) -> dict[str, dict[str, Any]]:
     return {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
 
 
-def _stands(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
+def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
     """Whether a file is the one that was noted, made from what it would be made from now."""
     if noted is None or any(noted.get(key) != note[key] for key in note):
         return False

@@ -112,18 +112,18 @@ def plan_run(
         left = [0.0] * len(stages)
         for row in rows:
             entry = entries[row["conversation_id"]]
-            standing = entry[1].standing(row["input_digest"], chain) if entry else 0
-            for place, took in zip(range(standing), entry[1].seconds if entry else (), strict=False):
+            n_valid = entry[1].n_valid(row["input_digest"], chain) if entry else 0
+            for place, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
                 wall[place] += took
                 audio[place] += row["duration"]
             if not _finished(entry, path, row, chain):
-                done.append(standing)
-                for place in range(0 if stages[-1].final and standing < len(stages) else standing, len(stages)):
+                done.append(n_valid)
+                for place in range(0 if stages[-1].final and n_valid < len(stages) else n_valid, len(stages)):
                     left[place] += row["duration"]
         if done:
             first = min(first, *done)
-            standing_rows = {name: entry for name, entry in entries.items() if entry}
-            tasks.append(Task(path, rows, standing_rows, tuple(left), columns))
+            known_entries = {name: entry for name, entry in entries.items() if entry}
+            tasks.append(Task(path, rows, known_entries, tuple(left), columns))
     costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
     return RunPlan(paths, tasks, first, costs)
 
@@ -162,7 +162,7 @@ def _finished(known: tuple[Path, Entry] | None, path: Path, row: Row, chain: tup
     if known is None or known[0] != path:
         return False
     entry = known[1]
-    return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
+    return entry.n_valid(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
 
 
 def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:

@@ -212,7 +212,7 @@ def write_outputs(
     fingerprint = _tag_fingerprint(paths, stages, problems, people)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    if before and same and fits(before, _WHOLE) and _tag_outputs_stand(out, before):
+    if before and same and fits(before, _WHOLE) and _tag_outputs_exist(out, before):
         (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
@@ -317,7 +317,7 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
         yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
-def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
+def _tag_outputs_exist(out: Path, record: Mapping[str, Any]) -> bool:
     named = record.get("transcript")
     names = (TRANSCRIPT, named, REJECTS)
     return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
@@ -453,7 +453,7 @@ def write_spoken(
     failed = [reject.as_dict() for reject in rejects]
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
-    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
+    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
         record = {**before, **_settled(about, stages)}
     else:
         record = {**_settled(about, stages), **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
@@ -475,7 +475,9 @@ def _written(
         first = 0
         for path, shard_entries in entries.items():
             missing = [
-                name for name, entry in shard_entries.items() if not entry.reject and not _stands(out, name, entry)
+                name
+                for name, entry in shard_entries.items()
+                if not entry.reject and not _is_current(out, name, entry)
             ]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
                 if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
@@ -517,7 +519,7 @@ def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
         entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
             n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
-            if not _stands(out, name, entries[name]):
+            if not _is_current(out, name, entries[name]):
                 n_bytes += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
     return n_bytes
 
@@ -572,7 +574,7 @@ def wav_path(out: Path, conversation_id: str) -> Path:
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
-def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
+def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
     sounds = {
         name: entry
         for shard_entries in entries.values()
@@ -580,14 +582,14 @@ def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]])
         if not entry.reject
     }
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
-    return files and all(_stands(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
+    return files and all(_is_current(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
 
 
 def _sounds(out: Path) -> int:
     return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
 
 
-def _stands(out: Path, name: str, entry: Entry) -> bool:
+def _is_current(out: Path, name: str, entry: Entry) -> bool:
     """Whether a sound file belongs to its row: an earlier run may have made the row and been stopped before the
     file.
 

@@ -134,7 +134,7 @@ def _start_worker(threads: int, event_queue: Any, gpus: Sequence[str], started: 
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone: a killed parent can't end workers, and they would wait for ever."""
+    """End this process when its parent is gone: if killed, it can't end workers, which would wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -367,25 +367,25 @@ def _resume(
     for row in task.rows:
         name = row["conversation_id"]
         path, entry = task.known.get(name, (None, None))
-        standing = entry.standing(row["input_digest"], chain) if entry else 0
-        if entry is not None and entry.reject and standing == len(entry.chain):
+        n_valid = entry.n_valid(row["input_digest"], chain) if entry else 0
+        if entry is not None and entry.reject and n_valid == len(entry.chain):
             settled[name] = entry
             continue
-        if stages[-1].final and standing < len(stages):
-            standing = 0  # the columns in between were not kept
-        if standing and path is not None and path not in stored:
+        if stages[-1].final and n_valid < len(stages):
+            n_valid = 0  # the columns in between were not kept
+        if n_valid and path is not None and path not in stored:
             try:
                 stored[path] = read_rows(path, columns)
             except BadInput:  # damaged: its rows are made again
                 stored[path] = {}
         # The source's columns are today's: a recording may have been moved.
-        made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
+        made = set(features_of(stages[:n_valid])) - (set() if stages[-1].final else set(SOURCE))
         if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
-            standing = 0
+            n_valid = 0
         row = expand_row(row)
-        if standing and path is not None:
+        if n_valid and path is not None:
             row |= {column: value for column, value in stored[path][name].items() if column in made}
-        waiting.append(_Waiting(row, standing, list(entry.seconds[:standing]) if entry else []))
+        waiting.append(_Waiting(row, n_valid, list(entry.seconds[:n_valid]) if entry else []))
     return waiting, settled
 
 

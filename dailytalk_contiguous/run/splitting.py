@@ -176,7 +176,7 @@ def split_recordings(
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
         writer = _Writer(out, todo, recordings.problems)
-        record = writer.standing()
+        record = writer.finished_record()
         if record is None:
             record = writer.write({**about, **({"source": recordings.source} if recordings.source else {})})
         journal.rejects = record["counts"]["rejects"]
@@ -203,7 +203,7 @@ class _Writer:
         failed = [reject.as_dict() for reject in self.rejects]
         self._fingerprint = fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
 
-    def standing(self) -> dict[str, Any] | None:
+    def finished_record(self) -> dict[str, Any] | None:
         """What run.json holds if an earlier run has finished all of this. People may have changed its files since.
 
         Raises DailytalkError if it finished something else and its list of files was changed since: writing them

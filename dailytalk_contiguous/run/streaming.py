@@ -173,7 +173,7 @@ class Positions:
         """Record a window whose shards are on disk; one that was done again replaces its earlier record."""
         self._append(asdict(finished))
 
-    def outputs_stand(self) -> None:
+    def note_outputs(self) -> None:
         self._append({"written": len(self._windows)})
 
     def _append(self, record: dict[str, Any]) -> None:
@@ -498,7 +498,7 @@ class StreamOutputs:
     tag_stages: Stages
     speak_stages: Stages
 
-    def stand(self) -> bool:
+    def exist(self) -> bool:
         """Whether they exist and cover all windows."""
         names = (TRANSCRIPT, SHIFTED) if self.job.speaking else (TRANSCRIPT,)
         return self.positions.written and all((self.out / name).is_file() for name in names)
@@ -527,7 +527,7 @@ class StreamOutputs:
             common |= {"transcript_sha256": record["transcript_sha256"]}
             self._write_spoken(common, money)
             record = read_run(self.out) or record
-        self.positions.outputs_stand()
+        self.positions.note_outputs()
         return record
 
     def _tagged(self) -> list[Path]:
@@ -678,7 +678,7 @@ class _Run:
             )
             if self.stopped == DISK:
                 record = None
-            elif self.made or record is None or not stream_outputs.stand():
+            elif self.made or record is None or not stream_outputs.exist():
                 record = self._written(stream_outputs, journal.account)
             if record:
                 journal.rejects = rejects_by_reason(self.out)
