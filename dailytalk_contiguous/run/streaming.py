@@ -188,7 +188,7 @@ class Positions:
         self._take(json.loads(line), "")
 
     def _take(self, line: Any, name: str) -> None:
-        """Read a line, which errors call `name`. Raises BadInput for one of none of the three kinds."""
+        """Read a line; `name` is what errors call it. Raises BadInput for a line of another kind."""
         expect(line, dict, name, _PUT_BACK)
         if "layout" in line:
             if line["layout"] != LAYOUT:
