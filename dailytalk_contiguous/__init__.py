@@ -13,7 +13,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# onnxruntime, which runs Silero, tells its maker of every session, unless it is told not to before it is imported.
+# onnxruntime, which runs Silero, reports every session to its maker unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

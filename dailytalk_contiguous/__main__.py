@@ -10,9 +10,9 @@ from dailytalk_contiguous.core import interrupts
 def run() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install("dailytalk")
-    gc.disable()  # imports make objects that stay, and spend a seventh of their time on looking for waste
-    # Read when NumPy is loaded, which multiplies small matrices alone here: to wait for a second thread costs more
-    # than it saves, ten times as much on a busy machine. Models have threads of their own.
+    gc.disable()  # imported objects stay, and looking for garbage takes a seventh of the time of imports
+    # Read when NumPy is loaded. It multiplies only small matrices here: waiting for a second thread costs more
+    # than it saves, ten times as much on a busy machine. Models have their own threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from dailytalk_contiguous.cli.main import run_command as begin

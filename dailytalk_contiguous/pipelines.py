@@ -1,7 +1,7 @@
 """The pipelines, each a literal list of stages that can be read aloud.
 
-A stage's settings are its fields. Here they are chosen by the names of the commands' options; what is not chosen
-is the profile's, and else the stage's own.
+A stage's settings are its fields. Here they are chosen by the names of the commands' options; a setting that is
+not chosen comes from the profile, or else from the stage's defaults.
 """
 
 from collections.abc import Mapping
@@ -40,23 +40,23 @@ from dailytalk_contiguous.stages.voice import ChooseVoice
 
 _Kind = TypeVar("_Kind", bound=Stage)
 
-#: In place of a model's name: none, although the profile has one.
+#: Given as a model's name: use no model, although the profile has one.
 NO_MODEL = "none"
 
 
 def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> Stages:
     """The stages from a recording to tagged, punctuated utterances.
 
-    Prosody comes before affect, because the embedded estimate of affect is made from it; emotion after both and
-    before the tag, which it may have a vote in.
+    Prosody comes before affect, because the embedded estimate of affect is made from it; emotion comes after both
+    and before the tag, on which it may vote.
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        fast: for previews: recogniser windows as short as the utterances. What that costs is not proven on real
-            speech.
+        fast: for previews: recogniser windows as short as the utterances. The loss of accuracy has not been
+            measured on real speech.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
-    Raises DailytalkError for a profile or an option that isn't there, and for a vote of no classifier.
+    Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.
 
     >>> from dailytalk_contiguous import Folder, tag_stages
     >>> calls = Folder(inputs=("calls/monday.wav",)).as_streaming_dataset("train")
@@ -93,7 +93,7 @@ def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
         profile: of `models.profiles.PROFILES`.
         options: settings of `Transcribe` by the names of the options of `dailytalk transcribe`.
 
-    Raises DailytalkError for a profile or an option that isn't there.
+    Raises DailytalkError for a profile or an option that does not exist.
 
     >>> [stage.name for stage in transcribe_stages("embedded")]
     ['Segment', 'Transcribe']
@@ -109,10 +109,10 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        verify: whether every take is recognised, and refused for wrong words.
+        verify: whether every take is recognised, and rejected for wrong words.
         options: settings of the stages by the names of the options of `dailytalk speak`: `tts`, `timeline`, …
 
-    Raises DailytalkError for a profile or an option that isn't there.
+    Raises DailytalkError for a profile or an option that does not exist.
 
     >>> from dailytalk_contiguous import speak_stages
     >>> [stage.name for stage in speak_stages("embedded", revoice="right")]
@@ -120,7 +120,7 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     """
     make = _Maker(profile, options)
     align = make(Align)
-    # Candidates are told apart by what is heard in them.
+    # Candidates are compared by the words that are recognised in them.
     verifier = (align.recogniser or POCKETSPHINX) if verify or options.get("candidates", 1) > 1 else ""
     measure, tokenise = make(MeasureDelivery), make(TokeniseResult, codebook=NO_MODEL)
     speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align
@@ -136,17 +136,17 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
 
 def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
-    """What is done with every clip of a corpus as it came, and with every clip that is kept and its copies.
+    """The stages of every clip of a corpus as it came, and those of every clip that is kept and its copies.
 
-    Between the two stands what needs all clips at once (`run.clip_plan`). The embedded estimate of affect is no
-    stage, because it compares the clips of a speaker; it is made there, and so is what `affect-map` says by it.
+    What needs all clips at once (`run.clip_plan`) comes between the two. The embedded estimate of affect is not a
+    stage, because it compares the clips of a speaker; it is made there, and so are the classes of `affect-map`.
 
     Args:
         profile: of `models.profiles.PROFILES`.
         options: settings of the stages by the names of the options of `dailytalk corpus`: `augment`, … A model
             that is `none` is not used, although the profile has one.
 
-    Raises DailytalkError for a profile or an option that isn't there.
+    Raises DailytalkError for a profile or an option that does not exist.
     """
     options |= {"asr_model": ""} if options.get("asr_model") == NO_MODEL else {}
     make = _Maker(profile, options)
@@ -172,14 +172,14 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
 
 
 def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Stages:
-    """The stages that say where recordings are cut, and with `words` what is said first in each piece.
+    """The stages that decide where recordings are cut, and with `words` find the first words of each piece.
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        words: for the name of each piece.
+        words: how many first words the name of each piece has; 0 for none.
         options: settings of the stages by the names of the options of `dailytalk split`: `silence`, `max`, …
 
-    Raises DailytalkError for a profile or an option that isn't there.
+    Raises DailytalkError for a profile or an option that does not exist.
     """
     make = _Maker(profile, options)
     stages: Stages = (make(CutAtSilences, rule=CutRule(**chosen_for(CutRule, options))),)
@@ -190,7 +190,7 @@ def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Sta
 
 
 class _Maker:
-    """Makes stages, each with what the options, or else the profile, say of it."""
+    """Makes stages, each with its settings from the options, or else from the profile."""
 
     def __init__(self, profile: str, options: Mapping[str, Any]) -> None:
         self.fields = profile_named(profile).fields
@@ -200,6 +200,6 @@ class _Maker:
         return kind(**{**defaults, **self.fields.get(kind.__name__, {}), **chosen_for(kind, self.options)})
 
     def all_used(self, *stages: Stage) -> Stages:
-        """The stages, if each option is one of theirs. Raises DailytalkError otherwise."""
+        """The stages, if each option belongs to one of them. Raises DailytalkError otherwise."""
         check_known(self.options, *stages)
         return stages

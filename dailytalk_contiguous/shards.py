@@ -1,9 +1,9 @@
 """Shards on disk: Parquet files of whole conversations that know what they were made from.
 
 Each file carries, beside its rows, the digest of every stage that made them, the digest of each row's input, the
-seconds that each stage took for it, and the rows that were rejected. So a row can be trusted, taken up again
-after its neighbours changed, and continued from the last stage that still stands; and because results and
-rejects are one file, no crash can part them.
+seconds that each stage took for it, and the rows that were rejected. So a row can be trusted, used again after its
+neighbours changed, and continued from the last stage that is still valid; and because results and rejects are in
+one file, no crash can separate them.
 """
 
 import contextlib
@@ -29,53 +29,53 @@ from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import leads_out, write_lines
 from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
-# Rows that wait: a few columns at hand for planning, all the others compressed until the row's turn comes.
+# Rows that wait: a few columns open for planning, all the others compressed until the row's turn comes.
 #
-# A transcript of a thousand hours takes 8 GB as rows of words, and a twentieth of that folded. Folded values
-# never leave this process and its workers: nothing on disk is written so.
+# A transcript of a thousand hours takes 8 GB as rows of words, and a twentieth of that compressed. Compressed
+# values never leave this process and its workers: nothing on disk is written in this form.
 
 
-#: Columns that a conversation shows before it is unfolded: what a plan, or a worker that fetches recordings, asks
-#: for.
+#: Columns of a conversation that can be read before it is expanded: those that a plan, or a worker that fetches
+#: recordings, needs.
 PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
 #: zlib's fastest level: higher ones take several times as long for a tenth less.
 LEVEL = 1
 
-#: The logarithm of zlib's window, and its `memLevel`, for a value within that window and for longer ones. To lay
-#: out the usual ones takes three times as long as to compress the row of a short conversation in them.
+#: The logarithm of zlib's window, and its `memLevel`, for a value within that window and for longer ones.
+#: Allocating the default ones takes three times as long as compressing the row of a short conversation in them.
 SMALL_WINDOW, LARGE_WINDOW = (13, 6), (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
 
 
 class CompressedRow(dict[str, Any]):
-    """A row whose items are the columns at hand; asking it for another column is a KeyError."""
+    """A row of which only some columns are open; asking it for another column is a KeyError."""
 
     __slots__ = ("rest",)  # a million of them wait together
     rest: bytes
 
 
 def compress(value: Any) -> bytes:
-    """Any plain value, compressed."""
+    """Any value of plain types, pickled and compressed."""
     plain = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     window = SMALL_WINDOW if len(plain) <= 1 << SMALL_WINDOW[0] else LARGE_WINDOW
     stream = zlib.compressobj(LEVEL, zlib.DEFLATED, *window)
     return stream.compress(plain) + stream.flush()
 
 
-def expand(folded: bytes) -> Any:
-    """The value that `fold` was given."""
-    return pickle.loads(zlib.decompress(folded))
+def expand(compressed: bytes) -> Any:
+    """The value that `compress` took."""
+    return pickle.loads(zlib.decompress(compressed))
 
 
 def compress_row(row: Mapping[str, Any], at_hand: Iterable[str]) -> CompressedRow:
     """A row with only the columns `at_hand` open."""
-    found = CompressedRow({name: row[name] for name in at_hand})
-    found.rest = compress({name: value for name, value in row.items() if name not in found})
-    return found
+    compressed = CompressedRow({name: row[name] for name in at_hand})
+    compressed.rest = compress({name: value for name, value in row.items() if name not in compressed})
+    return compressed
 
 
 def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A new row with all columns, whether it was folded or not."""
+    """A new row with all columns, whether it was compressed or not."""
     return {**row, **expand(row.rest)} if isinstance(row, CompressedRow) else dict(row)
 
 
@@ -88,10 +88,10 @@ _DAMAGED = "delete it and run the command that wrote it again"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a shard knows of one conversation.
+    """What a shard records about one conversation.
 
     Attributes:
-        input_digest: of what it was made from.
+        input_digest: of the input that it was made from.
         chain: digest after each stage that it went through; the last is of all of them together.
         seconds: wall time of each of these stages.
         recording_id: the recording that it belongs to.
@@ -109,13 +109,13 @@ class Entry:
     audio: str = ""
 
     def __post_init__(self) -> None:
-        # A plan holds a million of these, whose seconds would take as much as all else as separate numbers.
+        # A plan holds a million of these: as separate numbers, their seconds would take as much as all the rest.
         object.__setattr__(self, "seconds", array("d", self.seconds))
 
-    def standing(self, input_digest: str, chain: Sequence[str]) -> int:
-        """How many of the leading stages of `chain` this result still holds for; 0 for another input.
+    def n_valid(self, input_digest: str, chain: Sequence[str]) -> int:
+        """For how many of the leading stages of `chain` this result is still valid; 0 for another input.
 
-        A reject stands or falls as a whole: it has no row to go on from.
+        A reject is valid as a whole or not at all: it has no row to continue from.
         """
         if input_digest != self.input_digest:
             return 0
@@ -129,14 +129,14 @@ class Entry:
 
 @dataclass
 class Shard:
-    """Rows that were made, and an entry for each conversation that went in, by its id."""
+    """The finished rows, and an entry for each conversation that went in, by its id."""
 
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
 
 
 def chain_of(stages: Iterable[Stage]) -> tuple[str, ...]:
-    """One digest after each stage, of it and of all before it."""
+    """The digest after each stage: of that stage and all before it."""
     digests: list[str] = []
     for stage in stages:
         before = digests[-1] if digests else ""
@@ -147,8 +147,8 @@ def chain_of(stages: Iterable[Stage]) -> tuple[str, ...]:
 def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
     """Cut rows into shards of about `seconds` of audio.
 
-    Where a shard ends depends on the names in it too, so that after a recording was added or taken away the
-    shards further on are soon the same as before.
+    The end of a shard depends on the names in it too, so that after a recording was added or removed the shards
+    further on are soon the same as before.
     """
     shard: list[Row] = []
     held = 0.0
@@ -164,9 +164,9 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
 
 
 def shard_path(folder: Path, rows: Sequence[Row]) -> Path:
-    """The file of a shard: named after the conversations in it, so that no other shard ever has its name."""
-    told = "\0".join(row["conversation_id"] for row in rows)
-    return folder / f"shard-{hashlib.sha256(told.encode()).hexdigest()[:16]}.parquet"
+    """The file of a shard, named after the conversations in it, so that no other shard ever has its name."""
+    names = "\0".join(row["conversation_id"] for row in rows)
+    return folder / f"shard-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
 
 
 def part_path(path: Path) -> Path:
@@ -180,7 +180,7 @@ def checkpoint_path(path: Path) -> Path:
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
-    """Write a shard so that it is either there, whole and on disk, or not at all."""
+    """Write a shard so that its file is either complete on disk or does not exist."""
     sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
     entries = {name: _entry_json(entry) | {"audio": sounds.get(name, "")} for name, entry in shard.entries.items()}
     record = {"layout": LAYOUT, "entries": entries}
@@ -196,9 +196,9 @@ def audio_digest(row: Row) -> str:
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:
-    """What a shard knows of its conversations, from the file's end alone; None for a file that isn't ours.
+    """What a shard records about its conversations, read from the file's end; None for a file that isn't ours.
 
-    A link to a file in another folder is none of ours.
+    A link to a file in another folder is not ours.
     """
     if not path.is_file() or leads_out(path, path.parent):
         return None
@@ -211,14 +211,14 @@ def read_entries(path: Path) -> dict[str, Entry] | None:
     if not fits(record, {"layout": int, "entries": {str: _ENTRY}}) or record["layout"] != LAYOUT:
         return None
     chains: _Chains = {}
-    return {name: _entry(name, told, chains) for name, told in record["entries"].items()}
+    return {name: _entry(name, stored, chains) for name, stored in record["entries"].items()}
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
-    """The rows of a shard by conversation id, with such of `columns` as it has.
+    """The rows of a shard by conversation id, with those of `columns` that it has.
 
-    Raises BadInput for one that is damaged, has no ids, or of whose columns one has not its type, where `columns`
-    are Features.
+    Raises BadInput for a shard that is damaged or has no ids, and where `columns` are Features for a column of
+    another type.
     """
     with open_parquet(path, _DAMAGED) as file:
         wanted = ["conversation_id", *(name for name in columns if name in file.schema.names)]
@@ -227,17 +227,17 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         return {row["conversation_id"]: row for row in file.rows(dict.fromkeys(wanted))}
 
 
-#: What is known of the shards in a folder, so that a run reads the ends of new shards alone; and from how many
-#: shards on it is kept: to read the end of one takes about 2 ms.
+#: The file that records the entries of the shards in a folder, so that a run reads only the ends of new shards;
+#: and the number of shards from which it is kept: reading the end of one takes about 2 ms.
 INDEX, INDEX_FROM = ".index.jsonl", 50
 
 
-#: Chains that are the same, as one object.
+#: Equal chains, as one object.
 _Chains = dict[tuple[str, ...], tuple[str, ...]]
 
 
 class _File(NamedTuple):
-    """A shard as it was read: its size and time of change, and what it knows."""
+    """A shard as it was read: its size, its time of change in nanoseconds, and its entries."""
 
     size: int
     changed: int
@@ -245,14 +245,14 @@ class _File(NamedTuple):
 
 
 class ShardIndex:
-    """What the shards in a folder, and the parts that stopped runs left, know of their conversations.
+    """The entries of the shards in a folder, and of the parts that stopped runs left.
 
-    Each is read once, and most are not read at all: the folder's `.index.jsonl` tells what is in them as long as
-    their size and time of change are those that it names. It is only a shortcut, made again where it is missing,
-    damaged or old: what counts are the shards.
+    Each shard is read once, and most are not read at all: the folder's `.index.jsonl` lists their entries, which
+    count as long as size and time of change are those of the list. It is only a shortcut, made again where it is
+    missing, damaged or old: the shards decide.
 
     Attributes:
-        entries: every conversation, with its shard; one in several shards is taken from the newest.
+        entries: every conversation, with its shard; for one in several shards, the newest.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -267,7 +267,7 @@ class ShardIndex:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what has changed in the folder, by this process and by others."""
+        """Read what this process and others have changed in the folder."""
         files = {}
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.folder) as names:
             for item in names:
@@ -282,18 +282,18 @@ class ShardIndex:
                 self._take(name)
 
     def reread(self, path: Path) -> None:
-        """Take in one shard that has just been written: the newest."""
+        """Read one shard that has just been written, which is the newest."""
         self._files.pop(path.name, None)
         self._files[path.name] = self._file(path, path.stat())
         self._take(path.name)
 
     def of(self, path: Path) -> dict[str, Entry]:
-        """What one shard knows of its conversations; empty where there is no such shard of ours."""
+        """The entries of one shard; empty if there is no such shard of ours."""
         file = self._files.get(path.name)
         return file.entries if file else {}
 
     def save(self) -> None:
-        """Note what was read since the last time, if the folder can be written to. Takes time for that alone."""
+        """Record what was read since the last call, if the folder can be written to. Takes time only for that."""
         if len(self._files) < INDEX_FROM:
             return
         new = {name: self._files[name] for name in self._unsaved if self._files[name].entries}
@@ -315,7 +315,7 @@ class ShardIndex:
         if not path.is_file() or leads_out(path, self.folder):
             return
         chains: _Chains = {}
-        with contextlib.suppress(BadInput):  # it can't be read: the shards can
+        with contextlib.suppress(BadInput):  # if it can't be read, the shards are
             for _, line in numbered_lines(path, limit=MOST_OWN_BYTES):
                 if not line.isspace():
                     self._n_lines += 1
@@ -353,7 +353,7 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _holds_audio(shard: Shard) -> bool:
-    """Whether rows carry encoded audio, as finished ones do: who wants one then must not have to read others."""
+    """Whether rows hold encoded audio, as finished ones do: then each row is a row group, to be read alone."""
     return any((row.get("audio") or {}).get("bytes") for row in shard.rows)
 
 
@@ -388,38 +388,38 @@ _INDEX_LINE = {
 
 
 def _index_line(name: str, file: _File) -> str:
-    """A shard as a line of the index, in which an entry has its chain's place among those of the shard."""
+    """A shard as a line of the index; the chain of an entry is its place in the shard's list of chains."""
     chains = list(dict.fromkeys(entry.chain for entry in file.entries.values()))
     entries = {
         conversation: _entry_json(entry) | {"chain": chains.index(entry.chain)}
         for conversation, entry in file.entries.items()
     }
-    told = {"file": name, "size": file.size, "changed": file.changed, "chains": chains, "entries": entries}
-    return f"\n{json.dumps(told)}\n"  # a line of its own whatever stands before: a crash may have cut that off
+    record = {"file": name, "size": file.size, "changed": file.changed, "chains": chains, "entries": entries}
+    return f"\n{json.dumps(record)}\n"  # a line of its own whatever comes before: a crash may have cut that off
 
 
 def _of_index(line: bytes, chains: _Chains) -> tuple[str, _File]:
-    """Undo `_index_line`. Raises BadInput for a line that is none."""
-    told = expect(parse_json(line, INDEX, limit=MOST_OWN_BYTES), _INDEX_LINE, INDEX)
-    own = told["chains"]
-    if not all(0 <= entry["chain"] < len(own) for entry in told["entries"].values()):
+    """The name and the shard of an `_index_line`. Raises BadInput for anything else."""
+    record = expect(parse_json(line, INDEX, limit=MOST_OWN_BYTES), _INDEX_LINE, INDEX)
+    shard_chains = record["chains"]
+    if not all(0 <= entry["chain"] < len(shard_chains) for entry in record["entries"].values()):
         raise BadInput(f"{INDEX}: a chain is missing", "delete it: it is made again")
     entries = {
-        name: _entry(name, entry | {"chain": own[entry["chain"]]}, chains)
-        for name, entry in told["entries"].items()
+        name: _entry(name, entry | {"chain": shard_chains[entry["chain"]]}, chains)
+        for name, entry in record["entries"].items()
     }
-    return told["file"], _File(told["size"], told["changed"], entries)
+    return record["file"], _File(record["size"], record["changed"], entries)
 
 
-def _entry(name: str, told: Mapping[str, Any], chains: _Chains) -> Entry:
-    """The entry of a conversation; its chain is one object with those of others, its recording with its name."""
-    chain = tuple(told["chain"])
+def _entry(name: str, stored: Mapping[str, Any], chains: _Chains) -> Entry:
+    """The entry of a conversation. Equal chains share one object, and so do equal ids of recording and row."""
+    chain = tuple(stored["chain"])
     return Entry(
-        told["input"],
+        stored["input"],
         chains.setdefault(chain, chain),
-        told["seconds"],
-        name if told["recording"] == name else told["recording"],
-        told["duration"],
-        Reject(**told["reject"]) if told.get("reject") else None,
-        told.get("audio") or "",
+        stored["seconds"],
+        name if stored["recording"] == name else stored["recording"],
+        stored["duration"],
+        Reject(**stored["reject"]) if stored.get("reject") else None,
+        stored.get("audio") or "",
     )

@@ -60,20 +60,20 @@ class Add(Stage):
 
 
 @pytest.mark.parametrize(
-    ("chain", "standing"),
+    ("chain", "n_valid"),
     [(("c1", "c2"), 2), (("c1", "x"), 1), (("x", "c2"), 0), (("c1",), 1), (("c1", "c2", "c3"), 2)],
 )
-def test_stages_stand_up_to_the_first_that_changed(chain: tuple[str, ...], standing: int) -> None:
-    assert entry().standing("in", chain) == standing
+def test_stages_stand_up_to_the_first_that_changed(chain: tuple[str, ...], n_valid: int) -> None:
+    assert entry().n_valid("in", chain) == n_valid
 
 
-@pytest.mark.parametrize(("chain", "standing"), [(("c1", "c2", "c3"), 2), (("c1", "x"), 0)])
-def test_reject_stands_or_falls_as_a_whole(chain: tuple[str, ...], standing: int) -> None:
-    assert entry(REJECT).standing("in", chain) == standing
+@pytest.mark.parametrize(("chain", "n_valid"), [(("c1", "c2", "c3"), 2), (("c1", "x"), 0)])
+def test_reject_stands_or_falls_as_a_whole(chain: tuple[str, ...], n_valid: int) -> None:
+    assert entry(REJECT).n_valid("in", chain) == n_valid
 
 
 def test_nothing_stands_for_another_input() -> None:
-    assert entry().standing("other", ("c1", "c2")) == 0
+    assert entry().n_valid("other", ("c1", "c2")) == 0
 
 
 def test_change_of_a_stage_changes_its_digest_and_those_after_it() -> None:

@@ -1,8 +1,8 @@
-"""Recipes: a literal list of stages in a file of one's own, run as `dailytalk build` runs its own lists.
+"""Recipes: a literal list of stages in a user's file, run as `dailytalk build` runs its own lists.
 
-A recipe may leave stages out, set what the command has no option for, or put stages of its own in between; shards,
-resuming, rejects and records are the same. What the engine has to know of a list (which channels, whose voice,
-what it may cost) is read from its stages, so that nothing is said twice.
+A recipe may leave stages out, set what the command has no option for, or add stages of its own; shards, resuming,
+rejects and records are the same. What the engine has to know about a list (which channels, whose voice, what it
+may cost) is read from its stages, so that nothing is stated twice.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,7 @@ _Kind = TypeVar("_Kind", bound=Stage)
 
 @dataclass(frozen=True)
 class Built:
-    """What a recipe has done: both outcomes (`spoken` is None without a second half), and what was rejected or
-    passed over."""
+    """What a recipe did: both outcomes (`spoken` is None without a second half), rejects, and what was skipped."""
 
     tagged: TagOutcome
     spoken: SpeakOutcome | None
@@ -58,10 +57,10 @@ def run_recipe(
         speaking: from `Speak` to `Finish`; empty to stop at the transcript, or where `tagging` is a whole chain.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
-        progress, planned: told of what is done, and of what is to be done.
+        progress, planned: called with what is done, and with what is to be done.
 
     Raises:
-        DailytalkError: a half lacks a stage that it can't do without, or what `tag` and `speak` raise.
+        DailytalkError: a half lacks a stage that it needs, or for whatever `tag` and `speak` raise it.
     """
     folder = Path(out)
     tagging, speaking = _halves((*tagging, *speaking), len(tagging))
@@ -69,17 +68,17 @@ def run_recipe(
     if speaking:
         _check_speaking(speaking)  # before hours of work
     options = RunOptions(workers=workers)
-    given = [inputs] if isinstance(inputs, str) else inputs
-    found = find(given, folder, segment.channel, licence=source_licence)
+    sources = [inputs] if isinstance(inputs, str) else inputs
+    recordings = find(sources, folder, segment.channel, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
-    tagged = tag_recordings(found, folder, tagging, options, about, progress, planned)
-    rejects = [*found.problems]
+    tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
+    rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
-        return Built(tagged, None, rejects, found.left_out)
+        return Built(tagged, None, rejects, recordings.left_out)
     script = read_synthesis_input(folder)
     about |= {"settings": {"recipe": _names(speaking)}}
     spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
-    return Built(tagged, spoken, [*rejects, *script.rejects], found.left_out)
+    return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
 
 
 def _halves(stages: Stages, n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
@@ -96,7 +95,7 @@ def _names(stages: Sequence[Stage]) -> list[str]:
 
 
 def _check_speaking(stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError for a second half that lacks a stage, ends with another, or is not of one mind."""
+    """Raise DailytalkError for a second half that lacks a stage, does not end in Finish, or contradicts itself."""
     re_voiced = {_the(kind, stages).revoice for kind in (Speak, Reconstruct, Align, Finish)}  # type: ignore[attr-defined]
     if not isinstance(stages[-1], Finish):
         raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")

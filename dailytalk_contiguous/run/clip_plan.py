@@ -1,6 +1,4 @@
-"""What becomes of the clips of a corpus: their tags, and which are kept, copied, weighed and on which
-side.
-"""
+"""What becomes of the clips of a corpus: their tags, which are kept and copied, their weights and their splits."""
 
 import hashlib
 import json
@@ -49,14 +47,14 @@ from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Tag
 
-# What can be said of a clip only beside the others of its speaker: affect, buckets, tag, style.
+# What depends on the other clips of a speaker: affect, buckets, tag, style.
 #
-# A speaker takes the place that a conversation has elsewhere: LOW and HIGH are told within his clips. Clips whose
-# speaker the corpus doesn't tell are each compared with themselves alone, and so with nothing: strangers together
-# are not one voice.
+# A speaker takes the place that a conversation has elsewhere: LOW and HIGH are relative to the speaker's clips. A
+# clip whose speaker the corpus doesn't name is compared with no other: clips of unknown speakers are not one
+# voice.
 
 
-#: What stands in `affect.source` where people rated.
+#: The `affect.source` of clips that people rated.
 RATERS = "raters"
 
 #: Measures that copies change, and whose buckets must stay.
@@ -69,13 +67,13 @@ def describe(
     finishing: Sequence[Stage],
     emotion: ClassifyEmotion | None = None,
 ) -> list[Row]:
-    """Rows of clips with what is told beside others; in the order given.
+    """Rows of clips with what depends on the speaker's other clips; the order is kept.
 
     Args:
         rows: columns of `core.schema.CLIP` and of the measuring stages.
         affect_model: its name; empty for none. The acoustic estimate is made here.
-        finishing: what will be done with them: it decides how long the edges are (see `Condition.keep`).
-        emotion: what maps affect to classes of emotion here; None for nothing.
+        finishing: the stages that will finish them, which decide how long the edges are (see `Condition.keep`).
+        emotion: maps affect to classes of emotion; None to leave that out.
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
@@ -83,42 +81,42 @@ def describe(
     """
     keep = _condition(finishing).keep
     described: dict[str, Row] = {}
-    for own in _by_speaker(rows):
-        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in own] for name in PROSODY}
-        rated = _rated(own, batch, affect_model)
+    for speaker_rows in _by_speaker(rows):
+        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
+        rated = _rated(speaker_rows, batch, affect_model)
         if emotion:
-            # Where affect is estimated for enough clips, that is the estimate wanted here.
-            compared = len(own) >= MIN_VALUES
+            # Where affect is estimated for enough clips, that estimate is used here.
+            compared = len(speaker_rows) >= MIN_VALUES
             usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
-            batch |= _emotion(rated if usable else _estimated(own, batch, compared), emotion)
-        batch |= _affect(own, rated, affect_model)
-        ids = [row["id"] for row in own]
-        channels = ["left"] * len(own)
-        found = Bucket()(
+            batch |= _emotion(rated if usable else _estimated(speaker_rows, batch, compared), emotion)
+        batch |= _affect(speaker_rows, rated, affect_model)
+        ids = [row["id"] for row in speaker_rows]
+        channels = ["left"] * len(speaker_rows)
+        buckets = Bucket()(
             {name: [batch[name]] for name in Bucket.needs if name in batch}
             | {"utterance_id": [ids], "channel": [channels]}
         )
-        batch |= {name: values[0] for name, values in found.items()}
-        batch |= {"text_raw": [row["text_raw"] for row in own]}
+        batch |= {name: values[0] for name, values in buckets.items()}
+        batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
         batch |= Tag()(batch)
         thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
-        for place, row in enumerate(own):
-            told = row | {name: values[place] for name, values in batch.items()}
-            told |= _compared(told, len(own)) | {
+        for place, row in enumerate(speaker_rows):
+            clip = row | {name: values[place] for name, values in batch.items()}
+            clip |= _compared(clip, len(speaker_rows)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
                 "length": length_class(seconds_of(row, keep)),
             }
-            told["copy_source"] = CopySource(
+            clip["copy_source"] = CopySource(
                 row["id"],
-                *(told[name] for name in _CHANGED),
+                *(clip[name] for name in _CHANGED),
                 *(thresholds[name] for name in _CHANGED),
             )
-            described[row["id"]] = told
+            described[row["id"]] = clip
     return [described[row["id"]] for row in rows]
 
 
 def seconds_of(row: Row, keep: float) -> float:
-    """Seconds of a clip once its edges are cut to `keep`, without a prompt."""
+    """Seconds of a clip without a prompt once its edges are cut to `keep` seconds."""
     start, end = row["heard"][0]["start"] - keep, row["heard"][-1]["end"] + keep
     return float(min(row["duration"], end) - max(0.0, start))
 
@@ -131,53 +129,53 @@ def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _rated(own: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
-    """What the model says of the affect of a speaker's clips; NaN without one."""
+def _rated(rows: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
+    """The affect of a speaker's clips by the model; NaN without one."""
     if model == ACOUSTIC_ESTIMATE:
-        return _estimated(own, batch, compared=True)
-    return {name: [_number(row[name]) if model else math.nan for row in own] for name in AFFECT}
+        return _estimated(rows, batch, compared=True)
+    return {name: [_number(row[name]) if model else math.nan for row in rows] for name in AFFECT}
 
 
-def _estimated(own: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
-    """The estimate of affect, by what is usual of the speaker if clips are `compared`, or else of people."""
-    texts, groups = [row["text_raw"] for row in own], ["one"] * len(own) if compared else None
-    found = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
-    return {name: values.tolist() for name, values in found.items()}
+def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool) -> dict[str, list[float]]:
+    """The estimate of affect, relative to the speaker if clips are `compared`, or else to people in general."""
+    texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
+    affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
+    return {name: values.tolist() for name, values in affect.items()}
 
 
 def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) -> dict[str, list[Any]]:
-    """Classes by affect as it is heard: what raters say of it tells what they heard, and not the sound."""
+    """Classes from affect that is measured on the sound, never from raters' values."""
     model = AffectMap()
     values = np.column_stack([affect[name] for name in AFFECT])
     guesses = model.of_affect(values, [""] * len(values))
     return guess_columns(model, [guess.probabilities.tolist() for guess in guesses], emotion.confidence)
 
 
-def _affect(own: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
-    """Affect of a speaker's clips: what raters gave, or else what the model says; NaN where there is neither."""
+def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
+    """Affect of a speaker's clips: the raters', or else the model's; NaN without either."""
     columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
-    for place, row in enumerate(own):
-        given = [row[f"given_{name}"] for name in AFFECT]
-        by_people = None not in given
-        for name, value in zip(AFFECT, given, strict=True):
+    for place, row in enumerate(rows):
+        ratings = [row[f"given_{name}"] for name in AFFECT]
+        by_people = None not in ratings
+        for name, value in zip(AFFECT, ratings, strict=True):
             columns[name].append(value if by_people else rated[name][place])
         columns["affect_source"].append(RATERS if by_people else model or None)
     return columns
 
 
 def _compared(row: Row, n_clips: int) -> Row:
-    """The tag and its rule, and the style: the corpus's own, or that of the rules.
+    """The tag and its rule, and the style: the corpus's, or else the rules'.
 
-    Rules compare with the speaker's other clips: of fewer than buckets need, and of what could not be measured
-    (nobody shouts by rule whose arousal is not known), they tell nothing.
+    Rules compare with the speaker's other clips. They decide nothing if there are fewer clips than buckets need,
+    or if something could not be measured: without arousal, no clip is shouted by rule.
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
-    told = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
-    found: Row = {} if told else {"tag": None, "rule": None}
+    comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
+    tag_and_rule: Row = {} if comparable else {"tag": None, "rule": None}
     if row["style"] is not None:
-        return found | {"style": row["style"], "style_source": "label"}
-    if not told:
-        return found | {"style": None, "style_source": None}
+        return tag_and_rule | {"style": row["style"], "style_source": "label"}
+    if not comparable:
+        return tag_and_rule | {"style": None, "style_source": None}
     return {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
 
 
@@ -185,18 +183,18 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-# What is asked of a corpus as a whole.
+# What a user asks of a corpus as a whole.
 
 
 #: Folders of shards inside a work folder: of measured clips, and of finished ones.
 MEASURED, CLIPS = "measured", "clips"
 
-#: Copies of a clip where an emotion has to be filled up. Kinds take turns: with fewer of them than this, some come
-#: again by another amount.
+#: Copies of a clip where an emotion needs more seconds. Kinds take turns: where there are fewer kinds than this,
+#: some are used again with another amount.
 MOST_COPIES = 4
 
 
-#: The divisions by default: those that corpora publish, where they are used with them, and speakers elsewhere.
+#: The default splits: those that corpora publish, where people use them, and splits by speakers elsewhere.
 _OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
     f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CLIP_CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
 )
@@ -204,18 +202,18 @@ _OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What `dailytalk corpus` keeps, splits, balances and copies. What it does with a clip its stages say.
+    """What `dailytalk corpus` keeps, splits, balances and copies. Its stages decide what is done with each clip.
 
     Attributes:
         language: clips of other languages are rejected; empty keeps all.
         limits: of quality. agreed_only: see `CremaDConfig`.
         estimate_affect: whether affect that neither people nor a model rated is estimated from sound and words.
-        emotion: what maps affect to classes of emotion; None for nothing, or where a stage classifies the sound.
-        split: of `core.sampling.WAYS`; empty is the corpus's own (`Corpus.SPLIT`).
-        balance: of `core.sampling.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
+        emotion: maps affect to classes of emotion; None for no classes, or where a stage classifies the sound.
+        split: one of `core.sampling.WAYS`; empty for the corpus's default (`Corpus.SPLIT`).
+        balance: one of `core.sampling.MODES`, or empty. target_minutes: of each emotion, see `plan_balance`.
         copies: of each training clip, at most; 0 is one, or `MOST_COPIES` with the balance `sample`.
         prompt_channel: whether the right channel begins with a neutral line of another speaker.
-        seed: of divisions, copies and prompts.
+        seed: of splits, copies and prompts.
     """
 
     language: str = setting(
@@ -259,7 +257,7 @@ class ClipPlan:
             )
 
     def check(self, stages: Iterable[Stage]) -> None:
-        """Raise DailytalkError for copies of no kind, and for stages without which there are no clips."""
+        """Raise DailytalkError for copies without kinds, and if a stage is missing that every clip needs."""
         kinds = {type(stage): stage for stage in stages}
         for needed in (
             MeasureQuality,
@@ -277,23 +275,24 @@ class ClipPlan:
 
     @property
     def most_copies(self) -> int:
-        """How many copies a training clip may have, where there are kinds of them."""
+        """How many copies a training clip may have, if there are kinds of copies."""
         return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
 
     def affect(self, stages: Iterable[Stage]) -> str:
-        """What rates affect where people did not; empty for nothing."""
+        """The name of the model that rates affect where people did not; empty for none."""
         rate = find_stage(RateAffect, stages)
         return rate.model if rate else ACOUSTIC_ESTIMATE if self.estimate_affect else ""
 
 
 def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
-    """The stages of `dailytalk corpus` (see `pipelines.clip_stages`) and what is wanted of the clips.
+    """The stages of `dailytalk corpus` (see `pipelines.clip_stages`) and the plan for its clips.
 
     Args:
         profile: of `models.profiles.PROFILES`.
         options: settings of both by the names of the command's options.
 
-    Raises DailytalkError for a profile or an option that isn't there, and for settings that contradict each other.
+    Raises DailytalkError for a profile or an option that does not exist, and for settings that contradict each
+    other.
     """
     of_plan = {place.option for place in settings_in(ClipPlan())}
     stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
@@ -314,16 +313,16 @@ def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
         raise DailytalkError(f"there is no {what} {value!r}", f"choose one of {', '.join(names)}")
 
 
-# Which clips of a corpus are kept, on which side they are, how often they are seen, and with which copies.
+# Which clips of a corpus are kept, in which split they are, how often they train, and with which copies.
 #
-# Everything here follows from what was measured and from the settings, never from the order in which shards were
-# made: a run that was killed plans the same again.
+# Everything here depends on the measures and the settings, never on the order in which shards were made: a run
+# that was killed makes the same plan again.
 
 
-#: Stages that rejects name, besides those of the lists.
+#: Stages that rejects name, besides those of the pipelines.
 QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 
-#: Columns of a row to finish that say where its sound and words are, and not what is told of it.
+#: Columns of a row to finish that hold its sound and words, and no annotation.
 _WORK = {
     **{name: SOURCE[name] for name in ("audio", "duration")},
     **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
@@ -339,14 +338,14 @@ PLANNED = Features(
 
 @dataclass
 class PlannedClips:
-    """What is to be finished.
+    """The clips to finish.
 
     Attributes:
         rows: sources and copies in order of their ids, as the finishing stages take them.
         rejects: clips that are not among them, and why.
-        split, balance: what was decided; None where nothing is kept, or nothing was asked for.
-        refused: kinds of copies that clips could not have, counted by kind.
-        unprompted: clips without a prompt although there should be one.
+        split, balance: the results of planning; None where nothing is kept, or no balance was asked for.
+        refused: how many copies of each kind were impossible.
+        unprompted: how many clips lack the prompt that they should have.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -360,7 +359,7 @@ class PlannedClips:
 def filter_clips(
     rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
 ) -> tuple[list[Row], list[Reject]]:
-    """Rows that are of the language wanted and within the limits of quality, and rejects of the others.
+    """Rows in the language asked for and within the limits of quality, and rejects of the others.
 
     `finishing` are the stages of the clips that are kept: they may reduce noise.
     """
@@ -381,7 +380,7 @@ def filter_clips(
 
 
 def _limits(row: Row, limits: QualityLimits, under: float | None) -> QualityLimits:
-    """The limits that a clip must keep to: one whose noise will be reduced is not refused for it."""
+    """The limits of a clip: one whose noise will be reduced is not rejected for it."""
     reduced = under is not None and row["snr_db"] is not None and row["snr_db"] < under
     return replace(limits, lowest_snr_db=None) if reduced else limits
 
@@ -393,7 +392,7 @@ def _condition(stages: Iterable[Stage]) -> Condition:
 def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
     """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
 
-    An empty `split` of `wanted` is by speakers.
+    If `wanted.split` is empty, clips are split by speakers.
     """
     keep, augment = _condition(finishing).keep, find_stage(Augment, finishing)
     planned = PlannedClips()
@@ -420,17 +419,17 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             reason = f"there is more of {row['emotion']} than wanted"
             planned.rejects.append(Reject(row["id"], BALANCE, reason, "give a higher --target-minutes"))
             continue
-        own = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
+        columns = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
         prompt = prompts.get(row["id"])
         planned.unprompted += wanted.prompt_channel and prompt is None
         for copy in (None, *own_copies):
-            planned.rows.append(_to_finish(row, own, prompt, copy))
+            planned.rows.append(_to_finish(row, columns, prompt, copy))
     planned.rows.sort(key=lambda row: str(row["id"]))
     return planned
 
 
 def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
-    """The clips that may train or validate. There is no third manifest, and a test set is neither of the two."""
+    """The clips that may train or validate; clips for testing are rejected: there is no manifest for them."""
     kept = []
     for row in clips:
         if row["official_split"] == sampling.HELD_OUT:
@@ -449,18 +448,18 @@ def _to_split(row: Row, keep: float) -> sampling.SplitItem:
 def _copies(
     rows: Sequence[Row], wanted: ClipPlan, augment: Augment, planned: PlannedClips
 ) -> dict[str, list[Recipe]]:
-    """The copies that each training clip can have, in order."""
+    """The copies that each training clip can have, by its id, in order."""
     most = wanted.most_copies
     noises = augment.noises()
-    made: dict[str, list[Recipe]] = {}
+    recipes: dict[str, list[Recipe]] = {}
     refused: dict[str, int] = defaultdict(int)
     for row in rows:
-        found = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
-        made[row["id"]] = found.recipes
-        for refusal in found.refused:
+        copies = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
+        recipes[row["id"]] = copies.recipes
+        for refusal in copies.refused:
             refused[refusal.kind] += 1
     planned.refused = dict(refused)
-    return made
+    return recipes
 
 
 def _balanced(
@@ -470,7 +469,7 @@ def _balanced(
     wanted: ClipPlan,
     keep: float,
 ) -> Balance:
-    """Only the training split is balanced: validation stays as people recorded it."""
+    """The balance of the training split; validation stays as it was recorded."""
     items = []
     for row in train:
         seconds = seconds_of(row, keep)
@@ -484,9 +483,9 @@ def _balanced(
 
 
 def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[str, Row]:
-    """For each clip a neutral line, spoken by another speaker of its side and language.
+    """For each clip a neutral line by another speaker of its split and language.
 
-    It is chosen by the clip's id and the seed.
+    The choice depends on the clip's id and the seed.
     """
     pools: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
     for row in clips:
@@ -505,7 +504,7 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
 
 
 def _planned_columns(row: Row, side: str, weight: float) -> Row:
-    """The columns of `TOLD` of a source."""
+    """The columns of `TOLD` for a clip that is not a copy."""
     return {name: row.get(name) for name in TOLD} | {
         "text": row["text_raw"],
         "affect": {name: _finite_or_none(row[name]) for name in AFFECT} | {"source": row["affect_source"]},
@@ -516,18 +515,18 @@ def _planned_columns(row: Row, side: str, weight: float) -> Row:
     }
 
 
-def _to_finish(row: Row, told: Row, prompt: Row | None, copy: Recipe | None) -> Row:
+def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
     """A row for the finishing stages: the source itself, or a copy of it."""
-    made = told | {name: row[name] for name in _WORK} | {"prompt_id": prompt["id"] if prompt else None}
+    planned = columns | {name: row[name] for name in _WORK} | {"prompt_id": prompt["id"] if prompt else None}
     if copy is not None:
-        made |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
-        made |= {"prosody": None, "quality": None}
-    # Where nobody asked for emotion, the digest is that of runs which could not.
-    facts = {name: value for name, value in made.items() if name not in EMOTION_GUESS or value is not None}
+        planned |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
+        planned |= {"prosody": None, "quality": None}
+    # Without classes of emotion, the digest equals that of versions that had none.
+    facts = {name: value for name, value in planned.items() if name not in EMOTION_GUESS or value is not None}
     seen = [facts | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
-    made |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
-    return made | {"conversation_id": made["id"], "recording_id": row["id"]}
+    planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
+    return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
 
 
 def _finite_or_none(value: float) -> float | None:

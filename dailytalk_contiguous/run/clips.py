@@ -74,19 +74,19 @@ from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
-# A corpus of clips as a run takes it: usable rows, and why the others are none.
+# A corpus of clips as a run takes it: usable rows, and rejects of the others.
 #
-# Audio stays where it lies. Only what is in an archive is unpacked, clip by clip, because rows wait together
-# until their turn comes, and their bytes would all be in memory.
+# Audio stays where it is. Only clips in an archive are unpacked, one by one: rows wait together until their turn
+# comes, and the bytes of all of them would be in memory.
 
 
-#: Folder inside a work folder for what lay in archives: hidden, as each machine has its own.
+#: Folder inside a work folder for clips from archives: hidden, as each machine has its own.
 UNPACKED = ".unpacked"
 
 
 @dataclass(frozen=True)
 class Read:
-    """A corpus as it was read: usable rows, rejects of the others, what is known of it, and its count check."""
+    """A corpus as it was read: usable rows, rejects of the others, its description, and its count check."""
 
     name: str
     rows: list[Row]
@@ -96,11 +96,11 @@ class Read:
 
 
 def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, follow_links: bool = False) -> Read:
-    """The rows of a corpus of clips. What lies in archives is unpacked into `out`, clip by clip.
+    """The rows of a corpus of clips. Archives are unpacked into `out`, clip by clip.
 
     `follow_links`: whether symbolic links may lead out of the source.
 
-    Raises DailytalkError for a corpus that is not of clips, and as `corpus_rows` does.
+    Raises DailytalkError for a corpus that has no clips, and as `corpus_rows` does.
     """
     if name not in CLIP_CORPORA:
         known = ", ".join(sorted(CLIP_CORPORA))
@@ -123,9 +123,9 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, f
 
 
 def refuse_folder(source: Path, out: Path, name: str) -> None:
-    """Raise DailytalkError if `out` lies in the source, holds recordings, or holds another corpus."""
+    """Raise DailytalkError if `out` is inside the source, holds recordings, or holds another corpus."""
     if out.resolve().is_relative_to(source.resolve()):
-        raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
+        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
     refuse_mixing(out)
     before = read_run(out)
     if before and before.get("corpus", {}).get("name") != name:
@@ -134,7 +134,7 @@ def refuse_folder(source: Path, out: Path, name: str) -> None:
 
 
 def _on_disk(row: Row, out: Path) -> dict[str, Any]:
-    """The audio of a row as a path: bytes from an archive would all be in memory at once."""
+    """The audio of a row as a path; bytes from an archive are written to a file, or memory would hold them all."""
     audio: dict[str, Any] = row["audio"]
     if audio["bytes"] is None:
         return audio
@@ -147,17 +147,17 @@ def _on_disk(row: Row, out: Path) -> dict[str, Any]:
 
 # DailyTalk's dialogues as a folder that `dailytalk tag` reads: a stereo WAV each, and its transcript beside it.
 #
-# The transcript is one that tagging knows; the emotion, act and topic of each turn stand in it too, so that what
-# the corpus itself says can be compared with what was rated.
+# The transcript is one that tagging reads; it also has the emotion, act and topic of each turn, so that the
+# corpus's labels can be compared with the ratings.
 
 
-#: Corpora that can be laid out, and the source of their conversations.
+#: Corpora whose conversations can be written, and the names of their sources.
 LAID_OUT = {"dailytalk": "dailytalk_conversations"}
 
 
 @dataclass(frozen=True)
 class WrittenConversations:
-    """What was written: conversations, rejects, and the count check."""
+    """What was written: how many conversations, the rejects, and the count check."""
 
     conversations: int
     rejects: list[Reject]
@@ -169,12 +169,12 @@ def write_conversations(
 ) -> WrittenConversations:
     """Write the conversations of a corpus into the folder `out`; the same source and seed give the same bytes.
 
-    Raises DailytalkError for a corpus without dialogues in turns, and if `out` is not ours.
+    Raises DailytalkError for a corpus without dialogues in turns, and if `out` holds other files.
     """
     if name not in LAID_OUT:
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
     if out.resolve().is_relative_to(source.resolve()):
-        raise DailytalkError(f"--out {as_text(out)!r} lies in the corpus", "choose a folder outside of it")
+        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
     target = OwnedFolder(out, "conversations", (ABOUT_CORPUS, REJECTS))
     rejects: list[Reject] = []
     counted = []
@@ -200,26 +200,26 @@ def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
     return {"name": name, "licence": info.license, "citation": info.citation, "homepage": info.homepage}
 
 
-# The training folder of an expressive corpus: moshi-finetune's layout, with what is known of a clip beside it.
+# The training folder of an expressive corpus: moshi-finetune's layout, with an annotation beside each clip.
 #
 # `data_stereo/NAME.wav` is stereo (left: what the model should say), `NAME.json` beside it holds the words as
-# moshi-finetune reads them and the annotation of the clip; two manifests name the files of each side with emotion
-# and style, a clip that trains as often as its weight says: that is how a trainer is told of weights. The trainer
-# reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request only: a
-# stock model stops on them.
+# moshi-finetune reads them and the annotation of the clip. Two manifests list the files of each split with emotion
+# and style; a training clip is listed as often as its weight says, which is how the trainer learns the weights.
+# The trainer reads every `*jsonl` in a folder, so there is no third one. `text_conditions` are written on request
+# only: a stock model stops on them.
 
 
 #: Manifests by split.
 MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
 
 #: Columns that only shards have.
-_UNTOLD = frozenset({"conversation_id", "audio", "words"})
+_SHARD_COLUMNS = frozenset({"conversation_id", "audio", "words"})
 
 
 def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
     """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
 
-    Returns the number of lines by split. Raises DailytalkError if `out` holds what is not ours.
+    Returns the number of lines by split. Raises DailytalkError if `out` holds other files.
     """
     target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
@@ -246,7 +246,7 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
 
 
 def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How often the manifest names each clip: whole numbers whose seconds, in every emotion, are the weights'."""
+    """How often the manifest lists each clip: whole numbers that give each emotion the seconds of its weights."""
     counts, train = {}, []
     for row in rows:
         counts[row["id"]] = 1
@@ -257,7 +257,7 @@ def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
-    """Seconds of each emotion in the manifest that trains, each clip as often as it is named."""
+    """Seconds of each emotion in the training manifest, each clip as often as it is listed."""
     rows = _manifest_rows(paths)
     counts = listed_clips(rows)
     seconds: dict[str, float] = defaultdict(float)
@@ -273,7 +273,7 @@ def _manifest_rows(paths: Sequence[Path]) -> list[Row]:
 
 
 def is_complete(out: Path) -> bool:
-    """Whether an export to `out` came to its end, and its manifests and all that they name are still there."""
+    """Whether an export to `out` was finished, and its manifests and all files that they list still exist."""
     named: list[str] = []
     noted = written_before(out)
     if any(name in noted and not (out / name).is_file() for name in MANIFESTS.values()):
@@ -289,30 +289,30 @@ def is_complete(out: Path) -> bool:
 
 
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
-    """What stands beside a clip's WAV: `alignments` first, then its columns; measures to six digits.
+    """The JSON beside a clip's WAV: `alignments` first, then its columns; measures to six digits.
 
-    Each word begins in a frame of its own (`core.word_times`), or the trainer would lose it.
+    Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
     """
     first = (row["conditioning"] or {}).get("clip_start") or 0.0
     words = [SpokenWord(word["start"], word["end"], 1, first, row["duration"]) for word in row["words"]]
     spans = place_words(words).times
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "alignments": [
             [word["word"], [round(start, 6), round(end, 6)], MAIN]
             for word, (start, end) in zip(row["words"], spans, strict=True)
         ]
     }
     if text_conditions:
-        told["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
-    told["word_sources"] = [word["source"] for word in row["words"]]
-    return told | {name: _shown(value) for name, value in row.items() if name not in _UNTOLD}
+        fields["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
+    fields["word_sources"] = [word["source"] for word in row["words"]]
+    return fields | {name: _shown(value) for name, value in row.items() if name not in _SHARD_COLUMNS}
 
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _shown(one) for name, one in value.items()}
+        return {name: _shown(element) for name, element in value.items()}
     if isinstance(value, list):
-        return [_shown(one) for one in value]
+        return [_shown(element) for element in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
@@ -320,8 +320,8 @@ def _shown(value: Any) -> Any:
 
 # What a run over a corpus leaves beside its shards: the training folder, rejects.jsonl and run.json.
 #
-# The training folder is written anew only if something that goes into it has changed or is missing; run.json
-# comes last, so that what it tells is there.
+# The training folder is rewritten only if something that goes into it has changed or is missing; run.json comes
+# last, so that everything it describes exists.
 
 
 #: The training folder inside a work folder.
@@ -344,14 +344,14 @@ def write_corpus_outputs(
     about: Mapping[str, Any],
     text_conditions: bool,
 ) -> dict[str, Any]:
-    """Write what is not there yet, from the shards `paths` of finished clips, and return what run.json holds."""
+    """Write what is missing or stale, from the shards `paths` of finished clips; returns what run.json holds."""
     before = read_run(out) or {}
     fingerprint = fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
-    told = "".join(json_text(reject.as_dict()) for reject in rejects)
-    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != told:
-        write_text(out / REJECTS, told)
+    reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)
+    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != reject_lines:
+        write_text(out / REJECTS, reject_lines)
     counts, hours = _counted(paths)
     record = {
         **about,
@@ -381,7 +381,7 @@ def write_corpus_outputs(
 
 
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Clips, copies and kinds of clips in the finished shards; and hours, in all and by emotion."""
+    """Clips, copies and kinds of clips in the finished shards; and hours, in total and by emotion."""
     tally = Tally()
     for path in paths:
         for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
@@ -401,36 +401,41 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _split(planned: PlannedClips) -> dict[str, Any] | None:
-    """How the sides were found; which clip is on which stands in the clips."""
+    """How the clips were split, without the split of each clip, which is one of its columns."""
     if planned.split is None:
         return None
     return {name: value for name, value in planned.split._asdict().items() if name != "side"}
 
 
 def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | None:
-    """Minutes that train of each emotion: recorded, and as the manifest names them; what is missing still."""
+    """Minutes of each emotion in training: recorded, as the manifest lists them, and what is still missing."""
     if planned.balance is None:
         return None
     seconds = listed_seconds(paths)
-    found = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
+    balance = planned.balance._replace(after={name: seconds.get(name, 0.0) for name in planned.balance.after})
     return {
-        "minutes_before": {name: round(seconds / 60, 3) for name, seconds in found.before.items()},
-        "minutes_after": {name: round(seconds / 60, 3) for name, seconds in found.after.items()},
-        "failure": found.failure(),
+        "minutes_before": {name: round(seconds / 60, 3) for name, seconds in balance.before.items()},
+        "minutes_after": {name: round(seconds / 60, 3) for name, seconds in balance.after.items()},
+        "failure": balance.failure(),
         "shortfalls": [
-            {"emotion": one.emotion, "minutes": round(one.seconds / 60, 3), "to_record": one.to_record()}
-            for one in found.shortfalls
+            {
+                "emotion": shortfall.emotion,
+                "minutes": round(shortfall.seconds / 60, 3),
+                "to_record": shortfall.to_record(),
+            }
+            for shortfall in balance.shortfalls
         ],
     }
 
 
 # An expressive corpus, from its files to finished clips and a training folder: one run of it.
 #
-# Two passes with the shards, digests and resume of tagging: every clip is measured as it came; then, with all of
-# them known, what is kept is conditioned and copied. Ids in are ids out plus rejects, always checked.
+# Two passes with the shards, digests and resume of tagging: every clip is measured as it came; once all are
+# measured, those that are kept are conditioned and copied. The ids that go in are those that come out plus
+# rejects, always checked.
 
 
-#: How a corpus is run where nobody says: on CUDA, a batch of its short lines is shorter than one of conversations.
+#: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
 OPTIONS = RunOptions(batch_seconds=300.0)
 
 #: Columns of a clip to be measured.
@@ -448,11 +453,11 @@ class CorpusOutcome:
     """What a run did.
 
     Attributes:
-        record: what run.json holds; None if only a report was asked for, or shards of other hosts are missing.
+        record: what run.json holds; None after a mere report, or while shards of other hosts are missing.
         measured: all clips that could be measured. kept: those within the limits.
         rejects: of clips, from all stages.
         n_made, n_missing: shards that this run made, and those of other hosts that its pass still lacks.
-        account: where the seconds went.
+        account: how the run spent its time.
     """
 
     record: dict[str, Any] | None
@@ -466,7 +471,7 @@ class CorpusOutcome:
 
     @property
     def n_clips(self) -> int:
-        """Clips that are finished, without copies; of a report those that would be kept."""
+        """Finished clips without copies; after a report, those that would be kept."""
         return len(self.kept) if self.record is None else int(self.record["counts"]["clips"])
 
 
@@ -487,13 +492,13 @@ def build_corpus(
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
         stages: the two lists, measuring and finishing (see `pipelines.clip_stages`).
-        wanted: what is kept, split, balanced and copied. options: how it is carried out.
+        wanted: what is kept, split, balanced and copied. options: how the run is carried out.
         about: goes into run.json as it is.
-        progress, planned: told of every stage of every batch, and before each pass of what is left to do.
+        progress, planned: called with every stage of every batch, and before each pass with what is left to do.
         text_conditions: whether annotations condition on emotion and style.
-        report_only: measure, and tell what would be kept.
+        report_only: whether to stop after measuring, and return what would be kept.
 
-    Raises DailytalkError for stages that make no clips, and for what `wanted` can't have of them.
+    Raises DailytalkError for stages that make no clips, and for a plan that the clips can't fulfil.
     """
     started = time.perf_counter()
     measuring, second = stages
@@ -543,8 +548,8 @@ def intended_corpus(
 ) -> tuple[local.RunPlan, Stages]:
     """What `build_corpus` would do first: its plan of measuring, or of finishing where all clips are measured.
 
-    The stages are all that are left. Writes and downloads nothing. Raises DailytalkError for whatever
-    `build_corpus` would refuse before its first shard.
+    The stages are all that are left to run. Writes and downloads nothing. Raises DailytalkError for whatever
+    `build_corpus` would reject before its first shard.
     """
     measuring, second = stages
     wanted = _checked(read, wanted, stages)
@@ -565,7 +570,7 @@ def intended_corpus(
 
 
 def _checked(read: Read, wanted: ClipPlan, stages: tuple[Sequence[Stage], Sequence[Stage]]) -> ClipPlan:
-    """What is wanted, with the division that the corpus is used with where none is chosen."""
+    """The plan, with the corpus's default split where none is chosen."""
     wanted.check(itertools.chain(*stages))
     return replace(wanted, split=wanted.split or corpus_named(read.name).SPLIT)
 
@@ -580,28 +585,28 @@ def _finishing(clips: PlannedClips, out: Path, stages: Sequence[Stage], options:
 
 
 def clip_to_measure(row: Row) -> Row:
-    """A clip as shards take it: a conversation of its own, with the columns that stages ask for."""
-    own: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
-    own |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
-    own |= {"audio_identity": row["input_digest"], "id": row["id"]}
-    return own | {name: row[name] for name in ("text", "language", "speaker")}
+    """A clip as shards take it: as a conversation of one clip, with the columns that stages need."""
+    clip: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
+    clip |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
+    clip |= {"audio_identity": row["input_digest"], "id": row["id"]}
+    return clip | {name: row[name] for name in ("text", "language", "speaker")}
 
 
 def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
-    """Rows of the source with what was measured of them, and rejects of the others."""
-    told = {row["id"]: row for row in rows}
-    found: dict[str, Row] = {}
+    """Rows of the source with their measures, and rejects of the others."""
+    source_rows = {row["id"]: row for row in rows}
+    measured: dict[str, Row] = {}
     rejects = []
     for row in done.rows(_MEASURED):
         name = row["conversation_id"]
-        found[name] = (
-            told[name]
+        measured[name] = (
+            source_rows[name]
             | dict.fromkeys((*AFFECT, *EMOTION_GUESS))
             | {key: row[key] for key in row if key in _MEASURED}
         )
     for path in done.paths:
         rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
-    return [found[row["id"]] for row in rows if row["id"] in found], rejects
+    return [measured[row["id"]] for row in rows if row["id"] in measured], rejects
 
 
 def _ids(done: Pass) -> tuple[set[str], list[Reject]]:

@@ -1,7 +1,7 @@
 """Recordings as files of another format: read a block at a time, written, read back, and only then given a name.
 
-libsndfile writes WAV, FLAC, MP3 and Opus, and gives back exactly as many samples as it took of each; what it can't
-read goes through ffmpeg. A note in the folder says what each file was made from, before the file has its name: so
+libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each; what it
+can't read goes through ffmpeg. Before a file gets its name, a note in the folder records what it was made from: so
 a rerun knows what is done, and never takes somebody else's file for its own.
 """
 
@@ -51,21 +51,21 @@ from dailytalk_contiguous.store.files import (
 )
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
 
-#: What rejects of a conversion name as their stage.
+#: The stage that rejects of a conversion name.
 STAGE = "convert"
 
-#: In the folder of results: of each file, what it was made from and how.
+#: The file in the folder of results that records what each file was made from and how.
 NOTES = ".dailytalk-convert.jsonl"
 
-#: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which all else
-#: that reads WAV of that length reads, too.
+#: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which programs
+#: that read WAV of that length can read.
 LARGEST_WAV = (1 << 32) - (1 << 20)
 
 
 class Container(NamedTuple):
-    """A format that is written: libsndfile's names, sample rates in Hz that it has, and most channels.
+    """A format that is written: libsndfile's names, its sample rates in Hz, and the most channels.
 
-    `rates` is empty where any rate will do; `bits` says whether samples have 16 or 24 bits.
+    `rates` is empty if any rate will do; `bits` is whether samples may have 16 or 24 bits.
     """
 
     format: str
@@ -76,7 +76,7 @@ class Container(NamedTuple):
 
 
 #: The formats by the endings of their files. Rates of MP3: ISO 11172-3 and 13818-3 and its extension 2.5; of Opus:
-#: RFC 6716, section 2.1.2. Of Opus libsndfile's order of more than two channels is not that of other programs.
+#: RFC 6716, section 2.1.2. For more than two channels of Opus, libsndfile's order differs from other programs'.
 CONTAINERS = {
     "wav": Container("WAV", "PCM_16", bits=True),
     "mp3": Container(
@@ -93,9 +93,9 @@ class Conversion:
 
     Attributes:
         to: the format, one of `CONTAINERS`.
-        rate: Hz; None for the source's own, or the next that the format has.
-        channels: 1 for the mean of all, 2; None for the source's own.
-        bits: 16 or 24 of WAV and FLAC; None for 24 where the source has more than 16, else 16.
+        rate: Hz; None for the source's, or the next that the format has.
+        channels: 1 for the mean of all, 2; None for as many as the source has.
+        bits: 16 or 24, for WAV and FLAC; None for 24 where the source has more than 16, else 16.
 
     Raises:
         DailytalkError: the format has no such rate or bits.
@@ -109,23 +109,23 @@ class Conversion:
     def __post_init__(self) -> None:
         rates = self.container.rates
         if self.rate and rates and self.rate not in rates:
-            raise DailytalkError(f"--rate {self.rate} is none of {self.to}", f"choose one of {_listed(rates)}")
+            raise DailytalkError(f"{self.to} has no --rate {self.rate}", f"choose one of {_listed(rates)}")
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
     @property
     def container(self) -> Container:
-        """The format that is written."""
+        """The container of `to`."""
         return CONTAINERS[self.to]
 
     def rate_of(self, source: Probe) -> int:
-        """The rate in Hz that a source gets: its own, or the next higher one that the format has."""
+        """The rate in Hz of a result: the one asked for or the source's, or the next higher one of the format."""
         wanted = self.rate or source.sample_rate
         rates = self.container.rates
         return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
 
     def channels_of(self, source: Probe) -> int:
-        """How many channels a source gets. Raises BadInput for more than the format or an honest mix has."""
+        """How many channels a result has. Raises BadInput for too many of them, and for two from more than two."""
         wanted = self.channels or source.channels
         if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
             raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
@@ -138,7 +138,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 @dataclass
 class Converted:
-    """What came of a conversion: files written, their seconds, files made before, and what can't be converted."""
+    """The result of a conversion: files written, their seconds, files made before, and rejects."""
 
     made: int = 0
     seconds: float = 0.0
@@ -148,7 +148,7 @@ class Converted:
 
 
 class _Task(NamedTuple):
-    """A recording to convert: `note` is what will be told of its result, and of which size and time it is."""
+    """A recording to convert. `note` is recorded with its result, and has its size and time."""
 
     source: str
     id: str
@@ -168,25 +168,25 @@ def convert_recordings(
 ) -> Converted:
     """Write every recording of the inputs to `out`, under its path with another ending, tags kept.
 
-    A file that was made from the same source in the same way before is left as it is. What can't be converted is
-    in `rejects.jsonl` of `out`, and so is what is there already, unless `overwrite`, and every one of several
-    sources that would get one name.
+    A file that was made from the same source with the same settings is left as it is. `rejects.jsonl` of `out`
+    names what can't be converted, other files that exist already (unless `overwrite`), and all sources that would
+    get the same name.
 
     Args:
         inputs: files and folders.
-        out: the folder; made if it isn't there.
+        out: the folder; created if need be.
         wanted: what they are to become.
         workers: processes.
-        overwrite: whether other files of that name are replaced. Sources never are.
+        overwrite: whether other files with a result's name are replaced. Sources never are.
         follow_links: whether links may lead out of the inputs.
-        planned: told how many recordings there are, and how many of them are to be converted.
+        planned: called with the number of recordings, and the number of them that are to be converted.
         finished: called after each of these.
 
     Raises:
         DailytalkError: an input does not exist or is `out`, or another command holds `out`.
-        OSError: as the disk does; what is finished is kept.
+        OSError: a file can't be written; finished files are kept.
     """
-    if any(Path(given).is_dir() and os.path.realpath(given) == os.path.realpath(out) for given in inputs):
+    if any(Path(source).is_dir() and os.path.realpath(source) == os.path.realpath(out) for source in inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     done = Converted()
     recordings = find_recordings(inputs, out, follow_links, done.left_out)
@@ -216,25 +216,25 @@ def convert_recordings(
 def _tasks(
     recordings: Sequence[Recording], out: Path, wanted: Conversion, overwrite: bool, done: Converted
 ) -> Iterator[_Task]:
-    """What is left to convert; what was before is counted, and what can't be is rejected."""
+    """What is left to convert. Earlier results are counted in `done`, and impossible ones rejected."""
     by_name: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         by_name[_target_name(recording.audio_file, wanted.to)].append(recording)
     sources = {os.path.realpath(recording.path) for recording in recordings}
     notes = _read_notes(out)
-    for name, own in by_name.items():
+    for name, namesakes in by_name.items():
         target = out / name
-        for recording in own:
+        for recording in namesakes:
             try:
                 if recording.leads_out:
                     raise BadInput(LINK_OUT, FOLLOW_LINKS)
-                if len(own) > 1:
-                    others = " and ".join(repr(other.audio_file) for other in own if other is not recording)
+                if len(namesakes) > 1:
+                    others = " and ".join(repr(other.audio_file) for other in namesakes if other is not recording)
                     raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
                 note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
                 note["source"] = _stamp(recording.path)
                 if os.path.lexists(target):
-                    if _stands(target, note, notes.get(name)):
+                    if _is_current(target, note, notes.get(name)):
                         done.done_before += 1
                         continue
                     if os.path.realpath(target) in sources:
@@ -256,7 +256,7 @@ def _target_name(name: str, ending: str) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Size in bytes and time in ns of a file. Raises BadInput where it can't be looked at."""
+    """Size in bytes and time of change in ns of a file. Raises BadInput if they can't be read."""
     try:
         status = path.stat()
     except OSError as error:
@@ -265,15 +265,15 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _read_notes(out: Path) -> dict[str, dict[str, Any]]:
-    """The last note on each file; a line that was cut short says nothing."""
+    """The last note on each file; a line that was cut short is skipped."""
     if not (out / NOTES).is_file():
         return {}
     lines = (line for _, line in json_lines(inside(out, NOTES)))
     return {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
 
 
-def _stands(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
-    """Whether a file is the one that was noted, and was made of what it would be made of now."""
+def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
+    """Whether a file is the one that was noted, made from what it would be made from now."""
     if noted is None or any(noted.get(key) != note[key] for key in note):
         return False
     with suppress(BadInput):
@@ -330,7 +330,7 @@ def _write(
 
 
 def _is_as_wanted(source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape) -> bool:
-    """Whether a file is already what it would become: it is copied, which loses nothing of its tags and sound."""
+    """Whether a file already is what it would become: then it is copied, with all its tags and sound."""
     if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
         return False
     with suppress(soundfile.LibsndfileError):
@@ -341,7 +341,7 @@ def _is_as_wanted(source: dict[str, Any], info: Probe, container: Container, sub
 def _encode(
     file: BinaryIO, source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape
 ) -> int:
-    """Write a recording in another format; the number of samples a channel. Raises BadInput and OSError."""
+    """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError."""
     disk, (rate, channels) = _Disk(file), shape
     size = info.seconds * rate * channels * (3 if subtype == "PCM_24" else 2)
     form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
@@ -349,7 +349,7 @@ def _encode(
     try:
         with soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound:
             for name, text in tags(source).items():
-                if not text.startswith(MADE_FROM):  # of a result of ours: this is no copy of that sound
+                if not text.startswith(MADE_FROM):  # from one of our results: this is no copy of its sound
                     setattr(sound, name, text)
             for block in blocks_at(source, rate):
                 interrupts.check_interrupt()
@@ -365,7 +365,7 @@ def _encode(
 
 
 def _samples(block: Samples, subtype: str) -> Any:
-    """Float samples as libsndfile takes them without a change of its own."""
+    """Float samples in the type that libsndfile writes without changing them."""
     if subtype == "PCM_16":
         return to_pcm(block)
     if subtype == "PCM_24":
@@ -374,14 +374,14 @@ def _samples(block: Samples, subtype: str) -> Any:
 
 
 class _Mix:
-    """Blocks of samples with as many channels as are wanted; a mean remembers what went into it."""
+    """Gives blocks of samples as many channels as are wanted; for a mean of two, it sums up their products."""
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
         self._products = np.zeros((2, 2))
 
     def __call__(self, block: Samples) -> Samples:
-        """The block, shape (n, channels): one channel is the mean of all, two of one are twice the same."""
+        """The block, shape (n, channels): one channel is the mean of all; one becomes two equal ones."""
         if block.shape[1] == self._channels:
             return block
         if self._channels == 2:
@@ -393,7 +393,7 @@ class _Mix:
         return mean
 
     def refuse_nothing(self) -> None:
-        """Raise BadInput if the mean of two channels has lost the sound, because each cancels the other."""
+        """Raise BadInput if the mean of two channels has lost the sound because they cancel each other."""
         loud = float(np.sqrt(self._products[0, 0] * self._products[1, 1]))
         if loud and self._products[0, 1] < -SAME * loud:
             raise BadInput(
@@ -403,7 +403,7 @@ class _Mix:
 
 
 class _Disk:
-    """A file for libsndfile, which has errors of its own for what a disk says: the disk's is kept here."""
+    """A file for libsndfile, which replaces errors of the disk by its own: this keeps the disk's."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -411,11 +411,11 @@ class _Disk:
         self.error: OSError | None = None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any binary file, except that nothing is raised."""
+        """As any binary file does it, except that nothing is raised."""
         return self._kept(lambda: self._file.seek(offset, whence))
 
     def write(self, data: Any) -> int:
-        """As of any binary file, except that nothing is raised."""
+        """As any binary file does it, except that nothing is raised."""
         return self._kept(lambda: self._file.write(data))
 
     def _kept(self, call: Callable[[], int]) -> int:
@@ -427,7 +427,7 @@ class _Disk:
 
 
 def _read_back(path: Path, frames: int, shape: _Shape) -> None:
-    """Raise BadInput unless a file gives back as many samples a channel as were written."""
+    """Raise BadInput unless as many samples a channel can be read from a file as were written to it."""
     written = {"bytes": None, "path": to_uri(path.absolute())}
     info = probe(written)
     held = 0

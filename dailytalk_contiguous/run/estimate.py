@@ -1,8 +1,8 @@
-"""What a run would take before it is begun, from a small sample that is really run on this machine.
+"""What a run would take, estimated before it begins from a small sample that is really run on this machine.
 
-The sample is cut evenly out of the whole corpus, so that it is like what it stands for; each piece is run on
-its own, after models are loaded, so that the spread between pieces can be told. Nothing is bought: what is paid
-for is priced from the sample's text. All that is written lies in a temporary folder, which is gone in the end.
+The sample is spread evenly over the whole corpus, so that it resembles it; each piece is run on its own, after
+models are loaded, so that the spread between pieces is known. Nothing is bought: paid speech is priced from the
+sample's text. Everything is written to a temporary folder, which is removed in the end.
 """
 
 import io
@@ -40,20 +40,20 @@ from dailytalk_contiguous.stages.synthesis import Speak
 #: Seconds of a piece of the sample: long enough for several turns, and for utterances to be packed into windows.
 PIECE_SECONDS = 60.0
 
-#: Pieces that a sample has at least, where there is as much audio: one alone has no spread.
+#: The fewest pieces of a sample, if there is enough audio: one alone has no spread.
 LEAST_PIECES = 3
 
-#: The most of a corpus that a sample is, and the seconds that it may be anyhow: an estimate must cost less than
-#: the work that it is of.
+#: The largest share of a corpus that a sample is, and the seconds that it may have in any case: an estimate must
+#: cost less than the work that it estimates.
 MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
 
-#: Stages that hear parts of a conversation side by side, one thread for each: of a short one, threads stay idle.
+#: Stages that work on parts of a conversation in parallel, a thread for each: in a short one, threads stay idle.
 SIDE_BY_SIDE = ("Transcribe", "RateAffect")
 
-#: What several workers share.
+#: Quantities that are divided among workers.
 SHARED = ("tag_seconds", "speak_seconds", "corpus_seconds")
 
-#: Points drawn for every piece that is wanted: short conversations are drawn twice, and fill less.
+#: Points drawn for every piece that is wanted: short conversations are drawn twice, and give less audio.
 DRAWS = 8
 
 
@@ -72,7 +72,7 @@ class ProcessorTime:
 
 
 class Range(NamedTuple):
-    """What the whole corpus would take: if it were all like the least of the pieces, like all, like the most."""
+    """What the whole corpus would take if it were all like the lowest piece, the mean, the highest piece."""
 
     low: float
     expected: float
@@ -93,13 +93,13 @@ class Estimate:
     """What a corpus would take.
 
     Attributes:
-        audio_hours, conversations, rejected: what was found; not estimated. unit: what `conversations` counts.
-        sample_pieces, sample_seconds: what was run to tell the rest. workers: processes.
-        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` by the clock with `workers`, `usd`,
-            `text_bytes` to be said, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
-            `cache_bytes`. Of clips `corpus_seconds`, `measured_bytes`, `clips_bytes` and `data_bytes`.
+        audio_hours, conversations, rejected: the whole input; not estimated. unit: what `conversations` counts.
+        sample_pieces, sample_seconds: the sample that was run. workers: processes.
+        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time with `workers`, `usd`,
+            `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
+            `cache_bytes`. For clips `corpus_seconds`, `measured_bytes`, `clips_bytes` and `data_bytes`.
         stages: seconds of each stage in one process, by name.
-        loading_seconds: about what loading the models takes, once a process.
+        loading_seconds: about how long the models take to load, once a process.
     """
 
     audio_hours: float
@@ -115,36 +115,37 @@ class Estimate:
 
 
 def estimate_run(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     folder: Path,
     stages: Sequence[Stage],
     spoken: Sequence[Stage] = (),
     workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    on_piece: Callable[[int, int], None] = lambda done, of: None,
 ) -> Estimate:
-    """Run a sample of `found` and extrapolate.
+    """Run a sample of the recordings and extrapolate.
 
     Args:
-        found: the corpus. folder: an empty one, for the caller to throw away.
+        recordings: the corpus. folder: an empty one, for the caller to remove.
         stages, spoken: what is to be computed; without `spoken`, `speak` is left out.
         workers: the sample is run by one process with the cores that one of so many would have.
-        sample_seconds: the most audio to run; of little material it is less (`MOST_SHARE`). seed: which.
-        told: told of the piece that is about to be run, and how many there are; of 0 before models are loaded.
+        sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
+        on_piece: called with the number of the piece that is about to be run, 0 before models are loaded, and how
+            many pieces there are.
 
-    Raises DailytalkError if nothing was found, if all of the sample is rejected, and as the runs do.
+    Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
-    if not found.rows:
+    if not recordings.rows:
         raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
-    pieces = [[piece] for piece in sample(found.rows, _sampled(found, sample_seconds), seed)]
-    lengths = {row["conversation_id"]: row["duration"] for row in found.rows}
+    pieces = [[piece] for piece in sample(recordings.rows, _sampled(recordings, sample_seconds), seed)]
+    lengths = {row["conversation_id"]: row["duration"] for row in recordings.rows}
 
     def measure(piece: list[Row], out: Path) -> Measured | None:
         conversation = piece[0]["conversation_id"].rpartition(".")[0]
         return _measure(piece[0], out, stages, spoken, lengths[conversation] / piece[0]["duration"])
 
-    return _estimated(found, pieces, measure, folder, workers, told)
+    return _estimated(recordings, pieces, measure, folder, workers, on_piece)
 
 
 def estimate_corpus(
@@ -155,54 +156,59 @@ def estimate_corpus(
     workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
-    told: Callable[[int, int], None] = lambda done, of: None,
+    on_piece: Callable[[int, int], None] = lambda done, of: None,
 ) -> Estimate:
-    """Run a sample of the clips of a corpus and extrapolate: `estimate_run`, with what `build_corpus` takes."""
+    """Run a sample of the clips of a corpus and extrapolate: `estimate_run` for `build_corpus`."""
     if not read.rows:
         raise DailytalkError("none of the clips can be used", "run dailytalk corpus --dry-run to see why")
     pieces = sample_clips(read.rows, _sampled(read, sample_seconds), seed)
-    made = _estimated(
-        read, pieces, lambda piece, out: _measure_clips(read, piece, out, stages, wanted), folder, workers, told
+    estimate = _estimated(
+        read,
+        pieces,
+        lambda piece, out: _measure_clips(read, piece, out, stages, wanted),
+        folder,
+        workers,
+        on_piece,
     )
-    return replace(made, unit="clip")
+    return replace(estimate, unit="clip")
 
 
-def _sampled(found: FoundRecordings | Read, seconds: float) -> float:
-    total: float = sum(row["duration"] for row in found.rows)
+def _sampled(corpus: FoundRecordings | Read, seconds: float) -> float:
+    total: float = sum(row["duration"] for row in corpus.rows)
     return min(seconds, max(LEAST_SECONDS, MOST_SHARE * total))
 
 
 def _estimated(
-    found: FoundRecordings | Read,
+    corpus: FoundRecordings | Read,
     pieces: Sequence[list[Row]],
     measure: Callable[[list[Row], Path], Measured | None],
     folder: Path,
     workers: int,
-    told: Callable[[int, int], None],
+    on_piece: Callable[[int, int], None],
 ) -> Estimate:
-    """Measure the pieces, after the shortest of them was run to load the models, and extrapolate."""
+    """Measure the pieces, after a first run of the shortest to load the models, and extrapolate."""
     with _share_of(workers):
         shortest = min(range(len(pieces)), key=lambda place: sum(row["duration"] for row in pieces[place]))
-        told(0, len(pieces))
+        on_piece(0, len(pieces))
         warm = measure(pieces[shortest], folder / "warm")
         measured: list[Measured | None] = []
         for place, piece in enumerate(pieces):
-            told(place + 1, len(pieces))
+            on_piece(place + 1, len(pieces))
             measured.append(measure(piece, folder / str(place)))
-    used = [one for one in measured if one]
+    used = [measurement for measurement in measured if measurement]
     if not used:
         why = next(rejects_in(folder / "0"))["reason"]
         raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
     again = measured[shortest]
     loading = sum(warm.stages.values()) - sum(again.stages.values()) if warm and again else 0.0
-    return extrapolate(found, used, workers, max(0.0, loading))
+    return extrapolate(corpus, used, workers, max(0.0, loading))
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
-    """About `seconds` of the rows' audio, in pieces of up to `PIECE_SECONDS` from all over it.
+    """About `seconds` of the rows' audio, in pieces of up to `PIECE_SECONDS` from all parts of it.
 
-    Points are drawn at random, one from each of equal parts of the corpus laid end to end: an hour is as likely to
-    be drawn from as any other, whatever recording it lies in.
+    The recordings are joined end to end and divided into equal parts, and a point is drawn at random from each:
+    every hour is equally likely to be drawn from, whatever recording it is in.
     """
     generator = random.Random(seed)
     total = sum(row["duration"] for row in rows)
@@ -233,7 +239,7 @@ def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Ro
 
 
 def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
-    """The row in which a second of the whole corpus lies, and where in it."""
+    """The row that has a second of the whole corpus, and the second in that row."""
     for row in rows[:-1]:
         if second < row["duration"]:
             return row, second
@@ -298,11 +304,12 @@ def _measure(
 
 
 def seconds_in_whole(wall: float, processor: float, times_as_long: float, threads: int) -> float:
-    """Seconds that a piece takes of a stage as part of its conversation, which has more to hear side by side.
+    """Seconds of a stage for a piece as part of its conversation, which keeps more threads busy.
 
     Args:
-        wall, processor: what the piece took alone. times_as_long: the conversation over the piece.
-        threads: that the stage may use.
+        wall, processor: seconds that the piece took alone. times_as_long: the conversation's length over the
+            piece's.
+        threads: how many the stage may use.
 
     >>> seconds_in_whole(wall=6.0, processor=12.0, times_as_long=10.0, threads=8)  # 2 of 8 threads were busy
     1.5
@@ -325,8 +332,8 @@ def _measure_clips(
 
 
 def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
-    """Quantities of the second half: run where it costs nothing, else what can be told without buying."""
-    # With an empty cache: the user's would make all look cheap.
+    """Quantities and seconds by stage of the second half: it is run where speech is free, and else only priced."""
+    # With an empty cache: the user's would make everything look cheap.
     voice = replace(speak_stage_of(stages), cache=str(out / "cache"))
     stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
     script = speaking.read_synthesis_input(out)
@@ -337,15 +344,15 @@ def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, fl
     outcome = speaking.speak_transcript(script, out, stages, RunOptions(), {})
     seconds = _stages(outcome.account)
     quantities["speak_seconds"] = sum(seconds.values())
-    if not outcome.record["counts"].get("conversations"):  # held back: there is nothing to weigh
+    if not outcome.record["counts"].get("conversations"):  # held back: there are no files to measure
         return quantities | _like_the_source(piece, voice.sample_rate), seconds
     disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(voice.cache)}
     return quantities | {name: _size(path) for name, path in disk.items()}, seconds
 
 
 def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
-    """Bytes of the results, if what will be said is as long and as loud as what was: FLAC of the recording, WAV of
-    it, and FLAC of one side."""
+    """Bytes of the results if they are as long and as loud as the recording: as FLAC, as WAV, and one channel as
+    FLAC."""
     rate = sample_rate or piece["sample_rate"]
     samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
     return {
@@ -356,25 +363,27 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
 
 
 def extrapolate(
-    found: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
+    corpus: FoundRecordings | Read, measured: Sequence[Measured], workers: int, loading_seconds: float
 ) -> Estimate:
-    """What the whole would take, if it is as the sample: shared by the workers, as far as there are cores."""
-    seconds = sum(row["duration"] for row in found.rows)
+    """What the whole corpus would take if it is like the sample, divided among the workers that have a core."""
+    seconds = sum(row["duration"] for row in corpus.rows)
 
     def of(values: Sequence[Mapping[str, float]], shared: Mapping[str, int]) -> dict[str, Range]:
-        names = dict.fromkeys(name for one in values for name in one)
+        names = dict.fromkeys(name for by_name in values for name in by_name)
         return {name: _range(name, values, shared.get(name, 1)) for name in names}
 
     def _range(name: str, values: Sequence[Mapping[str, float]], share: int) -> Range:
-        pairs = [(one.get(name, 0.0), piece.audio_seconds) for one, piece in zip(values, measured, strict=True)]
+        pairs = [
+            (by_name.get(name, 0.0), piece.audio_seconds) for by_name, piece in zip(values, measured, strict=True)
+        ]
         rates = [value / audio for value, audio in pairs]
         mean = sum(value for value, _ in pairs) / sum(audio for _, audio in pairs)
         return Range(*(rate * seconds / share for rate in (min(rates), mean, max(rates))))
 
     return Estimate(
         seconds / 3600,
-        len(found.rows),
-        len(found.problems),
+        len(corpus.rows),
+        len(corpus.problems),
         len(measured),
         sum(piece.audio_seconds for piece in measured),
         workers,
@@ -385,7 +394,7 @@ def extrapolate(
 
 
 def _stages(account: Account) -> dict[str, float]:
-    """Seconds that grow with the corpus; planning and the last outputs are a run's, and small beside them."""
+    """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
     return account.stages | {"reading, writing": account.outside}
 
 
@@ -396,6 +405,6 @@ def _flac(samples: object, rate: int) -> float:
 
 
 def _size(path: Path) -> float:
-    """Bytes of a file, or of the files in a folder, without the mark that a folder of results has once."""
+    """Bytes of a file, or of the files in a folder except hidden ones, such as the mark of a folder of results."""
     files = path.rglob("[!.]*") if path.is_dir() else [path]
     return float(sum(file.stat().st_size for file in files if file.is_file()))

@@ -1,4 +1,4 @@
-"""events.jsonl: what a run does while it lasts, and what `dailytalk status` tells from it."""
+"""events.jsonl: the record of a run while it lasts, which `dailytalk status` reads."""
 
 import fnmatch
 import json
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.run.local import RunPlan
     from dailytalk_contiguous.run.shard import Progress, ShardReport
 
-# The files of events in a work folder, for `dailytalk status` and for who comes later.
+# The files of events in a work folder, for `dailytalk status` and for anyone who looks later.
 #
-# The processes of a host append to one file, each event in one write, so that lines never mix; a further host has
-# a file of its own beside it, because appending from several hosts is atomic neither on NFS (Linux NFS FAQ, A9)
-# nor in a store. A line that a crash or a full disk has cut off is passed over by readers.
+# The processes of a host append to one file, each event in one write, so that lines never mix; every further host
+# has its own file beside it, because appending from several hosts is atomic neither on NFS (Linux NFS FAQ, A9) nor
+# in a store. Readers skip a line that a crash or a full disk has cut off.
 
 
 #: The file of the host that came first, and those of further ones.
 EVENTS, _FURTHER = "events.jsonl", "events.{host}.jsonl"
 
-#: Bytes at the end of a file in which the last event is looked for.
+#: Bytes at the end of a file that are searched for the last event.
 TAIL_BYTES = 1 << 16
 
 Event = dict[str, Any]
 
-#: Kinds of events of a run: its beginning, what it found to do later on, how far it is, a shard, and its ends.
+#: Kinds of events of a run: its start, a further plan, its progress, a shard, and its ends.
 STARTED, PLANNED, PROGRESS, SHARD = "started", "planned", "progress", "shard"
 FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
 
@@ -60,7 +60,7 @@ _MORE: dict[str, dict[str, Any]] = {
 
 
 def append(path: Path, event: Event, sync: bool = False) -> None:
-    """Add an event in one write; `sync`: it is on the disk when this returns. Raises OSError as the disk does."""
+    """Add an event in one write; with `sync`, it is on the disk when this returns. Raises OSError."""
     line = json.dumps(event, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+", buffering=0) as file:
@@ -74,12 +74,12 @@ def append(path: Path, event: Event, sync: bool = False) -> None:
 
 
 def is_journal(name: str) -> bool:
-    """Whether a path under a work folder is that of a file of events."""
+    """Whether a path relative to a work folder names a file of events."""
     return fnmatch.fnmatch(name, _FURTHER.format(host="*")) or name == EVENTS
 
 
 def journals(folder: Path) -> list[Path]:
-    """The files of events in a work folder, one a host; no links out of it."""
+    """The files of events in a work folder, one a host, except links out of it."""
     return sorted(
         path for path in folder.glob("events*.jsonl") if is_journal(path.name) and not leads_out(path, folder)
     )
@@ -88,9 +88,9 @@ def journals(folder: Path) -> list[Path]:
 def journal_of_host(folder: Path, host: str | None = None) -> Path:
     """The file that a host (by default, this one) adds its events to, in a work folder that need not be there yet.
 
-    That is `events.jsonl` for the host that began it. In a folder that stands for one in a store every host has a
-    file under its own name: nobody can tell there who came first. Raises BadInput where the file is a link out of
-    the folder, or no file at all.
+    That is `events.jsonl` for the host that created it. In the mirror of a folder in a store, every host has a
+    file under its own name: there nobody knows which host was first. Raises BadInput if the path is a link out of
+    the folder, or not a file.
     """
     host = host or platform.node()
     own = folder / _FURTHER.format(host=re.sub(r"[^A-Za-z0-9-]+", "-", host))
@@ -107,7 +107,7 @@ def journal_of_host(folder: Path, host: str | None = None) -> Path:
 
 
 def read_events(path: Path) -> list[Event]:
-    """All whole events of a file, in order; none where there is no file."""
+    """All complete events of a file, in order; none if there is no file."""
     return list(_events(line for _, line in numbered_lines(path))) if path.is_file() else []
 
 
@@ -120,36 +120,36 @@ def _events(lines: Iterable[bytes]) -> Iterator[Event]:
 
 
 def is_whole(event: Event) -> bool:
-    """Whether an event of a run has what readers rely on: who edits the file, or another version, may err."""
+    """Whether an event of a run has what readers rely on: an edit or another version may have broken it."""
     if not fits(event, _EVENT) or not fits(event, _MORE.get(event["event"], {})):
         return False
     try:
-        time = datetime.fromisoformat(event["time"])
+        moment = datetime.fromisoformat(event["time"])
     except ValueError:
         return False
     is_process = event["event"] != STARTED or (len(event["shard"]) == 2 and 0 < event["pid"] < 1 << 31)
-    return time.tzinfo is not None and is_process
+    return moment.tzinfo is not None and is_process
 
 
 def last_event(folder: Path) -> Event | None:
-    """The last event of any host; None where there is none."""
-    found = []
+    """The last event of all hosts; None if there are no events."""
+    latest = []
     for path in journals(folder):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            found += list(_events(file.read().split(b"\n")))[-1:]
-    return max(found, key=lambda event: str(event.get("time")), default=None)
+            latest += list(_events(file.read().split(b"\n")))[-1:]
+    return max(latest, key=lambda event: str(event.get("time")), default=None)
 
 
-# What a run tells of itself in events.jsonl: its plan, each shard, its end, and where its seconds went.
+# What a run writes to events.jsonl: its plan, each shard, its end, and how long everything took.
 #
-# There is a line a shard and now and then one that says how far the run is, never one a stage or an utterance,
-# and a run that finds nothing to do adds none. Nothing that was said in a conversation is in it, and no secret.
+# There is a line a shard and now and then one with the progress, never one a stage or an utterance, and a run that
+# has nothing to do adds none. It holds no word of a conversation, and no secret.
 
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: Seconds between two events that say how far a run is; later, this share of what it has taken.
+#: Seconds between two events of progress; in a long run, this share of the time that it has taken.
 TELL_SECONDS, TELL_SHARE = 10.0, 0.01
 
 
@@ -159,24 +159,24 @@ def now() -> str:
 
 
 def birth(pid: int) -> str:
-    """When a process of this host began, in ticks since the host did; empty where the system does not tell.
+    """When a process of this host began, in ticks since the host's start; empty if the system does not say.
 
-    Tells a process from a later one of its number, and from one that has ended but was not waited for (fields 22
-    and 3 of /proc/PID/stat, proc(5)).
+    It distinguishes a process from a later one with the same id, and "ended" is one that nobody has waited for
+    (fields 22 and 3 of /proc/PID/stat, proc(5)).
     """
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    fields = told.rpartition(")")[2].split()  # from the third: a program's name may hold anything
+    fields = stat.rpartition(")")[2].split()  # from the third: a program's name may hold anything
     return "ended" if fields[0] == "Z" else fields[19]
 
 
 @dataclass
 class Account:
-    """Where the seconds of a run went, in all its processes.
+    """How the processes of a run spent their time, in seconds.
 
-    `stages` are seconds by stage, `audio` those of what went through each. `outside` is what shards took outside
+    `stages` is wall time by stage, `audio` the audio that went through each. `outside` is what shards took outside
     stages (reading, types, writing); `planning` and `outputs` are what came before and after the shards.
     """
 
@@ -187,29 +187,29 @@ class Account:
     outputs: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """As run.json and --json have it; seconds to a millisecond. `outputs` is left out until it is known."""
-        told = {"planning": self.planning, "outside_stages": self.outside}
-        told |= {"outputs": self.outputs} if self.outputs else {}
+        """The account in run.json and --json, to a millisecond. `outputs` is left out until it is known."""
+        totals = {"planning": self.planning, "outside_stages": self.outside}
+        totals |= {"outputs": self.outputs} if self.outputs else {}
         return {
             "stages": {
                 name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
                 for name, took in self.stages.items()
             }
-        } | {f"{name}_seconds": round(took, 3) for name, took in told.items()}
+        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items()}
 
 
 class Journal:
-    """Writes the events of one run and logs a line a finished shard; a context manager that tells how it ended.
+    """Writes the events of one run and logs a line a finished shard; a context manager that records how it ended.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
         digest: of the stages that are run.
-        command: the command line, as run.json has it. shard: (i, N) of `--shard`. workers: processes.
-        spent: USD that the run has spent so far, where it may spend any.
+        command: the command line, as in run.json. shard: (i, N) of `--shard`. workers: processes.
+        spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
     Attributes:
-        forecast: how far the run is, and what is left of it.
-        rejects: how many the rejects.jsonl that the run left tells of, for whoever writes it to set; None before.
+        forecast: how far the run is, and how long the rest will take.
+        rejects: how many rejects.jsonl lists at the end of the run, set by whoever writes it; None before.
     """
 
     def __init__(
@@ -249,18 +249,18 @@ class Journal:
         return self
 
     def telling(self, progress: "Progress") -> "Progress":
-        """`progress`, with the forecast told of the same."""
+        """A function that passes the same on to the forecast and to `progress`."""
 
-        def told(stage: str, audio: float, wall: float | None) -> None:
+        def pass_on(stage: str, audio: float, wall: float | None) -> None:
             self.forecast.progress(stage, audio, wall)
             progress(stage, audio, wall)
 
-        return told
+        return pass_on
 
     def planned(self, plan: "RunPlan", audio_seconds: float, stages: Sequence[str]) -> None:
-        """Tell what is to be done, before it is: `audio_seconds` of all that the run is about.
+        """Record what will be done; `audio_seconds` are those of the whole input.
 
-        Nothing is written where nothing is to be done, unless an earlier run still stands there without its end.
+        Nothing is written if nothing is to be done, unless the events of an earlier run lack its end.
         """
         if not self._planned:
             self.account.planning = time.perf_counter() - self._mark
@@ -273,7 +273,7 @@ class Journal:
         last = None if plan.tasks or self._begun else last_event(self._out)
         if not plan.tasks and not self._begun and (last is None or last["event"] == FINISHED):
             return
-        told = {
+        summary = {
             "shards": len(plan.paths),
             "shards_left": len(plan.tasks),
             "hours": round(audio_seconds / 3600, 7),
@@ -281,11 +281,11 @@ class Journal:
             "stages": list(stages),
         }
         if self._begun:
-            self._write(PLANNED, plan=told)
+            self._write(PLANNED, plan=summary)
         else:
             self._begun = True
             where = {"host": platform.node(), "pid": os.getpid(), "born": birth(os.getpid())}
-            self._write(STARTED, **where, **self._about, plan=told)
+            self._write(STARTED, **where, **self._about, plan=summary)
 
     def made(self, made: "ShardReport") -> None:
         self._done += 1
@@ -321,11 +321,11 @@ class Journal:
             self._write(FINISHED, **({} if self.rejects is None else {"rejects": self.rejects}))
             return
         stopped = isinstance(error, KeyboardInterrupt | GeneratorExit)
-        with suppress(OSError):  # the disk may be what failed; `error` is on its way to whoever is to read it
+        with suppress(OSError):  # the disk may be what failed; `error` is reported anyway
             self._write(STOPPED if stopped else FAILED, reason="stopped" if stopped else _reason(error))
 
     def _tell_progress(self) -> None:
-        """Until the run ends: write how far it is."""
+        """Write events of progress until the run ends."""
         began = time.monotonic()
         while not self._ended.wait(max(TELL_SECONDS, TELL_SHARE * (time.monotonic() - began))):
             if self._begun and self.forecast.stage:
@@ -333,14 +333,14 @@ class Journal:
                     self._write(PROGRESS, stage=self.forecast.stage, **self._left())
 
     def _left(self) -> dict[str, float]:
-        """How much of the work is done and how long the rest takes, if there is a basis to tell."""
+        """How much of the work is done and how long the rest takes, if that is known."""
         share, left = self.forecast.share, self.forecast.seconds_left
         return {} if share is None or left is None else {"share": round(share, 4), "seconds_left": round(left, 1)}
 
-    def _write(self, event: str, **told: Any) -> None:
+    def _write(self, event: str, **fields: Any) -> None:
         spent = {"spent": round(self._spent(), 6)} if self._spent else {}
-        self._path = self._path or journal_of_host(self._out)  # not before: a run may have nothing to tell
-        append(self._path, {"event": event, "time": now(), "run": self._run, **told, **spent})
+        self._path = self._path or journal_of_host(self._out)  # not before: a run may have no events
+        append(self._path, {"event": event, "time": now(), "run": self._run, **fields, **spent})
 
     def _log(self, made: "ShardReport") -> None:
         wall = time.perf_counter() - self._entered
@@ -363,7 +363,7 @@ def contents(kind: str) -> str:
 
 
 def length(seconds: float) -> str:
-    """A length of time for people: `12 s`, `3.5 min`, `7.2 h`, `4.1 days`."""
+    """A duration for people: `12 s`, `3.5 min`, `7.2 h`, `4.1 days`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -372,7 +372,7 @@ def length(seconds: float) -> str:
 
 
 def _reason(error: BaseException | None) -> str:
-    """One sentence; of an error that nobody foresaw only its kind, because its words may be a conversation's."""
+    """One sentence; for an unforeseen error only its type, because its message may quote a conversation."""
     if isinstance(error, DailytalkError):
         return f"{error.reason}: {error.remedy}"
     if isinstance(error, OSError):
@@ -380,33 +380,34 @@ def _reason(error: BaseException | None) -> str:
     return type(error).__name__
 
 
-# What the runs in a work folder are doing, told from its events alone, during a run or after any end.
+# What the runs in a work folder are doing, known from its events alone, during a run or after any end.
 #
-# A run that was killed writes no end. On its own host that is seen by its process, which is gone; on another host
-# only by its silence, which is called that and no more.
+# A run that was killed writes no end. On its own host that is known because its process is gone; on another host
+# there is only silence, and it is called no more than that.
 
 
 RUNNING, GONE, SILENT = "running", "gone", "silent"
 
-#: A run on another host is silent after so many seconds without an event, and so many times its longest shard.
+#: A run on another host is silent after so many seconds without an event, or so many times its longest shard if
+#: that is longer.
 SILENT_SECONDS = 600.0
 SILENT_SHARDS = 3.0
 
 
 @dataclass
 class Run:
-    """One run, as far as its events tell.
+    """One run, as far as it is known from its events.
 
     Attributes:
         run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid, born: its process.
         started, last_event, last_shard: times; None before the first shard.
-        shards_all: of the whole work folder. shards, audio_seconds: what it set out to make.
+        shards_all: of the whole work folder. shards, audio_seconds: what it planned to make.
         done, audio_done: what it has made.
-        rejects: conversations rejected among them; once rejects.jsonl was written (`explained`), all in it.
+        rejects: conversations rejected among them; once rejects.jsonl is written (`explained`), all of its lines.
         stages: wall seconds by stage, over all workers. longest: wall seconds of its longest shard.
-        stage, share, seconds_left: what worked at its last event, how much of the work was done then (0 to 1, in
-            seconds of work), and how long the rest would take; empty and None where that was not known.
-        workers: ids of the processes that made its shards. spent: USD, or None where nothing costs.
+        stage, share, seconds_left: the stage at its last event, how much of the work was done then (0 to 1, in
+            seconds of work), and how long the rest would take; empty and None if that was not known.
+        workers: ids of the processes that made its shards. spent: USD; None for a run that costs nothing.
         state: `finished`, `stopped`, `failed`, `running`, `gone` (its process is), or `silent`.
         reason: why it failed.
     """
@@ -447,7 +448,7 @@ class Run:
     def left_seconds(self, at: datetime) -> float | None:
         """Wall seconds that a running run still needs; None if that is not known.
 
-        As its own last event has it, if that is not over yet; of a run that says nothing of it, by its speed.
+        From its last event, if that time is not over yet; without one in the events, from its speed.
         """
         if self.state != RUNNING:
             return None
@@ -460,7 +461,7 @@ class Run:
         return max(0.0, due - (at - self.last_shard).total_seconds())
 
     def as_dict(self, at: datetime) -> dict[str, Any]:
-        """As `--json` has it. Hours are of audio, `speed` is times real time, the age and what is left seconds."""
+        """The run in `--json`: hours of audio, `speed` times real time, the age and the time left in seconds."""
         left = self.left_seconds(at)
         return {
             "run": self.run,
@@ -494,19 +495,19 @@ def run_status(
     lives: Callable[[int, str], bool] | None = None,
     named: str = "",
 ) -> list[Run]:
-    """The runs of a work folder that matter now: those that go on, and the last of each kind and `--shard`.
+    """The runs of a work folder that matter now: those that are running, and the last of each kind and `--shard`.
 
     Args:
         folder: the work folder.
-        at: the time; now by default. lives: whether a process of this host (its id, its birth) is still there.
-        named: what the folder is called in an error, if not by its path.
+        at: the time; now by default. lives: whether a process of this host (its id, its birth) still runs.
+        named: the folder's name in an error; its path by default.
 
-    Raises DailytalkError if no run was ever recorded there.
+    Raises DailytalkError if no run was ever recorded.
     """
-    found = journals(folder)
-    runs = sorted((run for path in found for run in runs_of(read_events(path))), key=lambda run: run.started)
+    paths = journals(folder)
+    runs = sorted((run for path in paths for run in runs_of(read_events(path))), key=lambda run: run.started)
     if not runs:
-        why = f"its {EVENTS} tells of none" if found else f"there is no {EVENTS} in it"
+        why = f"its {EVENTS} lists none" if paths else f"there is no {EVENTS} in it"
         raise DailytalkError(
             f"no run was recorded in {named or repr(str(folder))} ({why})",
             "name the folder that a run was given with --out",
@@ -520,23 +521,23 @@ def run_status(
 def runs_of(events: Iterable[Event]) -> list[Run]:
     """All runs, in the order in which they began.
 
-    Damaged events, and those of a run whose beginning is missing, are passed over.
+    Damaged events, and those of a run whose start is missing, are skipped.
     """
     runs: dict[str, Run] = {}
     for event in filter(is_whole, events):
-        time = datetime.fromisoformat(event["time"])
+        moment = datetime.fromisoformat(event["time"])
         if event["event"] == STARTED:
             number, count = event["shard"]
             where = (event["host"], event["pid"], event["born"])
-            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, time, time)
+            runs[event["run"]] = Run(event["run"], event["kind"], (number, count), *where, moment, moment)
         run = runs.get(event["run"])
         if run is not None:
-            _note(run, event, time)
+            _note(run, event, moment)
     return list(runs.values())
 
 
-def _note(run: Run, event: Event, time: datetime) -> None:
-    run.last_event = time
+def _note(run: Run, event: Event, moment: datetime) -> None:
+    run.last_event = moment
     run.spent = event.get("spent", run.spent)
     if event["event"] in (PROGRESS, SHARD):
         run.stage = event.get("stage", run.stage)
@@ -546,7 +547,7 @@ def _note(run: Run, event: Event, time: datetime) -> None:
         run.shards += event["plan"]["shards_left"]
         run.audio_seconds += 3600 * event["plan"]["hours_left"]
     elif event["event"] == SHARD:
-        run.last_shard = time
+        run.last_shard = moment
         run.done += 1
         run.audio_done += event["audio_seconds"]
         run.rejects += event["rejects"]
@@ -561,13 +562,13 @@ def _note(run: Run, event: Event, time: datetime) -> None:
 
 
 def process_lives(pid: int, born: str) -> bool:
-    """Whether a process of this host is still there, and is not a later one of the same number."""
+    """Whether a process of this host still runs, and is not a later one with the same id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's: it is there
+        pass  # another user's: it exists
     return birth(pid) == born
 
 
@@ -579,14 +580,14 @@ def _state(run: Run, at: datetime, lives: Callable[[int, str], bool]) -> str:
 
 
 def _that_matter(runs: Sequence[Run]) -> list[Run]:
-    """Later runs stand for earlier ones of their kind and `--shard`, and a whole one that finished for all."""
+    """Later runs replace earlier ones of their kind and `--shard`; a whole one that finished replaces all."""
     shown: list[Run] = []
     for run in runs:
         whole = run.state == FINISHED and run.shard == (1, 1)
         shown = [
-            one
-            for one in shown
-            if one.state == RUNNING or one.kind != run.kind or not (whole or one.shard == run.shard)
+            earlier
+            for earlier in shown
+            if earlier.state == RUNNING or earlier.kind != run.kind or not (whole or earlier.shard == run.shard)
         ]
         shown.append(run)
     return shown

@@ -1,7 +1,7 @@
-"""How far a run is, and how long the rest will take, by what its stages have taken so far.
+"""How far a run is, and how long the rest will take, from what its stages have taken so far.
 
-Minutes of audio say little: of a minute that all stages but the recogniser have seen, nearly all work is still to
-come. So every stage counts by its cost, the seconds of one process that a second of audio takes in it.
+Minutes of audio say little: when all stages except the recogniser have processed a minute, nearly all of its work
+is still to do. So every stage counts by its cost, the seconds that a second of audio takes in it in one process.
 """
 
 import threading
@@ -10,18 +10,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-#: Seconds of work after which what was measured before counts half: other programs come and go.
+#: Seconds of work after which earlier measurements count half: the load by other programs changes.
 HALF_LIFE = 60.0
 
-#: Seconds of audio below which nothing is left: what rounding leaves of sums.
+#: Seconds of audio below which nothing is left: the rounding errors of sums.
 _NOTHING = 1e-6
 
 
 class Forecast:
-    """Told of a run's plan, of each stage of each batch, and of each shard; asked at any time, from any thread.
+    """Learns of a run's plan, each stage of each batch, and each shard; can be asked at any time, from any thread.
 
     Args:
-        workers: processes that share the work, if that is known.
+        workers: processes that share the work; 1 if that is not known.
         clock: seconds, never going back.
     """
 
@@ -41,7 +41,7 @@ class Forecast:
     def planned(self, shards: Mapping[Path, Mapping[str, float]], costs: Mapping[str, float]) -> None:
         """Add work: seconds of audio by stage, for each shard. `costs` are those of the last run.
 
-        Where all earlier work is done, shares begin at 0 again: a second pass, the next window of a stream.
+        If all earlier work is done, shares begin at 0 again: in a second pass, or in the next window of a stream.
         """
         with self._lock:
             if self._left_audio() < _NOTHING:
@@ -54,7 +54,7 @@ class Forecast:
                     self._pending[stage] += audio
 
     def progress(self, stage: str, audio: float, wall: float | None) -> None:
-        """A stage begins with a batch of `audio` seconds (`wall` is None), or took `wall` seconds for it."""
+        """A stage begins a batch of `audio` seconds (`wall` is None), or took `wall` seconds for it."""
         with self._lock:
             if wall is None:
                 self._stage = stage
@@ -70,20 +70,20 @@ class Forecast:
             self._worked += wall
 
     def made(self, path: Path, stage_audio: Mapping[str, float]) -> None:
-        """A shard is on disk. What rejected conversations would have taken is no work any more."""
+        """A shard is on disk. What its rejected conversations would have taken is no longer to do."""
         with self._lock:
             for stage, audio in self._shards.pop(path, {}).items():
                 self._pending[stage] -= audio - stage_audio.get(stage, 0.0)
 
     @property
     def stage(self) -> str:
-        """The stage that began last, of those that work now; empty before the first."""
+        """The stage that began last of those that are running; empty before the first."""
         with self._lock:
             return self._running[-1][0] if self._running else self._stage
 
     @property
     def audio(self) -> tuple[float, float]:
-        """Seconds of audio that all stages are done with, and all that the plan has."""
+        """Seconds of audio that all stages have finished, and those of the whole plan."""
         with self._lock:
             return max(0.0, self._whole - self._left_audio()), self._whole
 
@@ -94,7 +94,7 @@ class Forecast:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the last shard is made; None before a plan, and while a stage to come has no cost."""
+        """Seconds until the last shard is made; None before a plan, and while the cost of a stage is not known."""
         with self._lock:
             work = self._work_left()
             if work is None:
@@ -104,7 +104,7 @@ class Forecast:
 
     @property
     def share(self) -> float | None:
-        """How much of the work is done, from 0 to 1, in seconds of work; None as `seconds_left`."""
+        """How much of the work is done, from 0 to 1, in seconds of work; None when `seconds_left` is."""
         with self._lock:
             work = self._work_left()
             if work is None:
@@ -116,11 +116,11 @@ class Forecast:
         return max(self._pending.values(), default=0.0)
 
     def _work_left(self) -> float | None:
-        """Seconds of work, in one process, without what the stages that work now have taken already."""
+        """Seconds of work, in one process, without what the running stages have taken already."""
         if not self._whole:
             return None  # nothing is planned yet
         now, work = self._clock(), 0.0
-        slow: defaultdict[str, float] = defaultdict(float)  # a cost that a stage has exceeded while it works
+        slow: defaultdict[str, float] = defaultdict(float)  # the costs that running stages have already reached
         for stage, audio, since in self._running:
             slow[stage] = max(slow[stage], (now - since) / audio if audio else 0.0)
         for stage, audio in self._pending.items():
@@ -132,11 +132,11 @@ class Forecast:
             work += max(cost, slow[stage]) * audio
         for stage, audio, since in self._running:
             took = now - since
-            # What takes longer than foretold is expected to go on for as long as it has already been late.
+            # A batch that takes longer than forecast is expected to go on for as long as it is late already.
             work += max(0.0, took - (self._cost(stage) or 0.0) * audio) - took
         return max(0.0, work)
 
     def _cost(self, stage: str) -> float | None:
-        """Seconds of work a second of audio."""
+        """Seconds of work for a second of audio; None if that is not known."""
         audio = self._audio.get(stage, 0.0)
         return self._seconds[stage] / audio if audio else self._before.get(stage)

@@ -1,7 +1,7 @@
-"""The local engine: shards one after another in this process, or side by side in several.
+"""The local engine: shards one after another in this process, or in parallel in several.
 
-Workers write shards by rename; all that they send back is what a shard knows of its rows, so that the parent stays
-small whatever they hold.
+Workers write shards by rename and send back only a short report of each, so that the parent stays small whatever
+they hold.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
 #
-# A GPU is given only to work that has a use for it: a profile without networks, or speech that a service makes,
-# would else hold one that nothing runs on, or wait for one that nobody has.
+# A GPU is given only to work that uses it: a profile without networks, or speech that a service makes, would else
+# hold an idle GPU, or wait for one that does not exist.
 
 
-#: Engines that tell when they say each word: of their speech hardly any is left for the recogniser of `Align`.
+#: Engines that give the times of each word: hardly any of their speech is left for the recogniser of `Align`.
 TELL_WORDS = ("fish", "espeak", "flite")
 
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
-    """The device (auto, cpu, cuda) of the stages that run a model that a GPU is for; None where none does."""
+    """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
     timed = any(isinstance(stage, Speak) and stage.engine in TELL_WORDS for stage in inner)
     devices = (stage.device for stage in inner if not (timed and isinstance(stage, Align)) if _uses_device(stage))  # type: ignore[attr-defined]
@@ -52,7 +52,7 @@ def _uses_device(stage: Stage) -> bool:
 def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
     """The GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
 
-    Those that the user has set in it, if any; none where there are not several, or where no stage uses one.
+    Those that the user has set in it, if any; none if there are not several, or if no stage uses one.
     """
     if networks_device(stages) is None:
         return []
@@ -60,12 +60,12 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
 
     count = ctranslate2.get_cuda_device_count()
     chosen = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    # CUDA ends a list at a name that it doesn't know, and counts those before it.
+    # CUDA ends a list at a name that it doesn't know, and counts only those before it.
     names = (chosen or [str(number) for number in range(count)])[:count]
     return names if len(names) > 1 else []
 
 
-#: Told what is to be done, before it is, and asked for what is left of it at any time.
+#: Called with the plan before it is carried out, and with a forecast that can be asked for the rest at any time.
 Planned = Callable[["RunPlan", Forecast], None]
 
 
@@ -73,8 +73,8 @@ Planned = Callable[["RunPlan", Forecast], None]
 class RunPlan:
     """What a run has to do: all shards in order, and those of them that are not finished.
 
-    `costs`: seconds that a second of audio took in each stage, by its place, in the runs that made what stands;
-    None for a stage that nothing stands of.
+    `costs`: seconds that a second of audio took in each stage, by its place, in the runs that made the valid
+    results; None for a stage without valid results.
     """
 
     paths: list[Path]
@@ -84,11 +84,11 @@ class RunPlan:
 
     @property
     def seconds(self) -> float:
-        """Audio in the shards that are left."""
+        """Seconds of audio in the shards that are left."""
         return sum(task.seconds for task in self.tasks)
 
     def work(self, stages: Sequence[str]) -> dict[Path, dict[str, float]]:
-        """Seconds of audio that are to go through each stage, by its name, for each shard that is left."""
+        """Seconds of audio that each stage has to process, by its name, for each shard that is left."""
         work = {}
         for task in self.tasks:
             left = task.left or [task.seconds * (place >= self.first_stage) for place in range(len(stages))]
@@ -99,7 +99,7 @@ class RunPlan:
 def plan_run(
     index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage], columns: Features = SOURCE
 ) -> RunPlan:
-    """Compare the shards of an index with what they should be. Reads nothing. `columns` are those of the rows."""
+    """Compare the shards of an index with what they should be, without reading them. `columns`: of the rows."""
     chain = chain_of(stages)
     known, folder = index.entries, index.folder
     paths, tasks, first = [], [], len(stages)
@@ -107,23 +107,23 @@ def plan_run(
     for rows in groups:
         path = shard_path(folder, rows)
         paths.append(path)
-        own = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
+        entries = {row["conversation_id"]: known.get(row["conversation_id"]) for row in rows}
         done = []
         left = [0.0] * len(stages)
         for row in rows:
-            entry = own[row["conversation_id"]]
-            standing = entry[1].standing(row["input_digest"], chain) if entry else 0
-            for place, took in zip(range(standing), entry[1].seconds if entry else (), strict=False):
+            entry = entries[row["conversation_id"]]
+            n_valid = entry[1].n_valid(row["input_digest"], chain) if entry else 0
+            for place, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
                 wall[place] += took
                 audio[place] += row["duration"]
             if not _finished(entry, path, row, chain):
-                done.append(standing)
-                for place in range(0 if stages[-1].final and standing < len(stages) else standing, len(stages)):
+                done.append(n_valid)
+                for place in range(0 if stages[-1].final and n_valid < len(stages) else n_valid, len(stages)):
                     left[place] += row["duration"]
         if done:
             first = min(first, *done)
-            standing_rows = {name: entry for name, entry in own.items() if entry}
-            tasks.append(Task(path, rows, standing_rows, tuple(left), columns))
+            known_entries = {name: entry for name, entry in entries.items() if entry}
+            tasks.append(Task(path, rows, known_entries, tuple(left), columns))
     costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
     return RunPlan(paths, tasks, first, costs)
 
@@ -136,12 +136,12 @@ def run_local(
     progress: Progress,
     finished: Callable[[ShardReport], None] = lambda made: None,
 ) -> Iterator[Path]:
-    """Make what is left of a plan; yields each shard's file once it is on disk, and `finished` was told of it.
+    """Make what is left of a plan; yields each shard's file once it is on disk and `finished` was called.
 
-    Raises whatever a stage raises but for `BadInput`; shards in flight are then dropped, finished ones stay.
+    Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
     if workers <= 1:
-        # On a device, the next shard is decoded while this one is worked on.
+        # On a device, the next shard is decoded while this one is processed.
         def prepared(task: Task) -> ShardJob:
             making = ShardJob(task, stages, batch_seconds, progress)
             return making.prepare() if batch_seconds else making
@@ -158,11 +158,11 @@ def run_local(
             yield made.path
 
 
-def _finished(found: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
-    if found is None or found[0] != path:
+def _finished(known: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
+    if known is None or known[0] != path:
         return False
-    entry = found[1]
-    return entry.standing(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
+    entry = known[1]
+    return entry.n_valid(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
 
 
 def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:

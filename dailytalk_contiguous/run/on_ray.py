@@ -1,8 +1,8 @@
 """The Ray engine: a pool of actors, on this machine or on a cluster, that make shards as local workers do.
 
-What travels is a task (paths, small columns, what earlier runs made) and back its account; audio and rows stay on
-the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard that ends
-two of them would end them all. Nothing is restarted behind our back.
+A task (paths, small columns, what earlier runs made) is sent to an actor, and a report comes back; audio and rows
+stay on the disk or in the store. A shard whose actor or node is lost is made again by another one, once: a shard
+that ends two actors would end them all. Ray itself restarts nothing.
 """
 
 import logging
@@ -36,17 +36,16 @@ from dailytalk_contiguous.stages.base import Stages
 
 # Ray itself: connecting to a cluster, or starting one of this process and keeping it.
 #
-# A Ray of one's own takes seconds to start and a process may need it twice, as `dailytalk build` does, so it
-# stays until the process ends; another cluster is left as soon as its work is done. Nothing is told to the
-# outside.
+# A Ray of this process takes seconds to start and may be needed twice, as in `dailytalk build`, so it stays until
+# the process ends; another cluster is left as soon as its work is done. Usage statistics are off.
 
 
-#: Seconds that a cluster may take to answer a knock.
+#: Seconds that a cluster may take to accept a connection.
 SILENCE_SECONDS = 10.0
 
 
 class _Own(NamedTuple):
-    """A Ray of this process: the cores that it gives away, and the environment that its workers have."""
+    """A Ray of this process: the cores that it has for workers, and the environment of its workers."""
 
     cores: int
     environment: dict[str, str]
@@ -59,8 +58,8 @@ _own: _Own | None = None
 def connected(address: str, workers: int = 0) -> Iterator[Any]:
     """Ray, connected to the cluster at `address` for as long as the block lasts.
 
-    Without an address it is one of this process, with room for `workers`, which stays until the process ends. A
-    program that we are part of may have connected already: then that is the one, and it stays.
+    Without an address it is one of this process, with room for `workers`, which stays until the process ends. If
+    the program that uses this package has connected already, that cluster is used, and stays.
 
     Raises DailytalkError if Ray is not installed, or does not answer.
     """
@@ -95,13 +94,13 @@ def has_gpus(address: str) -> bool:
 
 
 def nodes(ray: Any) -> list[tuple[int, int]]:
-    """Cores and GPUs of each node that is there."""
+    """Cores and GPUs of each node that is alive."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(int(own.get("CPU", 0)), int(own.get("GPU", 0))) for own in alive]
+    return [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
 
 
 def lost(ray: Any) -> tuple[type[Exception], ...]:
-    """What is raised in place of the result of an actor that is gone: killed, out of memory, or with its node."""
+    """The errors that Ray raises for the result of a lost actor: killed, out of memory, or lost with its node."""
     errors = ray.exceptions
     return (
         *(errors.RayActorError, errors.OutOfMemoryError, errors.NodeDiedError, errors.ObjectLostError),
@@ -110,7 +109,7 @@ def lost(ray: Any) -> tuple[type[Exception], ...]:
 
 
 def _keep(ray: Any, n_cores: int) -> None:
-    """Start a Ray of this process, or keep that which is there if it is large enough and knows the environment."""
+    """Start a Ray of this process, or keep the present one if it is large enough and has the same environment."""
     global _own
     if _own and ray.is_initialized() and _own.cores >= n_cores and _own.environment == dict(os.environ):
         return
@@ -127,7 +126,7 @@ def _begin(ray: Any, asked: str, **options: Any) -> None:
 
 
 def _refuse_silence(address: str) -> None:
-    """Raise DailytalkError where nobody listens at HOST:PORT: Ray itself would wait for minutes."""
+    """Raise DailytalkError if nothing listens at HOST:PORT: Ray itself would wait for minutes."""
     host, sign, port = address.removeprefix("ray://").rpartition(":")
     if sign and port.isdecimal():
         try:
@@ -155,13 +154,13 @@ def _ray() -> Any:
     return ray
 
 
-# How a Ray cluster is shared out: the number of actors, and what each of them gets.
+# How a Ray cluster is divided: the number of actors, and what each of them gets.
 #
-# One arithmetic for a laptop and for a cluster of unequal nodes. It knows nothing of Ray itself, so that it can
-# be tested without a cluster, and without a GPU.
+# The same arithmetic serves a laptop and a cluster of unequal nodes. It doesn't use Ray, so that it can be tested
+# without a cluster, and without a GPU.
 
 
-#: Cores of an actor where nobody says how many actors there should be: each holds all models in memory.
+#: Cores of an actor if the number of actors is not set: each holds all models in memory.
 CORES_EACH = 2
 
 
@@ -174,14 +173,14 @@ class ActorResources:
     gpus: float
 
 
-def plan_actors(nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int) -> ActorResources:
-    """How many actors, and what each gets, of `nodes`: pairs of cores and GPUs.
+def plan_actors(node_sizes: list[tuple[int, int]], workers: int, gpus: bool, tasks: int) -> ActorResources:
+    """How many actors, and what each gets, on nodes of these sizes: pairs of cores and GPUs.
 
-    Never more than there are `tasks`. Without a number: one a GPU, or one for two cores each. Of more workers than
-    GPUs, several share one. Raises DailytalkError if there is no room for one actor, or for so many.
+    Never more actors than `tasks`. If `workers` is 0: one for each GPU, or one for two cores. If there are more
+    workers than GPUs, several share one. Raises DailytalkError if there is no room for one actor, or for so many.
     """
-    n_gpus = sum(node[1] for node in nodes) if gpus else 0
-    able = [node for node in nodes if node[1]] if n_gpus else nodes
+    n_gpus = sum(node[1] for node in node_sizes) if gpus else 0
+    able = [node for node in node_sizes if node[1]] if n_gpus else node_sizes
     if gpus and not n_gpus:
         raise DailytalkError("the Ray cluster has no GPU", "pass --device cpu, or --device auto")
     total = sum(node[0] for node in able)
@@ -195,62 +194,62 @@ def plan_actors(nodes: list[tuple[int, int]], workers: int, gpus: bool, tasks: i
     return ActorResources(max(1, min(wanted, tasks)), per_core, 1 / on_each if on_each else 0.0)
 
 
-def _room(nodes: list[tuple[int, int]], cores_each: int) -> int:
-    return sum(node[0] // cores_each for node in nodes)
+def _room(node_sizes: list[tuple[int, int]], cores_each: int) -> int:
+    return sum(node[0] // cores_each for node in node_sizes)
 
 
-# The till of a run on Ray: one purse for all workers, whichever nodes they are on.
+# The till of a run on Ray: one budget for all workers, whichever nodes they are on.
 #
-# A limit on money holds for them together only if each asks one place before it buys. That place also knows what
-# is being bought, so that a run that is stopped can wait for it.
+# A limit on spending holds for all workers together only if each asks one actor before it buys. That actor also
+# knows what is being bought, so that a run that is stopped can wait for it.
 
 
 class BudgetActor:
-    """An actor that keeps the purse of a run: whoever buys something, on any node, asks here first.
+    """An actor that keeps the budget of a run: a worker on any node asks it before it buys something.
 
-    What a lost worker had asked for stays held back, since nobody knows whether it was charged.
+    What a lost worker had asked for stays reserved, since nobody knows whether it was charged.
     """
 
     def __init__(self, limit: float | None) -> None:
-        self._purse = Budget(limit)
+        self._budget = Budget(limit)
         self._held: dict[str, tuple[ExitStack, Callable[[float], None]]] = {}
         self._closed = False
 
     def hold(self, price: float) -> str:
-        """Hold a price back. Raises as `Purse.paying` does, and DailytalkError once the till is closed."""
+        """Reserve a price; returns its ticket. Raises as `Budget.paying`, and DailytalkError once closed."""
         if self._closed:
             raise DailytalkError("the run is being stopped", "run the same command again: what was bought is kept")
         stack = ExitStack()
-        pay = stack.enter_context(self._purse.paying(price))
+        pay = stack.enter_context(self._budget.paying(price))
         ticket = uuid4().hex
         self._held[ticket] = (stack, pay)
         return ticket
 
     def pay(self, ticket: str, cost: float) -> None:
-        """End what was held back with what it did cost."""
+        """Replace a reserved price by the real cost."""
         stack, pay = self._held.pop(ticket)
         pay(cost)
         stack.close()
 
     def save(self, cost: float) -> None:
-        """Note what something would have cost."""
-        self._purse.save(cost)
+        """Record the price of something that was in the cache."""
+        self._budget.save(cost)
 
     def close(self) -> None:
-        """Refuse whatever is asked for from now on."""
+        """Refuse all purchases from now on."""
         self._closed = True
 
     def held_back(self) -> int:
-        """How many things are being bought."""
+        """How many purchases are under way."""
         return len(self._held)
 
     def totals(self) -> tuple[float, float]:
         """USD spent, and saved by the cache."""
-        return self._purse.spent, self._purse.saved
+        return self._budget.spent, self._budget.saved
 
 
 class SharedBudget(Budget):
-    """The purse of a worker, which is the till of all of them."""
+    """The budget of a worker, which asks the till that all workers share."""
 
     def __init__(self, limit: float | None, till: Any) -> None:
         super().__init__(limit)
@@ -271,7 +270,7 @@ class SharedBudget(Budget):
 
 
 def ray_get(question: Any) -> Any:
-    """What the till says. Raises what it raises, and DailytalkError if it is gone."""
+    """The till's answer. Raises what the till raises, and DailytalkError if it is gone."""
     import ray
 
     try:
@@ -287,24 +286,24 @@ def ray_get(question: Any) -> Any:
 
 # What runs inside Ray's actors: a worker that makes shards.
 #
-# A node can lack what the driver has (the same code, the same environment, the recordings), or have it as it was.
-# Each is looked for before anything is made: a recording that a node can't see would else be rejected as a bad
-# one, and another of its name be cut at times that mean nothing in it.
+# A node can lack what the driver has (the same code, the same environment, the recordings), or have an older
+# version. All of it is checked before anything is made: a recording that a node can't see would else be rejected
+# as damaged, and another one with its name cut at times that mean nothing in it.
 
 
-#: Stage, seconds of audio, wall seconds: what a `Progress` is told.
+#: Stage, seconds of audio, wall seconds: the arguments of a `Progress`.
 StageEvent = tuple[str, float, float]
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker is given once: stages, how they are run, and where things are.
+    """What a worker gets once: stages, how they are run, and where things are.
 
     Attributes:
         stages, batch_seconds: as `make_shard` takes them.
-        work, inputs: mirrors of the work folder and of recordings, where they lie in object storage.
-        chain: what the stages' digests must be there. folder: where relative paths begin. threads: its cores.
-        till: an actor that keeps the money, if any may be spent. shared: a place that it must see then.
+        work, inputs: mirrors of the work folder and of recordings, if they are in object storage.
+        chain: the digests that the stages must have there. folder: where relative paths begin. threads: its cores.
+        till: the actor that keeps the budget, if money may be spent. shared: a file that it must see then.
     """
 
     stages: Stages
@@ -320,7 +319,7 @@ class WorkerConfig:
 
 @dataclass(frozen=True)
 class RemoteTask:
-    """A task, with absolute paths, and what those of its files must be that lie in a store: tokens by path."""
+    """A task, with absolute paths, and the versions of those of its files that are in a store: tokens by path."""
 
     task: Task
     tokens: dict[Path, str]
@@ -328,7 +327,7 @@ class RemoteTask:
 
 @dataclass(frozen=True)
 class RemoteResult:
-    """What came of an order: `token` of the shard in the store, if there is one; `events` not told before."""
+    """The result of a task: the `token` of the shard in the store, if any, and events not yet passed on."""
 
     made: ShardReport
     token: str
@@ -336,13 +335,13 @@ class RemoteResult:
 
 
 def remote_task(task: Task, setup: WorkerConfig) -> RemoteTask:
-    """What a worker is told of a task, by the machine that has planned it, for the files as they are there."""
+    """A task as it is sent to a worker by the machine that planned it, with the versions of files seen there."""
     known = {name: (path.absolute(), entry) for name, (path, entry) in task.known.items()}
     task = replace(task, path=task.path.absolute(), known=known)
     shards = dict.fromkeys(path for path, _ in known.values())
     for path in shards if setup.work else ():
         if setup.work and setup.work.name_of(path):
-            setup.work.push(path)  # a killed run may have left one that is nowhere else
+            setup.work.push(path)  # a killed run may have left one that is only here
     tokens = {
         path: token
         for mirror in _mirrors(setup)
@@ -353,7 +352,7 @@ def remote_task(task: Task, setup: WorkerConfig) -> RemoteTask:
 
 
 class Worker:
-    """An actor. `make` runs in one of its threads, and `told` in the other."""
+    """An actor. `make` runs in one of its threads, and `take_events` in the other."""
 
     def __init__(self, setup: WorkerConfig) -> None:
         self._setup = setup
@@ -361,11 +360,11 @@ class Worker:
         self._lock = threading.Lock()
 
     def ready(self) -> None:
-        """Take up the driver's settings. Raises DailytalkError for what this node lacks."""
+        """Apply the driver's settings. Raises DailytalkError for what this node lacks."""
         if os.path.isdir(self._setup.folder):
             os.chdir(self._setup.folder)
         os.environ["OMP_NUM_THREADS"] = str(self._setup.threads)
-        if torch := sys.modules.get("torch"):  # else it will read the variable
+        if torch := sys.modules.get("torch"):  # if it is not loaded yet, it will read the variable
             torch.set_num_threads(self._setup.threads)
         if chain_of(self._setup.stages) != self._setup.chain:
             raise DailytalkError(
@@ -386,9 +385,9 @@ class Worker:
         made = make_shard(task, setup.stages, setup.batch_seconds, self._note)
         if setup.work:
             setup.work.push(task.path)
-        return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.told())
+        return RemoteResult(made, setup.work.token_of(task.path) if setup.work else "", self.take_events())
 
-    def told(self) -> list[StageEvent]:
+    def take_events(self) -> list[StageEvent]:
         """Events since the last call."""
         with self._lock:
             events, self._events = self._events, []
@@ -399,7 +398,7 @@ class Worker:
             self._events.append(event)
 
     def _brought(self, ordered: RemoteTask) -> Task:
-        """The task, once what it needs is on this machine; with rejects for recordings that are others by now."""
+        """Fetch what a task needs to this machine; returns it with rejects for recordings that were replaced."""
         task = ordered.task
         refused: dict[Path, BadInput] = {}
         for path in dict.fromkeys(path for path, _ in task.known.values()):
@@ -421,10 +420,10 @@ class Worker:
             )
 
     def _without(self, task: Task, refused: dict[Path, BadInput]) -> Task:
-        """The task with the conversations of some recordings settled already, as rejects of the first stage.
+        """The task with the conversations of some recordings rejected already, by the first stage.
 
-        A recording that was replaced gives other conversations when it is tagged again. For speech the old one may
-        come back under the same digest: its reject is of no input, so that the next run tries again.
+        A recording that was replaced gives other conversations when it is tagged again. When speaking, the old one
+        may come back under the same digest: its reject has no input digest, so that the next run tries again.
         """
         first, rows, known = self._setup.stages[0].name, [], dict(task.known)
         for row in task.rows:
@@ -451,17 +450,17 @@ def _recordings(rows: list[Row]) -> list[Path]:
     return list(dict.fromkeys(path for row in rows if (path := _recording(row))))
 
 
-#: Seconds between two looks at what actors tell.
+#: Seconds between two checks for events of actors.
 POLL_SECONDS = 1.0
 
-#: Seconds without any worker after which is said what is awaited, and said again.
+#: Seconds without any worker after which a warning says what the run is waiting for, and says it again.
 AWAITED_SECONDS = 20.0
 
-#: Seconds that what is being paid for may take to come, when a run is stopped: the longest silence of a service
-#: (`models.paid`), and as much again.
+#: Seconds that a stopped run waits for purchases under way: the longest silence of a service (`models.paid`), and
+#: as much again.
 GRACE_SECONDS = 120.0
 
-#: Times that a shard is begun, and actors that may be lost in a row before they have begun anything.
+#: How often a shard is begun, and how many actors in a row may be lost before they have begun anything.
 TRIES, LOST_AT_START = 2, 3
 
 
@@ -470,7 +469,7 @@ log = logging.getLogger("dailytalk_contiguous")
 
 @dataclass(frozen=True)
 class Cluster:
-    """Which one: its address, or empty for one of this process. `workers`: actors; 0 for all that have room."""
+    """A Ray cluster: its address, empty for one of this process. `workers`: actors; 0 for all that have room."""
 
     address: str = ""
     workers: int = 0
@@ -485,12 +484,12 @@ def run_on_ray(
     finished: Callable[[ShardReport], None],
     money: Budget | None = None,
 ) -> Iterator[Path]:
-    """Make what is left of a plan; yields each shard's file once it is here, and `finished` was told of it.
+    """Make what is left of a plan; yields each shard's file once it is here and `finished` was called.
 
-    `money` is kept in one place for all actors, and knows afterwards what was spent and saved.
+    `money` is shared by all actors, and holds afterwards what was spent and saved.
 
-    Raises DailytalkError for a cluster that is not there or has no room, for a shard that ends two actors, and for
-    what a node lacks; else whatever a stage raises but for `BadInput`. Finished shards stay.
+    Raises DailytalkError for a cluster that does not answer or has no room, for a shard that ends two actors, and
+    for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
     """
     with connected(cluster.address, cluster.workers) as ray:
         share = plan_actors(nodes(ray), cluster.workers, cluster.gpus, len(plan.tasks))
@@ -515,12 +514,12 @@ def run_on_ray(
 
 
 class Pool:
-    """Actors, each with a shard at a time. What it needs of Ray is in here."""
+    """Actors, each with a shard at a time."""
 
     def __init__(self, ray: Any, setup: WorkerConfig, share: ActorResources, progress: Progress) -> None:
         self._ray, self._setup, self._share, self._progress = ray, setup, share, progress
         self._busy: dict[Any, tuple[Any, Task | None]] = {}
-        self._told: dict[Any, Any] = {}
+        self._event_calls: dict[Any, Any] = {}
         self._lost, self._asked = 0, -math.inf
         self._say_at: float | None = time.monotonic() + AWAITED_SECONDS
 
@@ -531,12 +530,12 @@ class Pool:
             self._hire()
         while left:
             interrupts.check_interrupt()
-            done, _ = self._ray.wait([*self._busy, *self._told], num_returns=1, timeout=POLL_SECONDS)
-            self._hear([one for one in done if one in self._told])
+            done, _ = self._ray.wait([*self._busy, *self._event_calls], num_returns=1, timeout=POLL_SECONDS)
+            self._hear([call for call in done if call in self._event_calls])
             self._say_what_is_awaited()
-            for one in (one for one in done if one in self._busy):
-                actor, task = self._busy.pop(one)
-                result = self._result(one, actor, task, tries)
+            for call in (call for call in done if call in self._busy):
+                actor, task = self._busy.pop(call)
+                result = self._result(call, actor, task, tries)
                 if result is LOST:
                     waiting.extendleft([task] if task else [])
                     self._hire()
@@ -551,7 +550,7 @@ class Pool:
                     yield result
 
     def close(self) -> None:
-        """End all actors. What they have in hand is a temporary file; the next run makes that shard again."""
+        """End all actors. Unfinished shards are temporary files; the next run makes them again."""
         try:
             if self._setup.till is not None and any(task for _, task in self._busy.values()):
                 self._let_pay()
@@ -561,12 +560,12 @@ class Pool:
             self._busy.clear()
 
     def _let_pay(self) -> None:
-        """Let nobody buy any more, and wait until what is being bought lies in the cache: else it is bought twice.
+        """Refuse new purchases, and wait until those under way are in the cache: else they would be made twice.
 
-        At most `GRACE_SECONDS`. Twice nothing held back is nothing on its way: between the till and the cache are
-        milliseconds.
+        It waits at most `GRACE_SECONDS`. Two checks without purchases under way mean that there are none: a result
+        gets from the till to the cache within milliseconds.
         """
-        till, busy = self._setup.till, [one for one, (_, task) in self._busy.items() if task]
+        till, busy = self._setup.till, [call for call, (_, task) in self._busy.items() if task]
         ray_get(till.close.remote())
         until, quiet, said = time.monotonic() + GRACE_SECONDS, 0, False
         while busy and quiet < 2 and time.monotonic() < until:
@@ -586,7 +585,7 @@ class Pool:
         self._busy[actor.ready.remote()] = (actor, None)
 
     def _say_what_is_awaited(self) -> None:
-        """While no worker has begun: others may hold what it needs, or no node may have it together."""
+        """Warn while no worker has begun: others may hold what it needs, or no node may have all of it."""
         if self._say_at is None or time.monotonic() < self._say_at:
             return
         self._say_at = time.monotonic() + AWAITED_SECONDS
@@ -596,10 +595,10 @@ class Pool:
             *(self._share.cores, self._share.gpus, free.get("CPU", 0), free.get("GPU", 0)),
         )
 
-    def _result(self, one: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
-        """What came of a shard; None for an actor that is ready for its first; LOST for one that is gone."""
+    def _result(self, call: Any, actor: Any, task: Task | None, tries: dict[Path, int]) -> Any:
+        """The result of a call: a shard's, None from an actor that is ready, LOST from a lost one."""
         try:
-            done = self._ray.get(one)
+            done = self._ray.get(call)
         except self._ray.exceptions.RayTaskError as error:
             self._ray.kill(actor)
             raise (error.cause or error) from error
@@ -629,29 +628,29 @@ class Pool:
             ) from error
 
     def _hear(self, done: list[Any]) -> None:
-        """Pass on what actors have told, and ask those that have not been asked."""
-        for one in done:
-            self._told.pop(one)
+        """Pass on the events of actors, and ask for events those that have not been asked."""
+        for call in done:
+            self._event_calls.pop(call)
             try:
-                for event in self._ray.get(one):
+                for event in self._ray.get(call):
                     self._progress(*event)
             except self._ray.exceptions.RayError:
                 continue  # the actor is gone, as its shard will say
         if time.monotonic() - self._asked >= POLL_SECONDS:
             self._asked = time.monotonic()
-            asked = set(map(id, self._told.values()))
+            asked = set(map(id, self._event_calls.values()))
             for actor, task in self._busy.values():
                 if task is not None and id(actor) not in asked:
-                    self._told[actor.told.remote()] = actor
+                    self._event_calls[actor.take_events.remote()] = actor
 
 
-#: In place of a result.
+#: The result of a call to a lost actor.
 LOST = object()
 
 
 @contextmanager
 def _sign(folder: str) -> Iterator[str]:
-    """A file in a folder, there while a run lasts, by which other nodes know whether they see this folder."""
+    """A file in a folder while a run lasts, by which other nodes know whether they see the same folder."""
     if not folder:
         yield ""
         return

@@ -41,12 +41,11 @@ from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav
 
 # transcript.jsonl: one line an utterance, for people and for tools that came before this one.
 #
-# The first fields, their names and their order are those of the older tool (`vad` there means valence, arousal
-# and dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is
-# null.
+# The first fields, their names and their order are those of the older tool (where `vad` means valence, arousal and
+# dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
 
 
-#: Columns of a shard that a line is made from.
+#: Columns of a shard from which a line is made.
 COLUMNS = (
     *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "rejected", "unmatched"),
     *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
@@ -59,14 +58,14 @@ COLUMNS = (
     *EMOTION_GUESS,
 )
 
-#: Where no table names the speakers.
+#: For input without a table of speakers.
 NOBODY: People = {}
 
 
 def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
-    `people` (by recording id and channel) give `speaker`, and `gender` and `language` where they are known.
+    `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
     for place in range(len(row["utterance_id"])):
         line = {"segment_id": first_id + place} | transcript_line(row, place)
@@ -77,33 +76,33 @@ def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) ->
 
 # What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl and run.json.
 #
-# All three are made from the shards in one pass, a shard at a time, so that they are the same whoever made the
-# shards and in which order. A transcript that a person has edited is never written over.
+# All three are made from the shards in one pass, a shard at a time, so that they do not depend on who made the
+# shards and in which order. A transcript that a person has edited is never overwritten.
 
 
 TRANSCRIPT, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.new.jsonl"
 REJECTS, RUN = "rejects.jsonl", "run.json"
 
-#: What `dailytalk corpus --as conversations` tells of the recordings that it lays out.
+#: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
 ABOUT_CORPUS = "corpus.json"
 
-#: Key of run.json with the addresses of recordings that lie in a store.
+#: Key of run.json with the addresses of recordings that are in a store.
 RECORDINGS = "recordings"
 
-#: Digests of transcripts that a run wrote and no run.json tells of yet. It is there from before a transcript gets
-#: its name until run.json is written: a run that was killed in between has not edited anything.
+#: The file with digests of transcripts that a run wrote and that are not in run.json yet. It exists from before a
+#: transcript gets its name until run.json is written: a run that was killed in between has not edited anything.
 _OURS = ".transcript.sha256"
 
-#: Stages of `dailytalk speak`, which may share the work folder: what it wrote of itself is left as it is.
+#: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
     {"transcript", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Align", "TokeniseResult", "Finish"}
 )
 
-#: Notes on recordings that run.json repeats; all of them are in the shards.
+#: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
 
 
-#: What a record (run.json, or mix.json of a mix) may hold, as far as anything reads it: people copy and edit it.
+#: Types of what readers use of a record (run.json, or mix.json of a mix), which people may copy and edit.
 _TERMS = {f"{name}?": str for name in ("name", "licence", "citation", "homepage", "repository", "revision")}
 _OF_A_HALF = {
     "models?": {str: {"name": str, "licence?": str, "url?": str}},
@@ -130,7 +129,7 @@ RECORD = _OF_A_HALF | {
 }
 
 
-#: What the record of a tagged folder holds, which the next run that changes nothing shows again.
+#: Types of the record of a tagged folder that the next run shows again if it changes nothing.
 _WHOLE = {
     "counts": {
         **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
@@ -146,7 +145,7 @@ _WHOLE = {
 
 
 class Results:
-    """What run.json tells of the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
+    """Counts for run.json from the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
 
     def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], rebuilt: bool) -> None:
         self.stages = stages
@@ -160,7 +159,7 @@ class Results:
         self.reasons: dict[str, float] = defaultdict(float)
 
     def add(self, entry: Entry) -> bool:
-        """Count a conversation of a shard; whether it has a row."""
+        """Count a conversation of a shard; returns whether it has a row."""
         for stage, seconds in zip(self.stages, entry.seconds, strict=False):
             self.seconds[stage.name] += seconds
             self.audio[stage.name] += entry.duration
@@ -173,7 +172,7 @@ class Results:
         return not entry.reject
 
     def add_tagged(self, row: Row) -> None:
-        """Count a tagged row, with what was rejected and noted of it."""
+        """Count a tagged row, with its rejected utterances and its notes."""
         self.tally.add(_as_built(row))
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
         self.n_notes += len(row["notes"])
@@ -181,12 +180,12 @@ class Results:
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
 
     def measured(self, stage: Stage) -> dict[str, float | None]:
-        """Wall seconds of a stage, and how many of them a second of audio took."""
+        """Wall seconds of a stage, in all and for a second of audio."""
         seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
         return {"seconds": round(seconds, 3), "realtime_factor": round(seconds / audio, 5) if audio else None}
 
     def rejected_record(self) -> dict[str, Any]:
-        """How many conversations were rejected, and their seconds, beside all of them, as run.json has it.
+        """How many conversations were rejected, and their seconds, beside those of all, for run.json.
 
         `reasons`: seconds by kind of reason, the longest first.
         """
@@ -204,26 +203,27 @@ def write_outputs(
     about: Mapping[str, Any],
     people: People = NOBODY,
 ) -> dict[str, Any]:
-    """Write the three files from the finished shards `paths` of an index, in their order; what run.json holds.
+    """Write the three files from the finished shards `paths` of an index, in their order; returns what run.json
+    holds.
 
-    `problems` are rejects of the source; `about` says how the run was asked for, and its `source` where the
-    recordings are from; `people` name the speakers. If nothing changed since run.json was written, nothing is.
+    `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
+    are from; `people` name the speakers. If nothing changed since run.json was written, nothing is written.
     """
     fingerprint = _tag_fingerprint(paths, stages, problems, people)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    if before and same and fits(before, _WHOLE) and _tag_outputs_stand(out, before):
+    if before and same and fits(before, _WHOLE) and _tag_outputs_exist(out, before):
         (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
-    there = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
-    edited = there is not None and there not in _ours(out, before)
+    current_digest = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
+    edited = current_digest is not None and current_digest not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
     pieces = _transcript(index, paths, results, people)
-    write_lines(target, _noted(pieces, digest, out, None if edited else there))
+    write_lines(target, _noted(pieces, digest, out, None if edited else current_digest))
     if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
-        # Nobody edited it: it is what this run would write, from a run that was killed before it wrote run.json.
+        # Nobody edited it: a run that was killed before it wrote run.json wrote the same.
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
     rejects = [json_text(reject.as_dict()) for reject in results.rejects]
@@ -241,19 +241,19 @@ def write_outputs(
 
 
 def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
-    """Changes whenever what is made from shards and `parts` would."""
+    """A digest that changes whenever the outputs of shards and `parts` would."""
     files = [(path.name, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
 
 
 def rejects_by_reason(out: Path) -> int:
-    """How many rejects the rejects.jsonl of a work folder tells of, of all halves."""
+    """How many rejects the rejects.jsonl of a work folder lists, those of `tag` and `speak` together."""
     with inside(out, REJECTS).open("rb") as file:
         return sum(1 for line in file if line.strip())
 
 
 def read_run(out: Path) -> dict[str, Any] | None:
-    """What run.json holds, or None if there is none, or none that can be used: damaged, or a link out of `out`."""
+    """What run.json holds, or None if it is missing, damaged, or a link out of `out`."""
     try:
         record: dict[str, Any] = expect(read_json(inside(out, RUN)), RECORD, RUN)
     except BadInput:
@@ -262,32 +262,32 @@ def read_run(out: Path) -> dict[str, Any] | None:
 
 
 def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
-    """Write into run.json, as `stopped`, why a run that spends money did not come to its end, and what it spent.
+    """Write into run.json, as `stopped`, why a run that spends money ended early, and what it spent.
 
-    Everything else in run.json is of the last run that did; that of the next one takes `stopped` out again.
+    Everything else in run.json is about the last run that finished; the next one that does removes `stopped`.
     """
     stopped = isinstance(error, KeyboardInterrupt)
     reason = str(error) if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
     stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
-    # A full disk may be why the run stops, and is what has to be said then.
+    # If a full disk stopped the run, that error is the one to report.
     with suppress(OSError):
         write_text(out / RUN, json_document((read_run(out) or {}) | {"stopped": stop}))
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
-    """The models of stages by role, each with its name and licence, as run.json has them."""
+    """The models of stages by role, each with its name and licence, for run.json."""
     models = {role: model for stage in stages for role, model in stage.models().items()}
     return {role: {"name": model, **licence_of(model)._asdict()} for role, model in models.items()}
 
 
 def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """A stage as run.json has it, with what was measured of it."""
+    """A stage for run.json, with what was measured of it."""
     inner: Any = getattr(stage, "stage", stage)
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
 
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
-    """Digests of transcripts that runs have written: one that is none of them was changed by a person."""
+    """Digests of transcripts that runs have written: a transcript with another digest was edited by a person."""
     path = inside(out, _OURS)
     noted = path.read_text(encoding="utf-8").split() if path.is_file() else []
     return {*noted, (before or {}).get("transcript_sha256", "")}
@@ -299,9 +299,10 @@ def _rejects_before(out: Path, spoken: bool) -> list[str]:
 
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
-    """What rejects.jsonl of a work folder tells: `id`, `stage`, `reason` and `remedy` of each; none without it.
+    """The rejects in rejects.jsonl of a work folder: `id`, `stage`, `reason` and `remedy` of each; none without
+    it.
 
-    A line that a person or a crash has damaged is a reject itself, so that it is not lost.
+    A line that a person or a crash has damaged becomes a reject itself, so that it is not lost.
     """
     if not (out / REJECTS).is_file():
         return
@@ -316,25 +317,25 @@ def rejects_in(out: Path) -> Iterator[dict[str, str]]:
         yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
 
-def _tag_outputs_stand(out: Path, record: Mapping[str, Any]) -> bool:
+def _tag_outputs_exist(out: Path, record: Mapping[str, Any]) -> bool:
     named = record.get("transcript")
     names = (TRANSCRIPT, named, REJECTS)
     return named in (TRANSCRIPT, NEW_TRANSCRIPT) and all((out / str(name)).is_file() for name in names)
 
 
-def _noted(pieces: Iterator[str], digest: Any, out: Path, there: str | None) -> Iterator[str]:
-    """The pieces of a transcript as they are; after the last its digest is noted, before the file has its name.
+def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | None) -> Iterator[str]:
+    """The pieces of a transcript; after the last, its digest is noted, before the file gets its name.
 
-    `there` is the digest of our own one that stands until then: it stays ours if this run is killed here.
+    `current_digest` is that of our transcript until then: it stays ours if this run is killed here.
     """
     for piece in pieces:
         digest.update(piece.encode("utf-8"))
         yield piece
-    write_lines(out / _OURS, [f"{one}\n" for one in (there, digest.hexdigest()) if one])
+    write_lines(out / _OURS, [f"{hexdigest}\n" for hexdigest in (current_digest, digest.hexdigest()) if hexdigest])
 
 
 def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, people: People) -> Iterator[str]:
-    """The transcript's lines; counts what it reads on the way."""
+    """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
         rows = read_rows(path, COLUMNS)
         for name, entry in index.of(path).items():
@@ -345,7 +346,7 @@ def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, peop
 
 
 def _as_built(row: Row) -> Row:
-    """A tagged row as the tally takes one: as a finished conversation that was not rebuilt."""
+    """A tagged row for the tally: as a finished conversation that was not rebuilt."""
     utterances = []
     for place, channel in enumerate(row["channel"]):
         utterance = dict.fromkeys(UTTERANCE) | {name: row[name][place] for name in UTTERANCE if name in row}
@@ -358,7 +359,7 @@ def _as_built(row: Row) -> Row:
 
 
 def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
-    """How a run was asked for, with the settings of its stages."""
+    """How a run was started, with the settings of its stages."""
     return {**about, "settings": settings_of(*stages) | dict(about.get("settings") or {})}
 
 
@@ -395,7 +396,7 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
 
 
 def today() -> str:
-    """The day, by which a reader of a page knows how old the data is: 2025-01-31, UTC."""
+    """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
 
 
@@ -409,18 +410,18 @@ def _tag_fingerprint(
 
 # What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
 #
-# A work folder may hold both halves of the work, so what the first half wrote of itself is kept: the record of
-# this one is the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only where
-# its file is missing, and lines are written only where something changed.
+# A work folder may hold both halves of the work, so what the first half wrote is kept: the record of the second is
+# the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only if its file is
+# missing, and lines are written only if something changed.
 
 
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 
-#: Bytes of the header of a sound file with its comment, and of both samples of a moment.
+#: Bytes of the header of a sound file with its comment, and of a frame of two samples.
 _WAV_HEADER, _FRAME = 102, 4
 
 
-#: What the record holds of the results, which the next run that changes nothing shows again.
+#: Types of the record of results that the next run shows again if it changes nothing.
 _RECORD = {
     "counts": {str: int},
     "hours": float,
@@ -443,16 +444,16 @@ def write_spoken(
 ) -> dict[str, Any]:
     """Write the outputs of the finished shards `paths` of an index, and return the record.
 
-    `source` is where the recordings are from: it stands in run.json even where `dailytalk tag` wrote elsewhere. If
-    nothing changed since the record was written, only what it says of the run (`about`) does.
+    `source` is where the recordings are from: run.json has it even if `dailytalk tag` wrote elsewhere. If nothing
+    changed since the record was written, only its description of the run (`about`) is replaced.
     """
     entries = {path: index.of(path) for path in paths}
-    if any(not entry.reject for told in entries.values() for entry in told.values()):
+    if any(not entry.reject for shard_entries in entries.values() for entry in shard_entries.values()):
         mark(out / AUDIO, "audio")
     failed = [reject.as_dict() for reject in rejects]
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
-    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_stand(out, entries):
+    if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
         record = {**before, **_settled(about, stages)}
     else:
         record = {**_settled(about, stages), **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
@@ -465,20 +466,24 @@ def write_spoken(
 def _written(
     out: Path, entries: Mapping[Path, Mapping[str, Entry]], stages: Sequence[Stage], rejects: Sequence[Reject]
 ) -> dict[str, Any]:
-    """Write sound, lines and rejects; what the record says of them."""
+    """Write sound, lines and rejects; returns their part of the record."""
     results = Results(stages, rejects, rebuilt=True)
     tally = results.tally
     wanted: set[Path] = set()
 
-    def lines() -> Iterator[str]:
+    def shifted_lines() -> Iterator[str]:
         first = 0
-        for path, told in entries.items():
-            missing = [name for name, entry in told.items() if not entry.reject and not _stands(out, name, entry)]
+        for path, shard_entries in entries.items():
+            missing = [
+                name
+                for name, entry in shard_entries.items()
+                if not entry.reject and not _is_current(out, name, entry)
+            ]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
                 if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
                     _write_wav(wav_path(out, name), row["audio"]["bytes"])
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
-            for name, entry in told.items():
+            for name, entry in shard_entries.items():
                 if not results.add(entry):
                     continue
                 wanted.add(wav_path(out, name))
@@ -488,7 +493,7 @@ def _written(
                     first += 1
                     yield json_text(line)
 
-    write_lines(out / SHIFTED, lines())
+    write_lines(out / SHIFTED, shifted_lines())
     _drop_stale(out / AUDIO, wanted)
     ours = [json_text(reject.as_dict()) for reject in results.rejects]
     write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
@@ -508,22 +513,22 @@ def _written(
 
 
 def bytes_to_write(out: Path, index: ShardIndex, paths: Sequence[Path]) -> int:
-    """Bytes that `write_spoken` would write of finished shards: sound files that are missing, and all lines."""
-    found = 0
+    """Bytes that `write_spoken` would write for finished shards: missing sound files, and all lines."""
+    n_bytes = 0
     for path in paths:
         entries = index.of(path)
         for name, row in read_rows(path, [column for column in BUILT if column != "audio"]).items():
-            found += sum(len(json_text(line).encode()) for line in shifted(row))
-            if not _stands(out, name, entries[name]):
-                found += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
-    return found
+            n_bytes += sum(len(json_text(line).encode()) for line in shifted(row))
+            if not _is_current(out, name, entries[name]):
+                n_bytes += _WAV_HEADER + _FRAME * round(row["duration"] * row["sample_rate"])
+    return n_bytes
 
 
 def edited_since(out: Path) -> bool:
-    """Whether the transcript of a work folder is not the one that its conversations were made from."""
-    made_from = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
+    """Whether the transcript of a work folder differs from the one that its conversations were made from."""
+    spoken_digest = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
     path = out / TRANSCRIPT
-    return bool(made_from) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != made_from
+    return bool(spoken_digest) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != spoken_digest
 
 
 def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
@@ -565,24 +570,30 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:
-    """Where the sound of a conversation lies; an id that is too long for the name of a file is shortened."""
+    """The sound file of a conversation; an id that is too long for the name of a file is shortened."""
     return out / AUDIO / f"{shortened(conversation_id)}{EDITED}"
 
 
-def _speak_outputs_stand(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
-    sounds = {name: entry for told in entries.values() for name, entry in told.items() if not entry.reject}
+def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]]) -> bool:
+    sounds = {
+        name: entry
+        for shard_entries in entries.values()
+        for name, entry in shard_entries.items()
+        if not entry.reject
+    }
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
-    return files and all(_stands(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
+    return files and all(_is_current(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
 
 
 def _sounds(out: Path) -> int:
     return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
 
 
-def _stands(out: Path, name: str, entry: Entry) -> bool:
-    """Whether a sound file is that of its row: an earlier run may have made the row and been stopped before it.
+def _is_current(out: Path, name: str, entry: Entry) -> bool:
+    """Whether a sound file belongs to its row: an earlier run may have made the row and been stopped before the
+    file.
 
-    Told by what the file says that it was made from, never by its date: clocks differ, and are set back.
+    Decided by the digest of its source in the file, never by its date: clocks differ, and are set back.
     """
     return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio
 
@@ -594,7 +605,7 @@ def _write_wav(path: Path, flac: bytes) -> None:
 
 
 def _drop_stale(folder: Path, wanted: set[Path]) -> None:
-    """Remove sound files of conversations that are no part of the result any more."""
+    """Remove sound files of conversations that are no longer part of the result."""
     for path in folder.rglob(f"*{EDITED}") if folder.is_dir() else ():
         if path not in wanted:
             path.unlink()
@@ -603,7 +614,7 @@ def _drop_stale(folder: Path, wanted: set[Path]) -> None:
 def _rejected(row: Row) -> Iterator[Reject]:
     """Utterances that could not be said, in a conversation that was finished nevertheless.
 
-    One that had no text to say is none of them: it has its row and its reason, and is counted.
+    An utterance without text is not among them: its row has a reason, and it is counted.
     """
     for utterance in row["utterances"]:
         if utterance["status"] == "kept-original" and utterance["text"].strip():

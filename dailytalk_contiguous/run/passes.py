@@ -1,8 +1,9 @@
-"""One run: passes of stages over the rows of a work folder, whoever makes their shards and wherever they are kept.
+"""One run: passes of stages over the rows of a work folder, whatever makes their shards and wherever they are
+kept.
 
-Tagging is one pass, or two where a stage must know all rows first; speaking is one, an expressive corpus two, a
-stream two for each window. What is the same in all of them is here: the plan against the shards that stand, what
-is looked at before hours of work, the engine, and that nothing is lost.
+Tagging is one pass, or two if a stage must know all rows first; speaking is one, an expressive corpus two, a
+stream two for each window. What they share is here: the plan compared with the finished shards, the checks before
+hours of work, the engine, and the check that nothing is lost.
 """
 
 import math
@@ -33,16 +34,16 @@ from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 
-# Which engine makes the shards of a plan, and where they are kept: the one place that chooses between this machine
-# and Ray. Whoever plans the work knows neither.
+# Which engine makes the shards of a plan, and where they are kept: only this code chooses between this machine and
+# Ray. The code that plans the work knows neither.
 
 
 RUNNERS = ("local", "ray")
 
-#: Seconds after which the store is told again what happens in a run: its journal is written there as a whole.
+#: Seconds between two copies of the journal of a run to the store, which takes it only as a whole.
 TELL_SECONDS = 120.0
 
-#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used.
+#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
 PAID_BATCH_SECONDS = 1800.0
 
 _ELSEWHERE = "choose a folder that you may write to"
@@ -54,7 +55,7 @@ class Runner:
 
     Attributes:
         name: one of `RUNNERS`. address: of a Ray cluster; empty for one of this process.
-        work: where results lie. inputs: mirrors of recordings that lie in a store.
+        work: the folder of the results. inputs: mirrors of recordings that are in a store.
     """
 
     name: str = "local"
@@ -64,16 +65,16 @@ class Runner:
 
     @property
     def few(self) -> int:
-        """Workers where nobody says how many."""
+        """The default number of workers: 1, or 0 on Ray for as many as there is room for."""
         return 0 if self.name == "ray" else 1
 
     @property
     def elsewhere(self) -> bool:
-        """Whether other machines do the work, which may have GPUs that this one lacks."""
+        """Whether other machines do the work; they may have GPUs that this one lacks."""
         return self.name == "ray" and bool(self.address)
 
     def device(self, device: str) -> str:
-        """`device` (auto, cpu, cuda) for the settings of a run: `auto` is told for a cluster by its own GPUs."""
+        """`device` (auto, cpu, cuda) for the settings of a run; on a cluster, `auto` depends on its GPUs."""
         if device != "auto" or not self.elsewhere:
             return device
         return "cuda" if on_ray.has_gpus(self.address) else "cpu"
@@ -99,10 +100,11 @@ class Runner:
         progress: Progress = lambda stage, audio, wall: None,
         finished: Callable[[ShardReport], None] = lambda made: None,
     ) -> Iterator[Path]:
-        """Make what is left of a plan; yields each shard once it is on disk, kept, and `finished` was told of it.
+        """Make what is left of a plan; yields each shard once it is on disk, in the store, and `finished` was
+        called.
 
-        Of speech that costs, the conversations of a batch ask together, all in one process where they are made
-        here; on Ray, every worker asks one budget before it buys, and finds what others bought in the cache.
+        Paid speech is requested for all conversations of a batch together. On this machine one process makes all
+        of them; on Ray, every worker asks one budget before it buys, and finds what others bought in the cache.
         """
         if not plan.tasks:
             return
@@ -126,22 +128,22 @@ class Runner:
             self.work.gather()  # what other hosts have made of this plan meanwhile
 
     def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
-        told = -math.inf
+        last_update = -math.inf
 
         def kept(made: ShardReport) -> None:
-            nonlocal told
+            nonlocal last_update
             if self.work:
                 self.work.keep(made.path)
             finished(made)
-            if self.work and time.monotonic() - told >= TELL_SECONDS:
-                told = time.monotonic()
+            if self.work and time.monotonic() - last_update >= TELL_SECONDS:
+                last_update = time.monotonic()
                 self.work.tell()
 
         return kept
 
 
 def runner_of(name: str, address: str, work: WorkFolder, inputs: tuple[Mirror, ...] = ()) -> Runner:
-    """The runner that a user asks for. Raises DailytalkError for one that there is not."""
+    """The runner that a user asks for. Raises DailytalkError for an unknown name, or an address without Ray."""
     if name not in RUNNERS:
         raise DailytalkError(f"--runner can't be {name!r}", f"choose one of {', '.join(RUNNERS)}")
     if address and name != "ray":
@@ -150,20 +152,20 @@ def runner_of(name: str, address: str, work: WorkFolder, inputs: tuple[Mirror, .
 
 
 def paid_voice(stages: Iterable[Stage]) -> Speak | None:
-    """The stage among these that says utterances at a price; None where speech is free, or there is none."""
+    """The stage that says utterances at a price; None if speech is free, or no stage says any."""
     voice = find_stage(Speak, stages)
     return None if voice is None or voice.synthesiser().deterministic else voice
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; none of it changes what comes out.
+    """How a run is carried out; none of it changes the results.
 
     Attributes:
         workers: processes; 0 is 1 here, and as many as there is room for on Ray.
         shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
         shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
-        prune: whether results of what is not in the input any more may be dropped.
+        prune: whether results of recordings that are no longer in the input may be dropped.
         runner: which engine makes the shards, and where they are kept.
     """
 
@@ -179,10 +181,10 @@ class Pass:
     """Stages over groups of rows, each of which is a shard in the folder of `index`.
 
     Attributes:
-        index: what is known of the shards there; read once, and passed on to what follows on the same folder.
-        groups: the rows of each shard. Of compressed rows, `PLANNING_COLUMNS` are looked at.
+        index: of the shards there; read once, and passed on to later passes in the same folder.
+        groups: the rows of each shard. Of compressed rows, only `PLANNING_COLUMNS` are read.
         stages: in order.
-        columns: of the rows, of which they may lack some.
+        columns: those of the rows, which may lack some of them.
     """
 
     def __init__(
@@ -192,17 +194,17 @@ class Pass:
 
     @property
     def folder(self) -> Path:
-        """Of the shards."""
+        """The folder of the shards."""
         return self.index.folder
 
     @property
     def digest(self) -> str:
-        """Of all stages together."""
+        """The digest of all stages together."""
         return chain_of(self.stages)[-1]
 
     @cached_property
     def paths(self) -> list[Path]:
-        """The shards, one a group."""
+        """The files of the shards, one a group."""
         return [shard_path(self.folder, rows) for rows in self.groups]
 
     def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
@@ -230,7 +232,7 @@ class Pass:
             raise RuntimeError(f"{len(lost)} conversations are neither in the shards nor rejected: {lost[:5]}")
 
     def outputs(self) -> list[Path]:
-        """The shards; one without rows where there are none, or `load_dataset` would not open the folder."""
+        """The shards; if there are none, one without rows, or `load_dataset` would not open the folder."""
         if self.paths:
             return self.paths
         path = shard_path(self.folder, [])
@@ -240,7 +242,7 @@ class Pass:
 
 
 class Passes:
-    """The passes of one run: told of to `journal` and on the screen, and what they have made.
+    """The passes of one run, which are recorded in `journal` and shown on the screen, and what they have made.
 
     Attributes:
         n_made: shards. audio_seconds: of the conversations in them.
@@ -258,9 +260,9 @@ class Passes:
         self._progress, self._planned = progress, planned
 
     def plan(self, todo: Pass, later: Sequence[Stage] = ()) -> local.RunPlan:
-        """This host's part of what is left of a pass, which can be made as far as can be known.
+        """This host's part of what is left of a pass, after a check that its stages can run.
 
-        `later` are stages of passes that follow, which must be able to run, too, before anything is made.
+        `later` are stages of the passes that follow, which must be able to run, too, before anything is made.
 
         Raises DailytalkError if a stage can't run.
         """
@@ -271,7 +273,7 @@ class Passes:
         return plan
 
     def make(self, todo: Pass, plan: local.RunPlan) -> int:
-        """Make what is planned of a pass; how many shards are missing then, of other hosts.
+        """Make what is planned of a pass; returns how many shards of other hosts are missing then.
 
         Raises DailytalkError if nothing can be written.
         """
@@ -282,7 +284,7 @@ class Passes:
         seconds = {task.path: task.seconds for task in plan.tasks}
         telling = self.journal.telling(self._progress)
         for path in options.runner.run(plan, todo.stages, options, telling, self.journal.made):
-            if path.exists():  # else it was made by another machine, and lies in the store until all are made
+            if path.exists():  # else another machine made it, and it stays in the store until all are made
                 todo.index.reread(path)
             self.n_made += 1
             self.audio_seconds += seconds[path]
@@ -297,7 +299,7 @@ class Passes:
 
 
 def fittable(stages: Sequence[Stage]) -> Stages:
-    """The stages before the first that must be fitted to all rows; all of them where there is none."""
+    """The stages before the first that must be fitted to all rows; all stages if there is none."""
     return tuple(stages[: next((place for place, stage in enumerate(stages) if stage.unfitted), len(stages))])
 
 
@@ -328,6 +330,6 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def refuse_mixing(out: Path) -> None:
-    """Raise DailytalkError if results would lie among recordings: the next run would take them for transcripts."""
+    """Raise DailytalkError if results would be among recordings: the next run would take them for transcripts."""
     if out.is_dir() and any(path.suffix.lower() in AUDIO_SUFFIXES for path in out.iterdir()):
         raise DailytalkError(f"--out {as_text(out)!r} holds recordings", "choose a folder for the results alone")

@@ -1,7 +1,7 @@
-"""What saying a script would cost: every line that is not in the cache, before any of them is bought.
+"""The price of saying a script: that of every line that is not in the cache, before any of them is bought.
 
-A dry run is asked for before the largest runs of all, so it holds a number for each line that is to be bought,
-and neither the line nor its key.
+People start a dry run before their largest runs, so for each line to be bought it keeps a number in memory, and
+neither the line nor its key.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ class Price:
     """What saying a script would take: utterances, UTF-8 bytes of their text, USD, hours of source.
 
     `cached` are the utterances for which nothing has to be bought. `not_cloned` are conversations without enough
-    speech to clone their voice from, whose utterances are not counted. `refusal` says what a run would refuse to
-    begin without (a token, a voice); empty if there is nothing.
+    speech to clone their voice from, whose utterances are not counted. `refusal` says why a run would not begin
+    (it lacks a token, a voice); empty if it would.
     """
 
     utterances: int
@@ -39,9 +39,9 @@ class Price:
 
 
 def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
-    """What saying a script would cost, less what is in the cache. Buys nothing.
+    """What saying a script would cost, without what is in the cache. Buys nothing.
 
-    Takes that will be refused, and bought again, are in no estimate. Raises DailytalkError for tags that the
+    Takes that will be rejected, and bought again, are not included. Raises DailytalkError for tags that the
     synthesiser does not know.
     """
     load_synthesiser.cache_clear()
@@ -74,7 +74,7 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
 
 
 def refusal_of(synthesiser: Synthesiser) -> str:
-    """Why a synthesiser could say nothing at all; empty if it can."""
+    """Why a synthesiser can't say anything; empty if it can."""
     try:
         synthesiser.preflight()
     except DailytalkError as error:
@@ -83,7 +83,7 @@ def refusal_of(synthesiser: Synthesiser) -> str:
 
 
 def _voice(row: Row, chooser: ChooseVoice | None) -> tuple[VoiceSample, ...]:
-    """The voice to be cloned, if one is. Raises BadInput where a conversation has too little of it."""
+    """The voice to be cloned, if any. Raises BadInput if the conversation has too little of it."""
     if chooser is None:
         return ()
     chosen = chooser({name: [row[name]] for name in chooser.needs})
@@ -98,17 +98,17 @@ def _takes(
     place: int,
     samples: Sequence[VoiceSample],
 ) -> Iterator[tuple[int, Line]]:
-    """The takes of an utterance that are not in the cache, as far as the stage asks for them if all are good.
+    """The takes of an utterance that are not in the cache, as many as the stage needs if all are good.
 
-    Each comes after the first 64 bits of its key.
+    Each is a pair of the first 64 bits of its key and its line.
     """
     number, good, refused = stage.first_take(row["utterance_id"][place]), 0, 0
     tries, wanted = (1, 1) if synthesiser.deterministic else (stage.tries, stage.candidates)
     while good < wanted and refused < tries:
         line = stage.line(row["text"][place], row["tag"][place], row["language"][place], number)
         key = cache_key(synthesiser, line, samples)
-        there, verdict = cache.verdict(key)
-        if not there:
+        cached, verdict = cache.verdict(key)
+        if not cached:
             yield int(key[:16], 16), line
         if stage.knows(verdict) and (verdict or {}).get("reason"):
             refused += 1

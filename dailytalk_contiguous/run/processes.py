@@ -1,7 +1,7 @@
-"""Processes side by side: tasks handed to them as they are needed, and results as they come.
+"""Parallel processes: tasks are handed out as they are needed, and results returned as they come.
 
-Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, where the machine
-has several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and end with it.
+Workers are spawned, never forked (a forked torch hangs), each with its share of the cores and, if the machine has
+several GPUs, with one of them. They take tasks from a queue, leave Ctrl-C to the parent, and end with it.
 """
 
 import itertools
@@ -20,13 +20,13 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 
-#: What `CUDA_VISIBLE_DEVICES` names the GPUs by that a process sees.
+#: The variable that names the GPUs that a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-#: Seconds between two looks at what workers tell.
+#: Seconds between two checks for events of workers.
 POLL_SECONDS = 0.2
 
-#: Tasks handed out for each worker, which never waits for one. All at once would copy a whole corpus' rows.
+#: Tasks handed out for each worker, so that it never waits. All at once would copy the rows of a whole corpus.
 QUEUED = 2
 
 _Task = TypeVar("_Task")
@@ -38,24 +38,24 @@ def in_processes(
     tasks: Iterable[_Task],
     workers: int,
     gpus: Sequence[str] = (),
-    heard: Callable[..., object] = lambda *event: None,
+    on_event: Callable[..., object] = lambda *event: None,
 ) -> Iterator[_Result]:
-    """What a function makes of each task, in the order in which they are done.
+    """Yield the result of a function for each task, in the order in which they are done.
 
     Args:
         function: of a module, or a `partial` of one: it is sent to the workers.
         tasks: taken as they are needed.
         workers: how many processes.
         gpus: those that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
-        heard: called in this process with what `function` passes to `tell`.
+        on_event: called in this process with what `function` passes to `tell`.
 
-    Raises whatever `function` raises, and DailytalkError where a worker is killed; tasks in flight are dropped.
+    Raises whatever `function` raises, and DailytalkError if a worker is killed; tasks in progress are dropped.
     """
     context = multiprocessing.get_context("spawn")
-    told: Any = context.Queue()
+    event_queue: Any = context.Queue()
     started = context.Value("i", 0)
     threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, told, gpus, started))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, event_queue, gpus, started))
     coming = iter(tasks)
     waiting: set[Future[_Result]] = set()
     processes: dict[int, Any] = {}
@@ -69,7 +69,7 @@ def in_processes(
             if not waiting:
                 return
             done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            _pass_on(told, heard)
+            _pass_on(event_queue, on_event)
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -84,7 +84,7 @@ def in_processes(
 
 
 def _broken(processes: Sequence[Any]) -> DailytalkError:
-    """Why the pool broke, as far as the ends of its processes tell: the system kills where memory runs out."""
+    """Why the pool broke, by the exit codes of its processes: the system kills one when memory runs out."""
     codes = {process.exitcode for process in processes} - {None, 0, 1, -signal.SIGTERM}
     crashed = sorted(-code for code in codes if code < 0 and code != -signal.SIGKILL)
     if crashed:
@@ -98,31 +98,31 @@ def _broken(processes: Sequence[Any]) -> DailytalkError:
     )
 
 
-def _pass_on(told: Any, heard: Callable[..., object]) -> None:
+def _pass_on(event_queue: Any, on_event: Callable[..., object]) -> None:
     while True:
         try:
-            event = told.get_nowait()
+            event = event_queue.get_nowait()
         except queue.Empty:
             return
-        heard(*event)
+        on_event(*event)
 
 
-_told: Any = None
+_event_queue: Any = None
 
 
 def tell(*event: object) -> None:
-    """Pass something on from a worker to who reads its results (`heard` of `in_processes`)."""
-    _told.put(event)
+    """Pass an event on from a worker to the process that reads its results (`on_event` of `in_processes`)."""
+    _event_queue.put(event)
 
 
-def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) -> None:
-    """Set up a worker: its share of the cores and of `gpus`, and Ctrl-C left to the parent, which ends it.
+def _start_worker(threads: int, event_queue: Any, gpus: Sequence[str], started: Any) -> None:
+    """Set up a worker: its share of the cores and of `gpus`. Ctrl-C is left to the parent, which ends the worker.
 
-    `started` counts the workers. All this is before torch and CTranslate2 are imported: they read the environment
-    once.
+    `started` counts the workers. All this happens before torch and CTranslate2 are imported, which read the
+    environment once.
     """
-    global _told
-    _told = told
+    global _event_queue
+    _event_queue = event_queue
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -134,7 +134,7 @@ def _start_worker(threads: int, told: Any, gpus: Sequence[str], started: Any) ->
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone: killed, it could not tell, and the worker would wait for ever."""
+    """End this process when its parent is gone: if killed, it can't end workers, which would wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

@@ -1,8 +1,8 @@
 """Making one shard: every conversation goes through the stages that it has not been through yet.
 
-This is the one function that every engine calls, on a laptop or on a cluster. Rows that an earlier run made are
-continued from the last stage that still stands. On a CPU a model's batch stays inside one conversation, so that a
-row does not depend on its neighbours; on CUDA it spans conversations.
+Every engine calls this code, on a laptop or on a cluster. Rows that an earlier run made are continued from the
+last stage that is still valid. On a CPU a model's batch stays inside one conversation, so that a row does not
+depend on its neighbours; on CUDA it spans conversations.
 """
 
 import contextlib
@@ -38,12 +38,12 @@ from dailytalk_contiguous.shards import (
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.checkpoint import Checkpoint
 
-#: Seconds of work after which what is made of a shard is saved. A kill loses that; of the stage in hand, only what
-#: was no batch of a model.
+#: Seconds of work after which the finished part of a shard is saved. A kill loses at most so much; batches of a
+#: model in the running stage are kept even then.
 SAVE_SECONDS = 60.0
 
-#: Seconds of audio of the conversations that go through a stage together, if there is more than one: so many
-#: share what a call of `Dataset.map` costs, and their decoded audio is a few hundred megabytes at most.
+#: Seconds of audio of the conversations that go through a stage together, if there is more than one: they share
+#: the cost of a call of `Dataset.map`, and their decoded audio is a few hundred megabytes at most.
 PORTION_SECONDS = 300.0
 
 #: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
@@ -52,15 +52,15 @@ TIDY_SECONDS = 300.0
 _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
 
-#: Told before and after each stage of each portion of a shard: the stage's name, seconds of audio, wall seconds
-#: (None before).
+#: Called before and after each stage of each portion of a shard with the stage's name, seconds of audio, and wall
+#: seconds (None before).
 Progress = Callable[[str, float, float | None], None]
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
     """The columns of a shard: those of the source and all that the stages add, except the transient ones.
 
-    Where the last stage is `final`, its columns alone.
+    If the last stage is `final`, only its columns.
     """
     if stages and stages[-1].final:
         return stages[-1].adds
@@ -76,8 +76,8 @@ class Task:
 
     Attributes:
         path: its file. rows: of the source, without problems.
-        known: what earlier runs made of them, by conversation id.
-        left: seconds of audio that are to go through each stage, by its place; empty where that is all of it.
+        known: the shards and entries of earlier runs, by conversation id.
+        left: seconds of audio that each stage has to process, by its place; empty if that is all of it.
         columns: the types of the source's columns; rows may lack some of them.
     """
 
@@ -89,19 +89,19 @@ class Task:
 
     @property
     def seconds(self) -> float:
-        """Audio in it."""
+        """Seconds of audio."""
         return float(sum(row["duration"] for row in self.rows))
 
 
 @dataclass
 class Portion:
-    """Conversations that are equally far, together: a `Dataset` in memory on its way through the stages.
+    """Conversations that have been through the same stages: a `Dataset` in memory on its way through the others.
 
     Attributes:
         ids: of the conversations, in order. audio_seconds: in all of them.
-        dataset: their columns so far; a row that a stage refused has a `problem`.
-        done: stages that it has been through. seconds: in each of them, by conversation.
-        rejects: of the rows with a problem, with the place of the stage that met it.
+        dataset: their columns so far; a row that a stage rejected has a `problem`.
+        done: how many stages it has been through. seconds: in each of them, by conversation.
+        rejects: of the rows with a problem, with the place of the stage that found it.
         unread: those of them whose recording could be read in an earlier run.
     """
 
@@ -114,7 +114,7 @@ class Portion:
     unread: set[str] = field(default_factory=set)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
-        """Those of the rows without a problem, with such of `columns` as there are."""
+        """The rows without a problem, with `columns`, of which missing ones are None."""
         chosen = [name for name in columns if name in self.dataset.column_names]
         table = self.dataset.select_columns(chosen).with_format("arrow")[:]
         for name, row in zip(self.ids, table.to_pylist(), strict=True):
@@ -129,9 +129,9 @@ class ShardReport:
     Attributes:
         path: of its file. conversations, rejects: how many went in, and how many of them were rejected.
         audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
-        stage_seconds: of them in each stage that was run now, by name; a model is loaded in its first call.
+        stage_seconds: wall seconds of each stage that was run now, by name; a model is loaded in its first call.
         stage_audio: seconds of audio that went through each of these stages now.
-        pid: process that made it.
+        pid: of the process that made it.
     """
 
     path: Path
@@ -145,16 +145,16 @@ class ShardReport:
 
     @property
     def outside_seconds(self) -> float:
-        """Spent on reading what was there, on types, and on writing: in no stage."""
+        """Wall seconds outside stages: reading earlier results, converting types, writing."""
         return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
 
 
 class ShardJob:
-    """A shard on its way: opened (what earlier runs left is read back), prepared, finished (on disk).
+    """The making of a shard: opened (results of earlier runs are read), prepared, finished (on disk).
 
-    Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as in a chain that is
-    typed by hand. On a CPU a model's batch is one conversation, so that a row does not depend on its neighbours;
-    on a device it is all of them, up to `batch_seconds`.
+    Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as if a user called the
+    stages one after another. On a CPU a model's batch is one conversation, so that a row does not depend on its
+    neighbours; on a device it is all of them, up to `batch_seconds`.
 
     `prepare` takes the first conversations through the stages that need no model's device (`Stage.prepares`), so
     that a thread can do it for the next shard while a GPU works on this one. Calling it is never needed.
@@ -185,7 +185,7 @@ class ShardJob:
         self._stage_audio: defaultdict[str, float] = defaultdict(float)
 
     def prepare(self) -> "ShardJob":
-        """Take the first conversations as far as they go without a device; returns the job itself."""
+        """Take the first conversations through the stages that need no device; returns the job itself."""
         started = time.perf_counter()
         if self._waiting:
             self._ready[0] = self._prepared(0)
@@ -193,12 +193,12 @@ class ShardJob:
         return self
 
     def finish(self) -> ShardReport:
-        """Take everything through all stages and write the shard. What it raises leaves no shard.
+        """Take everything through all stages and write the shard. If it raises, there is no shard.
 
-        What is made by then is saved beside it every `SAVE_SECONDS`, and before a Ctrl-C is raised: conversations
-        that are finished, and the stages that those in hand have been through. Of the stage in hand, the answers
-        of its model are kept as they come (`store.checkpoint`). The next run goes on from there. So what is lost
-        is measured in work, not in audio, whatever the machine's speed.
+        Progress is saved beside the shard every `SAVE_SECONDS`, and before a Ctrl-C is raised: finished
+        conversations, and the stages that the current ones have been through. In the running stage, the answers of
+        its model are kept as they come (`store.checkpoint`). The next run goes on from there. So the most that can
+        be lost is a time of work, not an amount of audio, whatever the machine's speed.
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
@@ -225,7 +225,7 @@ class ShardJob:
                 self._through(portion)
                 for name in portion.ids:
                     self._settled[name] = self._entry(portion, name)
-                # Without the samples: a shard's rows are kept until it is written, its audio is not.
+                # Without the samples: the rows of a shard are kept until it is written, their samples are not.
                 self._finished |= {row["conversation_id"]: row for row in portion.rows(self._columns)}
                 untidy += portion.audio_seconds
                 del portion  # before the next one is opened
@@ -243,7 +243,7 @@ class ShardJob:
         return shard
 
     def _through(self, portion: Portion) -> None:
-        """All stages that are left, with what is made by then saved in time, and before a Ctrl-C is raised."""
+        """Run all stages that are left; progress is saved from time to time, and before a Ctrl-C is raised."""
         try:
             while portion.done < len(self._stages):
                 self._advance(portion)
@@ -253,7 +253,7 @@ class ShardJob:
             raise
 
     def _advance(self, portion: Portion) -> None:
-        """The next stage."""
+        """Run the next stage."""
         place, stage = portion.done, self._stages[portion.done]
         usable = [name for name in portion.ids if name not in portion.rejects]
         audio = sum(self._source[name]["duration"] for name in usable)
@@ -266,7 +266,7 @@ class ShardJob:
         with self._checkpoint.during(self._chain[place]):
             portion.dataset = stage.map(portion.dataset, **options)
         wall = time.perf_counter() - started
-        # From the table: to ask the dataset for a column copies what it knows of all columns, four times.
+        # From the table: reading a column of the dataset copies the description of all columns four times.
         problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
         for name, problem, of_stage, remedy in zip(portion.ids, *problems.values(), strict=True):
             if problem is not None and name not in portion.rejects:
@@ -284,11 +284,11 @@ class ShardJob:
     def _entry(self, portion: Portion, name: str) -> Entry:
         row = self._source[name]
         place, reject = portion.rejects.get(name, (portion.done - 1, None))
-        # Refused for a reason that may pass, it is the result of no input: the next run tries again.
+        # A reject for a reason that may pass has no input digest: the next run tries again.
         passing = reject is not None and (self._stages[place].retried or name in portion.unread)
         return Entry(
             "" if passing else row["input_digest"],
-            # A reject keeps the stage that refused it: it is refused again only by other code or settings.
+            # The chain of a reject ends with the stage that rejected it: only other code or settings try it again.
             self._chain[: place + 1],
             tuple(portion.seconds[name]) + ((0.0,) if reject else ()),
             row["recording_id"],
@@ -303,7 +303,7 @@ class ShardJob:
     def _save(self, in_hand: Portion | None) -> None:
         rows, entries = list(self._finished.values()), dict(self._settled)
         if in_hand is not None and in_hand.done:
-            # Nothing between the first stage and a final one has columns to be kept in; rejects are kept whole.
+            # Before a final stage there are no columns to keep rows in; rejects are always kept.
             kept = [] if self._stages[-1].final else in_hand.ids
             rows += in_hand.rows(self._columns) if kept else ()
             entries |= {name: self._entry(in_hand, name) for name in {*kept, *in_hand.rejects}}
@@ -311,7 +311,7 @@ class ShardJob:
         self._saved = time.monotonic()
 
     def _prepared(self, place: int) -> Portion:
-        """A portion, through its leading stages that need no device."""
+        """A portion, after the leading stages that need no device."""
         if place in self._ready:
             return self._ready.pop(place)
         portion = _opened(self._waiting[place], self._stages, self.task.columns)
@@ -330,9 +330,9 @@ class ShardJob:
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
     """`map` in order; with `overlap`, a thread prepares one item while the caller works on the one before.
 
-    One and no more, so that memory holds two whatever comes. What `prepare` raises is raised in its item's turn.
-    Close it (`contextlib.closing`): left to the garbage collector it waits for its thread wherever that happens to
-    run, also inside the start of another thread, where neither can go on.
+    Only one item is prepared at a time, so that memory holds two at most. What `prepare` raises is raised in its
+    item's turn. Close it (`contextlib.closing`): the garbage collector would wait for the thread wherever it
+    happens to run, even inside the start of another thread, which is a deadlock.
     """
     if not overlap:
         yield from map(prepare, items)
@@ -349,7 +349,7 @@ def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: b
 
 
 class _Waiting(NamedTuple):
-    """A conversation that is not finished: its columns, the stages that it has been through, and their seconds."""
+    """A conversation that is not finished: its columns, how many stages it has been through, and their seconds."""
 
     row: Row
     done: int
@@ -359,7 +359,7 @@ class _Waiting(NamedTuple):
 def _resume(
     task: Task, stages: Sequence[Stage], chain: tuple[str, ...]
 ) -> tuple[list[_Waiting], dict[str, Entry]]:
-    """What is left to do, with the columns that still stand read back; and rejects that stand as they are."""
+    """What is left to do, with the columns of earlier runs that are still valid; and valid rejects."""
     waiting: list[_Waiting] = []
     settled: dict[str, Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}
@@ -367,30 +367,30 @@ def _resume(
     for row in task.rows:
         name = row["conversation_id"]
         path, entry = task.known.get(name, (None, None))
-        standing = entry.standing(row["input_digest"], chain) if entry else 0
-        if entry is not None and entry.reject and standing == len(entry.chain):
+        n_valid = entry.n_valid(row["input_digest"], chain) if entry else 0
+        if entry is not None and entry.reject and n_valid == len(entry.chain):
             settled[name] = entry
             continue
-        if stages[-1].final and standing < len(stages):
-            standing = 0  # what lies between was not kept
-        if standing and path is not None and path not in stored:
+        if stages[-1].final and n_valid < len(stages):
+            n_valid = 0  # the columns in between were not kept
+        if n_valid and path is not None and path not in stored:
             try:
                 stored[path] = read_rows(path, columns)
             except BadInput:  # damaged: its rows are made again
                 stored[path] = {}
         # The source's columns are today's: a recording may have been moved.
-        made = set(features_of(stages[:standing])) - (set() if stages[-1].final else set(SOURCE))
+        made = set(features_of(stages[:n_valid])) - (set() if stages[-1].final else set(SOURCE))
         if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
-            standing = 0
+            n_valid = 0
         row = expand_row(row)
-        if standing and path is not None:
+        if n_valid and path is not None:
             row |= {column: value for column, value in stored[path][name].items() if column in made}
-        waiting.append(_Waiting(row, standing, list(entry.seconds[:standing]) if entry else []))
+        waiting.append(_Waiting(row, n_valid, list(entry.seconds[:n_valid]) if entry else []))
     return waiting, settled
 
 
 def _portions(waiting: Sequence[_Waiting], seconds: float) -> list[list[_Waiting]]:
-    """Conversations that are equally far, in order, up to `seconds` of audio together."""
+    """Conversations in order, grouped by how many stages they have been through, up to `seconds` of audio each."""
     portions: list[list[_Waiting]] = []
     held = 0.0
     for conversation in waiting:
@@ -404,7 +404,7 @@ def _portions(waiting: Sequence[_Waiting], seconds: float) -> list[list[_Waiting
 
 
 def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Features) -> Portion:
-    """A portion, with the transient columns of stages that are done, if a stage that is left asks for them."""
+    """A portion, with the transient columns of earlier stages if a stage that is left needs them."""
     ids, done = [conversation.row["conversation_id"] for conversation in waiting], waiting[0].done
     features = dict(columns | PROBLEM)
     for stage in stages[:done]:
@@ -422,7 +422,7 @@ def _opened(waiting: Sequence[_Waiting], stages: Sequence[Stage], columns: Featu
         for number, name in enumerate(ids):
             try:
                 restored = stage.restore({column: [values[number]] for column, values in batch.items()})
-            except BadInput as error:  # a recording that is gone, or can't be read any more
+            except BadInput as error:  # a recording that is gone, or can no longer be read
                 rejects[name] = place, Reject(name, stage.name, error.reason, error.remedy)
                 for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
                     batch[column][number] = value
@@ -449,14 +449,14 @@ _quiet_lock, _n_quiet, _had_bars = threading.Lock(), 0, False
 
 @contextlib.contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """`Dataset.map` shows no bar of its own in this block: a run has one for all its stages."""
+    """Hide the progress bars of `Dataset.map` in this block: a run has one for all its stages."""
     global _n_quiet, _had_bars
     with _quiet_lock:
         if not _n_quiet:
             _had_bars = datasets.is_progress_bar_enabled()
             datasets.disable_progress_bars()
-            # By itself a bar, also one that is not shown, makes a lock for several processes. In a worker Python's
-            # watch over such locks would warn of it on the terminal when a Ctrl-C ends the run.
+            # Even a hidden bar makes a lock for several processes by default. In a worker, Python's resource
+            # tracker would print a warning about it when a Ctrl-C ends the run.
             datasets.utils.tqdm.set_lock(threading.RLock())
         _n_quiet += 1
     try:
@@ -474,12 +474,12 @@ def make_shard(
     batch_seconds: float = 0.0,
     progress: Progress = lambda stage, audio, wall: None,
 ) -> ShardReport:
-    """Run `stages` over the rows of a task, write its shard, and say what it took.
+    """Run `stages` over the rows of a task, write its shard, and report what it took.
 
     Args:
         task: the shard. stages: in order.
-        batch_seconds: audio that a model's batch of conversations may hold; 0 takes them one by one.
-        progress: is told of each stage of each portion of the shard.
+        batch_seconds: audio that a model's batch of conversations may hold; 0 for one conversation a batch.
+        progress: called before and after each stage of each portion of the shard.
 
     A conversation that a stage can't use becomes a reject in the shard; any other error stops the shard, and
     nothing is written.

@@ -1,7 +1,7 @@
 """The second half of the product: from a transcript to finished stereo conversations, one run of it.
 
-Works from `transcript.jsonl` as a person may have edited it. What was bought lies in the cache before anything is
-made of it; a conversation of which something could not be said is held back and tried again by the next run.
+Works from `transcript.jsonl`, which a person may have edited. What was bought is in the cache before it is used; a
+conversation of which something could not be said is held back and tried again by the next run.
 """
 
 import json
@@ -42,18 +42,18 @@ from dailytalk_contiguous.store.files import inside, sha256_of
 #: Folder of the finished conversations.
 DATASET = "dataset"
 
-#: What tags are written for, by model of Fish. The other engines map every tag of the first list.
+#: The list of tags that each model of Fish knows. The other engines map every tag of the first list.
 TAG_LISTS = {"s1": "fish-s1", "s2-pro": "fish-s2", "s2.1-pro": "fish-s2", "s2.1-pro-free": "fish-s2"}
 
 
 @dataclass(frozen=True)
 class SynthesisInput:
-    """What is to be said: groups of conversations that become shards, and what could not be used.
+    """What is to be said: groups of conversations that become shards, and rejects.
 
-    Conversations may be folded (`shards`) but for `AT_HAND`.
+    Conversations may be compressed (`shards`) except for `PLANNING_COLUMNS`.
 
-    `models` are those that made the transcript, by role, as run.json has them: their licences bind the result.
-    `source` is where the recordings are from, as far as run.json knows; `digest` is the transcript's SHA-256.
+    `models` are those that made the transcript, by role, as in run.json: their licences bind the result. `source`
+    is where the recordings are from, if run.json names it; `digest` is the transcript's SHA-256.
     """
 
     groups: list[list[Row]]
@@ -73,7 +73,7 @@ class SynthesisInput:
 
 @dataclass(frozen=True)
 class SpeakOutcome:
-    """What a run did; `record` is what run.json holds of it."""
+    """What a run did; `record` is its part of run.json."""
 
     record: dict[str, Any]
     n_shards: int
@@ -89,12 +89,12 @@ def read_synthesis_input(
     recordings: Path | None = None,
     shard_seconds: float = 600.0,
 ) -> SynthesisInput:
-    """Read the transcript of a work folder, or another one. Raises DailytalkError if there is nothing in it."""
+    """Read the transcript of a work folder, or another one. Raises DailytalkError if it is empty."""
     settle(folder if transcript is None else transcript.parent)
     rejects: list[Reject] = []
     path = transcript or inside(folder, TRANSCRIPT)
-    found = transcribed(path, folder / "tagged", recordings, rejects)
-    rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in found]
+    conversations = transcribed(path, folder / "tagged", recordings, rejects)
+    rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     run = (read_run(folder) or {}) if transcript is None else {}
@@ -117,7 +117,8 @@ def speak_transcript(
         script: what is to be said. out: the work folder.
         stages: from `Speak` to `Finish`, whose provenance is set. options: how they are run.
         about: goes into run.json as it is, its `settings` beside those of the stages.
-        progress: told of every stage of every batch. planned: told what is left to do, before it is done.
+        progress: called with every stage of every batch. planned: called with what is left to do, before it is
+            done.
 
     Raises DailytalkError, before anything is bought, for tags that the synthesiser does not know, and for results
     in `out` of conversations that are not in the script (unless they may be dropped).
@@ -126,14 +127,14 @@ def speak_transcript(
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     open_budget.cache_clear()
     paid = paid_voice(stages)
-    # Opened here: threads that all come first would open one each.
+    # Opened here: threads that begin at the same time would open one each.
     money = open_budget(paid.max_cost if paid else None)
     command = about.get("command", "")
     spent = (lambda: money.spent) if paid else None
     todo = intended_speak(script, out, stages, options.prune)
     with Journal(out, "speak", todo.digest, command, workers=options.workers, spent=spent) as journal:
         passes = Passes(options, journal, progress, planned)
-        plan = passes.plan(todo)  # what it refuses leaves no trace
+        plan = passes.plan(todo)  # a run that is refused here leaves no trace
         with spending(out, "speak", command, money if paid else None):
             passes.make(todo, plan)
         drop_stale(todo.folder, todo.paths)
@@ -164,13 +165,13 @@ def speak_transcript(
 
 
 def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], prune: bool = False) -> Pass:
-    """What `speak_transcript` will do. `Runner.preflight` tells whether its stages can run.
+    """What `speak_transcript` will do. `Runner.preflight` checks whether its stages can run.
 
     Raises DailytalkError for tags that the synthesiser does not know, and for results that would be lost.
     """
     check_script_tags(script, stages)
     index = ShardIndex(out / DATASET)
-    # Not those that could not be read this time: a disk that is not mounted must not cost finished work.
+    # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
     here = {row["conversation_id"] for row in script.rows}
     refuse_loss(
         set() if prune else {name for name, (_, entry) in index.entries.items() if not entry.reject} - here,
@@ -184,10 +185,10 @@ def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], p
 
 @contextmanager
 def spending(out: Path, kind: str, command: str, money: Budget | None) -> Iterator[None]:
-    """Whatever ends a run early: run.json says what was spent until then, purchases under way included.
+    """If the block ends early, write to run.json what was spent until then, including purchases under way.
 
-    So does the message where it was the limit on spending: others were still being paid when one met it. `money`
-    is None where nothing costs.
+    If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
+    limit. `money` is None for a run that costs nothing.
     """
     try:
         yield
@@ -202,7 +203,7 @@ def spending(out: Path, kind: str, command: str, money: Budget | None) -> Iterat
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> Speak:
-    """The stage that says utterances. Raises DailytalkError where there is none."""
+    """The stage that says utterances. Raises DailytalkError if there is none."""
     voice = find_stage(Speak, stages)
     if voice is None:
         raise DailytalkError("the stages lack Speak", "put it first, after ChooseVoice")
@@ -210,7 +211,7 @@ def speak_stage_of(stages: Iterable[Stage]) -> Speak:
 
 
 def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError for tags that the synthesiser would say aloud or take for others."""
+    """Raise DailytalkError for tags that the synthesiser would read aloud or take for others."""
     voice = speak_stage_of(stages)
     tags = {
         row["tag"][place]
@@ -220,7 +221,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
     }
     model = voice.model or ENGINES[voice.engine]
     if voice.engine == "fish" and model not in TAG_LISTS:
-        return  # there is no such model, which its synthesiser will say
+        return  # no such model: the synthesiser will report it
     try:
         check_tags(sorted(tags), TAG_LISTS.get(model, "fish-s1"), dict(voice.tag_map))
     except DailytalkError as error:
@@ -228,23 +229,23 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
 
 
 def revoiced(row: Row, voice: Speak) -> list[int]:
-    """Places of the utterances that are to be resynthesised."""
+    """Indices of the utterances that are to be resynthesised."""
     return [place for place, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
 def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> Stages:
     """The stages, the last of which writes into every row how it was made, as JSON.
 
-    `tagged` are the models that made the transcript, by role, as run.json has them.
+    `tagged` are the models that made the transcript, by role, as in run.json.
     """
     *before, last = stages
     if not isinstance(last, Finish):
         return tuple(stages)
     voice = speak_stage_of(stages)
-    told = {
+    provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **models_of(stages)},
         "voice": voice.synthesiser().voice,
         "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }
-    return (*before, replace(last, provenance=json.dumps(told, sort_keys=True, ensure_ascii=False)))
+    return (*before, replace(last, provenance=json.dumps(provenance, sort_keys=True, ensure_ascii=False)))

@@ -1,8 +1,8 @@
-"""Recordings into pieces: the pass that says where they are cut, and the files that are written by it.
+"""Recordings into pieces: the pass that decides where they are cut, and the files that are written.
 
 Every sample of a recording is in one file: those in `Usable` can be trained on, those in `Non Usable` can't, and
-`manifest.jsonl` says why. A file says in its header what it is a copy of, so that a run which was killed goes on
-after the last file that stands. Sound is copied block by block, as the recording has it.
+`manifest.jsonl` says why. The header of a file says what it is a copy of, so that a run that was killed goes on
+after the last finished file. Sound is copied block by block, unchanged.
 """
 
 import hashlib
@@ -62,19 +62,21 @@ PIECES_FOLDER = "pieces"
 USABLE, NON_USABLE = "Usable", "Non Usable"
 MANIFEST = "manifest.jsonl"
 
-#: Of an owned folder with pieces.
+#: The kind of an owned folder with pieces.
 _KIND = "split"
 
 #: Seconds of sound that are copied at a time.
 _BLOCK_SECONDS = 5.0
 
-# Names of files: Unicode is kept, and what a file system, a shell or an address minds is replaced.
+# Names of files: Unicode is kept, and characters that a file system, a shell or an address can't have are
+# replaced.
 
 
-#: Characters of a name with its ending, and bytes, which file systems count; digits of the running number.
+#: The most characters of a name with its ending, and bytes, which file systems count; digits of the running
+#: number.
 LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
 
-#: Characters of the part that names the recording, and bytes.
+#: The most characters of the part that names the recording, and bytes.
 _LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
 
 
@@ -95,7 +97,7 @@ def _nfc(text: str) -> str:
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
-    """What the files of each recording begin with: its name, with its folder or a digest where two are alike."""
+    """The beginning of the files of each recording: its name, with its folder or a digest if two are alike."""
     bases = {name: _base(name.rpartition("/")[2]) for name in recording_ids}
     alone = _alone(bases)
     bases = {name: base if name in alone else _base(name.replace("/", "-")) for name, base in bases.items()}
@@ -104,7 +106,7 @@ def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
 
 
 def _alone(bases: Mapping[str, str]) -> set[str]:
-    """Those whose base differs from all others also where a disk takes capitals for small letters."""
+    """Names whose base differs from all others even on a disk that ignores case."""
     counts = Counter(base.casefold() for base in bases.values())
     return {name for name, base in bases.items() if counts[base.casefold()] == 1}
 
@@ -120,8 +122,8 @@ def piece_name(base: str, number: int, words: str = "") -> str:
     """
     name = f"{base}_{number:0{DIGITS}d}"
     room = LONGEST_NAME - len(name) - 5, LONGEST_NAME_BYTES - len(name.encode()) - 5
-    said = safe_name(words, *room, joint="-") if words else ""
-    return f"{name}-{said}.wav" if said else f"{name}.wav"
+    ending = safe_name(words, *room, joint="-") if words else ""
+    return f"{name}-{ending}.wav" if ending else f"{name}.wav"
 
 
 def _digest(*parts: object) -> str:
@@ -133,7 +135,7 @@ def _digest(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class SplitOutcome:
-    """What a run did: what run.json holds, recordings that could not be used, and files that it wrote."""
+    """What a run did: what run.json holds, rejected recordings, and the number of files that it wrote."""
 
     record: dict[str, Any]
     rejects: list[Reject]
@@ -143,7 +145,7 @@ class SplitOutcome:
 
 
 def split_recordings(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     out: Path,
     stages: Sequence[Stage],
     options: RunOptions,
@@ -154,29 +156,29 @@ def split_recordings(
     """Cut recordings into pieces and write them to `out`, as far as that was not done before.
 
     Args:
-        found: the recordings, one row each.
-        out: a folder of ours, or one that is empty or not there.
+        recordings: one row each.
+        out: a folder that this command wrote, an empty one, or one that does not exist.
         stages: of `pipelines.split_stages`. options: how they are run.
         about: goes into run.json as it is.
-        progress, planned: told of what is done, and of what is to be done.
+        progress, planned: called with what is done, and with what is to be done.
 
-    Raises DailytalkError if `out` holds something else, pieces that were changed since, or results of recordings
-    that are not in this input.
+    Raises DailytalkError if `out` holds other files, pieces that were changed since, or results of recordings that
+    are not in this input.
     """
     started = time.perf_counter()
     index = ShardIndex(out / PIECES_FOLDER)
-    refuse_to_lose(index, found, options.prune)
+    refuse_to_lose(index, recordings, options.prune)
     make_writable(index.folder)
     OwnedFolder(out, _KIND, ())
-    todo = Pass(index, found.groups, stages)
+    todo = Pass(index, recordings.groups, stages)
     with Journal(out, "split", todo.digest, about.get("command", ""), workers=options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
-        writer = _Writer(out, todo, found.problems)
-        record = writer.standing()
+        writer = _Writer(out, todo, recordings.problems)
+        record = writer.finished_record()
         if record is None:
-            record = writer.write({**about, **({"source": found.source} if found.source else {})})
+            record = writer.write({**about, **({"source": recordings.source} if recordings.source else {})})
         journal.rejects = record["counts"]["rejects"]
         drop_stale(todo.folder, todo.paths)
     seconds = passes.audio_seconds
@@ -184,10 +186,10 @@ def split_recordings(
 
 
 class _Writer:
-    """Writes the pieces that the shards of a pass tell of, the list of them, and what was rejected.
+    """Writes the pieces in the shards of a pass, the list of them, and the rejects.
 
     Attributes:
-        rejects: recordings that could not be used. n_written: files.
+        rejects: recordings that could not be used. n_written: how many files.
     """
 
     _COLUMNS = ("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest")
@@ -201,11 +203,11 @@ class _Writer:
         failed = [reject.as_dict() for reject in self.rejects]
         self._fingerprint = fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
 
-    def standing(self) -> dict[str, Any] | None:
-        """What run.json holds if an earlier run has finished all this. People may have changed its files since.
+    def finished_record(self) -> dict[str, Any] | None:
+        """What run.json holds if an earlier run has finished all of this. People may have changed its files since.
 
-        Raises DailytalkError if it finished something else and its files were renamed or removed since: to write
-        them again would undo that.
+        Raises DailytalkError if it finished something else and its list of files was changed since: writing them
+        again would undo that.
         """
         before = read_run(self._out) or {}
         digest, manifest = before.get("manifest_sha256"), self._out / MANIFEST
@@ -220,10 +222,10 @@ class _Writer:
         return None
 
     def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
-        """Write all that is missing; what run.json holds then."""
+        """Write all that is missing; returns what run.json holds."""
         for folder in (USABLE, NON_USABLE):
-            for left in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
-                left.unlink(missing_ok=True)
+            for unfinished in (self._out / folder).glob(".*.tmp"):  # of a run that was killed
+                unfinished.unlink(missing_ok=True)
         owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
         before = {
             f"{folder}/{path.name}"
@@ -281,9 +283,9 @@ class _Writer:
             yield from read_rows(path, columns).values()
 
     def _lines(self, row: Row) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Of each piece in order: the path of its file, a digest of its content, and its line of the manifest."""
-        base, said = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
-        for number, (piece, words) in enumerate(zip(row["pieces"], said, strict=True), 1):
+        """For each piece in order: the path of its file, a digest of its content, and its line of the manifest."""
+        base, texts = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
+        for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=True), 1):
             usable = piece["reason"] is None
             name = f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}"
             line = {
@@ -300,7 +302,7 @@ class _Writer:
             yield name, _digest(row["input_digest"], piece["start"], piece["end"]), line
 
     def _write_recording(self, owned: OwnedFolder, files: WrittenTogether, row: Row, before: set[str]) -> None:
-        """Write the files of a recording that are not there. Raises BadInput if it can't be read as before."""
+        """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
         kept = sample_format(row["audio"])
         source = _Source(row["audio"])
         pieces = list(self._lines(row))
@@ -317,7 +319,7 @@ class _Writer:
 
 
 class _Source:
-    """A recording from which parts are read in order, with as few beginnings as there are gaps between them."""
+    """A recording whose parts are read in order; it is opened again only after a gap between parts."""
 
     def __init__(self, audio: dict[str, Any]) -> None:
         self._audio = audio
@@ -326,7 +328,7 @@ class _Source:
         self._rest: NDArray[Any] | None = None
 
     def part(self, start: int, end: int) -> Iterator[NDArray[Any]]:
-        """Yield the samples from `start` up to `end`. Raises BadInput if they are not there any more."""
+        """Yield the samples from `start` up to `end`. Raises BadInput if they can no longer be read."""
         if start != self._at:
             self._blocks, self._rest, self._at = whole_blocks(self._audio, start, _BLOCK_SECONDS), None, start
         while self._at < end:

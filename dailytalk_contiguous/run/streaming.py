@@ -1,4 +1,4 @@
-"""Datasets larger than the disk, a window at a time: tag it, speak it, keep what was made, drop the audio."""
+"""Datasets larger than the disk, a window at a time: tag it, speak it, keep the results, drop the audio."""
 
 import contextlib
 import itertools
@@ -66,9 +66,9 @@ from dailytalk_contiguous.store.files import inside, json_text, write_lines, wri
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
 #
-# Beside the shards and not inside them: a window makes two shards, or none where nothing in it could be used, and
-# its position has to outlive all of these cases. A crash between a shard and its line loses nothing: the window
-# is done again from the line before it, finds its shards standing, and adds its line.
+# It is beside the shards and not inside them: a window makes two shards, or none if nothing in it could be used,
+# and its position must be known in all these cases. A crash between a shard and its line loses nothing: the window
+# is done again from the line before it, finds its finished shards, and adds its line.
 
 
 POSITION = "position.jsonl"
@@ -82,13 +82,13 @@ class FinishedWindow:
     """A window that is done.
 
     Attributes:
-        window: its number, from 0. start, end: where the source stood before and after it.
+        window: its number, from 0. start, end: positions in the source before and after it.
         last: whether the source ended with it.
-        names: files of its recordings, as later names have to be told from them.
-        problems: what the source could not use. unsaid: what could not be read of its transcript.
-        tagged, dataset: names of its shards; None where it made none.
-        held: conversations that the next run tries again.
-        conversations, audio_seconds: that went in.
+        names: files of its recordings, from which later names have to differ.
+        problems: recordings that the source could not use. unsaid: rejects of reading its transcript.
+        tagged, dataset: names of its shards; None if it made none.
+        held: how many conversations the next run tries again.
+        conversations, audio_seconds: of what went in.
         size: bytes that its recordings and its shards took on the disk, at most.
     """
 
@@ -110,7 +110,7 @@ class FinishedWindow:
 _REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
 _PLACE = [int]
 
-#: The lines: what the stream is made of, that the outputs are written, or a window.
+#: Types of the three kinds of lines: what the stream is made of, that the outputs are written, a window.
 _ABOUT, _WRITTEN = {"layout": int, "source": dict, "commit": str}, {"written": int}
 _WINDOW = {"window": int, "start": _PLACE, "end": _PLACE, "last": bool, "names": [str]}
 _WINDOW |= {"problems": [_REJECT], "unsaid": [_REJECT], "tagged?": str, "dataset?": str, "held": int}
@@ -122,7 +122,7 @@ _PUT_BACK = "choose another --out, or put the file back as it was"
 class Positions:
     """The windows that are done in a work folder, and `about`: what they were made of, None before the first run.
 
-    Raises DailytalkError for a file of another layout, for one that is damaged, and for a link out of the folder.
+    Raises DailytalkError for a file of another layout, a damaged one, and a link out of the folder.
     """
 
     def __init__(self, out: Path) -> None:
@@ -132,7 +132,7 @@ class Positions:
         self._written = -1
         self._whole = 0
         for number, line in numbered_lines(self.path, _PUT_BACK, MOST_BYTES) if self.path.exists() else ():
-            if line.endswith(b"\n"):  # what a crash has cut off was never done
+            if line.endswith(b"\n"):  # a line that a crash has cut off does not count
                 name = f"line {number} of {self.path}"
                 self._take(parse_json(line, name, _PUT_BACK), name)
                 self._whole += len(line)
@@ -144,40 +144,40 @@ class Positions:
 
     @property
     def end(self) -> StreamPosition:
-        """Where the source stands after them."""
+        """The position in the source after them."""
         return self._windows[len(self._windows) - 1].end if self._windows else StreamPosition()
 
     @property
     def complete(self) -> bool:
-        """Whether the source has come to its end."""
+        """Whether the source has ended."""
         return bool(self._windows) and self._windows[len(self._windows) - 1].last
 
     @property
     def audio_seconds(self) -> float:
-        """Of all conversations in them."""
-        return sum(one.audio_seconds for one in self._windows.values())
+        """Seconds of all conversations in them."""
+        return sum(window.audio_seconds for window in self._windows.values())
 
     @property
     def written(self) -> bool:
-        """Whether the transcript and the other outputs tell of all of them, and of nothing less."""
+        """Whether the transcript and the other outputs cover all of them."""
         return self._written == len(self._windows)
 
     def begin(self, about: Mapping[str, Any]) -> None:
-        """Say what the stream is made of, before its first window."""
+        """Write what the stream is made of, before its first window."""
         self.about = json.loads(json.dumps({"layout": LAYOUT, **about}))
         text = json.dumps(self.about) + "\n"
         write_text(self.path, text)
         self._whole = len(text.encode())
 
     def add(self, finished: FinishedWindow) -> None:
-        """Note a window whose shards are on disk; one that was done again takes the place of what it was."""
+        """Record a window whose shards are on disk; one that was done again replaces its earlier record."""
         self._append(asdict(finished))
 
-    def outputs_stand(self) -> None:
+    def note_outputs(self) -> None:
         self._append({"written": len(self._windows)})
 
-    def _append(self, told: dict[str, Any]) -> None:
-        line = json.dumps(told).encode() + b"\n"
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record).encode() + b"\n"
         with self.path.open("r+b") as file:
             file.truncate(self._whole)
             file.seek(self._whole)
@@ -188,7 +188,7 @@ class Positions:
         self._take(json.loads(line), "")
 
     def _take(self, line: Any, name: str) -> None:
-        """Take in a line that is called `name` in an error. Raises BadInput for what is none."""
+        """Read a line; `name` is what errors call it. Raises BadInput for a line of another kind."""
         expect(line, dict, name, _PUT_BACK)
         if "layout" in line:
             if line["layout"] != LAYOUT:
@@ -204,7 +204,7 @@ class Positions:
             places = all(len(window[place]) == len(StreamPosition._fields) for place in ("start", "end"))
             if not places or not 0 <= window["window"] <= len(self._windows):
                 raise BadInput(f"{name}: it is not the window that follows", _PUT_BACK)
-            finished = {field.name: window.get(field.name) for field in fields(FinishedWindow)}
+            finished = {attribute.name: window.get(attribute.name) for attribute in fields(FinishedWindow)}
             finished |= {place: StreamPosition._make(window[place]) for place in ("start", "end")}
             for kind in ("problems", "unsaid"):
                 finished[kind] = [Reject(**{part: reject[part] for part in _REJECT}) for reject in window[kind]]
@@ -212,19 +212,19 @@ class Positions:
             self._written = -1
 
 
-# Windows of a stream: recordings brought to this machine until they hold as much audio as a shard should.
+# Windows of a stream: recordings fetched to this machine until they have as much audio as a shard should.
 #
-# What a window holds follows from where it starts and how long it should be, so that one that is brought again
-# after a crash is the same. The next one is brought while one is worked on, and never a third: a stream takes the
-# room of two windows, whatever its length.
+# The content of a window depends on its start and its length, so that one that is fetched again after a crash is
+# the same. The next one is fetched while one is processed, and never a third: a stream takes the room of two
+# windows, whatever its length.
 
 
 @dataclass
 class StreamWindow:
-    """Conversations on this machine, and where the source stood before and after them.
+    """Conversations on this machine, and the positions in the source before and after them.
 
-    `folder` holds the recordings, `root` is the folder in it that their names are told from. `last`: the source
-    ended with it. `whole`: it is as long as it should be, and not cut off by a stop.
+    `folder` holds the recordings, and their names are relative to `root` in it. `last`: whether the source ended
+    with it. `whole`: whether it has its full length, and was not cut off by a stop.
     """
 
     number: int
@@ -244,7 +244,7 @@ class StreamWindow:
 
     @property
     def size(self) -> int:
-        """Bytes of what lies in its folder."""
+        """Bytes of the files in its folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def drop(self) -> None:
@@ -253,11 +253,11 @@ class StreamWindow:
 
 
 class Windows:
-    """Brings the windows of a source, one after another. Raises as `HubStream` does.
+    """Fetches the windows of a source, one after another. Raises as `HubStream` does.
 
     Args:
-        source: of recordings. scratch: the folder that they are brought to.
-        config: how they become conversations; its inputs mean nothing.
+        source: of recordings. scratch: the folder that they are fetched to.
+        config: how they become conversations; its inputs are not used.
         seconds: audio after which a window is full.
     """
 
@@ -270,11 +270,11 @@ class Windows:
     def again(self, done: FinishedWindow, before: list[FinishedWindow]) -> StreamWindow:
         """The recordings of a window that was done; `before` are those before it."""
         self._place = None
-        names = Names(name for one in before for name in one.names)
+        names = Names(name for window in before for name in window.names)
         return self._bring(done.window, done.start, names, done.end)
 
     def all_from(self, number: int, start: StreamPosition, names: Names) -> Iterator[StreamWindow]:
-        """Window `number` and those after it, up to the end of the source."""
+        """Window `number` and those after it, up to the end of the source or a stop."""
         while True:
             window = self._bring(number, start, names, None)
             yield window
@@ -283,44 +283,44 @@ class Windows:
             number, start = number + 1, window.end
 
     def stop(self) -> None:
-        """Let what is being brought be the last recording. For another thread."""
+        """Stop after the recording that is being fetched. Can be called from another thread."""
         self._stop.set()
 
     def _bring(self, number: int, start: StreamPosition, names: Names, end: StreamPosition | None) -> StreamWindow:
-        if self._place != start:  # else what was read ahead of the last window is not read again
+        if self._place != start:  # otherwise, what was read ahead is used
             self._coming = self._source.coming(start)
         folder = self._scratch / f"{number:06d}"
         window = StreamWindow(number, start, start, folder, folder)
         held = 0.0
         while not self._stop.is_set():
-            one = next(self._coming, None)
-            if one is None:
+            pending = next(self._coming, None)
+            if pending is None:
                 window.last = window.whole = True
                 break
-            held += self._take(one, window, names)
-            self._place = window.end = one.after
-            if one.after == end or (end is None and held >= self._seconds):
+            held += self._take(pending, window, names)
+            self._place = window.end = pending.after
+            if pending.after == end or (end is None and held >= self._seconds):
                 window.whole, window.last = True, self._is_at_end()
                 break
         return window
 
     def _is_at_end(self) -> bool:
-        """Whether nothing comes any more: a last window that is full must not be followed by an empty one."""
+        """Whether there are no more recordings: a full last window must not be followed by an empty one."""
         following = next(self._coming, None)
         if following is not None:
             self._coming = itertools.chain([following], self._coming)
         return following is None
 
     def _take(self, coming: PendingRecording, window: StreamWindow, names: Names) -> float:
-        """Bring a recording into a window; the seconds of its conversations."""
-        found = coming.bring(window.folder, names)
-        if isinstance(found, Reject):
-            window.problems.append(found)
+        """Fetch a recording into a window; returns the seconds of its conversations."""
+        recording = coming.bring(window.folder, names)
+        if isinstance(recording, Reject):
+            window.problems.append(recording)
             return 0.0
-        if stem(found.audio_file) in names:  # else the source knew all names beforehand
-            window.names.append(found.audio_file)
-        window.root = Path(str(found.path)[: -len(found.audio_file)])
-        rows = list(recording_rows(found, self._config))
+        if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
+            window.names.append(recording.audio_file)
+        window.root = Path(str(recording.path)[: -len(recording.audio_file)])
+        rows = list(recording_rows(recording, self._config))
         usable = [row for row in rows if not row["problem"]]
         window.rows += usable
         window.problems += [
@@ -329,18 +329,18 @@ class Windows:
             if row["problem"]
         ]
         if not usable:
-            found.path.unlink()  # a thousand of them must not fill the disk
+            recording.path.unlink()  # a thousand of them must not fill the disk
         return float(sum(row["duration"] for row in usable))
 
 
 def windows_ahead(
     windows: Iterator[StreamWindow], stop: Callable[[], None], may_begin: Callable[[], bool]
 ) -> Generator[StreamWindow]:
-    """Yield windows while the next one is brought by a thread; each is dropped once the next is asked for.
+    """Yield windows while a thread fetches the next one; each is dropped once the next is asked for.
 
     Args:
-        windows: to be taken. stop: makes them end soon.
-        may_begin: asked before each one is handed over, and before any is brought; no ends it all.
+        windows: where they come from. stop: makes them end soon.
+        may_begin: called before the first is fetched, and before each is yielded; False ends everything.
     """
     window: StreamWindow | None = None
     with ThreadPoolExecutor(1, "stream") as pool:
@@ -354,26 +354,26 @@ def windows_ahead(
                 window.drop()
         finally:
             stop()
-            for left in (window, coming.result() if not coming.cancel() and not coming.exception() else None):
-                if left is not None:
-                    left.drop()
+            for unused in (window, coming.result() if not coming.cancel() and not coming.exception() else None):
+                if unused is not None:
+                    unused.drop()
 
 
-# What a stream is of and what it makes, and whether a work folder holds the beginning of the same.
+# The source and the settings of a stream, and whether a work folder holds the beginning of the same stream.
 #
-# A stream drops what it has used, so it can't go back and make its first windows anew as other runs would: what
-# it began with, it goes on with, and anything else is refused.
+# A stream drops what it has used, so it can't go back and make its first windows again as other runs would: it
+# goes on with what it began with, and anything else is refused.
 
 
 @dataclass(frozen=True)
 class StreamJob:
-    """What a stream makes of what.
+    """The source and the settings of a stream.
 
     Attributes:
-        repository: at its commit. licence: of the recordings, where no card names it.
-        tagging, speaking: the stages; without `speaking`, conversations are tagged and no more.
-        profile: where the stages are from.
-        config: how recordings become conversations; its inputs mean nothing here.
+        repository: at its commit. licence: of the recordings, if no card names it.
+        tagging, speaking: the stages; without `speaking`, conversations are only tagged.
+        profile: the one that the stages are from.
+        config: how recordings become conversations; its inputs are not used.
         window_seconds: audio of a window, and so of a shard.
     """
 
@@ -394,17 +394,17 @@ class StreamJob:
 
     @property
     def source(self) -> dict[str, Any]:
-        """Where the recordings are from, as run.json tells it."""
+        """Where the recordings are from, for run.json."""
         return self.repository.about() | ({"licence": self.licence} if self.licence else {})
 
     def stages(self) -> tuple[Stages, Stages]:
-        """Those that tag, and those that speak, if any do."""
+        """The stages that tag, and those that speak, if any."""
         if not self.speaking:
             return self.tagging, ()
         return self.tagging, with_provenance(self.speaking, models_of(self.tagging))
 
     def about(self) -> dict[str, Any]:
-        """All that decides what the stream makes: two that differ in it may not share a work folder."""
+        """Everything that the results depend on: streams that differ in it may not share a work folder."""
         made_of = {
             "source": {"repository": self.repository.reference.repo, **asdict(self.repository.choice)},
             "commit": self.repository.commit,
@@ -415,18 +415,21 @@ class StreamJob:
         return made_of | {"chains": [chain_of(stages)[-1:] for stages in self.stages()]}
 
     def agree(self, begun: Mapping[str, Any], out: Path) -> None:
-        """Raise DailytalkError if a stream that began in `out` as `about` tells would go on as something else."""
+        """Raise DailytalkError if the stream in `out`, with `about` as in `begun`, would go on differently."""
         ours = json.loads(json.dumps(self.about()))
         if all(begun[part] == ours[part] for part in ("chains", "config")):
             return
-        told = [
+        differences = [
             f"{name}: {begun[part].get(name)!r} there, {value!r} now"
             for part in ("tag", "speak", "config")
             if begun[part] and ours[part]
             for name, value in ours[part].items()
             if begun[part].get(name) != value
         ]
-        how = "; ".join(told[:3]) or "its models, its voice, the version of this package, or tag against build"
+        how = (
+            "; ".join(differences[:3])
+            or "its models, its voice, the version of this package, or tag against build"
+        )
         raise DailytalkError(
             f"--out {str(out)!r} holds a stream of other settings ({how})",
             "pass those of its first run, or choose another --out",
@@ -435,21 +438,21 @@ class StreamJob:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a run stops in good order: `hours` of audio in all windows done; `free_bytes` left on the disk."""
+    """Where a run stops between windows: `hours` of audio in all that are done; `free_bytes` left on the disk."""
 
     hours: float | None = None
     free_bytes: float = 0.0
 
     def reached(self, seconds: float) -> bool:
-        """Whether so many seconds of audio are all that was asked for."""
+        """Whether so many seconds of audio are enough."""
         return self.hours is not None and seconds >= 3600 * self.hours
 
 
 def pinned(repository: Repository, out: Path) -> Repository:
     """The repository at the commit that the stream in `out` began with.
 
-    Raises DailytalkError if `out` can't be written to or holds something else, or if a revision is asked for by
-    name that is another one.
+    Raises DailytalkError if `out` can't be written to or holds something else, or if the revision that the user
+    names is another commit.
     """
     refuse_unwritable(out / TAGGED)
     refuse_mixing(out)
@@ -462,9 +465,9 @@ def pinned(repository: Repository, out: Path) -> Repository:
         return repository
     ours = {"repository": repository.reference.repo, **asdict(repository.choice)}
     if about["source"] != ours:
-        told = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
+        description = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
         raise DailytalkError(
-            f"--out {str(out)!r} holds a stream of another source ({told})", "choose another --out"
+            f"--out {str(out)!r} holds a stream of another source ({description})", "choose another --out"
         )
     if about["commit"] == repository.commit:
         return repository
@@ -477,15 +480,15 @@ def pinned(repository: Repository, out: Path) -> Repository:
     return open_repository(repository.reference._replace(revision=about["commit"]), repository.choice)
 
 
-# What a stream leaves when it stops: the outputs of all windows that are done, as the other commands write them.
+# What a stream leaves when it stops: the outputs of all finished windows, as the other commands write them.
 #
-# What they take is counted before any of it is written: a stream is for corpora larger than the disk, and the
-# sound files of an hour are twice as large and more as the shards that they are made from.
+# Their bytes are counted before any are written: a stream is for corpora larger than the disk, and the sound files
+# of an hour are at least twice as large as the shards that they are made from.
 
 
 @dataclass(frozen=True)
 class StreamOutputs:
-    """The outputs of the windows in `positions`, made by these stages, in the work folder `out`."""
+    """Writes the outputs of the windows in `positions`, made by these stages, in the work folder `out`."""
 
     job: StreamJob
     out: Path
@@ -495,75 +498,75 @@ class StreamOutputs:
     tag_stages: Stages
     speak_stages: Stages
 
-    def stand(self) -> bool:
-        """Whether they are there, and tell of all windows."""
+    def exist(self) -> bool:
+        """Whether they exist and cover all windows."""
         names = (TRANSCRIPT, SHIFTED) if self.job.speaking else (TRANSCRIPT,)
         return self.positions.written and all((self.out / name).is_file() for name in names)
 
     def bytes_to_write(self) -> int:
-        """Bytes that `write` would add to the disk, but for rejects and the record. Reads all rows, no sound."""
+        """Bytes that `write` would add to the disk, except rejects and the record. Reads all rows, no sound."""
         rows = (row for path in self._tagged() for row in read_rows(path, outputs.COLUMNS).values())
         lines = (json_text(line) for row in rows for line in outputs.lines(row))
         return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
-        """Write them; what run.json holds then.
+        """Write them; returns what run.json holds.
 
         Args:
-            about: how the run was asked for. stopped: why it ended before its source did, or empty.
+            about: how the run was started. stopped: why it ended before its source did, or empty.
             account: of its time. money: what it spent.
         """
         done = self.positions.windows
-        told = dict(about) | {
+        common = dict(about) | {
             "source": self.job.source,
             "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
             "time": account.as_dict(),
         }
-        record = self._write_tagged(told)
+        record = self._write_tagged(common)
         if self.job.speaking:
-            told |= {"transcript_sha256": record["transcript_sha256"]}
-            self._write_spoken(told, money)
+            common |= {"transcript_sha256": record["transcript_sha256"]}
+            self._write_spoken(common, money)
             record = read_run(self.out) or record
-        self.positions.outputs_stand()
+        self.positions.note_outputs()
         return record
 
     def _tagged(self) -> list[Path]:
-        return [self.out / TAGGED / one.tagged for one in self.positions.windows if one.tagged]
+        return [self.out / TAGGED / window.tagged for window in self.positions.windows if window.tagged]
 
     def _spoken(self) -> list[Path]:
-        return [self.out / DATASET / one.dataset for one in self.positions.windows if one.dataset]
+        return [self.out / DATASET / window.dataset for window in self.positions.windows if window.dataset]
 
-    def _write_tagged(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def _write_tagged(self, common: Mapping[str, Any]) -> dict[str, Any]:
         paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
-        problems = [problem for one in self.positions.windows for problem in one.problems]
-        about = {**told, "settings": {"profile": self.job.profile}}
+        problems = [problem for window in self.positions.windows for problem in window.problems]
+        about = {**common, "settings": {"profile": self.job.profile}}
         record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
         drop_stale(self.tagged.folder, paths)
         return record
 
-    def _write_spoken(self, told: Mapping[str, Any], money: Budget) -> None:
+    def _write_spoken(self, common: Mapping[str, Any], money: Budget) -> None:
         paths = self._spoken()
-        unsaid = [reject for one in self.positions.windows for reject in one.unsaid]
-        about = {**told, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
+        unsaid = [reject for window in self.positions.windows for reject in window.unsaid]
+        about = {**common, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
         write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
         drop_stale(self.dataset.folder, paths)
 
 
 # Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
 #
-# A window is brought, goes through the same stages as everywhere, becomes one shard of `tagged` and one of
-# `dataset`, and is dropped. What was done is known from `position.jsonl`, so that a run that was stopped in any
-# way goes on behind the last finished window, at the commit that it began with.
+# A window is fetched, goes through the same stages as in other runs, becomes one shard of `tagged` and one of
+# `dataset`, and is dropped. `position.jsonl` records what was done, so that a run that was stopped in any way goes
+# on after the last finished window, at the commit that it began with.
 
 
-#: Folder of the recordings that are worked on, inside a work folder; hidden, and gone after each run.
+#: Folder of the recordings in use, inside a work folder; hidden, and removed after each run.
 SCRATCH = ".stream"
 
 #: Why a run ended before its source did.
 HOURS, DISK, UNSAID = "--limit-hours", "--limit-disk", "unsaid"
 
-#: Windows in a row of which nothing could be said, after which a server is taken to be gone: the rest of a corpus
-#: would be fetched for nothing.
+#: The number of windows in a row of which nothing could be said, after which the server counts as gone: the rest
+#: of a corpus would be fetched for nothing.
 FRUITLESS = 5
 
 
@@ -572,9 +575,9 @@ class Streamed:
     """What a run did.
 
     Attributes:
-        record: what run.json holds, or None where the outputs were not written.
-        windows, made: done in all, and by this run. complete: whether the source came to its end.
-        stopped: HOURS, DISK or UNSAID, or empty. held: conversations that the next run tries again.
+        record: what run.json holds, or None if the outputs were not written.
+        windows, made: how many are done in all, and by this run. complete: whether the source has ended.
+        stopped: HOURS, DISK or UNSAID, or empty. held: how many conversations the next run tries again.
         hours: of audio in all windows. audio_seconds: in those of this run. wall_seconds: what it took.
     """
 
@@ -598,19 +601,19 @@ def stream_dataset(
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
 ) -> Streamed:
-    """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all that is done.
+    """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all finished windows.
 
-    With DISK as the reason of the stop no outputs are written: they need room too, and are begun only if there is
-    enough for all of them. Raises DailytalkError for settings that are not those that `out` was begun with, and
-    whatever a stage or the source raises; finished windows stay.
+    If it stops because of DISK, no outputs are written: they need room too, and are begun only if there is enough
+    for all of them. Raises DailytalkError for settings that are not those that `out` was begun with, and whatever
+    a stage or the source raises; finished windows stay.
     """
     return _Run(job, out, limits, about, progress, planned).run()
 
 
 def intended_stream(job: StreamJob, out: Path, limits: Limits) -> Stages:
-    """The stages that `stream` would run; none where no window is left. Writes and downloads nothing.
+    """The stages that `stream_dataset` would run; none if no window is left. Writes and downloads nothing.
 
-    Raises DailytalkError for whatever `stream` would refuse before its first window.
+    Raises DailytalkError for whatever `stream_dataset` would reject before its first window.
     """
     positions = Positions(out)
     if positions.about is not None:
@@ -629,7 +632,7 @@ def _is_left(positions: Positions, limits: Limits) -> bool:
 
 
 class _Run:
-    """One run, with what its windows share."""
+    """One run, with everything that its windows share."""
 
     def __init__(
         self,
@@ -670,13 +673,13 @@ class _Run:
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
-            outputs = StreamOutputs(
+            stream_outputs = StreamOutputs(
                 self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
             )
             if self.stopped == DISK:
                 record = None
-            elif self.made or record is None or not outputs.stand():
-                record = self._written(outputs, journal.account)
+            elif self.made or record is None or not stream_outputs.exist():
+                record = self._written(stream_outputs, journal.account)
             if record:
                 journal.rejects = rejects_by_reason(self.out)
         done = self.positions
@@ -686,7 +689,7 @@ class _Run:
             len(self.made),
             done.complete,
             self.stopped,
-            sum(one.held for one in done.windows),
+            sum(window.held for window in done.windows),
             done.audio_seconds / 3600,
             sum(window.audio_seconds for window in self.made),
             time.perf_counter() - started,
@@ -721,7 +724,7 @@ class _Run:
                 self.positions.add(finished)
                 self.made.append(window)
                 fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
-                window.rows = [{"duration": window.audio_seconds}]  # all that is still asked of them
+                window.rows = [{"duration": window.audio_seconds}]  # all that is still needed of them
                 if fruitless == FRUITLESS:
                     self.stopped = UNSAID
                     return
@@ -729,15 +732,15 @@ class _Run:
             self.stopped = HOURS
 
     def _wanted(self, windows: Windows) -> Iterator[StreamWindow]:
-        """Those with conversations that were held back, then new ones. Runs in the thread that brings."""
+        """Windows with conversations that were held back, then new ones. Runs in the thread that fetches."""
         done = self.positions.windows
-        for one in done:
-            if one.held:
-                yield windows.again(one, done[: one.window])
+        for finished in done:
+            if finished.held:
+                yield windows.again(finished, done[: finished.window])
         seconds = self.positions.audio_seconds
         if self.positions.complete or self.limits.reached(seconds):
             return
-        names = Names(name for one in done for name in one.names)
+        names = Names(name for finished in done for name in finished.names)
         for window in windows.all_from(len(done), self.positions.end, names):
             yield window
             seconds += window.audio_seconds
@@ -746,10 +749,10 @@ class _Run:
 
     def _has_room_for_one(self) -> bool:
         """Whether there is room for one more window, as large as the largest so far."""
-        return self._has_room(max((one.size for one in self.positions.windows), default=0))
+        return self._has_room(max((window.size for window in self.positions.windows), default=0))
 
     def _has_room(self, need: int) -> bool:
-        """Whether the disk has room for so many bytes above its limit. Where it has not, the run is stopped."""
+        """Whether the disk has room for so many bytes above its limit; if not, the run is stopped."""
         if shutil.disk_usage(self.out).free - need >= self.limits.free_bytes:
             return True
         self.stopped = DISK
@@ -768,7 +771,7 @@ class _Run:
             if script.rows:
                 check_script_tags(script, self.speak_stages)
                 dataset = self._make(Pass(self.dataset, [script.rows], self.speak_stages, SCRIPT), passes)
-                # A synthesiser that says a line always alike would fail alike again.
+                # A deterministic synthesiser would fail in the same way again.
                 if paid_voice(self.speak_stages):
                     held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
         before = self.positions.windows[window.number : window.number + 1]
@@ -776,7 +779,7 @@ class _Run:
             window.number,
             window.start,
             window.end,
-            window.last or any(one.last for one in before),
+            window.last or any(earlier.last for earlier in before),
             window.names,
             window.problems,
             unsaid,
@@ -789,13 +792,13 @@ class _Run:
         )
 
     def _make(self, todo: Pass, passes: Passes) -> Path:
-        """The one shard of a pass, made unless it stands."""
+        """The one shard of a pass, made unless it is finished."""
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
         return todo.paths[0]
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
-        """What `dailytalk speak` would read of a window's transcript: the same times, rounded in the same way."""
+        """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
         rows = read_rows(tagged, outputs.COLUMNS)
         path = window.folder / TRANSCRIPT
         lines = (line for row in rows.values() for line in outputs.lines(row))
@@ -804,8 +807,8 @@ class _Run:
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
         return script
 
-    def _written(self, outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
-        """What run.json holds of all windows that are done; None if the disk has no room for the outputs."""
-        if not self._has_room(outputs.bytes_to_write()):
+    def _written(self, stream_outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
+        """What run.json holds about all finished windows; None if the disk has no room for the outputs."""
+        if not self._has_room(stream_outputs.bytes_to_write()):
             return None
-        return outputs.write(self.about, self.stopped, account, self.money)
+        return stream_outputs.write(self.about, self.stopped, account, self.money)

@@ -1,8 +1,8 @@
 """The first half of the product: from recordings to a tagged transcript, one run of it.
 
-Finds the conversations, compares what is there with what should be, makes what is missing, and writes the
-outputs once everything stands. What a run may not do is lose something: results of recordings that are not in
-the input are kept until `prune` says otherwise, and ids in are ids out plus rejects, always checked.
+Finds the conversations, compares the shards with what they should be, makes what is missing, and writes the
+outputs once everything is finished. A run never loses anything: results of recordings that are not in the input
+are kept unless `prune` is set, and the ids that go in are those that come out plus rejects, always checked.
 """
 
 import time
@@ -50,7 +50,7 @@ class TagOutcome:
         problems: recordings that the source could not use.
         n_shards, n_made, n_missing: shards in all, made by this run, and still missing after it.
         audio_seconds: of the conversations that this run worked on. wall_seconds: what it took.
-        account: where these seconds went.
+        account: how the run spent this time.
     """
 
     record: dict[str, Any] | None
@@ -66,12 +66,13 @@ class TagOutcome:
 
 @dataclass(frozen=True)
 class FoundRecordings:
-    """The input: groups of rows that become shards, and what could not be used.
+    """The input: groups of rows that become shards, and rejects.
 
-    Rows may be folded (`shards`) but for `AT_HAND`: words that people gave take 4 MB an hour, folded a tenth.
+    Rows may be compressed (`shards`) except for `PLANNING_COLUMNS`: the words of transcripts take 4 MB an hour,
+    and a tenth of that compressed.
 
     `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
-    speakers by recording id and channel, `strangers` what their table names that is no recording here.
+    speakers by recording id and channel, `strangers` the names in their table that are no recordings of the input.
     """
 
     groups: list[list[Row]]
@@ -100,18 +101,18 @@ def find(
     follow_links: bool = False,
     speakers: Path | None = None,
 ) -> FoundRecordings:
-    """List the conversations of the inputs; `FolderConfig` says what the arguments mean that it has, too.
+    """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
 
     Args:
         out: the folder that results are written to, which is not searched; None for none.
         shard_seconds: audio of a shard.
-        hub: what is meant of a dataset on the Hub, which is fetched first.
-        licence: of the recordings, where no card names it, or names it wrongly.
-        before_fetch: told of a dataset on the Hub before any recording of it is fetched.
+        hub: which part of a dataset on the Hub is meant; it is fetched first.
+        licence: of the recordings, if no card names it, or names it wrongly.
+        before_fetch: called with a dataset on the Hub before any recording of it is fetched.
         follow_links: whether symbolic links may lead out of the inputs.
         speakers: a table that names them (see `sources.people`).
 
-    Raises DailytalkError if an input does not exist, or holds nothing, and if `out` holds recordings.
+    Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
     if out is not None:
         refuse_mixing(out)
@@ -144,7 +145,7 @@ def find(
             rows.append(compress_row(row, PLANNING_COLUMNS))
     if not rows and not problems:
         raise DailytalkError(
-            f"there are no recordings in {', '.join(repr(as_text(Path(one))) for one in inputs)}",
+            f"there are no recordings in {', '.join(repr(as_text(Path(address))) for address in inputs)}",
             f"name what dailytalk made there to take it: {', '.join(left_out.made[:3])}"
             if left_out.made
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
@@ -154,7 +155,7 @@ def find(
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
-    """Whose recordings they are, if `dailytalk corpus --as conversations` wrote the one folder that is given."""
+    """The source of recordings that `dailytalk corpus --as conversations` wrote, if that is the one input."""
     path = Path(inputs[0]) / ABOUT_CORPUS
     if len(inputs) > 1 or not path.is_file():
         return {}
@@ -168,7 +169,7 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
 
 
 def tag_recordings(
-    found: FoundRecordings,
+    recordings: FoundRecordings,
     out: Path,
     stages: Sequence[Stage],
     options: RunOptions,
@@ -176,43 +177,47 @@ def tag_recordings(
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
 ) -> TagOutcome:
-    """Make what is missing in `out` and, once all shards stand, write the transcript, rejects and record.
+    """Make what is missing in `out` and, once all shards are finished, write the transcript, rejects and record.
 
-    A stage that must know all rows first (`Stage.unfitted`) is fitted once those before it stand for all of them.
+    A stage that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all
+    rows.
 
     Args:
-        found: the conversations.
+        recordings: the conversations.
         out: the work folder; created if need be.
         stages: from `Segment` to tagged utterances. options: how they are run.
         about: goes into run.json as it is.
-        progress: told of every stage of every batch. planned: told what is left to do, before it is done.
+        progress: called with every stage of every batch. planned: called with what is left to do, before it is
+            done.
     """
     started = time.perf_counter()
     index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, found, options.prune)
-    todo = Pass(index, found.groups, fittable(stages))
+    refuse_to_lose(index, recordings, options.prune)
+    todo = Pass(index, recordings.groups, fittable(stages))
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
         while len(todo.stages) < len(stages) and not missing:
             stages = _fitted(todo, stages)
-            todo = Pass(index, found.groups, fittable(stages))
+            todo = Pass(index, recordings.groups, fittable(stages))
             missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
         record = None
         if not missing:
             todo.check_nothing_lost()
-            told = {
+            record_about = {
                 **about,
-                **({"source": found.source} if found.source else {}),
+                **({"source": recordings.source} if recordings.source else {}),
                 "time": journal.account.as_dict(),
             }
-            record = write_outputs(out, index, todo.outputs(), todo.stages, found.problems, told, found.people)
+            record = write_outputs(
+                out, index, todo.outputs(), todo.stages, recordings.problems, record_about, recordings.people
+            )
             journal.rejects = rejects_by_reason(out)
-            drop_stale(todo.folder, todo.outputs())  # now that all rows stand elsewhere
+            drop_stale(todo.folder, todo.outputs())  # now that all rows are in other shards
     return TagOutcome(
         record,
-        found.problems,
-        len(found.rows),
+        recordings.problems,
+        len(recordings.rows),
         len(todo.paths),
         passes.n_made,
         missing,
@@ -229,19 +234,19 @@ def _make(passes: Passes, todo: Pass, later: Sequence[Stage] = ()) -> int:
 
 
 def intended_tag(
-    found: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
+    recordings: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
 ) -> tuple[local.RunPlan, Stages]:
     """What `tag_recordings` would do: its plan and all its stages. Writes and downloads nothing.
 
-    Raises DailytalkError for whatever `tag_recordings` would refuse before its first shard.
+    Raises DailytalkError for whatever `tag_recordings` would reject before its first shard.
     """
     index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, found, options.prune)
-    todo = Pass(index, found.groups, fittable(stages))
+    refuse_to_lose(index, recordings, options.prune)
+    todo = Pass(index, recordings.groups, fittable(stages))
     plan = todo.plan(options.shard)
     while len(todo.stages) < len(stages) and not todo.plan().tasks:
         stages = _fitted(todo, stages)
-        todo = Pass(index, found.groups, fittable(stages))
+        todo = Pass(index, recordings.groups, fittable(stages))
         plan = todo.plan(options.shard)
     if plan.tasks:
         options.runner.preflight(todo.stages[plan.first_stage :], fetch=False)
@@ -251,26 +256,26 @@ def intended_tag(
 
 
 def _fitted(todo: Pass, stages: Sequence[Stage]) -> Stages:
-    """The stages with the one fitted that the stages of this pass stop before."""
+    """The stages, with the first after this pass fitted to its rows."""
     stage, *later = stages[len(todo.stages) :]
     return (*todo.stages, stage.fit(todo.rows(stage.needs)), *later)
 
 
 def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError if the recogniser, where it is left to run, can't hear the language of its settings."""
+    """Raise DailytalkError if a recogniser that is still to run can't recognise the language of its settings."""
     recogniser = find_stage(Transcribe, stages[plan.first_stage :])
     try:
         if recogniser:
             check_language(recogniser.model, recogniser.language)
     except DailytalkError:
-        # Where people transcribed all of it, there is nothing to hear.
+        # If people transcribed everything, nothing has to be recognised.
         if not all(expand_row(row).get("given") for task in plan.tasks for row in task.rows):
             raise
 
 
-def refuse_to_lose(index: ShardIndex, found: FoundRecordings, prune: bool) -> None:
+def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
-    here = {row["recording_id"] for row in found.rows} | {problem.id for problem in found.problems}
+    here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
     refuse_loss(
         set() if prune else {entry.recording_id for _, entry in index.entries.values()} - here,
         f"--out {as_text(index.folder.parent)!r} holds results of",

@@ -1,9 +1,9 @@
-"""From a folder of clips to its whisper.json: clips without an entry are heard, the others stay as they are.
+"""From a folder of clips to its whisper.json: clips without an entry are transcribed, the others stay as they are.
 
 One pass with the shards and digests of tagging, so a run that was stopped goes on where it was. Its shards are in
 the user's cache until the whisper.json is written: the folder of clips may be read-only, synced or published, and
-nothing belongs there but the result. People correct the texts, so an entry that is there is never heard again;
-delete it, or name another file, to have that done.
+only the result belongs there. People correct the texts, so an existing entry is never transcribed again; to have
+that done, delete it, or name another file.
 """
 
 import hashlib
@@ -42,10 +42,10 @@ from dailytalk_contiguous.sources.whisper_json import (
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 
-#: Frames of Whisper a second, in which `seek` counts.
+#: Frames of Whisper a second, the unit of `seek`.
 FRAMES_PER_SECOND = 100
 
-#: Columns of the shards that an entry is made of.
+#: Columns of the shards from which an entry is made.
 _HEARD = (
     "start",
     "end",
@@ -66,7 +66,7 @@ class TranscribedClips:
     Attributes:
         out: the whisper.json. entries: how many it has.
         heard: names of the clips that this run added. empty: those of them without a word.
-        rejects: clips that can't be read, and entries that can't be used or are about no clip.
+        rejects: clips that can't be read, and entries that can't be used or have no clip.
         audio_seconds: of the clips that this run worked on. wall_seconds: what it took.
     """
 
@@ -80,7 +80,7 @@ class TranscribedClips:
 
 
 def default_json(source: Path) -> Path:
-    """The whisper.json of a folder: the one that it has, or where it will be. Raises DailytalkError."""
+    """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
     try:
         return clips_folder(source, follow_links=True).json or source / WHISPER_JSON
     except OSError as error:
@@ -97,17 +97,17 @@ def transcribe_clips(
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
 ) -> TranscribedClips:
-    """Hear the clips of a folder that have no entry in `out`, and write it, whole, with all that was in it.
+    """Transcribe the clips of a folder that have no entry in `out`, and write `out` with its old and new entries.
 
     Args:
-        source: as of the corpus `clips`. out: the whisper.json; made if need be.
+        source: as for the corpus `clips`. out: the whisper.json; created if need be.
         stages: of `pipelines.transcribe_stages`. options: how they are run.
         command: the command line, for the journal.
         follow_links: whether symbolic links may lead out of the source.
-        progress, planned: told of every stage of every batch, and of what is left to do.
+        progress, planned: called with every stage of every batch, and with what is left to do.
 
     Raises DailytalkError for a source without clips, and for an `out` that is broken, of another layout, or can't
-    be written; nothing is heard then.
+    be written; nothing is transcribed then.
     """
     started = time.perf_counter()
     _refuse_unwritable(out)
@@ -149,11 +149,11 @@ def transcribe_clips(
 def entry_of(row: Row) -> dict[str, Any]:
     """The entry of a clip, with the fields that Whisper writes.
 
-    Of each utterance with words a segment: `seek` is its start in Whisper's frames of 10 ms, `avg_logprob` the
-    mean log probability of its words, `no_speech_prob` that of the window that it was heard in,
-    `compression_ratio` that of its text. `temperature` is 0, at which Whisper is asked. A recogniser that has no
-    such number gives null, and `tokens` are always empty: none hands them on. `text_reason` says why there is no
-    text.
+    Each utterance with words is a segment: `seek` is its start in Whisper's frames of 10 ms, `avg_logprob` the
+    mean log probability of its words, `no_speech_prob` that of the window in which it was recognised,
+    `compression_ratio` that of its text. `temperature` is 0, as Whisper is run here. A number that the recogniser
+    does not give is null, and `tokens` are always empty: no recogniser returns them. `text_reason` says why there
+    is no text.
     """
     utterances = [
         dict(zip(_HEARD, values, strict=True)) for values in zip(*(row[name] for name in _HEARD), strict=True)
@@ -192,7 +192,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _existing(out: Path) -> WhisperJson:
-    """What is in the file already. Raises DailytalkError for one that can't be completed without a loss."""
+    """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
     if not os.path.lexists(out):
         return WhisperJson(out, {}, (), "")
     try:
@@ -202,7 +202,7 @@ def _existing(out: Path) -> WhisperJson:
 
 
 def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Reject]]:
-    """The clips by their name in a whisper.json, and the files that are none."""
+    """The clips by their names in a whisper.json, and rejects of files that can't be used."""
     rows: dict[str, Row] = {}
     rejects = []
     try:
@@ -221,21 +221,21 @@ def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Rejec
 
 
 def _without_entry(rows: Mapping[str, Row], before: WhisperJson) -> tuple[dict[str, Row], list[Reject]]:
-    """The clips that the file has no entry of, and why some of its entries are of no use."""
+    """The clips without an entry in the file, and rejects of entries that can't be used."""
     matches = match_names(before.entries, rows)
     unusable = {reject.id: reject for reject in chain(matches.rejects, before.rejects)}
     return {name: row for name, row in rows.items() if name not in matches.keys}, [*unusable.values()]
 
 
 def _entries(done: Pass, names: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[Reject]]:
-    """The entries of what was heard, by name, and the clips that could not be."""
+    """The entries of clips that were transcribed, by name, and rejects of the others."""
     made = {names[row["conversation_id"]]: entry_of(row) for row in done.rows(_HEARD)}
-    found: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
-    return made, [entry.reject for entry in found if entry.reject]
+    entries: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
+    return made, [entry.reject for entry in entries if entry.reject]
 
 
 def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """What to write, and which clips that adds: another program may have written the file meanwhile."""
+    """All entries to write, and the names that are new: another program may have written the file meanwhile."""
     now = _existing(out)
     taken = match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
     heard = [name for name in made if name not in taken]
@@ -243,7 +243,7 @@ def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[di
 
 
 def _work_folder(source: Path, out: Path) -> Path:
-    """Where the shards of a run are, until it is done."""
+    """The folder of a run's shards until it is done."""
     key = f"{as_text(source.resolve())}\0{as_text(out.resolve())}"
     return cache_folder() / "transcribe" / hashlib.sha256(key.encode()).hexdigest()[:32]
 

@@ -231,7 +231,7 @@ def test_empty_folder_says_that_nothing_could_be_used(tmp_path: Path, dailytalk:
         (("--to", "m4a"), "--to can't be 'm4a'"),
         (("--to", "mp3", "--bits", "16"), "--bits is for wav and flac"),
         (("--to", "wav", "--bits", "20"), "--bits can't be 20"),
-        (("--to", "opus", "--rate", "44100"), "--rate 44100 is none of opus"),
+        (("--to", "opus", "--rate", "44100"), "opus has no --rate 44100"),
     ],
 )
 def test_what_a_format_has_not_is_said_before_anything_is_written(

@@ -167,7 +167,7 @@ def test_models_are_loaded_with_the_shortest_piece_and_all_that_is_measured_is_o
     told: list[tuple[int, int]] = []
     stages = tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
     found = find([str(tmp_path / "in")], tmp_path / "out")
-    made = estimate_run(found, tmp_path, stages, seed=1, told=lambda *piece: told.append(piece))
+    made = estimate_run(found, tmp_path, stages, seed=1, on_piece=lambda *piece: told.append(piece))
     runs = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("*/run.json")}
     lengths = {name: run["hours"]["audio"] for name, run in runs.items()}
     warm = lengths.pop("warm")

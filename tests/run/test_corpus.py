@@ -295,7 +295,7 @@ def test_archive_is_read_as_its_folder_is(tmp_path: Path) -> None:
 
 
 def test_out_inside_the_corpus_is_refused(source: Path) -> None:
-    with pytest.raises(DailytalkError, match="lies in the corpus"):
+    with pytest.raises(DailytalkError, match="is inside the corpus"):
         run(source, source / "out")
 
 

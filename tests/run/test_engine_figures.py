@@ -242,7 +242,7 @@ def test_positions_come_back_as_they_were_noted(tmp_path: Path) -> None:
         1, StreamPosition(0, 1, 1), StreamPosition(1, 0, 2), True, conversations=3, audio_seconds=4.5, size=6
     )
     positions.add(first)
-    positions.outputs_stand()
+    positions.note_outputs()
     assert (positions.written, positions.complete) == (True, False)
     positions.add(last)
     for one in (positions, Positions(tmp_path)):
@@ -254,13 +254,13 @@ def test_positions_come_back_as_they_were_noted(tmp_path: Path) -> None:
             4.5,
             False,
         )
-    positions.outputs_stand()
+    positions.note_outputs()
     positions.add(finished(0))  # done again
     for one in (positions, Positions(tmp_path)):
         assert (one.windows, one.written) == ([finished(0), last], False)
     with (tmp_path / "position.jsonl").open("ab") as file:
         file.write(b'{"window": 2, "half')
-    Positions(tmp_path).outputs_stand()
+    Positions(tmp_path).note_outputs()
     assert Positions(tmp_path).written
     (tmp_path / "position.jsonl").write_text('{"layout": 2}\n')
     with pytest.raises(DailytalkError, match=r"layout 2, not 1"):

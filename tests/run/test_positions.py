@@ -30,7 +30,7 @@ def written(out: Path, *lines: Any) -> Path:
 def test_windows_come_back_as_they_were_without_what_a_crash_cut_off(tmp_path: Path) -> None:
     positions = Positions(written(tmp_path, '{"window": 1, "sta'))
     assert positions.windows == [WINDOW]
-    positions.outputs_stand()
+    positions.note_outputs()
     assert (Positions(tmp_path).windows, Positions(tmp_path).written) == ([WINDOW], True)
 
 
