@@ -157,11 +157,11 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
     last = later["start"] if later else max(first, end)
     lacking = ROOM_SECONDS * count - (last - first)
     if lacking > 0 and earlier:
-        given = min(lacking, (first - earlier["start"]) / 2)
-        first = earlier["end"] = _rounded(first - given, earlier["start"])
+        borrowed = min(lacking, (first - earlier["start"]) / 2)
+        first = earlier["end"] = _rounded(first - borrowed, earlier["start"])
     elif lacking > 0 and later:
-        given = min(lacking, (later["end"] - later["start"]) / 2)
-        last = later["start"] = _rounded(later["start"] + given, later["start"])
+        borrowed = min(lacking, (later["end"] - later["start"]) / 2)
+        last = later["start"] = _rounded(later["start"] + borrowed, later["start"])
     room = max(last - first, 10 ** -(2 * _DIGITS))
     laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
     digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
@@ -555,9 +555,9 @@ def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
     if len(item.channels) != 2:
         raise BadInput("there is no other speaker", "only recordings of two channels have one")
     channel = next(other for other in item.channels if other != line["channel"])
-    there = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
-    speaker = there[0]["speaker"] if there else None
-    if not there and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
+    opposite = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
+    speaker = opposite[0]["speaker"] if opposite else None
+    if not opposite and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
         speaker = line["speaker"].removesuffix(line["channel"]) + channel
     return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
 
@@ -576,24 +576,24 @@ def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item)
 def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     """Affect in [0, 1], prosody and their buckets of a line, as far as they are given; null is unknown."""
     key, line = _named(lines, action, "line")
-    given = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
-    if not all(isinstance(values, dict) for values in given.values()) or not any(given.values()):
+    measures = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
+    if not all(isinstance(values, dict) for values in measures.values()) or not any(measures.values()):
         raise BadInput("the request has no measures", "ask again")
     after = dict(line)
     for field, names, values, most in (
-        ("vad", AFFECT, given["affect"], 1.0),
-        ("features", PROSODY, given["features"], LARGEST_MEASURE),
+        ("vad", AFFECT, measures["affect"], 1.0),
+        ("features", PROSODY, measures["features"], LARGEST_MEASURE),
     ):
         for name, value in values.items():
             if name not in names or not (value is None or is_number(value, 0, most)):
                 raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
-        buckets = {name: level for name, level in given["buckets"].items() if _MEASURE_OF.get(name) in names}
+        buckets = {name: level for name, level in measures["buckets"].items() if _MEASURE_OF.get(name) in names}
         if not all(level in (*LEVELS, "") for level in buckets.values()):
             raise BadInput("a bucket is neither LOW, MID nor HIGH", "ask again")
         for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
             if news:
                 after[target] = {**(line.get(target) or {}), **news}
-    if unknown := given["buckets"].keys() - _MEASURE_OF.keys():
+    if unknown := measures["buckets"].keys() - _MEASURE_OF.keys():
         raise BadInput(f"there is no bucket {quoted(min(unknown))}", "ask again")
     return {**lines, key: after}
 

@@ -75,20 +75,20 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
 
     Pitch and formants are in semitones, levels in dB, rates in 1/s; slopes are a second, changes a frame of 16 ms.
     """
-    found = dict.fromkeys(MEASURES, math.nan)
+    measures = dict.fromkeys(MEASURES, math.nan)
     frames = _spectra(samples)
     sounding = _sounding(frames.level)
     if not sounding.any():
-        return np.array([*found.values()], np.float32)
+        return np.array([*measures.values()], np.float32)
     first, last = int(sounding.argmax()), len(sounding) - int(sounding[::-1].argmax())
     inner = sounding[first:last]
     seconds = (last - first) * HOP / ANALYSIS_RATE
     contours = _CONTOURS.extract(audio_tensor=np.ascontiguousarray(samples[first * HOP : (last + 1) * HOP]))
-    found |= _of_contours(contours)
-    found |= _of_levels(frames.level[first:last], inner)
-    found |= _of_spectra(frames, first, last, inner)
-    found |= _of_times(~np.isnan(contours["f0"]), inner, frames.level[first:last], seconds)
-    return np.array([found[name] for name in MEASURES], np.float32)
+    measures |= _of_contours(contours)
+    measures |= _of_levels(frames.level[first:last], inner)
+    measures |= _of_spectra(frames, first, last, inner)
+    measures |= _of_times(~np.isnan(contours["f0"]), inner, frames.level[first:last], seconds)
+    return np.array([measures[name] for name in MEASURES], np.float32)
 
 
 class _Spectra(NamedTuple):

@@ -527,7 +527,9 @@ def _about_matter(text: str, words: Sequence[str], said: Sequence[str]) -> tuple
     """The tag (may be empty) and the answer to what was said."""
     if ends_as_question(text) or (len(words) > 1 and sounds_like_question(words)):
         return "curious", _next(ASKED_REPLIES, said)
-    clauses = [found for part in re.split(r"[.!?;:\n]", text) if (found := _WORD.findall(part.replace("’", "'")))]
+    clauses = [
+        tokens for part in re.split(r"[.!?;:\n]", text) if (tokens := _WORD.findall(part.replace("’", "'")))
+    ]
     for rule in NEXT_RULES:
         for clause in clauses:
             if match := re.search(rule.pattern, " ".join(clause), re.IGNORECASE):
@@ -580,10 +582,10 @@ def _is_like(reply: str, old: str) -> bool:
     fixed = [part for part in _SLOT.split(reply) if part]
     place = 0
     for part in fixed:
-        found = old.find(part, place)
-        if found < 0:
+        start = old.find(part, place)
+        if start < 0:
             return False
-        place = found + len(part)
+        place = start + len(part)
     return bool(fixed)
 
 

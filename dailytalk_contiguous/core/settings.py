@@ -91,25 +91,28 @@ def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
     A field that tells nothing of itself is an option by its name.
     """
     for holder in holders:
-        for own in fields(holder):
-            value = getattr(holder, own.name)
-            if _is_holder(own, value):
+        for attribute in fields(holder):
+            value = getattr(holder, attribute.name)
+            if _is_holder(attribute, value):
                 yield from settings_in(value)
-            elif _is_listed(own):
-                told, execution = _setting_of(type(holder), own), bool(own.metadata.get("execution"))
-                yield PlacedSetting(type(holder), own.name, told, execution, value)
+            elif _is_listed(attribute):
+                attribute_setting, execution = (
+                    _setting_of(type(holder), attribute),
+                    bool(attribute.metadata.get("execution")),
+                )
+                yield PlacedSetting(type(holder), attribute.name, attribute_setting, execution, value)
 
 
-def _is_listed(own: Field[Any]) -> bool:
-    return not own.metadata.get("unlisted")
+def _is_listed(attribute: Field[Any]) -> bool:
+    return not attribute.metadata.get("unlisted")
 
 
-def _is_holder(own: Field[Any], value: Any) -> bool:
-    return _is_listed(own) and is_dataclass(value)
+def _is_holder(attribute: Field[Any], value: Any) -> bool:
+    return _is_listed(attribute) and is_dataclass(value)
 
 
-def _setting_of(kind: type, own: Field[Any]) -> Setting:
-    known: Setting | None = own.metadata.get("setting")
+def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
+    known: Setting | None = attribute.metadata.get("setting")
     return known or Setting(f"{own.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
 
 
@@ -147,7 +150,11 @@ def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
     >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
     {'preset': 'robust'}
     """
-    names = {own.name: _setting_of(kind, own).option or own.name for own in fields(kind) if _is_listed(own)}
+    names = {
+        attribute.name: _setting_of(kind, attribute).option or attribute.name
+        for attribute in fields(kind)
+        if _is_listed(attribute)
+    }
     return {name: options[option] for name, option in names.items() if option in options}
 
 
@@ -158,10 +165,10 @@ def with_settings(holders: Sequence[_Holder], options: Mapping[str, Any]) -> tup
 
 def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     changed = chosen_for(type(holder), options)
-    for own in fields(holder):  # type: ignore[arg-type]
-        value = getattr(holder, own.name)
-        if _is_holder(own, value):
-            changed[own.name] = _with(value, options)
+    for attribute in fields(holder):  # type: ignore[arg-type]
+        value = getattr(holder, attribute.name)
+        if _is_holder(attribute, value):
+            changed[attribute.name] = _with(value, options)
     return replace(holder, **changed)  # type: ignore[type-var]
 
 

@@ -105,8 +105,8 @@ class Histogram:
             bins = np.array(known, np.float64) / self.width
         numbers = np.rint(bins) if self.nearest else np.floor(bins + _ROUNDING)
         first, last = np.rint(np.array((self.low, self.high)) / self.width)
-        found, counts = np.unique(np.clip(numbers, first, last - (not self.nearest)), return_counts=True)
-        self._counts.update(dict(zip(map(int, found.tolist()), counts.tolist(), strict=True)))
+        distinct, counts = np.unique(np.clip(numbers, first, last - (not self.nearest)), return_counts=True)
+        self._counts.update(dict(zip(map(int, distinct.tolist()), counts.tolist(), strict=True)))
 
     @property
     def counts(self) -> Counter[int]:

@@ -363,9 +363,9 @@ def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
     return events
 
 
-def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
+def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
-    return np.array([stretch.offset for stretch in found if stretch.offset is not None], np.float64)
+    return np.array([stretch.offset for stretch in spoken_stretches if stretch.offset is not None], np.float64)
 
 
 #: Kinds of `TimingEvent`.
@@ -422,11 +422,11 @@ def _timing_events(speech: "Unions") -> list[_Event]:
     """Timing events, those of a kind and channel in order."""
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
-    found = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
-    found += _silences(sorted(found, key=itemgetter(2)))
+    events = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
+    events += _silences(sorted(events, key=itemgetter(2)))
     if len(units) == 2:
-        found += _overlaps(*units.items())
-    return found
+        events += _overlaps(*units.items())
+    return events
 
 
 def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

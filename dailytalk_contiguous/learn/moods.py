@@ -116,22 +116,22 @@ class MoodReader:
 
     def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
         """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
-        found = _segmented(row)
-        sounds = [pcm_to_float(speech) for speech in found["speech"]]
+        segments = _segmented(row)
+        sounds = [pcm_to_float(speech) for speech in segments["speech"]]
         if isinstance(self.model, AffectMap) and self.affect_model == ACOUSTIC_ESTIMATE:  # by the same estimate
-            affect = self.model.affect(sounds, found["channel"])
+            affect = self.model.affect(sounds, segments["channel"])
             guesses = self.model.of_affect(affect, [why_unheard(sound) for sound in sounds])
             valence, arousal = affect[:, 0], affect[:, 1]
         else:
-            guesses = self.model.classify(sounds, found["channel"])
-            valence, arousal = self._affect(sounds, found)
+            guesses = self.model.classify(sounds, segments["channel"])
+            valence, arousal = self._affect(sounds, segments)
         moods = []
         for place, guess in enumerate(guesses):
             shares = guess.probabilities.astype(np.float64)
             mood = Mood(
-                found["channel"][place],
-                row["offset"] + found["start"][place],
-                row["offset"] + found["end"][place],
+                segments["channel"][place],
+                row["offset"] + segments["start"][place],
+                row["offset"] + segments["end"][place],
                 choose_emotion(shares, self.model.classes, self.confidence),
                 float(shares.max()) if len(shares) else 0.0,
                 dict(zip(self.model.classes, shares.tolist(), strict=False)),
@@ -142,13 +142,13 @@ class MoodReader:
             moods.append((mood, shares))
         return moods
 
-    def _affect(self, sounds: Sequence[Samples], found: dict[str, Any]) -> tuple[Any, Any]:
+    def _affect(self, sounds: Sequence[Samples], segments: dict[str, Any]) -> tuple[Any, Any]:
         if not sounds:
             return (), ()
         if self.affect_model == ACOUSTIC_ESTIMATE:
-            affect = AffectMap().affect(sounds, found["channel"])
+            affect = AffectMap().affect(sounds, segments["channel"])
             return affect[:, 0], affect[:, 1]
-        rated = RateAffect(self.affect_model, device=self.device)({"speech": found["speech"]})
+        rated = RateAffect(self.affect_model, device=self.device)({"speech": segments["speech"]})
         return rated["valence"], rated["arousal"]
 
 

@@ -76,7 +76,7 @@ _MAY_LACK = Features(
 class SpeechSource(NamedTuple):
     """Where speech is taken from: conversations, the stages that take their utterances, and the rows' columns."""
 
-    found: FoundRecordings
+    recordings: FoundRecordings
     stages: Stages
     columns: Features
 
@@ -107,8 +107,8 @@ def find_speech(
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        found = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
-        return SpeechSource(found, (segment, MatchTranscript()), SOURCE)
+        recordings = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
+        return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):
         if row["problem"]:
@@ -262,15 +262,15 @@ def make_prosody(
     started = time.perf_counter()
     tokens = isinstance(stage, TokeniseProsody)
     index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
-    refuse_to_lose(index, speech.found, options.prune)
+    refuse_to_lose(index, speech.recordings, options.prune)
     stages: tuple[Stage, ...] = (*speech.stages, PerUtterance(stage))
-    todo = Pass(index, speech.found.groups, stages, speech.columns)
+    todo = Pass(index, speech.recordings.groups, stages, speech.columns)
     with Journal(out, "encode" if tokens else "extract", todo.digest, command, workers=options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
         entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
-        rejects = [*speech.found.problems, *(entry.reject for entry in entries if entry.reject)]
+        rejects = [*speech.recordings.problems, *(entry.reject for entry in entries if entry.reject)]
         record = {
             "command": command,
             "settings": settings_of(*stages),

@@ -286,9 +286,9 @@ def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
             elif not opened.startswith(begun):
                 state = "answers"
         if state == "thinks":
-            _, found, after = waiting.partition(closed)
-            waiting = after if found else opened + waiting[-len(closed) :]
-            state = "answers" if found else state
+            _, mark, after = waiting.partition(closed)
+            waiting = after if mark else opened + waiting[-len(closed) :]
+            state = "answers" if mark else state
         if state == "answers":
             yield waiting
     if state == "may think":

@@ -319,16 +319,16 @@ def nearest_centres(
     import torch
 
     nearest, squares = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
-    there = torch.from_numpy(np.ascontiguousarray(centres.T)).to(device)
+    centre_columns = torch.from_numpy(np.ascontiguousarray(centres.T)).to(device)
     rows = max(1, _DISTANCES_AT_ONCE // len(centres))
     with torch.inference_mode():
         difference = torch.empty((rows, len(centres)), device=device)
         total = torch.empty_like(difference)
         for first in range(0, len(columns), rows):
-            here = torch.from_numpy(np.ascontiguousarray(columns[first : first + rows].T)).to(device)
-            step, distances = difference[: here.shape[1]], total[: here.shape[1]]
+            frame_columns = torch.from_numpy(np.ascontiguousarray(columns[first : first + rows].T)).to(device)
+            step, distances = difference[: frame_columns.shape[1]], total[: frame_columns.shape[1]]
             distances.zero_()
-            for value, centre in zip(here, there, strict=True):
+            for value, centre in zip(frame_columns, centre_columns, strict=True):
                 torch.sub(value[:, None], centre[None], out=step)
                 distances.add_(step.mul_(step))
             least = distances.argmin(dim=1)
@@ -424,8 +424,8 @@ def _matrix(stored: "StoredWeight | None", shape: Sequence[int], name: str) -> F
     from dailytalk_contiguous.models.stored_weights import FLOATS
 
     if stored is None or stored.shape != tuple(shape) or stored.kind not in FLOATS:
-        found = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
-        raise BadInput(f"{name} holds {found}, not floats of the shape {tuple(shape)}", _REMEDY)
+        content = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
+        raise BadInput(f"{name} holds {content}, not floats of the shape {tuple(shape)}", _REMEDY)
     try:
         array: FeatureArray = stored.read().float().numpy()
     except ValueError as error:

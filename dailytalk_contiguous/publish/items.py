@@ -923,8 +923,8 @@ def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
     """The utterances that begin before `seconds`, with all their fields and how each enters."""
     made = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
-    for told in talk["utterances"]:
-        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in told.items() if name in UTTERANCE}
+    for utterance in talk["utterances"]:
+        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
         if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
             synthesis = dict.fromkeys(SYNTHESIS) | made if row["channel"] == "left" else None
             own = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}

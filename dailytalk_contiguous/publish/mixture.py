@@ -465,7 +465,7 @@ def mix_summary(part: MixPart) -> dict[str, Any]:
         "train_hours": round(part.seconds("train") / 3600, 5),
         "train_hours_listed": round(part.seconds_listed() / 3600, 5),
         "eval_hours": round(part.seconds("eval") / 3600, 5),
-        "licences": sorted({one.licence or "unknown" for one in part.used()}),
+        "licences": sorted({file.licence or "unknown" for file in part.used()}),
     }
 
 

@@ -493,7 +493,7 @@ def _svg_ranges(plot: RangePlot) -> Html:
             if value is None:
                 continue
             y = top + 8 + 8 * place
-            low, middle, high = (frame.x(min(max(one, plot.axis.low), plot.axis.high)) for one in value)
+            low, middle, high = (frame.x(min(max(point, plot.axis.low), plot.axis.high)) for point in value)
             parts.append(_line(low, y, high, y, f"range {series.style}"))
             parts.append(fill('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4"/>', series.style, middle, y))
     return _svg(plot, height, parts)

@@ -600,9 +600,11 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         for channel, histogram in offsets.items()
         if histogram.n
     ]
-    outside = " What is outside is counted at the ends." if any(not low <= one < high for one in known) else ""
+    outside = (
+        " What is outside is counted at the ends." if any(not low <= offset < high for offset in known) else ""
+    )
     return HistogramPlot(
-        title=f"Who waits for whom ({counted(sum(one.n for one in offsets.values()), 'change')} of speaker)",
+        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} of speaker)",
         series=[
             (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
             for channel, histogram in offsets.items()
@@ -809,7 +811,9 @@ TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
     """Tags with what was measured of them, the commonest first."""
-    counts = {tag: max((one.n for one in of.values()), default=0) for tag, of in tally.tag_measures.items()}
+    counts = {
+        tag: max((moments.n for moments in of.values()), default=0) for tag, of in tally.tag_measures.items()
+    }
     named = (item for item in tally.tag_measures.items() if item[0] != UNKNOWN and counts[item[0]])
     return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
 

@@ -110,15 +110,15 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
 
 
 def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
-    """Several recordings as one. There is at least one."""
+    """The figures of several recordings together; of one at least."""
     several = list(surveys)
     return SilenceSurvey(
         "all",
-        sum(one.seconds for one in several),
+        sum(survey.seconds for survey in several),
         (),
-        np.concatenate([one.by_level for one in several]),
-        np.concatenate([one.by_speech for one in several]),
-        together(one.outcomes for one in several),
+        np.concatenate([survey.by_level for survey in several]),
+        np.concatenate([survey.by_speech for survey in several]),
+        together(survey.outcomes for survey in several),
     )
 
 

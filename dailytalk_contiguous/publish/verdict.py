@@ -234,12 +234,16 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
     lengths = [
-        (_length(one["source_start"], one["source_end"]), _length(one["start"], one["end"])) for one in utterances
+        (
+            _length(utterance["source_start"], utterance["source_end"]),
+            _length(utterance["start"], utterance["end"]),
+        )
+        for utterance in utterances
     ]
     timed = [
-        Timed(one["channel"], one["start"], one["end"])
-        for one, (_, new) in zip(utterances, lengths, strict=True)
-        if new and one["status"] != "dropped"
+        Timed(utterance["channel"], utterance["start"], utterance["end"])
+        for utterance, (_, new) in zip(utterances, lengths, strict=True)
+        if new and utterance["status"] != "dropped"
     ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
     return (
@@ -284,17 +288,17 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 def _of_words(
     utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
 ) -> MeasuredConversation:
-    """Measures of the words; `lengths` are the recorded and the new one of each utterance, in seconds."""
+    """Measures of the words; `lengths` are the recorded and the new length of each utterance, in seconds."""
     seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
     fastest = None
-    for one, (recorded, new) in zip(utterances, lengths, strict=True):
+    for utterance, (recorded, new) in zip(utterances, lengths, strict=True):
         length = recorded or new
-        text = (one["text_raw"] or one["text"] or "").split()
+        text = (utterance["text_raw"] or utterance["text"] or "").split()
         seconds += length
         without += 0.0 if text else length
-        if is_number(one["confidence"]):
+        if is_number(utterance["confidence"]):
             weights += length
-            sure += length * one["confidence"]
+            sure += length * utterance["confidence"]
         if len(text) > EXTRA_WORDS and length:
             fastest = max(fastest or 0.0, (len(text) - EXTRA_WORDS) / length)
     return {
@@ -326,13 +330,15 @@ def _of_synthesis(
 ) -> MeasuredConversation:
     ratios = [
         new / recorded
-        for one, (recorded, new) in zip(utterances, lengths, strict=True)
-        if one["status"] == "spoken" and recorded and new
+        for utterance, (recorded, new) in zip(utterances, lengths, strict=True)
+        if utterance["status"] == "spoken" and recorded and new
     ]
-    statuses = [one["status"] for one in utterances]
+    statuses = [utterance["status"] for utterance in utterances]
     kept = statuses.count("kept-original")
     wanted = statuses.count("spoken") + kept
-    distances = [one["synthesis"].get("delivery_distance") for one in utterances if one["synthesis"]]
+    distances = [
+        utterance["synthesis"].get("delivery_distance") for utterance in utterances if utterance["synthesis"]
+    ]
     known = [distance for distance in distances if is_number(distance)]
     return {
         "delivery": statistics.median(known) if known else None,

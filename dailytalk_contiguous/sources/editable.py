@@ -420,8 +420,8 @@ def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[bytes]:
     """Lines as a transcript has them, its fields in their order; `count` lines are before them."""
     for number, (key, line) in enumerate(in_order(lines), count):
         ordered = {field: line.get(field) for field in fields if field in line or field in _OURS}
-        told = ordered | line | {"utterance_id": key}
-        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told).encode()
+        record = ordered | line | {"utterance_id": key}
+        yield json_text({**record, "segment_id": number} if "segment_id" in ordered else record).encode()
 
 
 class _Scanned(NamedTuple):

@@ -339,11 +339,11 @@ class _Names:
 
     def renamed(self, mention: str, place: str, document: str, any_ending: bool = False) -> str | None:
         """The text with the item's new name; None where it means none."""
-        found = self.found(mention, place, document, any_ending)
-        if found is None:
+        match = self.found(mention, place, document, any_ending)
+        if match is None:
             return None
-        folder, slash, _ = mention.removesuffix(found[1]).rpartition("/")
-        return f"{folder}{slash}{self._renamed[found[0]]}{found[1]}"
+        folder, slash, _ = mention.removesuffix(match[1]).rpartition("/")
+        return f"{folder}{slash}{self._renamed[match[0]]}{named[1]}"
 
     def _path(self, bare: str, place: str, document: str) -> str | None:
         if posixpath.isabs(bare):

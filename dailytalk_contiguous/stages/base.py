@@ -386,5 +386,7 @@ def model_digest(model: str) -> str:
         return model
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
     files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
-    told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    stamps = [
+        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files
+    ]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

@@ -125,7 +125,7 @@ class TimeWords(Stage):
         for index, language in enumerate(batch["language"]):
             if self.recogniser != POCKETSPHINX or language in (None, "en"):
                 asked.setdefault(language or "auto", []).append(index)
-        found: dict[int, list[Word]] = {}
+        recognised: dict[int, list[Word]] = {}
         for language, places in asked.items():
             stage = Transcribe(
                 self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
@@ -139,8 +139,10 @@ class TimeWords(Stage):
                 }
             )
             for place, words in zip(places, heard["words"], strict=True):
-                found[place] = [Word(one["word"], one["start"], one["end"], one["probability"]) for one in words]
-        return found
+                recognised[place] = [
+                    Word(word["word"], word["start"], word["end"], word["probability"]) for word in words
+                ]
+        return recognised
 
 
 def _cut(audio: dict[str, Any], start: float, end: float) -> bytes:

@@ -131,11 +131,11 @@ class Condition(Stage):
         }
 
     def _known(self, row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-        """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` found them, or anew."""
+        """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` measured them, or measured now."""
         if "heard" in row and "snr_db" in row:
             return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
-        found = hear(clip.samples, clip.sample_rate)
-        return found.sounds, snr_db(clip.samples, clip.sample_rate, found.speech, found.sounds)
+        sounding = hear(clip.samples, clip.sample_rate)
+        return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
 
     def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
         if not sounds:
@@ -146,14 +146,14 @@ class Condition(Stage):
             samples, reduced_db = _denoised(samples, sounds)
         first = max(0, round((sounds[0][0] - self.keep) * RATE))
         last = min(len(samples), round((sounds[-1][1] + self.keep) * RATE))
-        found = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
-        if found is None:
+        adjusted = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
+        if adjusted is None:
             raise BadInput(
                 "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
             )
-        gain = np.float32(10 ** (found.gain_db / 20))
+        gain = np.float32(10 ** (adjusted.gain_db / 20))
         return Cut(
-            found,
+            adjusted,
             samples[:first] * gain,
             first / RATE,
             (len(samples) - last) / RATE,
@@ -185,7 +185,7 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
     if np.count_nonzero(quiet) < voice_effects.LEAST_NOISE * RATE or not np.any(samples[quiet]):
         return samples, None
     reduced = voice_effects.reduce_noise(samples, samples[quiet], RATE)
-    before, after = (float(np.mean(one[quiet] ** 2)) for one in (samples, reduced))
+    before, after = (float(np.mean(signal[quiet] ** 2)) for signal in (samples, reduced))
     return reduced, 10 * math.log10(before / after)
 
 

@@ -101,7 +101,7 @@ class Finish(Stage):
             }
             for place in range(len(row["utterance_id"]))
         ]
-        sounds = [_sound(one) for one in row["sounds"]]
+        sounds = [_sound(sound) for sound in row["sounds"]]
         words = [dict(word) for word in row["alignments"]]
         for item in (*utterances, *words, *sounds):
             for name in _TIMES & item.keys():
@@ -131,13 +131,13 @@ def _rounded(seconds: float | None, latest: float) -> float | None:
     return round(min(round(seconds, 4), math.floor(latest * 1e4) / 1e4 if math.isfinite(latest) else latest), 4)
 
 
-def _sound(found: dict[str, float]) -> dict[str, Any]:
+def _sound(sound: dict[str, float]) -> dict[str, Any]:
     return {
         "channel": "right",
-        "start": found["new_start"],
-        "end": found["new_end"],
-        "source_start": found["start"],
-        "source_end": found["end"],
+        "start": sound["new_start"],
+        "end": sound["new_end"],
+        "source_start": sound["start"],
+        "source_end": sound["end"],
     }
 
 
@@ -207,8 +207,8 @@ class FinishClip(Stage):
         conditioning = {name: row[name] for name in CONDITIONING}
         if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        told = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
-        return told | {
+        unchanged = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
+        return unchanged | {
             "sample_rate": probe(row["audio"]).sample_rate,
             "words": [
                 {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}

@@ -65,7 +65,7 @@ class MatchTranscript(Stage):
     def _match(
         self,
         conversation_id: str,
-        given: list[Cue],
+        transcript: list[Cue],
         offset: float,
         utterance_ids: list[str],
         channels: list[str],
@@ -75,12 +75,12 @@ class MatchTranscript(Stage):
         texts: list[str | None] = [None] * len(utterance_ids)
         words: list[list[WordRow] | None] = [None] * len(utterance_ids)
         unmatched = []
-        strangers = sorted({str(cue["channel"]) for cue in given} - {*CHANNELS, MIX})
+        strangers = sorted({str(cue["channel"]) for cue in transcript} - {*CHANNELS, MIX})
         if strangers:
             raise ValueError(f"cues of {conversation_id} name the channels {strangers}; they are {CHANNELS}")
         transcribed = []
         for channel in (*CHANNELS, MIX):
-            cues = [cue for cue in given if cue["channel"] == channel and cue["text"] is not None]
+            cues = [cue for cue in transcript if cue["channel"] == channel and cue["text"] is not None]
             if not cues:
                 continue
             places = [place for place, name in enumerate(channels) if name == channel]

@@ -153,7 +153,7 @@ class RateAffect(Stage):
             rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
         else:
             rated = run_batched(chosen, lengths, budget, call, model.room)
-        return {name: [getattr(one, name) for one in rated] for name in AFFECT} | {
+        return {name: [getattr(affect, name) for affect in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }
 
@@ -186,8 +186,8 @@ class RateAffect(Stage):
             channels = batch.get("channel") or [None] * count
             groups = list(zip(batch["conversation_id"], channels, strict=True))
         rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
-        found = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
-        return {name: values.tolist() for name, values in found.items()}
+        estimated = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
+        return {name: values.tolist() for name, values in estimated.items()}
 
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
@@ -208,5 +208,5 @@ def _measured(batch: Batch) -> dict[str, list[Any]]:
     """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
     from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
-    found = MeasureProsody()(batch)
-    return {name: found[name] for name in MEASURES if name not in batch}
+    measured = MeasureProsody()(batch)
+    return {name: measured[name] for name in MEASURES if name not in batch}

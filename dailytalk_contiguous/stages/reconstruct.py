@@ -178,8 +178,8 @@ class Reconstruct(Stage):
         return find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
-        found = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
-        return [(start, end, run) for channel, start, end, run in found if (channel != self.revoice) == kept]
+        utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+        return [(start, end, run) for channel, start, end, run in utterances if (channel != self.revoice) == kept]
 
     def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
         numbers, joined = sound_blocks(self._spans(row, kept=True), sounds)
@@ -234,7 +234,7 @@ class Reconstruct(Stage):
     ) -> tuple[Samples, Levelled]:
         place = CHANNELS.index(self.revoice)
         side = source[:, place]
-        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == self.revoice]
+        own = [placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == self.revoice]
         said = [part.spoken for part, _ in own if part.spoken is not None]
         speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
         levelled = level(said, _loudness(speech, rate), _loudness(said, rate), rate)
@@ -262,7 +262,7 @@ class Reconstruct(Stage):
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
         place = 1 - CHANNELS.index(self.revoice)
         side = source[:, place]
-        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == CHANNELS[place]]
+        own = [placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == CHANNELS[place]]
         moves = [
             (round(part.event.start * rate), round(part.event.end * rate), round(start * rate))
             for part, start in own

@@ -102,15 +102,15 @@ class Transcribe(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])
-        given = batch.get("given_words") or [None] * count
+        given_words = batch.get("given_words") or [None] * count
         conversations = batch.get("conversation_id") or list(range(count))
         channels = batch.get("channel") or list(range(count))
         starts = batch.get("start") or [0.0] * count
         ends = batch.get("end") or [math.inf] * count
-        unheard = [index for index in range(count) if given[index] is None and batch["speech"][index]]
+        unheard = [index for index in range(count) if given_words[index] is None and batch["speech"][index]]
         rows: dict[int, dict[str, Any]] = {
             index: _given_row(batch["given_text"][index], words)
-            for index, words in enumerate(given)
+            for index, words in enumerate(given_words)
             if words is not None
         }
         languages = {conversation: self._hint() for conversation in conversations}
@@ -121,7 +121,7 @@ class Transcribe(Stage):
                 languages |= self._detect(recogniser, speech, conversations)
             keys = [(conversations[index], channels[index]) for index in unheard]
             rows |= self._recognise(recogniser, speech, keys, languages)
-        found = []
+        in_order = []
         for index in range(count):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[conversations[index]]
@@ -130,9 +130,9 @@ class Transcribe(Stage):
                 # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
                 word["start"] = max(round(word["start"] + offset, 4), starts[index])
                 word["end"] = min(round(word["end"] + offset, 4), ends[index])
-            found.append(row)
-        _mark_given_questions(found, conversations)
-        return {name: [row[name] for row in found] for name in self.adds}
+            in_order.append(row)
+        _mark_given_questions(in_order, conversations)
+        return {name: [row[name] for row in in_order] for name in self.adds}
 
     def _hint(self) -> str:
         return UNDETERMINED if self.language == "auto" else self.language
@@ -161,7 +161,7 @@ class Transcribe(Stage):
         """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
         samples = list(speech.values())
         packed = recogniser.packs and self.windows == "packed"
-        seconds = [len(one) / ANALYSIS_RATE for one in samples]
+        seconds = [len(utterance) / ANALYSIS_RATE for utterance in samples]
 
         def hear(windows: list[list[Placed]]) -> list[tuple[list[Placed], Recognised]]:
             heard = recogniser.transcribe(

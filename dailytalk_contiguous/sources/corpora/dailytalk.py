@@ -284,7 +284,7 @@ def dailytalk_conversation(
         return row | {"problem": error.reason, "remedy": error.remedy}
     audio = {"bytes": encoded, "path": None}
     identity = identity_of_audio(audio, Path())
-    given: list[dict[str, Any]] = [
+    cues: list[dict[str, Any]] = [
         {
             "channel": CHANNELS[placed_turn.turn.speaker],
             "start": placed_turn.start,
@@ -295,14 +295,14 @@ def dailytalk_conversation(
         }
         for placed_turn in placed
     ]
-    content = repr([name, identity, given]).encode()
+    content = repr([name, identity, cues]).encode()
     return row | {
         "audio": audio,
         "audio_identity": identity,
         "duration": soundfile.info(io.BytesIO(encoded)).duration,
         "sample_rate": rate,
         "channels": 2,
-        "given": given,
+        "given": cues,
         "said": [_label_row(placed_turn) for placed_turn in placed],
         "input_digest": hashlib.sha256(content).hexdigest()[:20],
     }
