@@ -1,10 +1,10 @@
 """Prosodic contours: six numbers a frame of 16 ms that say how something is said, and nothing of what.
 
 Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma 1993):
-a frame alone can't tell a pitch from its octave, its neighbours can. Formants are the roots of a linear predictor,
-chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no loop walks
-over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on second (i +
-0.5) * hop: each sample belongs to one hop, and each hop to one frame.
+a single frame can't distinguish a pitch from its octave, its neighbours can. Formants are the roots of a linear
+predictor, chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no
+loop walks over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on
+second (i + 0.5) * hop: each sample belongs to one hop, and each hop to one frame.
 
 `core.pitch` finds pitch, too: as librosa does, for the prosody of an utterance, whose thresholds were measured
 with it. It says nothing of how strong a pitch is, and its steps of a fifth of a semitone are coarse for a contour.
@@ -85,7 +85,7 @@ class ProsodicFeatureExtractor:
         smoothing_level: of `SMOOTHING`.
         frames_at_once: frames that are computed together; changes nothing but memory and time.
 
-    Raises DailytalkError for a setting that can't be meant.
+    Raises DailytalkError for a setting that makes no sense.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ProsodicFeatureExtractor

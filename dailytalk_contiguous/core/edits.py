@@ -2,7 +2,7 @@
 
 A line is what somebody says in one go: a text, its words with times, a tag. Text and words are one truth:
 whichever is edited, the other follows, and words that stay keep their times. An edit is known by the values before
-and after it, field by field, so that it can be undone, and laid on a file that another program has written.
+and after it, field by field, so that it can be undone, and applied to a file that another program has written.
 """
 
 import difflib
@@ -37,7 +37,7 @@ EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 #: Fields of a line that hold measures by name, with the field of their buckets.
 _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 
-#: Fields that follow from others, and are no edit of their own; and those that tell of edits.
+#: Fields that follow from others, and are no edits themselves; and those that record edits.
 _DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens", *_BUCKETS_OF.values()})
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
@@ -203,7 +203,7 @@ def _key(word: str) -> str:
 
 
 def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
-    """What an action on the lines of an item changes. Raises BadInput for one that can't be meant.
+    """What an action on the lines of an item changes. Raises BadInput for one that makes no sense.
 
     Args:
         lines: those that the item has now.
@@ -257,7 +257,7 @@ def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
 
 
 class Laid(NamedTuple):
-    """Lines with the edits that could be laid on them, and the values that could not.
+    """Lines with the edits that could be applied to them, and the values that could not.
 
     Each of `open` has the `line` and the `field` (None: the whole line), the `value` that was given, and the
     `number` and the `author` of the edit that gave it.
@@ -268,9 +268,9 @@ class Laid(NamedTuple):
 
 
 def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
-    """The edits of one item on lines that another program may have written since.
+    """Apply the edits of one item to lines that another program may have written since.
 
-    Only what all edits together come to is laid, field by field: where the file has a value that the field had
+    Only the result of all edits together is applied, field by field: where the file has a value that the field had
     before one of the edits, it gets the last one. A file that has them already stays as it is. A field with any
     other value keeps it, and the edit is open.
 
@@ -300,7 +300,7 @@ _Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]
 
 
 def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
-    """One line with its edits, and what could not be laid."""
+    """One line with its edits, and what could not be applied."""
     record, _, last = steps[-1]
     about = {"number": record["number"], "author": record["author"]}
     seen: dict[str, list[Any]] = {}
@@ -322,8 +322,8 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
     if last is None:
         if line is None:
             return None, []
-        stands = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
-        return (None, []) if stands else (line, [{"field": None, "value": None, **about}])
+        unchanged = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
+        return (None, []) if unchanged else (line, [{"field": None, "value": None, **about}])
     if line is None:
         if whole is not None:
             return whole, []
@@ -351,7 +351,7 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
-    """Fields of a line that are there and only say again what others say."""
+    """Fields of a line that only repeat what others say."""
     tag, text = line.get("tag"), line["text"]
     fields = {
         "duration": round(line["end"] - line["start"], _DIGITS),
@@ -363,7 +363,7 @@ def _derived(line: SpokenLine) -> dict[str, Any]:
 #: A field that a line lacks.
 _MISSING: Any = object()
 
-#: Fields that tell whether a line is still the one that was deleted.
+#: Fields that show whether a line is still the one that was deleted.
 _CORE = ("text", "channel", "start", "end")
 
 
@@ -448,7 +448,7 @@ def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
 
 
 def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float) -> list[dict[str, Any]]:
-    """Words of which one has other times; its neighbours give way, and none is passed."""
+    """Words after the times of one were changed; its neighbours give way, and their order stays."""
     moved = [dict(word) for word in words]
     moved[index] |= {"start": start, "end": end}
     for neighbour, edge, limit in ((index - 1, "end", start), (index + 1, "start", end)):

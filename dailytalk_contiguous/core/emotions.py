@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.schema import AFFECT
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
 
 #: Classes by the name of their set: `five` are those of tools that leave neutral speech out, `all` is every label
-#: that there is but `other`, which stands for what has no name.
+#: except `other`, which is for what has no name.
 CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
     "six": SIX,
     "five": tuple(name for name in SIX if name != "neutral"),

@@ -45,7 +45,7 @@ FEELINGS = {
     "disgusted": _words("disgusted appalled"),
 }
 
-#: How a class that was heard in the voice is said.
+#: Words for a class that was heard in the voice.
 HEARD = {
     "sad": "sad", "angry": "angry", "fearful": "a little anxious", "happy": "happy", "surprised": "surprised",
     "disgusted": "put off", "calm": "calm",
@@ -61,7 +61,7 @@ _WEIGHTS = {"happy": "bright", "surprised": "bright", "calm": "even"}
 class ListeningRule(NamedTuple):
     """What is answered where a pattern is found in a text of small letters; the first rule that is found counts.
 
-    `replies` are taken in turn. `{echo}` stands for the pattern's group with its pronouns swapped.
+    `replies` are taken in turn. `{echo}` becomes the pattern's group with its pronouns swapped.
     """
 
     name: str
@@ -399,7 +399,7 @@ HEARD_REPLIES = (
     "Your voice sounds {heard} to me.",
 )
 
-#: Words of which hardly an English sentence has none.
+#: Common words: nearly every English sentence has one of them.
 _COMMON = _words(
     "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your "
     "his our their this that that's these those a an the and or but so if because when what who where why how is "

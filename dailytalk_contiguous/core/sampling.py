@@ -559,7 +559,7 @@ def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
         name, visited = clip.id, {clip.id}
         while (above := source.get(name)) is not None:
             if above in visited:
-                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies anew")
+                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies again")
             visited.add(above)
             name = above
         roots[clip.id] = name

@@ -16,10 +16,10 @@ _Holder = TypeVar("_Holder")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a field tells of itself.
+    """What a field says about itself.
 
     Attributes:
-        about: a sentence for the help; `{choices}` stands for the choices.
+        about: a sentence for the help; `{choices}` becomes the choices.
         option: the name of its option, with underscores; empty for the field's own. Fields of several stages that
             have one option (`device`) are set together.
         panel: of the help, by its name in lower case (see `cli.terminal.HelpPanel`).
@@ -29,7 +29,7 @@ class Setting:
         unit: `s` for a time, which is given as 3s or 15m; empty where the help's `metavar` says it.
         metavar: what the help shows in place of a value.
         shown: what the help shows as the default; empty for the default itself.
-        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are told
+        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are recorded
             elsewhere, with their licences, and folders of this machine nowhere.
     """
 
@@ -54,7 +54,7 @@ EXECUTION: dict[str, Any] = {"execution": True}
 
 
 def setting(default: Any, about: str | Setting, execution: bool = False, **attributes: Any) -> Any:
-    """A field of a dataclass with what it tells of itself.
+    """A field of a dataclass with what it says about itself.
 
     Args:
         default: the field's.
@@ -71,7 +71,7 @@ def unlisted(default: Any, execution: bool = False) -> Any:
 
 
 class PlacedSetting(NamedTuple):
-    """A setting where it stands: the dataclass that has the field, the field's name, what it tells of itself."""
+    """A setting in its place: the dataclass that has the field, the field's name, what it says about itself."""
 
     kind: type
     name: str
@@ -88,7 +88,7 @@ class PlacedSetting(NamedTuple):
 def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
     """The settings of dataclasses and of the dataclasses inside them, in order.
 
-    A field that tells nothing of itself is an option by its name.
+    A field that says nothing about itself is an option by its name.
     """
     for holder in holders:
         for attribute in fields(holder):
@@ -113,7 +113,7 @@ def _is_holder(attribute: Field[Any], value: Any) -> bool:
 
 def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
     known: Setting | None = attribute.metadata.get("setting")
-    return known or Setting(f"{own.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
+    return known or Setting(f"{attribute.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
 
 
 def check_values(*holders: Any) -> None:

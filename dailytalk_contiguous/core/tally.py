@@ -77,7 +77,7 @@ class Histogram:
         width: of a bin, in the unit of the values.
         low, high: ends, multiples of the width; what is beyond them is in the outer bins.
         nearest: bins have the multiples of the width as their centres, not as their lower edges, so that a
-            quantile is not below the value that it stands for.
+            quantile is not below the value that it represents.
     """
 
     width: float
@@ -327,7 +327,7 @@ class Purchases:
     """What was paid, each purchase counted once however often its line is said.
 
     Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
-    purchase is known by 64 bits of its key. Ten million of these all differ but for one case in 300,000.
+    purchase is known by 64 bits of its key. Ten million of these all differ, except in one case of 300,000.
     """
 
     def __init__(self) -> None:
@@ -373,7 +373,7 @@ SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rate": ("speech_rate", math.log2),
 }
 
-#: What tells synthesised voices apart.
+#: What distinguishes synthesised voices.
 _VOICE = ("engine", "model", "voice")
 
 #: Before their names where the new voice is measured.
@@ -420,7 +420,7 @@ class Tally:
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
             fields, `editors` who. without_text: why utterances have none, without figures.
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
-            whether where the rows are from tells what was rejected; what was published does not.
+            whether the place of the rows says what was rejected; a published dataset does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
         delivery: how far takes are from their sources, where that was measured, and `delivery_cosines` how alike
             to an encoder; `delivery_of` by tag, `furthest`

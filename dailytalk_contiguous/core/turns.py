@@ -483,7 +483,7 @@ def compare_turns(
 
     Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
-    the source still overlap, over what the new lengths allow: the whole of one that lay inside the other, else as
+    the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
     much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
     nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
 

@@ -285,7 +285,7 @@ class ClusterQuality(NamedTuple):
         sizes: frames of each token. dead: centres without a frame.
         perplexity: of the tokens of voiced frames; as many as there are centres if all are equally frequent.
         silhouette, silhouette_with_silence: of a seeded sample of voiced frames, and of all frames, where silence
-            is a cluster; the second flatters, for silent frames are all alike.
+            is a cluster; the second flatters, because silent frames are all alike.
         calinski_harabasz, davies_bouldin: of the sample of voiced frames.
     """
 
@@ -619,7 +619,7 @@ def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
     ]
 
 
-#: What stands beside the files of a codebook: how good it is, and its picture.
+#: Files beside those of a codebook: how good it is, and its picture.
 QUALITY, PICTURE = "quality.json", "codebook.png"
 
 

@@ -166,7 +166,7 @@ def _material(
     places, names, speakers = places[kept], names[kept], speakers[kept]
     if len(classes := np.unique(names)) < 2:
         what = f"is {str(classes[0])!r} alone" if len(classes) else "has too few of each class"
-        raise BadInput(f"what is left {what}, and nothing is told apart", "")
+        raise BadInput(f"what is left {what}, and there is nothing to distinguish", "")
     if len(places) > MOST:
         drawn = np.sort(np.random.default_rng((seed, len(places))).choice(len(places), MOST, replace=False))
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")

@@ -1,7 +1,7 @@
 """Search for utterances that are said alike: every embedding against one, by a product of matrices.
 
 That is exact, and fast enough: a million embeddings of 256 numbers take two seconds of one core. What is alike
-is the cosine of two embeddings that were whitened: what all utterances share tells none apart, and of those that
+is the cosine of two embeddings that were whitened: what all utterances share distinguishes none, and of those that
 a masked model learns a few directions have nearly all variance, beside which nothing else would count (Mu and
 Viswanath 2018, "All-but-the-top"; Su et al. 2021, "Whitening sentence representations").
 """

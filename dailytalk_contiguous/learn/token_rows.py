@@ -102,7 +102,7 @@ def find_speech(
     held = [items for name in inputs if (items := utterance_items(name)) is not None]
     if held and len(inputs) > 1:
         raise DailytalkError(
-            f"{held[0].name} holds utterances, and stands beside other inputs",
+            f"{held[0].name} holds utterances, and can't be combined with other inputs",
             "name it alone, and the others after",
         )
     if not held:
@@ -255,7 +255,7 @@ def make_prosody(
         speech: of `find_speech`. out: the folder; made if need be.
         stage: what is added. options: how the run is carried out.
         command: the command line, for the journal and run.json.
-        progress, planned: told of what is done, and of what is to be done.
+        progress, planned: called with what is done, and with what is to be done.
 
     Raises DailytalkError if `out` holds results of recordings that are not in this input.
     """

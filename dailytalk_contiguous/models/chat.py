@@ -1,9 +1,9 @@
 """Who answers a person: a listener made of rules, a server of a language model, or a model run here.
 
-All three give a reply piece by piece, so that its first sentence is spoken while the rest is thought of. The
+All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
 listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions` with `stream`
-(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. It is reached
-through the paid door. What comes from it is checked event by event, and cut where it goes on for too long.
+(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
+through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too long.
 """
 
 import json
@@ -196,7 +196,9 @@ class ChatServer:
         return -(-len(text.encode(errors="replace")) // BYTES_A_TOKEN)
 
     def _renewed(self) -> Client:
-        """The client; a new one where it has given up for good, for a person may have acted between two turns."""
+        """The client; a new one where it has given up for good, because a person may have acted between two
+        turns.
+        """
         if self._client.stopped:
             self._client = self._connect()
         return self._client
@@ -249,7 +251,7 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
                 raise ShortRead(f"it says: {_error_message(chunk['error'])}")
             if chunk.get("choices") is None:
                 raise ShortRead("an event has no choices")
-            for choice in chunk["choices"][:1]:  # none where only the use of tokens is told
+            for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
                 expect(choice, _CHOICE, "an event")
                 yield (choice.get("delta") or {}).get("content") or ""
                 reason = choice.get("finish_reason") or reason

@@ -37,13 +37,14 @@ BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 #: How it is named in settings.
 DEFAULT_CODEBOOK = "bundled"
 
-#: Files of a codebook: what it says of itself, its centres, and how columns are made fewer, where they are.
+#: Files of a codebook: its description, its centres, and how columns are made fewer, where they are.
 ABOUT, CENTRES, REDUCER = "kmeans_model.json", "cluster_centers.pt", "reducer.pt"
 
 #: The token of a frame without voice.
 SILENCE = 0
 
-#: What the differences of each contour are multiplied with: power tells more of delivery than the second formant.
+#: What the differences of each contour are multiplied with: power says more about delivery than the second
+#: formant.
 WEIGHTS = {"f0": 1.5, "f0_width": 1.0, "f1": 1.5, "f2": 0.75, "power": 2.0, "snr": 1.0}
 
 #: The largest weight, and what to do about others.
@@ -115,7 +116,8 @@ class PrincipalComponents:
 class Landmarks:
     """A map to fewer columns by examples: a frame is placed between its nearest landmarks, the nearer the closer.
 
-    So a map that was learnt without a formula (UMAP's) is arrays, too, and of every frame the same.
+    So a map that was learnt without a formula (UMAP's) is arrays, too, and gives a frame the same place every
+    time.
 
     Attributes:
         landmarks: weighted features, shape (landmarks, features). places: of each, shape (landmarks, columns).

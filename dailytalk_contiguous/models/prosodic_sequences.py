@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 #: Seconds from one token to the next.
 HOP_SECONDS = 0.016
 
-#: Voiced frames that a slope is fitted to; fewer tell none.
+#: Voiced frames that a slope is fitted to; fewer give none.
 _LEAST_FOR_SLOPE = 4
 
 

@@ -604,7 +604,8 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         " What is outside is counted at the ends." if any(not low <= offset < high for offset in known) else ""
     )
     return HistogramPlot(
-        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} of speaker)",
+        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
+        f"of speaker)",
         series=[
             (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
             for channel, histogram in offsets.items()

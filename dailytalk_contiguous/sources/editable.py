@@ -160,7 +160,7 @@ class Editable(ABC):
         return CHANNELS
 
     def probe(self, name: str) -> Probe:
-        """What the sound of an item says of itself. Raises BadInput if it is not at hand."""
+        """What the header of an item's sound says. Raises BadInput if it is not at hand."""
         return probe(self.place(name).audio)
 
 

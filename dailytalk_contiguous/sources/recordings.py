@@ -112,7 +112,7 @@ class Names:
         bare = stem(name)
         if name in self._stems or bare in self._stems or bare in self._wholes:
             raise BadInput(
-                f"its name {name!r} can't be told from an earlier row's once that has been worked on",
+                f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on",
                 "choose another --id-column, or leave --streaming out",
             )
         self._names[name] += 1
@@ -257,7 +257,7 @@ def _probed(path: Path, channel: str) -> Probe:
 
 
 def _key(pair: Pair) -> str:
-    """Another one for other files: their paths, sizes and dates."""
+    """A digest of both files' paths, sizes and dates."""
     stats = [(path.absolute(), path.stat()) for path in pair.files]
     facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]

@@ -1,9 +1,9 @@
 """Numbered recordings (`NAME_000007.wav`) renumbered without gaps, with all that names them, and back again.
 
 All or nothing: what is to be renamed is on the disk before the first rename, every file goes through a name of its
-own in between, and who opens the folder after a kill finishes what was begun. One rename of the plan itself tells
-that a step is done. Discarded files, and names that are mentioned and whose files are gone, are numbered after the
-others: nothing loses its name to another, so that the way back is the same with old and new exchanged.
+own in between, and whoever opens the folder after a kill finishes what was begun. One rename of the plan itself
+marks a step as done. Discarded files, and names that are mentioned and whose files are gone, are numbered after
+the others: nothing loses its name to another, so that the way back is the same with old and new exchanged.
 """
 
 import hashlib
@@ -288,7 +288,7 @@ def _mentioned(contents: _Contents) -> list[_Item]:
         place = posixpath.dirname(path)
 
         def seen(mention: str, place: str = place, path: str = path) -> str | None:
-            if names.found(mention, place, path) is None:
+            if names.find(mention, place, path) is None:
                 note(mention, place)
             return None
 
@@ -327,7 +327,7 @@ class _Names:
         for path in renamed:
             self._bare[_folded(posixpath.basename(path))].append(path)
 
-    def found(self, mention: str, place: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
+    def find(self, mention: str, place: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
         """The path of an item without ending, and what follows its name in the text: an ending, a line's number.
 
         Raises BadInput for a name that two items have.
@@ -339,11 +339,11 @@ class _Names:
 
     def renamed(self, mention: str, place: str, document: str, any_ending: bool = False) -> str | None:
         """The text with the item's new name; None where it means none."""
-        match = self.found(mention, place, document, any_ending)
+        match = self.find(mention, place, document, any_ending)
         if match is None:
             return None
         folder, slash, _ = mention.removesuffix(match[1]).rpartition("/")
-        return f"{folder}{slash}{self._renamed[match[0]]}{named[1]}"
+        return f"{folder}{slash}{self._renamed[match[0]]}{match[1]}"
 
     def _path(self, bare: str, place: str, document: str) -> str | None:
         if posixpath.isabs(bare):

@@ -153,7 +153,7 @@ class Mirror:
         return notes_of(self.folder).copied(name) if name else ""
 
     def push(self, path: Path, stored: Remote | None = None) -> None:
-        """Write one file to the store, unless it is known to be unchanged there. `stored`: its object, if known."""
+        """Write one file to the store, unless it is unchanged there. `stored`: its object, if known."""
         name = str(self.name_of(path))
         copied = notes_of(self.folder).copied(name)
         if copied and (stored is None or copied == stored.token):

@@ -47,7 +47,7 @@ _LONGEST = 20_000
 
 
 def checked(line: dict[str, Any]) -> dict[str, Any]:
-    """The line, if it can be meant; raises ValueError, with what is wrong, if not."""
+    """The line, if it makes sense; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
@@ -459,7 +459,7 @@ def _usable(
             or line["start"] < base["offset"] - TOLERANCE
             or seconds_within(line["end"], base) <= seconds_within(line["start"], base)
         ):
-            problem = f"{line['start']}-{line['end']} s lies outside its conversation"
+            problem = f"{line['start']}-{line['end']} s is outside its conversation"
         elif identity in first:
             problem = f"its utterance_id {identity!r} is that of line {first[identity]}"
             remedy = "leave utterance_id out of a line that you add"

@@ -158,7 +158,7 @@ _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
 #: How many fields a record of CTM and of RTTM may have.
 _CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
 
-#: What stands for a word in CTM and is none: NIST's null word, and silence as aligners write it.
+#: What CTM has in place of a word: NIST's null word, and silence as aligners write it.
 NO_WORDS = SILENCES | {"@", "!sil"}
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})

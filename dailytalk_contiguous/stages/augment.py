@@ -38,14 +38,14 @@ class Augment(Stage):
     """Gives back `audio`, `duration` and `words`, changed by the row's `augmentation` where that is not null.
 
     A change is one of the left channel, which then has its loudness of before again (or is softer, where a true
-    peak would pass −1 dBTP); only a stretch changes the right one too, or they would fall apart. Words of a
+    peak would pass −1 dBTP); only a stretch changes the right one too, or their times would differ. Words of a
     stretched copy begin and end at exactly `amount` times their times; its length is that of the source times
     `amount`, to the nearest sample. Changed audio is 16-bit FLAC at its own rate. Columns that were measured
     before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
 
-    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` is where
-    the recordings lie that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't
-    be read, is silent, or is too short for another pitch.
+    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` holds the
+    recordings that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't be
+    read, is silent, or is too short for another pitch.
     """
 
     kinds: tuple[str, ...] = setting(

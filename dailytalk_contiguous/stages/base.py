@@ -147,13 +147,13 @@ class Stage:
 
     def stored_types(self) -> dict[str, pa.DataType]:
         """Arrow's types of the columns of `adds` that are stored."""
-        kinds = self.adds.type  # worked out at every asking
+        kinds = self.adds.type  # computed at every access
         return {name: kinds.field(name).type for name in self.adds if name not in self.transient}
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
 
-        `fetch`: whether models that are not on this machine are downloaded. Without it nobody misses them.
+        `fetch`: whether models that are not on this machine are downloaded. If not, missing ones are no error.
         """
 
     @property
@@ -163,7 +163,7 @@ class Stage:
 
     @property
     def unfitted(self) -> bool:
-        """Whether the stage must be told of all rows first: `fit` makes one that can run."""
+        """Whether the stage must see all rows first: `fit` makes one that can run."""
         return False
 
     def fit(self, rows: Iterable[Row]) -> "Stage":
@@ -237,7 +237,7 @@ class Stage:
         n_rows = len(batch[next(iter(batch))])
         marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
         places = [place for place, problem in enumerate(marks["problem"]) if problem is None]
-        names = self._read(batch) or list(batch)  # who needs no column must still see how many rows there are
+        names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
         usable = {name: [batch[name][place] for place in places] for name in names}
         columns, problems = self.attempt(usable)
         for place, error in problems.items():

@@ -23,7 +23,7 @@ from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference
 
-#: Utterances of nobody in particular that are classified together: a stop loses no more than these.
+#: Utterances without a known speaker that are classified together: a stop loses no more than these.
 COMPANY = 16
 
 #: What is kept of a guess: the probabilities of the model's classes; empty where nothing is said.

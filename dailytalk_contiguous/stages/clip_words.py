@@ -1,7 +1,7 @@
 """CutSpeech and TimeWords: the sound of a clip as analyses take it, and when each word of its text is said.
 
-A corpus of acted lines tells what is said, so a recogniser is only a witness of when: what it heard is matched to
-the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
+A corpus of acted lines has the text, so a recogniser only says when each word is spoken: what it heard is matched
+to the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
 time. Only a clip whose corpus has no text of it gets the recogniser's.
 """
 

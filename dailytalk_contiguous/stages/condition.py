@@ -1,9 +1,9 @@
 """Condition: a clip as a model trains on it: 24 kHz stereo FLAC, one loudness, no silent edges.
 
 Left is what the model should say, right what it hears: room tone, or the line of another speaker that it answers.
-Such a prompt lies before the clip, as a turn in a conversation does, and not under it: a model that hears and
-speaks at once must not learn to talk over whoever prompts it. While one side is silent it lies in room tone, so
-that nothing steps from a voice into digital silence. Clips get a gain, and nothing else unless it is asked for.
+Such a prompt comes before the clip, as a turn in a conversation does, and not under it: a model that hears and
+speaks at once must not learn to talk over whoever prompts it. A side is never silent but has room tone, so that no
+voice stops in digital silence. Clips get a gain, and nothing else unless it is asked for.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Condition(Stage):
     of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
     `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
     the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
-    softer, null where nothing was done. An offset of the source is left in (`MeasureQuality` tells it).
+    softer, null where nothing was done. An offset of the source stays (`MeasureQuality` measures it).
 
     Attributes:
         target_lufs: loudness. Integrated; the momentary maximum of very short clips (see `core.loudness`).
@@ -131,7 +131,7 @@ class Condition(Stage):
         }
 
     def _known(self, row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-        """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` measured them, or measured now."""
+        """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
         if "heard" in row and "snr_db" in row:
             return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
         sounding = hear(clip.samples, clip.sample_rate)

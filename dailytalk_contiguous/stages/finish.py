@@ -54,7 +54,7 @@ class Finish(Stage):
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
 
-    `revoice` is whose voice is new; `provenance` is JSON that tells how the conversation was made. An utterance
+    `revoice` is whose voice is new; `provenance` is JSON that says how the conversation was made. An utterance
     that was left out has no start and no end.
     """
 
@@ -142,7 +142,7 @@ def _sound(sound: dict[str, float]) -> dict[str, Any]:
 
 
 def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
-    """The measures of a side, with how many of its words lie where nothing is heard, give or take a frame."""
+    """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
     audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
     ends = [end for _, end in audible]
 

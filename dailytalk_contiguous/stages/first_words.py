@@ -25,7 +25,7 @@ class FirstWords(Stage):
     """The first words of each piece that can be used; empty for others, and where nothing is recognised.
 
     Attributes:
-        transcribe: the recogniser. With the language `auto` it is told from the first pieces.
+        transcribe: the recogniser. The language `auto` is detected in the first pieces.
         words: of each piece, at most.
     """
 

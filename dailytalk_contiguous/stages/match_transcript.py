@@ -35,7 +35,7 @@ class MatchTranscript(Stage):
     its channel, after one for a transcript of which all words are early or late.
 
     Attributes:
-        max_distance: how far, in seconds, the middle of a word may lie from the utterance that gets it.
+        max_distance: how far, in seconds, the middle of a word may be from the utterance that gets it.
     """
 
     max_distance: float = unlisted(1.0)

@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Reconstruct(Stage):
-    """The rebuilt conversation: stereo FLAC, new times of every utterance, and how turn-taking fared.
+    """The rebuilt conversation: stereo FLAC, new times of every utterance, and how turn-taking changed.
 
     `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
     `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
@@ -142,8 +142,8 @@ class Reconstruct(Stage):
     ) -> list[dict[str, Any]]:
         """The measures of both sides of the result, and when anything can be heard there.
 
-        A leak is still in it where a piece that came through as it was lies under the other speaker's words. It
-        has the level of the recording; of a voice that is no longer there the result itself tells nothing.
+        A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
+        the recording, because the result no longer has the voice that leaked.
         """
         sides = []
         for place, name in enumerate(CHANNELS):

@@ -45,7 +45,7 @@ BLOCK = FRAME * MAX_FRAMES
 
 
 class FoundSpeech(NamedTuple):
-    """What was found in one channel: its utterances, how much of each is speech, and what to tell about it.
+    """What was found in one channel: its utterances, how much of each is speech, and notes about it.
 
     `side` are the fields of `core.schema.SIDE`.
     """
@@ -73,7 +73,7 @@ class Segment(Stage):
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
         min_duration: seconds; a shorter utterance is rejected with its reason. 0 keeps all.
-        crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
+        crosstalk: whether the other speaker's leaked voice is left out (see `core.crosstalk`).
     """
 
     channel: str = setting(

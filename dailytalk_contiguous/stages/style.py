@@ -41,8 +41,8 @@ from dailytalk_contiguous.stages.transcribe import GIVEN
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
 #
 # A conversation stage, because LOW and HIGH mean nothing for an utterance alone. It works on one channel at a
-# time (a loud speaker must not make a quiet one whisper), but for the preset `seed`, which must reproduce a tool
-# that did not.
+# time (a loud speaker must not make a quiet one whisper), except with the preset `seed`, which must reproduce a
+# tool that did not.
 
 
 BUCKET_PRESETS = ("percentile", "robust", "seed")
@@ -279,7 +279,7 @@ class Punctuate(Stage):
     Raises ValueError for a synthesiser without a style list, and for marks that are none of `MARKS_SET`.
 
     Attributes:
-        synthesiser: whose style list tells how a tag is written.
+        synthesiser: whose style list says how a tag is written.
         marks: `missing` sets an end mark only where a recogniser wrote none; a text that a person gave (its
             `recogniser` is `given`) keeps its own. `always` sets the mark of the tag in place of a full stop or a
             comma too, whoever wrote it.

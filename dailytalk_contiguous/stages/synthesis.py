@@ -283,7 +283,7 @@ class Speak(Stage):
                 rows[index] = _row(status, "no text to say")
         utterances = [_utterance(batch, index) for index in asked]
 
-        # No more than this many may be asked for and not yet on disk: a run that is killed loses no more of them.
+        # At most this many are requested and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
 
         def first_take(utterance: dict[str, Any]) -> Take | NotAnswered:
@@ -305,7 +305,7 @@ class Speak(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """What `work` makes of each item. The first exception stops all, after what is under way.
+        """What `work` returns for each item. The first exception stops all, after what is under way.
 
         A request that was sent is paid for, and ends in the cache.
         """
@@ -479,7 +479,7 @@ class Speak(Stage):
         return verdict is not None and verdict.get("by") == self._judge_name()
 
     def _judge_name(self) -> str:
-        """What a verdict depends on: one that other limits gave is given anew."""
+        """What a verdict depends on: one by other limits is made again."""
         parts = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
         return format(zlib.crc32(json.dumps(parts, sort_keys=True).encode()), "08x")
 

@@ -23,13 +23,13 @@ from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 
-#: What stands in `recogniser` for utterances whose words came with the recording.
+#: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
 
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
 
-#: Seconds of speech, longest utterances first, from which a conversation's language is told.
+#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
 LANGUAGE_SECONDS = 30.0
 
 #: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
@@ -53,12 +53,12 @@ class Transcribe(Stage):
 
     Attributes:
         model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
-        language: ISO 639-1 code, or `auto`: told once for each conversation.
+        language: ISO 639-1 code, or `auto`: detected once for each conversation.
         windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
             text and times suffer is not proven.
         beam: width of the search.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
-            `models.devices`), so that its digest tells what rows were made in.
+            `models.devices`), so that its digest says what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """

@@ -58,11 +58,11 @@ def _temporary(path: Path) -> Path:
 class WrittenTogether:
     """`write_atomically` for thousands of small files: some wait under their temporary names, then get their own.
 
-    A disk takes a hundred files that it is told to keep at once in a tenth of the time, and a thread waits for it
+    A disk flushes a hundred files at once in a tenth of the time, and a thread waits for it
     while the next ones are written. A context manager; where its block raises, files that wait are removed.
     """
 
-    #: Files that wait until the disk is told to keep them.
+    #: Files that wait until they are flushed together.
     MOST = 64
 
     def __init__(self) -> None:

@@ -269,7 +269,7 @@ def dailytalk_conversation(
     seed: int,
     unfit: Mapping[tuple[str, int], BadInput] = {},
 ) -> Row:
-    """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used.
+    """The row of a dialogue; one with a `problem` if a turn of `expected` is missing or can't be used.
 
     `unfit`: why an existing recording can't be used, by dialogue and number of the turn.
     """
