@@ -541,7 +541,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
             of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, talks with
             `dailytalk converse`, a version in a folder or on the Hub: what `open_version` gave, or
             `OWNER/NAME@TAG`.
-        finished: take no folder of which nothing is finished.
+        finished: reject a folder in which nothing is finished.
 
     Raises DailytalkError if it is none of these, or holds nothing.
     """
@@ -823,7 +823,7 @@ class TrainingItems(Items):
 # Talks with `dailytalk converse`: sound and a transcript of each, as they were written while people talked.
 
 
-#: What a folder of talks says of itself, and so the mark of one.
+#: The record of a folder of talks, which identifies one.
 TALKS = "talks.json"
 
 _DELETE_TALK = "delete the talk, its sound and its JSON"
@@ -842,7 +842,8 @@ def is_talks(folder: Path) -> bool:
 class TalkItems(Items):
     """Talks, each a conversation: the assistant on the left, the person on the right.
 
-    A talk may have been killed while somebody spoke: what its transcript says of later than its sound is left out.
+    A talk may have been killed while somebody spoke: what its transcript has after the end of its sound is left
+    out.
     """
 
     kind = "talks"
@@ -1324,7 +1325,7 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
         start, end = word["start"], word["end"]
         if not text or not 0 <= start < end or end > seconds + TOLERANCE:
             raise BadInput(
-                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or lies outside "
+                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or is outside "
                 f"the {seconds:.3f} s of audio",
                 "build the conversation again, or run `dailytalk check` on it",
             )

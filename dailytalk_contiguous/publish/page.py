@@ -867,7 +867,7 @@ def _audio(label: str, address: str) -> Html:
 # Measures of a corpus's quality as histograms with the limits, to choose thresholds.
 
 
-#: The picture, and the limits that are drawn in it, for who looks at the measures later.
+#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
 PLOT, LIMITS = "quality.png", "quality.json"
 
 

@@ -569,7 +569,7 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
     """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
         "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
-        "gap above 0, an overlap below it. A backchannel lies inside the other's turn; an overlap starts shortly "
+        "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
     table = turns_table(tally)
@@ -758,7 +758,7 @@ def turns_table(tally: Tally) -> Table:
     ]
     lost = sum(tally.lost.values())
     note = (
-        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source lie inside "
+        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source are inside "
         f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got "
         "lost."
     )

@@ -309,7 +309,7 @@ def _of_words(
 
 
 def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConversation:
-    """Measures of the sound, of the worse side; None where no side knows it."""
+    """Measures of the sound, of the worse side; None where no side has it."""
 
     def known(name: str) -> list[float]:
         return [side[name] for side in sides if side and is_number(side.get(name))]
@@ -370,7 +370,7 @@ def _seconds(limit: float, about: str, option: str) -> Any:
 
 @dataclass(frozen=True)
 class FitnessLimits:
-    """From where on a conversation is remarked on; None sets no limit. A value at its limit is within.
+    """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
 
     Attributes:
         lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
@@ -676,7 +676,7 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
-#: A note that stands in the first line even of good data.
+#: A note that is in the first line even of good data.
 _UNKNOWN_CONFIDENCE = "unknown-confidence"
 
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
@@ -783,7 +783,7 @@ class Judge:
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
 
-        No measure of the words alone tells. On two telephone calls, where 85 to 101 % of the words were wrong,
+        No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
         perplexity by the recogniser's own model of language of 118 to 146 a side; of four conversations of clear
         readers 3.3 words a second, 0 %, 12 %, and 81 to 152.

@@ -47,7 +47,7 @@ _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 class VoiceClip(NamedTuple):
     """A clip as these formats have it.
 
-    `path` is the file of its sound under the folder, without ending; `speaker` a name, or what stands for one.
+    `path` is the file of its sound under the folder, without ending; `speaker` a name, or what is used as one.
     `entry` is its entry in a whisper.json.
     """
 
@@ -189,13 +189,13 @@ def export_voice(
         sides: `train` or `eval` of each id, where that is decided.
         sample_rate: Hz; None for the trainer's own.
 
-    Raises DailytalkError if `out` is not ours or its path can't stand in a list, or no clip can be used.
+    Raises DailytalkError if `out` is not ours or its path can't be in a list, or no clip can be used.
     """
     kind = VOICE_FORMATS[format]
     root = out.resolve()
     lists = {side: name.format(_plain(root.name) or "clips") for side, name in kind.lists.items()}
     if "|" in str(root) or "\n" in str(root):
-        raise DailytalkError(f"--out {str(root)!r} can't stand in a list of the trainer", "choose another folder")
+        raise DailytalkError(f"--out {str(root)!r} can't be in a list of the trainer", "choose another folder")
     target = OwnedFolder(out, format, [*lists.values(), *([WHISPER_JSON] if kind.with_json else [])])
     made: dict[str, VoiceClip] = {}
     rejects: list[Reject] = []

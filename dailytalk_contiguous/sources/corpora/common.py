@@ -56,7 +56,8 @@ def count_differences(
 ) -> list[str]:
     """Sentences on how rows differ from published counts; an empty list if they don't.
 
-    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are reported.
+    `rows_of_parts` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are
+    reported.
     """
     good: dict[str, list[dict[str, Any]]] = {}
     rejected = 0
