@@ -457,7 +457,7 @@ _PREROLL_SECONDS = 5.0
 #: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
 _SPARE = 8192
 
-#: Seconds that are made room for because a header says so; what is longer has to be there first.
+#: Seconds for which memory is reserved because a header says so; what is longer has to be read first.
 _LONGEST_PROMISE = 3600.0
 
 #: Recordings whose header and completeness are remembered: every part of one asks for them, and a day of MP3 has

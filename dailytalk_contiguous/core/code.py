@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[1]
 
-#: A module, and a name in it; no name stands for the module itself.
+#: A module, and a name in it; an empty name means the module itself.
 _Key = tuple[str, str]
 
 

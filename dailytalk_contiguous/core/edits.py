@@ -724,7 +724,7 @@ def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: st
 
 
 def _clean(text: Any) -> str:
-    """A text on one line. Raises BadInput for what is none, or too long."""
+    """A text on one line. Raises BadInput for what is not text, or too long."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
     try:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, s
 #: Words of an answer, and words of the speaker in it, at most.
 MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
 
-#: Words of a text from which it has some that are common in English, or is of another language.
+#: A text of at least this many words without a common English one is in another language.
 KNOWN_FROM = 5
 
 

@@ -66,7 +66,7 @@ def setting(default: Any, about: str | Setting, execution: bool = False, **attri
 
 
 def unlisted(default: Any, execution: bool = False) -> Any:
-    """A field that is set from Python alone: a table, a measured limit, what nobody would turn by hand."""
+    """A field that is set from Python alone: a table, a measured limit, what nobody would set by hand."""
     return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
 
 

@@ -383,7 +383,7 @@ BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch",
 _BUCKETS = {name: f"{name}_bucket" for name in BUCKETED}
 _MEASURES = (*AFFECT, *PROSODY)
 
-#: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
+#: The value of an unknown label, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: Labels of recorded clips that are counted together: what was meant against what raters heard, and who says what.

@@ -816,7 +816,7 @@ def _choices(word: SpokenWord) -> list[_Choice]:
 
 
 def _lost_and_cut(before: _Choice, after: _Choice, tokens: int) -> tuple[int, int]:
-    """Whether a word of so many tokens is lost, and whether it is cut, by the one after it."""
+    """Whether the word after it makes a word of so many tokens lost, and whether cut."""
     if after.start < before.start:
         return _NEVER, 0
     room = after.frame - before.frame

@@ -21,7 +21,7 @@ from dailytalk_contiguous.stages.segment import Segment
 
 
 class Mood(NamedTuple):
-    """What is made of a stretch of speech, or of all that one speaker says.
+    """The emotion in a stretch of speech, or in all that one speaker says.
 
     Attributes:
         speaker: `left`, `right`, or `mix` for a recording of one voice.

@@ -100,7 +100,7 @@ def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
 
 
 def speaker_of(row: Row) -> str:
-    """Who speaks; where nobody knows, the channel of the conversation."""
+    """Who speaks; where that is unknown, the channel of the conversation."""
     return str(row["speaker"] or f"{row['conversation_id']}/{row['channel']}")
 
 

@@ -40,7 +40,7 @@ FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
 #: Requests for one answer. Nobody waits for more in a conversation.
 CHAT_TRIES = 3
 
-#: Bytes of a text that `count_tokens` takes for a token where nobody knows the tokenizer: English has about 4 and
+#: Bytes of a text that `count_tokens` takes for a token where the tokenizer is unknown: English has about 4 and
 #: Chinese 3, and an estimate that is too high only forgets a little earlier.
 BYTES_A_TOKEN = 3
 
@@ -136,7 +136,7 @@ class ChatServer:
         settings: temperature and seed are sent if they are set.
         connect: makes the client for an address and a token; a test puts in one with other timeouts.
 
-    Raises DailytalkError for an address that is none, and for plain http to another machine with a token.
+    Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
     def __init__(

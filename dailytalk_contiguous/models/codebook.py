@@ -242,7 +242,7 @@ class Codebook:
             features: normalised contours, shape (frames, features), as `core.contours.as_features` makes them.
             device: of PyTorch; tokens are the same on all.
 
-        Raises BadInput for another number of features, and for a number that is none, with its frame.
+        Raises BadInput for another number of features, and for NaN or infinity, with its frame.
         """
         features = self.checked(features)
         tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
@@ -422,7 +422,7 @@ def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reduce
 
 
 def _matrix(stored: "StoredWeight | None", shape: Sequence[int], name: str) -> FeatureArray:
-    """A tensor as an array of a shape. Raises BadInput for none, another shape, and numbers that are none."""
+    """A tensor as an array of a shape. Raises BadInput for none, another shape, NaN and infinity."""
     from dailytalk_contiguous.models.stored_weights import FLOATS
 
     if stored is None or stored.shape != tuple(shape) or stored.kind not in FLOATS:

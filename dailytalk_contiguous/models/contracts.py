@@ -27,7 +27,7 @@ def free(price: float) -> Iterator[Callable[[float], None]]:
 
 
 def checked_price(name: str, value: float | str) -> float:
-    """A price in USD. Raises DailytalkError, naming the setting, for what is no number from 0.
+    """A price in USD. Raises DailytalkError, naming the setting, for anything but a number from 0 up.
 
     NaN compares false with everything, so it would switch a spending limit off.
     """

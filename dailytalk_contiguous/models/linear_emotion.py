@@ -1,9 +1,9 @@
 """`linear`: emotion by a multinomial regression on statistics of a voice, relative to its speaker's usual.
 
 There are two regressions. One sees how an utterance differs from the usual of the training set, and is asked of a
-voice of which nothing else is known; the other how it differs from its speaker's own usual. What counts is a mean
-of both, and a speaker's usual one of his own and the training set's: the more of his utterances are classified
-together, the more his own counts. So one utterance alone has an answer, and thirty have a better one.
+voice of which nothing else is known; the other how it differs from its speaker's own usual. The answer is a mean
+of both, and a speaker's usual is a mean of his own and the training set's: the more of his utterances are
+classified together, the more his own counts. So one utterance alone has an answer, and thirty have a better one.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

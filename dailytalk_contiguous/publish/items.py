@@ -1160,7 +1160,7 @@ def _measure(value: Any) -> float | None:
 
 
 def _json_lines(path: Path, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of some lines of a file, with their numbers. Raises DailytalkError for a line that is none."""
+    """The objects of some lines of a file, with their numbers. Raises DailytalkError for an invalid line."""
     for number, line in json_lines(path, nan=True, first=first, last=last):
         if isinstance(line, BadInput):
             raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)

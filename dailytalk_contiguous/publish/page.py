@@ -484,7 +484,7 @@ def _beyond(judged: Judged) -> str:
 
 
 def _typical(judged: Sequence[Judged]) -> list[int]:
-    """All numbers, those first whose measures are in the middle of the ranks; what nobody knows counts half."""
+    """All numbers, those first whose measures are in the middle of the ranks; an unknown one counts half."""
     distances = np.zeros(len(judged))
     for name in CONVERSATION_MEASURES if judged else ():
         values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN

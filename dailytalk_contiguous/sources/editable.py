@@ -408,7 +408,7 @@ def _summary_of(lines: Lines) -> dict[str, Any]:
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is none."""
+    """A value that changes when a file does; None without a file."""
     try:
         status = path.stat()
     except OSError:

@@ -53,7 +53,7 @@ LONGEST_PART, LONGEST_NAME = 226, 1024
 
 
 def shortened(name: str, longest: int = LONGEST_PART) -> str:
-    """A path with every part of at most so many bytes; one that is longer ends in `-` and a digest of all of it.
+    """A path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
 
     >>> shortened("day 1/call")
     'day 1/call'

@@ -372,7 +372,7 @@ def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reje
 
 
 def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
-    """Each line after the name of its conversation; lines that are none go to the rejects."""
+    """Each line after the name of its conversation; invalid lines go to the rejects."""
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in rows_by_id.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
@@ -428,8 +428,8 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
     row |= script_columns(base, _usable(name, lines, base, rejects))
-    # Where nobody is known to have edited a line, the digest is that of runs which did not know who edits; where
-    # nobody asked for emotion, that of runs which could not.
+    # Where no editor of a line is known, the digest is that of runs which did not record editors; where emotion
+    # was not asked for, that of runs which could not classify it.
     later = {*EDITS, *EMOTION_GUESS}
     facts = {column: value for column, value in row.items() if column not in later or any(value)}
     content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)

@@ -236,7 +236,7 @@ def read_text(path: Path) -> str:
 def make_word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
     """A `core.schema.WORD` from checked values.
 
-    A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
+    A number outside 0 to 1 is of another scale (CTM may have log likelihoods), and the probability unknown.
     """
     start, end = _checked(path, position, times)
     if not isinstance(word, str) or not word.strip():
@@ -830,7 +830,7 @@ FORMATS = {
 
 
 def ending_of(name: str) -> str | None:
-    """The ending of a transcript's file, as it is written there; None for what is none."""
+    """The ending of a transcript's file, as it is written there; None for any other file."""
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 

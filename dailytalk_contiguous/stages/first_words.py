@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 
-#: Seconds of a piece that are listened to: so many, and one for each word, in which slow speakers say it.
+#: Seconds of a piece that are listened to: this many, and one for each word, which is enough for slow speakers.
 HEARD_SECONDS = 1.0
 
 #: Pieces that are decoded at a time, so that memory doesn't grow with the recording.

@@ -44,7 +44,7 @@ _UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed have left of files in a folder that nobody else writes to now."""
+    """Remove what killed processes have left of files in a folder that no other process writes to now."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _UNFINISHED.fullmatch(path.name) and path.is_file():
             path.unlink()

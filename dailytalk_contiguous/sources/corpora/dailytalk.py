@@ -335,7 +335,7 @@ def _bounded(random: np.random.Generator) -> float:
 def _grouped(
     files: list[FoundFile], read: Turns, suffixes: tuple[str, ...]
 ) -> tuple[dict[str, dict[int, tuple[Turn, FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
-    """Turns by dialogue and number, a row for each file that is none, and why, for those named like a turn."""
+    """Turns by dialogue and number, a row for each file that is no turn, and why, for those named like one."""
     dialogues: dict[str, dict[int, tuple[Turn, FoundFile]]] = {}
     unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []
