@@ -572,15 +572,15 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
     """
     try:
         with _sound_file(audio) as file:
-            own = {name: getattr(file, name) for name in TAGS}
+            texts = {name: getattr(file, name) for name in TAGS}
     except soundfile.LibsndfileError as error:
         try:
-            own = _ffprobe_tags(_path_for_ffmpeg(audio, error))
+            texts = _ffprobe_tags(_path_for_ffmpeg(audio, error))
         except (BadInput, subprocess.SubprocessError, ValueError):
             return {}
     except UnicodeDecodeError:
         return {}
-    return {name: text for name in TAGS if (text := own.get(name, "").replace("\0", "").strip())}
+    return {name: text for name in TAGS if (text := texts.get(name, "").replace("\0", "").strip())}
 
 
 def is_fine(audio: dict[str, Any]) -> bool:

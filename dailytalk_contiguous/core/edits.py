@@ -339,8 +339,8 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
         if now is _MISSING or now in seen[name]:
             laid.pop(name, None) if value is _MISSING else laid.update({name: value})
         elif name not in _DERIVED:
-            said = None if value is _MISSING else value
-            missed.append({"field": name, "value": said, "number": step["number"], "author": step["author"]})
+            reported = None if value is _MISSING else value
+            missed.append({"field": name, "value": reported, "number": step["number"], "author": step["author"]})
     if missed:
         laid |= _derived(laid)
     if laid != line or not missed:
@@ -637,7 +637,7 @@ def _rewritten(
     sources = [source for source, _ in claims]
     end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
     at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
-    made: Lines = {}
+    rewritten: Lines = {}
     for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
         if source is not None:
             pattern: SpokenLine | None = by_id[source]
@@ -651,13 +651,13 @@ def _rewritten(
             last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
             span = _inside(at, last, item)
         channel = pattern["channel"] if pattern else item.channels[0]
-        key = source if source is not None and source not in made else None
-        key = key or free_id(source or _stem(taken, channel), {*taken, *made, *item.used})
+        key = source if source is not None and source not in rewritten else None
+        key = key or free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
         line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
         line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
-        made[key] = line
+        rewritten[key] = line
         at = max(at, span[1])
-    return made
+    return rewritten
 
 
 def _claims(

@@ -72,8 +72,10 @@ class Shortfall(NamedTuple):
     def to_record(self) -> str:
         """What to record, in one sentence without a full stop."""
         kind = " ".join(name for name in (self.length, self.sentence_type) if name)
-        what = f"record {kind} sentences of it" if kind else "record more of it"
-        return f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {what}, or add another corpus"
+        advice = f"record {kind} sentences of it" if kind else "record more of it"
+        return (
+            f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {advice}, or add another corpus"
+        )
 
 
 class Balance(NamedTuple):

@@ -122,10 +122,10 @@ class Histogram:
 
     def joined(self, others: Iterable["Histogram"]) -> "Histogram":
         """This one and others with the same bins, as one."""
-        both = (self, *others)
+        histograms = (self, *others)
         whole = replace(self)
-        whole._counts = sum((part.counts for part in both), Counter())
-        whole._sum = math.fsum(part.sum for part in both)
+        whole._counts = sum((part.counts for part in histograms), Counter())
+        whole._sum = math.fsum(part.sum for part in histograms)
         return whole
 
     @property

@@ -246,14 +246,14 @@ class Shift:
     best: float
 
 
-def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
+def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
     """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
 
-    `said` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
+    `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
     channels = []
-    for cues, utterances in said:
+    for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
         channels.append((spoken, list(utterances)))
     ends = [end for spans in channels for group in spans for _, end in group]

@@ -427,7 +427,7 @@ class ClusteringPipeline:
             silent += int(np.count_nonzero(~block.any(axis=1)))
         heard = sizes[int(codebook.silence) :]
         shares = heard[heard > 0] / max(1, heard.sum())
-        every = self._drawn(frames, len(frames), SILHOUETTE_FRAMES, voiced_only=False)
+        all_frames = self._drawn(frames, len(frames), SILHOUETTE_FRAMES, voiced_only=False)
         voiced = self._drawn(frames, len(frames) - silent, SILHOUETTE_FRAMES, voiced_only=True)
         measures = _spread(codebook, voiced)
         return ClusterQuality(
@@ -438,7 +438,7 @@ class ClusteringPipeline:
             int(np.count_nonzero(heard == 0)),
             float(np.exp(-np.sum(shares * np.log(shares)))) if len(shares) else 0.0,
             measures[0],
-            _spread(codebook, every)[0],
+            _spread(codebook, all_frames)[0],
             *measures[1:],
         )
 

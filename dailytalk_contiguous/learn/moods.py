@@ -167,19 +167,19 @@ def _summed(
 ) -> RecordingMoods:
     speakers = []
     for speaker in dict.fromkeys(mood.speaker for mood, _ in utterances):
-        own = [(mood, shares) for mood, shares in utterances if mood.speaker == speaker and len(shares)]
-        if not own:
+        spoken = [(mood, shares) for mood, shares in utterances if mood.speaker == speaker and len(shares)]
+        if not spoken:
             continue
-        lengths = np.array([mood.end - mood.start for mood, _ in own])
-        shares = np.average([shares for _, shares in own], axis=0, weights=lengths)
-        affect = np.array([(mood.valence, mood.arousal) for mood, _ in own])
+        lengths = np.array([mood.end - mood.start for mood, _ in spoken])
+        shares = np.average([shares for _, shares in spoken], axis=0, weights=lengths)
+        affect = np.array([(mood.valence, mood.arousal) for mood, _ in spoken])
         known = np.isfinite(affect).all(axis=1)
         mean = np.average(affect[known], axis=0, weights=lengths[known]) if known.any() else (np.nan, np.nan)
         speakers.append(
             Mood(
                 speaker,
-                own[0][0].start,
-                own[-1][0].end,
+                spoken[0][0].start,
+                spoken[-1][0].end,
                 choose_emotion(shares, reader.model.classes, reader.confidence),
                 float(shares.max()),
                 dict(zip(reader.model.classes, shares.tolist(), strict=True)),

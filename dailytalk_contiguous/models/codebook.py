@@ -160,7 +160,7 @@ Reducer = PrincipalComponents | Landmarks
 
 
 def _arrays_of(reducer: Reducer) -> dict[str, FeatureArray]:
-    return {own.name: getattr(reducer, own.name) for own in fields(reducer)}
+    return {attribute.name: getattr(reducer, attribute.name) for attribute in fields(reducer)}
 
 
 @dataclass(frozen=True)

@@ -561,7 +561,7 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
         )
     tokens = sequences.extract_cluster_sequences(sounds)
     vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
-    heard = [place for place, own in enumerate(tokens) if own]
+    heard = [place for place, sequence in enumerate(tokens) if sequence]
     if heard:
         vectors[heard] = encoder.embed([tokens[place] for place in heard])
     return vectors

@@ -481,11 +481,11 @@ def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
             if any(end - start > EXCERPT[1] for start, end in spans):
                 break
             (start, end), (source_start, source_end) = spans
-            both = len({line["channel"] for line in heard[first:last]}) == 2
+            both_speak = len({line["channel"] for line in heard[first:last]}) == 2
             whole = not any(
                 line["source_start"] < source_end and line["source_end"] > source_start for line in dropped
             )
-            if both and whole and all(end - start >= EXCERPT[0] for start, end in spans):
+            if both_speak and whole and all(end - start >= EXCERPT[0] for start, end in spans):
                 yield Excerpt(start, end, source_start, source_end)
 
 

@@ -1405,10 +1405,10 @@ def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
     counts = figures.tally.crossed["emotion", "emotion_class"]
     # Of `unsure`, and of what could not be classified, nothing was said that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, said = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    right, total = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
-        f"of {said:,} are the label ({percent(right, said)})."
+        f"of {total:,} are the label ({percent(right, total)})."
     )
     title = f"Emotion by label and heard{marked}"
     return crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard")
@@ -1649,8 +1649,8 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
     rest = [pair for _, pair in values[MOST_VALUES:]]
     if len(rest) > 1:
-        both = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
-        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", both)]
+        sums = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
+        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
     if unknown and values:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))

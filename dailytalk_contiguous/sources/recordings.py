@@ -248,9 +248,9 @@ def _probed(path: Path, channel: str) -> Probe:
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
     if not info.seconds or info.channels != 1 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        what = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
+        facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
-            f"its {channel} side {_name(path)} is no mono recording that can be used ({what})",
+            f"its {channel} side {_name(path)} is no mono recording that can be used ({facts})",
             f"export it again with one channel at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
         )
     return info

@@ -73,8 +73,8 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values, dict) or not all(
             is_right(value) for value in values.values() if value is not None
         ):
-            what = "numbers" if name in _NUMBERS else "texts"
-            raise ValueError(f"{name} is {quoted(values)}, no object of {what}")
+            kinds = "numbers" if name in _NUMBERS else "texts"
+            raise ValueError(f"{name} is {quoted(values)}, no object of {kinds}")
     for name in EDITS:
         texts = [line[name]] if isinstance(line.get(name), str) else line.get(name) or []
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -243,12 +243,12 @@ class Stage:
         for place, error in problems.items():
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
                 marks[name][places[place]] = value
-        made = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+        added = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
         for name in IDS:
-            if name in made and name in batch:
-                ids = zip(batch[name], made[name], marks["problem"], strict=True)
-                made[name] = [new if problem is None else old for old, new, problem in ids]
-        return made | marks
+            if name in added and name in batch:
+                ids = zip(batch[name], added[name], marks["problem"], strict=True)
+                added[name] = [new if problem is None else old for old, new, problem in ids]
+        return added | marks
 
 
 Stages: TypeAlias = tuple[Stage, ...]

@@ -103,14 +103,14 @@ def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confid
     probabilities = [
         [
             {"emotion": name, "probability": share}
-            for name, share in zip(model.classes, map(float, own), strict=True)
+            for name, share in zip(model.classes, map(float, distribution), strict=True)
         ]
-        if len(own)
+        if len(distribution)
         else None
-        for own in shares
+        for distribution in shares
     ]
     return {
-        "emotion_class": [choose_emotion(own, model.classes, confidence) for own in shares],
+        "emotion_class": [choose_emotion(distribution, model.classes, confidence) for distribution in shares],
         "emotion_probabilities": probabilities,
         "emotion_model": [model.name] * len(shares),
     }

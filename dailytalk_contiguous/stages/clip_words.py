@@ -121,12 +121,12 @@ class TimeWords(Stage):
         """What a recogniser hears in the clips whose language it knows, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
-        asked: dict[str, list[int]] = {}
+        by_language: dict[str, list[int]] = {}
         for index, language in enumerate(batch["language"]):
             if self.recogniser != POCKETSPHINX or language in (None, "en"):
-                asked.setdefault(language or "auto", []).append(index)
+                by_language.setdefault(language or "auto", []).append(index)
         recognised: dict[int, list[Word]] = {}
-        for language, places in asked.items():
+        for language, places in by_language.items():
             stage = Transcribe(
                 self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
             )
@@ -147,8 +147,8 @@ class TimeWords(Stage):
 
 def _cut(audio: dict[str, Any], start: float, end: float) -> bytes:
     clip = read_clip(audio)
-    own = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
-    return to_pcm(np.asarray(soxr.resample(own, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
+    stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
+    return to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
 
 
 def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[list[Word], str]:

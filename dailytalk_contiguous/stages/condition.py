@@ -114,9 +114,12 @@ class Condition(Stage):
         start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
         nothing = np.zeros(0, np.float32)
-        said, asked = Piece(start, cut.levelled.samples, cut.lead, nothing), Piece(0, prompt, nothing, nothing)
-        left = lay([said], self._tone(row["id"], "left", count), RATE)
-        right = lay([asked], self._tone(row["id"], "right", count), RATE)
+        clip_piece, prompt_piece = (
+            Piece(start, cut.levelled.samples, cut.lead, nothing),
+            Piece(0, prompt, nothing, nothing),
+        )
+        left = lay([clip_piece], self._tone(row["id"], "left", count), RATE)
+        right = lay([prompt_piece], self._tone(row["id"], "right", count), RATE)
         return {
             "conditioned": _flac(np.stack((left, right), axis=1)),
             "conditioned_rate": RATE,

@@ -87,8 +87,8 @@ class MatchTranscript(Stage):
             spans = [(starts[place], ends[place]) for place in places]
             transcribed.append((cues, spans))
             matched = match_words(cues, spans, self.max_distance)
-            for place, text, own in zip(places, matched.texts, matched.words, strict=True):
-                texts[place], words[place] = text, own
+            for place, text, matched_words in zip(places, matched.texts, matched.words, strict=True):
+                texts[place], words[place] = text, matched_words
             unmatched += [
                 self._rejected(conversation_id, cues[number], offset, left) for number, left in matched.left_over
             ]

@@ -141,21 +141,21 @@ class Bucket(Stage):
     def _of_row(self, row: Mapping[str, Any], n_utterances: int) -> dict[str, list[Any]]:
         channels = _places(row["channel"])
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
-        made: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {}
         for feature, name in FEATURES.items():
-            made[name] = [""] * n_utterances
+            columns[name] = [""] * n_utterances
             values = _array(row[feature], n_utterances)
             for places in groups:
                 for place, label in zip(places, self._bucket(values[places], feature).labels, strict=True):
-                    made[name][place] = label
+                    columns[name][place] = label
         for name, (feature, margin) in MARGINS.items():
             # Stored as float32, so that a margin read back from disk is the one that was computed here.
             margins = np.full(n_utterances, math.nan, dtype=np.float32)
             values = _array(row[feature], n_utterances)
             for places in channels:
                 margins[places] = margin(values[places])
-            made[name] = margins.tolist()
-        return made
+            columns[name] = margins.tolist()
+        return columns
 
     def _bucket(self, values: NDArray[np.float64], feature: str) -> Buckets:
         if self.preset == "percentile":

@@ -530,27 +530,29 @@ def _noted(verdict: Mapping[str, Any] | None) -> HeardTake | None:
 
 def _voices(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, Voice]:
     """The habits of the voice in each conversation."""
-    said: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
+    by_conversation: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
     for utterance, take in takes:
-        lines = said[utterance["conversation_id"]]
+        lines = by_conversation[utterance["conversation_id"]]
         if isinstance(take, Take):
             lines.append((utterance["text"], take.trimmed))
-    return {conversation: voice_of(lines) for conversation, lines in said.items()}
+    return {conversation: voice_of(lines) for conversation, lines in by_conversation.items()}
 
 
 def _registers(
     takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]],
 ) -> dict[Any, tuple[Register, Register]]:
     """What is usual for the source and for the voice, of each conversation in which both are voiced."""
-    said: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
+    by_conversation: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
     for utterance, take in takes:
-        sources, performances = said[utterance["conversation_id"]]
+        sources, performances = by_conversation[utterance["conversation_id"]]
         if utterance["source"]:
             sources.append(utterance["source"])
         if isinstance(take, Take) and take.performance:
             performances.append(take.performance)
-    both = {name: (register_of(sources), register_of(voice)) for name, (sources, voice) in said.items()}
-    return {name: (source, voice) for name, (source, voice) in both.items() if source and voice}
+    registers = {
+        name: (register_of(sources), register_of(voice)) for name, (sources, voice) in by_conversation.items()
+    }
+    return {name: (source, voice) for name, (source, voice) in registers.items() if source and voice}
 
 
 def _delivery(

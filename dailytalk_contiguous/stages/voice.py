@@ -46,14 +46,16 @@ class ChooseVoice(Stage):
         rate = row["sample_rate"]
         spans = list(zip(row["source_channel"], row["start"], row["end"], row["text"], strict=True))
         others = [(start, end) for side, start, end, _ in spans if side != self.revoice]
-        own = [
+        stretches = [
             (start, channel[round(start * rate) : round(end * rate)], text)
             for side, start, end, text in spans
             if side == self.revoice
             and text.strip()
             and not any(first < end and last > start for first, last in others)
         ]
-        clean = [stretch for stretch in own if len(stretch[1]) and float(np.abs(stretch[1]).max()) < FULL_SCALE]
+        clean = [
+            stretch for stretch in stretches if len(stretch[1]) and float(np.abs(stretch[1]).max()) < FULL_SCALE
+        ]
         chosen: list[tuple[float, Samples, str]] = []
         for stretch in sorted(clean, key=lambda stretch: len(stretch[1]), reverse=True):
             if sum(len(samples) for _, samples, _ in chosen) + len(stretch[1]) <= self.longest * rate:
