@@ -876,8 +876,8 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
     quality = QualityTally(limits)
     for row in rows:
         quality.add(row)
-    summary = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
-    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{summary}; `dailytalk report` shows more"))
+    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
+    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
     write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 

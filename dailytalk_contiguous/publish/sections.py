@@ -1405,7 +1405,7 @@ def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
     counts = figures.tally.crossed["emotion", "emotion_class"]
     # Of `unsure`, and of what could not be classified, nothing was said that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, total = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
         f"of {total:,} are the label ({percent(right, total)})."

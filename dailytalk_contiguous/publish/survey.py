@@ -114,11 +114,11 @@ def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
     several = list(surveys)
     return SilenceSurvey(
         "all",
-        sum(survey.seconds for survey in several),
+        sum(recording.seconds for recording in several),
         (),
-        np.concatenate([survey.by_level for survey in several]),
-        np.concatenate([survey.by_speech for survey in several]),
-        together(survey.outcomes for survey in several),
+        np.concatenate([recording.by_level for recording in several]),
+        np.concatenate([recording.by_speech for recording in several]),
+        together(recording.outcomes for recording in several),
     )
 
 
