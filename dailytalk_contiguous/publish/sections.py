@@ -1408,7 +1408,7 @@ def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
     right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
-        f"of {total:,} are the label ({percent(right, total)})."
+        f"of {answered:,} are the label ({percent(right, answered)})."
     )
     title = f"Emotion by label and heard{marked}"
     return crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard")
