@@ -182,7 +182,7 @@ SILENT_SHARE = 0.05
 #: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
 SAME_FRAME_SHARE = 0.05
 
-_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
+_BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
 class SaidWord(NamedTuple):
@@ -214,11 +214,11 @@ def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
         "unsorted-words", file, backwards, "words start before the one in front of them", total, remedy
     )
     empty = [_quoted_word(word) for word in words if not word.text.strip()]
-    yield from several("empty-word", file, empty, "words have no text", total, _EXPORT_AGAIN)
+    yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
     short = [_quoted_word(word) for word in words if word.end <= word.start]
-    yield from several("zero-length-word", file, short, "words have no length", total, _EXPORT_AGAIN)
+    yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
     what = "words begin before the same speaker's last one ends"
-    yield from several("overlapping-words", file, _overlapping(words), what, total, _EXPORT_AGAIN)
+    yield from several("overlapping-words", file, _overlapping(words), what, total, _BUILD_AND_EXPORT_AGAIN)
     yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
     for speaker in sorted({word.speaker for word in words}):
         tags = tags_among([word.text for word in words if word.speaker == speaker])
@@ -253,7 +253,7 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
 def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
     outside = [_quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
     what = f"words are outside the {loudness.seconds:.2f} s of audio"
-    yield from several("word-outside-audio", file, outside, what, len(words), _EXPORT_AGAIN)
+    yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
 
 
 def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
