@@ -331,7 +331,7 @@ def _make(
     on_this_machine("--out", out)
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
-    show.left_out(console, speech.found.left_out)
+    show.left_out(console, speech.recordings.left_out)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with show.bar(console, quiet=as_json) as bar:
         outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=bar.planned)

@@ -90,8 +90,8 @@ def scored(ratings: Sequence[Sequence[float]], chance: float) -> Scored:
     The interval is that of Wilson (1927), "Probable inference, the law of succession, and statistical inference",
     Journal of the American Statistical Association 22:209: it stays in [0, 1], and has a width where all agree.
 
-    >>> told = scored([[1.0], [1.0, 1.0], [0.0], [1.0]], chance=0.25)
-    >>> told.mean, round(told.low, 2), round(told.high, 2)
+    >>> score = scored([[1.0], [1.0, 1.0], [0.0], [1.0]], chance=0.25)
+    >>> score.mean, round(score.low, 2), round(score.high, 2)
     (0.75, 0.3, 0.95)
     """
     means = [sum(of_clip) / len(of_clip) for of_clip in ratings if of_clip]
@@ -125,7 +125,7 @@ def fleiss_kappa(counts: Sequence[Mapping[str, int]]) -> Kappa:
     if not used:
         return Kappa(None, {}, 0, 0, "no clip was rated by two listeners or more")
     if len(shares) == 1:
-        reason = f"everybody always chose {next(iter(shares))}, so that chance can't be told from agreement"
+        reason = f"everybody always chose {next(iter(shares))}, so agreement can't be distinguished from chance"
         return Kappa(None, dict.fromkeys(shares), len(used), n_ratings, reason)
     agreed = sum(_agreement(counts_of_clip) for counts_of_clip in used) / len(used)
     chance = sum(share**2 for share in shares.values())

@@ -53,17 +53,17 @@ _FENCED = (
     *("-max_alloc", str(256 << 20)),
 )
 
-#: Seconds that ffmpeg may be waited for: so many, and as many as it decodes, but no more than a day. It decodes
-#: some hundred times as fast as speech is spoken: this ends what is stuck, with any length in the header.
+#: Seconds to wait for ffmpeg: this many and those that it decodes, and a day at most. It decodes some hundred
+#: times as fast as speech is spoken, so this ends only what is stuck, whatever length the header states.
 DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
 
-#: Bytes of its messages that are read: of a damaged recording it may write megabytes, and the last line says why.
+#: Bytes of its messages that are read: on a damaged recording it may write megabytes, and the last line says why.
 _LAST_MESSAGES = 4096
 
 #: Streams without a header that has their length: ffprobe guesses it from the first bit rate.
 ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
 
-#: A Ctrl-C of the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
+#: Ctrl-C in the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
 _OWN_GROUP = 0
 
 #: Seconds by which what is decoded may be shorter than promised: a container is as long as its longest track.
@@ -174,9 +174,9 @@ def ffmpeg_blocks(
 
 
 class _Patience:
-    """Reads from a process that is ended when it has been waited for too long, all reads together.
+    """Reads from a process, and ends it when all reads together have waited for too long.
 
-    What a caller does between two reads, while ffmpeg waits for it, does not count.
+    The time that a caller takes between two reads, while ffmpeg waits for it, does not count.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -297,7 +297,7 @@ def _long(data: bytes, order: Literal["little", "big"]) -> int:
 def _refuse_half_a_page(end: bytes) -> None:
     """Raise BadInput if the last page of an Ogg file, of which this is the end, is not whole.
 
-    One that was stopped between two pages is a recording that was ended, as far as anyone can tell.
+    A file that stops between two pages can't be distinguished from a recording that was ended there.
     """
     at = end.rfind(b"OggS\0")
     if at < 0:
@@ -457,7 +457,7 @@ _PREROLL_SECONDS = 5.0
 #: Samples by which a length in seconds may be wrong: a frame of MP3 or two at any rate.
 _SPARE = 8192
 
-#: Seconds that are made room for because a header says so; what is longer has to be there first.
+#: Seconds for which memory is reserved because a header says so; what is longer has to be read first.
 _LONGEST_PROMISE = 3600.0
 
 #: Recordings whose header and completeness are remembered: every part of one asks for them, and a day of MP3 has
@@ -481,7 +481,7 @@ Pcm = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Probe:
-    """What a file says of itself: rate in Hz, number of channels, length in seconds, and the format's name."""
+    """What a file's header says: rate in Hz, number of channels, length in seconds, and the format's name."""
 
     sample_rate: int
     channels: int
@@ -538,7 +538,7 @@ def probe(audio: dict[str, Any]) -> Probe:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _probe_file(path: str, size: int, modified: int) -> Probe:
-    del size, modified  # part of the cache's key: they tell this file from an earlier one of its name
+    del size, modified  # part of the cache's key: they distinguish this file from an earlier one of its name
     return _probe({"bytes": None, "path": path})
 
 
@@ -561,26 +561,26 @@ def _probe(audio: dict[str, Any]) -> Probe:
     return description
 
 
-#: What a file may say of what it holds, by the names of libsndfile.
+#: Texts that a file may have about its content, by the names of libsndfile.
 TAGS = ("title", "artist", "album", "date", "genre", "tracknumber", "comment", "copyright", "license")
 
 
 def tags(audio: dict[str, Any]) -> dict[str, str]:
-    """Title, artist and what else of `TAGS` a recording says of itself, empty ones left out.
+    """Those of `TAGS` that a recording has (title, artist, …), without empty ones.
 
-    None of a file that `probe` could not read, and none of one whose tags are damaged.
+    Empty for a file that `probe` can't read, and for one whose tags are damaged.
     """
     try:
         with _sound_file(audio) as file:
-            own = {name: getattr(file, name) for name in TAGS}
+            texts = {name: getattr(file, name) for name in TAGS}
     except soundfile.LibsndfileError as error:
         try:
-            own = _ffprobe_tags(_path_for_ffmpeg(audio, error))
+            texts = _ffprobe_tags(_path_for_ffmpeg(audio, error))
         except (BadInput, subprocess.SubprocessError, ValueError):
             return {}
     except UnicodeDecodeError:
         return {}
-    return {name: text for name in TAGS if (text := own.get(name, "").replace("\0", "").strip())}
+    return {name: text for name in TAGS if (text := texts.get(name, "").replace("\0", "").strip())}
 
 
 def is_fine(audio: dict[str, Any]) -> bool:

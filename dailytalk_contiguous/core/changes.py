@@ -49,7 +49,7 @@ class SemanticVersion(NamedTuple):
         return SemanticVersion(self.major, self.minor, self.patch + (bump == "patch"))
 
 
-#: What is published first is meant to be read by others: it isn't a draft.
+#: The first version is published for others to read: it isn't a draft.
 FIRST = SemanticVersion(1, 0, 0)
 
 
@@ -90,7 +90,7 @@ def breaking(before: Features, after: Features) -> list[str]:
     """One sentence for each column or field that a reader of `before` would miss, or find of another type.
 
     Fields of structs and lists are named by dots (`utterances.text`). New columns and another order are harmless;
-    another sampling rate or number of channels of audio does, for its length in samples is another.
+    another sampling rate or number of audio channels is not, because it changes the length in samples.
     """
     return [
         f"{name} is gone" if new is None else f"{name} was {_type(old)} and is {_type(new)}"
@@ -144,8 +144,8 @@ def _is_list(feature: Any) -> bool:
 
 # Differences between two rows of the same conversation: fields, tags, and shifts of times.
 #
-# Utterances are matched by their id, for a person may have dropped one. Words have no id: those of a speaker are
-# matched in order from both ends, and what is between the first and the last difference is left out, which
+# Utterances are matched by their id, because a person may have dropped one. Words have no id: those of a speaker
+# are matched in order from both ends, and what is between the first and the last difference is left out, which
 # keeps this linear. Shifts are counted in whole milliseconds, so that any number of them takes little memory.
 
 

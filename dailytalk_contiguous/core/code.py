@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 _PACKAGE = __name__.partition(".")[0]
 _ROOT = Path(__file__).parents[1]
 
-#: A module, and a name in it; no name stands for the module itself.
+#: A module, and a name in it; an empty name means the module itself.
 _Key = tuple[str, str]
 
 
@@ -58,7 +58,7 @@ class _Statement:
 
     @cached_property
     def digest(self) -> str:
-        """Of its code, without docstrings and what settings tell of themselves."""
+        """Of its code, without docstrings and the help texts of settings."""
         return hashlib.sha256(self._dump(self.node).encode()).hexdigest()
 
     @cached_property
@@ -105,8 +105,7 @@ def code_digest(*definitions: type | Callable[..., Any], without: type | None = 
     """Hex digest of classes or functions and of all that they reach by name in this package, however far.
 
     Comments, layout, docstrings and modules' names do not count. `without` is a class that decides nothing: it is
-    not followed. Code that is in no file (a notebook's) can change at any time: its digest is another one at every
-    call.
+    not followed. Code that is in no file (a notebook's) can change at any time: its digest differs at every call.
     """
     keys = frozenset((definition.__module__, definition.__qualname__.split(".")[0]) for definition in definitions)
     if any(_file_of(module) is None for module, _ in keys):
@@ -133,7 +132,7 @@ def _code_digest(keys: frozenset[_Key], without: _Key) -> str:
 
 
 def _statements_of(module: str, name: str) -> list[_Statement]:
-    """What a name of a module stands for; all of the module where it does not define the name."""
+    """The statements that define a name of a module; all of its statements where none does."""
     code = _module(module)
     statements = code.defines.get(name) or [
         statement for defined in code.defines.values() for statement in defined
@@ -165,7 +164,7 @@ def _only_imports(node: ast.AST) -> bool:
 
 
 def _attribute(node: ast.Attribute, imports: dict[str, _Key]) -> set[_Key]:
-    """What `module.name` and `package.room.module.name` stand for in this package: a module, and a name in it."""
+    """What `module.name` and `package.room.module.name` mean in this package: a module, and a name in it."""
     if isinstance(node.value, ast.Name):
         home, name = imports.get(node.value.id, ("", ""))
     elif isinstance(node.value, ast.Attribute):

@@ -1,10 +1,10 @@
 """Prosodic contours: six numbers a frame of 16 ms that say how something is said, and nothing of what.
 
 Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma 1993):
-a frame alone can't tell a pitch from its octave, its neighbours can. Formants are the roots of a linear predictor,
-chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no loop walks
-over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on second (i +
-0.5) * hop: each sample belongs to one hop, and each hop to one frame.
+a single frame can't distinguish a pitch from its octave, its neighbours can. Formants are the roots of a linear
+predictor, chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no
+loop walks over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on
+second (i + 0.5) * hop: each sample belongs to one hop, and each hop to one frame.
 
 `core.pitch` finds pitch, too: as librosa does, for the prosody of an utterance, whose thresholds were measured
 with it. It says nothing of how strong a pitch is, and its steps of a fifth of a semitone are coarse for a contour.
@@ -85,7 +85,7 @@ class ProsodicFeatureExtractor:
         smoothing_level: of `SMOOTHING`.
         frames_at_once: frames that are computed together; changes nothing but memory and time.
 
-    Raises DailytalkError for a setting that can't be meant.
+    Raises DailytalkError for a setting that makes no sense.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ProsodicFeatureExtractor
@@ -304,10 +304,10 @@ def track_voice(samples: Samples, count: int, hop: int, length: int, at_once: in
         costs: Frames = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
         return costs
 
-    every, chosen = np.arange(count), best_path(scores, changes, at_once)
+    frames_at, chosen = np.arange(count), best_path(scores, changes, at_once)
     is_voiced = chosen > 0
-    f0 = np.where(is_voiced, pitches[every, chosen], 0.0)
-    share = np.where(is_voiced, np.clip(heights[every, chosen], 1e-6, 1 - 1e-6), 0.5)
+    f0 = np.where(is_voiced, pitches[frames_at, chosen], 0.0)
+    share = np.where(is_voiced, np.clip(heights[frames_at, chosen], 1e-6, 1 - 1e-6), 0.5)
     power = np.where(is_voiced, 10 * np.log10(np.maximum(levels * share, _TINY)), 0.0)
     snr = np.where(is_voiced, 10 * np.log10(share / (1 - share)), 0.0)
     width = np.zeros(count)
@@ -369,8 +369,8 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
         below = slope < half[:, None]
         below[:, -1] = True
         at = np.maximum(below.argmax(axis=1), 1)
-        every = np.arange(len(frames))
-        high, low = slope[every, at - 1], slope[every, at]
+        rows = np.arange(len(frames))
+        high, low = slope[rows, at - 1], slope[rows, at]
         width += at - np.clip((half - low) / np.maximum(high - low, _TINY), 0, 1)
     return np.minimum(width * hertz, f0)
 
@@ -421,8 +421,8 @@ def track_formants(
         return penalties
 
     chosen = best_path(-costs, changes, at_once)
-    every = np.arange(len(heard))
-    first[heard], second[heard] = hertz[every, lower[chosen]], hertz[every, upper[chosen]]
+    rows = np.arange(len(heard))
+    first[heard], second[heard] = hertz[rows, lower[chosen]], hertz[rows, upper[chosen]]
     return first, second
 
 
@@ -516,10 +516,10 @@ def best_path(
             ends[stretch] = here
             starts[stretch] = here = int(joined[stretch, here])
         path = np.empty((stretches, STRETCH), np.intp)
-        now, every = ends, np.arange(stretches)
+        now, rows = ends, np.arange(stretches)
         for step in range(STRETCH - 1, -1, -1):
             path[:, step] = now
-            now = came_from[step][every, starts, now].astype(np.intp)
+            now = came_from[step][rows, starts, now].astype(np.intp)
         whole[first] = starts[0]
         whole[first + 1 : last + 1] = path.reshape(-1)[: last - first]
     return whole

@@ -133,7 +133,7 @@ def copied_seconds(recipe: Recipe, seconds: float) -> float:
 
 
 def generator(seed: int) -> np.random.Generator:
-    """What all chance in the copy with this `Recipe.seed` is drawn from."""
+    """The random numbers of the copy with this `Recipe.seed`."""
     return np.random.Generator(np.random.PCG64(seed))
 
 
@@ -337,9 +337,9 @@ def _high_passed(response: NDArray[np.float64], sample_rate: int) -> NDArray[np.
 
 # Noise and rooms around a clip: the changes that are plain arithmetic on samples.
 #
-# Noise is set against the speech itself and not against the clip, whose pauses would make it louder. A room keeps
-# the length of a clip and the time of its direct sound, so that no word moves. Pitch and rate need more than
-# arithmetic to leave the formants where they are: `models.voice_effects`.
+# The level of noise is relative to the speech itself and not to the clip, whose pauses would make it louder. A
+# room keeps the length of a clip and the time of its direct sound, so that no word moves. Pitch and rate need more
+# than arithmetic to leave the formants where they are: `models.voice_effects`.
 
 
 #: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.

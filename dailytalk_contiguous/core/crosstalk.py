@@ -1,4 +1,4 @@
-"""Telling a speaker from the other one's voice that leaked into the microphone.
+"""Distinguishing a speaker from the other one's voice that leaked into the microphone.
 
 A headset next to a loudspeaker picks up the other side, 20 to 30 dB down, and speech activity finds it there
 because it does not care for loudness. The rule compares both channels: a frame of one channel is leakage when

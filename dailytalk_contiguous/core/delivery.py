@@ -97,13 +97,15 @@ def compare_delivery(
     (tones, levels), (new_tones, new_levels) = _relative(source, source_register), _relative(take, take_register)
     voiced, new_voiced = source.f0 > 0, take.f0 > 0
     apart = np.abs(tones[:, None] - new_tones)
-    both = voiced[:, None] & new_voiced
+    both_voiced = voiced[:, None] & new_voiced
     louder = np.abs(levels[:, None] - new_levels)
-    costs = np.where(both, np.minimum(apart / MOST_SEMITONES, 1.0), VOICING_COST * (voiced[:, None] != new_voiced))
+    costs = np.where(
+        both_voiced, np.minimum(apart / MOST_SEMITONES, 1.0), VOICING_COST * (voiced[:, None] != new_voiced)
+    )
     costs += np.minimum(louder / MOST_DB, 1.0)
     distance, path = warp(costs)
     rows, columns = path.T
-    together, either = both[rows, columns], voiced[rows] | new_voiced[columns]
+    together, either = both_voiced[rows, columns], voiced[rows] | new_voiced[columns]
     semitones = float(apart[rows, columns][together].mean()) if together.any() else None
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
 

@@ -59,7 +59,7 @@ def parse_json(
         limit: bytes that it may have.
         line: its line in a file of many, by which errors name a place.
         surrogates: whether halves of characters may stay: file names that are no UTF-8 have them.
-        nan: whether NaN and Infinity may stand for numbers, as Python writes them; the caller checks each value.
+        nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
         BadInput: it is too large, not UTF-8, not JSON, nested deeper than `MOST_LEVELS`, or holds NaN, Infinity,

@@ -2,7 +2,7 @@
 
 A line is what somebody says in one go: a text, its words with times, a tag. Text and words are one truth:
 whichever is edited, the other follows, and words that stay keep their times. An edit is known by the values before
-and after it, field by field, so that it can be undone, and laid on a file that another program has written.
+and after it, field by field, so that it can be undone, and applied to a file that another program has written.
 """
 
 import difflib
@@ -37,7 +37,7 @@ EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 #: Fields of a line that hold measures by name, with the field of their buckets.
 _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 
-#: Fields that follow from others, and are no edit of their own; and those that tell of edits.
+#: Fields that follow from others, and are no edits themselves; and those that record edits.
 _DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens", *_BUCKETS_OF.values()})
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
@@ -157,11 +157,11 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
     last = later["start"] if later else max(first, end)
     lacking = ROOM_SECONDS * count - (last - first)
     if lacking > 0 and earlier:
-        given = min(lacking, (first - earlier["start"]) / 2)
-        first = earlier["end"] = _rounded(first - given, earlier["start"])
+        borrowed = min(lacking, (first - earlier["start"]) / 2)
+        first = earlier["end"] = _rounded(first - borrowed, earlier["start"])
     elif lacking > 0 and later:
-        given = min(lacking, (later["end"] - later["start"]) / 2)
-        last = later["start"] = _rounded(later["start"] + given, later["start"])
+        borrowed = min(lacking, (later["end"] - later["start"]) / 2)
+        last = later["start"] = _rounded(later["start"] + borrowed, later["start"])
     room = max(last - first, 10 ** -(2 * _DIGITS))
     laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
     digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
@@ -203,7 +203,7 @@ def _key(word: str) -> str:
 
 
 def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
-    """What an action on the lines of an item changes. Raises BadInput for one that can't be meant.
+    """What an action on the lines of an item changes. Raises BadInput for one that makes no sense.
 
     Args:
         lines: those that the item has now.
@@ -257,7 +257,7 @@ def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
 
 
 class Laid(NamedTuple):
-    """Lines with the edits that could be laid on them, and the values that could not.
+    """Lines with the edits that could be applied to them, and the values that could not.
 
     Each of `open` has the `line` and the `field` (None: the whole line), the `value` that was given, and the
     `number` and the `author` of the edit that gave it.
@@ -268,9 +268,9 @@ class Laid(NamedTuple):
 
 
 def lay_edits(lines: Mapping[str, SpokenLine], records: Sequence[Mapping[str, Any]]) -> Laid:
-    """The edits of one item on lines that another program may have written since.
+    """Apply the edits of one item to lines that another program may have written since.
 
-    Only what all edits together come to is laid, field by field: where the file has a value that the field had
+    Only the result of all edits together is applied, field by field: where the file has a value that the field had
     before one of the edits, it gets the last one. A file that has them already stays as it is. A field with any
     other value keeps it, and the edit is open.
 
@@ -300,7 +300,7 @@ _Steps = Sequence[tuple[Mapping[str, Any], SpokenLine | None, SpokenLine | None]
 
 
 def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | None, list[dict[str, Any]]]:
-    """One line with its edits, and what could not be laid."""
+    """One line with its edits, and what could not be applied."""
     record, _, last = steps[-1]
     about = {"number": record["number"], "author": record["author"]}
     seen: dict[str, list[Any]] = {}
@@ -322,8 +322,8 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
     if last is None:
         if line is None:
             return None, []
-        stands = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
-        return (None, []) if stands else (line, [{"field": None, "value": None, **about}])
+        unchanged = all(name not in seen or line.get(name) in seen[name] for name in _CORE)
+        return (None, []) if unchanged else (line, [{"field": None, "value": None, **about}])
     if line is None:
         if whole is not None:
             return whole, []
@@ -339,8 +339,8 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
         if now is _MISSING or now in seen[name]:
             laid.pop(name, None) if value is _MISSING else laid.update({name: value})
         elif name not in _DERIVED:
-            said = None if value is _MISSING else value
-            missed.append({"field": name, "value": said, "number": step["number"], "author": step["author"]})
+            reported = None if value is _MISSING else value
+            missed.append({"field": name, "value": reported, "number": step["number"], "author": step["author"]})
     if missed:
         laid |= _derived(laid)
     if laid != line or not missed:
@@ -351,7 +351,7 @@ def _laid_line(line: SpokenLine | None, steps: _Steps) -> tuple[SpokenLine | Non
 
 
 def _derived(line: SpokenLine) -> dict[str, Any]:
-    """Fields of a line that are there and only say again what others say."""
+    """Fields of a line that only repeat what others say."""
     tag, text = line.get("tag"), line["text"]
     fields = {
         "duration": round(line["end"] - line["start"], _DIGITS),
@@ -363,7 +363,7 @@ def _derived(line: SpokenLine) -> dict[str, Any]:
 #: A field that a line lacks.
 _MISSING: Any = object()
 
-#: Fields that tell whether a line is still the one that was deleted.
+#: Fields that show whether a line is still the one that was deleted.
 _CORE = ("text", "channel", "start", "end")
 
 
@@ -448,7 +448,7 @@ def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
 
 
 def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float) -> list[dict[str, Any]]:
-    """Words of which one has other times; its neighbours give way, and none is passed."""
+    """Words after the times of one were changed; its neighbours give way, and their order stays."""
     moved = [dict(word) for word in words]
     moved[index] |= {"start": start, "end": end}
     for neighbour, edge, limit in ((index - 1, "end", start), (index + 1, "start", end)):
@@ -555,9 +555,9 @@ def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item
     if len(item.channels) != 2:
         raise BadInput("there is no other speaker", "only recordings of two channels have one")
     channel = next(other for other in item.channels if other != line["channel"])
-    there = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
-    speaker = there[0]["speaker"] if there else None
-    if not there and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
+    opposite = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
+    speaker = opposite[0]["speaker"] if opposite else None
+    if not opposite and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
         speaker = line["speaker"].removesuffix(line["channel"]) + channel
     return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
 
@@ -576,24 +576,24 @@ def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item)
 def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     """Affect in [0, 1], prosody and their buckets of a line, as far as they are given; null is unknown."""
     key, line = _named(lines, action, "line")
-    given = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
-    if not all(isinstance(values, dict) for values in given.values()) or not any(given.values()):
+    measures = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
+    if not all(isinstance(values, dict) for values in measures.values()) or not any(measures.values()):
         raise BadInput("the request has no measures", "ask again")
     after = dict(line)
     for field, names, values, most in (
-        ("vad", AFFECT, given["affect"], 1.0),
-        ("features", PROSODY, given["features"], LARGEST_MEASURE),
+        ("vad", AFFECT, measures["affect"], 1.0),
+        ("features", PROSODY, measures["features"], LARGEST_MEASURE),
     ):
         for name, value in values.items():
             if name not in names or not (value is None or is_number(value, 0, most)):
                 raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
-        buckets = {name: level for name, level in given["buckets"].items() if _MEASURE_OF.get(name) in names}
+        buckets = {name: level for name, level in measures["buckets"].items() if _MEASURE_OF.get(name) in names}
         if not all(level in (*LEVELS, "") for level in buckets.values()):
             raise BadInput("a bucket is neither LOW, MID nor HIGH", "ask again")
         for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
             if news:
                 after[target] = {**(line.get(target) or {}), **news}
-    if unknown := given["buckets"].keys() - _MEASURE_OF.keys():
+    if unknown := measures["buckets"].keys() - _MEASURE_OF.keys():
         raise BadInput(f"there is no bucket {quoted(min(unknown))}", "ask again")
     return {**lines, key: after}
 
@@ -637,7 +637,7 @@ def _rewritten(
     sources = [source for source, _ in claims]
     end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
     at = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
-    made: Lines = {}
+    rewritten: Lines = {}
     for number, ((source, words), text) in enumerate(zip(claims, texts, strict=True)):
         if source is not None:
             pattern: SpokenLine | None = by_id[source]
@@ -651,13 +651,13 @@ def _rewritten(
             last = at + (following - at) / n_empty if following > at else at + ROOM_SECONDS
             span = _inside(at, last, item)
         channel = pattern["channel"] if pattern else item.channels[0]
-        key = source if source is not None and source not in made else None
-        key = key or free_id(source or _stem(taken, channel), {*taken, *made, *item.used})
+        key = source if source is not None and source not in rewritten else None
+        key = key or free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
         line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
         line |= {"start": span[0], "end": span[1], "words": timed_words(tokens[number], words, *span)}
-        made[key] = line
+        rewritten[key] = line
         at = max(at, span[1])
-    return made
+    return rewritten
 
 
 def _claims(
@@ -724,7 +724,7 @@ def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: st
 
 
 def _clean(text: Any) -> str:
-    """A text on one line. Raises BadInput for what is none, or too long."""
+    """A text on one line. Raises BadInput for what is not text, or too long."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
     try:

@@ -3,7 +3,7 @@
 Studies of emotional voices agree on the families (Banse & Scherer 1996; Juslin & Laukka 2003), and Eyben et al.
 2016 chose a small set of them, eGeMAPS, on purpose. These are of the same families, by our own definitions:
 pitch, its strength and the formants from `core.contours`; loudness, its range and its slopes; the shape of the
-spectrum and how it moves; pauses and the lengths of voiced stretches. Nothing depends on what lies around a sound:
+spectrum and how it moves; pauses and the lengths of voiced stretches. Nothing depends on what is around a sound:
 silence at both ends is cut off first, and what was never voiced is missing (NaN), not zero.
 """
 
@@ -75,20 +75,20 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
 
     Pitch and formants are in semitones, levels in dB, rates in 1/s; slopes are a second, changes a frame of 16 ms.
     """
-    found = dict.fromkeys(MEASURES, math.nan)
+    measures = dict.fromkeys(MEASURES, math.nan)
     frames = _spectra(samples)
     sounding = _sounding(frames.level)
     if not sounding.any():
-        return np.array([*found.values()], np.float32)
+        return np.array([*measures.values()], np.float32)
     first, last = int(sounding.argmax()), len(sounding) - int(sounding[::-1].argmax())
     inner = sounding[first:last]
     seconds = (last - first) * HOP / ANALYSIS_RATE
     contours = _CONTOURS.extract(audio_tensor=np.ascontiguousarray(samples[first * HOP : (last + 1) * HOP]))
-    found |= _of_contours(contours)
-    found |= _of_levels(frames.level[first:last], inner)
-    found |= _of_spectra(frames, first, last, inner)
-    found |= _of_times(~np.isnan(contours["f0"]), inner, frames.level[first:last], seconds)
-    return np.array([found[name] for name in MEASURES], np.float32)
+    measures |= _of_contours(contours)
+    measures |= _of_levels(frames.level[first:last], inner)
+    measures |= _of_spectra(frames, first, last, inner)
+    measures |= _of_times(~np.isnan(contours["f0"]), inner, frames.level[first:last], seconds)
+    return np.array([measures[name] for name in MEASURES], np.float32)
 
 
 class _Spectra(NamedTuple):
@@ -266,7 +266,7 @@ def _of_times(
     step = HOP / ANALYSIS_RATE
     voices, pauses = _runs(voiced) * step, _runs(~sounding) * step
     pauses = pauses[pauses >= PAUSE_SECONDS]
-    # Syllables, roughly: peaks of the level, smoothed over 80 ms, that stand 2 dB over the lowest point before.
+    # Syllables, roughly: peaks of the level, smoothed over 80 ms, that rise 2 dB over the lowest point before.
     smooth = np.convolve(level, np.ones(5) / 5, "same") if len(level) >= 5 else level
     return {
         "voiced_share": float(voiced.mean()) if len(voiced) else 0.0,
@@ -288,7 +288,7 @@ def _runs(true: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _peaks(values: NDArray[np.float64], depth: float) -> int:
-    """Peaks that stand at least `depth` over the lowest point since the last."""
+    """Peaks that rise at least `depth` over the lowest point since the last."""
     turns = np.flatnonzero(np.diff(np.sign(np.diff(values))) != 0) + 1
     count, lowest, highest, rising = 0, values[0], values[0], True
     for value in values[turns]:

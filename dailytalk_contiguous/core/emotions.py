@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AFFECT
 
-#: The classes where nobody names others: those that most acted corpora share.
+#: The classes by default: those that most acted corpora share.
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
 
 #: Classes by the name of their set: `five` are those of tools that leave neutral speech out, `all` is every label
-#: that there is but `other`, which stands for what has no name.
+#: except `other`, which is for what has no name.
 CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
     "six": SIX,
     "five": tuple(name for name in SIX if name != "neutral"),
@@ -23,7 +23,7 @@ CLASS_SETS: Mapping[str, tuple[str, ...] | None] = {
 #: networks").
 BINS = 15
 
-#: Probability under which a class is called unsure, where nobody names another.
+#: Probability under which a class is called unsure, by default.
 LEAST_CONFIDENCE = 0.4
 
 #: What is said of an utterance whose likeliest class is less likely than the setting asks.

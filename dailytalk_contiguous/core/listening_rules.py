@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.sentences import AUXILIARIES, ends_as_question, s
 #: Words of an answer, and words of the speaker in it, at most.
 MOST_ANSWER_WORDS, MOST_ECHOED_WORDS = 45, 14
 
-#: Words of a text from which it has some that are common in English, or is of another language.
+#: A text of at least this many words without a common English one is in another language.
 KNOWN_FROM = 5
 
 
@@ -45,7 +45,7 @@ FEELINGS = {
     "disgusted": _words("disgusted appalled"),
 }
 
-#: How a class that was heard in the voice is said.
+#: Words for a class that was heard in the voice.
 HEARD = {
     "sad": "sad", "angry": "angry", "fearful": "a little anxious", "happy": "happy", "surprised": "surprised",
     "disgusted": "put off", "calm": "calm",
@@ -61,7 +61,7 @@ _WEIGHTS = {"happy": "bright", "surprised": "bright", "calm": "even"}
 class ListeningRule(NamedTuple):
     """What is answered where a pattern is found in a text of small letters; the first rule that is found counts.
 
-    `replies` are taken in turn. `{echo}` stands for the pattern's group with its pronouns swapped.
+    `replies` are taken in turn. `{echo}` becomes the pattern's group with its pronouns swapped.
     """
 
     name: str
@@ -399,7 +399,7 @@ HEARD_REPLIES = (
     "Your voice sounds {heard} to me.",
 )
 
-#: Words of which hardly an English sentence has none.
+#: Common words: nearly every English sentence has one of them.
 _COMMON = _words(
     "i i'm i've i'll i'd you you're he he's she she's it it's we we're they they're me him her us them my your "
     "his our their this that that's these those a an the and or but so if because when what who where why how is "
@@ -527,7 +527,9 @@ def _about_matter(text: str, words: Sequence[str], said: Sequence[str]) -> tuple
     """The tag (may be empty) and the answer to what was said."""
     if ends_as_question(text) or (len(words) > 1 and sounds_like_question(words)):
         return "curious", _next(ASKED_REPLIES, said)
-    clauses = [found for part in re.split(r"[.!?;:\n]", text) if (found := _WORD.findall(part.replace("’", "'")))]
+    clauses = [
+        tokens for part in re.split(r"[.!?;:\n]", text) if (tokens := _WORD.findall(part.replace("’", "'")))
+    ]
     for rule in NEXT_RULES:
         for clause in clauses:
             if match := re.search(rule.pattern, " ".join(clause), re.IGNORECASE):
@@ -580,10 +582,10 @@ def _is_like(reply: str, old: str) -> bool:
     fixed = [part for part in _SLOT.split(reply) if part]
     place = 0
     for part in fixed:
-        found = old.find(part, place)
-        if found < 0:
+        start = old.find(part, place)
+        if start < 0:
             return False
-        place = found + len(part)
+        place = start + len(part)
     return bool(fixed)
 
 

@@ -14,10 +14,9 @@ from dailytalk_contiguous.core.spans import frame_levels
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
-# Each channel has its own room tone, taken from where neither speaker is heard, so that nothing steps from a
-# voice into digital silence, a synthetic voice between its words neither. A channel that is kept stays the
-# recording between its events, too. Joins are faded over 10 ms outside of events: recorded speech is never
-# touched.
+# Each channel has its own room tone, taken from where neither speaker is heard, so that no voice stops in digital
+# silence, not even a synthetic one between its words. A channel that is kept stays the recording between its
+# events, too. Joins are faded over 10 ms outside of events: recorded speech is never touched.
 
 
 #: Seconds of a fade, and of the shortest stretch of quiet that room tone is taken from.
@@ -50,7 +49,7 @@ LEAST_FRAMES, MOST_FRAMES = 10, 3000
 #: speech leaves each band free for longer than that.
 SOFTEST = 0.1
 
-#: RMS (−78 dBFS) of the noise that stands in where a channel has no room tone (a gated line).
+#: RMS (−78 dBFS) of the noise in place of room tone where a channel has none (a gated line).
 FAINT = 10 ** (-78 / 20)
 
 #: Seconds of digital silence after which a line is taken to be gated there: no room is that quiet.
@@ -383,8 +382,8 @@ TARGET_LUFS, CEILING_DBTP = -23.0, -1.0
 MOMENTARY, STEP = 0.4, 0.1
 
 #: Seconds under which a clip's loudness is its momentary maximum: of fewer than four blocks the gate of BS.1770
-#: can't tell a pause from speech. Not more, although momentary loudness is also used for longer clips: on the
-#: bundled conversations its maximum is 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
+#: can't distinguish a pause from speech. Not more, although momentary loudness is also used for longer clips: on
+#: the bundled conversations its maximum is 0.9 LU over the integrated loudness at 0.7 s but 2.6 LU at 3 s, so the
 #: clips of a corpus on this side of 3 s would come out audibly softer than those on the other.
 SHORT = 0.7
 

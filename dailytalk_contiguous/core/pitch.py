@@ -40,7 +40,7 @@ MOST_CHANGE, SWITCH = 35.92, 0.01
 #: Frames that are compared with all thresholds at once, for the sake of memory.
 BLOCK_FRAMES = 2048
 
-#: In place of a chance of 0, whose logarithm there is none of.
+#: In place of a chance of 0, which has no logarithm.
 _TINY = float(np.finfo(np.float64).tiny)
 
 

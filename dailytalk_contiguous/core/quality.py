@@ -62,12 +62,12 @@ TOPS, LOWEST_TOP, FLAT_SHARE, FLAT_STEPS = 3, 0.05, 5e-4, 1.5
 #: 24 and 44.1 kHz 3.8 to 4.6. With 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
 SPECTRUM, ENERGY_DB = 0.032, 65.0
 
-#: Share of the frames of which the spectrum is taken: the loudest 2 % at each frequency, since a clip may hold but
-#: one fricative.
+#: Share of the frames of which the spectrum is taken: the loudest 2 % at each frequency, since a clip may hold
+#: only one fricative.
 LOUDEST = 98
 
 
-#: What may be given in place of a limit, for none.
+#: What may be given in place of a limit, to set none.
 NO_LIMIT: dict[str, float | None] = {"inf": None, "-inf": None}
 
 
@@ -171,7 +171,7 @@ def snr_db(samples: Samples, sample_rate: int, speech: SpanPairs, heard: SpanPai
     count, and is taken off the power of speech (as in NIST's STNR and in ITU-T P.56's practice of measuring speech
     where it is active). WADA-SNR (Kim & Stern 2008) needs no speech activity, but fits a distribution of
     amplitudes, which a clip of two seconds does not fill. Where there is too little noise alone (tight cuts), the
-    softest tenth of all frames stands in: the closures of stop consonants.
+    softest tenth of all frames is taken: the closures of stop consonants.
 
     None without speech, or with a gate (digital silence where the noise should be). `LEAST_SNR_DB` where noise
     drowns speech, which can't be measured any further.

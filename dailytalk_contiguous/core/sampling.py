@@ -72,8 +72,10 @@ class Shortfall(NamedTuple):
     def to_record(self) -> str:
         """What to record, in one sentence without a full stop."""
         kind = " ".join(name for name in (self.length, self.sentence_type) if name)
-        what = f"record {kind} sentences of it" if kind else "record more of it"
-        return f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {what}, or add another corpus"
+        advice = f"record {kind} sentences of it" if kind else "record more of it"
+        return (
+            f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {advice}, or add another corpus"
+        )
 
 
 class Balance(NamedTuple):
@@ -559,7 +561,7 @@ def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
         name, visited = clip.id, {clip.id}
         while (above := source.get(name)) is not None:
             if above in visited:
-                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies anew")
+                raise DailytalkError(f"{clip.id} is a copy of itself, through {above}", "make the copies again")
             visited.add(above)
             name = above
         roots[clip.id] = name

@@ -100,7 +100,7 @@ def per_utterance(features: Features) -> Features:
 
 
 def wrong_type(schema: pa.Schema, features: Features, columns: Iterable[str]) -> str | None:
-    """Which of these columns of a file has another type than its feature, in words; None if all of them fit.
+    """Which of these columns of a file has another type than its feature, in words; None if all fit.
 
     Widths of numbers, large and dictionary encodings, and columns of nulls alone make no difference to a reader. A
     field that a struct lacks is no wrong type, and columns that the file lacks or no feature describes are none.

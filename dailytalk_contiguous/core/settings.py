@@ -16,10 +16,10 @@ _Holder = TypeVar("_Holder")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a field tells of itself.
+    """What a field says about itself.
 
     Attributes:
-        about: a sentence for the help; `{choices}` stands for the choices.
+        about: a sentence for the help; `{choices}` becomes the choices.
         option: the name of its option, with underscores; empty for the field's own. Fields of several stages that
             have one option (`device`) are set together.
         panel: of the help, by its name in lower case (see `cli.terminal.HelpPanel`).
@@ -29,7 +29,7 @@ class Setting:
         unit: `s` for a time, which is given as 3s or 15m; empty where the help's `metavar` says it.
         metavar: what the help shows in place of a value.
         shown: what the help shows as the default; empty for the default itself.
-        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are told
+        reference: whether it names a thing of its own: a model, a voice, a folder. Models and voices are recorded
             elsewhere, with their licences, and folders of this machine nowhere.
     """
 
@@ -54,7 +54,7 @@ EXECUTION: dict[str, Any] = {"execution": True}
 
 
 def setting(default: Any, about: str | Setting, execution: bool = False, **attributes: Any) -> Any:
-    """A field of a dataclass with what it tells of itself.
+    """A field of a dataclass with what it says about itself.
 
     Args:
         default: the field's.
@@ -66,12 +66,12 @@ def setting(default: Any, about: str | Setting, execution: bool = False, **attri
 
 
 def unlisted(default: Any, execution: bool = False) -> Any:
-    """A field that is set from Python alone: a table, a measured limit, what nobody would turn by hand."""
+    """A field that is set from Python alone: a table, a measured limit, what nobody would set by hand."""
     return field(default=default, metadata={"unlisted": True} | (EXECUTION if execution else {}))
 
 
 class PlacedSetting(NamedTuple):
-    """A setting where it stands: the dataclass that has the field, the field's name, what it tells of itself."""
+    """A setting in its place: the dataclass that has the field, the field's name, what it says about itself."""
 
     kind: type
     name: str
@@ -88,29 +88,32 @@ class PlacedSetting(NamedTuple):
 def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
     """The settings of dataclasses and of the dataclasses inside them, in order.
 
-    A field that tells nothing of itself is an option by its name.
+    A field that says nothing about itself is an option by its name.
     """
     for holder in holders:
-        for own in fields(holder):
-            value = getattr(holder, own.name)
-            if _is_holder(own, value):
+        for attribute in fields(holder):
+            value = getattr(holder, attribute.name)
+            if _is_holder(attribute, value):
                 yield from settings_in(value)
-            elif _is_listed(own):
-                told, execution = _setting_of(type(holder), own), bool(own.metadata.get("execution"))
-                yield PlacedSetting(type(holder), own.name, told, execution, value)
+            elif _is_listed(attribute):
+                attribute_setting, execution = (
+                    _setting_of(type(holder), attribute),
+                    bool(attribute.metadata.get("execution")),
+                )
+                yield PlacedSetting(type(holder), attribute.name, attribute_setting, execution, value)
 
 
-def _is_listed(own: Field[Any]) -> bool:
-    return not own.metadata.get("unlisted")
+def _is_listed(attribute: Field[Any]) -> bool:
+    return not attribute.metadata.get("unlisted")
 
 
-def _is_holder(own: Field[Any], value: Any) -> bool:
-    return _is_listed(own) and is_dataclass(value)
+def _is_holder(attribute: Field[Any], value: Any) -> bool:
+    return _is_listed(attribute) and is_dataclass(value)
 
 
-def _setting_of(kind: type, own: Field[Any]) -> Setting:
-    known: Setting | None = own.metadata.get("setting")
-    return known or Setting(f"{own.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
+def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
+    known: Setting | None = attribute.metadata.get("setting")
+    return known or Setting(f"{attribute.name.replace('_', ' ').capitalize()} of {kind.__name__}.")
 
 
 def check_values(*holders: Any) -> None:
@@ -147,7 +150,11 @@ def chosen_for(kind: type, options: Mapping[str, Any]) -> dict[str, Any]:
     >>> chosen_for(Bucket, {"buckets": "robust", "beam": 2})
     {'preset': 'robust'}
     """
-    names = {own.name: _setting_of(kind, own).option or own.name for own in fields(kind) if _is_listed(own)}
+    names = {
+        attribute.name: _setting_of(kind, attribute).option or attribute.name
+        for attribute in fields(kind)
+        if _is_listed(attribute)
+    }
     return {name: options[option] for name, option in names.items() if option in options}
 
 
@@ -158,10 +165,10 @@ def with_settings(holders: Sequence[_Holder], options: Mapping[str, Any]) -> tup
 
 def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     changed = chosen_for(type(holder), options)
-    for own in fields(holder):  # type: ignore[arg-type]
-        value = getattr(holder, own.name)
-        if _is_holder(own, value):
-            changed[own.name] = _with(value, options)
+    for attribute in fields(holder):  # type: ignore[arg-type]
+        value = getattr(holder, attribute.name)
+        if _is_holder(attribute, value):
+            changed[attribute.name] = _with(value, options)
     return replace(holder, **changed)  # type: ignore[type-var]
 
 

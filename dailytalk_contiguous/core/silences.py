@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.spans import frame_levels
 #: Seconds of a frame.
 FRAME_SECONDS = 0.01
 
-#: dB of a step of a level, and the dBFS of level 0, which also stands for all below.
+#: dB of a step of a level, and the dBFS of level 0, which is also that of all below.
 STEP_DB, LOWEST_DBFS = 0.5, -127.5
 
 #: Levels of frames, 0 to 255, shape (frames,) or (channels, frames).
@@ -82,12 +82,13 @@ def _step(dbfs: float) -> int:
 
 # The threshold of a channel, from its own levels.
 #
-# Room tone is the softest that is heard for long, so the floor is a low percentile and not the minimum. Speech is
-# told from it by what stands out: 12 dB over the floor, as sounds do (`core.spans`), or half way to the loudest
-# where a noisy recording has less room than that. Where hardly anything stands out, nothing can be called silence.
+# Room tone is the softest that is heard for long, so the floor is a low percentile and not the minimum. What
+# stands out of it is speech: what is 12 dB over the floor, as sounds are (`core.spans`), or half way to the
+# loudest where a noisy recording has less room than that. Where hardly anything stands out, nothing can be called
+# silence.
 
 
-#: Share of the frames that are heard at all of which the loudest level is the noise floor.
+#: Share of the frames with any sound that are not louder than the noise floor.
 FLOOR_SHARE = 0.05
 
 #: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest with which anything

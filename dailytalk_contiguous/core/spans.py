@@ -53,7 +53,7 @@ def speech_spans(
     Args:
         probabilities: of speech, one a frame, in [0, 1], shape (frames,).
         total: seconds of the channel; nothing ends after it.
-        frame: seconds that one probability stands for.
+        frame: seconds that one probability covers.
         threshold: a run begins at a probability of at least this, and may end below it by `HYSTERESIS`.
         min_speech: seconds that a run (before padding) is longer than, or it is no speech.
         min_silence: seconds of silence that end a run; a shorter gap is closed, also one left after padding.

@@ -282,7 +282,7 @@ def rules_of(preset: str) -> tuple[Rule, ...]:
 STYLE_OF_TAG = {"whispering": "whispered", "shouting": "shouted", "screaming": "shouted"}
 
 
-#: The tag that stands for a class of emotion, where one does: of speech as usual, `neutral`, the rules say more.
+#: The tag of a class of emotion, where it has one: of speech as usual, `neutral`, the rules say more.
 TAG_OF_EMOTION = {
     "angry": "angry",
     "calm": "calm",

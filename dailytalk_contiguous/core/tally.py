@@ -77,7 +77,7 @@ class Histogram:
         width: of a bin, in the unit of the values.
         low, high: ends, multiples of the width; what is beyond them is in the outer bins.
         nearest: bins have the multiples of the width as their centres, not as their lower edges, so that a
-            quantile is not below the value that it stands for.
+            quantile is not below the value that it represents.
     """
 
     width: float
@@ -105,8 +105,8 @@ class Histogram:
             bins = np.array(known, np.float64) / self.width
         numbers = np.rint(bins) if self.nearest else np.floor(bins + _ROUNDING)
         first, last = np.rint(np.array((self.low, self.high)) / self.width)
-        found, counts = np.unique(np.clip(numbers, first, last - (not self.nearest)), return_counts=True)
-        self._counts.update(dict(zip(map(int, found.tolist()), counts.tolist(), strict=True)))
+        distinct, counts = np.unique(np.clip(numbers, first, last - (not self.nearest)), return_counts=True)
+        self._counts.update(dict(zip(map(int, distinct.tolist()), counts.tolist(), strict=True)))
 
     @property
     def counts(self) -> Counter[int]:
@@ -122,10 +122,10 @@ class Histogram:
 
     def joined(self, others: Iterable["Histogram"]) -> "Histogram":
         """This one and others with the same bins, as one."""
-        both = (self, *others)
+        histograms = (self, *others)
         whole = replace(self)
-        whole._counts = sum((part.counts for part in both), Counter())
-        whole._sum = math.fsum(part.sum for part in both)
+        whole._counts = sum((part.counts for part in histograms), Counter())
+        whole._sum = math.fsum(part.sum for part in histograms)
         return whole
 
     @property
@@ -328,7 +328,7 @@ class Purchases:
     """What was paid, each purchase counted once however often its line is said.
 
     Takes 16 bytes an utterance that cost something (57 while they are summed), because a corpus has millions: a
-    purchase is known by 64 bits of its key. Ten million of these all differ but for one case in 300,000.
+    purchase is known by 64 bits of its key. Ten million of these all differ, except in one case of 300,000.
     """
 
     def __init__(self) -> None:
@@ -374,7 +374,7 @@ SPEAKER_MEASURES: dict[str, tuple[str, Callable[[float], float]]] = {
     "rate": ("speech_rate", math.log2),
 }
 
-#: What tells synthesised voices apart.
+#: What distinguishes synthesised voices.
 _VOICE = ("engine", "model", "voice")
 
 #: Before their names where the new voice is measured.
@@ -384,7 +384,7 @@ BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch",
 _BUCKETS = {name: f"{name}_bucket" for name in BUCKETED}
 _MEASURES = (*AFFECT, *PROSODY)
 
-#: The value of a label that nobody knows, and the speaker of what is left in the voice that was to be replaced.
+#: The value of an unknown label, and the speaker of what is left in the voice that was to be replaced.
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: Labels of recorded clips that are counted together: what was meant against what raters heard, and who says what.
@@ -421,7 +421,7 @@ class Tally:
         kinds, recognisers: of utterances. edited: how many of them people have corrected, `edited_fields` in which
             fields, `editors` who. without_text: why utterances have none, without figures.
         reasons: why utterances are not as they should be. rejects: by stage and kind of reason. knows_rejects:
-            whether where the rows are from tells what was rejected; what was published does not.
+            whether the place of the rows says what was rejected; a published dataset does not.
         lost: seconds of the recorded speaker's `speech` and `sound` that the rebuild lost.
         delivery: how far takes are from their sources, where that was measured, and `delivery_cosines` how alike
             to an encoder; `delivery_of` by tag, `furthest`

@@ -363,9 +363,9 @@ def labels_of(speech: Sequence[Stretch], n_utterances: int) -> list[str]:
     return events
 
 
-def turn_offsets(found: Sequence[Stretch]) -> NDArray[np.float64]:
+def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     """Floor-transfer offsets in seconds at each change of speaker, backchannels aside, shape (changes,)."""
-    return np.array([stretch.offset for stretch in found if stretch.offset is not None], np.float64)
+    return np.array([stretch.offset for stretch in spoken_stretches if stretch.offset is not None], np.float64)
 
 
 #: Kinds of `TimingEvent`.
@@ -422,11 +422,11 @@ def _timing_events(speech: "Unions") -> list[_Event]:
     """Timing events, those of a kind and channel in order."""
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
-    found = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
-    found += _silences(sorted(found, key=itemgetter(2)))
+    events = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
+    events += _silences(sorted(events, key=itemgetter(2)))
     if len(units) == 2:
-        found += _overlaps(*units.items())
-    return found
+        events += _overlaps(*units.items())
+    return events
 
 
 def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -483,7 +483,7 @@ def compare_turns(
 
     Offsets in seconds are NaN where the speaker never changes; `offset_distance` is the 1-Wasserstein distance of
     their distributions. `overlap_kept` (NaN without overlap in the source) is the time that overlapping pairs of
-    the source still overlap, over what the new lengths allow: the whole of one that lay inside the other, else as
+    the source still overlap, over what the new lengths allow: the whole of one that was inside the other, else as
     much as in the source, and never more than the shorter of both; overlap that the rebuild adds counts for
     nothing. `backchannels_kept` counts the source's backchannels that are inside the same turn as before.
 

@@ -246,14 +246,14 @@ class Shift:
     best: float
 
 
-def find_shift(said: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
+def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
     """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
 
-    `said` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
+    `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
     channels = []
-    for cues, utterances in said:
+    for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
         channels.append((spoken, list(utterances)))
     ends = [end for spans in channels for group in spans for _, end in group]
@@ -816,7 +816,7 @@ def _choices(word: SpokenWord) -> list[_Choice]:
 
 
 def _lost_and_cut(before: _Choice, after: _Choice, tokens: int) -> tuple[int, int]:
-    """Whether a word of so many tokens is lost, and whether it is cut, by the one after it."""
+    """Whether the word after it makes a word of so many tokens lost, and whether cut."""
     if after.start < before.start:
         return _NEVER, 0
     room = after.frame - before.frame

@@ -285,7 +285,7 @@ class ClusterQuality(NamedTuple):
         sizes: frames of each token. dead: centres without a frame.
         perplexity: of the tokens of voiced frames; as many as there are centres if all are equally frequent.
         silhouette, silhouette_with_silence: of a seeded sample of voiced frames, and of all frames, where silence
-            is a cluster; the second flatters, for silent frames are all alike.
+            is a cluster; the second flatters, because silent frames are all alike.
         calinski_harabasz, davies_bouldin: of the sample of voiced frames.
     """
 
@@ -427,7 +427,7 @@ class ClusteringPipeline:
             silent += int(np.count_nonzero(~block.any(axis=1)))
         heard = sizes[int(codebook.silence) :]
         shares = heard[heard > 0] / max(1, heard.sum())
-        every = self._drawn(frames, len(frames), SILHOUETTE_FRAMES, voiced_only=False)
+        all_frames = self._drawn(frames, len(frames), SILHOUETTE_FRAMES, voiced_only=False)
         voiced = self._drawn(frames, len(frames) - silent, SILHOUETTE_FRAMES, voiced_only=True)
         measures = _spread(codebook, voiced)
         return ClusterQuality(
@@ -438,7 +438,7 @@ class ClusteringPipeline:
             int(np.count_nonzero(heard == 0)),
             float(np.exp(-np.sum(shares * np.log(shares)))) if len(shares) else 0.0,
             measures[0],
-            _spread(codebook, every)[0],
+            _spread(codebook, all_frames)[0],
             *measures[1:],
         )
 
@@ -619,7 +619,7 @@ def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
     ]
 
 
-#: What stands beside the files of a codebook: how good it is, and its picture.
+#: Files beside those of a codebook: how good it is, and its picture.
 QUALITY, PICTURE = "quality.json", "codebook.png"
 
 

@@ -1,4 +1,4 @@
-"""What tokens and embeddings of a folder tell: probes, how much of the speaker is in them, masked tokens.
+"""What tokens and embeddings of a folder show: probes, how much of the speaker is in them, masked tokens.
 
 Whatever can't be evaluated is one sentence among the notes, and the rest goes on.
 """
@@ -114,7 +114,7 @@ class Evaluation:
 
     def markdown(self) -> str:
         """The same as a short text for a card."""
-        lines = ["# How it is said: what tokens and embeddings tell", ""]
+        lines = ["# How it is said: what tokens and embeddings show", ""]
         lines += [
             f"{counted(self.utterances, 'utterance')} of {counted(self.speakers, 'speaker')} in "
             f"{public_cell(self.name)}. Intervals hold 95 % of 1,000 draws of speakers; of fewer than "

@@ -27,10 +27,10 @@ from dailytalk_contiguous.models.prosodic_encoder import (
     window_sizes,
 )
 
-#: Frames over which a bigram and a neighbour reach at most; what is farther is as if it were so far.
+#: Frames over which a bigram and a neighbour reach; what is farther counts as this far.
 FARTHEST = 64
 
-#: Utterances that are scored at most; of more as many are drawn, and fewer are masked several times.
+#: Utterances that are scored at most; where there are more, this many are drawn; fewer are masked several times.
 MOST_SCORED, MOST_ROUNDS = 2000, 20
 
 

@@ -306,7 +306,7 @@ class _MaskedTrainer(Trainer):
 
 
 class _Watch(TrainerCallback):
-    """Validates at the end, ends by Ctrl-C with a checkpoint, and tells of each step."""
+    """Validates at the end, ends by Ctrl-C with a checkpoint, and reports each step."""
 
     def __init__(self, on_step: Callable[[int, int, float], None] | None) -> None:
         self._on_step, self.interrupted = on_step, False

@@ -21,7 +21,7 @@ from dailytalk_contiguous.stages.segment import Segment
 
 
 class Mood(NamedTuple):
-    """What is made of a stretch of speech, or of all that one speaker says.
+    """The emotion in a stretch of speech, or in all that one speaker says.
 
     Attributes:
         speaker: `left`, `right`, or `mix` for a recording of one voice.
@@ -116,22 +116,22 @@ class MoodReader:
 
     def _utterances(self, row: Row) -> list[tuple[Mood, NDArray[np.float64]]]:
         """The moods of a conversation's utterances, and the probabilities of each (none where nothing is said)."""
-        found = _segmented(row)
-        sounds = [pcm_to_float(speech) for speech in found["speech"]]
+        segments = _segmented(row)
+        sounds = [pcm_to_float(speech) for speech in segments["speech"]]
         if isinstance(self.model, AffectMap) and self.affect_model == ACOUSTIC_ESTIMATE:  # by the same estimate
-            affect = self.model.affect(sounds, found["channel"])
+            affect = self.model.affect(sounds, segments["channel"])
             guesses = self.model.of_affect(affect, [why_unheard(sound) for sound in sounds])
             valence, arousal = affect[:, 0], affect[:, 1]
         else:
-            guesses = self.model.classify(sounds, found["channel"])
-            valence, arousal = self._affect(sounds, found)
+            guesses = self.model.classify(sounds, segments["channel"])
+            valence, arousal = self._affect(sounds, segments)
         moods = []
         for place, guess in enumerate(guesses):
             shares = guess.probabilities.astype(np.float64)
             mood = Mood(
-                found["channel"][place],
-                row["offset"] + found["start"][place],
-                row["offset"] + found["end"][place],
+                segments["channel"][place],
+                row["offset"] + segments["start"][place],
+                row["offset"] + segments["end"][place],
                 choose_emotion(shares, self.model.classes, self.confidence),
                 float(shares.max()) if len(shares) else 0.0,
                 dict(zip(self.model.classes, shares.tolist(), strict=False)),
@@ -142,13 +142,13 @@ class MoodReader:
             moods.append((mood, shares))
         return moods
 
-    def _affect(self, sounds: Sequence[Samples], found: dict[str, Any]) -> tuple[Any, Any]:
+    def _affect(self, sounds: Sequence[Samples], segments: dict[str, Any]) -> tuple[Any, Any]:
         if not sounds:
             return (), ()
         if self.affect_model == ACOUSTIC_ESTIMATE:
-            affect = AffectMap().affect(sounds, found["channel"])
+            affect = AffectMap().affect(sounds, segments["channel"])
             return affect[:, 0], affect[:, 1]
-        rated = RateAffect(self.affect_model, device=self.device)({"speech": found["speech"]})
+        rated = RateAffect(self.affect_model, device=self.device)({"speech": segments["speech"]})
         return rated["valence"], rated["arousal"]
 
 
@@ -167,19 +167,19 @@ def _summed(
 ) -> RecordingMoods:
     speakers = []
     for speaker in dict.fromkeys(mood.speaker for mood, _ in utterances):
-        own = [(mood, shares) for mood, shares in utterances if mood.speaker == speaker and len(shares)]
-        if not own:
+        spoken = [(mood, shares) for mood, shares in utterances if mood.speaker == speaker and len(shares)]
+        if not spoken:
             continue
-        lengths = np.array([mood.end - mood.start for mood, _ in own])
-        shares = np.average([shares for _, shares in own], axis=0, weights=lengths)
-        affect = np.array([(mood.valence, mood.arousal) for mood, _ in own])
+        lengths = np.array([mood.end - mood.start for mood, _ in spoken])
+        shares = np.average([shares for _, shares in spoken], axis=0, weights=lengths)
+        affect = np.array([(mood.valence, mood.arousal) for mood, _ in spoken])
         known = np.isfinite(affect).all(axis=1)
         mean = np.average(affect[known], axis=0, weights=lengths[known]) if known.any() else (np.nan, np.nan)
         speakers.append(
             Mood(
                 speaker,
-                own[0][0].start,
-                own[-1][0].end,
+                spoken[0][0].start,
+                spoken[-1][0].end,
                 choose_emotion(shares, reader.model.classes, reader.confidence),
                 float(shares.max()),
                 dict(zip(reader.model.classes, shares.tolist(), strict=True)),

@@ -36,7 +36,7 @@ Vectors = NDArray[np.float32]
 #: Parts that utterances are divided into; each is tested by a probe of the others.
 FOLDS = 5
 
-#: Utterances that a probe is made of at most; of more as many are drawn.
+#: Utterances that a probe uses at most; where there are more, this many are drawn.
 MOST = 10_000
 
 #: Utterances that a class needs, and speakers who say it.
@@ -55,7 +55,7 @@ _QUESTION = {"interrogative": "question", "declarative": "statement"}
 
 
 def label_of(target: str, row: Row) -> str | None:
-    """What an utterance (a row of `token_rows`) is by a target of `TARGETS`; None where nobody knows."""
+    """The label of an utterance (a row of `token_rows`) for one of `TARGETS`; None where it is unknown."""
     labels = row["labels"] or {}
     if target == "speaker":
         return None if labels.get("augmented_from") else speaker_of(row)  # copies are on both sides
@@ -166,7 +166,7 @@ def _material(
     places, names, speakers = places[kept], names[kept], speakers[kept]
     if len(classes := np.unique(names)) < 2:
         what = f"is {str(classes[0])!r} alone" if len(classes) else "has too few of each class"
-        raise BadInput(f"what is left {what}, and nothing is told apart", "")
+        raise BadInput(f"what is left {what}, and there is nothing to distinguish", "")
     if len(places) > MOST:
         drawn = np.sort(np.random.default_rng((seed, len(places))).choice(len(places), MOST, replace=False))
         notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")

@@ -1,7 +1,7 @@
 """Search for utterances that are said alike: every embedding against one, by a product of matrices.
 
 That is exact, and fast enough: a million embeddings of 256 numbers take two seconds of one core. What is alike
-is the cosine of two embeddings that were whitened: what all utterances share tells none apart, and of those that
+is the cosine of two embeddings that were whitened: what all utterances share distinguishes none, and of those that
 a masked model learns a few directions have nearly all variance, beside which nothing else would count (Mu and
 Viswanath 2018, "All-but-the-top"; Su et al. 2021, "Whitening sentence representations").
 """
@@ -90,17 +90,17 @@ def cosines_to(vectors: NDArray[np.float32], place: int) -> NDArray[np.float32]:
     variances, directions = np.linalg.eigh((some.T @ some).astype(np.float64) / len(some))
     least = SHRINKAGE * float(variances.mean().clip(np.finfo(np.float32).tiny))
     whitening = (directions / np.sqrt(np.maximum(variances, 0.0) + least)).astype(np.float32)
-    asked = (vectors[place] - mean) @ whitening
+    query = (vectors[place] - mean) @ whitening
     cosines = np.zeros(len(vectors), np.float32)
     for first in range(0, len(vectors), _AT_ONCE):
         part = (vectors[first : first + _AT_ONCE] - mean) @ whitening
-        lengths = np.sqrt(np.einsum("ij,ij->i", part, part)) * np.linalg.norm(asked)
-        np.divide(part @ asked, lengths, cosines[first : first + len(part)], where=lengths > 0)
+        lengths = np.sqrt(np.einsum("ij,ij->i", part, part)) * np.linalg.norm(query)
+        np.divide(part @ query, lengths, cosines[first : first + len(part)], where=lengths > 0)
     return np.clip(cosines, -1.0, 1.0)
 
 
 def speaker_of(row: Row) -> str:
-    """Who speaks; where nobody knows, the channel of the conversation."""
+    """Who speaks; where that is unknown, the channel of the conversation."""
     return str(row["speaker"] or f"{row['conversation_id']}/{row['channel']}")
 
 
@@ -121,16 +121,16 @@ def _place_of(rows: Sequence[Row], name: str) -> int:
     raise DailytalkError(f"there is no utterance {name!r}", f"give an id of what was embedded{example}")
 
 
-def write_similar_page(path: Path, asked: Match, matches: Sequence[Match], items: Items) -> None:
+def write_similar_page(path: Path, query: Match, matches: Sequence[Match], items: Items) -> None:
     """Write a page with the utterance that was asked for and those that are like it, to be listened to.
 
     It needs no network and no other file. Where a sound can't be read, it says why.
     """
     sections = [
-        Section("asked", "Asked for", [_cards([asked], items, shows_similarity=False)]),
+        Section("asked", "Asked for", [_cards([query], items, shows_similarity=False)]),
         Section("similar", "Said most like it", [_cards(matches, items)]),
     ]
-    write_lines(path, page_of(f"Said like {asked.row['id']}", sections))
+    write_lines(path, page_of(f"Said like {query.row['id']}", sections))
 
 
 def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True) -> Html:

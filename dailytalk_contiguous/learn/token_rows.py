@@ -76,7 +76,7 @@ _MAY_LACK = Features(
 class SpeechSource(NamedTuple):
     """Where speech is taken from: conversations, the stages that take their utterances, and the rows' columns."""
 
-    found: FoundRecordings
+    recordings: FoundRecordings
     stages: Stages
     columns: Features
 
@@ -102,13 +102,13 @@ def find_speech(
     held = [items for name in inputs if (items := utterance_items(name)) is not None]
     if held and len(inputs) > 1:
         raise DailytalkError(
-            f"{held[0].name} holds utterances, and stands beside other inputs",
+            f"{held[0].name} holds utterances, and can't be combined with other inputs",
             "name it alone, and the others after",
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        found = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
-        return SpeechSource(found, (segment, MatchTranscript()), SOURCE)
+        recordings = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
+        return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):
         if row["problem"]:
@@ -255,22 +255,22 @@ def make_prosody(
         speech: of `find_speech`. out: the folder; made if need be.
         stage: what is added. options: how the run is carried out.
         command: the command line, for the journal and run.json.
-        progress, planned: told of what is done, and of what is to be done.
+        progress, planned: called with what is done, and with what is to be done.
 
     Raises DailytalkError if `out` holds results of recordings that are not in this input.
     """
     started = time.perf_counter()
     tokens = isinstance(stage, TokeniseProsody)
     index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
-    refuse_to_lose(index, speech.found, options.prune)
+    refuse_to_lose(index, speech.recordings, options.prune)
     stages: tuple[Stage, ...] = (*speech.stages, PerUtterance(stage))
-    todo = Pass(index, speech.found.groups, stages, speech.columns)
+    todo = Pass(index, speech.recordings.groups, stages, speech.columns)
     with Journal(out, "encode" if tokens else "extract", todo.digest, command, workers=options.workers) as journal:
         passes = Passes(options, journal, progress, planned)
         passes.make(todo, passes.plan(todo))
         todo.check_nothing_lost()
         entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
-        rejects = [*speech.found.problems, *(entry.reject for entry in entries if entry.reject)]
+        rejects = [*speech.recordings.problems, *(entry.reject for entry in entries if entry.reject)]
         record = {
             "command": command,
             "settings": settings_of(*stages),

@@ -140,9 +140,10 @@ def _over_time(conv: nn.Conv1d) -> nn.Conv2d:
 
 
 class PackedLinear(nn.Module):
-    """A linear layer, and the GELU after it if `activation` is `gelu`, whose weight lies as oneDNN multiplies it.
+    """A linear layer, and the GELU after it if `activation` is `gelu`, whose weight is stored as oneDNN multiplies
+    it.
 
-    PyTorch's own layer lays it out anew at every call. Without GELU the bits are those of PyTorch's; with it, what
+    PyTorch's own layer rearranges it at every call. Without GELU the bits are those of PyTorch's; with it, what
     is between both is not rounded to bfloat16.
     """
 

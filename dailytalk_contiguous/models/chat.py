@@ -1,9 +1,9 @@
 """Who answers a person: a listener made of rules, a server of a language model, or a model run here.
 
-All three give a reply piece by piece, so that its first sentence is spoken while the rest is thought of. The
+All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
 listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions` with `stream`
-(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. It is reached
-through the paid door. What comes from it is checked event by event, and cut where it goes on for too long.
+(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
+through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too long.
 """
 
 import json
@@ -40,7 +40,7 @@ FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
 #: Requests for one answer. Nobody waits for more in a conversation.
 CHAT_TRIES = 3
 
-#: Bytes of a text that `count_tokens` takes for a token where nobody knows the tokenizer: English has about 4 and
+#: Bytes of a text that `count_tokens` takes for a token where the tokenizer is unknown: English has about 4 and
 #: Chinese 3, and an estimate that is too high only forgets a little earlier.
 BYTES_A_TOKEN = 3
 
@@ -136,7 +136,7 @@ class ChatServer:
         settings: temperature and seed are sent if they are set.
         connect: makes the client for an address and a token; a test puts in one with other timeouts.
 
-    Raises DailytalkError for an address that is none, and for plain http to another machine with a token.
+    Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
     def __init__(
@@ -196,7 +196,9 @@ class ChatServer:
         return -(-len(text.encode(errors="replace")) // BYTES_A_TOKEN)
 
     def _renewed(self) -> Client:
-        """The client; a new one where it has given up for good, for a person may have acted between two turns."""
+        """The client; a new one where it has given up for good, because a person may have acted between two
+        turns.
+        """
         if self._client.stopped:
             self._client = self._connect()
         return self._client
@@ -249,7 +251,7 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
                 raise ShortRead(f"it says: {_error_message(chunk['error'])}")
             if chunk.get("choices") is None:
                 raise ShortRead("an event has no choices")
-            for choice in chunk["choices"][:1]:  # none where only the use of tokens is told
+            for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
                 expect(choice, _CHOICE, "an event")
                 yield (choice.get("delta") or {}).get("content") or ""
                 reason = choice.get("finish_reason") or reason
@@ -286,9 +288,9 @@ def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
             elif not opened.startswith(begun):
                 state = "answers"
         if state == "thinks":
-            _, found, after = waiting.partition(closed)
-            waiting = after if found else opened + waiting[-len(closed) :]
-            state = "answers" if found else state
+            _, mark, after = waiting.partition(closed)
+            waiting = after if mark else opened + waiting[-len(closed) :]
+            state = "answers" if mark else state
         if state == "answers":
             yield waiting
     if state == "may think":

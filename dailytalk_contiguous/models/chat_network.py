@@ -101,8 +101,8 @@ class ChatNetwork:
     def _generate(self, messages: Sequence[ChatMessage], most_tokens: int, feed: Feed[str]) -> None:
         """Deliver an answer. Raises NotAnswered for a conversation that the template or the memory can't take."""
         tokenizer, network, marks = self._load()
-        said = [{"role": role, "content": marks.sub(" ", content)} for role, content in messages]
-        prompt = tokenizer(_rendered(tokenizer, said), add_special_tokens=False, return_tensors="pt")
+        plain = [{"role": role, "content": marks.sub(" ", content)} for role, content in messages]
+        prompt = tokenizer(_rendered(tokenizer, plain), add_special_tokens=False, return_tensors="pt")
         n_tokens = prompt["input_ids"].shape[1]
         room = _context(network) - n_tokens
         if room <= 0:

@@ -37,13 +37,14 @@ BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 #: How it is named in settings.
 DEFAULT_CODEBOOK = "bundled"
 
-#: Files of a codebook: what it says of itself, its centres, and how columns are made fewer, where they are.
+#: Files of a codebook: its description, its centres, and how columns are made fewer, where they are.
 ABOUT, CENTRES, REDUCER = "kmeans_model.json", "cluster_centers.pt", "reducer.pt"
 
 #: The token of a frame without voice.
 SILENCE = 0
 
-#: What the differences of each contour are multiplied with: power tells more of delivery than the second formant.
+#: What the differences of each contour are multiplied with: power says more about delivery than the second
+#: formant.
 WEIGHTS = {"f0": 1.5, "f0_width": 1.0, "f1": 1.5, "f2": 0.75, "power": 2.0, "snr": 1.0}
 
 #: The largest weight, and what to do about others.
@@ -115,7 +116,8 @@ class PrincipalComponents:
 class Landmarks:
     """A map to fewer columns by examples: a frame is placed between its nearest landmarks, the nearer the closer.
 
-    So a map that was learnt without a formula (UMAP's) is arrays, too, and of every frame the same.
+    So a map that was learnt without a formula (UMAP's) is arrays, too, and gives a frame the same place every
+    time.
 
     Attributes:
         landmarks: weighted features, shape (landmarks, features). places: of each, shape (landmarks, columns).
@@ -158,7 +160,7 @@ Reducer = PrincipalComponents | Landmarks
 
 
 def _arrays_of(reducer: Reducer) -> dict[str, FeatureArray]:
-    return {own.name: getattr(reducer, own.name) for own in fields(reducer)}
+    return {attribute.name: getattr(reducer, attribute.name) for attribute in fields(reducer)}
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ class Codebook:
             features: normalised contours, shape (frames, features), as `core.contours.as_features` makes them.
             device: of PyTorch; tokens are the same on all.
 
-        Raises BadInput for another number of features, and for a number that is none, with its frame.
+        Raises BadInput for another number of features, and for NaN or infinity, with its frame.
         """
         features = self.checked(features)
         tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
@@ -319,16 +321,16 @@ def nearest_centres(
     import torch
 
     nearest, squares = np.empty(len(columns), np.int64), np.empty(len(columns), np.float32)
-    there = torch.from_numpy(np.ascontiguousarray(centres.T)).to(device)
+    centre_columns = torch.from_numpy(np.ascontiguousarray(centres.T)).to(device)
     rows = max(1, _DISTANCES_AT_ONCE // len(centres))
     with torch.inference_mode():
         difference = torch.empty((rows, len(centres)), device=device)
         total = torch.empty_like(difference)
         for first in range(0, len(columns), rows):
-            here = torch.from_numpy(np.ascontiguousarray(columns[first : first + rows].T)).to(device)
-            step, distances = difference[: here.shape[1]], total[: here.shape[1]]
+            frame_columns = torch.from_numpy(np.ascontiguousarray(columns[first : first + rows].T)).to(device)
+            step, distances = difference[: frame_columns.shape[1]], total[: frame_columns.shape[1]]
             distances.zero_()
-            for value, centre in zip(here, there, strict=True):
+            for value, centre in zip(frame_columns, centre_columns, strict=True):
                 torch.sub(value[:, None], centre[None], out=step)
                 distances.add_(step.mul_(step))
             least = distances.argmin(dim=1)
@@ -420,12 +422,12 @@ def _reducer(folder: Path, kind: str, n_features: int, n_columns: int) -> Reduce
 
 
 def _matrix(stored: "StoredWeight | None", shape: Sequence[int], name: str) -> FeatureArray:
-    """A tensor as an array of a shape. Raises BadInput for none, another shape, and numbers that are none."""
+    """A tensor as an array of a shape. Raises BadInput for none, another shape, NaN and infinity."""
     from dailytalk_contiguous.models.stored_weights import FLOATS
 
     if stored is None or stored.shape != tuple(shape) or stored.kind not in FLOATS:
-        found = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
-        raise BadInput(f"{name} holds {found}, not floats of the shape {tuple(shape)}", _REMEDY)
+        content = "no such array" if stored is None else f"one of the shape {stored.shape} ({quoted(stored.kind)})"
+        raise BadInput(f"{name} holds {content}, not floats of the shape {tuple(shape)}", _REMEDY)
     try:
         array: FeatureArray = stored.read().float().numpy()
     except ValueError as error:

@@ -27,7 +27,7 @@ def free(price: float) -> Iterator[Callable[[float], None]]:
 
 
 def checked_price(name: str, value: float | str) -> float:
-    """A price in USD. Raises DailytalkError, naming the setting, for what is no number from 0.
+    """A price in USD. Raises DailytalkError, naming the setting, for anything but a number from 0 up.
 
     NaN compares false with everything, so it would switch a spending limit off.
     """
@@ -169,7 +169,7 @@ class EmotionGuess(NamedTuple):
 
     Attributes:
         probabilities: of the classes of its model, in their order, float32 (classes,), sum 1.
-        embedding: float32 (width,), what the model tells utterances apart by.
+        embedding: float32 (width,), by which the model distinguishes utterances.
         reason: why nothing is said, such as "no sound"; both arrays are empty then. Empty where something is.
     """
 
@@ -183,7 +183,7 @@ class EmotionModel(Protocol):
 
     Attributes:
         name: that of the model or its folder, as it is written into rows.
-        classes: what it tells apart, sorted.
+        classes: those that it distinguishes, sorted.
         is_estimate: whether it was never trained on emotion, so that its answer is a rule of thumb.
     """
 
@@ -194,8 +194,8 @@ class EmotionModel(Protocol):
     def classify(
         self, sounds: Sequence[Samples], speakers: Sequence[Hashable] | None = None
     ) -> list[EmotionGuess]:
-        """A guess for each sound (16 kHz, [-1, 1], any length), in their order, the same in any company but that
-        of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
+        """A guess for each sound (16 kHz, [-1, 1], any length), in their order, whatever the other sounds, except
+        those of the same speaker: with `speakers`, one a sound, a model may compare what one of them says.
         """
 
 
@@ -211,7 +211,7 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     temperature: float
 
     def settings(self) -> dict[str, Any]:
-        """What it takes to build it again but for its weights: JSON."""
+        """What it takes to build it again, except its weights: JSON."""
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """Its weights by name, floats, as `model.safetensors` holds them."""

@@ -46,7 +46,9 @@ log = logging.getLogger(__name__)
 
 @lru_cache(maxsize=1)
 def lacking() -> str:
-    """Why models can't run on CUDA on this machine; empty where they can. PyTorch is not imported for no GPU."""
+    """Why models can't run on CUDA on this machine; empty where they can. PyTorch is not imported without a
+    GPU.
+    """
     import ctranslate2
 
     if not ctranslate2.get_cuda_device_count():

@@ -18,7 +18,7 @@ EGEMAPS_NUMBERS = 88
 
 
 def egemaps(samples: Samples) -> NDArray[np.float32]:
-    """The 88 numbers of eGeMAPS of 16 kHz samples, shape (88,); 0 where one is none.
+    """The 88 numbers of eGeMAPS of 16 kHz samples, shape (88,); 0 where one is not a number.
 
     Raises DailytalkError if opensmile is not installed.
     """

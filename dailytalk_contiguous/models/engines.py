@@ -20,7 +20,7 @@ ENGINES = {"fish": "s1", "openai": "gpt-4o-mini-tts", "espeak": "", "flite": ""}
 #: The voice that means: the conversation's own speaker.
 CLONE = "clone"
 
-#: USD by which sums of prices may differ for want of digits.
+#: USD by which sums of prices may differ by rounding.
 ROUNDING = 1e-9
 
 _KEPT = "run the same command again: what was bought is kept"

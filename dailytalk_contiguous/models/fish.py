@@ -38,7 +38,7 @@ from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, S
 # promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
 
 
-#: A data size from here on stands for "unknown": ffmpeg writes 2^32-1, sox 2^31-4096 and a few bytes more.
+#: A data size from here on means "unknown": ffmpeg writes 2^32-1, sox 2^31-4096 and a few bytes more.
 UNKNOWN_SIZE = 0x7FFFF000
 
 
@@ -155,7 +155,7 @@ class Sound(NamedTuple):
 
 
 class Fish:
-    """A `Synthesiser`. Raises DailytalkError for settings that the service would not take, or take for others.
+    """A `Synthesiser`. Raises DailytalkError for settings that the service would reject, or take for others.
 
     Args:
         model: one of `MODELS`.
@@ -266,7 +266,7 @@ class Fish:
                     return self._client.post(
                         TIMES_PATH, body, headers, read_stream_events, _ABSENT, price, self._telling(reserve)
                     )
-            # 404 also stands for an unknown voice: only a plain answer shows that it was the path.
+            # 404 also means an unknown voice: only a plain answer shows that it was the path.
             answer = self._client.post(PLAIN_PATH, body, headers, read_plain, price=price, reserve=reserve)
             self._timestamps = False
             return answer

@@ -1,9 +1,9 @@
 """`linear`: emotion by a multinomial regression on statistics of a voice, relative to its speaker's usual.
 
 There are two regressions. One sees how an utterance differs from the usual of the training set, and is asked of a
-voice of which nothing else is known; the other how it differs from its speaker's own usual. What counts is a mean
-of both, and a speaker's usual one of his own and the training set's: the more of his utterances are classified
-together, the more his own counts. So one utterance alone has an answer, and thirty have a better one.
+voice of which nothing else is known; the other how it differs from its speaker's own usual. The answer is a mean
+of both, and a speaker's usual is a mean of his own and the training set's: the more of his utterances are
+classified together, the more his own counts. So one utterance alone has an answer, and thirty have a better one.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -78,14 +78,14 @@ def usual_of(
     places: dict[Hashable, list[int]] = {}
     for place, speaker in enumerate(speakers):
         places.setdefault(speaker, []).append(place)
-    for own in places.values():
-        values = numbers[own].astype(np.float64)
+    for members in places.values():
+        values = numbers[members].astype(np.float64)
         known = np.isfinite(values)
         count = known.sum(axis=0)
         mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(count, 1)
         share = own_share(count)
-        usuals[own] = share * mean + (1 - share) * usual
-        shares[own] = own_share(np.array(float(known.any(axis=1).sum())))
+        usuals[members] = share * mean + (1 - share) * usual
+        shares[members] = own_share(np.array(float(known.any(axis=1).sum())))
     return usuals, shares
 
 
@@ -168,22 +168,22 @@ class LinearEmotion:
         shares = softmax(logits, self.temperature).astype(np.float32)
         heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
         return [
-            EmotionGuess(share, own.astype(np.float32)) if known else nothing_said(_UNHEARD)
-            for known, share, own in zip(heard, shares, offsets, strict=True)
+            EmotionGuess(share, offset.astype(np.float32)) if known else nothing_said(_UNHEARD)
+            for known, share, offset in zip(heard, shares, offsets, strict=True)
         ]
 
     def _logits(
         self, measured: Numbers, speakers: Sequence[Hashable] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        own = self._arrays
-        usuals, shares = usual_of(measured, speakers, own["usual"])
-        alone = standardised(measured, own["usual"], own["spread_alone"])
-        relative = standardised(measured, usuals, own["spread_relative"])
+        arrays = self._arrays
+        usuals, shares = usual_of(measured, speakers, arrays["usual"])
+        alone = standardised(measured, arrays["usual"], arrays["spread_alone"])
+        relative = standardised(measured, usuals, arrays["spread_relative"])
         # Row by row: a product of matrices sums in another order for another number of rows.
         logits = np.stack(
             [
-                (1 - share) * (row @ own["weights_alone"] + own["bias_alone"])
-                + share * (other @ own["weights_relative"] + own["bias_relative"])
+                (1 - share) * (row @ arrays["weights_alone"] + arrays["bias_alone"])
+                + share * (other @ arrays["weights_relative"] + arrays["bias_relative"])
                 for row, other, share in zip(alone, relative, shares, strict=True)
             ]
         )

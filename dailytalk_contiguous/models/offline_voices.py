@@ -119,7 +119,7 @@ _NEUTRAL_VOLUME = 50.0
 #: The variant of any voice that has breath in place of a tone.
 _WHISPER = "+whisper"
 
-#: Punctuation that is read aloud where it stands alone ("Tom & Jerry"); symbols ("+") always are.
+#: Punctuation that is read aloud where it is a word by itself ("Tom & Jerry"); symbols ("+") always are.
 _SPOKEN_MARKS = frozenset("&%@#*/\\")
 
 #: The library is one set of global variables, so one line at a time in the whole process.
@@ -510,7 +510,7 @@ def flite_word_times(words: Sequence[str], phones: Sequence[Phone], duration: fl
 
 
 def owners_of(alone: Sequence[str], spoken: Sequence[str]) -> list[int]:
-    """For every spoken phone the place, in `alone`, of the phone that it stands for, never falling.
+    """For every spoken phone the place, in `alone`, of the phone that it is, never falling.
 
     The alignment of least cost (Needleman and Wunsch); a phone that only the line has belongs to the one before.
     """

@@ -1,4 +1,4 @@
-"""The door to services that cost money or make one wait: HTTP with its limits and pace."""
+"""Requests over HTTP to services that cost money or take long, with limits and a shared pace."""
 
 import codecs
 import json
@@ -163,7 +163,7 @@ class Token(AuthBase):
         self.variables = variables
         # requests would show what it can't send in its error message.
         if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
-            raise DailytalkError("the token holds characters that no header can carry", f"set {variables} anew")
+            raise DailytalkError("the token holds characters that no header can carry", f"set {variables} again")
 
     @classmethod
     def from_environment(cls, *variables: str) -> "Token":

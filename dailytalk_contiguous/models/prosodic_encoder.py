@@ -136,7 +136,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     Args:
         config: as `from_pretrained` passes it; without one, `settings` make it.
         settings: fields of `ProsodicEncoderConfig`: vocab_size (122), hidden_dim (768), num_layers (8), nhead (8);
-            pos_max_len (2000), frames that the encoder sees at a time; padding_token_id (-100), which may stand in
+            pos_max_len (2000), frames that the encoder sees at a time; padding_token_id (-100), which may be in
             `x` in place of 120; mask_prob (0.15), share of frames that are masked in training.
 
     Raises:
@@ -368,7 +368,7 @@ class EncoderLayer(nn.Module):
         attended = _attend(queries, keys, values, lengths)
         hidden = self.attention_out(attended.flatten(1)).add_(hidden)
         widened = self.up(self.feed_forward_norm(hidden))
-        # Without gradients in place: memory that is asked for anew costs more than the activation itself.
+        # Without gradients in place: newly allocated memory costs more than the activation itself.
         activated = functional.gelu(widened) if widened.requires_grad else torch.ops.aten.gelu_(widened)
         return cast(Tensor, self.down(activated).add_(hidden))
 
@@ -561,7 +561,7 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
         )
     tokens = sequences.extract_cluster_sequences(sounds)
     vectors = np.zeros((len(sounds), encoder.config.hidden_dim), np.float32)
-    heard = [place for place, own in enumerate(tokens) if own]
+    heard = [place for place, sequence in enumerate(tokens) if sequence]
     if heard:
         vectors[heard] = encoder.embed([tokens[place] for place in heard])
     return vectors

@@ -28,7 +28,7 @@ from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 #: Seconds from one token to the next.
 HOP_SECONDS = 0.016
 
-#: Voiced frames that a slope is fitted to; fewer tell none.
+#: Voiced frames that a slope is fitted to; fewer give none.
 _LEAST_FOR_SLOPE = 4
 
 
@@ -177,7 +177,7 @@ def speaker_levels(
     """What is usual of a speaker in utterances: their features, and their words with `start` and `end`."""
     spoken = np.concatenate([np.zeros((0, len(CONTOURS)), np.float32), *features])
     heard = spoken[spoken.any(axis=1)]
-    lengths = [word["end"] - word["start"] for own in words for word in own]
+    lengths = [word["end"] - word["start"] for utterance in words for word in utterance]
     return SpeakerLevels(
         median_f0(spoken),
         float(np.median(_decibels(heard))) if len(heard) else math.nan,

@@ -40,7 +40,7 @@ class Sphinx:
 
     def __init__(self) -> None:
         self._decoder = new_decoder("batch")
-        self._lock = threading.Lock()  # it fails when two threads speak to it
+        self._lock = threading.Lock()  # it fails when two threads use it
 
     def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
         """English: the wheel holds no other model."""

@@ -19,10 +19,10 @@ from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_span
 # session: the model is too small to gain from more, and two channels run side by side instead.
 
 
-#: Samples that one probability stands for (32 ms at 16 kHz), and the samples before them that the model sees.
+#: Samples that one probability covers (32 ms at 16 kHz), and the samples before them that the model sees.
 FRAME, CONTEXT = 512, 64
 
-#: Seconds that one probability stands for.
+#: Seconds that one probability covers.
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 
 #: Frames in one call of the model: 16 s. More gains nothing.

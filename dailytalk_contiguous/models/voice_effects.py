@@ -82,11 +82,11 @@ def _resynthesised(
             tier = call("Create DurationTier", "pace", 0, sound.duration)
             call(tier, "Add point", 0, factor)
             call([tier, voice], "Replace duration tier")
-        made = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
+        resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
     # Praat may end a sample early or late; longer differences would be a fault of ours.
-    if abs(len(made) - count) > 2:
-        raise ValueError(f"Praat made {len(made)} samples instead of {count}")
-    return np.asarray(np.pad(made[:count], (0, max(0, count - len(made)))), np.float32)
+    if abs(len(resynthesised) - count) > 2:
+        raise ValueError(f"Praat made {len(resynthesised)} samples instead of {count}")
+    return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
 
 
 # Light noise reduction of a clip: spectral gating by noisereduce, held back.

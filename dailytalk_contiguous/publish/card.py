@@ -129,7 +129,7 @@ def _against(licence: str, origin: Origin) -> list[str]:
 # The body of a card: our sections between markers, and text that people wrote around them.
 #
 # A section is known by `<!-- dailytalk:NAME:start -->` and `<!-- dailytalk:NAME:end -->`; every byte outside
-# stays as it was. What we wrote last time is in a comment of one line, so that the next version can tell a
+# stays as it was. What we wrote last time is in a comment of one line, so that the next version can distinguish a
 # section that was removed by hand from one that is new, and a value set by hand from one of ours.
 
 

@@ -182,7 +182,7 @@ SILENT_SHARE = 0.05
 #: Share of the words that the trainer may lose to another in their frame: above it, their times are wrong as well.
 SAME_FRAME_SHARE = 0.05
 
-_EXPORT_ANEW = "build it again; after edits by hand run `dailytalk speak` and export anew"
+_BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
 class SaidWord(NamedTuple):
@@ -214,11 +214,11 @@ def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
         "unsorted-words", file, backwards, "words start before the one in front of them", total, remedy
     )
     empty = [_quoted_word(word) for word in words if not word.text.strip()]
-    yield from several("empty-word", file, empty, "words have no text", total, _EXPORT_ANEW)
+    yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
     short = [_quoted_word(word) for word in words if word.end <= word.start]
-    yield from several("zero-length-word", file, short, "words have no length", total, _EXPORT_ANEW)
+    yield from several("zero-length-word", file, short, "words have no length", total, _BUILD_AND_EXPORT_AGAIN)
     what = "words begin before the same speaker's last one ends"
-    yield from several("overlapping-words", file, _overlapping(words), what, total, _EXPORT_ANEW)
+    yield from several("overlapping-words", file, _overlapping(words), what, total, _BUILD_AND_EXPORT_AGAIN)
     yield from _same_frame(file, [word for word in words if word.speaker == MAIN])
     for speaker in sorted({word.speaker for word in words}):
         tags = tags_among([word.text for word in words if word.speaker == speaker])
@@ -252,8 +252,8 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
 
 def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
     outside = [_quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
-    what = f"words lie outside the {loudness.seconds:.2f} s of audio"
-    yield from several("word-outside-audio", file, outside, what, len(words), _EXPORT_ANEW)
+    what = f"words are outside the {loudness.seconds:.2f} s of audio"
+    yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
 
 
 def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
@@ -270,7 +270,7 @@ def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterato
     ]
     level: Level = "error" if len(silent) > SILENT_SHARE * len(words) else "advice"
     remedy = "run `dailytalk check --snap-words`, or align it again"
-    yield from several("silent-word", file, silent, "words lie where nothing is heard", len(words), remedy, level)
+    yield from several("silent-word", file, silent, "words are where nothing is heard", len(words), remedy, level)
 
 
 def _quoted_word(word: SaidWord) -> str:
@@ -797,7 +797,7 @@ def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
         for sound in sounds
         if not _has_length(sound) or sound["start"] < 0 or sound["end"] > row["duration"] + DURATION_TOLERANCE
     ]
-    what = "sounds have no length or lie outside the audio"
+    what = "sounds have no length or are outside the audio"
     yield from several("bad-sound", file, wrong, what, len(sounds), _SPEAK_AGAIN)
 
 
@@ -841,7 +841,7 @@ def check_version(version: Version, limits: FitnessLimits | None = None) -> tupl
 def _files(version: Version) -> Iterator[Finding]:
     """What differs between the files and the manifest."""
     if MANIFEST not in version.names:
-        yield advice("no-manifest", MANIFEST, "nothing tells which files this version has", _PUBLISH_AGAIN)
+        yield advice("no-manifest", MANIFEST, "nothing says which files this version has", _PUBLISH_AGAIN)
         return
     for difference in file_differences(version):
         yield error(
@@ -1122,7 +1122,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         if name is not None and not isinstance(name, str):
             yield error("bad-line", location, f"its utterance_id is {quoted(name)}, no text", "correct it")
         elif name is not None and name in lines_of:
-            what = f"the utterance {name} stands in line {lines_of[name]} already"
+            what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
             lines_of[name] = number

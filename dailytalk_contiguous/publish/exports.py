@@ -583,10 +583,10 @@ def _messages(
     name, rate = file_name(conversation.id), conversation.sample_rate
     for number, turn in enumerate(turns(conversation.utterances)):
         first, last = (round(edge * rate) for edge in (turn.start, turn.end))
-        own = conversation.pcm[first:last, 0 if turn.main else 1]
+        samples = conversation.pcm[first:last, 0 if turn.main else 1]
         path = f"audio/{name}/{number:04d}.wav"
-        target.write_wav(path, own, rate)
-        _write_tokens(target, f"{name}/{number:04d}.wav", own, rate, prosody)
+        target.write_wav(path, samples, rate)
+        _write_tokens(target, f"{name}/{number:04d}.wav", samples, rate, prosody)
         yield {
             "role": "0" if turn.main else "1",
             "content": [{"type": "text", "text": turn.text}, {"type": "audio", "path": path}],

@@ -332,9 +332,9 @@ class FiledItems(Items):
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
             rows = opened.rows(self._stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                made = self._made(row, file, wanted, count)
-                self._latest = made["conversation_id"], place
-                yield place, made
+                item = self._made(row, file, wanted, count)
+                self._latest = item["conversation_id"], place
+                yield place, item
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
         """The row at a place. Raises BadInput if there is none any more."""
@@ -443,12 +443,12 @@ class Shards(FiledItems):
         return [name for name in stored if name != "audio" or columns is None or name in columns]
 
     def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        made = {"labels": None, "split": None, **_lacking(columns), **row}
+        item = {"labels": None, "split": None, **_lacking(columns), **row}
         if "words" in row:
-            made = conversation_of(row) | {"provenance": self._provenance}
+            item = conversation_of(row) | {"provenance": self._provenance}
         if "audio" in row:
-            made["audio"] = embedded(row["audio"])
-        return judged(made, f"row {number} of {Path(file).name}") if made.keys() >= _JUDGED else made
+            item["audio"] = embedded(row["audio"])
+        return judged(item, f"row {number} of {Path(file).name}") if item.keys() >= _JUDGED else item
 
 
 def _is_as_measured(row: Row) -> bool:
@@ -516,13 +516,13 @@ class VersionItems(FiledItems):
 
     def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         split = self._split_of[str(file)]
-        made = {"labels": None, **_lacking(columns), **row, "split": split}
+        item = {"labels": None, **_lacking(columns), **row, "split": split}
         if "audio" in row:
-            made["audio"] = embedded(row["audio"])
+            item["audio"] = embedded(row["audio"])
         if "provenance" in row:
-            made["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+            item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
         name = f"row {number} of {CONFIGS[0]}/{split}"
-        return judged(made, name) if made.keys() >= _JUDGED else made
+        return judged(item, name) if item.keys() >= _JUDGED else item
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return splits is None or self._split_of[str(file)] in splits
@@ -541,7 +541,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
             of `dailytalk corpus` (finished, or only measured), a mix, a training folder for Moshi, talks with
             `dailytalk converse`, a version in a folder or on the Hub: what `open_version` gave, or
             `OWNER/NAME@TAG`.
-        finished: take no folder of which nothing is finished.
+        finished: reject a folder in which nothing is finished.
 
     Raises DailytalkError if it is none of these, or holds nothing.
     """
@@ -823,7 +823,7 @@ class TrainingItems(Items):
 # Talks with `dailytalk converse`: sound and a transcript of each, as they were written while people talked.
 
 
-#: What a folder of talks says of itself, and so the mark of one.
+#: The record of a folder of talks, which identifies one.
 TALKS = "talks.json"
 
 _DELETE_TALK = "delete the talk, its sound and its JSON"
@@ -842,7 +842,8 @@ def is_talks(folder: Path) -> bool:
 class TalkItems(Items):
     """Talks, each a conversation: the assistant on the left, the person on the right.
 
-    A talk may have been killed while somebody spoke: what its transcript says of later than its sound is left out.
+    A talk may have been killed while somebody spoke: what its transcript has after the end of its sound is left
+    out.
     """
 
     kind = "talks"
@@ -921,14 +922,14 @@ def _talk_word(aligned: list[Any]) -> Row:
 
 def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
     """The utterances that begin before `seconds`, with all their fields and how each enters."""
-    made = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
+    voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
-    for told in talk["utterances"]:
-        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in told.items() if name in UTTERANCE}
+    for utterance in talk["utterances"]:
+        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
         if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
-            synthesis = dict.fromkeys(SYNTHESIS) | made if row["channel"] == "left" else None
-            own = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
-            rows.append(row | own | {"end": min(row["end"], seconds)})
+            synthesis = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
+            facts = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
+            rows.append(row | facts | {"end": min(row["end"], seconds)})
     timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
     for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
         for number, member in enumerate(stretch.members):
@@ -1159,7 +1160,7 @@ def _measure(value: Any) -> float | None:
 
 
 def _json_lines(path: Path, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of some lines of a file, with their numbers. Raises DailytalkError for a line that is none."""
+    """The objects of some lines of a file, with their numbers. Raises DailytalkError for an invalid line."""
     for number, line in json_lines(path, nan=True, first=first, last=last):
         if isinstance(line, BadInput):
             raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
@@ -1324,7 +1325,7 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
         start, end = word["start"], word["end"]
         if not text or not 0 <= start < end or end > seconds + TOLERANCE:
             raise BadInput(
-                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or lies outside "
+                f"the word {word['word']!r} at {start:.3f}..{end:.3f} s has no text, no length, or is outside "
                 f"the {seconds:.3f} s of audio",
                 "build the conversation again, or run `dailytalk check` on it",
             )

@@ -67,7 +67,7 @@ _SHAPES: dict[str, Any] = {
     PAIRS_ANSWERS_KIND: {"test": str, "answers": {str: {"natural?": str, "tag?": str}}},
 }
 
-#: What may be answered to a pair, and what stands in the key for the first and the last.
+#: What may be answered to a pair, and the words of the key for the first and the last.
 PREFERENCES = ("A", "same", "B")
 
 
@@ -116,7 +116,7 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
         record = _read(path, _ANSWERS_OF[key_record["kind"]])
         if record.get("test") != key_record["test"]:
             raise DailytalkError(
-                f"{as_text(path)!r} answers another test", "give the key that lay beside its page"
+                f"{as_text(path)!r} answers another test", "give the key that was beside its page"
             )
         name = str(record.get("listener") or "").strip() or path.stem
         if name in answers_of:
@@ -162,7 +162,8 @@ class Preference(NamedTuple):
     Attributes:
         rebuilt, same, recorded: shares of the ratings that found the one, neither or the other more natural; None
             without any.
-        score: of the rebuilt: 1 where it was preferred, 0.5 for neither; 0.5 by chance, and if nobody can tell.
+        score: of the rebuilt: 1 where it was preferred, 0.5 for neither; 0.5 by chance, and if nobody hears a
+            difference.
         kappa: agreement of the listeners.
     """
 
@@ -480,11 +481,11 @@ def excerpts(utterances: Sequence[Row]) -> Iterator[Excerpt]:
             if any(end - start > EXCERPT[1] for start, end in spans):
                 break
             (start, end), (source_start, source_end) = spans
-            both = len({line["channel"] for line in heard[first:last]}) == 2
+            both_speak = len({line["channel"] for line in heard[first:last]}) == 2
             whole = not any(
                 line["source_start"] < source_end and line["source_end"] > source_start for line in dropped
             )
-            if both and whole and all(end - start >= EXCERPT[0] for start, end in spans):
+            if both_speak and whole and all(end - start >= EXCERPT[0] for start, end in spans):
                 yield Excerpt(start, end, source_start, source_end)
 
 

@@ -617,7 +617,7 @@ def moshi_windows(
     if hop is not None and not 0 < hop <= seconds:
         raise DailytalkError(
             f"a hop of {hop} s is not above 0 and at most the {seconds:g} s of a window",
-            "what lies between windows would be left out; give a smaller one",
+            "what is between windows would be left out; give a smaller one",
         )
     names = getattr(dataset, "column_names", None)
     missing = [name for name in COLUMNS if names is not None and name not in names]

@@ -276,7 +276,7 @@ def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[st
         if licence.licence == OTHER
         else f"The strictest licence, which covers it all: `{escaped(licence.licence)}`."
     )
-    asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name tells"
+    asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name shows"
     rows = [
         (part.place, name or Strong("not known"), f"{count:,}", terms_cell(name))
         for part in parts
@@ -366,7 +366,9 @@ def refuse_twice(folders: Sequence[tuple[Path, float | None]], out: Path) -> Non
         if resolved in folders_before:
             raise DailytalkError(f"{path} is given twice", "name it once, with its weight")
         if resolved.is_relative_to(target) or target.is_relative_to(resolved):
-            raise DailytalkError(f"--out {out} and {path} lie in each other", "choose another folder with --out")
+            raise DailytalkError(
+                f"--out {out} and {path} are one inside the other", "choose another folder with --out"
+            )
         folders_before.add(resolved)
 
 
@@ -465,7 +467,7 @@ def mix_summary(part: MixPart) -> dict[str, Any]:
         "train_hours": round(part.seconds("train") / 3600, 5),
         "train_hours_listed": round(part.seconds_listed() / 3600, 5),
         "eval_hours": round(part.seconds("eval") / 3600, 5),
-        "licences": sorted({one.licence or "unknown" for one in part.used()}),
+        "licences": sorted({file.licence or "unknown" for file in part.used()}),
     }
 
 

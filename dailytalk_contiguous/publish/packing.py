@@ -514,7 +514,7 @@ def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
         )
     if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
         raise DailytalkError(
-            f"the utterance {fields['utterance_id']!r} at {start}-{end} s has no length, or lies outside the "
+            f"the utterance {fields['utterance_id']!r} at {start}-{end} s has no length, or is outside the "
             f"{seconds:.3f} s of its conversation",
             "build the conversation again, or run `dailytalk check` on it",
         )
@@ -571,7 +571,7 @@ def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRe
     for finished in conversations:
         if finished.id not in tagged:
             raise DailytalkError(
-                f"{folder / 'tagged'} does not tell from which recording {finished.id!r} is",
+                f"{folder / 'tagged'} does not say from which recording {finished.id!r} is",
                 "run dailytalk tag again, or push without --include-source",
             )
         parts.setdefault(finished.recording_id, []).append(tagged_row(tagged[finished.id]))

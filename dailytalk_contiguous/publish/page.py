@@ -484,7 +484,7 @@ def _beyond(judged: Judged) -> str:
 
 
 def _typical(judged: Sequence[Judged]) -> list[int]:
-    """All numbers, those first whose measures are in the middle of the ranks; what nobody knows counts half."""
+    """All numbers, those first whose measures are in the middle of the ranks; an unknown one counts half."""
     distances = np.zeros(len(judged))
     for name in CONVERSATION_MEASURES if judged else ():
         values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN
@@ -867,7 +867,7 @@ def _audio(label: str, address: str) -> Html:
 # Measures of a corpus's quality as histograms with the limits, to choose thresholds.
 
 
-#: The picture, and the limits that are drawn in it, for who looks at the measures later.
+#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
 PLOT, LIMITS = "quality.png", "quality.json"
 
 
@@ -876,8 +876,8 @@ def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folde
     quality = QualityTally(limits)
     for row in rows:
         quality.add(row)
-    found = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
-    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{found}; `dailytalk report` shows more"))
+    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
+    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
     write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 

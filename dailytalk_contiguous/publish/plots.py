@@ -90,7 +90,7 @@ class Plot:
         return []
 
     def words(self) -> str:
-        """Its figures in one sentence without a full stop, for who can't see it."""
+        """Its figures in one sentence without a full stop, for readers who can't see it."""
         rows = (" ".join(str(cell) for cell in row if cell != "") for row in self.table())
         return "; ".join(rows)
 
@@ -269,7 +269,7 @@ def alternative(plot: Plot) -> str:
 
 
 # Colours: one meaning each, the same on the page in light mode, on cards, and beside another folder. They have the
-# hues of Okabe and Ito (2008, "Color Universal Design"), which any colour vision tells apart, darkened until
+# hues of Okabe and Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until
 # lettering in them is legible on white; the style sheets of the page have them too, and lighter ones in the dark.
 
 
@@ -288,7 +288,7 @@ WIDTH, ROW, LOW, HIGH = 380, 22, 220, 300
 #: Characters of a name that fit beside a bar, and the width of a letter.
 NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
 
-#: Radius of the largest circle, and the count that the largest stands for at least: a few points stay small.
+#: Radius of the largest circle, and the least count that it has: a few points stay small.
 RADIUS, FULL_COUNT = 12.0, 8
 
 #: Side of a small map, and how large its circles are beside those of a large one.
@@ -493,7 +493,7 @@ def _svg_ranges(plot: RangePlot) -> Html:
             if value is None:
                 continue
             y = top + 8 + 8 * place
-            low, middle, high = (frame.x(min(max(one, plot.axis.low), plot.axis.high)) for one in value)
+            low, middle, high = (frame.x(min(max(point, plot.axis.low), plot.axis.high)) for point in value)
             parts.append(_line(low, y, high, y, f"range {series.style}"))
             parts.append(fill('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4"/>', series.style, middle, y))
     return _svg(plot, height, parts)

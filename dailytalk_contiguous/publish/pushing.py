@@ -484,7 +484,7 @@ class Uploaded(NamedTuple):
     """
 
     sent: int
-    there: int
+    present: int
     additions: dict[str, CommitOperationAdd]
 
 
@@ -595,7 +595,7 @@ class Published:
     Attributes:
         commit: its id. url: of its page, or of the pull request's.
         tag: that it has now; None for none.
-        sent: bytes uploaded. there: bytes that were on the Hub already.
+        sent: bytes uploaded. present: bytes that were on the Hub already.
         committed: False if the commit was there already, from a run that stopped.
     """
 
@@ -603,7 +603,7 @@ class Published:
     url: str
     tag: str | None
     sent: int
-    there: int
+    present: int
     committed: bool = True
 
 
@@ -634,7 +634,7 @@ def publish(
             commit, url = _commit(api, target, state, release, uploaded, patience)
         _check(api, target, commit, release, patience)
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
-    return Published(commit, url, tag, uploaded.sent, uploaded.there)
+    return Published(commit, url, tag, uploaded.sent, uploaded.present)
 
 
 def push_model(
@@ -768,7 +768,7 @@ def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: Retry
             return tag
         except FAILURES as error:
             refs = with_retries(lambda: api.list_repo_refs(repo, repo_type=KIND), patience)
-            tagged_commit = next((one.target_commit for one in refs.tags if one.name == tag), None)
+            tagged_commit = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
             if tagged_commit == commit:
                 return tag
             if tagged_commit is not None:
@@ -839,7 +839,7 @@ def publish_plainly(
     present = {file.sha256 for file in state.files.values()}
     sent = sum(file.size for file in files if file.sha256 not in present)
     published = publish(api, target, now, release.of(packed), patience, say)
-    return replace(published, sent=sent, there=sum(file.size for file in files) - sent)
+    return replace(published, sent=sent, present=sum(file.size for file in files) - sent)
 
 
 def _pushed(

@@ -174,7 +174,7 @@ class Code(str):
 
 
 class Strong(str):
-    """Text that nobody should miss."""
+    """Text that readers must not miss."""
 
     __slots__ = ()
 

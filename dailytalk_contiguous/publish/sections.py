@@ -569,7 +569,7 @@ def turn_parts(tally: Tally) -> list[SectionPart]:
     """Who waits for whom, who cuts in, and what the rebuild changed about it."""
     explained = (
         "A floor-transfer offset is the time from the end of one speaker's turn to the start of the other's: a "
-        "gap above 0, an overlap below it. A backchannel lies inside the other's turn; an overlap starts shortly "
+        "gap above 0, an overlap below it. A backchannel is inside the other's turn; an overlap starts shortly "
         "before the other ends; an interruption starts well before, and the other stops."
     )
     table = turns_table(tally)
@@ -600,9 +600,12 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         for channel, histogram in offsets.items()
         if histogram.n
     ]
-    outside = " What is outside is counted at the ends." if any(not low <= one < high for one in known) else ""
+    outside = (
+        " What is outside is counted at the ends." if any(not low <= offset < high for offset in known) else ""
+    )
     return HistogramPlot(
-        title=f"Who waits for whom ({counted(sum(one.n for one in offsets.values()), 'change')} of speaker)",
+        title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
+        f"of speaker)",
         series=[
             (Series(channel, f"{channel} takes the floor ({histogram.n:,})"), shares)
             for channel, histogram in offsets.items()
@@ -755,7 +758,7 @@ def turns_table(tally: Tally) -> Table:
     ]
     lost = sum(tally.lost.values())
     note = (
-        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source lie inside "
+        f"{counted(tally.backchannels_kept, 'backchannel')} of {tally.backchannels:,} in the source are inside "
         f"the same turn as before. {lost:,.2f} s of the recorded speaker's speech and sounds got "
         "lost."
     )
@@ -809,7 +812,9 @@ TAG_UNITS: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 def _tags_by_number(tally: Tally) -> list[tuple[str, Mapping[str, Moments]]]:
     """Tags with what was measured of them, the commonest first."""
-    counts = {tag: max((one.n for one in of.values()), default=0) for tag, of in tally.tag_measures.items()}
+    counts = {
+        tag: max((moments.n for moments in of.values()), default=0) for tag, of in tally.tag_measures.items()
+    }
     named = (item for item in tally.tag_measures.items() if item[0] != UNKNOWN and counts[item[0]])
     return sorted(named, key=lambda item: (-counts[item[0]], item[0]))
 
@@ -1400,10 +1405,10 @@ def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
     counts = figures.tally.crossed["emotion", "emotion_class"]
     # Of `unsure`, and of what could not be classified, nothing was said that could be right.
     pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, said = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
     note = (
         f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
-        f"of {said:,} are the label ({percent(right, said)})."
+        f"of {answered:,} are the label ({percent(right, answered)})."
     )
     title = f"Emotion by label and heard{marked}"
     return crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard")
@@ -1644,8 +1649,8 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     values = sorted(pairs.items(), key=lambda item: (-sum(item[1]), item[0]))
     rest = [pair for _, pair in values[MOST_VALUES:]]
     if len(rest) > 1:
-        both = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
-        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", both)]
+        sums = (math.fsum(pair[0] for pair in rest), math.fsum(pair[1] for pair in rest))
+        values = [*values[:MOST_VALUES], (f"{len(rest):,} others", sums)]
     if unknown and values:
         values.append((UNKNOWN, unknown))
     units = " and of ".join(dict.fromkeys((ours.unit, theirs.unit)))

@@ -69,7 +69,7 @@ def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mappi
     items = list(conversations)
     side_of = {name: side[name] for name, _, _ in items}
     if "train" not in side_of.values():
-        raise DailytalkError("no conversation is left to train on", "give an eval share to divide them anew")
+        raise DailytalkError("no conversation is left to train on", "give an eval share to divide them again")
     return Split(side_of, _disjoint(items, side_of))
 
 

@@ -110,15 +110,15 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
 
 
 def all_together(surveys: Iterable[SilenceSurvey]) -> SilenceSurvey:
-    """Several recordings as one. There is at least one."""
+    """The figures of several recordings together; of one at least."""
     several = list(surveys)
     return SilenceSurvey(
         "all",
-        sum(one.seconds for one in several),
+        sum(recording.seconds for recording in several),
         (),
-        np.concatenate([one.by_level for one in several]),
-        np.concatenate([one.by_speech for one in several]),
-        together(one.outcomes for one in several),
+        np.concatenate([recording.by_level for recording in several]),
+        np.concatenate([recording.by_speech for recording in several]),
+        together(recording.outcomes for recording in several),
     )
 
 

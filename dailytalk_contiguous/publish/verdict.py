@@ -234,12 +234,16 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
     lengths = [
-        (_length(one["source_start"], one["source_end"]), _length(one["start"], one["end"])) for one in utterances
+        (
+            _length(utterance["source_start"], utterance["source_end"]),
+            _length(utterance["start"], utterance["end"]),
+        )
+        for utterance in utterances
     ]
     timed = [
-        Timed(one["channel"], one["start"], one["end"])
-        for one, (_, new) in zip(utterances, lengths, strict=True)
-        if new and one["status"] != "dropped"
+        Timed(utterance["channel"], utterance["start"], utterance["end"])
+        for utterance, (_, new) in zip(utterances, lengths, strict=True)
+        if new and utterance["status"] != "dropped"
     ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
     return (
@@ -284,17 +288,17 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 def _of_words(
     utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
 ) -> MeasuredConversation:
-    """Measures of the words; `lengths` are the recorded and the new one of each utterance, in seconds."""
+    """Measures of the words; `lengths` are the recorded and the new length of each utterance, in seconds."""
     seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
     fastest = None
-    for one, (recorded, new) in zip(utterances, lengths, strict=True):
+    for utterance, (recorded, new) in zip(utterances, lengths, strict=True):
         length = recorded or new
-        text = (one["text_raw"] or one["text"] or "").split()
+        text = (utterance["text_raw"] or utterance["text"] or "").split()
         seconds += length
         without += 0.0 if text else length
-        if is_number(one["confidence"]):
+        if is_number(utterance["confidence"]):
             weights += length
-            sure += length * one["confidence"]
+            sure += length * utterance["confidence"]
         if len(text) > EXTRA_WORDS and length:
             fastest = max(fastest or 0.0, (len(text) - EXTRA_WORDS) / length)
     return {
@@ -305,7 +309,7 @@ def _of_words(
 
 
 def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConversation:
-    """Measures of the sound, of the worse side; None where no side knows it."""
+    """Measures of the sound, of the worse side; None where no side has it."""
 
     def known(name: str) -> list[float]:
         return [side[name] for side in sides if side and is_number(side.get(name))]
@@ -326,13 +330,15 @@ def _of_synthesis(
 ) -> MeasuredConversation:
     ratios = [
         new / recorded
-        for one, (recorded, new) in zip(utterances, lengths, strict=True)
-        if one["status"] == "spoken" and recorded and new
+        for utterance, (recorded, new) in zip(utterances, lengths, strict=True)
+        if utterance["status"] == "spoken" and recorded and new
     ]
-    statuses = [one["status"] for one in utterances]
+    statuses = [utterance["status"] for utterance in utterances]
     kept = statuses.count("kept-original")
     wanted = statuses.count("spoken") + kept
-    distances = [one["synthesis"].get("delivery_distance") for one in utterances if one["synthesis"]]
+    distances = [
+        utterance["synthesis"].get("delivery_distance") for utterance in utterances if utterance["synthesis"]
+    ]
     known = [distance for distance in distances if is_number(distance)]
     return {
         "delivery": statistics.median(known) if known else None,
@@ -364,7 +370,7 @@ def _seconds(limit: float, about: str, option: str) -> Any:
 
 @dataclass(frozen=True)
 class FitnessLimits:
-    """From where on a conversation is remarked on; None sets no limit. A value at its limit is within.
+    """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
 
     Attributes:
         lowest_confidence: of the recogniser, in a conversation. Whisper's authors take a window for failed below
@@ -670,7 +676,7 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
-#: A note that stands in the first line even of good data.
+#: A note that is in the first line even of good data.
 _UNKNOWN_CONFIDENCE = "unknown-confidence"
 
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
@@ -777,7 +783,7 @@ class Judge:
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.
 
-        No measure of the words alone tells. On two telephone calls, where 85 to 101 % of the words were wrong,
+        No measure of the words alone shows it. On two telephone calls, where 85 to 101 % of the words were wrong,
         there were 2.7 words a second, 0.5 % of the speech without text, 11 % utterances of one word, and a
         perplexity by the recogniser's own model of language of 118 to 146 a side; of four conversations of clear
         readers 3.3 words a second, 0 %, 12 %, and 81 to 152.

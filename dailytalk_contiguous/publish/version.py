@@ -246,7 +246,7 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
     others = sorted((ref for ref in refs.tags if not is_version_tag(ref.name)), key=lambda ref: ref.name)
     branches = sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))
     kinds = {"version": versions[::-1], "tag": others, "branch": branches}
-    return [_listed(repo, token, ref, kind, dates) for kind, own in kinds.items() for ref in own]
+    return [_listed(repo, token, ref, kind, dates) for kind, refs_of_kind in kinds.items() for ref in refs_of_kind]
 
 
 def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dict[str, datetime]) -> Listed:

@@ -47,7 +47,7 @@ _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 class VoiceClip(NamedTuple):
     """A clip as these formats have it.
 
-    `path` is the file of its sound under the folder, without ending; `speaker` a name, or what stands for one.
+    `path` is the file of its sound under the folder, without ending; `speaker` a name, or what is used as one.
     `entry` is its entry in a whisper.json.
     """
 
@@ -189,15 +189,15 @@ def export_voice(
         sides: `train` or `eval` of each id, where that is decided.
         sample_rate: Hz; None for the trainer's own.
 
-    Raises DailytalkError if `out` is not ours or its path can't stand in a list, or no clip can be used.
+    Raises DailytalkError if `out` is not ours or its path can't be in a list, or no clip can be used.
     """
     kind = VOICE_FORMATS[format]
     root = out.resolve()
     lists = {side: name.format(_plain(root.name) or "clips") for side, name in kind.lists.items()}
     if "|" in str(root) or "\n" in str(root):
-        raise DailytalkError(f"--out {str(root)!r} can't stand in a list of the trainer", "choose another folder")
+        raise DailytalkError(f"--out {str(root)!r} can't be in a list of the trainer", "choose another folder")
     target = OwnedFolder(out, format, [*lists.values(), *([WHISPER_JSON] if kind.with_json else [])])
-    made: dict[str, VoiceClip] = {}
+    clips_by_id: dict[str, VoiceClip] = {}
     rejects: list[Reject] = []
     taken: set[str] = set()
     for source in clips:
@@ -209,25 +209,25 @@ def export_voice(
         except BadInput as problem:
             rejects.append(Reject(source.id, "export", problem.reason, problem.remedy))
             continue
-        if clip.id in made:
+        if clip.id in clips_by_id:
             raise DailytalkError(f"the clip {clip.id!r} occurs twice", "run `dailytalk check` on the dataset")
-        made[clip.id] = clip
-    if not made:
+        clips_by_id[clip.id] = clip
+    if not clips_by_id:
         first = f" ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(
             f"no clip could be exported{first}", "transcribe the clips, or build the corpus again"
         )
-    side, disjoint = dict.fromkeys(made, "train"), True
+    side, disjoint = dict.fromkeys(clips_by_id, "train"), True
     if "eval" in lists:
-        items = [(clip.id, clip.speaker, clip.seconds) for clip in made.values()]
+        items = [(clip.id, clip.speaker, clip.seconds) for clip in clips_by_id.values()]
         side, disjoint = as_given(items, sides) if sides is not None else split_two(items, eval_share, seed)
-    many = len({clip.speaker for clip in made.values()}) > 1
-    own = {name: [clip for clip in made.values() if side[clip.id] == name] for name in lists}
-    texts = {lists[name]: _list(kind, [kind.line(clip, root, many) for clip in own[name]]) for name in lists}
+    many = len({clip.speaker for clip in clips_by_id.values()}) > 1
+    listed = {name: [clip for clip in clips_by_id.values() if side[clip.id] == name] for name in lists}
+    texts = {lists[name]: _list(kind, [kind.line(clip, root, many) for clip in listed[name]]) for name in lists}
     if kind.with_json:
-        texts[WHISPER_JSON] = whisper_json_text({f"{clip.name}.wav": clip.entry for clip in made.values()})
+        texts[WHISPER_JSON] = whisper_json_text({f"{clip.name}.wav": clip.entry for clip in clips_by_id.values()})
     target.finish(texts)
-    return VoiceExported({name: len(own[name]) for name in lists}, disjoint, rejects)
+    return VoiceExported({name: len(listed[name]) for name in lists}, disjoint, rejects)
 
 
 def _write(

@@ -34,7 +34,7 @@ def is_address(path: str | Path) -> bool:
 
 
 def store_address(out: Path) -> str | None:
-    """`address_of` for a work folder. Raises DailytalkError for an address that is none of a store."""
+    """`address_of` for a work folder. Raises DailytalkError for an address of anything else."""
     address = address_of(out)
     if address is None and is_address(out):
         text = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)

@@ -160,7 +160,7 @@ class Editable(ABC):
         return CHANNELS
 
     def probe(self, name: str) -> Probe:
-        """What the sound of an item says of itself. Raises BadInput if it is not at hand."""
+        """What the header of an item's sound says. Raises BadInput if it is not at hand."""
         return probe(self.place(name).audio)
 
 
@@ -408,7 +408,7 @@ def _summary_of(lines: Lines) -> dict[str, Any]:
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is none."""
+    """A value that changes when a file does; None without a file."""
     try:
         status = path.stat()
     except OSError:
@@ -420,8 +420,8 @@ def _texts(lines: Lines, fields: Sequence[str], count: int) -> Iterator[bytes]:
     """Lines as a transcript has them, its fields in their order; `count` lines are before them."""
     for number, (key, line) in enumerate(in_order(lines), count):
         ordered = {field: line.get(field) for field in fields if field in line or field in _OURS}
-        told = ordered | line | {"utterance_id": key}
-        yield json_text({**told, "segment_id": number} if "segment_id" in ordered else told).encode()
+        record = ordered | line | {"utterance_id": key}
+        yield json_text({**record, "segment_id": number} if "segment_id" in ordered else record).encode()
 
 
 class _Scanned(NamedTuple):
@@ -882,8 +882,8 @@ def _moshi_words(document: Mapping[str, Any], name: str) -> list[tuple[str, dict
                 channel = CHANNELS[0] if speaker == MAIN else CHANNELS[1]
                 words.append((channel, {"word": word, "start": start, "end": end, "probability": None}))
             case _:
-                said = f"a word beside {name} is {quoted(aligned)}, not [word, [start, end], speaker]"
-                raise BadInput(said, "make that folder again")
+                problem = f"a word beside {name} is {quoted(aligned)}, not [word, [start, end], speaker]"
+                raise BadInput(problem, "make that folder again")
     return words
 
 
@@ -896,12 +896,12 @@ def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines
     for line in kept:
         if line["channel"] not in left or len(left[line["channel"]]) < line["n_words"] or line["n_words"] < 0:
             return None
-        own = left[line["channel"]][: line["n_words"]]
-        if line["text"] and split_words(line["text"]) != [word["word"] for word in own]:
+        line_words = left[line["channel"]][: line["n_words"]]
+        if line["text"] and split_words(line["text"]) != [word["word"] for word in line_words]:
             return None
         del left[line["channel"]][: line["n_words"]]
         lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
-        lines[line["id"]]["words"] = own
+        lines[line["id"]]["words"] = line_words
     return None if any(left.values()) or len(lines) != len(kept) else lines
 
 
@@ -909,11 +909,11 @@ def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
     """Lines of words that no longer pause parts; a line ends when the other speaker has begun one, too."""
     lines: Lines = {}
     for channel in CHANNELS:
-        own = sorted(
+        channel_words = sorted(
             (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
         )
         groups: list[list[dict[str, Any]]] = []
-        for word in own:
+        for word in channel_words:
             if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
                 groups[-1].append(word)
             else:

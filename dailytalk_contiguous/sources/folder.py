@@ -272,7 +272,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     if recording.pair:
         path = put_together(recording.pair, recording.path.name)
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
-    stats = [file.stat() for file in (recording.pair.there if recording.pair else (path,))]
+    stats = [file.stat() for file in (recording.pair.files if recording.pair else (path,))]
     info = probe(base["audio"])
     _check(info, config.channel)
     root = None if config.follow_links else _path(config.transcripts) or recording.root
@@ -343,7 +343,7 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None, follow
     facts: list[Any] = []
     for recording in recordings:
         beside = _transcripts(recording, transcripts, None if follow_links else recording.root)
-        for path in (*(recording.pair.there if recording.pair else (recording.path,)), *beside):
+        for path in (*(recording.pair.files if recording.pair else (recording.path,)), *beside):
             status = path.stat() if path.exists() else path.lstat()  # a link to nowhere is reported as such later
             facts.append([to_uri(path.absolute()), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

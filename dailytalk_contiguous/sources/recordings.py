@@ -53,7 +53,7 @@ LONGEST_PART, LONGEST_NAME = 226, 1024
 
 
 def shortened(name: str, longest: int = LONGEST_PART) -> str:
-    """A path with every part of at most so many bytes; one that is longer ends in `-` and a digest of all of it.
+    """A path with parts of at most `longest` bytes; a longer one ends in `-` and a digest of all of it.
 
     >>> shortened("day 1/call")
     'day 1/call'
@@ -112,7 +112,7 @@ class Names:
         bare = stem(name)
         if name in self._stems or bare in self._stems or bare in self._wholes:
             raise BadInput(
-                f"its name {name!r} can't be told from an earlier row's once that has been worked on",
+                f"its name {name!r} can't be distinguished from an earlier row's once that has been worked on",
                 "choose another --id-column, or leave --streaming out",
             )
         self._names[name] += 1
@@ -162,7 +162,7 @@ class Pair(NamedTuple):
     right: Path | None
 
     @property
-    def there(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Path, ...]:
         """The sides that are there, the left one first."""
         return tuple(path for path in (self.left, self.right) if path)
 
@@ -225,10 +225,10 @@ def put_together(pair: Pair, name: str) -> Path:
     if pair.left is None or pair.right is None:
         missing = CHANNELS[pair.left is not None]
         raise BadInput(
-            f"{_name(pair.there[0])} is one side of it, and its {missing} side is not there",
+            f"{_name(pair.files[0])} is one side of it, and its {missing} side is not there",
             f"put the {missing} side beside it, or pass --channel mix to take it as one speaker",
         )
-    sides = {channel: _probed(path, channel) for channel, path in zip(CHANNELS, pair.there, strict=True)}
+    sides = {channel: _probed(path, channel) for channel, path in zip(CHANNELS, pair.files, strict=True)}
     left, right = (info.seconds for info in sides.values())
     if abs(left - right) > max(ALWAYS_APART, MOST_APART * max(left, right)):
         raise BadInput(
@@ -248,25 +248,25 @@ def _probed(path: Path, channel: str) -> Probe:
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
     if not info.seconds or info.channels != 1 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        what = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
+        facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
-            f"its {channel} side {_name(path)} is no mono recording that can be used ({what})",
+            f"its {channel} side {_name(path)} is no mono recording that can be used ({facts})",
             f"export it again with one channel at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
         )
     return info
 
 
 def _key(pair: Pair) -> str:
-    """Another one for other files: their paths, sizes and dates."""
-    stats = [(path.absolute(), path.stat()) for path in pair.there]
+    """A digest of both files' paths, sizes and dates."""
+    stats = [(path.absolute(), path.stat()) for path in pair.files]
     facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    fine = any(is_fine(_audio(path)) for path in pair.there)
+    fine = any(is_fine(_audio(path)) for path in pair.files)
     with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
-        sides = ((block[:, 0] for block in blocks_at(_audio(path), rate)) for path in pair.there)
+        sides = ((block[:, 0] for block in blocks_at(_audio(path), rate)) for path in pair.files)
         for block in _together(*sides):
             flac.write(block if fine else to_pcm(block))  # soundfile clips floats
 
@@ -381,12 +381,12 @@ def find_recordings(
     together = pairs(inner) if sides else {}
     for joined, (pair, replaced) in together.items():
         tops = [paths.pop(relative)[1] for relative in replaced]
-        paths[joined] = pair.there[0].with_name(joined.name), tops[0]
+        paths[joined] = pair.files[0].with_name(joined.name), tops[0]
     if left_out is not None:
         left_out.hidden += sorted(walk.left_out.hidden)
         left_out.made += sorted(walk.left_out.made)
         left_out.paired += sorted(
-            as_text(joined.with_suffix("")) for joined, (pair, _) in together.items() if len(pair.there) == 2
+            as_text(joined.with_suffix("")) for joined, (pair, _) in together.items() if len(pair.files) == 2
         )
     names = {path: as_text(relative) for relative, (path, _) in paths.items()}
     counts = Counter(names.values())

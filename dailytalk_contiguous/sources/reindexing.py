@@ -1,9 +1,9 @@
 """Numbered recordings (`NAME_000007.wav`) renumbered without gaps, with all that names them, and back again.
 
 All or nothing: what is to be renamed is on the disk before the first rename, every file goes through a name of its
-own in between, and who opens the folder after a kill finishes what was begun. One rename of the plan itself tells
-that a step is done. Discarded files, and names that are mentioned and whose files are gone, are numbered after the
-others: nothing loses its name to another, so that the way back is the same with old and new exchanged.
+own in between, and whoever opens the folder after a kill finishes what was begun. One rename of the plan itself
+marks a step as done. Discarded files, and names that are mentioned and whose files are gone, are numbered after
+the others: nothing loses its name to another, so that the way back is the same with old and new exchanged.
 """
 
 import hashlib
@@ -288,7 +288,7 @@ def _mentioned(contents: _Contents) -> list[_Item]:
         place = posixpath.dirname(path)
 
         def seen(mention: str, place: str = place, path: str = path) -> str | None:
-            if names.found(mention, place, path) is None:
+            if names.find(mention, place, path) is None:
                 note(mention, place)
             return None
 
@@ -327,7 +327,7 @@ class _Names:
         for path in renamed:
             self._bare[_folded(posixpath.basename(path))].append(path)
 
-    def found(self, mention: str, place: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
+    def find(self, mention: str, place: str, document: str, any_ending: bool = False) -> tuple[str, str] | None:
         """The path of an item without ending, and what follows its name in the text: an ending, a line's number.
 
         Raises BadInput for a name that two items have.
@@ -339,11 +339,11 @@ class _Names:
 
     def renamed(self, mention: str, place: str, document: str, any_ending: bool = False) -> str | None:
         """The text with the item's new name; None where it means none."""
-        found = self.found(mention, place, document, any_ending)
-        if found is None:
+        match = self.find(mention, place, document, any_ending)
+        if match is None:
             return None
-        folder, slash, _ = mention.removesuffix(found[1]).rpartition("/")
-        return f"{folder}{slash}{self._renamed[found[0]]}{found[1]}"
+        folder, slash, _ = mention.removesuffix(match[1]).rpartition("/")
+        return f"{folder}{slash}{self._renamed[match[0]]}{match[1]}"
 
     def _path(self, bare: str, place: str, document: str) -> str | None:
         if posixpath.isabs(bare):
@@ -353,10 +353,10 @@ class _Names:
             return path
         if "/" in bare:
             return None
-        own = self._bare.get(_folded(bare), [])
-        own = [item for item in own if posixpath.basename(item) == bare] or own
+        namesakes = self._bare.get(_folded(bare), [])
+        namesakes = [item for item in namesakes if posixpath.basename(item) == bare] or namesakes
         of_discarded = posixpath.basename(document).startswith("discarded")
-        fitting = [item for item in own if (DISCARDED in item.split("/")) == of_discarded] or own
+        fitting = [item for item in namesakes if (DISCARDED in item.split("/")) == of_discarded] or namesakes
         if len(fitting) > 1:
             raise BadInput(
                 f"{document!r} names {bare!r}, which is in {' and '.join(sorted(map(repr, fitting)))}",
@@ -473,17 +473,17 @@ def _carry_out(
     if not changed or dry_run:
         return result
     number = max(_plans(root), default=0) + 1
-    own = root / PLANS / f"{number:04d}"
+    plan_folder = root / PLANS / f"{number:04d}"
     for path, data in documents.items():
-        write_bytes(own / "backup" / path, contents.documents[path])
-        write_bytes(own / "after" / path, data)
+        write_bytes(plan_folder / "backup" / path, contents.documents[path])
+        write_bytes(plan_folder / "after" / path, data)
     plan: dict[str, Any] = {"renames": renames, "names": [[path, new] for path, new in names.items()]}
     plan["documents"] = {path: _digest(data) for path, data in documents.items()}
     if undoes:
         plan["undoes"] = undoes[0]
-    write_text(own / _PLANNED, json.dumps(plan, indent=1) + "\n")
+    write_text(plan_folder / _PLANNED, json.dumps(plan, indent=1) + "\n")
     _finish(root)
-    result.backup = own / "backup" if documents else None
+    result.backup = plan_folder / "backup" if documents else None
     return result
 
 
@@ -551,8 +551,8 @@ def _plans(folder: Path) -> list[int]:
     """The numbers of the plans of a folder, in order."""
     plans = folder / PLANS
     names = os.listdir(plans) if os.path.isdir(plans) and not os.path.islink(plans) else []
-    own = [name for name in names if re.fullmatch(r"\d{4,18}", name) and not (plans / name).is_symlink()]
-    return sorted(map(int, own))
+    numbered = [name for name in names if re.fullmatch(r"\d{4,18}", name) and not (plans / name).is_symlink()]
+    return sorted(map(int, numbered))
 
 
 def _unfinished(folder: Path) -> bool:
@@ -576,15 +576,15 @@ def _read_plan(folder: Path, number: int, state: str) -> dict[str, Any]:
 def _finish(folder: Path) -> None:
     """Carry out what is planned and not done; of what was not even planned whole nothing stays."""
     for number in _plans(folder):
-        own = folder / PLANS / f"{number:04d}"
-        if (own / _PLANNED).exists():
+        plan_folder = folder / PLANS / f"{number:04d}"
+        if (plan_folder / _PLANNED).exists():
             plan = _read_plan(folder, number, _PLANNED)
             for place, (old, _) in enumerate(plan["renames"]):
                 between = _between(folder, old, place)
                 if os.path.lexists(folder / old) and not os.path.lexists(between):
                     os.rename(folder / old, between)
-            _settle(folder, plan, own / _PLANNED, own / _STAGED)
-        if (own / _STAGED).exists():
+            _settle(folder, plan, plan_folder / _PLANNED, plan_folder / _STAGED)
+        if (plan_folder / _STAGED).exists():
             plan = _read_plan(folder, number, _STAGED)
             for place, (old, new) in enumerate(plan["renames"]):
                 between = _between(folder, old, place)
@@ -596,21 +596,23 @@ def _finish(folder: Path) -> None:
                     os.rename(between, folder / new)
             for path, digest in plan["documents"].items():
                 remove_unfinished((folder / path).parent)
-                _replace(folder, own, path, digest)
-            shutil.rmtree(own / "after", ignore_errors=True)
-            _settle(folder, plan, own / _STAGED, own / _DONE)
-        if not (own / _DONE).exists():
-            shutil.rmtree(own)
+                _replace(folder, plan_folder, path, digest)
+            shutil.rmtree(plan_folder / "after", ignore_errors=True)
+            _settle(folder, plan, plan_folder / _STAGED, plan_folder / _DONE)
+        if not (plan_folder / _DONE).exists():
+            shutil.rmtree(plan_folder)
 
 
 def _between(folder: Path, old: str, place: int) -> Path:
     return (folder / old).with_name(f"{PLANS}-{place}.tmp")
 
 
-def _replace(folder: Path, own: Path, path: str, digest: str) -> None:
+def _replace(folder: Path, plan_folder: Path, path: str, digest: str) -> None:
     """Give a document its new content. Raises DailytalkError if somebody else has changed it meanwhile."""
     document = Path(os.path.realpath(inside(folder, path)))
-    before, after = (inside(folder, own.relative_to(folder) / state / path) for state in ("backup", "after"))
+    before, after = (
+        inside(folder, plan_folder.relative_to(folder) / state / path) for state in ("backup", "after")
+    )
     now = document.read_bytes() if document.exists() else b""
     if _digest(now) == digest:
         return

@@ -152,14 +152,14 @@ class Mirror:
         name = self.name_of(path)
         return notes_of(self.folder).copied(name) if name else ""
 
-    def push(self, path: Path, there: Remote | None = None) -> None:
-        """Write one file to the store, unless it is known to be unchanged there. `there`: its object, if known."""
+    def push(self, path: Path, stored: Remote | None = None) -> None:
+        """Write one file to the store, unless it is unchanged there. `stored`: its object, if known."""
         name = str(self.name_of(path))
         copied = notes_of(self.folder).copied(name)
-        if copied and (there is None or copied == there.token):
+        if copied and (stored is None or copied == stored.token):
             return
-        if there and there.size == path.stat().st_size and there.token in _md5(path):
-            notes_of(self.folder).add(name, there.token)  # made again here, with the same bytes
+        if stored and stored.size == path.stat().st_size and stored.token in _md5(path):
+            notes_of(self.folder).add(name, stored.token)  # made again here, with the same bytes
             return
         status = path.stat()
         with store_errors(self.address):
@@ -179,9 +179,9 @@ class Mirror:
         absolute = path.absolute()
         return absolute.relative_to(self.folder).as_posix() if absolute.is_relative_to(self.folder) else None
 
-    def changed_there(self, name: str, there: dict[str, Remote]) -> bool:
+    def changed_there(self, name: str, objects: dict[str, Remote]) -> bool:
         """Whether an object is another one than this mirror last read or wrote."""
-        return name in there and notes_of(self.folder).token(name) != there[name].token
+        return name in objects and notes_of(self.folder).token(name) != objects[name].token
 
     def changed_here(self, name: str) -> bool:
         """Whether a file is here as this machine made it, and not as the store was last known to have it."""

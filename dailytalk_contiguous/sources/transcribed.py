@@ -47,7 +47,7 @@ _LONGEST = 20_000
 
 
 def checked(line: dict[str, Any]) -> dict[str, Any]:
-    """The line, if it can be meant; raises ValueError, with what is wrong, if not."""
+    """The line, if it makes sense; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
@@ -73,8 +73,8 @@ def checked(line: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values, dict) or not all(
             is_right(value) for value in values.values() if value is not None
         ):
-            what = "numbers" if name in _NUMBERS else "texts"
-            raise ValueError(f"{name} is {quoted(values)}, no object of {what}")
+            kinds = "numbers" if name in _NUMBERS else "texts"
+            raise ValueError(f"{name} is {quoted(values)}, no object of {kinds}")
     for name in EDITS:
         texts = [line[name]] if isinstance(line.get(name), str) else line.get(name) or []
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -372,7 +372,7 @@ def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reje
 
 
 def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
-    """Each line after the name of its conversation; lines that are none go to the rejects."""
+    """Each line after the name of its conversation; invalid lines go to the rejects."""
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in rows_by_id.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
@@ -428,8 +428,8 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) ->
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
     row |= script_columns(base, _usable(name, lines, base, rejects))
-    # Where nobody is known to have edited a line, the digest is that of runs which did not know who edits; where
-    # nobody asked for emotion, that of runs which could not.
+    # Where no editor of a line is known, the digest is that of runs which did not record editors; where emotion
+    # was not asked for, that of runs which could not classify it.
     later = {*EDITS, *EMOTION_GUESS}
     facts = {column: value for column, value in row.items() if column not in later or any(value)}
     content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)
@@ -459,7 +459,7 @@ def _usable(
             or line["start"] < base["offset"] - TOLERANCE
             or seconds_within(line["end"], base) <= seconds_within(line["start"], base)
         ):
-            problem = f"{line['start']}-{line['end']} s lies outside its conversation"
+            problem = f"{line['start']}-{line['end']} s is outside its conversation"
         elif identity in first:
             problem = f"its utterance_id {identity!r} is that of line {first[identity]}"
             remedy = "leave utterance_id out of a line that you add"

@@ -158,7 +158,7 @@ _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?")
 #: How many fields a record of CTM and of RTTM may have.
 _CTM_FIELDS, _RTTM_FIELDS = range(5, 9), range(9, 11)
 
-#: What stands for a word in CTM and is none: NIST's null word, and silence as aligners write it.
+#: What CTM has in place of a word: NIST's null word, and silence as aligners write it.
 NO_WORDS = SILENCES | {"@", "!sil"}
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
@@ -236,7 +236,7 @@ def read_text(path: Path) -> str:
 def make_word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
     """A `core.schema.WORD` from checked values.
 
-    A probability that is none from 0 to 1 is another scale (CTM may have log likelihoods), and unknown.
+    A number outside 0 to 1 is of another scale (CTM may have log likelihoods), and the probability unknown.
     """
     start, end = _checked(path, position, times)
     if not isinstance(word, str) or not word.strip():
@@ -830,7 +830,7 @@ FORMATS = {
 
 
 def ending_of(name: str) -> str | None:
-    """The ending of a transcript's file, as it is written there; None for what is none."""
+    """The ending of a transcript's file, as it is written there; None for any other file."""
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 

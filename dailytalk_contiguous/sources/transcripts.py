@@ -123,12 +123,12 @@ def read_transcripts(
     for path, marker in markers.items():
         side = sides[marker] if marker else sides_known.get(path)
         passages = _read(path, side, recording_file)
-        said = [item for item in passages if item.text is not None or item.words]
+        with_words = [item for item in passages if item.text is not None or item.words]
         silent = [item for item in passages if item.text is None and not item.words]
         if mix:
-            spoken.append((path, [item._replace(channel=side or MIX) for item in said]))
+            spoken.append((path, [item._replace(channel=side or MIX) for item in with_words]))
             continue
-        spoken.append((path, _placed(path, said, side)))
+        spoken.append((path, _placed(path, with_words, side)))
         turns += _placed_turns(path, silent, side)
     turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []

@@ -64,7 +64,7 @@ class WhisperJson:
 def read_whisper_json(path: Path) -> WhisperJson:
     """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
 
-    NaN may stand for numbers, as Python writes them.
+    NaN is taken as a number, as Python writes it.
 
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """

@@ -70,7 +70,7 @@ class Align(Stage):
         }
 
     def _align(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        found: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
+        by_speaker: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
         places = [
             place
             for place, start in enumerate(row["new_start"])
@@ -83,14 +83,14 @@ class Align(Stage):
             words, source = spoken[place] if place in spoken else _kept(row, place)
             speaker = "left" if row["source_channel"][place] == self.revoice else "right"
             words = _with_probabilities(words, row["words"][place])
-            found[speaker] += [
+            by_speaker[speaker] += [
                 (word._replace(start=start + word.start, end=start + word.end), source)
                 for word in fit(words, end - start)
             ]
         aligned = [
             {"word": word.text.strip(), "start": word.start, "end": word.end, "speaker": speaker, "source": source}
             | {"probability": word.probability}
-            for speaker, words_of in found.items()
+            for speaker, words_of in by_speaker.items()
             for word, source in _parted(words_of, row["built_duration"])
         ]
         return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
@@ -124,7 +124,7 @@ class Align(Stage):
 
 def _parted(words: list[tuple[Word, str]], duration: float) -> list[tuple[Word, str]]:
     """Words of one speaker without overlap: kept utterances may overlap where a transcript says so."""
-    ordered = sorted(words, key=lambda one: (one[0].start, one[0].end))
+    ordered = sorted(words, key=lambda sourced: (sourced[0].start, sourced[0].end))
     fitted = fit([word for word, _ in ordered], duration)
     return [(word, source) for word, (_, source) in zip(fitted, ordered, strict=True)]
 

@@ -38,14 +38,14 @@ class Augment(Stage):
     """Gives back `audio`, `duration` and `words`, changed by the row's `augmentation` where that is not null.
 
     A change is one of the left channel, which then has its loudness of before again (or is softer, where a true
-    peak would pass −1 dBTP); only a stretch changes the right one too, or they would fall apart. Words of a
+    peak would pass −1 dBTP); only a stretch changes the right one too, or their times would differ. Words of a
     stretched copy begin and end at exactly `amount` times their times; its length is that of the source times
     `amount`, to the nearest sample. Changed audio is 16-bit FLAC at its own rate. Columns that were measured
     before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
 
-    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` is where
-    the recordings lie that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't
-    be read, is silent, or is too short for another pitch.
+    `kinds` is what may occur, so that a missing library is known before the work begins. `noise_folder` holds the
+    recordings that recipes of noise name; empty if they name colours. Raises BadInput for audio that can't be
+    read, is silent, or is too short for another pitch.
     """
 
     kinds: tuple[str, ...] = setting(
@@ -152,28 +152,29 @@ def _recorded_noise(folder: Path, name: str, count: int, sample_rate: int, chanc
 
     Raises BadInput for one that can't be read, is silent, or is a link out of the folder.
     """
-    told = f"the recording of noise {shown(Path(name))}"
+    recording = f"the recording of noise {shown(Path(name))}"
     try:
         audio = {"bytes": None, "path": to_uri(inside(folder, name))}
         spare = max(0.0, probe(audio).seconds - count / sample_rate)
         start = float(chance.uniform(0, spare))
-        found = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
+        noise = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
         raise BadInput(
-            f"{told} can't be read ({reason})", "put a readable one there, or take it out of the folder of noises"
+            f"{recording} can't be read ({reason})",
+            "put a readable one there, or take it out of the folder of noises",
         ) from error
-    if not found.any():
+    if not noise.any():
         raise BadInput(
             f"the recording of noise {shown(Path(name))} is silent", "take it out of the folder of noises"
         )
-    return np.asarray(np.resize(found, count), np.float32)
+    return np.asarray(np.resize(noise, count), np.float32)
 
 
 def _as_loud_as(before: Samples, after: Samples, sample_rate: int) -> Samples:
     """`after` at the loudness of `before`, or under it where its peaks allow no more."""
-    found = levelled(after, sample_rate, clip_loudness(before, sample_rate), CEILING_DBTP)
-    return after if found is None or not np.isfinite(found.gain_db) else found.samples
+    matched = levelled(after, sample_rate, clip_loudness(before, sample_rate), CEILING_DBTP)
+    return after if matched is None or not np.isfinite(matched.gain_db) else matched.samples
 
 
 def _flac(samples: Samples, sample_rate: int) -> bytes:

@@ -147,13 +147,13 @@ class Stage:
 
     def stored_types(self) -> dict[str, pa.DataType]:
         """Arrow's types of the columns of `adds` that are stored."""
-        kinds = self.adds.type  # worked out at every asking
+        kinds = self.adds.type  # computed at every access
         return {name: kinds.field(name).type for name in self.adds if name not in self.transient}
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
 
-        `fetch`: whether models that are not on this machine are downloaded. Without it nobody misses them.
+        `fetch`: whether models that are not on this machine are downloaded. If not, missing ones are no error.
         """
 
     @property
@@ -163,7 +163,7 @@ class Stage:
 
     @property
     def unfitted(self) -> bool:
-        """Whether the stage must be told of all rows first: `fit` makes one that can run."""
+        """Whether the stage must see all rows first: `fit` makes one that can run."""
         return False
 
     def fit(self, rows: Iterable[Row]) -> "Stage":
@@ -237,18 +237,18 @@ class Stage:
         n_rows = len(batch[next(iter(batch))])
         marks: Batch = {name: list(batch[name]) if name in batch else [None] * n_rows for name in PROBLEM}
         places = [place for place, problem in enumerate(marks["problem"]) if problem is None]
-        names = self._read(batch) or list(batch)  # who needs no column must still see how many rows there are
+        names = self._read(batch) or list(batch)  # without columns, a stage must still see how many rows there are
         usable = {name: [batch[name][place] for place in places] for name in names}
         columns, problems = self.attempt(usable)
         for place, error in problems.items():
             for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
                 marks[name][places[place]] = value
-        made = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
+        added = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
         for name in IDS:
-            if name in made and name in batch:
-                ids = zip(batch[name], made[name], marks["problem"], strict=True)
-                made[name] = [new if problem is None else old for old, new, problem in ids]
-        return made | marks
+            if name in added and name in batch:
+                ids = zip(batch[name], added[name], marks["problem"], strict=True)
+                added[name] = [new if problem is None else old for old, new, problem in ids]
+        return added | marks
 
 
 Stages: TypeAlias = tuple[Stage, ...]
@@ -386,5 +386,7 @@ def model_digest(model: str) -> str:
         return model
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
     files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
-    told = [(path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    stamps = [
+        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files
+    ]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

@@ -23,7 +23,7 @@ from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference
 
-#: Utterances of nobody in particular that are classified together: a stop loses no more than these.
+#: Utterances without a known speaker that are classified together: a stop loses no more than these.
 COMPANY = 16
 
 #: What is kept of a guess: the probabilities of the model's classes; empty where nothing is said.
@@ -103,14 +103,14 @@ def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confid
     probabilities = [
         [
             {"emotion": name, "probability": share}
-            for name, share in zip(model.classes, map(float, own), strict=True)
+            for name, share in zip(model.classes, map(float, distribution), strict=True)
         ]
-        if len(own)
+        if len(distribution)
         else None
-        for own in shares
+        for distribution in shares
     ]
     return {
-        "emotion_class": [choose_emotion(own, model.classes, confidence) for own in shares],
+        "emotion_class": [choose_emotion(distribution, model.classes, confidence) for distribution in shares],
         "emotion_probabilities": probabilities,
         "emotion_model": [model.name] * len(shares),
     }

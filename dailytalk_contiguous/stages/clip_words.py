@@ -1,7 +1,7 @@
 """CutSpeech and TimeWords: the sound of a clip as analyses take it, and when each word of its text is said.
 
-A corpus of acted lines tells what is said, so a recogniser is only a witness of when: what it heard is matched to
-the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
+A corpus of acted lines has the text, so a recogniser only says when each word is spoken: what it heard is matched
+to the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
 time. Only a clip whose corpus has no text of it gets the recogniser's.
 """
 
@@ -121,12 +121,12 @@ class TimeWords(Stage):
         """What a recogniser hears in the clips whose language it knows, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
-        asked: dict[str, list[int]] = {}
+        by_language: dict[str, list[int]] = {}
         for index, language in enumerate(batch["language"]):
             if self.recogniser != POCKETSPHINX or language in (None, "en"):
-                asked.setdefault(language or "auto", []).append(index)
-        found: dict[int, list[Word]] = {}
-        for language, places in asked.items():
+                by_language.setdefault(language or "auto", []).append(index)
+        recognised: dict[int, list[Word]] = {}
+        for language, places in by_language.items():
             stage = Transcribe(
                 self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
             )
@@ -139,14 +139,16 @@ class TimeWords(Stage):
                 }
             )
             for place, words in zip(places, heard["words"], strict=True):
-                found[place] = [Word(one["word"], one["start"], one["end"], one["probability"]) for one in words]
-        return found
+                recognised[place] = [
+                    Word(word["word"], word["start"], word["end"], word["probability"]) for word in words
+                ]
+        return recognised
 
 
 def _cut(audio: dict[str, Any], start: float, end: float) -> bytes:
     clip = read_clip(audio)
-    own = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
-    return to_pcm(np.asarray(soxr.resample(own, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
+    stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
+    return to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
 
 
 def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[list[Word], str]:

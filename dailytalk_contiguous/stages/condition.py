@@ -1,9 +1,9 @@
 """Condition: a clip as a model trains on it: 24 kHz stereo FLAC, one loudness, no silent edges.
 
 Left is what the model should say, right what it hears: room tone, or the line of another speaker that it answers.
-Such a prompt lies before the clip, as a turn in a conversation does, and not under it: a model that hears and
-speaks at once must not learn to talk over whoever prompts it. While one side is silent it lies in room tone, so
-that nothing steps from a voice into digital silence. Clips get a gain, and nothing else unless it is asked for.
+Such a prompt comes before the clip, as a turn in a conversation does, and not under it: a model that hears and
+speaks at once must not learn to talk over whoever prompts it. A side is never silent but has room tone, so that no
+voice stops in digital silence. Clips get a gain, and nothing else unless it is asked for.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Condition(Stage):
     of the source is found at its time − `trim_start` + `clip_start`; `trim_end` seconds were cut off the end.
     `gain_db`, `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of
     the clip; the prompt is levelled alike. `noise_reduced_db` is by how much the clip's quiet stretches became
-    softer, null where nothing was done. An offset of the source is left in (`MeasureQuality` tells it).
+    softer, null where nothing was done. An offset of the source stays (`MeasureQuality` measures it).
 
     Attributes:
         target_lufs: loudness. Integrated; the momentary maximum of very short clips (see `core.loudness`).
@@ -114,9 +114,12 @@ class Condition(Stage):
         start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
         nothing = np.zeros(0, np.float32)
-        said, asked = Piece(start, cut.levelled.samples, cut.lead, nothing), Piece(0, prompt, nothing, nothing)
-        left = lay([said], self._tone(row["id"], "left", count), RATE)
-        right = lay([asked], self._tone(row["id"], "right", count), RATE)
+        clip_piece, prompt_piece = (
+            Piece(start, cut.levelled.samples, cut.lead, nothing),
+            Piece(0, prompt, nothing, nothing),
+        )
+        left = lay([clip_piece], self._tone(row["id"], "left", count), RATE)
+        right = lay([prompt_piece], self._tone(row["id"], "right", count), RATE)
         return {
             "conditioned": _flac(np.stack((left, right), axis=1)),
             "conditioned_rate": RATE,
@@ -131,11 +134,11 @@ class Condition(Stage):
         }
 
     def _known(self, row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-        """What is heard in the clip and its signal-to-noise ratio: as `MeasureQuality` found them, or anew."""
+        """Sounds in the clip and its signal-to-noise ratio, as `MeasureQuality` measured them or measured here."""
         if "heard" in row and "snr_db" in row:
             return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
-        found = hear(clip.samples, clip.sample_rate)
-        return found.sounds, snr_db(clip.samples, clip.sample_rate, found.speech, found.sounds)
+        sounding = hear(clip.samples, clip.sample_rate)
+        return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
 
     def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
         if not sounds:
@@ -146,14 +149,14 @@ class Condition(Stage):
             samples, reduced_db = _denoised(samples, sounds)
         first = max(0, round((sounds[0][0] - self.keep) * RATE))
         last = min(len(samples), round((sounds[-1][1] + self.keep) * RATE))
-        found = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
-        if found is None:
+        adjusted = levelled(samples[first:last], RATE, self.target_lufs, self.ceiling_dbtp)
+        if adjusted is None:
             raise BadInput(
                 "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
             )
-        gain = np.float32(10 ** (found.gain_db / 20))
+        gain = np.float32(10 ** (adjusted.gain_db / 20))
         return Cut(
-            found,
+            adjusted,
             samples[:first] * gain,
             first / RATE,
             (len(samples) - last) / RATE,
@@ -185,7 +188,7 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
     if np.count_nonzero(quiet) < voice_effects.LEAST_NOISE * RATE or not np.any(samples[quiet]):
         return samples, None
     reduced = voice_effects.reduce_noise(samples, samples[quiet], RATE)
-    before, after = (float(np.mean(one[quiet] ** 2)) for one in (samples, reduced))
+    before, after = (float(np.mean(signal[quiet] ** 2)) for signal in (samples, reduced))
     return reduced, 10 * math.log10(before / after)
 
 

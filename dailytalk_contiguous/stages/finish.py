@@ -54,7 +54,7 @@ class Finish(Stage):
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
 
-    `revoice` is whose voice is new; `provenance` is JSON that tells how the conversation was made. An utterance
+    `revoice` is whose voice is new; `provenance` is JSON that says how the conversation was made. An utterance
     that was left out has no start and no end.
     """
 
@@ -101,7 +101,7 @@ class Finish(Stage):
             }
             for place in range(len(row["utterance_id"]))
         ]
-        sounds = [_sound(one) for one in row["sounds"]]
+        sounds = [_sound(sound) for sound in row["sounds"]]
         words = [dict(word) for word in row["alignments"]]
         for item in (*utterances, *words, *sounds):
             for name in _TIMES & item.keys():
@@ -131,18 +131,18 @@ def _rounded(seconds: float | None, latest: float) -> float | None:
     return round(min(round(seconds, 4), math.floor(latest * 1e4) / 1e4 if math.isfinite(latest) else latest), 4)
 
 
-def _sound(found: dict[str, float]) -> dict[str, Any]:
+def _sound(sound: dict[str, float]) -> dict[str, Any]:
     return {
         "channel": "right",
-        "start": found["new_start"],
-        "end": found["new_end"],
-        "source_start": found["start"],
-        "source_end": found["end"],
+        "start": sound["new_start"],
+        "end": sound["new_end"],
+        "source_start": sound["start"],
+        "source_end": sound["end"],
     }
 
 
 def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
-    """The measures of a side, with how many of its words lie where nothing is heard, give or take a frame."""
+    """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
     audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
     ends = [end for _, end in audible]
 
@@ -207,8 +207,8 @@ class FinishClip(Stage):
         conditioning = {name: row[name] for name in CONDITIONING}
         if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        told = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
-        return told | {
+        unchanged = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
+        return unchanged | {
             "sample_rate": probe(row["audio"]).sample_rate,
             "words": [
                 {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}

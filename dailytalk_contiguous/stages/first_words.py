@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 
-#: Seconds of a piece that are listened to: so many, and one for each word, in which slow speakers say it.
+#: Seconds of a piece that are listened to: this many, and one for each word, which is enough for slow speakers.
 HEARD_SECONDS = 1.0
 
 #: Pieces that are decoded at a time, so that memory doesn't grow with the recording.
@@ -25,7 +25,7 @@ class FirstWords(Stage):
     """The first words of each piece that can be used; empty for others, and where nothing is recognised.
 
     Attributes:
-        transcribe: the recogniser. With the language `auto` it is told from the first pieces.
+        transcribe: the recogniser. The language `auto` is detected in the first pieces.
         words: of each piece, at most.
     """
 

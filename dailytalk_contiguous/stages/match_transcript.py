@@ -35,7 +35,7 @@ class MatchTranscript(Stage):
     its channel, after one for a transcript of which all words are early or late.
 
     Attributes:
-        max_distance: how far, in seconds, the middle of a word may lie from the utterance that gets it.
+        max_distance: how far, in seconds, the middle of a word may be from the utterance that gets it.
     """
 
     max_distance: float = unlisted(1.0)
@@ -65,7 +65,7 @@ class MatchTranscript(Stage):
     def _match(
         self,
         conversation_id: str,
-        given: list[Cue],
+        transcript: list[Cue],
         offset: float,
         utterance_ids: list[str],
         channels: list[str],
@@ -75,20 +75,20 @@ class MatchTranscript(Stage):
         texts: list[str | None] = [None] * len(utterance_ids)
         words: list[list[WordRow] | None] = [None] * len(utterance_ids)
         unmatched = []
-        strangers = sorted({str(cue["channel"]) for cue in given} - {*CHANNELS, MIX})
+        strangers = sorted({str(cue["channel"]) for cue in transcript} - {*CHANNELS, MIX})
         if strangers:
             raise ValueError(f"cues of {conversation_id} name the channels {strangers}; they are {CHANNELS}")
         transcribed = []
         for channel in (*CHANNELS, MIX):
-            cues = [cue for cue in given if cue["channel"] == channel and cue["text"] is not None]
+            cues = [cue for cue in transcript if cue["channel"] == channel and cue["text"] is not None]
             if not cues:
                 continue
             places = [place for place, name in enumerate(channels) if name == channel]
             spans = [(starts[place], ends[place]) for place in places]
             transcribed.append((cues, spans))
             matched = match_words(cues, spans, self.max_distance)
-            for place, text, own in zip(places, matched.texts, matched.words, strict=True):
-                texts[place], words[place] = text, own
+            for place, text, matched_words in zip(places, matched.texts, matched.words, strict=True):
+                texts[place], words[place] = text, matched_words
             unmatched += [
                 self._rejected(conversation_id, cues[number], offset, left) for number, left in matched.left_over
             ]

@@ -38,9 +38,9 @@ from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
 #: else is rated: batches of 12 s took it 12 to 17 % longer over a bundled recording, of which 11 to 15 % is their
-#: padding (`benchmarks/affect.py --batches`). Company alone gains nothing from 3 s on, which `context` fills short
-#: utterances up to (as they are, eight of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the
-#: device busy within some gigabytes.
+#: padding (`benchmarks/affect.py --batches`). Batches alone gain nothing from 3 s on, which `context` fills short
+#: utterances up to (unfilled, eight of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the device
+#: busy within some gigabytes.
 BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
 #: The measures that the embedded estimate needs.
@@ -57,7 +57,7 @@ class RateAffect(Stage):
     Attributes:
         model: a name on the Hub, a folder of that layout, or `acoustic-estimate`.
         context: seconds that a short utterance is filled up to with its speaker's speech next to it, where the
-            batch tells conversations, channels and times; 0 for none. All of a conversation must then be in one
+            batch has conversations, channels and times; 0 for none. All of a conversation must then be in one
             batch (`PerUtterance` sees to that). The estimate borrows nothing.
         reach: seconds from the utterance within which that speech is taken.
         device: `auto`, `cpu` or `cuda`.
@@ -153,7 +153,7 @@ class RateAffect(Stage):
             rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
         else:
             rated = run_batched(chosen, lengths, budget, call, model.room)
-        return {name: [getattr(one, name) for one in rated] for name in AFFECT} | {
+        return {name: [getattr(affect, name) for affect in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }
 
@@ -186,8 +186,8 @@ class RateAffect(Stage):
             channels = batch.get("channel") or [None] * count
             groups = list(zip(batch["conversation_id"], channels, strict=True))
         rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
-        found = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
-        return {name: values.tolist() for name, values in found.items()}
+        estimated = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
+        return {name: values.tolist() for name, values in estimated.items()}
 
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
@@ -208,5 +208,5 @@ def _measured(batch: Batch) -> dict[str, list[Any]]:
     """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
     from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 
-    found = MeasureProsody()(batch)
-    return {name: found[name] for name in MEASURES if name not in batch}
+    measured = MeasureProsody()(batch)
+    return {name: measured[name] for name in MEASURES if name not in batch}

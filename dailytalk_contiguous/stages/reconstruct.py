@@ -54,7 +54,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Reconstruct(Stage):
-    """The rebuilt conversation: stereo FLAC, new times of every utterance, and how turn-taking fared.
+    """The rebuilt conversation: stereo FLAC, new times of every utterance, and how turn-taking changed.
 
     `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
     `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
@@ -111,7 +111,7 @@ class Reconstruct(Stage):
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = turns.rebuild(events, total, self.mode, rate)
-        said = [place for place, part in enumerate(parts) if part.utterance is not None]
+        utterances = [place for place, part in enumerate(parts) if part.utterance is not None]
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
         left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
@@ -120,7 +120,9 @@ class Reconstruct(Stage):
         replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = to_pcm(np.stack((left, right), axis=1))
-        measures = turns.compare_turns([events[i] for i in said], [starts[i] for i in said], total, new_total)
+        measures = turns.compare_turns(
+            [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
+        )
         return {
             "built_audio": {"bytes": _flac(rebuilt, rate), "path": None},
             "built_rate": rate,
@@ -142,8 +144,8 @@ class Reconstruct(Stage):
     ) -> list[dict[str, Any]]:
         """The measures of both sides of the result, and when anything can be heard there.
 
-        A leak is still in it where a piece that came through as it was lies under the other speaker's words. It
-        has the level of the recording; of a voice that is no longer there the result itself tells nothing.
+        A leak is still in it where an unchanged piece is under the other speaker's words. Its level is taken from
+        the recording, because the result no longer has the voice that leaked.
         """
         sides = []
         for place, name in enumerate(CHANNELS):
@@ -153,7 +155,7 @@ class Reconstruct(Stage):
             speech = [span for span, (part, _) in zip(heard, placed, strict=True) if part.utterance is not None]
             kept = [part.event for part, _ in placed if part.event.kept]
             others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
-            leaky = any(own.start < other.end and other.start < own.end for own in kept for other in others)
+            leaky = any(event.start < other.end and other.start < event.end for event in kept for other in others)
             meter = SideMeter(rate, len(rebuilt) / rate)
             for first in range(0, len(rebuilt), round(BLOCK_SECONDS * rate)):  # a side is never held as floats
                 block = rebuilt[first : first + round(BLOCK_SECONDS * rate), place]
@@ -178,8 +180,8 @@ class Reconstruct(Stage):
         return find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
-        found = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
-        return [(start, end, run) for channel, start, end, run in found if (channel != self.revoice) == kept]
+        utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+        return [(start, end, run) for channel, start, end, run in utterances if (channel != self.revoice) == kept]
 
     def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
         numbers, joined = sound_blocks(self._spans(row, kept=True), sounds)
@@ -197,9 +199,9 @@ class Reconstruct(Stage):
                 parts.append(
                     Part(TurnEvent(channel, start, end, length, run if kept else -1, kept), place, spoken)
                 )
-        own = CHANNELS[1 - CHANNELS.index(self.revoice)]
+        kept_channel = CHANNELS[1 - CHANNELS.index(self.revoice)]
         parts += [
-            Part(TurnEvent(own, start, end, _whole_seconds(start, end, rate), run, True), None, None)
+            Part(TurnEvent(kept_channel, start, end, _whole_seconds(start, end, rate), run, True), None, None)
             for (start, end), run in zip(sounds, joined, strict=True)
         ]
         return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
@@ -215,12 +217,14 @@ class Reconstruct(Stage):
         rate: int,
     ) -> Samples:
         """Room tone of a side of the source, from where neither speaker does anything and nothing leaks."""
-        own, others = (
+        events, others = (
             [(round(start * rate), round(end * rate)) for start, end in _busy(row, parts, name)]
             for name in (CHANNELS[side], CHANNELS[1 - side])
         )
         others += leaked_spans(leaks[side].mask, rate)
-        return room_tone(source[:, side], own, length, rate, f"{row['conversation_id']}/{CHANNELS[side]}", others)
+        return room_tone(
+            source[:, side], events, length, rate, f"{row['conversation_id']}/{CHANNELS[side]}", others
+        )
 
     def _revoiced(
         self,
@@ -234,17 +238,19 @@ class Reconstruct(Stage):
     ) -> tuple[Samples, Levelled]:
         place = CHANNELS.index(self.revoice)
         side = source[:, place]
-        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == self.revoice]
-        said = [part.spoken for part, _ in own if part.spoken is not None]
+        side_parts = [
+            placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == self.revoice
+        ]
+        takes = [part.spoken for part, _ in side_parts if part.spoken is not None]
         speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
-        levelled = level(said, _loudness(speech, rate), _loudness(said, rate), rate)
+        levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         ready = iter(levelled.pieces)
         nothing = np.array([], np.float32)
         pieces = [
             Piece(round(start * rate), next(ready), nothing, nothing, over=True)
             if part.spoken is not None
             else _piece(part.event, start, side, rate)
-            for part, start in own
+            for part, start in side_parts
         ]
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
         return limit(lay(pieces, tones[place][:length], rate), rate), levelled
@@ -262,14 +268,16 @@ class Reconstruct(Stage):
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
         place = 1 - CHANNELS.index(self.revoice)
         side = source[:, place]
-        own = [one for one in zip(parts, starts, strict=True) if one[0].event.channel == CHANNELS[place]]
+        side_parts = [
+            placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == CHANNELS[place]
+        ]
         moves = [
             (round(part.event.start * rate), round(part.event.end * rate), round(start * rate))
-            for part, start in own
+            for part, start in side_parts
         ]
         channel = rearrange(side, moves, tones[place], length, rate, replaced)
         lost = [0.0, 0.0]
-        for (part, _), (first, last, new) in zip(own, moves, strict=True):
+        for (part, _), (first, last, new) in zip(side_parts, moves, strict=True):
             if not np.array_equal(channel[new : new + last - first], side[first:last]):
                 lost[part.utterance is None] += part.event.end - part.event.start
         return channel, lost[0], lost[1]
@@ -303,8 +311,8 @@ def _loudest_leak(leak: Leakage, channel: Pcm) -> NDArray[np.float64]:
 
 def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float, float]]:
     """When anything happens in a channel of the source, dropped utterances too."""
-    said = zip(row["source_channel"], row["start"], row["end"], strict=True)
-    return [(start, end) for channel, start, end in said if channel == name] + [
+    utterances = zip(row["source_channel"], row["start"], row["end"], strict=True)
+    return [(start, end) for channel, start, end in utterances if channel == name] + [
         (part.event.start, part.event.end) for part in parts if part.event.channel == name
     ]
 
@@ -332,15 +340,15 @@ def _loudness(pieces: list[Samples], rate: int) -> float:
 
 def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: list[TurnEvent]) -> dict[str, Any]:
     """New times and turn events of the utterances; a dropped one has none (it stays where it would have been)."""
-    said = [place for place, part in enumerate(parts) if part.utterance is not None]
+    utterances = [place for place, part in enumerate(parts) if part.utterance is not None]
     timed = [Timed(event.channel, event.start, event.end, event.run) for event in events]
     moved = [
         Timed(event.channel, start, start + event.new_length, event.run)
         for event, start in zip(events, starts, strict=True)
     ]
-    groups = turns.join_spans([timed[place] for place in said])  # the same stretches before and after
-    before = dict(zip(said, turns.label([timed[place] for place in said], groups), strict=True))
-    after = dict(zip(said, turns.label([moved[place] for place in said], groups), strict=True))
+    groups = turns.join_spans([timed[place] for place in utterances])  # the same stretches before and after
+    before = dict(zip(utterances, turns.label([timed[place] for place in utterances], groups), strict=True))
+    after = dict(zip(utterances, turns.label([moved[place] for place in utterances], groups), strict=True))
     count = len(row["utterance_id"])
     times: dict[str, Any] = {
         "new_start": [None] * count,

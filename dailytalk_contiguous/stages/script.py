@@ -1,4 +1,4 @@
-"""Script: what is to be said and kept of a tagged conversation, as its transcript tells it.
+"""Script: what is to be said and kept of a tagged conversation, by its transcript.
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
 recording, measures of a few digits, and other names for some columns. Both directions are here: `dailytalk tag`
@@ -252,14 +252,14 @@ def _utterance(
         "kind": line.get("kind") or "speech",
         "text_raw": line.get("text_raw") or text,
         "text": text,
-        # Made anew: a person edits the text and the tag, and forgets the line that holds both.
+        # Made again: a person edits the text and the tag, and forgets the line that holds both.
         "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
         "tag": line["tag"],
         "rule": line.get("rule") or "",
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: features.get(measure) for measure in PROSODY},
         **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in _BUCKETS},
-        # Negative numbers are nobody else's: an added line is a run of its own.
+        # Nothing else has negative numbers: an added line is a separate run.
         "run": runs.get(identity, -1 - place),
         "words": [
             {

@@ -45,7 +45,7 @@ BLOCK = FRAME * MAX_FRAMES
 
 
 class FoundSpeech(NamedTuple):
-    """What was found in one channel: its utterances, how much of each is speech, and what to tell about it.
+    """What was found in one channel: its utterances, how much of each is speech, and notes about it.
 
     `side` are the fields of `core.schema.SIDE`.
     """
@@ -73,7 +73,7 @@ class Segment(Stage):
         longest: seconds; a longer utterance is cut where it is quietest.
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
         min_duration: seconds; a shorter utterance is rejected with its reason. 0 keeps all.
-        crosstalk: whether the other speaker's leaked voice is told from this one's (see `core.crosstalk`).
+        crosstalk: whether the other speaker's leaked voice is left out (see `core.crosstalk`).
     """
 
     channel: str = setting(
@@ -127,12 +127,12 @@ class Segment(Stage):
         return {"speech_activity": speech_activity.NAME}
 
     def restore(self, batch: Batch) -> Batch:
-        found = []
+        speech = []
         for index, audio in enumerate(batch["audio"]):
             pcm = self._pcm(read_analysis(audio, batch["offset"][index], batch["duration"][index]))
             spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
-            found.append([_cut(pcm[channel], start, end) for channel, start, end in spans])
-        return {"speech": found}
+            speech.append([_cut(pcm[channel], start, end) for channel, start, end in spans])
+        return {"speech": speech}
 
     def row(self, row: Row) -> Row:
         meters = self._meters(row)
@@ -146,13 +146,13 @@ class Segment(Stage):
         total = len(samples) / ANALYSIS_RATE
         leaks = self._leaks(samples)
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
-            found = list(
+            searched = list(
                 pool.map(lambda name: self._channel(name, pcm[name], meters[name], leaks.get(name), total), pcm)
             )
         numbered = [
-            (f"{row['conversation_id']}/{one.channel}", one.channel, span, spoken)
-            for one in found
-            for span, spoken in zip(one.spans, one.spoken, strict=True)
+            (f"{row['conversation_id']}/{side.channel}", side.channel, span, spoken)
+            for side in searched
+            for span, spoken in zip(side.spans, side.spoken, strict=True)
         ]
         kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
         dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
@@ -170,8 +170,8 @@ class Segment(Stage):
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
             "speech": [_cut(pcm[channel], start, end) for channel, start, end in spans],
-            "sides": [one.side for one in found],
-            "notes": [note for one in found for note in one.notes],
+            "sides": [side.side for side in searched],
+            "notes": [note for side in searched for note in side.notes],
             "rejected": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
         }
 
@@ -226,13 +226,13 @@ class Segment(Stage):
         """What each channel holds of the other one. Raises BadInput where both are one signal."""
         if not self.crosstalk or self.channel == "mix":
             return {}
-        found = leakage(samples[:, 0], samples[:, 1])
-        if any(one.same for one in found):
+        leaks = leakage(samples[:, 0], samples[:, 1])
+        if any(leak.same for leak in leaks):
             raise BadInput(
                 "both channels carry the same sound, not one speaker each",
                 "pass --channel mix to take it as one speaker",
             )
-        return dict(zip(("left", "right"), found, strict=True))
+        return dict(zip(("left", "right"), leaks, strict=True))
 
     def _too_short(self, prefix: str, span: Span) -> dict[str, str]:
         return {

@@ -41,8 +41,8 @@ from dailytalk_contiguous.stages.transcribe import GIVEN
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
 #
 # A conversation stage, because LOW and HIGH mean nothing for an utterance alone. It works on one channel at a
-# time (a loud speaker must not make a quiet one whisper), but for the preset `seed`, which must reproduce a tool
-# that did not.
+# time (a loud speaker must not make a quiet one whisper), except with the preset `seed`, which must reproduce a
+# tool that did not.
 
 
 BUCKET_PRESETS = ("percentile", "robust", "seed")
@@ -141,21 +141,21 @@ class Bucket(Stage):
     def _of_row(self, row: Mapping[str, Any], n_utterances: int) -> dict[str, list[Any]]:
         channels = _places(row["channel"])
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
-        made: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {}
         for feature, name in FEATURES.items():
-            made[name] = [""] * n_utterances
+            columns[name] = [""] * n_utterances
             values = _array(row[feature], n_utterances)
             for places in groups:
                 for place, label in zip(places, self._bucket(values[places], feature).labels, strict=True):
-                    made[name][place] = label
+                    columns[name][place] = label
         for name, (feature, margin) in MARGINS.items():
             # Stored as float32, so that a margin read back from disk is the one that was computed here.
             margins = np.full(n_utterances, math.nan, dtype=np.float32)
             values = _array(row[feature], n_utterances)
             for places in channels:
                 margins[places] = margin(values[places])
-            made[name] = margins.tolist()
-        return made
+            columns[name] = margins.tolist()
+        return columns
 
     def _bucket(self, values: NDArray[np.float64], feature: str) -> Buckets:
         if self.preset == "percentile":
@@ -279,7 +279,7 @@ class Punctuate(Stage):
     Raises ValueError for a synthesiser without a style list, and for marks that are none of `MARKS_SET`.
 
     Attributes:
-        synthesiser: whose style list tells how a tag is written.
+        synthesiser: whose style list says how a tag is written.
         marks: `missing` sets an end mark only where a recogniser wrote none; a text that a person gave (its
             `recogniser` is `given`) keeps its own. `always` sets the mark of the tag in place of a full stop or a
             comma too, whoever wrote it.

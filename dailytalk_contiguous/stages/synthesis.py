@@ -283,7 +283,7 @@ class Speak(Stage):
                 rows[index] = _row(status, "no text to say")
         utterances = [_utterance(batch, index) for index in asked]
 
-        # No more than this many may be asked for and not yet on disk: a run that is killed loses no more of them.
+        # At most this many are requested and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
 
         def first_take(utterance: dict[str, Any]) -> Take | NotAnswered:
@@ -305,7 +305,7 @@ class Speak(Stage):
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """What `work` makes of each item. The first exception stops all, after what is under way.
+        """What `work` returns for each item. The first exception stops all, after what is under way.
 
         A request that was sent is paid for, and ends in the cache.
         """
@@ -479,7 +479,7 @@ class Speak(Stage):
         return verdict is not None and verdict.get("by") == self._judge_name()
 
     def _judge_name(self) -> str:
-        """What a verdict depends on: one that other limits gave is given anew."""
+        """What a verdict depends on: one by other limits is made again."""
         parts = [asdict(self.gate), self.verify, [self.worst, self.compute_type] if self.verify else None]
         return format(zlib.crc32(json.dumps(parts, sort_keys=True).encode()), "08x")
 
@@ -530,27 +530,29 @@ def _noted(verdict: Mapping[str, Any] | None) -> HeardTake | None:
 
 def _voices(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, Voice]:
     """The habits of the voice in each conversation."""
-    said: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
+    by_conversation: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
     for utterance, take in takes:
-        lines = said[utterance["conversation_id"]]
+        lines = by_conversation[utterance["conversation_id"]]
         if isinstance(take, Take):
             lines.append((utterance["text"], take.trimmed))
-    return {conversation: voice_of(lines) for conversation, lines in said.items()}
+    return {conversation: voice_of(lines) for conversation, lines in by_conversation.items()}
 
 
 def _registers(
     takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]],
 ) -> dict[Any, tuple[Register, Register]]:
     """What is usual for the source and for the voice, of each conversation in which both are voiced."""
-    said: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
+    by_conversation: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
     for utterance, take in takes:
-        sources, performances = said[utterance["conversation_id"]]
+        sources, performances = by_conversation[utterance["conversation_id"]]
         if utterance["source"]:
             sources.append(utterance["source"])
         if isinstance(take, Take) and take.performance:
             performances.append(take.performance)
-    both = {name: (register_of(sources), register_of(voice)) for name, (sources, voice) in said.items()}
-    return {name: (source, voice) for name, (source, voice) in both.items() if source and voice}
+    registers = {
+        name: (register_of(sources), register_of(voice)) for name, (sources, voice) in by_conversation.items()
+    }
+    return {name: (source, voice) for name, (source, voice) in registers.items() if source and voice}
 
 
 def _delivery(

@@ -52,8 +52,8 @@ CODEBOOK = Setting(
 class TokeniseProsody(Stage):
     """Prosodic tokens of utterances: a token a frame, in runs, and by word; `prosody_model` names the codebook.
 
-    What is usual of a speaker is that of the same channel of the same conversation, all of which must then be in
-    one batch (`PerUtterance` sees to that); without `conversation_id` each utterance is a speaker of its own.
+    A speaker's usual is that of the same channel of the same conversation, all of which must then be in
+    one batch (`PerUtterance` sees to that); without `conversation_id` each utterance counts as a separate speaker.
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
 
     Attributes:

@@ -23,13 +23,13 @@ from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 
-#: What stands in `recogniser` for utterances whose words came with the recording.
+#: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
 
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
 
-#: Seconds of speech, longest utterances first, from which a conversation's language is told.
+#: Seconds of speech, longest utterances first, in which a conversation's language is detected.
 LANGUAGE_SECONDS = 30.0
 
 #: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
@@ -53,12 +53,12 @@ class Transcribe(Stage):
 
     Attributes:
         model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
-        language: ISO 639-1 code, or `auto`: told once for each conversation.
+        language: ISO 639-1 code, or `auto`: detected once for each conversation.
         windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
             text and times suffer is not proven.
         beam: width of the search.
         compute_type: CTranslate2's; in place of `auto` a stage for Whisper has what suits `device` (see
-            `models.devices`), so that its digest tells what rows were made in.
+            `models.devices`), so that its digest says what rows were made in.
         guard: whether inventions are guarded against (see `core.hallucination`).
         device: `auto`, `cpu` or `cuda`. batch_windows: windows at a time on CUDA.
     """
@@ -102,15 +102,15 @@ class Transcribe(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])
-        given = batch.get("given_words") or [None] * count
+        given_words = batch.get("given_words") or [None] * count
         conversations = batch.get("conversation_id") or list(range(count))
         channels = batch.get("channel") or list(range(count))
         starts = batch.get("start") or [0.0] * count
         ends = batch.get("end") or [math.inf] * count
-        unheard = [index for index in range(count) if given[index] is None and batch["speech"][index]]
+        unheard = [index for index in range(count) if given_words[index] is None and batch["speech"][index]]
         rows: dict[int, dict[str, Any]] = {
             index: _given_row(batch["given_text"][index], words)
-            for index, words in enumerate(given)
+            for index, words in enumerate(given_words)
             if words is not None
         }
         languages = {conversation: self._hint() for conversation in conversations}
@@ -121,7 +121,7 @@ class Transcribe(Stage):
                 languages |= self._detect(recogniser, speech, conversations)
             keys = [(conversations[index], channels[index]) for index in unheard]
             rows |= self._recognise(recogniser, speech, keys, languages)
-        found = []
+        in_order = []
         for index in range(count):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[conversations[index]]
@@ -130,9 +130,9 @@ class Transcribe(Stage):
                 # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
                 word["start"] = max(round(word["start"] + offset, 4), starts[index])
                 word["end"] = min(round(word["end"] + offset, 4), ends[index])
-            found.append(row)
-        _mark_given_questions(found, conversations)
-        return {name: [row[name] for row in found] for name in self.adds}
+            in_order.append(row)
+        _mark_given_questions(in_order, conversations)
+        return {name: [row[name] for row in in_order] for name in self.adds}
 
     def _hint(self) -> str:
         return UNDETERMINED if self.language == "auto" else self.language
@@ -161,7 +161,7 @@ class Transcribe(Stage):
         """Rows of the utterances in `speech`; `keys` are their conversation and channel, in the same order."""
         samples = list(speech.values())
         packed = recogniser.packs and self.windows == "packed"
-        seconds = [len(one) / ANALYSIS_RATE for one in samples]
+        seconds = [len(utterance) / ANALYSIS_RATE for utterance in samples]
 
         def hear(windows: list[list[Placed]]) -> list[tuple[list[Placed], Recognised]]:
             heard = recogniser.transcribe(

@@ -46,25 +46,29 @@ class ChooseVoice(Stage):
         rate = row["sample_rate"]
         spans = list(zip(row["source_channel"], row["start"], row["end"], row["text"], strict=True))
         others = [(start, end) for side, start, end, _ in spans if side != self.revoice]
-        own = [
+        stretches = [
             (start, channel[round(start * rate) : round(end * rate)], text)
             for side, start, end, text in spans
             if side == self.revoice
             and text.strip()
             and not any(first < end and last > start for first, last in others)
         ]
-        clean = [one for one in own if len(one[1]) and float(np.abs(one[1]).max()) < FULL_SCALE]
+        clean = [
+            stretch for stretch in stretches if len(stretch[1]) and float(np.abs(stretch[1]).max()) < FULL_SCALE
+        ]
         chosen: list[tuple[float, Samples, str]] = []
-        for one in sorted(clean, key=lambda one: len(one[1]), reverse=True):
-            if sum(len(samples) for _, samples, _ in chosen) + len(one[1]) <= self.longest * rate:
-                chosen.append(one)
+        for stretch in sorted(clean, key=lambda stretch: len(stretch[1]), reverse=True):
+            if sum(len(samples) for _, samples, _ in chosen) + len(stretch[1]) <= self.longest * rate:
+                chosen.append(stretch)
         seconds = sum(len(samples) for _, samples, _ in chosen) / rate
         if seconds < self.shortest:
             raise BadInput(
                 f"there are only {seconds:.1f} s of the {self.revoice} speaker alone to clone the voice from",
                 "name a voice of the service with --voice",
             )
-        chosen.sort(key=lambda one: one[0])
+        chosen.sort(key=lambda stretch: stretch[0])
         file = io.BytesIO()
-        soundfile.write(file, to_pcm(np.concatenate([one[1] for one in chosen])), rate, "PCM_16", format="WAV")
+        soundfile.write(
+            file, to_pcm(np.concatenate([stretch[1] for stretch in chosen])), rate, "PCM_16", format="WAV"
+        )
         return file.getvalue(), " ".join(text.strip() for _, _, text in chosen)

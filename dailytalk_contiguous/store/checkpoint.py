@@ -33,7 +33,7 @@ class Checkpoint:
     """The answers in one file, read as it is opened and appended to as they come.
 
     It is a shortcut: where it can't be read or written (a damaged line, a link out of its folder), the model is
-    asked. A disk that takes nothing is said once.
+    asked. A disk that can't be written to is reported once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class Checkpoint:
 
     def append(self, batch: str, answers: Sequence[Any]) -> None:
         """Keep the answers to a batch: numbers, texts, and tuples of those."""
-        # A line of its own whatever stands before: a crash may have cut that off.
+        # A new line, whatever is before it: a crash may have cut that off.
         line = "\n" + json.dumps({"batch": batch, "answers": answers}) + "\n"
         with self._lock:
             if self._writable:
@@ -68,7 +68,7 @@ class Checkpoint:
                     log.warning("%s can't be written (%s): a stop would lose more", self.path, error.strerror)
 
     def remove(self) -> None:
-        """Delete the file: the shard is written, and says all of it."""
+        """Delete the file: the shard is written, and holds all of it."""
         self.path.unlink(missing_ok=True)
 
     @contextlib.contextmanager

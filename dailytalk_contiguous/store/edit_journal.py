@@ -1,4 +1,4 @@
-"""The journal of edits beside the data: each is on the disk before anyone is told that it was saved.
+"""The journal of edits beside the data: each is on the disk before it is reported as saved.
 
 One JSON object a line, appended and flushed, never rewritten. What was cut short in its last line was never
 answered, and is dropped. Several processes may use one journal: each takes its lock for a moment, and reads first
@@ -120,7 +120,7 @@ class EditJournal:
         """
         try:
             with self._threads:
-                self._refuse_gone()  # the lock would make the folder anew
+                self._refuse_gone()  # the lock would make the folder again
                 with self._lock:
                     self.refresh()
                     yield

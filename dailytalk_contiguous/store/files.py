@@ -44,7 +44,7 @@ _UNFINISHED = re.compile(r"\..{1,40}\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed have left of files in a folder that nobody else writes to now."""
+    """Remove what killed processes have left of files in a folder that no other process writes to now."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _UNFINISHED.fullmatch(path.name) and path.is_file():
             path.unlink()
@@ -58,11 +58,11 @@ def _temporary(path: Path) -> Path:
 class WrittenTogether:
     """`write_atomically` for thousands of small files: some wait under their temporary names, then get their own.
 
-    A disk takes a hundred files that it is told to keep at once in a tenth of the time, and a thread waits for it
+    A disk flushes a hundred files at once in a tenth of the time, and a thread waits for it
     while the next ones are written. A context manager; where its block raises, files that wait are removed.
     """
 
-    #: Files that wait until the disk is told to keep them.
+    #: Files that wait until they are flushed together.
     MOST = 64
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ class Reference(NamedTuple):
 
 
 def parse_reference(text: str) -> Reference | None:
-    """The dataset that a text names, or None for a text that can't be meant as one (a path, a single word).
+    """The dataset that a text names, or None for a text that can't be one (a path, a single word).
 
     Raises:
         DailytalkError: the text begins with `hf://` but names no dataset.

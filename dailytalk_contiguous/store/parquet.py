@@ -72,7 +72,7 @@ class ParquetReader:
         """The same as record batches of at most `size` rows.
 
         Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
-        it takes several times as long to begin each anew.
+        beginning each group separately takes several times as long.
         """
         names = None if columns is None else list(columns)
         wanted = list(range(len(self.group_sizes)) if groups is None else groups)
@@ -195,7 +195,7 @@ def write_parquet(
 
     Raises OSError as the disk does, and any error that `groups` raises.
     """
-    schema = features.arrow_schema  # made anew at each access
+    schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
     options: dict[str, Any] = {"compression": "zstd"}
     if audio is not None:

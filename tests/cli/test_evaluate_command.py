@@ -134,5 +134,5 @@ def test_one_speaker_without_labels_gives_notes_alone_and_an_exit_code(tmp_path:
         "emotion: no utterance has an emotion",
         "gender: no utterance has a gender",
         "speaker: 'acted/ann' (3 utterances, fewer than 5) left out",
-        "speaker: what is left has too few of each class, and nothing is told apart",
+        "speaker: what is left has too few of each class, and there is nothing to distinguish",
     ]

@@ -68,7 +68,7 @@ def test_one_listener_alone_has_no_kappa_and_the_reason_is_told() -> None:
 
 
 def test_where_everybody_always_says_the_same_chance_can_not_be_told() -> None:
-    reason = "everybody always chose a, so that chance can't be told from agreement"
+    reason = "everybody always chose a, so agreement can't be distinguished from chance"
     assert fleiss_kappa([{"a": 3}, {"a": 2}]) == (None, {"a": None}, 2, 5, reason)
 
 

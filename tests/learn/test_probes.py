@@ -123,10 +123,10 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     assert notes == [
         "emotion: 'fear' (1 utterance, fewer than 5) left out",
         "emotion: 3 speakers, too few for an interval",
-        "tag: what is left is 'calm' alone, and nothing is told apart",
+        "tag: what is left is 'calm' alone, and there is nothing to distinguish",
         "sentence: 3 speakers, too few for an interval",
         "gender: 'f' (1 speaker) left out",
-        "gender: what is left is 'm' alone, and nothing is told apart",
+        "gender: what is left is 'm' alone, and there is nothing to distinguish",
         "speaker: 3 speakers, too few for an interval",
     ]
     assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}

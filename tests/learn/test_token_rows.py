@@ -128,7 +128,7 @@ def test_a_version_on_the_hub_has_the_tokens_of_one_in_a_folder(
 
 def test_a_dataset_stands_alone(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row("one")])
-    with pytest.raises(DailytalkError, match="stands beside other inputs"):
+    with pytest.raises(DailytalkError, match="combined with other inputs"):
         encode(tmp_path / "work", EXAMPLES, out=tmp_path / "out")
 
 

@@ -41,7 +41,7 @@ def test_turn_taking_is_told_of_the_source_and_of_the_dataset() -> None:
         "turns": ["1,500", "4"],
         "backchannels": ["0", "2"],
     }
-    assert "2 backchannels of 3 in the source lie inside the same turn as before. 90.00 s of the" in told
+    assert "2 backchannels of 3 in the source are inside the same turn as before. 90.00 s of the" in told
     pictures: dict[str, bytes] = {}
     found.after.offsets_of["left"] = found.before.offsets_of["left"]
     assert "](assets/offsets.png)" in markdown(turn_parts(found), pictures)

@@ -365,7 +365,7 @@ def test_a_folder_twice_or_inside_the_mix_is_refused(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     with pytest.raises(DailytalkError, match="given twice"):
         mix_folders([(folder, 1.0), (tmp_path / "." / "acted", 2.0)], tmp_path / "out", Settings())
-    with pytest.raises(DailytalkError, match="lie in each other"):
+    with pytest.raises(DailytalkError, match="are one inside the other"):
         mix_folders([(folder, None)], folder / "out", Settings())
 
 

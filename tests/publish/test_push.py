@@ -72,7 +72,7 @@ def test_first_version_makes_the_repository_and_the_tag(hub: HubServer, tmp_path
     done = send(made)
     assert held(hub) == held(hub, "refs/tags/v1.0.0") == wanted(made)
     assert done.tag == "v1.0.0"
-    assert (done.sent, done.there) == (sum(file.size for file in made.packed.files), 0)
+    assert (done.sent, done.present) == (sum(file.size for file in made.packed.files), 0)
     assert load_dataset(REPO, "default", revision="v1.0.0", split="train").num_rows == 3
 
 
@@ -135,8 +135,8 @@ def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tm
     done = send(second)
     assert held(hub, "refs/tags/v2.0.0") == wanted(second)
     assert len([one for one in hub.requests if one.method == "PUT"]) == 6
-    assert 0 < done.sent < done.there
-    assert done.sent + done.there == sum(file.size for file in second.packed.files)
+    assert 0 < done.sent < done.present
+    assert done.sent + done.present == sum(file.size for file in second.packed.files)
 
 
 @pytest.mark.parametrize("kind", ["die_after", "die_before", "500"])
@@ -499,7 +499,7 @@ def test_steps_of_a_push_are_told_in_order(hub: HubServer, tmp_path: Path) -> No
     lines.clear()
     state = read_state(HfApi(), NEW, HASTY)
     again = publish(HfApi(), NEW, state, made, HASTY, lines.append)
-    assert again == replace(done, sent=0, there=done.sent, committed=False)
+    assert again == replace(done, sent=0, present=done.sent, committed=False)
     assert lines == ["the commit is there already"]
 
 
@@ -617,7 +617,7 @@ def test_push_to_hub_only_tags_what_is_there(hub: HubServer, tmp_path: Path) -> 
     send(made)
     HfApi().delete_tag(REPO, tag="v2.0.0", repo_type="dataset")
     again = publish_plainly(HfApi(), NEW, read_state(HfApi(), NEW, HASTY), made, HASTY, lines.append)
-    assert (again.sent, again.there > 0) == (0, True)
+    assert (again.sent, again.present > 0) == (0, True)
     assert (again.committed, again.tag, lines) == (False, "v2.0.0", ["the commit is there already"])
 
 
@@ -638,13 +638,13 @@ def test_push_to_hub_tells_the_rows_seconds_and_bytes_of_the_files_that_it_makes
         name: {"sha256": there[name].sha256, "size": there[name].size, "rows": rows, "seconds": seconds}
         for name, rows, seconds in zip(names, (3, 2), (6.0, 9.0), strict=True)
     }
-    assert (done.sent, done.there) == (sum(file.size for file in there.values()), 0)
+    assert (done.sent, done.present) == (sum(file.size for file in there.values()), 0)
     assert lines[0] == "push_to_hub of conversations"
     assert refs(hub)["refs/tags/v1.0.0"] == done.commit == state.head
     HfApi().delete_tag(REPO, tag="v1.0.0", repo_type="dataset")
     other = made.of(replace(made.packed, disjoint="speakers"))
     again = publish_plainly(HfApi(), NEW, replace(state, tags={}), other, HASTY, lines.append)
-    assert (again.sent, again.there) == (0, done.sent)
+    assert (again.sent, again.present) == (0, done.sent)
 
 
 def test_push_to_hub_commits_to_its_branch_in_our_words_and_keeps_its_cache_in_the_stage(

@@ -81,13 +81,13 @@ def test_one_word_in_twenty_may_be_where_nothing_is_heard(total: int, level: str
     said = words(*((float(n), n + 0.5) for n in range(total)))
     [(own, kind, what)] = found(said, loud(float(total), (2.9, 3.6)))
     assert (own, kind) == (level, "silent-word")
-    assert what == f'1 of {total} words lie where nothing is heard: "w3" at 3.00 s'
+    assert what == f'1 of {total} words are where nothing is heard: "w3" at 3.00 s'
 
 
 def test_word_may_end_a_millisecond_after_the_audio_and_not_later() -> None:
     assert found(words((0.5, 1.001)), loud(1.0)) == []
     assert found(words((0.5, 1.002)), loud(1.0)) == [
-        ("error", "word-outside-audio", '1 of 1 words lie outside the 1.00 s of audio: "w0" at 0.50 s')
+        ("error", "word-outside-audio", '1 of 1 words are outside the 1.00 s of audio: "w0" at 0.50 s')
     ]
     [(_, kind, _)] = found(words((-0.01, 0.5)), loud(1.0))
     assert kind == "word-outside-audio"

@@ -427,7 +427,7 @@ def test_streamed_row_that_an_earlier_one_is_named_like_is_rejected_and_leaves_n
     assert isinstance(kept, Recording)
     assert isinstance(reject, Reject)
     assert (reject.id, reject.stage) == ("call", "Hub")
-    assert "can't be told from an earlier row's" in reject.reason
+    assert "can't be distinguished from an earlier row's" in reject.reason
     assert [path.name for path in tmp_path.rglob("*.wav")] == ["call.000.wav"]
 
 

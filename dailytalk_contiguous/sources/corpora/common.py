@@ -56,7 +56,8 @@ def count_differences(
 ) -> list[str]:
     """Sentences on how rows differ from published counts; an empty list if they don't.
 
-    `told` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are reported.
+    `rows_of_parts` are pairs of a row's part and the row. Rows with a `problem` count as missing, and are
+    reported.
     """
     good: dict[str, list[dict[str, Any]]] = {}
     rejected = 0
@@ -107,8 +108,8 @@ def _of_part(name: str, published: PublishedCounts, rows: list[dict[str, Any]]) 
 #: Bytes. A pointer is shorter than this by its specification.
 _LONGEST_POINTER = 1024
 
-#: An archive is rejected if all its members have more bytes than this, and more than so many times its own. Speech
-#: shrinks to a half or a third in a zip, tables to a tenth.
+#: An archive is rejected if all its members have more bytes than this, and more than this many times its own.
+#: Speech shrinks to a half or a third in a zip, tables to a tenth.
 LARGEST_ARCHIVE, MOST_SHRUNK = 2_000_000_000, 100
 
 #: Bytes read from a file at a time.

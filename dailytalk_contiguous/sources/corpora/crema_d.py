@@ -172,11 +172,11 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
     if "VoiceVote" in table_text(table).partition("\n")[0]:
         winners = by_clip(table, read_table(table, ("FileName", "VoiceVote")), "FileName")
         letters = {clip: line["VoiceVote"].split(":") for clip, line in winners.items()}
-        if unknown := {letter for own in letters.values() for letter in own} - {*VOTES}:
+        if unknown := {letter for clip_letters in letters.values() for letter in clip_letters} - {*VOTES}:
             raise DailytalkError(f"the vote {min(unknown)!r} in {table.name!r} is unknown", _AGAIN)
         return {
-            f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(own) for letter in own}
-            for clip, own in letters.items()
+            f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(clip_letters) for letter in clip_letters}
+            for clip, clip_letters in letters.items()
         }
     lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
     shares = {}

@@ -269,7 +269,7 @@ def dailytalk_conversation(
     seed: int,
     unfit: Mapping[tuple[str, int], BadInput] = {},
 ) -> Row:
-    """The row of a dialogue; one with a `problem` if a turn of `wanted` is missing or can't be used.
+    """The row of a dialogue; one with a `problem` if a turn of `expected` is missing or can't be used.
 
     `unfit`: why an existing recording can't be used, by dialogue and number of the turn.
     """
@@ -284,7 +284,7 @@ def dailytalk_conversation(
         return row | {"problem": error.reason, "remedy": error.remedy}
     audio = {"bytes": encoded, "path": None}
     identity = identity_of_audio(audio, Path())
-    given: list[dict[str, Any]] = [
+    cues: list[dict[str, Any]] = [
         {
             "channel": CHANNELS[placed_turn.turn.speaker],
             "start": placed_turn.start,
@@ -295,14 +295,14 @@ def dailytalk_conversation(
         }
         for placed_turn in placed
     ]
-    content = repr([name, identity, given]).encode()
+    content = repr([name, identity, cues]).encode()
     return row | {
         "audio": audio,
         "audio_identity": identity,
         "duration": soundfile.info(io.BytesIO(encoded)).duration,
         "sample_rate": rate,
         "channels": 2,
-        "given": given,
+        "given": cues,
         "said": [_label_row(placed_turn) for placed_turn in placed],
         "input_digest": hashlib.sha256(content).hexdigest()[:20],
     }
@@ -335,7 +335,7 @@ def _bounded(random: np.random.Generator) -> float:
 def _grouped(
     files: list[FoundFile], read: Turns, suffixes: tuple[str, ...]
 ) -> tuple[dict[str, dict[int, tuple[Turn, FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
-    """Turns by dialogue and number, a row for each file that is none, and why, for those named like a turn."""
+    """Turns by dialogue and number, a row for each file that is no turn, and why, for those named like one."""
     dialogues: dict[str, dict[int, tuple[Turn, FoundFile]]] = {}
     unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []

@@ -116,9 +116,7 @@ def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:
             raise BadInput(f"its emotion {line.emotion!r} in {text_file} is unknown", f"correct {text_file}")
         emotions["text file"] = WRITTEN[line.emotion.casefold()]
     if not emotions:
-        raise BadInput(
-            "neither a folder nor the text file tells its emotion", "keep the folders Neutral, Angry, …"
-        )
+        raise BadInput("neither a folder nor the text file says its emotion", "keep the folders Neutral, Angry, …")
     emotions["number"] = list(EMOTIONS)[(number - 1) // TEXTS]
     if len(set(emotions.values())) > 1:
         disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())

@@ -46,10 +46,10 @@ MANIFEST = "manifest.jsonl"
 #: Folders of pieces that are outside the limits, and of clips that people took out of the dataset.
 LEFT_OUT = ("Non Usable", "Discarded Audios")
 
-#: Folders, in lower case, that are not called after whoever speaks in them.
+#: Folders, in lower case, that are not named after a speaker.
 _PLAIN_FOLDERS = frozenset({*AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"})
 
-#: Names, in lower case, that count clips and are nobody's.
+#: Names, in lower case, that count clips and name no speaker.
 _PLAIN_NAMES = frozenset(
     {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
 )

@@ -27,7 +27,7 @@ CORPORA: dict[str, type[Corpus]] = CLIP_CORPORA | CONVERSATION_CORPORA
 
 
 def corpus_named(name: str) -> type[Corpus]:
-    """The builder of a corpus. Raises DailytalkError for a name that there is none of."""
+    """The builder of a corpus. Raises DailytalkError for an unknown name."""
     if name not in CORPORA:
         raise DailytalkError(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
     return CORPORA[name]

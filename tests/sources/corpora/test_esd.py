@@ -87,7 +87,7 @@ def test_without_folders_of_emotions_the_text_file_tells_them(tmp_path: Path) ->
     files = {"0011/0011_000351.wav": clip(), "0011/0011_000352.wav": clip()}
     rows = read("esd", put(tmp_path, files | {"0011/0011.txt": b"0011_000351\tHi.\tAngry\n"}))
     assert [(row["label"], row["emotion"]) for row in good(rows)] == [("Angry", "angry")]
-    assert problems(rows) == {"0011/0011_000352.wav": "neither a folder nor the text file tells its emotion"}
+    assert problems(rows) == {"0011/0011_000352.wav": "neither a folder nor the text file says its emotion"}
 
 
 @pytest.mark.parametrize(
