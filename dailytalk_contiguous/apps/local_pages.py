@@ -146,10 +146,10 @@ class Guard:
         if kind.lower() != "basic":
             return False
         try:
-            given = base64.b64decode(code, validate=True).partition(b":")[2]
+            password = base64.b64decode(code, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
             return False
-        return hmac.compare_digest(given, self._password)
+        return hmac.compare_digest(password, self._password)
 
 
 def page_file(folder: Traversable, name: str) -> Response:
@@ -211,16 +211,16 @@ class PageServer(uvicorn.Server):
 def bound(host: str, port: int) -> socket.socket:
     """A socket for a server; port 0 takes a free one. Raises DailytalkError if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server_socket = socket.socket(family, socket.SOCK_STREAM)
+    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        server_socket.bind((host, port))
     except (OSError, OverflowError) as error:
-        bound.close()
+        server_socket.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise DailytalkError(f"port {port} is in use", "choose another --port, or 0 for a free one") from None
-        said = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DailytalkError(
-            f"{host}:{port} can't be served ({said})", "choose another --host or --port"
+            f"{host}:{port} can't be served ({reason})", "choose another --host or --port"
         ) from None
-    return bound
+    return server_socket

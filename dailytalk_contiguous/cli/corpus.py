@@ -170,8 +170,8 @@ def corpus(
     work = open_work(out, scratch)
     engine = runner_of(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
-    stages, wanted = corpus_pipeline(profile, **settings)
-    read = read_corpus(name, source, work.folder, wanted.agreed_only, follow_links)
+    stages, clip_plan = corpus_pipeline(profile, **settings)
+    read = read_corpus(name, source, work.folder, clip_plan.agreed_only, follow_links)
     run_options = replace(
         OPTIONS,
         workers=workers or engine.few,
@@ -181,25 +181,25 @@ def corpus(
     )
     show.slow_precision(console, stages[0], settings.get("affect_precision"))
     if dry_run:
-        plan, left = intended_corpus(read, work.folder, stages, wanted, run_options)
+        plan, left = intended_corpus(read, work.folder, stages, clip_plan, run_options)
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     about = {"command": command, "settings": {"profile": profile}}
-    with work.telling(), bar(console, quiet=as_json) as shown:
+    with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = build_corpus(
             read,
             work.folder,
             stages,
-            wanted,
+            clip_plan,
             run_options,
             about,
-            planned=shown.planned,
+            planned=run_bar.planned,
             text_conditions=text_conditions,
             report_only=report_only,
         )
     work.settle(OF_CORPUS if outcome.record else ())
-    corpus_outcome(console, read, outcome, work.folder, wanted, as_json)
+    corpus_outcome(console, read, outcome, work.folder, clip_plan, as_json)
     code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
@@ -219,16 +219,16 @@ _PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def corpus_outcome(
-    console: Console, read: Read, result: CorpusOutcome, out: Path, wanted: ClipPlan, as_json: bool
+    console: Console, read: Read, result: CorpusOutcome, out: Path, clip_plan: ClipPlan, as_json: bool
 ) -> None:
     """What a run did, or would do."""
     if result.record is None and result.measured:
-        plot_quality(result.measured, wanted.limits, out)
+        plot_quality(result.measured, clip_plan.limits, out)
     if as_json:
-        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
-        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
-        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
-        print_json(told)
+        summary = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
+        summary = {**summary, "out": str(out), "seconds": round(result.wall_seconds, 2)}
+        summary |= {"rejected": [reject.as_dict() for reject in result.rejects]}
+        print_json(summary)
         return
     for sentence in read.counts:
         console.print(escape(sentence))
@@ -238,7 +238,7 @@ def corpus_outcome(
     elif result.record is None:
         _report(console, result, out)
     else:
-        _record(console, result.record, out, wanted)
+        _record(console, result.record, out, clip_plan)
     _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
 
 
@@ -291,15 +291,15 @@ def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
 
 
 def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    found = {}
+    quantiles = {}
     for name in MEASURES:
         values = [row[name] for row in rows if row[name] is not None]
         if values:
-            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
-    return found
+            quantiles[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    return quantiles
 
 
-def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPlan) -> None:
+def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: ClipPlan) -> None:
     counts, split, balance = record["counts"], record["split"], record["balance"]
     console.print(
         f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
@@ -316,14 +316,14 @@ def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPla
             console.print(f"  {escape(split['note'])}")
     if balance and balance["failure"]:
         copies = (
-            f"{wanted.most_copies} copies of a clip"
+            f"{clip_plan.most_copies} copies of a clip"
             if record["settings"].get("augment")
             else "no copies (see --augment)"
         )
-        most = copies if wanted.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
         console.print(f"  {escape(balance['failure'])}, with {most} at most")
-    for one in (balance or {}).get("shortfalls", []):
-        console.print(f"  {escape(one['to_record'])}")
+    for shortfall in (balance or {}).get("shortfalls", []):
+        console.print(f"  {escape(shortfall['to_record'])}")
     if counts["without_prompt"]:
         clips = counted(counts["without_prompt"], "clip")
         console.print(f"  {clips} without a prompt: no neutral line of another speaker")
@@ -334,5 +334,5 @@ def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
     """Rejects by stage; `of` is how many files were read, where that is known."""
     for stage, count in Counter(reject.stage for reject in rejects).most_common():
         share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
-        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
-        show_rejects(console, f"{share} by {stage}", "all with --json", own)
+        of_stage = (reject.as_dict() for reject in rejects if reject.stage == stage)
+        show_rejects(console, f"{share} by {stage}", "all with --json", of_stage)

@@ -27,8 +27,8 @@ def doctor(as_json: AsJsonOption = False) -> None:
         return
     console = Console()
     console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
-    for name, found in report["packages"].items():
-        console.print(f"  {name:<16}{found or 'MISSING'}")
+    for name, installed in report["packages"].items():
+        console.print(f"  {name:<16}{installed or 'MISSING'}")
     console.print(
         f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
     )

@@ -112,11 +112,11 @@ def push(
     quiet_clients()
     console = Console(stderr=as_json)
     if edited_since(folder):
-        told = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
-        console.print(escape(f"{told}; run dailytalk speak first"))
+        notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
+        console.print(escape(f"{notice}; run dailytalk speak first"))
     outcome = run_push(folder, target, settings, lambda line: console.print(escape(line)), dry_run=dry_run)
     if as_json:
-        print_json(_told(outcome, dry_run))
+        print_json(_summary(outcome, dry_run))
     else:
         _show(console, outcome, target, dry_run)
         _show_rejects(console, outcome)
@@ -152,7 +152,7 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def _told(outcome: PushOutcome, dry_run: bool) -> dict[str, Any]:
+def _summary(outcome: PushOutcome, dry_run: bool) -> dict[str, Any]:
     plan = outcome.plan
     return {
         "dry_run": dry_run,
@@ -183,10 +183,10 @@ def _show(console: Console, outcome: PushOutcome, target: Target, dry_run: bool)
         return
     done = outcome.published
     assert done is not None
-    own = [file for file in outcome.packed.files if file.config == "conversations"]
-    hours = sum(file.seconds for file in own) / 3600
+    conversations = [file for file in outcome.packed.files if file.config == "conversations"]
+    hours = sum(file.seconds for file in conversations) / 3600
     line(f"{'proposed' if target.pull_request else 'commit  '} {done.url}")
-    line(f"rows     {counted(sum(file.rows for file in own), 'conversation')}, {hours:.2f} hours")
+    line(f"rows     {counted(sum(file.rows for file in conversations), 'conversation')}, {hours:.2f} hours")
     line(f"sent     {size_text(done.sent)}; {size_text(done.there)} were there already")
     if target.pull_request:
         line("tag      none: after the merge, run the same command without --pr to set it")
@@ -216,5 +216,5 @@ def _called(outcome: PushOutcome) -> str:
     bump = outcome.changes.bump
     if outcome.changes.previous is None:
         return outcome.tag or "v1.0.0"
-    why = next((f" ({config}: {told[0]})" for config, told in outcome.changes.broken.items()), "")
+    why = next((f" ({config}: {sentences[0]})" for config, sentences in outcome.changes.broken.items()), "")
     return f"a {bump} version{why}" if bump else "no new version"

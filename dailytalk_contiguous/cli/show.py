@@ -169,18 +169,18 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
 # What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are.
 
 
-def tag_dry_run(console: Console, found: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
+def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
     """What a run would do."""
-    rows = found.rows
-    recordings = len({row["recording_id"] for row in rows})
-    of_what = f"{counted(recordings, 'recording')}, {counted(len(rows), 'conversation')}"
+    rows = recordings.rows
+    n_recordings = len({row["recording_id"] for row in rows})
+    of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
     console.print(f"{of_what}, {length_text(sum(row['duration'] for row in rows))}")
     console.print(
         f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     )
     if plan.tasks:
         stages_to_run(console, stages[plan.first_stage :])
-    for problem in found.problems:  # all of them: a dry run leaves no file that has them
+    for problem in recordings.problems:  # all of them: a dry run leaves no file that has them
         name = json.dumps(problem.id, ensure_ascii=False)
         console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
 
@@ -196,9 +196,9 @@ def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
 
 def revoiced_text(console: Console, repository: Repository) -> None:
     """That the input is a result of ours."""
-    told = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
+    notice = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
     remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
-    console.print(escape(f"{told}; {remedy}"))
+    console.print(escape(f"{notice}; {remedy}"))
 
 
 def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
@@ -232,12 +232,12 @@ def strangers(console: Console, names: Sequence[str]) -> None:
         console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
 
 
-def slow_precision(console: Console, stages: Iterable[Stage], asked: str | None) -> None:
+def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
     """That the affect model was asked for a precision in which its device is slower than in float32."""
     rate = find_stage(RateAffect, stages)
-    if rate and asked not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
+    if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
         here = device_of(rate.device).upper()
-        console.print(f"the {here} here doesn't multiply in {asked}: affect takes longer than in float32")
+        console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
 def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -> None:
@@ -265,9 +265,9 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -
         f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
     )
-    given = counts["utterances_by_recogniser"].get(GIVEN, 0)
-    if given:
-        console.print(f"  {given} with the words of a transcript that came with the recording")
+    from_transcripts = counts["utterances_by_recogniser"].get(GIVEN, 0)
+    if from_transcripts:
+        console.print(f"  {from_transcripts} with the words of a transcript that came with the recording")
     for reason, count in counts["utterances_without_text"].items():
         console.print(f"  {count} without text: {escape(reason)}")
     if heard := counts.get("emotions"):
@@ -316,8 +316,8 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
 
 
 def _preview(line: dict[str, Any]) -> str:
-    said = line["tagged_text"] or f"(no text: {line['text_reason']})"
-    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}"
+    text = line["tagged_text"] or f"(no text: {line['text_reason']})"
+    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(text)}"
 
 
 def nothing_to_do(n_shards: int) -> str:
@@ -335,25 +335,25 @@ def _read(path: Path, count: int) -> list[Any]:
 def speak_dry_run(
     console: Console,
     script: SynthesisInput,
-    found: Price,
+    cost: Price,
     voice: Speak,
     plan: RunPlan,
     stages: Sequence[Stage],
 ) -> None:
     """What saying a script would take."""
     console.print(
-        f"{counted(len(script.rows), 'conversation')}, {counted(found.utterances, 'utterance')} to say by "
-        f"{voice.engine} ({found.hours * 60:.1f} min in the recordings), "
-        f"{found.cached:,} of them in the cache or said before"
+        f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
+        f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
+        f"{cost.cached:,} of them in the cache or said before"
     )
-    console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
+    console.print(f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend")
     console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
     if plan.tasks:
         stages_to_run(console, stages)
-    if found.without_text:
-        console.print(f"{counted(found.without_text, 'utterance')} without text: {voice.no_text}")
-    if found.not_cloned:
-        console.print(f"{counted(found.not_cloned, 'conversation')} with too little speech to clone a voice from")
+    if cost.without_text:
+        console.print(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
+    if cost.not_cloned:
+        console.print(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
     for reject in script.rejects:
         console.labelled("  rejected", f"{reject.id}: {reject.reason}; {reject.remedy}")
 

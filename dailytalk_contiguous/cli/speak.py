@@ -131,8 +131,8 @@ def speak(
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
-    with work.telling(), bar(console, as_json, spent) as shown:
-        outcome = run_speaking(script, work.folder, stages, run_options, about, planned=shown.planned)
+    with work.telling(), bar(console, as_json, spent) as run_bar:
+        outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_SPEAK)
     code = _exit_code(outcome) or tagging_code
     if as_json:
@@ -165,17 +165,17 @@ def build(**options: Any) -> None:
         voice.preflight()
     if options["streaming"]:
         raise typer.Exit(stream(options, stages_of(options), stages, options["max_conversation"]))
-    told = io.StringIO()
-    quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
+    tag_output = io.StringIO()
+    quiet = contextlib.redirect_stdout(tag_output) if options["as_json"] else contextlib.nullcontext()
     code = 0
     try:
         with quiet:
             tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
     except typer.Exit as leave:
         code = leave.exit_code
-    there = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
-    if code not in (0, 3) or (options["dry_run"] and not there):
-        say(told.getvalue(), end="")
+    has_transcript = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
+    if code not in (0, 3) or (options["dry_run"] and not has_transcript):
+        say(tag_output.getvalue(), end="")
         if code == 0:  # a dry run of what is not tagged yet
             if not options["as_json"]:
                 Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
@@ -210,14 +210,14 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
-    given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
-    return {"measure_takes": "none"} if options["fast"] and not given else {}
+    is_given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
+    return {"measure_takes": "none"} if options["fast"] and not is_given else {}
 
 
 def _profile_of(folder: Path) -> str:
     """The profile that a work folder was tagged with: whoever began without downloads goes on without."""
-    found = ((read_run(folder) or {}).get("settings") or {}).get("profile")
-    return found if found in PROFILES else STANDARD
+    profile = ((read_run(folder) or {}).get("settings") or {}).get("profile")
+    return profile if profile in PROFILES else STANDARD
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:

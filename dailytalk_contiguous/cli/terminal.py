@@ -239,17 +239,17 @@ def share_text(record: Mapping[str, Any]) -> str:
     Recordings that can't be used are no conversations of the run: nobody knows their length. `record` is what
     run.json holds of it.
     """
-    count, told = record["counts"]["rejects"], record.get("rejected") or {}
+    count, rejected = record["counts"]["rejects"], record.get("rejected") or {}
     parts = []
     if recordings := record["counts"].get("recordings_rejected"):
         parts.append(counted(recordings, "recording"))
-    if told.get("conversations"):
-        seconds, whole = told["seconds"], told["of_seconds"]
+    if rejected.get("conversations"):
+        seconds, whole = rejected["seconds"], rejected["of_seconds"]
         lengths = (
             f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
         )
         parts.append(
-            f"{told['conversations']:,} of {counted(told['of_conversations'], 'conversation')}, {lengths}"
+            f"{rejected['conversations']:,} of {counted(rejected['of_conversations'], 'conversation')}, {lengths}"
         )
     return f"{count:,} ({'; '.join(parts)})" if parts else f"{count:,}"
 

@@ -333,8 +333,10 @@ def _make(
     console = Console(stderr=as_json)
     show.left_out(console, speech.found.left_out)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with show.bar(console, quiet=as_json) as bar:
-        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=bar.planned)
+    with show.bar(console, quiet=as_json) as run_bar:
+        outcome = make_prosody(
+            speech, out, stage, RunOptions(workers, prune=prune), command, planned=run_bar.planned
+        )
     code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
     shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
     if as_json:

@@ -160,9 +160,9 @@ class Pages:
         if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
         of = REBUILT if request.query_params.get("of") == REBUILT else None
-        made, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
-        headers = {"X-Channels": str(made.shape[0]), "X-Complete": str(int(complete))}
-        return Response(made.tobytes(), media_type="application/octet-stream", headers=headers)
+        peaks, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
+        headers = {"X-Channels": str(peaks.shape[0]), "X-Complete": str(int(complete))}
+        return Response(peaks.tobytes(), media_type="application/octet-stream", headers=headers)
 
     def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
         import numpy as np
@@ -183,8 +183,8 @@ class Pages:
         first, last = 0, wav.size
         headers = {"Accept-Ranges": "bytes"}
         status = 200
-        if wanted := request.headers.get("range"):
-            span = byte_range(wanted, wav.size)
+        if range_header := request.headers.get("range"):
+            span = byte_range(range_header, wav.size)
             if span is None:
                 return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
             first, last = span
@@ -308,8 +308,8 @@ class Pages:
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for told in self.session.edits_since(since):
-                    yield _event(*told)
+                for event in self.session.edits_since(since):
+                    yield _event(*event)
                 yield b": here\n\n"
                 while True:
                     try:
@@ -330,10 +330,10 @@ class Pages:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._spread, None if kind == END else (kind, data))
 
-    def _spread(self, told: tuple[str, dict[str, Any]] | None) -> None:
+    def _spread(self, event: tuple[str, dict[str, Any]] | None) -> None:
         for queue in list(self._queues):
             try:
-                queue.put_nowait(told)
+                queue.put_nowait(event)
             except asyncio.QueueFull:  # a page that sleeps: it connects anew, and hears of edits from where it was
                 self._queues.discard(queue)
                 queue.get_nowait()
@@ -380,10 +380,10 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
         except OSError as problem:
             if problem.errno is None:
                 raise
-            said = f"the disk refused it ({problem.strerror})"
+            reason = f"the disk refused it ({problem.strerror})"
             if problem.errno in _FULL:
-                return refused(507, said, "free some space, then do it again: nothing else is lost")
-            return refused(503, said, "check the disk and the folder, then do it again: nothing else is lost")
+                return refused(507, reason, "free some space, then do it again: nothing else is lost")
+            return refused(503, reason, "check the disk and the folder, then do it again: nothing else is lost")
 
     return answer
 

@@ -128,7 +128,7 @@ class Session:
         self._known: dict[str, _Known] = {}
         self._lines: OrderedDict[str, _Held] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
-        self._said: dict[str, str] = {}  # all texts of an item
+        self._texts: dict[str, str] = {}  # all texts of an item
         self._hay: dict[str, str] = {}  # what is searched of it
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
@@ -140,7 +140,7 @@ class Session:
         self._seen = 0  # the last edit that is in `_known`
         self._catch_up()
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
-        self._listener = Listener(self._look, self._heard_of)
+        self._listener = Listener(self._look, self._on_suspects)
 
     # What the page asks first.
 
@@ -182,7 +182,7 @@ class Session:
         words = _folded(query).split()
         with self._lock:
             entries = self.items()["items"]
-        found: list[str] = []
+        matching: list[str] = []
         excerpts: dict[str, str] = {}
         for entry in entries:
             name = entry["id"]
@@ -190,13 +190,13 @@ class Session:
                 with self._lock:  # only for one item at a time: pages are turned meanwhile
                     if entry["n_lines"] is None:
                         self._relist(name)
-                    self._hay[name] = _folded(" ".join([name, *entry["speakers"], self._said.get(name, "")]))
+                    self._hay[name] = _folded(" ".join([name, *entry["speakers"], self._texts.get(name, "")]))
             if all(word in self._hay[name] for word in words):
-                found.append(name)
+                matching.append(name)
                 shown = _folded(" ".join([name, *entry["speakers"], entry["text"]]))
                 if hidden := next((word for word in words if word not in shown), None):
-                    excerpts[name] = _excerpt(self._said.get(name, ""), hidden)
-        return {"ids": found, "excerpts": excerpts}
+                    excerpts[name] = _excerpt(self._texts.get(name, ""), hidden)
+        return {"ids": matching, "excerpts": excerpts}
 
     def item(self, name: str, of: str | None = None) -> dict[str, Any]:
         """One item, as `GET /api/item` answers. Raises BadInput if there is none.
@@ -234,13 +234,13 @@ class Session:
             place = self.place(name, of)
             info = probe(place.audio)
         except (BadInput, OSError) as problem:
-            said = (
+            why_silent = (
                 str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
             )
             seconds = self.editable.seconds(name) or max(
                 (line["end"] for line in self._held(name).lines.values()), default=0.0
             )
-            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": said}
+            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": why_silent}
         return {
             "duration": round(place.seconds, 6),
             "sample_rate": info.sample_rate,
@@ -360,14 +360,16 @@ class Session:
         """Raise `Conflict` if what an edit left is not what there is any more."""
         name, later = record["item"], self._known[record["item"]].records[-1]
         lines = self._held(name).lines
-        stands = all(
+        is_unchanged = all(
             (old is None) == (key not in lines)
-            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _SAID)
+            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _EDITED_FIELDS)
             for key, old in change.before.get("lines", {}).items()
         )
         now = self._fields(name)
-        stands = stands and all(now.get(key) == value for key, value in change.before.items() if key in _FIELDS)
-        if not stands:
+        is_unchanged = is_unchanged and all(
+            now.get(key) == value for key, value in change.before.items() if key in _FIELDS
+        )
+        if not is_unchanged:
             reason = f"{later['author']} has changed the same since"
             raise Conflict(reason, self.item(name), later["author"], later["time"])
 
@@ -432,11 +434,11 @@ class Session:
 
     def discard(self, names: Sequence[str], author: str) -> list[str]:
         """Put items aside: files and entries at once, or else by whoever opens the folder next."""
-        return self._set_aside(names, author, discarded=True)
+        return self._set_discarded(names, author, discarded=True)
 
     def restore(self, names: Sequence[str], author: str) -> list[str]:
         """Put discarded items back into their place."""
-        return self._set_aside(names, author, discarded=False)
+        return self._set_discarded(names, author, discarded=False)
 
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
@@ -448,7 +450,7 @@ class Session:
             raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
         return names
 
-    def _set_aside(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
+    def _set_discarded(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
         with self._writing():
             edits = []
             for name in dict.fromkeys(names):
@@ -596,10 +598,10 @@ class Session:
         except FolderGone:
             raise
         except (OSError, DailytalkError) as error:
-            said = error.strerror if isinstance(error, OSError) else error.reason
+            reason = error.strerror if isinstance(error, OSError) else error.reason
             where = as_text(self.editable.root)
             raise DailytalkError(
-                f"every edit is in the journal of {where!r}, but its files can't be written ({said})",
+                f"every edit is in the journal of {where!r}, but its files can't be written ({reason})",
                 "make room and make them writable; the next command that reads the folder writes them",
             ) from error
 
@@ -699,7 +701,7 @@ class Session:
 
     def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
-        self._said[name] = (summary or _UNKNOWN)["whole"]
+        self._texts[name] = (summary or _UNKNOWN)["whole"]
         self._hay.pop(name, None)
         return {
             "id": name,
@@ -730,14 +732,14 @@ class Session:
             held = self._held(name)
             return held.lines, self.editable.place(name), self.editable.offset(name)
 
-    def _heard_of(
-        self, name: str, found: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
+    def _on_suspects(
+        self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
     ) -> None:
         with self._lock:
-            self._suspects[name] = (found, of_line)
+            self._suspects[name] = (of_item, of_line)
             if self._listed is None or name not in self._listed:
                 return
-            is_new = bool(found) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
+            is_new = bool(of_item) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
             if is_new:
                 self._relist(name)
                 self._listed[name]["duration"] = self._listed[name]["duration"] or round(seconds, 3)
@@ -820,7 +822,7 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
 
 
 #: Fields of a line that people edit: whether an edit can be taken back depends on them.
-_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
+_EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 
 class _Writing:

@@ -63,8 +63,8 @@ class Wav(NamedTuple):
         skip, left = begin - frame * self.frame_bytes, end - begin
         # Counted from the start of the file: seconds are rounded to samples there.
         at = round(self.place.start * self.sample_rate) + frame
-        wanted = (last_frame - frame) / self.sample_rate
-        for block in blocks(self.place.audio, at / self.sample_rate, wanted):
+        seconds = (last_frame - frame) / self.sample_rate
+        for block in blocks(self.place.audio, at / self.sample_rate, seconds):
             data = to_pcm(block).tobytes()[skip:]
             skip = 0
             yield data[:left]
@@ -102,8 +102,8 @@ def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Pea
     low = np.full((info.channels, count), np.inf, np.float32)
     high = np.full((info.channels, count), -np.inf, np.float32)
     at = first
-    wanted = (min(last, final) - first) / rate
-    for block in blocks(place.audio, first / rate, wanted) if wanted > 0 else ():
+    seconds = (min(last, final) - first) / rate
+    for block in blocks(place.audio, first / rate, seconds) if seconds > 0 else ():
         _add_peaks(low, high, block, at, edges)
         at += len(block)
     return _scaled(low, high)

@@ -57,11 +57,11 @@ def sound_suspects(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
     """What the sound says of an item, and of its lines; `offset` is the second of the file at which it begins."""
-    found: list[Suspect] = []
+    suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
         if share > CLIPPED:
-            found.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
+            suspects.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
     for key, line in lines.items():
         channel = min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)
         silent = [
@@ -73,26 +73,26 @@ def sound_suspects(
             named = ", ".join(repr(word) for word in silent[:3]) + (" …" if len(silent) > 3 else "")
             suspect = {"kind": "silent", "why": f"nothing sounds at {named}"}
             of_line[key] = [suspect]
-            found.append(suspect)
-    found += _without_words(lines, heard, place, offset)
-    return found, of_line
+            suspects.append(suspect)
+    suspects += _without_words(lines, heard, place, offset)
+    return suspects, of_line
 
 
 def _without_words(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> list[Suspect]:
     """Speech on channels where no line is; what leaks from the other speaker is none."""
-    found = []
-    everybody = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
+    suspects = []
+    spoken = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
     for channel, spans in enumerate(heard.audible):
-        for start, end in _outside(merge_gaps(sorted(spans), 0.3), everybody):
+        for start, end in _outside(merge_gaps(sorted(spans), 0.3), spoken):
             if end - start < LONG_SPEECH:
                 continue
             pcm = read_analysis(place.audio, place.start + start, min(end - start, 30.0))
             samples = pcm_to_float(np.ascontiguousarray(pcm[:, channel]).tobytes())
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
-                found.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
-    return found
+                suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
+    return suspects
 
 
 def _side(channel: int, heard: HeardItem) -> str:
@@ -130,9 +130,9 @@ class Listener:
     def __init__(
         self,
         look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundPlace, float]],
-        told: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
+        on_suspects: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
     ) -> None:
-        self._look, self._told = look, told
+        self._look, self._on_suspects = look, on_suspects
         self._heard: OrderedDict[str, HeardItem] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._ready = threading.Condition()
@@ -174,9 +174,9 @@ class Listener:
                 self._heard[name] = heard
                 while len(self._heard) > _HELD:
                     self._heard.popitem(last=False)
-                found, of_line = sound_suspects(lines, heard, place, offset)
+                of_item, of_line = sound_suspects(lines, heard, place, offset)
             except (BadInput, OSError) as problem:
                 why = problem.reason if isinstance(problem, BadInput) else problem.strerror or "it can't be read"
-                self._told(name, [{"kind": "sound", "why": why}], {}, 0.0)
+                self._on_suspects(name, [{"kind": "sound", "why": why}], {}, 0.0)
                 continue
-            self._told(name, found, of_line, place.seconds)
+            self._on_suspects(name, of_item, of_line, place.seconds)
