@@ -159,14 +159,16 @@ def corpus(
             "shard": shard != "1/1",
             "scratch": scratch,
         }
-        for option, value in clips_only.items():
-            if value and option != "seed":
-                flag = "--" + option.replace("_", "-")
+        for parameter, value in clips_only.items():
+            if value and parameter != "seed":
+                flag = "--" + parameter.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         written = write_conversations(name, source, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
         raise typer.Exit(_code(written.conversations, len(written.rejects)))
-    corpus_pipeline(profile, **settings)  # which refuses what can't be, before anything is written
+    corpus_pipeline(
+        profile, **settings
+    )  # raises DailytalkError for impossible settings before anything is written
     work = open_work(out, scratch)
     engine = runner_of(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
@@ -212,7 +214,7 @@ def _code(count: int, rejected: int) -> int:
     return 1 if not count else 3 if rejected else 0
 
 
-# What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing.
+# What `dailytalk corpus` prints at its end: what was read and rejected, what was made, and what is missing.
 
 
 _PERCENTILES = (1, 5, 50, 95, 99)
@@ -221,7 +223,7 @@ _PERCENTILES = (1, 5, 50, 95, 99)
 def corpus_outcome(
     console: Console, read: Read, result: CorpusOutcome, out: Path, clip_plan: ClipPlan, as_json: bool
 ) -> None:
-    """What a run did, or would do."""
+    """Print what a run did, or would do."""
     if result.record is None and result.measured:
         plot_quality(result.measured, clip_plan.limits, out)
     if as_json:
@@ -243,7 +245,7 @@ def corpus_outcome(
 
 
 def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
-    """What a run over a corpus would do first."""
+    """Print what a run over a corpus would do first."""
     if as_json:
         shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
         print_json(
@@ -265,7 +267,7 @@ def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence
 
 
 def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
-    """What was written of conversations."""
+    """Print which conversations were written."""
     if as_json:
         print_json(asdict(result) | {"out": str(out)})
         return
@@ -331,7 +333,7 @@ def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: Clip
 
 
 def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
-    """Rejects by stage; `of` is how many files were read, where that is known."""
+    """Print rejects by stage; `of` is how many files were read, where that is known."""
     for stage, count in Counter(reject.stage for reject in rejects).most_common():
         share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
         of_stage = (reject.as_dict() for reject in rejects if reject.stage == stage)

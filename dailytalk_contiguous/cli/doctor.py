@@ -95,7 +95,7 @@ def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list
 
 
 def _needs_to_speak(engine: str) -> list[str]:
-    """What `dailytalk speak` would still want of the profile's synthesiser."""
+    """What the profile's synthesiser still needs for `dailytalk speak`."""
     try:
         load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()
     except DailytalkError as error:

@@ -1,4 +1,4 @@
-"""`dailytalk export` and `dailytalk check`: training folders, and whether a trainer would get along with them."""
+"""`dailytalk export` and `dailytalk check`: training folders, and whether a trainer can use them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ def export(
         "--tokenizer": tokenizer is not None,
     }
     if format != "moshi" and any(moshi_only.values()):
-        named = ", ".join(option for option, selection in moshi_only.items() if selection)
+        named = ", ".join(flag for flag, value in moshi_only.items() if value)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
     if format in VOICE_FORMATS:
         for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
@@ -211,7 +211,7 @@ def _export_voice(
     sample_rate: int | None,
     as_json: bool,
 ) -> NoReturn:
-    """`export` for a trainer of voices."""
+    """Export clips for a trainer of voices."""
     has_eval = "eval" in VOICE_FORMATS[format].lists
     if not has_eval and (eval_share is not None or seed is not None):
         raise DailytalkError(
@@ -249,7 +249,7 @@ def _export_voice(
 
 
 def _words_text(words: WordCounts) -> str:
-    """The words of an export, and what becomes of them in the trainer."""
+    """The words of an export, and how many the trainer moves, loses or cuts."""
     text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
     if words.lost or words.cut is not None:
         text += f", {words.lost} lost"
@@ -259,7 +259,7 @@ def _words_text(words: WordCounts) -> str:
 
 
 class _Selection(NamedTuple):
-    """Conversations, `train` or `eval` of each where that is settled, and how many stay out, by split."""
+    """Conversations, `train` or `eval` of each where that is settled, and how many are left out, by split."""
 
     rows: Iterator[Row]
     sides: dict[str, str] | None = None
@@ -267,7 +267,7 @@ class _Selection(NamedTuple):
 
 
 def _select(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Selection:
-    """What is exported: nothing of `test`, nor of `validation` where a format has no place for it."""
+    """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items = open_items(source, finished=True)
     if split is not None and (format == "moshi" or items.kind == "conversations"):
         raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
@@ -290,12 +290,12 @@ def _select(source: Path | Version, format: str, split: str | None, eval_share: 
     )
 
 
-#: Options of what judges conversations: `check`, and the page of `report`.
+#: Options of the commands that judge conversations: `check` and `report`.
 FITNESS_SETTINGS = setting_options(FitnessLimits())
 
 
 def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
-    """The limits that the options of a command give."""
+    """The limits that the options of a command set."""
     return with_settings((FitnessLimits(),), chosen(options, FITNESS_SETTINGS))[0]
 
 

@@ -72,7 +72,7 @@ def mix(
 
 
 def weighted(text: str) -> tuple[Path, float | None]:
-    """The folder and the weight of `DIR[:WEIGHT]`; a folder that is there by the whole name has none.
+    """The folder and the weight of `DIR[:WEIGHT]`; without a weight if a folder has the whole name.
 
     >>> weighted("esd:0.5")
     (PosixPath('esd'), 0.5)

@@ -55,8 +55,8 @@ def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callab
     seconds. The parser raises DailytalkError.
 
     Args:
-        option: its name, for the error.
-        words: what may be given in place of a time, such as `never`, and how many seconds that is.
+        flag: the option, for the error.
+        words: words that stand for a time, such as `never`, and how many seconds each is.
         least: the shortest time in seconds.
 
     >>> time_of("--max-length", {"never": 0.0})("1.5m")
@@ -93,7 +93,7 @@ def time_text(seconds: float) -> str:
 
 
 def on_this_machine(flag: str, path: Path | None) -> None:
-    """Raise DailytalkError for an address in a store or on the Web, where a command writes to a disk alone."""
+    """Raise DailytalkError for an address in a store or on the Web: the command writes to a local disk only."""
     if path is not None and is_address(path):
         raise DailytalkError(
             f"{flag} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after"
@@ -147,7 +147,7 @@ def load_stages(files: Iterable[Path]) -> Stages:
 
 
 class NotGiven:
-    """The default of an option of a setting, for the help: what is not given is the profile's, or the stage's."""
+    """The default of a setting's option, as the help shows it; the profile or the stage decides what it is."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
@@ -159,7 +159,7 @@ class NotGiven:
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
     """A parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
-    Its value is `NotGiven`, or what was given in the setting's own type. `without`: options that are left out.
+    Its value is `NotGiven`, or a value of the setting's type. `without`: options that are left out.
     """
     taken: dict[str, inspect.Parameter] = {}
     for place in settings_in(*holders):
@@ -210,7 +210,7 @@ def with_parameters(
 
 
 def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Those of `options` that are settings, and that were given."""
+    """Those of `options` that are settings and have been given a value."""
     values = {
         name: options[name]
         for name, parameter in settings.items()
@@ -257,9 +257,9 @@ def _as_given(place: PlacedSetting) -> str:
 
 
 def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
-    """A parser of what is given for a setting of a type.
+    """A parser of the values of a setting, whose type is `hint`.
 
-    It raises DailytalkError for what is no choice, and typer.BadParameter for what is no number.
+    It raises DailytalkError for a value that is not a choice, and typer.BadParameter for one that is not a number.
 
     >>> value_of("--sample-rate", SAMPLE_RATE, int)("source")
     0
@@ -299,13 +299,13 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Set
         ends = [f"from {least:g}" if least > -math.inf else "", f"to {most:g}" if most < math.inf else ""]
         allowed = " ".join(filter(None, (named, *ends)))
         if not setting.words:
-            raise typer.BadParameter(f"{text!r} is not {allowed}")  # as typer says it of its own numbers
+            raise typer.BadParameter(f"{text!r} is not {allowed}")  # worded as typer does for its own numbers
         raise DailytalkError(f"{flag} can't be {text!r}", f"give {allowed}, or {' or '.join(setting.words)}")
     return number
 
 
 def pair_of(flag: str) -> Callable[[Any], Any]:
-    """A parser of `TAG=OTHER`; it raises DailytalkError for what is none."""
+    """A parser of `TAG=OTHER`; it raises DailytalkError for anything else."""
 
     def parse(text: Any) -> Any:
         name, sign, other = text.partition("=")
@@ -320,7 +320,7 @@ def pair_of(flag: str) -> Callable[[Any], Any]:
 
 
 def either(choices: Iterable[str]) -> str:
-    """The choices in words; an empty one has none.
+    """The choices in words, without an empty one.
 
     >>> either(["left", "right", "mix"])
     'left, right or mix'
@@ -435,7 +435,7 @@ PrivateModelOption = Annotated[bool, option(HelpPanel.INPUT, "With --push: for i
 def model_to_push(push: str | None, private: bool) -> str | None:
     """The repository of `--push`, None where nothing is published.
 
-    Raises DailytalkError, before any work, for a name that is none, for a version, and where nobody is logged in.
+    Raises DailytalkError, before any work, for an impossible name, for a version, and if nobody is logged in.
     """
     if push is None:
         if private:
@@ -450,15 +450,15 @@ def model_to_push(push: str | None, private: bool) -> str | None:
     return repo
 
 
-#: Minutes of audio in a shard, where nobody chooses.
+#: Minutes of audio in a shard by default.
 SHARD_MINUTES = RunOptions.shard_seconds / 60
 
 
-# What a command was given to read: a folder of this machine first, else a dataset on the Hub; and recordings.
+# The input of a command: a folder of this machine first, else a dataset on the Hub; and recordings.
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """The i and N of `--shard`. Raises DailytalkError for what is none."""
+    """The i and N of `--shard`. Raises DailytalkError for anything else."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
@@ -469,7 +469,7 @@ def place_of(source: str, revision: str | None) -> Path | Version:
     """A path of this machine (a store's folder is copied), or a version: on the Hub, or downloaded.
 
     Args:
-        given: a path that is there, else `OWNER/NAME` or `OWNER/NAME@REVISION`. What is neither is a path.
+        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
         revision: of `--revision`.
 
     Raises:
@@ -490,9 +490,9 @@ def place_of(source: str, revision: str | None) -> Path | Version:
 
 
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Where the recordings of a work folder are looked for beside their old place, and the mirrors they lie in.
+    """Where else to look for the recordings of a work folder, and the mirrors that hold them.
 
-    `given`: of `--recordings`. Without it those that `tag` read from a store are fetched once more where they are
+    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
     gone: the transcript may have been made on another machine.
     """
     if recordings is not None:
@@ -508,6 +508,6 @@ def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, t
 
 
 def _downloaded(path: Path) -> Version | None:
-    """The repository that lies in a folder, if it is one of ours."""
+    """The version that was downloaded to a folder; None if the folder is no dataset of ours."""
     version = open_version(path) if path.is_dir() else None
     return version if version and CONFIGS[0] in version.configs() else None

@@ -1,7 +1,7 @@
 """`dailytalk plan`: hours, disk, money and time of a corpus, from a sample of it that is run on this machine.
 
-It takes the options of `tag` and `speak` that decide what is computed, so that a plan is made with the very
-settings of the run that it is for.
+It takes the options of `tag` and `speak` that decide what is computed, so that a plan has the same settings as the
+run that it is for.
 """
 
 import inspect
@@ -37,7 +37,7 @@ from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 
-#: Options of `tag` that say what the input is, or how it is worked on; its settings are taken over too.
+#: Options of `tag` for the input and for how it is processed; its settings are options, too.
 _OF_TAG = (
     "inputs",
     "transcripts",
@@ -91,13 +91,17 @@ def plan(**options: Any) -> None:
     if options["corpus"]:
         _plan_corpus(options)
         return
-    if given := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
+    if of_clips := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
         raise DailytalkError(
-            f"--{given[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
+            f"--{of_clips[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
         )
-    of_speak = chosen(options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS})
-    if (given := sorted({*of_speak, *(("verify",) if options["verify"] else ())})) and not options["with_speak"]:
-        raise DailytalkError(f"--{given[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
+    speak_only = chosen(
+        options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS}
+    )
+    if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not options[
+        "with_speak"
+    ]:
+        raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()
@@ -142,7 +146,7 @@ def plan(**options: Any) -> None:
 
 
 def _plan_corpus(options: Mapping[str, Any]) -> None:
-    """What `dailytalk corpus` would take."""
+    """Estimate what `dailytalk corpus` takes."""
     passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
     passed |= chosen(options, TAG_SETTINGS).keys()
     passed |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
@@ -177,7 +181,7 @@ def _plan_corpus(options: Mapping[str, Any]) -> None:
 
 
 def _tell(console: Console, status: Status, place: int, of: int) -> None:
-    """Say which piece is run: in one place on a terminal, elsewhere in a line each on stderr."""
+    """Print which piece is run: in one place on a terminal, elsewhere as a line for each on stderr."""
     text = (
         f"running piece {place} of {of}"
         if place
@@ -189,7 +193,7 @@ def _tell(console: Console, status: Status, place: int, of: int) -> None:
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
-    """A plan is made before a corpus is fetched, not by fetching it."""
+    """Raise DailytalkError if recordings would have to be downloaded: a plan is made before that."""
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(
@@ -217,8 +221,8 @@ def _show(console: Console, estimate: Estimate) -> None:
     conversations = counted(estimate.conversations, estimate.unit)
     console.print(f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}")
     console.print(
-        f"estimated from {counted(estimate.sample_pieces, 'piece')} of it, {length(estimate.sample_seconds)} together; "
-        "from and to are what it would be if all were like one of them"
+        f"estimated from {counted(estimate.sample_pieces, 'piece')} of it, {length(estimate.sample_seconds)} "
+        "together; from and to are what it would be if all were like one of them"
     )
     table = Table(box=None, pad_edge=False)
     for heading in ("", "estimate", "from", "to"):
@@ -280,7 +284,7 @@ with_parameters(
         },
         **{name: inspect.signature(tag).parameters[name] for name in _OF_TAG},
         "verify": inspect.signature(speak).parameters["verify"],
-        **{name: option for name, option in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
+        **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
         **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
     },

@@ -133,7 +133,7 @@ def _show_rejects(console: Console, outcome: PushOutcome) -> None:
 
 
 def quiet_clients() -> None:
-    """Leave what is shown to our own lines: the Hub's client has a bar for every file."""
+    """Switch off the progress bars of the Hub's client and of datasets: they show one for every file."""
     disable_progress_bars()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()

@@ -1,6 +1,6 @@
-"""What a recipe in a file of its own does with its command line: input, output, progress, outcome, exit code.
+"""The command line of a recipe in a file of its own: input, output, progress, outcome, exit code.
 
-So that a recipe is its list of stages and one call.
+With it a recipe is a list of stages and one call.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main(
 
 
 def _show(built: Built, out: Path) -> int:
-    """Print what was done; the exit code."""
+    """Print what was done; gives the exit code."""
     console = Console()
     show.left_out(console, built.left_out)
     rejects = list(rejects_in(out))  # of the source, the script and all stages

@@ -142,7 +142,7 @@ def report(
     summary: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         summary |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
-        measured = f", {written.measured} measured" if written.measured else ""  # which no version tells
+        measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
         unit = "files" if isinstance(place, Path) and is_mix(place) else f"clips{measured}"
         contents = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
@@ -217,7 +217,7 @@ def chosen_conversations(values: list[str]) -> int | str | list[str]:
     return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values
 
 
-# `dailytalk agreement`: what listeners of a blind test say of each other and of the labels.
+# `dailytalk agreement`: how far listeners of a blind test agree with each other and with the labels.
 
 
 def agreement(

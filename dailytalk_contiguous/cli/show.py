@@ -80,7 +80,7 @@ class StageProgress(ProgressColumn):
 
 
 class Left(ProgressColumn):
-    """How much faster than real time all of it goes, and how long the rest takes; empty without a basis."""
+    """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
         """The column's text."""
@@ -100,7 +100,7 @@ class RunBar:
         self._task: Any = None
 
     def planned(self, plan: RunPlan, forecast: Forecast) -> None:
-        """Begin a bar, unless nothing is left of a plan or it is there already."""
+        """Begin the bar, unless a plan has nothing left to do or the bar has begun."""
         if self._task is None and plan.tasks:
             self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
 
@@ -147,7 +147,7 @@ class _Visible(logging.Formatter):
 
 
 def profile_table(account: Account, wall_seconds: float) -> Table:
-    """Where the seconds of a run went. Shares are of all seconds, which side by side are more than the clock's."""
+    """Where the seconds of a run went. Shares are of all seconds, which with several workers exceed wall time."""
     outside = {
         "planning": account.planning,
         "reading, writing shards": account.outside,
@@ -170,7 +170,7 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
 
 
 def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
-    """What a run would do."""
+    """Print what a run would do."""
     rows = recordings.rows
     n_recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
@@ -186,7 +186,7 @@ def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, st
 
 
 def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
-    """The names of stages, and the models that they need."""
+    """Print the names of stages, and the models that they need."""
     left = ", ".join(stage.name for stage in stages)
     console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
     for stage in stages:
@@ -195,14 +195,14 @@ def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
 
 
 def revoiced_text(console: Console, repository: Repository) -> None:
-    """That the input is a result of ours."""
+    """Print that the input was made by dailytalk."""
     notice = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
     remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
     console.print(escape(f"{notice}; {remedy}"))
 
 
 def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
-    """What of a dataset on the Hub is not on this machine yet."""
+    """Print what of a dataset on the Hub is not on this machine yet."""
     console.print(
         f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
         f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB",
@@ -211,7 +211,7 @@ def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) ->
 
 
 def left_out(console: Console, passed_over: LeftOut) -> None:
-    """What was passed over, because it is hidden or a result of ours, and what was paired."""
+    """Print what was passed over, because it is hidden or made by dailytalk, and what was paired."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -225,7 +225,7 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
 
 
 def strangers(console: Console, names: Sequence[str]) -> None:
-    """What the table of speakers names that is no recording of the input."""
+    """Print which recordings the table of speakers names that are not in the input."""
     if names:
         shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
         more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -233,7 +233,7 @@ def strangers(console: Console, names: Sequence[str]) -> None:
 
 
 def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
-    """That the affect model was asked for a precision in which its device is slower than in float32."""
+    """Print that the device is slower in the affect model's `precision` than in float32, if it is."""
     rate = find_stage(RateAffect, stages)
     if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
         here = device_of(rate.device).upper()
@@ -241,7 +241,7 @@ def slow_precision(console: Console, stages: Iterable[Stage], precision: str | N
 
 
 def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -> None:
-    """What a run did."""
+    """Print what a run did."""
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
         console.print(
@@ -321,8 +321,10 @@ def _preview(line: dict[str, Any]) -> str:
 
 
 def nothing_to_do(n_shards: int) -> str:
-    """That every shard is finished already."""
-    return "nothing to do: the shard stands" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards stand"
+    """The message of a run whose shards are all finished already."""
+    return (
+        "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
+    )
 
 
 def _read(path: Path, count: int) -> list[Any]:
@@ -340,7 +342,7 @@ def speak_dry_run(
     plan: RunPlan,
     stages: Sequence[Stage],
 ) -> None:
-    """What saying a script would take."""
+    """Print what synthesising a script would take and cost."""
     console.print(
         f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
         f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
@@ -359,7 +361,7 @@ def speak_dry_run(
 
 
 def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
-    """What a run made, how turn-taking fared, and where everything is."""
+    """Print what a run made, what became of turn-taking, and where everything is."""
     record = result.record
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds

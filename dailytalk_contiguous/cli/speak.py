@@ -106,7 +106,7 @@ def speak(
     console = Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
-    tagging_code = options.pop("tagging_code", 0)  # of `build`, whose end this is, too
+    tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
     profile, settings = profile or _profile_of(tagged), chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
@@ -182,7 +182,7 @@ def build(**options: Any) -> None:
             RunOptions().runner.preflight(stages, fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
-    # By what was asked for here, whatever an earlier run said.
+    # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None, "tts": voice.engine}
     try:
         speak(folder=options["out"], tagging_code=code, **spoken)
@@ -197,7 +197,7 @@ with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"}
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
-    """The stages of `speak`. Raises DailytalkError for what can't be had together."""
+    """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
     stages = speak_stages(profile, verify, **settings)
     voice = speak_stage_of(stages)
     if voice.candidates > 1 and voice.synthesiser().deterministic:
@@ -215,15 +215,15 @@ def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _profile_of(folder: Path) -> str:
-    """The profile that a work folder was tagged with: whoever began without downloads goes on without."""
+    """The profile that a work folder was tagged with: a run that began without downloads goes on without."""
     profile = ((read_run(folder) or {}).get("settings") or {}).get("profile")
     return profile if profile in PROFILES else STANDARD
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The synthesiser, its model and voice that the last run here was given: who edits a line goes on with it.
+    """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
-    Empty where another synthesiser is asked for, or that run was one of another profile.
+    Empty if another synthesiser is chosen, or if that run had another profile.
     """
     before = (read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}

@@ -126,7 +126,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
             f"{counted(outcome.n_written, 'file')} written"
         )
     else:
-        console.print("nothing to do: all pieces stand")
+        console.print("nothing to do: all pieces are there")
     not_silent = seconds["audio"] - seconds["silent"]
     share = f" ({seconds['usable'] / not_silent:.1%} of what is not silent)" if not_silent else ""
     console.print(f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}")
@@ -144,7 +144,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
 # `dailytalk silences`: how long the silences of recordings are, and where to cut them.
 
 
-#: Those of the settings of `dailytalk split` that decide what a candidate gives.
+#: The settings of `dailytalk split` that decide what a candidate for --silence gives.
 SILENCE_SETTINGS = setting_options(*split_stages(), without=("silence",))
 
 #: Recordings that have a line of their own; all of them with --json.
@@ -190,13 +190,16 @@ def silences(
     if png is not None and whole:
         write_bytes(png, survey_png(whole))
     if as_json:
-        summary = {"recordings": [one.as_dict() for one in surveys], "all": whole and whole.as_dict()}
+        summary = {
+            "recordings": [silence_survey.as_dict() for silence_survey in surveys],
+            "all": whole and whole.as_dict(),
+        }
         print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
     else:
         if whole:
             _show_silences(console, surveys, whole)
         if rejects:
-            show_rejects(console, f"{len(rejects):,}", "all with --json", [one.as_dict() for one in rejects])
+            show_rejects(console, f"{len(rejects):,}", "all with --json", [reject.as_dict() for reject in rejects])
         if png is not None and whole:
             console.print(f"picture  {as_text(png)}", markup=False)
     raise typer.Exit(1 if whole is None else 3 if rejects else 0)

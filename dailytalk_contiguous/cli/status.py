@@ -49,14 +49,14 @@ def status(
                     runs, at = _look(folder)
                     live.update(_text(runs, at))
             _sentences(console, runs, at)
-    except KeyboardInterrupt:  # whoever follows stops looking; the runs go on
+    except KeyboardInterrupt:  # ends only --follow; the runs go on
         interrupts.answered()
         raise typer.Exit(0) from None
 
 
 def _look(folder: Path) -> tuple[list[Run], datetime]:
     if address := store_address(folder):
-        from dailytalk_contiguous.run.storage import watched_store  # the libraries of stores, for who has one
+        from dailytalk_contiguous.run.storage import watched_store  # imports the libraries of stores
 
         folder = watched_store(folder)
     return runs_in(folder, named=address or ""), datetime.now(UTC)
@@ -71,7 +71,7 @@ def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, on
 
 
 def _lines(console: Console, folder: Path, as_json: bool, pause: float) -> None:
-    """Follow where nothing can be drawn over: print whenever an event has come."""
+    """Follow without a terminal: print whenever there is a new event."""
     seen: list[tuple[str, str, datetime]] = []
     while True:
         runs, at = _look(folder)
@@ -89,7 +89,7 @@ def _text(runs: Sequence[Run], at: datetime) -> Text:
 
 
 def _line(run: Run, at: datetime) -> str:
-    """A line a run, and no table: it can be searched, and no column is ever cut off."""
+    """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
     part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
     unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
     parts = [
@@ -110,7 +110,7 @@ def _line(run: Run, at: datetime) -> str:
 
 
 def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
-    """What a table can't say: how runs ended, and what to do about it."""
+    """Print how runs ended, and what to do about it."""
     for run in runs:
         if run.state == GONE:
             sentence = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"

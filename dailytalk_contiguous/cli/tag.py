@@ -86,7 +86,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
 
-#: Options that mean nothing for a stream: what they may be all the same, and why.
+#: Options that a stream can't use: the values that they may have, and why it can't.
 _UNUSED = {
     "workers": ((None, 1), "a stream works on one window while it fetches the next"),
     "shard": (("1/1",), "a stream has one position"),
@@ -116,10 +116,10 @@ def refuse_limits(options: Mapping[str, Any]) -> None:
             )
 
 
-def stream(options: Mapping[str, Any], tag: Stages, speak: Stages, max_conversation: float) -> int:
-    """Carry out what the options of `tag` or `build` ask for; the exit code."""
+def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> int:
+    """Run a stream with the options of `tag` or `build`; gives the exit code."""
     for name, (values, why) in _UNUSED.items():
-        if options.get(name, values[0]) not in values:  # `tag` has not all of them
+        if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
     out: Path = options["out"]
     on_this_machine("--out", out)
@@ -130,15 +130,15 @@ def stream(options: Mapping[str, Any], tag: Stages, speak: Stages, max_conversat
     repository = pinned(head, out)
     console = Console(stderr=options["as_json"])
     config = FolderConfig(
-        channel=channel_of(tag),
+        channel=channel_of(tagging),
         max_conversation=max_conversation,
         transcripts=str(options["transcripts"].absolute()) if options["transcripts"] else None,
         follow_links=options["follow_links"],
     )
     job = StreamJob(
         repository,
-        tag,
-        speak,
+        tagging,
+        speaking,
         options["profile"],
         config,
         60 * options["shard_minutes"],
@@ -148,7 +148,7 @@ def stream(options: Mapping[str, Any], tag: Stages, speak: Stages, max_conversat
     if options["dry_run"]:
         _stream_intended(console, job, out, limits, options["as_json"])
         return 0
-    show.slow_precision(console, tag, chosen(options, TAG_SETTINGS).get("affect_precision"))
+    show.slow_precision(console, tagging, chosen(options, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=options["as_json"]) as run_bar:
@@ -156,10 +156,10 @@ def stream(options: Mapping[str, Any], tag: Stages, speak: Stages, max_conversat
     if options["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:
-        _ends(console, done, out, bool(speak))
+        _ends(console, done, out, bool(speaking))
     if options["profile_stages"]:
         console.print(profile_table(done.account, done.wall_seconds))
-    return _stream_exit_code(done, bool(speak))
+    return _stream_exit_code(done, bool(speaking))
 
 
 def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
@@ -221,7 +221,7 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 # `dailytalk tag`: recordings in, a tagged transcript out.
 
 
-#: The options of `tag` that are settings of its stages: made for a CPU, so that a help asks no GPU what it can do.
+#: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
 TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL))
 
 
@@ -393,15 +393,15 @@ def tag(
 
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
     """The stages that the options of `tag` ask for, a person's own last, for the devices of `engine`."""
-    settings, own = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
+    settings, own_stages = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
-    own = with_settings(own, chosen(options, setting_options(*own)))
-    return (*tag_stages(options["profile"], options["fast"], **settings), *own)
+    own_stages = with_settings(own_stages, chosen(options, setting_options(*own_stages)))
+    return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
 
 
 def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
-    """Say what has to be fetched from the Hub; a dry run with something to fetch ends here."""
+    """Print what has to be fetched from the Hub; a dry run with something to fetch ends here."""
     missing = to_fetch(repository)
     if repository.revoiced and not as_json:
         show.revoiced_text(console, repository)

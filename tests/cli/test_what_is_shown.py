@@ -159,7 +159,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
     embedded = "embedded"
     lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
-    assert lines[0] == "nothing to do: all 4 shards stand"
+    assert lines[0] == "nothing to do: all 4 shards are done"
     assert lines[6] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
@@ -369,7 +369,7 @@ def test_each_half_of_the_work_shows_its_own_rejects(tmp_path: Path) -> None:
 def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
     record = SPOKEN | {"counts": {"rejects": 0}, "mean": {}, "stages": []}
     assert shown(lambda console: show.speak_outcome(console, spoken(record=record, n_made=0), OUT)) == [
-        "nothing to do: all 3 shards stand",
+        "nothing to do: all 3 shards are done",
         "0 conversations, 0 utterances resynthesised, 0 kept as recorded, 0 words aligned",
         "spent 0.0123 USD, saved by the cache 0.4000 USD",
         *PATHS,

@@ -1,4 +1,4 @@
-"""Asking again about one line: what the stages that made the folder say of it now. Nothing of it is written."""
+"""Runs the stages that made a folder again on one line, and proposes what they say now. Nothing is written."""
 
 import io
 import threading
@@ -33,10 +33,10 @@ from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
-#: The engine that says a line where no run has chosen another.
+#: The engine that speaks a line where no run has chosen another.
 _FREE = "espeak"
 
-#: Seconds before a line that its speech activity is judged by.
+#: Seconds before a line that are read, too, to judge its speech activity.
 _SECONDS_BEFORE = 20.0
 
 #: Models work on one line at a time, however many people ask.
@@ -44,9 +44,9 @@ _MODEL_LOCK = threading.Lock()
 
 
 class AskedLine(NamedTuple):
-    """A line, with what is around it.
+    """A line and its surroundings.
 
-    `offset` is the second of the file at which its item begins, `language` that of lines that name none.
+    `offset` is where its item begins in the file, in seconds; `language` is that of lines that name none.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class AskedLine(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Fields of a line as they would be now, the WAV of a synthesised one, and what that is, in a sentence."""
+    """Fields of a line as the stages would set them now; the WAV of a synthesised line, and a sentence on it."""
 
     fields: dict[str, Any]
     wav: bytes | None = None
@@ -72,7 +72,7 @@ class Proposal(NamedTuple):
 
 
 def ask_again(asked: AskedLine, what: str) -> Proposal:
-    """What the stages say of a line. Raises DailytalkError for what can't be asked, or a model that is missing."""
+    """What the stages say of a line now. Raises DailytalkError for an unknown `what`, or a missing model."""
     if what not in _ANSWERS:
         raise BadInput(f"{quoted(what)} can't be asked", f"choose one of {', '.join(_ANSWERS)}")
     if asked.key not in asked.lines:
@@ -111,7 +111,7 @@ def _rated(asked: AskedLine) -> Proposal:
     utterance = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
     utterance["speech_seconds"] = [_speech_seconds(asked)]
     measured = _stage_of(MeasureProsody, stages)(utterance)
-    # An estimate compares the lines of a speaker, one that is alone with what is usual; a model hears this one.
+    # An estimate compares the lines of a speaker (a single line with what is usual); a model rates one by one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
     batch = {
         "speech": [*utterance["speech"], *([b"\0\0"] * len(compared))],
@@ -145,7 +145,7 @@ def _tagged(asked: AskedLine) -> Proposal:
 
 
 def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
-    """All lines of the item as one row, with the buckets that their measures come to."""
+    """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
     row: dict[str, list[Any]] = {
         "utterance_id": [[key for key, _ in ordered]],
@@ -158,15 +158,15 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
         for name in names:
             row[name] = [[(line.get(group) or {}).get(name) for _, line in ordered]]
     bucket: Bucket = _stage_of(Bucket, stages)
-    if bucket.unfitted:  # what is usual in the corpus, the run has noted
+    if bucket.unfitted:  # run.json has what is usual in the corpus
         bucket = _recorded(Bucket, read_run(asked.folder) or {}) or bucket
     return row | bucket(row)
 
 
 def _synthesised(asked: AskedLine) -> Proposal:
-    """The line as `Speak` says it with the settings of the last run, so that this is what the next one will use.
+    """The line as `Speak` synthesises it with the settings of the last run: what the next run will use.
 
-    Nothing is bought: a line of a paid engine is heard if it is in the cache.
+    No money is spent: of a paid engine only lines in the cache can be heard.
     """
     line = asked.line
     if not line["text"]:
@@ -243,7 +243,7 @@ _Kind = TypeVar("_Kind", Bucket, Speak)
 
 
 def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
-    """A stage with the settings that a run has noted, if it has. Raises BadInput for impossible ones."""
+    """A stage with its settings from a run.json; None if that has none. Raises BadInput for impossible ones."""
     entries: Any = run.get("stages")
     if not fits(entries, [{"name": str, "settings": dict}]):
         return None
@@ -293,7 +293,7 @@ def _channel_samples(asked: AskedLine, start: float) -> NDArray[np.int16]:
 
 
 def _speech_seconds(asked: AskedLine) -> float:
-    """Seconds of a line that are speech, as `Segment` counts them: by what was heard before it, too."""
+    """Seconds of speech in a line, as `Segment` counts them: the model also gets the sound before the line."""
     start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
     first = int(max(0.0, start - _SECONDS_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
     probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first).tobytes()))

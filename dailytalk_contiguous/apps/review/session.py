@@ -1,7 +1,7 @@
 """What the page of `dailytalk review` shows and changes: the items of one folder, with everybody's edits.
 
-Every edit is in the journal before it is answered, and in the files a moment after nobody has edited anything. Who
-edits an older state of an item than the present one is told so, and changes nothing.
+Every edit is in the journal before it is answered, and in the files after a short pause without edits. An edit of
+an outdated state of an item is refused, and changes nothing.
 """
 
 import logging
@@ -60,7 +60,7 @@ SOUND_TEXT = "Hhhh"
 #: Seconds without an edit after which the files are written.
 IDLE_SECONDS = 2.0
 
-#: Seconds after which somebody who was not heard of is on no item any more.
+#: Seconds without a sign of life after which somebody is no longer shown on an item.
 HERE_SECONDS = 90.0
 
 #: Items that all reviewers are asked to judge, so that their agreement can be counted.
@@ -69,19 +69,19 @@ SHARED_ITEMS = 20
 #: Items whose lines are held.
 HELD_ITEMS = 64
 
-#: What is heard and seen of an item in place of its recording: what `dailytalk speak` made of it.
+#: In place of an item's recording: the conversation that `dailytalk speak` made of it.
 REBUILT = "rebuilt"
 
-#: The event that lets go of the pages: the server ends.
+#: The event that ends the streams to the pages: the server stops.
 END = "end"
 
-#: Edits at once of which pages hear in one event: they ask for the list then.
+#: More edits at once than this reach pages as one event, after which they ask for the list.
 MANY = 100
 
-#: Characters that are shown around what was searched for.
+#: Characters that are shown around a match of a search.
 AROUND = 60
 
-#: Fields of an item that people set, with what they are before anyone does.
+#: Fields of an item that people set, with their values before anyone does.
 _FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
 
 #: Legal tags: those of the synthesiser that has a list.
@@ -110,7 +110,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Held:
-    """The lines of an item with all edits, and what could not be laid."""
+    """The lines of an item with all edits, and the edits that could not be applied."""
 
     lines: Lines
     open: list[dict[str, Any]]
@@ -129,7 +129,7 @@ class Session:
         self._lines: OrderedDict[str, _Held] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
         self._texts: dict[str, str] = {}  # all texts of an item
-        self._hay: dict[str, str] = {}  # what is searched of it
+        self._hay: dict[str, str] = {}  # what a search looks through
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self._last_edit = 0.0
@@ -142,7 +142,7 @@ class Session:
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
         self._listener = Listener(self._look, self._on_suspects)
 
-    # What the page asks first.
+    # What the page asks for first.
 
     def about(self, author: str) -> dict[str, Any]:
         """What `GET /api/session` answers."""
@@ -201,7 +201,7 @@ class Session:
     def item(self, name: str, of: str | None = None) -> dict[str, Any]:
         """One item, as `GET /api/item` answers. Raises BadInput if there is none.
 
-        `of` may be `REBUILT`: then lines and sound are those of the conversation that was made of it, if one was.
+        `of` may be `REBUILT`: then lines and sound are those of the rebuilt conversation, if there is one.
         """
         with self._lock:
             self._notice()
@@ -291,7 +291,7 @@ class Session:
             return self._answer(name)
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
-        """Take back the last edit of an author (of an item), or do again what was taken back last."""
+        """Undo the last edit of an author (of an item); with `again`, redo what was undone last."""
         with self._writing():
             done, undone = self._stacks(author, name)
             if not (undone if again else done):
@@ -320,7 +320,7 @@ class Session:
                 raise BadInput(f"there is no side {value!r}"[:100], f"choose {' or '.join(SIDES)}")
             after = {do: value} | ({"reviewed_by": author if value else None} if do == "reviewed" else {})
             now = self._fields(name)
-            self._held(name)  # which refuses what is not there
+            self._held(name)  # raises BadInput for an unknown item
             if all(now[key] == new for key, new in after.items()):
                 return EditChange({}, {})
             return EditChange({key: now[key] for key in after}, after)
@@ -357,7 +357,7 @@ class Session:
             raise Conflict("it is another state than the page shows", self.item(name), "", "")
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
-        """Raise `Conflict` if what an edit left is not what there is any more."""
+        """Raise `Conflict` if somebody has changed again what an edit changed."""
         name, later = record["item"], self._known[record["item"]].records[-1]
         lines = self._held(name).lines
         is_unchanged = all(
@@ -374,7 +374,7 @@ class Session:
             raise Conflict(reason, self.item(name), later["author"], later["time"])
 
     def _stacks(self, author: str, name: str | None) -> tuple[list[int], list[int]]:
-        """The numbers of an author's edits that stand, and of the undos that can be done again, in order."""
+        """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
         done: list[int] = []
         undone: list[int] = []
         for number, record in self.journal.records.items():
@@ -405,7 +405,7 @@ class Session:
         self._changed(records)
 
     def _changed(self, records: Sequence[Record]) -> None:
-        """Tell the pages of edits, and have them settled once nobody edits."""
+        """Send edits to the pages; they are settled once nobody edits."""
         for record in records:
             self._last_edit = time.monotonic()
             name = record["item"]
@@ -433,7 +433,7 @@ class Session:
     # Discarding.
 
     def discard(self, names: Sequence[str], author: str) -> list[str]:
-        """Put items aside: files and entries at once, or else by whoever opens the folder next."""
+        """Discard items: their files and entries are moved at once, or when the folder is opened next."""
         return self._set_discarded(names, author, discarded=True)
 
     def restore(self, names: Sequence[str], author: str) -> list[str]:
@@ -466,7 +466,7 @@ class Session:
         return [edit.item for edit in edits]
 
     def _discarding(self, name: str, author: str) -> NewEdit:
-        lines = self._held(name).lines  # which refuses what is not there
+        lines = self._held(name).lines  # raises BadInput for an unknown item
         self.editable.refuse_discarding(name)
         lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
         return NewEdit(
@@ -494,15 +494,15 @@ class Session:
         }
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
-        """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
+        """What `POST /api/sides` answers: a division as a proposal. Raises DailytalkError."""
         items, number = self._kept()
         return division_of(items, proposed(items, by, share, seed)) | {"number": number}
 
     def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> dict[str, str | None]:
-        """Put items on the sides that are named, all in one write; gives the sides that these items had.
+        """Put items on sides, all in one write; gives the sides that these items had.
 
-        `since` is the number of the edit after which somebody else's choice of a side is not replaced: it is
-        refused, and nothing is changed. Raises BadInput, and OSError as the disk does.
+        `since` is the number of an edit: a side that somebody else chose after it is not replaced, but all is
+        refused. Raises BadInput, and OSError as the disk does.
         """
         with self._writing():
             before: dict[str, str | None] = {}
@@ -533,7 +533,7 @@ class Session:
         with self._lock:
             return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
 
-    # Who is where, and who wants to know.
+    # Who is on which item, and who listens to events.
 
     def here(self, name: str) -> list[str]:
         """The authors that are on an item."""
@@ -544,7 +544,7 @@ class Session:
             )
 
     def is_here(self, author: str, name: str | None) -> None:
-        """An author is on an item (None: on none any more); everybody is told if that is new."""
+        """Note the item that an author is on (None: on none any more); pages get an event if it is a new one."""
         with self._lock:
             before = self._here.get(author, (None, 0.0))[0]
             if name is None:
@@ -555,7 +555,7 @@ class Session:
             self.tell("here", {"author": author, "id": name})
 
     def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
-        """Have every event told to a function, which must not wait; gives what ends that."""
+        """Call a function at every event; it must not block. Gives the function that ends this."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -566,7 +566,7 @@ class Session:
         return leave
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Tell all pages of an event."""
+        """Send an event to all pages."""
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -642,7 +642,7 @@ class Session:
             self._complained, settled = False, self.journal.number
 
     def _files_signature(self) -> tuple[tuple[str, int, int], ...]:
-        """Of the files with lines, as far as they are one or few: size and time."""
+        """Size and time of the files with lines, where these are few."""
         signature = []
         for path in self.editable.watched():
             try:
@@ -748,7 +748,7 @@ class Session:
             self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
 
     def ask(self, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
-        """What the stages say of a line now; `tag`: to say it with in place of its own. Raises DailytalkError."""
+        """What the stages say of a line now; `tag` replaces its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
@@ -767,7 +767,7 @@ class Session:
         return {}
 
 
-#: What of a summary is in the list, and what it is as long as nobody has read the item.
+#: Keys of a summary that are in the list, and their values until the item is read.
 _LISTED = ("n_lines", "text", "speakers", "tags", "emotions", "buckets", "confidence", "rate", "language")
 _UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "emotions": []}
 _UNKNOWN |= {"buckets": {}, "suspects": [], "whole": ""}
@@ -779,13 +779,13 @@ def _folded(text: str) -> str:
 
 
 def _excerpt(text: str, word: str) -> str:
-    """What is around the first place of a folded word in a text.
+    """The text around the first match of a folded word.
 
     >>> _excerpt("She said that " + "it rained and " * 9 + "the Straße was wet", "strasse")
     '… rained and it rained and the Straße was wet'
     """
     at = _folded(text).find(word)
-    # To fold may change the length of what is before it.
+    # Folding may change the length of the text before the word.
     at = next((place for place in range(max(0, at), 0, -1) if len(_folded(text[:place])) <= at), 0)
     first, last = max(0, at - AROUND // 2), at + len(word) + AROUND
     first = text.find(" ", first, at) + 1 if first else 0
@@ -811,7 +811,7 @@ def number_in(name: str, default: int) -> int:
 
 
 def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
-    """The events of edits: one each, or one of all where these are many."""
+    """One event for each edit, or a single one for more than `MANY`."""
     if len(records) > MANY:
         authors = sorted({record["author"] for record in records})
         return [("edits", {"number": records[-1]["number"], "count": len(records), "author": ", ".join(authors)})]
@@ -886,7 +886,7 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
 
 
 def _emotion_shown(line: SpokenLine) -> dict[str, Any] | None:
-    """What a classifier of emotion said of a line: its class, and how probable that is; None without one."""
+    """The class of a line by a classifier of emotion, and its probability; None without a classifier."""
     model, shares = line.get("emotion_model"), line.get("emotion_probabilities")
     if not isinstance(model, str) or not model:
         return None

@@ -69,7 +69,7 @@ class Wav(NamedTuple):
             skip = 0
             yield data[:left]
             left -= len(data[:left])
-        while left > 0:  # a recording that is shorter than it says: the length is promised
+        while left > 0:  # a recording shorter than its header says: the length was sent already
             yield bytes(min(left, 1 << 16))
             left -= min(left, 1 << 16)
 
@@ -140,7 +140,7 @@ def _scaled(low: NDArray[np.float32], high: NDArray[np.float32]) -> Peaks:
 class Overviews:
     """Peaks of whole items, made in the background by one thread and held for the latest items.
 
-    `ready` is called with the id of an item whose peaks are there.
+    `ready` is called with the id of an item once its peaks are made.
     """
 
     def __init__(self, ready: Callable[[str], None]) -> None:

@@ -15,10 +15,10 @@ from dailytalk_contiguous.store.edit_journal import Record
 #: Seconds between two edits of one person that still belong to one sitting.
 SITTING_SECONDS = 300.0
 
-#: Ways to divide: nobody, or no sentence, on both sides, or by length alone.
+#: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
 
-#: Warnings of one kind that are given.
+#: Warnings of one kind that are shown.
 MOST_WARNINGS = 20
 
 #: Actions that correct something; the others say what somebody thinks of an item.
@@ -86,7 +86,7 @@ def agreement_on(verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | 
 
 
 def shared_sample(names: Sequence[str], count: int, seed: int) -> list[str]:
-    """Items that all reviewers should look at, the same for everybody; what is added later changes few of them."""
+    """Items that all reviewers should look at, the same for everybody; items added later change few of them."""
     chosen = {*sorted(names, key=lambda name: _order(name, seed))[:count]}
     return [name for name in names if name in chosen]
 
@@ -177,7 +177,7 @@ def _sentence(item: Mapping[str, Any]) -> str:
 
 
 def _sentences(item: Mapping[str, Any]) -> list[str]:
-    """The text of an item of a few words, as it is compared: a long one is hardly said twice."""
+    """The text of an item of one line, as it is compared; several lines are hardly said twice alike."""
     return [sentence] if item["n_lines"] == 1 and (sentence := _sentence(item)) else []
 
 

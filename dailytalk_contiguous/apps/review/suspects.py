@@ -1,7 +1,7 @@
-"""What the sound says may be wrong with an item: words where nothing sounds, speech without words, clipping.
+"""What may be wrong with an item by its sound: words where nothing sounds, speech without words, clipping.
 
-What follows from the texts is known at once (`sources.editable`). What follows from the sound is found in the
-background, an item after the other, those that somebody looks at first; nothing waits for it.
+Suspects by text are known at once (`sources.editable`). Suspects by sound are found in the background, one item
+after another, first those that somebody looks at; nothing waits for them.
 """
 
 import threading
@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.sources.editable import SoundPlace
 
-#: Share of samples in flat tops above which a channel is clipped; `check` complains of as much.
+#: Share of samples in flat tops above which a channel is clipped; `check` has the same limit.
 CLIPPED = 0.001
 
 #: Seconds of speech without words that are worth a look, and the mean probability that it is speech.
@@ -36,7 +36,7 @@ Suspect = dict[str, Any]
 
 
 class HeardItem(NamedTuple):
-    """What the sound of an item says: of each channel when anything sounds, and the share of clipped samples."""
+    """Of each channel of an item: the spans in which anything sounds, and the share of clipped samples."""
 
     audible: list[list[tuple[float, float]]]
     clipping: list[float]
@@ -56,7 +56,7 @@ def heard_in(place: SoundPlace) -> HeardItem:
 def sound_suspects(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
-    """What the sound says of an item, and of its lines; `offset` is the second of the file at which it begins."""
+    """Suspects of an item and of its lines by their ids; `offset` is where it begins in the file, in seconds."""
     suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
@@ -81,7 +81,7 @@ def sound_suspects(
 def _without_words(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> list[Suspect]:
-    """Speech on channels where no line is; what leaks from the other speaker is none."""
+    """Speech while no channel has a line: beside a line it may have leaked from the other speaker."""
     suspects = []
     spoken = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
     for channel, spans in enumerate(heard.audible):
@@ -106,7 +106,7 @@ def _touches(spans: Sequence[tuple[float, float]], start: float, end: float) -> 
 def _outside(
     spans: Iterable[tuple[float, float]], taken: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """The parts of spans that are in none of others."""
+    """The parts of spans that no taken span covers."""
     left = []
     covered = merge_gaps(sorted(taken), 0.0)
     for start, end in spans:
@@ -147,7 +147,7 @@ class Listener:
         self._thread.start()
 
     def first(self, name: str) -> None:
-        """Somebody looks at an item, or has changed it."""
+        """Listen to an item next: somebody looks at it, or has changed it."""
         with self._ready:
             self._waiting[name] = None
             self._waiting.move_to_end(name, last=False)
