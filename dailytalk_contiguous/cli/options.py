@@ -56,7 +56,7 @@ def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callab
 
     Args:
         flag: the option, for the error.
-        words: words that stand for a time, such as `never`, and how many seconds each is.
+        words: words in place of a time, such as `never`, and how many seconds each is.
         least: the shortest time in seconds.
 
     >>> time_of("--max-length", {"never": 0.0})("1.5m")
