@@ -183,10 +183,10 @@ def _show(console: Console, outcome: PushOutcome, target: Target, dry_run: bool)
         return
     done = outcome.published
     assert done is not None
-    conversations = [file for file in outcome.packed.files if file.config == "conversations"]
-    hours = sum(file.seconds for file in conversations) / 3600
+    own = [file for file in outcome.packed.files if file.config == "conversations"]
+    hours = sum(file.seconds for file in own) / 3600
     line(f"{'proposed' if target.pull_request else 'commit  '} {done.url}")
-    line(f"rows     {counted(sum(file.rows for file in conversations), 'conversation')}, {hours:.2f} hours")
+    line(f"rows     {counted(sum(file.rows for file in own), 'conversation')}, {hours:.2f} hours")
     line(f"sent     {size_text(done.sent)}; {size_text(done.there)} were there already")
     if target.pull_request:
         line("tag      none: after the merge, run the same command without --pr to set it")
