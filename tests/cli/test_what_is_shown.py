@@ -292,7 +292,7 @@ def test_exit_code_of_tag_tells_of_rows_and_rejects(
 
 
 def test_tag_as_json_has_every_figure() -> None:
-    told = tag_command._told(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
+    told = tag_command._summary(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
     assert told == {
         "out": "/data",
         "complete": True,
@@ -310,7 +310,7 @@ def test_tag_as_json_has_every_figure() -> None:
         },
         "run": RECORD,
     }
-    assert tag_command._told(tagged(record=None), OUT)["complete"] is False
+    assert tag_command._summary(tagged(record=None), OUT)["complete"] is False
 
 
 # speak
@@ -728,7 +728,7 @@ def test_piece_that_a_plan_runs_is_told_in_one_place_on_a_terminal_and_else_on_s
 
 
 def test_plan_as_json_rounds_ranges() -> None:
-    told = plan_command._told(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
+    told = plan_command._summary(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
     assert told["quantities"] == {"usd": {"low": 0.1235, "expected": 1.0, "high": 2.0}}
     assert told["stages"]["Tag"] == {"low": 0.5, "expected": 1.0, "high": 2.0}
     assert (told["conversations"], told["loading_seconds"]) == (30, 12.0)
@@ -917,7 +917,7 @@ def test_dry_run_of_push_shows_forty_changes_and_counts_what_stays(count: int, m
 
 
 def test_push_as_json_has_every_figure() -> None:
-    told = push_command._told(pushed(), True)
+    told = push_command._summary(pushed(), True)
     assert {name: told[name] for name in ("dry_run", "tag", "bump", "to_send", "warnings")} == {
         "dry_run": True,
         "tag": "v1.1.0",
@@ -927,7 +927,7 @@ def test_push_as_json_has_every_figure() -> None:
     }
     assert told["plan"][0] | {"what": "add", "name": "a.parquet", "size": 2_000_000} == told["plan"][0]
     assert told["published"]["sent"] == 1500
-    none = push_command._told(pushed(plan=None, published=None), False)
+    none = push_command._summary(pushed(plan=None, published=None), False)
     assert (none["plan"], none["to_send"], none["published"]) == ([], 0, None)
 
 
