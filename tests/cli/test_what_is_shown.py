@@ -414,15 +414,15 @@ def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
     assert speak_command._exit_code(outcome) == code
     written = rejects(1, "Transcribe") + rejects(2, "Folder")[1:]  # of a stage and of the source alike
     write_rejects(tmp_path, written)
-    assert recipe_command._told(Built(tagged(), outcome, []), tmp_path) == code
+    assert recipe_command._show(Built(tagged(), outcome, []), tmp_path) == code
     n = counts.get("conversations", 0)
     assert capsys.readouterr().out.splitlines() == [
         f"rejected: 2, in {tmp_path}/rejects.jsonl",
         '  rejected: "c0", "c1": reason 0; mend [it]',
         f"0 utterances of {n} conversation{'' if n == 1 else 's'} in {tmp_path}",
     ]
-    assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
-    assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
+    assert recipe_command._show(Built(tagged(record={"counts": counts}), None, []), OUT) == code
+    assert recipe_command._show(Built(tagged(record=None), None, []), OUT) == 1
 
 
 def test_share_of_rejects_names_recordings_beside_conversations() -> None:
@@ -1256,7 +1256,7 @@ def test_sentence_and_path_are_never_broken(
     below = tmp_path / "/".join(["folder"] * 30)
     below.mkdir(parents=True)
     write_rejects(below, one)
-    told = narrow(lambda console: recipe_command._told(Built(tagged(record=None), None, []), below))
+    told = narrow(lambda console: recipe_command._show(Built(tagged(record=None), None, []), below))
     assert {f'  rejected: "c": {long}; {long}', f"0 utterances of 0 conversations in {below}"} < told
     told = narrow(lambda console: agreement_command._show(console, "emotion", judged()))
     assert "emotion: Fleiss' kappa 0.457 (3 clips with two ratings or more, 9 ratings)" in told
