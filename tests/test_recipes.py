@@ -156,7 +156,7 @@ def test_recipe_with_a_stage_that_must_know_all_rows_is_what_the_command_does(
     assert built.tagged.n_made == 2  # the shard: measured, and then tagged
     robust = ("--out", tmp_path / "out", *EMBEDDED, "--device", "cpu", "--buckets", "robust")
     done = Command(monkeypatch, capfd)("tag", tmp_path / "in", *robust)
-    assert (done.code, done.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
+    assert (done.code, done.out.splitlines()[0]) == (0, "nothing to do: the shard is done")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Pages that this machine serves to its own browser: who may ask, what every answer says, where they are served.
+"""Pages that this machine serves to its own browser: which requests are answered, with which headers, and where.
 
-A page in a browser may be sent to by any other page that its reader has open. So the name that a request came to
-(Host) and the page that it came from (Origin) are checked, and requests that change something must be JSON.
+Any other page that is open in the browser can send requests to ours. So the host that a request names (Host) and
+the page that it came from (Origin) are checked, and requests that change something must be JSON.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dailytalk_contiguous import apps, publish
 from dailytalk_contiguous.core.errors import DailytalkError
 
-#: What every answer says: nothing comes from elsewhere, nothing frames the page, nothing is guessed.
+#: Headers of every answer: nothing is loaded from elsewhere, nothing frames the page, no type is guessed.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -42,7 +42,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Files of several pages: colours, which reports have, too; controls; and what scripts make elements with.
+#: Files that several pages share: colours (reports use them, too), controls, and functions that make elements.
 SHARED: Mapping[str, Traversable] = {
     "house.css": files(publish) / "assets" / "house.css",
     "controls.css": files(apps) / "assets" / "controls.css",
@@ -54,14 +54,14 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css
 
 
 class Guard:
-    """Lets through what comes from our own page, and gives every answer the headers that protect it."""
+    """Refuses requests that our own page did not send, and adds `HEADERS` to every answer."""
 
     def __init__(self, app: ASGIApp, command: str, host: str, port: int, password: str | None = None) -> None:
         self._app, self._command, self._host, self._port = app, command, host, port
         self._password = password.encode() if password else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """Answer a request, as an ASGI application."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -90,7 +90,7 @@ class Guard:
             await refused(*problem)(scope, receive, protected)
             return
         if not self._knows(request):
-            await asyncio.sleep(0.5)  # whoever guesses, waits
+            await asyncio.sleep(0.5)  # slows down guessing
             answer = refused(401, "this needs the password", f"ask whoever started {self._command}")
             answer.headers["WWW-Authenticate"] = f'Basic realm="{self._command}", charset="UTF-8"'
             await answer(scope, receive, protected)
@@ -120,10 +120,10 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a request came to a name of this machine: other names may lead here, too."""
+        """Whether a Host header names this machine: other domains may resolve to its address, too."""
         name, separator, port = host.rpartition(":")
         if not separator or port != str(self._port):
-            # A browser leaves out the port that it takes for granted.
+            # Browsers leave out the default port of http and of https.
             if not (self._port in (80, 443) and (not separator or host.endswith("]"))):
                 return False
             name = host
@@ -136,7 +136,7 @@ class Guard:
             return True
         with suppress(ValueError):
             ipaddress.ip_address(bare)
-            return True  # nobody can lead a number elsewhere
+            return True  # an address is not resolved, so nobody can redirect it
         return False
 
     def _knows(self, request: HTTPConnection) -> bool:
@@ -146,14 +146,14 @@ class Guard:
         if kind.lower() != "basic":
             return False
         try:
-            given = base64.b64decode(code, validate=True).partition(b":")[2]
+            password = base64.b64decode(code, validate=True).partition(b":")[2]
         except (binascii.Error, ValueError):
             return False
-        return hmac.compare_digest(given, self._password)
+        return hmac.compare_digest(password, self._password)
 
 
 def page_file(folder: Traversable, name: str) -> Response:
-    """A file of a page, out of its folder or of `SHARED`."""
+    """A file of a page: from `SHARED`, else from the page's folder."""
     path = SHARED.get(name, folder / name)
     if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
         return refused(404, "there is no such file", "reload the page")
@@ -163,7 +163,7 @@ def page_file(folder: Traversable, name: str) -> Response:
 
 
 def refused(status: int, reason: str, remedy: str) -> Response:
-    """An answer that says why not, and what to do."""
+    """An answer that says why a request is refused, and what to do."""
     return json_response({"reason": reason, "remedy": remedy}, status)
 
 
@@ -174,9 +174,9 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 class PageServer(uvicorn.Server):
-    """uvicorn's, that says when it is ready, and ends without a traceback at Ctrl-C.
+    """uvicorn's server; it calls `ready` when it serves and `ending` when it ends, without a traceback at Ctrl-C.
 
-    In a thread of its own it leaves signals to the others: `should_exit` ends it.
+    Outside the main thread it handles no signals: `should_exit` ends it.
     """
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
@@ -185,7 +185,7 @@ class PageServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the server, and are done with: uvicorn would raise them again afterwards."""
+        """Let Ctrl-C and SIGTERM end the server; uvicorn would raise them again afterwards."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -203,24 +203,24 @@ class PageServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ending()
-        # Sounds that a page has not fetched to their end are broken off: nobody need read of that.
+        # Sounds that a page is still fetching are cut off here; uvicorn would log each as an error.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket for a server; port 0 takes a free one. Raises DailytalkError if it is taken."""
+    """A socket bound for a server; port 0 takes a free port. Raises DailytalkError if it can't be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server_socket = socket.socket(family, socket.SOCK_STREAM)
+    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        server_socket.bind((host, port))
     except (OSError, OverflowError) as error:
-        bound.close()
+        server_socket.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise DailytalkError(f"port {port} is in use", "choose another --port, or 0 for a free one") from None
-        said = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DailytalkError(
-            f"{host}:{port} can't be served ({said})", "choose another --host or --port"
+            f"{host}:{port} can't be served ({reason})", "choose another --host or --port"
         ) from None
-    return bound
+    return server_socket

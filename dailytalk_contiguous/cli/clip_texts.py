@@ -69,7 +69,7 @@ def transcribe(
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
     console = Console(stderr=as_json)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with bar(console, quiet=as_json) as told:
+    with bar(console, quiet=as_json) as run_bar:
         done = transcribe_clips(
             source,
             out or default_json(source),
@@ -77,18 +77,18 @@ def transcribe(
             RunOptions(workers),
             command,
             follow_links,
-            planned=told.planned,
+            planned=run_bar.planned,
         )
     code = 1 if not done.entries else 3 if done.rejects else 0
     if as_json:
-        print_json(_told(done))
+        print_json(_summary(done))
     else:
         _show(console, done)
         show_verdict(console, code)
     raise typer.Exit(code)
 
 
-def _told(done: TranscribedClips) -> dict[str, Any]:
+def _summary(done: TranscribedClips) -> dict[str, Any]:
     return {
         "out": as_text(done.out),
         "entries": done.entries,

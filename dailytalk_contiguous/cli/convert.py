@@ -85,7 +85,7 @@ def convert(
     one_of("--to", to, CONTAINERS)
     if bits not in (None, 16, 24):
         raise DailytalkError(f"--bits can't be {bits}", "choose one of 16, 24")
-    wanted = Conversion(to, rate, channels, bits)  # type: ignore[arg-type]
+    conversion = Conversion(to, rate, channels, bits)  # type: ignore[arg-type]
     console = Console(stderr=as_json)
     with Progress(
         *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
@@ -97,7 +97,7 @@ def convert(
         done = convert_recordings(
             inputs,
             out,
-            wanted,
+            conversion,
             workers,
             overwrite,
             follow_links,

@@ -159,19 +159,21 @@ def corpus(
             "shard": shard != "1/1",
             "scratch": scratch,
         }
-        for option, value in clips_only.items():
-            if value and option != "seed":
-                flag = "--" + option.replace("_", "-")
+        for parameter, value in clips_only.items():
+            if value and parameter != "seed":
+                flag = "--" + parameter.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         written = write_conversations(name, source, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
         raise typer.Exit(_code(written.conversations, len(written.rejects)))
-    corpus_pipeline(profile, **settings)  # which refuses what can't be, before anything is written
+    corpus_pipeline(
+        profile, **settings
+    )  # raises DailytalkError for impossible settings before anything is written
     work = open_work(out, scratch)
     engine = runner_of(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
-    stages, wanted = corpus_pipeline(profile, **settings)
-    read = read_corpus(name, source, work.folder, wanted.agreed_only, follow_links)
+    stages, clip_plan = corpus_pipeline(profile, **settings)
+    read = read_corpus(name, source, work.folder, clip_plan.agreed_only, follow_links)
     run_options = replace(
         OPTIONS,
         workers=workers or engine.few,
@@ -181,25 +183,25 @@ def corpus(
     )
     show.slow_precision(console, stages[0], settings.get("affect_precision"))
     if dry_run:
-        plan, left = intended_corpus(read, work.folder, stages, wanted, run_options)
+        plan, left = intended_corpus(read, work.folder, stages, clip_plan, run_options)
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     about = {"command": command, "settings": {"profile": profile}}
-    with work.telling(), bar(console, quiet=as_json) as shown:
+    with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = build_corpus(
             read,
             work.folder,
             stages,
-            wanted,
+            clip_plan,
             run_options,
             about,
-            planned=shown.planned,
+            planned=run_bar.planned,
             text_conditions=text_conditions,
             report_only=report_only,
         )
     work.settle(OF_CORPUS if outcome.record else ())
-    corpus_outcome(console, read, outcome, work.folder, wanted, as_json)
+    corpus_outcome(console, read, outcome, work.folder, clip_plan, as_json)
     code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
@@ -212,23 +214,23 @@ def _code(count: int, rejected: int) -> int:
     return 1 if not count else 3 if rejected else 0
 
 
-# What `dailytalk corpus` prints at its end: what was read and rejected, what came of it, and what is missing.
+# What `dailytalk corpus` prints at its end: what was read and rejected, what was made, and what is missing.
 
 
 _PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def corpus_outcome(
-    console: Console, read: Read, result: CorpusOutcome, out: Path, wanted: ClipPlan, as_json: bool
+    console: Console, read: Read, result: CorpusOutcome, out: Path, clip_plan: ClipPlan, as_json: bool
 ) -> None:
-    """What a run did, or would do."""
+    """Print what a run did, or would do."""
     if result.record is None and result.measured:
-        plot_quality(result.measured, wanted.limits, out)
+        plot_quality(result.measured, clip_plan.limits, out)
     if as_json:
-        told = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
-        told = {**told, "out": str(out), "seconds": round(result.wall_seconds, 2)}
-        told |= {"rejected": [reject.as_dict() for reject in result.rejects]}
-        print_json(told)
+        summary = result.record or {"measures": _quantiles(result.measured), "kept": len(result.kept)}
+        summary = {**summary, "out": str(out), "seconds": round(result.wall_seconds, 2)}
+        summary |= {"rejected": [reject.as_dict() for reject in result.rejects]}
+        print_json(summary)
         return
     for sentence in read.counts:
         console.print(escape(sentence))
@@ -238,12 +240,12 @@ def corpus_outcome(
     elif result.record is None:
         _report(console, result, out)
     else:
-        _record(console, result.record, out, wanted)
+        _record(console, result.record, out, clip_plan)
     _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
 
 
 def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
-    """What a run over a corpus would do first."""
+    """Print what a run over a corpus would do first."""
     if as_json:
         shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
         print_json(
@@ -265,7 +267,7 @@ def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence
 
 
 def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
-    """What was written of conversations."""
+    """Print which conversations were written."""
     if as_json:
         print_json(asdict(result) | {"out": str(out)})
         return
@@ -291,15 +293,15 @@ def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
 
 
 def _quantiles(rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    found = {}
+    quantiles = {}
     for name in MEASURES:
         values = [row[name] for row in rows if row[name] is not None]
         if values:
-            found[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
-    return found
+            quantiles[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
+    return quantiles
 
 
-def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPlan) -> None:
+def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: ClipPlan) -> None:
     counts, split, balance = record["counts"], record["split"], record["balance"]
     console.print(
         f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
@@ -316,14 +318,14 @@ def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPla
             console.print(f"  {escape(split['note'])}")
     if balance and balance["failure"]:
         copies = (
-            f"{wanted.most_copies} copies of a clip"
+            f"{clip_plan.most_copies} copies of a clip"
             if record["settings"].get("augment")
             else "no copies (see --augment)"
         )
-        most = copies if wanted.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
         console.print(f"  {escape(balance['failure'])}, with {most} at most")
-    for one in (balance or {}).get("shortfalls", []):
-        console.print(f"  {escape(one['to_record'])}")
+    for shortfall in (balance or {}).get("shortfalls", []):
+        console.print(f"  {escape(shortfall['to_record'])}")
     if counts["without_prompt"]:
         clips = counted(counts["without_prompt"], "clip")
         console.print(f"  {clips} without a prompt: no neutral line of another speaker")
@@ -331,8 +333,8 @@ def _record(console: Console, record: dict[str, Any], out: Path, wanted: ClipPla
 
 
 def _rejects(console: Console, rejects: Sequence[Reject], of: int = 0) -> None:
-    """Rejects by stage; `of` is how many files were read, where that is known."""
+    """Print rejects by stage; `of` is how many files were read, where that is known."""
     for stage, count in Counter(reject.stage for reject in rejects).most_common():
         share = f"{count:,} of {counted(of, 'file')}" if of else f"{count:,}"
-        own = (reject.as_dict() for reject in rejects if reject.stage == stage)
-        show_rejects(console, f"{share} by {stage}", "all with --json", own)
+        of_stage = (reject.as_dict() for reject in rejects if reject.stage == stage)
+        show_rejects(console, f"{share} by {stage}", "all with --json", of_stage)

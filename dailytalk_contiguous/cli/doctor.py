@@ -27,8 +27,8 @@ def doctor(as_json: AsJsonOption = False) -> None:
         return
     console = Console()
     console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
-    for name, found in report["packages"].items():
-        console.print(f"  {name:<16}{found or 'MISSING'}")
+    for name, installed in report["packages"].items():
+        console.print(f"  {name:<16}{installed or 'MISSING'}")
     console.print(
         f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
     )
@@ -95,7 +95,7 @@ def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list
 
 
 def _needs_to_speak(engine: str) -> list[str]:
-    """What `dailytalk speak` would still want of the profile's synthesiser."""
+    """What the profile's synthesiser still needs for `dailytalk speak`."""
     try:
         load_synthesiser(engine, "", "", 0.7, 0.7, 24000, 1).preflight()
     except DailytalkError as error:

@@ -1,6 +1,6 @@
 """`dailytalk tokens train` and `embed`: the encoder of prosodic tokens.
 
-A module of its own, since it loads PyTorch and transformers, which no other command of tokens needs at once.
+A module of its own, since it loads PyTorch and transformers, which other commands of tokens do not need at import.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""`dailytalk export` and `dailytalk check`: training folders, and whether a trainer would get along with them."""
+"""`dailytalk export` and `dailytalk check`: training folders, and whether a trainer can use them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,25 +149,25 @@ def export(
         "--tokenizer": tokenizer is not None,
     }
     if format != "moshi" and any(moshi_only.values()):
-        named = ", ".join(option for option, given in moshi_only.items() if given)
+        named = ", ".join(flag for flag, value in moshi_only.items() if value)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
     if format in VOICE_FORMATS:
-        for flag, given_too in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
-            if given_too:
+        for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
+            if value:
                 raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
         _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate, as_json)
-    given = _given(place_of(source, revision), format, split, eval_share)
-    if given.sides is not None and seed is not None:
+    selection = _select(place_of(source, revision), format, split, eval_share)
+    if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    rows = given.rows
+    rows = selection.rows
     prosody = ProsodicClusterSequences(prosodic_tokens) if prosodic_tokens else None
     if format == "moshi":
-        made = export_moshi(
+        exported = export_moshi(
             rows,
             out,
             eval_share=eval_share or EVAL_SHARE,
             seed=seed or 0,
-            sides=given.sides,
+            sides=selection.sides,
             both_speakers=both_speakers,
             text_conditions=text_conditions,
             swap=swap,
@@ -176,25 +176,27 @@ def export(
             tokenizer=tokenizer,
             prosody=prosody,
         )
-        told = {"files": made.files, "windows": made.windows, "speakers_disjoint": made.disjoint}
-        told["words"] = asdict(made.words)
-        rejects = made.rejects
-        count = sum(made.files.values())
-        summary = f"{counted(made.files['train'], 'file')} to train on, {made.files['eval']:,} to evaluate on"
-        summary += f", {_words_text(made.words)}"
+        summary = {"files": exported.files, "windows": exported.windows, "speakers_disjoint": exported.disjoint}
+        summary["words"] = asdict(exported.words)
+        rejects = exported.rejects
+        count = sum(exported.files.values())
+        sentence = (
+            f"{counted(exported.files['train'], 'file')} to train on, {exported.files['eval']:,} to evaluate on"
+        )
+        sentence += f", {_words_text(exported.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE, prosody=prosody)
-        told = {"files": count}
-        summary = f"{counted(count, 'conversation')} for {format}"
-    if given.left_out:
-        told["left_out"] = given.left_out
-        summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
-    told |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
+        summary = {"files": count}
+        sentence = f"{counted(count, 'conversation')} for {format}"
+    if selection.left_out:
+        summary["left_out"] = selection.left_out
+        sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
+    summary |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
     if as_json:
-        print_json(told)
+        print_json(summary)
     else:
-        _show_export(summary, out, rejects)
+        _show_export(sentence, out, rejects)
     raise typer.Exit(1 if not count else 3 if rejects else 0)
 
 
@@ -209,7 +211,7 @@ def _export_voice(
     sample_rate: int | None,
     as_json: bool,
 ) -> NoReturn:
-    """`export` for a trainer of voices."""
+    """Export clips for a trainer of voices."""
     has_eval = "eval" in VOICE_FORMATS[format].lists
     if not has_eval and (eval_share is not None or seed is not None):
         raise DailytalkError(
@@ -219,12 +221,12 @@ def _export_voice(
     if is_voice_folder(place := Path(source)):
         if split is not None:
             raise DailytalkError("--split is for what has splits", "leave it out")
-        given = _Given(iter(()))
+        selection = _Selection(iter(()))
         clips = voice_folder(place)
     else:
-        given = _given(place_of(source, revision), "moshi" if has_eval else "csm", split, eval_share)
-        clips = voice_rows(given.rows)
-    if given.sides is not None and seed is not None:
+        selection = _select(place_of(source, revision), "moshi" if has_eval else "csm", split, eval_share)
+        clips = voice_rows(selection.rows)
+    if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     done = export_voice(
         clips,
@@ -232,66 +234,68 @@ def _export_voice(
         format,
         eval_share=eval_share or EVAL_SHARE,
         seed=seed or 0,
-        sides=given.sides,
+        sides=selection.sides,
         sample_rate=sample_rate,
     )
     if as_json:
-        told = {"files": done.lines, "speakers_disjoint": done.disjoint, "left_out": dict(given.left_out)}
-        print_json(told | {"out": str(out), "rejects": [reject.as_dict() for reject in done.rejects]})
+        summary = {"files": done.lines, "speakers_disjoint": done.disjoint, "left_out": dict(selection.left_out)}
+        print_json(summary | {"out": str(out), "rejects": [reject.as_dict() for reject in done.rejects]})
     else:
-        summary = f"{counted(done.lines['train'], 'clip')} to train on"
-        summary += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
-        summary += "".join(f", the {count} of {name} left out" for name, count in given.left_out.items())
-        _show_export(summary, out, done.rejects, "clip")
+        sentence = f"{counted(done.lines['train'], 'clip')} to train on"
+        sentence += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
+        sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
+        _show_export(sentence, out, done.rejects, "clip")
     raise typer.Exit(3 if done.rejects else 0)
 
 
 def _words_text(words: WordCounts) -> str:
-    """The words of an export, and what becomes of them in the trainer."""
-    said = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
+    """The words of an export, and how many the trainer moves, loses or cuts."""
+    text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
     if words.lost or words.cut is not None:
-        said += f", {words.lost} lost"
+        text += f", {words.lost} lost"
     if words.cut is not None:
-        said += f", {words.cut} cut"
-    return f"{said})"
+        text += f", {words.cut} cut"
+    return f"{text})"
 
 
-class _Given(NamedTuple):
-    """Conversations, `train` or `eval` of each where that is settled, and how many stay out, by split."""
+class _Selection(NamedTuple):
+    """Conversations, `train` or `eval` of each where that is settled, and how many are left out, by split."""
 
     rows: Iterator[Row]
     sides: dict[str, str] | None = None
     left_out: Mapping[str, int] = {}
 
 
-def _given(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Given:
-    """What is exported: nothing of `test`, nor of `validation` where a format has no place for it."""
+def _select(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Selection:
+    """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items = open_items(source, finished=True)
     if split is not None and (format == "moshi" or items.kind == "conversations"):
         raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
-    of = items.splits()
-    if not of and items.kind != "version":
-        return _Given(items.rows())
-    counts = Counter(of.values())
-    wanted = SIDES if format == "moshi" else (split or "train",)
-    if not counts.keys() & set(wanted):
+    split_of = items.splits()
+    if not split_of and items.kind != "version":
+        return _Selection(items.rows())
+    counts = Counter(split_of.values())
+    splits = SIDES if format == "moshi" else (split or "train",)
+    if not counts.keys() & set(splits):
         raise DailytalkError(
-            f"{source} has no conversations in {' or '.join(wanted)}", f"it has {', '.join(counts) or 'none'}"
+            f"{source} has no conversations in {' or '.join(splits)}", f"it has {', '.join(counts) or 'none'}"
         )
-    sides = {name: SIDES.get(own, "") for name, own in of.items()} if format == "moshi" else None
-    return _Given(
-        items.rows(splits=tuple(wanted)),
+    sides = (
+        {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if format == "moshi" else None
+    )
+    return _Selection(
+        items.rows(splits=tuple(splits)),
         None if eval_share else sides,
-        {name: count for name, count in counts.items() if name not in wanted},
+        {name: count for name, count in counts.items() if name not in splits},
     )
 
 
-#: Options of what judges conversations: `check`, and the page of `report`.
+#: Options of the commands that judge conversations: `check` and `report`.
 FITNESS_SETTINGS = setting_options(FitnessLimits())
 
 
 def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
-    """The limits that the options of a command give."""
+    """The limits that the options of a command set."""
     return with_settings((FitnessLimits(),), chosen(options, FITNESS_SETTINGS))[0]
 
 
@@ -317,33 +321,33 @@ def check(
     Exit code 1 if a trainer would fail, or silently learn garbage. The last line is the verdict: good; doubtful
     (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
     """
-    found, limits = place_of(source, revision), fitness_limits(options)
+    place, limits = place_of(source, revision), fitness_limits(options)
     moved = None
-    if isinstance(found, Version):
+    if isinstance(place, Version):
         if snap_words:
             raise DailytalkError(
-                f"--snap-words can't change {found}", "export it for moshi, and check that folder"
+                f"--snap-words can't change {place}", "export it for moshi, and check that folder"
             )
-        findings, facts = check_version(found, limits)
+        findings, facts = check_version(place, limits)
     else:
-        if not found.exists():
+        if not place.exists():
             raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
-        moved = snap_folder(found)._asdict() if snap_words else None
-        findings, facts = run_check(found, limits)
+        moved = snap_folder(place)._asdict() if snap_words else None
+        findings, facts = run_check(place, limits)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
     verdict = verdict_of(findings, _size(facts))
     if as_json:
-        told = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
-        print_json(told | {"verdict": verdict.as_dict()})
+        summary = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
+        print_json(summary | {"verdict": verdict.as_dict()})
     else:
         console = Console()
         for name, value in facts.items():
             if value not in ({}, None):
                 console.print(f"{name.replace('_', ' ')}: {escape(_plain(value, hours=name.startswith('hours')))}")
-        for label, own in groupby(verdict.findings, _label):
-            shown = list(own)
+        for label, group in groupby(verdict.findings, _label):
+            shown = list(group)
             for finding in shown[:SHOWN]:
                 console.labelled(label, f"{finding.sentence}; {finding.remedy}")
             if len(shown) > SHOWN:
@@ -366,16 +370,16 @@ def _label(finding: Finding) -> str:
 def _plain(value: object, hours: bool = False) -> str:
     """A fact as a person reads it; less than an hour in minutes or seconds too."""
     if isinstance(value, dict):
-        told = (f"{name.replace('_', ' ')} {_plain(one, hours)}" for name, one in value.items())
-        return ", ".join(told) or "none"
+        parts = (f"{name.replace('_', ' ')} {_plain(part, hours)}" for name, part in value.items())
+        return ", ".join(parts) or "none"
     if hours and isinstance(value, float) and 0 < value < 1:
         return f"{value:.3g} ({length_text(3600 * value)})"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _show_export(summary: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
+def _show_export(sentence: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
     console = Console()
-    console.print(f"{summary} in {escape(str(out))}")
+    console.print(f"{sentence} in {escape(str(out))}")
     if rejects:
         share = counted(len(rejects), noun)
         show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))

@@ -1,7 +1,7 @@
-"""The command `dailytalk`: which commands it has. `cli.terminal` says what their exit codes mean.
+"""The command `dailytalk`, and the list of its commands. `cli.terminal` has their exit codes.
 
-A command's module is imported when that command is called, and no other: they bring datasets, PyTorch and more,
-which `--help`, `--version` and `status` do without.
+Only the module of the command that is called is imported: others load datasets, PyTorch and more, which `--help`,
+`--version` and `status` do not need.
 """
 
 import ast
@@ -64,8 +64,8 @@ GROUPS = {
     "emotion": "Emotion in classes, a guess from sound: train, evaluate, predict.",
 }
 
-#: New objects after which Python looks for waste among them; by default 700, which took a tenth of a run that only
-#: finds all done.
+#: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
+#: nothing to do.
 WASTE_AFTER = 10_000
 
 
@@ -94,8 +94,12 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         names = ((name, panel) for panel, commands in LISTED.items() for name in commands)
-        own = {name.removeprefix(self.first): panel for name, panel in names if name.startswith(self.first)}
-        panels = {name.partition(" ")[0]: "Commands" if self.first else panel for name, panel in own.items()}
+        subcommands = {
+            name.removeprefix(self.first): panel for name, panel in names if name.startswith(self.first)
+        }
+        panels = {
+            name.partition(" ")[0]: "Commands" if self.first else panel for name, panel in subcommands.items()
+        }
         commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
         super().__init__(**attributes | {"commands": commands})
 
@@ -117,16 +121,18 @@ class Commands(TyperGroup):
         return name, command_of(f"{self.first}{name}", _own_stages(rest)), rest
 
 
-def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
-    """A command with all its options, those of a person's `own` stages too; imports its module."""
+def command_of(name: str, stage_files: Sequence[Path] = ()) -> TyperCommand:
+    """A command with all its options, those of the stages in a person's own files too; imports its module."""
     module = import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
-    function = next(getattr(module, each) for each in _functions(name) if hasattr(module, each))
+    function = next(
+        getattr(module, function_name) for function_name in _functions(name) if hasattr(module, function_name)
+    )
     name = name.rpartition(" ")[2]
-    if own and "stage" in inspect.signature(function).parameters:
+    if stage_files and "stage" in inspect.signature(function).parameters:
         from dailytalk_contiguous.cli.options import with_options_of
 
-        function = with_options_of(function, own)
+        function = with_options_of(function, stage_files)
     alone.command(name, cls=OneCommand, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
@@ -134,7 +140,7 @@ def command_of(name: str, own: Sequence[Path] = ()) -> TyperCommand:
 
 
 def _functions(name: str) -> tuple[str, str]:
-    """What the function of a command may be called: `emotion_evaluate`, as there is another one; or `evaluate`."""
+    """Names that a command's function may have: `emotion_evaluate`, where `evaluate` is taken, or `evaluate`."""
     return name.replace(" ", "_"), name.rpartition(" ")[2]
 
 
@@ -153,7 +159,7 @@ def command_summary(name: str) -> str:
 
 
 def _paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of a docstring, each on one line: where lines end is for the terminal to say."""
+    """The paragraphs of a docstring, each as one line, which the terminal breaks."""
     return (" ".join(paragraph.split()) for paragraph in inspect.cleandoc(docstring).split("\n\n"))
 
 
@@ -196,18 +202,18 @@ def _options(
 
 
 def run_command() -> NoReturn:
-    """Run the command that `sys.argv` names, and say an expected error in one sentence."""
+    """Run the command that `sys.argv` names, and print an expected error as one sentence."""
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # The Hub logs every try that failed; what comes of them is one sentence.
+    # The Hub's client logs every failed try; we print one sentence on the outcome.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
     if name := next((word for word in words if word in COMMANDS), None):
         # While a Ctrl-C still ends the process at once.
         import_module(f"dailytalk_contiguous.cli.{COMMANDS[name]}")
     if not gc.isenabled():  # as `__main__` begins
-        gc.freeze()  # what was imported is never waste
+        gc.freeze()  # imported objects are never garbage
         gc.set_threshold(WASTE_AFTER)
         gc.enable()
     sys.exit(guarded("dailytalk", _command))
@@ -222,7 +228,7 @@ def _command() -> int:
     except Exception as error:
         if not (type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show")):
             raise
-        error.show()  # wrong usage: click has its own words for it
+        error.show()  # wrong usage: click prints its own message
         return int(error.exit_code)  # type: ignore[attr-defined]
     if code == STOPPED:
         raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing

@@ -54,9 +54,9 @@ def mix(
     """
     on_this_machine("--out", out)
     settings = Settings(commercial, hours, seed, eval_share, text_conditions)
-    done = write_mix([weighted(given) for given in folders], out, settings)
+    done = write_mix([weighted(folder) for folder in folders], out, settings)
     if as_json:
-        told = {
+        summary = {
             "out": as_text(out),
             "lines": done.lines,
             "folders": {part.place: mix_summary(part) for part in done.parts},
@@ -65,25 +65,25 @@ def mix(
             "warnings": done.warnings,
             "rejects": len(done.rejects),
         }
-        print_json(told)
+        print_json(summary)
     else:
         _show(done, out)
     raise typer.Exit(3 if done.rejects else 0)
 
 
-def weighted(given: str) -> tuple[Path, float | None]:
-    """The folder and the weight of `DIR[:WEIGHT]`; a folder that is there by the whole name has none.
+def weighted(text: str) -> tuple[Path, float | None]:
+    """The folder and the weight of `DIR[:WEIGHT]`; without a weight if a folder has the whole name.
 
     >>> weighted("esd:0.5")
     (PosixPath('esd'), 0.5)
     """
-    path, colon, weight = given.rpartition(":")
-    if colon and path and not Path(given).exists():
+    path, colon, weight = text.rpartition(":")
+    if colon and path and not Path(text).exists():
         try:
             return Path(path), float(weight)
         except ValueError:
             pass  # no number: the colon belongs to the name
-    return Path(given), None
+    return Path(text), None
 
 
 def _show(done: Mixed, out: Path) -> None:
@@ -92,9 +92,9 @@ def _show(done: Mixed, out: Path) -> None:
     console.print(f"{lines} in {escape(as_text(out))}")
     total = sum(part.seconds_listed() for part in done.parts)
     for part in done.parts:
-        own = part.seconds_listed()
-        share = f"{own / total:.1%}" if total else "–"
-        listed = f"{own / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
+        seconds = part.seconds_listed()
+        share = f"{seconds / total:.1%}" if total else "–"
+        listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
         console.print(f"  {escape(part.place)}: {listed}")
     console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)")
     for warning in done.warnings:

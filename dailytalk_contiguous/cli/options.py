@@ -33,11 +33,11 @@ from dailytalk_contiguous.store.hub import Reference, model_reference, parse_ref
 # Values and words that several commands share.
 
 
-def one_of(option: str, value: str, choices: Iterable[str]) -> str:
+def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
     """The value, if it is one of the choices. Raises DailytalkError naming them otherwise."""
     known = list(choices)
     if value not in known:
-        raise DailytalkError(f"{option} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
+        raise DailytalkError(f"{flag} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
     return value
 
 
@@ -48,15 +48,15 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 
-def time_of(option: str, words: Mapping[str, float], least: float = 0.0) -> Callable[[str | float], float]:
+def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callable[[str | float], float]:
     """A parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
     A number without a unit is refused, except 0 where that is allowed: whoever writes 15 may mean minutes or
     seconds. The parser raises DailytalkError.
 
     Args:
-        option: its name, for the error.
-        words: what may be given in place of a time, such as `never`, and how many seconds that is.
+        flag: the option, for the error.
+        words: words in place of a time, such as `never`, and how many seconds each is.
         least: the shortest time in seconds.
 
     >>> time_of("--max-length", {"never": 0.0})("1.5m")
@@ -71,13 +71,11 @@ def time_of(option: str, words: Mapping[str, float], least: float = 0.0) -> Call
             return words[bare]
         match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]*)", bare)
         if match and not match[2] and float(match[1]):
-            raise DailytalkError(
-                f"{option} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds"
-            )
+            raise DailytalkError(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
         seconds = float(match[1]) * UNITS.get(match[2] or "s", math.nan) if match else math.nan
         if not seconds >= least:
             remedy = " or ".join(filter(None, ("give a time such as 15m, 90s or 1h", ", ".join(words))))
-            raise DailytalkError(f"{option} can't be {text!r}", remedy)
+            raise DailytalkError(f"{flag} can't be {text!r}", remedy)
         return seconds
 
     return parse
@@ -94,11 +92,11 @@ def time_text(seconds: float) -> str:
     return f"{seconds:g}s" if seconds else "0"
 
 
-def on_this_machine(option: str, path: Path | None) -> None:
-    """Raise DailytalkError for an address in a store or on the Web, where a command writes to a disk alone."""
+def on_this_machine(flag: str, path: Path | None) -> None:
+    """Raise DailytalkError for an address in a store or on the Web: the command writes to a local disk only."""
     if path is not None and is_address(path):
         raise DailytalkError(
-            f"{option} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after"
+            f"{flag} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after"
         )
 
 
@@ -138,18 +136,18 @@ def load_stages(files: Iterable[Path]) -> Stages:
             raise DailytalkError(
                 f"--stage {as_text(file)!r} has the name of another module", "give it another name"
             )
-        own = getattr(module, "STAGES", ())
-        if not own or not all(isinstance(stage, Stage) for stage in own):
+        listed = getattr(module, "STAGES", ())
+        if not listed or not all(isinstance(stage, Stage) for stage in listed):
             raise DailytalkError(
                 f"--stage {as_text(file)!r} has no list of stages",
                 "end it with STAGES = (PerUtterance(MyStage()),)",
             )
-        stages += own
+        stages += listed
     return tuple(stages)
 
 
 class NotGiven:
-    """The default of an option of a setting, for the help: what is not given is the profile's, or the stage's."""
+    """The default of a setting's option, as the help shows it; the profile or the stage decides what it is."""
 
     def __init__(self, shown: str) -> None:
         self.shown = shown
@@ -161,7 +159,7 @@ class NotGiven:
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
     """A parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
-    Its value is `NotGiven`, or what was given in the setting's own type. `without`: options that are left out.
+    Its value is `NotGiven`, or a value of the setting's type. `without`: options that are left out.
     """
     taken: dict[str, inspect.Parameter] = {}
     for place in settings_in(*holders):
@@ -176,8 +174,10 @@ def with_options(
     """Give a command, in place of its `**options`, an option for each setting (see `setting_options`)."""
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
-        taken = {name: own[name] for name in own if own[name].kind != inspect.Parameter.VAR_KEYWORD}
+        parameters = inspect.signature(command, eval_str=True).parameters
+        taken = {
+            name: parameters[name] for name in parameters if parameters[name].kind != inspect.Parameter.VAR_KEYWORD
+        }
         return with_parameters(command, {**taken, **settings})
 
     return add
@@ -188,15 +188,15 @@ def with_options_of(command: Callable[..., None], files: Sequence[Path]) -> Call
 
     Raises DailytalkError for a name that is taken, and as `load_stages` does.
     """
-    own, known = setting_options(*load_stages(files)), inspect.signature(command).parameters
-    if taken := sorted(own.keys() & known.keys()):
+    settings, known = setting_options(*load_stages(files)), inspect.signature(command).parameters
+    if taken := sorted(settings.keys() & known.keys()):
         flag = "--" + taken[0].replace("_", "-")
         raise DailytalkError(f"{flag} is an option already", f"give the field {taken[0]!r} another name")
 
     def extended(**options: Any) -> None:
         command(**options)
 
-    return with_parameters(extended, {**known, **own})
+    return with_parameters(extended, {**known, **settings})
 
 
 def with_parameters(
@@ -210,13 +210,13 @@ def with_parameters(
 
 
 def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Those of `options` that are settings, and that were given."""
-    given = {
+    """Those of `options` that are settings and have been given a value."""
+    values = {
         name: options[name]
         for name, parameter in settings.items()
         if name in options and options[name] is not parameter.default and not isinstance(options[name], NotGiven)
     }
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 #: Types of settings that are numbers, or none.
@@ -224,29 +224,29 @@ _NUMBERS = (int, float, int | None, float | None)
 
 
 def _parameter(place: PlacedSetting) -> inspect.Parameter:
-    own, flag = place.setting, "--" + place.option.replace("_", "-")
-    panel = HelpPanel[own.panel.upper()]
-    about = own.about.replace("{choices}", either(own.choices)) if own.choices else own.about
+    setting, flag = place.setting, "--" + place.option.replace("_", "-")
+    panel = HelpPanel[setting.panel.upper()]
+    about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
     keyword = inspect.Parameter.KEYWORD_ONLY
     hint = get_type_hints(place.kind)[place.name]
     if hint is bool:
         return inspect.Parameter(
             place.option, keyword, default=False, annotation=Annotated[bool, option(panel, about, flag)]
         )
-    shown = own.shown or (time_text(place.value) if own.unit == "s" else _as_given(place))
-    metavar = own.metavar or (TIME if own.unit == "s" else _range(own) if hint in _NUMBERS else "NAME")
+    shown = setting.shown or (time_text(place.value) if setting.unit == "s" else _as_given(place))
+    metavar = setting.metavar or (TIME if setting.unit == "s" else _range(setting) if hint in _NUMBERS else "NAME")
     several = hint == tuple[tuple[str, str], ...]
-    parser = pair_of(flag) if several else value_of(flag, own, hint)
-    made = option(panel, about, metavar=metavar, parser=parser, show_default=bool(shown))
+    parser = pair_of(flag) if several else value_of(flag, setting, hint)
+    typer_option = option(panel, about, metavar=metavar, parser=parser, show_default=bool(shown))
     default = None if several else NotGiven(shown)
     kind: Any = list[Any] | None if several else Any
-    return inspect.Parameter(place.option, keyword, default=default, annotation=Annotated[kind, made])
+    return inspect.Parameter(place.option, keyword, default=default, annotation=Annotated[kind, typer_option])
 
 
-def _range(own: Setting) -> str:
-    if own.least is None:
+def _range(setting: Setting) -> str:
+    if setting.least is None:
         return "N"
-    return f"N [x>={own.least:g}]" if own.most is None else f"N [{own.least:g}<=x<={own.most:g}]"
+    return f"N [x>={setting.least:g}]" if setting.most is None else f"N [{setting.least:g}<=x<={setting.most:g}]"
 
 
 def _as_given(place: PlacedSetting) -> str:
@@ -256,35 +256,40 @@ def _as_given(place: PlacedSetting) -> str:
     return str(words.get(place.value, "" if place.value in (None, ()) else text))
 
 
-def value_of(flag: str, own: Setting, hint: Any) -> Callable[[Any], Any]:
-    """A parser of what is given for a setting of a type.
+def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
+    """A parser of the values of a setting, whose type is `hint`.
 
-    It raises DailytalkError for what is no choice, and typer.BadParameter for what is no number.
+    It raises DailytalkError for a value that is not a choice, and typer.BadParameter for one that is not a number.
 
     >>> value_of("--sample-rate", SAMPLE_RATE, int)("source")
     0
     """
-    if own.unit == "s":
-        return time_of(flag, own.words, own.least or 0.0)
+    if setting.unit == "s":
+        return time_of(flag, setting.words, setting.least or 0.0)
     number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
 
     def parse(text: Any) -> Any:
         if not isinstance(text, str):
             return text
-        if text in own.words:
-            return own.words[text]
+        if text in setting.words:
+            return setting.words[text]
         if number is not None:
-            return _number_of(flag, text, number, own)
+            return _number_of(flag, text, number, setting)
         if hint == tuple[str, ...]:
             names = [name.strip() for name in text.split(",")]
-            return tuple(one_of(flag, name, own.choices) if own.choices else name for name in names if name)
-        return one_of(flag, text, own.choices) if own.choices else text
+            return tuple(
+                one_of(flag, name, setting.choices) if setting.choices else name for name in names if name
+            )
+        return one_of(flag, text, setting.choices) if setting.choices else text
 
     return parse
 
 
-def _number_of(flag: str, text: str, kind: type[int] | type[float], own: Setting) -> float:
-    least, most = -math.inf if own.least is None else own.least, math.inf if own.most is None else own.most
+def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Setting) -> float:
+    least, most = (
+        -math.inf if setting.least is None else setting.least,
+        math.inf if setting.most is None else setting.most,
+    )
     try:
         number: float = kind(text)
     except ValueError:
@@ -292,15 +297,15 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], own: Setting
     if not least <= number <= most:
         named = "a whole number" if kind is int else "a number"
         ends = [f"from {least:g}" if least > -math.inf else "", f"to {most:g}" if most < math.inf else ""]
-        wanted = " ".join(filter(None, (named, *ends)))
-        if not own.words:
-            raise typer.BadParameter(f"{text!r} is not {wanted}")  # as typer says it of its own numbers
-        raise DailytalkError(f"{flag} can't be {text!r}", f"give {wanted}, or {' or '.join(own.words)}")
+        allowed = " ".join(filter(None, (named, *ends)))
+        if not setting.words:
+            raise typer.BadParameter(f"{text!r} is not {allowed}")  # worded as typer does for its own numbers
+        raise DailytalkError(f"{flag} can't be {text!r}", f"give {allowed}, or {' or '.join(setting.words)}")
     return number
 
 
 def pair_of(flag: str) -> Callable[[Any], Any]:
-    """A parser of `TAG=OTHER`; it raises DailytalkError for what is none."""
+    """A parser of `TAG=OTHER`; it raises DailytalkError for anything else."""
 
     def parse(text: Any) -> Any:
         name, sign, other = text.partition("=")
@@ -315,7 +320,7 @@ def pair_of(flag: str) -> Callable[[Any], Any]:
 
 
 def either(choices: Iterable[str]) -> str:
-    """The choices in words; an empty one has none.
+    """The choices in words, without an empty one.
 
     >>> either(["left", "right", "mix"])
     'left, right or mix'
@@ -430,7 +435,7 @@ PrivateModelOption = Annotated[bool, option(HelpPanel.INPUT, "With --push: for i
 def model_to_push(push: str | None, private: bool) -> str | None:
     """The repository of `--push`, None where nothing is published.
 
-    Raises DailytalkError, before any work, for a name that is none, for a version, and where nobody is logged in.
+    Raises DailytalkError, before any work, for an impossible name, for a version, and if nobody is logged in.
     """
     if push is None:
         if private:
@@ -445,53 +450,53 @@ def model_to_push(push: str | None, private: bool) -> str | None:
     return repo
 
 
-#: Minutes of audio in a shard, where nobody chooses.
+#: Minutes of audio in a shard by default.
 SHARD_MINUTES = RunOptions.shard_seconds / 60
 
 
-# What a command was given to read: a folder of this machine first, else a dataset on the Hub; and recordings.
+# The input of a command: a folder of this machine first, else a dataset on the Hub; and recordings.
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """The i and N of `--shard`. Raises DailytalkError for what is none."""
+    """The i and N of `--shard`. Raises DailytalkError for anything else."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise DailytalkError(f"--shard can't be {text!r}", "give i/N with i from 1 to N, such as 1/8")
     return int(match[1]), int(match[2])
 
 
-def place_of(given: str, revision: str | None) -> Path | Version:
+def place_of(source: str, revision: str | None) -> Path | Version:
     """A path of this machine (a store's folder is copied), or a version: on the Hub, or downloaded.
 
     Args:
-        given: a path that is there, else `OWNER/NAME` or `OWNER/NAME@REVISION`. What is neither is a path.
+        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
         revision: of `--revision`.
 
     Raises:
         DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
-    path = fetched(Path(given))
-    named = None if path.exists() else parse_reference(given)
+    path = fetched(Path(source))
+    named = None if path.exists() else parse_reference(source)
     if named is None:
         if revision is not None:
             raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
         return _downloaded(path) or path
     if revision is not None and named.revision is not None:
-        raise DailytalkError(f"{given} names a revision, and so does --revision {revision!r}", "give one of them")
+        raise DailytalkError(f"{source} names a revision, and so does --revision {revision!r}", "give one of them")
     try:
         return open_version(Reference(named.repo, revision or named.revision))
     except DailytalkError as problem:
-        raise DailytalkError(f"there is no folder {given!r} here, and {problem.reason}", problem.remedy) from None
+        raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 
 
-def recordings_of(given: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
-    """Where the recordings of a work folder are looked for beside their old place, and the mirrors they lie in.
+def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
+    """Where else to look for the recordings of a work folder, and the mirrors that hold them.
 
-    `given`: of `--recordings`. Without it those that `tag` read from a store are fetched once more where they are
+    `recordings`: of `--recordings`. Without it those that `tag` read from a store are fetched again if they are
     gone: the transcript may have been made on another machine.
     """
-    if given is not None:
-        (place,), mirrors = fetch_inputs([str(given)])
+    if recordings is not None:
+        (place,), mirrors = fetch_inputs([str(recordings)])
         return Path(place), mirrors
     addresses = (read_run(folder) or {}).get(RECORDINGS, [])
     if not addresses:
@@ -503,6 +508,6 @@ def recordings_of(given: Path | None, folder: Path) -> tuple[Path | None, tuple[
 
 
 def _downloaded(path: Path) -> Version | None:
-    """The repository that lies in a folder, if it is one of ours."""
+    """The version that was downloaded to a folder; None if the folder is no dataset of ours."""
     version = open_version(path) if path.is_dir() else None
     return version if version and CONFIGS[0] in version.configs() else None

@@ -1,7 +1,7 @@
 """`dailytalk plan`: hours, disk, money and time of a corpus, from a sample of it that is run on this machine.
 
-It takes the options of `tag` and `speak` that decide what is computed, so that a plan is made with the very
-settings of the run that it is for.
+It takes the options of `tag` and `speak` that decide what is computed, so that a plan has the same settings as the
+run that it is for.
 """
 
 import inspect
@@ -37,7 +37,7 @@ from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 
-#: Options of `tag` that say what the input is, or how it is worked on; its settings are taken over too.
+#: Options of `tag` for the input and for how it is processed; its settings are options, too.
 _OF_TAG = (
     "inputs",
     "transcripts",
@@ -91,13 +91,17 @@ def plan(**options: Any) -> None:
     if options["corpus"]:
         _plan_corpus(options)
         return
-    if given := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
+    if of_clips := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
         raise DailytalkError(
-            f"--{given[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
+            f"--{of_clips[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
         )
-    of_speak = chosen(options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS})
-    if (given := sorted({*of_speak, *(("verify",) if options["verify"] else ())})) and not options["with_speak"]:
-        raise DailytalkError(f"--{given[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
+    speak_only = chosen(
+        options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS}
+    )
+    if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not options[
+        "with_speak"
+    ]:
+        raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()
@@ -109,9 +113,9 @@ def plan(**options: Any) -> None:
     inputs, _ = fetch_inputs(options["inputs"])
     with (
         tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
-        console.status("looking at the recordings") as shown,
+        console.status("looking at the recordings") as status,
     ):
-        found = find(
+        recordings = find(
             inputs,
             Path(folder),
             channel_of(stages),
@@ -121,75 +125,75 @@ def plan(**options: Any) -> None:
             before_fetch=_refuse_to_fetch,
             follow_links=options["follow_links"],
         )
-        show.left_out(console, found.left_out)
-        made = estimate_run(
-            found,
+        show.left_out(console, recordings.left_out)
+        estimate = estimate_run(
+            recordings,
             Path(folder),
             stages,
             spoken,
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],
-            lambda place, of: _tell(console, shown, place, of),
+            lambda place, of: _tell(console, status, place, of),
         )
     refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
-        print_json(_told(made) | {"refusal": refusal})
+        print_json(_summary(estimate) | {"refusal": refusal})
     else:
-        _show(console, made)
+        _show(console, estimate)
         if refusal:
             console.print(f"speak would not begin: {escape(refusal)}")
 
 
 def _plan_corpus(options: Mapping[str, Any]) -> None:
-    """What `dailytalk corpus` would take."""
-    given = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
-    given |= chosen(options, TAG_SETTINGS).keys()
-    given |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
-    if unused := sorted(given - (CLIP_SETTINGS.keys() - {"language"})):
+    """Estimate what `dailytalk corpus` takes."""
+    passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
+    passed |= chosen(options, TAG_SETTINGS).keys()
+    passed |= {"max_conversation"} if options["max_conversation"] != MAX_CONVERSATION else set()
+    if unused := sorted(passed - (CLIP_SETTINGS.keys() - {"language"})):
         flag = {"with_speak": "speak"}.get(unused[0], unused[0]).replace("_", "-")
         raise DailytalkError(f"--{flag} is for conversations, not for --corpus", "leave one of them out")
     if len(options["inputs"]) != 1:
         raise DailytalkError("--corpus takes one INPUT", "name its folder, or its zip archive")
-    own = {name: CLIP_SETTINGS[name] for name in CLIP_SETTINGS if name not in ("language", "seed")}
-    stages, wanted = corpus_pipeline(options["profile"], **chosen(options, own))
+    clip_settings = {name: CLIP_SETTINGS[name] for name in CLIP_SETTINGS if name not in ("language", "seed")}
+    stages, clip_plan = corpus_pipeline(options["profile"], **chosen(options, clip_settings))
     console = Console(stderr=options["as_json"])
     with (
         tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
-        console.status("looking at the clips") as shown,
+        console.status("looking at the clips") as status,
     ):
         source = Path(options["inputs"][0])
         read = read_corpus(options["corpus"], source, Path(folder), follow_links=options["follow_links"])
-        made = estimate_corpus(
+        estimate = estimate_corpus(
             read,
             Path(folder),
             stages,
-            wanted,
+            clip_plan,
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],
-            lambda place, of: _tell(console, shown, place, of),
+            lambda place, of: _tell(console, status, place, of),
         )
     if options["as_json"]:
-        print_json(_told(made))
+        print_json(_summary(estimate))
     else:
-        _show(console, made)
+        _show(console, estimate)
 
 
-def _tell(console: Console, shown: Status, place: int, of: int) -> None:
-    """Say which piece is run: in one place on a terminal, elsewhere in a line each on stderr."""
+def _tell(console: Console, status: Status, place: int, of: int) -> None:
+    """Print which piece is run: in one place on a terminal, elsewhere as a line for each on stderr."""
     text = (
         f"running piece {place} of {of}"
         if place
         else f"loading the models, then running {counted(of, 'piece')} of the input"
     )
-    shown.update(text)
+    status.update(text)
     if not console.is_terminal:
         say(text, stderr=True)
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
-    """A plan is made before a corpus is fetched, not by fetching it."""
+    """Raise DailytalkError if recordings would have to be downloaded: a plan is made before that."""
     missing = to_fetch(repository)
     if missing.files:
         raise DailytalkError(
@@ -199,11 +203,11 @@ def _refuse_to_fetch(repository: Repository) -> None:
         )
 
 
-def _told(made: Estimate) -> dict[str, Any]:
-    told = asdict(made)
+def _summary(estimate: Estimate) -> dict[str, Any]:
+    summary = asdict(estimate)
     for part in ("quantities", "stages"):
-        told[part] = {name: rounded(value) for name, value in getattr(made, part).items()}
-    return told
+        summary[part] = {name: rounded(value) for name, value in getattr(estimate, part).items()}
+    return summary
 
 
 def rounded(value: Range) -> dict[str, float]:
@@ -211,32 +215,32 @@ def rounded(value: Range) -> dict[str, float]:
     return {name: round(number, 4) for name, number in value._asdict().items()}
 
 
-def _show(console: Console, made: Estimate) -> None:
-    rejected = "clip" if made.unit == "clip" else "recording"
-    rejects = f", {counted(made.rejected, rejected)} rejected" if made.rejected else ""
-    conversations = counted(made.conversations, made.unit)
-    console.print(f"{length(3600 * made.audio_hours)} of audio in {conversations}{rejects}")
+def _show(console: Console, estimate: Estimate) -> None:
+    rejected = "clip" if estimate.unit == "clip" else "recording"
+    rejects = f", {counted(estimate.rejected, rejected)} rejected" if estimate.rejected else ""
+    conversations = counted(estimate.conversations, estimate.unit)
+    console.print(f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}")
     console.print(
-        f"estimated from {counted(made.sample_pieces, 'piece')} of it, {length(made.sample_seconds)} together; "
-        "from and to are what it would be if all were like one of them"
+        f"estimated from {counted(estimate.sample_pieces, 'piece')} of it, {length(estimate.sample_seconds)} "
+        "together; from and to are what it would be if all were like one of them"
     )
     table = Table(box=None, pad_edge=False)
     for heading in ("", "estimate", "from", "to"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, (heading, text) in _SHOWN.items():
-        if name in made.quantities:
-            table.add_row(heading, *map(text, _in_order(made.quantities[name])))
+        if name in estimate.quantities:
+            table.add_row(heading, *map(text, _in_order(estimate.quantities[name])))
     for command in ("tag", "speak", "corpus"):
-        if value := made.quantities.get(f"{command}_seconds"):
-            table.add_row(f"time of {command} --workers {made.workers}", *map(length, _in_order(value)))
-    whole = sum(value.expected for value in made.stages.values())
-    for name, value in made.stages.items():
+        if value := estimate.quantities.get(f"{command}_seconds"):
+            table.add_row(f"time of {command} --workers {estimate.workers}", *map(length, _in_order(value)))
+    whole = sum(value.expected for value in estimate.stages.values())
+    for name, value in estimate.stages.items():
         if value.expected < _LEAST_SHARE * whole:
             continue
         table.add_row(f"  {name}, one process", *map(length, _in_order(value)))
     console.print(table)
-    console.print(f"and about {length(made.loading_seconds)} for each process to load its models")
-    if "usd" in made.quantities and "speak_seconds" not in made.quantities:
+    console.print(f"and about {length(estimate.loading_seconds)} for each process to load its models")
+    if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
         console.print("speak was priced, not run: how long its service takes is not in this")
 
 
@@ -280,7 +284,7 @@ with_parameters(
         },
         **{name: inspect.signature(tag).parameters[name] for name in _OF_TAG},
         "verify": inspect.signature(speak).parameters["verify"],
-        **{name: option for name, option in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
+        **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
         **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
     },

@@ -103,7 +103,7 @@ def evaluate(
     """
     _check_page("--out", out, (".md",))
     if encoder is not None and embeddings is not None:
-        raise DailytalkError("--embeddings stands in place of --encoder", "leave one of both out")
+        raise DailytalkError("--embeddings replaces --encoder", "leave one of both out")
     with interrupts.deferred():
         model = None if encoder is None else encoder_of(encoder, device)
         is_trained = encoder is not None and (Path(encoder) / RECORD).is_file()
@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _check_page(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
-    """Raise DailytalkError for what is no file of this kind: a slip must not write over what is read."""
+    """Raise DailytalkError for a file of another kind: a slip must not overwrite what is read."""
     on_this_machine(flag, path)
     if path is not None and path.suffix.lower() not in endings:
         raise DailytalkError(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")

@@ -112,11 +112,11 @@ def push(
     quiet_clients()
     console = Console(stderr=as_json)
     if edited_since(folder):
-        told = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
-        console.print(escape(f"{told}; run dailytalk speak first"))
+        notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
+        console.print(escape(f"{notice}; run dailytalk speak first"))
     outcome = run_push(folder, target, settings, lambda line: console.print(escape(line)), dry_run=dry_run)
     if as_json:
-        print_json(_told(outcome, dry_run))
+        print_json(_summary(outcome, dry_run))
     else:
         _show(console, outcome, target, dry_run)
         _show_rejects(console, outcome)
@@ -133,7 +133,7 @@ def _show_rejects(console: Console, outcome: PushOutcome) -> None:
 
 
 def quiet_clients() -> None:
-    """Leave what is shown to our own lines: the Hub's client has a bar for every file."""
+    """Switch off the progress bars of the Hub's client and of datasets: they show one for every file."""
     disable_progress_bars()
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity_error()
@@ -152,7 +152,7 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     return Target(named.repo, branch, pr, create, private)
 
 
-def _told(outcome: PushOutcome, dry_run: bool) -> dict[str, Any]:
+def _summary(outcome: PushOutcome, dry_run: bool) -> dict[str, Any]:
     plan = outcome.plan
     return {
         "dry_run": dry_run,
@@ -216,5 +216,5 @@ def _called(outcome: PushOutcome) -> str:
     bump = outcome.changes.bump
     if outcome.changes.previous is None:
         return outcome.tag or "v1.0.0"
-    why = next((f" ({config}: {told[0]})" for config, told in outcome.changes.broken.items()), "")
+    why = next((f" ({config}: {sentences[0]})" for config, sentences in outcome.changes.broken.items()), "")
     return f"a {bump} version{why}" if bump else "no new version"

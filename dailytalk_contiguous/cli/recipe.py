@@ -1,6 +1,6 @@
-"""What a recipe in a file of its own does with its command line: input, output, progress, outcome, exit code.
+"""The command line of a recipe in a file of its own: input, output, progress, outcome, exit code.
 
-So that a recipe is its list of stages and one call.
+With it a recipe is a list of stages and one call.
 """
 
 import argparse
@@ -56,10 +56,10 @@ def main(
     def command() -> int:
         on_this_machine("the work folder", chosen.out)
         target = Target(reference(chosen.repo).repo, create=True) if publish else None
-        wish = PushSettings(tag=chosen.tag if publish else None)
+        settings = PushSettings(tag=chosen.tag if publish else None)
         if target:  # before hours of work
-            validate_request(HfApi(), target, wish, RetryPolicy())
-        with bar(Console(stderr=True), quiet=False) as shown:
+            validate_request(HfApi(), target, settings, RetryPolicy())
+        with bar(Console(stderr=True), quiet=False) as run_bar:
             built = run_recipe(
                 source or chosen.input,
                 chosen.out,
@@ -67,20 +67,20 @@ def main(
                 speaking,
                 chosen.workers,
                 source_licence,
-                planned=shown.planned,
+                planned=run_bar.planned,
             )
-        code = _told(built, chosen.out)
+        code = _show(built, chosen.out)
         if target and code != 1:
             quiet_clients()
-            done = push_version(chosen.out, target, wish, say)
+            done = push_version(chosen.out, target, settings, say)
             say(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
         return code
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))
 
 
-def _told(built: Built, out: Path) -> int:
-    """Print what was done; the exit code."""
+def _show(built: Built, out: Path) -> int:
+    """Print what was done; gives the exit code."""
     console = Console()
     show.left_out(console, built.left_out)
     rejects = list(rejects_in(out))  # of the source, the script and all stages

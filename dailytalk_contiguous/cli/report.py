@@ -116,18 +116,18 @@ def report(
     """
     on_this_machine("--out", out)
     on_this_machine("--markdown", markdown)
-    found = place_of(source, revision)
-    if isinstance(found, Path) and not found.is_dir():
-        raise DailytalkError(f"{as_text(found)!r} is no folder", "name what dailytalk build, speak or tag wrote")
+    place = place_of(source, revision)
+    if isinstance(place, Path) and not place.is_dir():
+        raise DailytalkError(f"{as_text(place)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
     if seed is not None and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-    other = _other(against, found, listening_test)
-    labelled = isinstance(found, Path) and open_items(found).labelled
-    given = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
-    if labelled and given:
-        raise DailytalkError(f"{given[0]} goes with conversations, and these are clips", "leave it out")
+    other = _other(against, place, listening_test)
+    labelled = isinstance(place, Path) and open_items(place).labelled
+    flags = ["--conversations"] * bool(conversations) + ["--audio"] * bool(audio)
+    if labelled and flags:
+        raise DailytalkError(f"{flags[0]} goes with conversations, and these are clips", "leave it out")
     if audio is not None and audio not in AUDIO:
         raise DailytalkError(f"--audio can't be {audio!r}", f"give {either(AUDIO)}")
     if not labelled and markdown:
@@ -135,25 +135,25 @@ def report(
     if pairs and listening_test is None:
         raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
     if listening_test is not None:
-        _listening_test(found, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
+        _listening_test(place, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
         return
     shown = chosen_conversations(conversations or [])
-    written = write_report(found, out, shown, other, markdown, audio, fitness_limits(options))
-    told: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
+    written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
+    summary: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
-        told |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
-        measured = f", {written.measured} measured" if written.measured else ""  # which no version tells
-        unit = "files" if isinstance(found, Path) and is_mix(found) else f"clips{measured}"
-        what = f"{written.conversations} {unit}, {len(written.shown)} with sound"
+        summary |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
+        measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
+        unit = "files" if isinstance(place, Path) and is_mix(place) else f"clips{measured}"
+        contents = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
-        told |= {"conversations": written.conversations, "shown": written.shown}
-        told |= {"files": written.files and as_text(written.files)}
-        what = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
-    told |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
+        summary |= {"conversations": written.conversations, "shown": written.shown}
+        summary |= {"files": written.files and as_text(written.files)}
+        contents = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
+    summary |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
     beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
-    line = f"report  {told['out']} ({written.size / 1e6:.1f} MB, {what}{beside})"
+    line = f"report  {summary['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
     if as_json:
-        print_json(told)
+        print_json(summary)
         return
     say(line)
     if written.size > LARGE:
@@ -162,17 +162,17 @@ def report(
         show_judgement(Console(), written.verdict.level, written.verdict.headline)
 
 
-def _other(given: str | None, found: Path | Version, listening_test: int | None) -> Path | None:
+def _other(against: str | None, place: Path | Version, listening_test: int | None) -> Path | None:
     """The folder of `--against`. Raises DailytalkError where nothing can be compared with it."""
-    if given is None:
+    if against is None:
         return None
     if listening_test is not None:
         raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
-    other = place_of(given, None)
-    if isinstance(found, Version) or isinstance(other, Version):
+    other = place_of(against, None)
+    if isinstance(place, Version) or isinstance(other, Version):
         raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
     if not other.is_dir():
-        raise DailytalkError(f"--against {given!r} is no folder", "check the path")
+        raise DailytalkError(f"--against {against!r} is no folder", "check the path")
     return other
 
 
@@ -193,31 +193,31 @@ def _listening_test(
     if is_mix(folder):
         raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
     if pairs == labelled:
-        what = (
+        problem = (
             ("--pairs goes with conversations, and these are clips", "leave it out")
             if pairs
             else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
         )
-        raise DailytalkError(*what)
+        raise DailytalkError(*problem)
     if out is None or markdown:
         raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
     test = (write_paired_test if pairs else write_listening_test)(folder, out, *drawn)
-    told = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
+    summary = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
     key = f"its key, not for listeners: {as_text(test.key)}"
     line = f"test  {as_text(test.page)} ({counted(test.clips, 'clip')}); {key}"
-    print_json(told) if as_json else say(line)
+    print_json(summary) if as_json else say(line)
 
 
-def chosen_conversations(given: list[str]) -> int | str | list[str]:
+def chosen_conversations(values: list[str]) -> int | str | list[str]:
     """What `--conversations` asks for: a number by itself is how many, `all` is all, anything else are ids."""
-    if not given:
+    if not values:
         return SHOWN
-    if given == [ALL]:
+    if values == [ALL]:
         return ALL
-    return int(given[0]) if len(given) == 1 and given[0].isdecimal() else given
+    return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values
 
 
-# `dailytalk agreement`: what listeners of a blind test say of each other and of the labels.
+# `dailytalk agreement`: how far listeners of a blind test agree with each other and with the labels.
 
 
 def agreement(
@@ -235,44 +235,44 @@ def agreement(
     if test.paired:
         _show_pairs(test, pairs_of(test), as_json)
         return
-    found = {what: agreement_of(test, what) for what in ("emotion", "style")}
+    judgements = {what: agreement_of(test, what) for what in ("emotion", "style")}
     if as_json:
-        told: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-        print_json(told | {what: one.as_dict() for what, one in found.items()})
+        summary: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
+        print_json(summary | {what: judged.as_dict() for what, judged in judgements.items()})
         return
     console = Console(markup=False)
     console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
-    for what, one in found.items():
-        _show(console, what, one)
+    for what, judged in judgements.items():
+        _show(console, what, judged)
 
 
-def _show(console: Console, what: str, one: JudgedClip) -> None:
-    kappa = one.kappa
+def _show(console: Console, what: str, judged: JudgedClip) -> None:
+    kappa = judged.kappa
     if kappa.overall is None:
         console.print(f"\n{what}: kappa is not defined: {kappa.reason}")
     else:
         used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
         console.print(f"\n{what}: Fleiss' kappa {kappa.overall:.3f} ({used})")
-    console.print(f"ratings that match the label: {_percent(one.against.accuracy)}")
-    if one.sure:
-        told = ", ".join(f"{name} {_percent(share)}" for name, share in one.sure.items())
-        console.print(f"  by how sure they were: {told}")
-    names = sorted({*kappa.by_category, *one.against.confusion})
+    console.print(f"ratings that match the label: {_percent(judged.against.accuracy)}")
+    if judged.sure:
+        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in judged.sure.items())
+        console.print(f"  by how sure they were: {by_sureness}")
+    names = sorted({*kappa.by_category, *judged.against.confusion})
     if names:
         table = Table(what, "kappa", "heard as labelled", "labelled as heard")
         for name in names:
             of_category = kappa.by_category.get(name)
-            shares = (one.against.recall.get(name), one.against.precision.get(name))
+            shares = (judged.against.recall.get(name), judged.against.precision.get(name))
             table.add_row(name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares))
         console.print(table)
-    chosen = sorted({name for found in one.against.confusion.values() for name in found})
+    chosen = sorted({name for heard in judged.against.confusion.values() for name in heard})
     if chosen:
         table = Table("label \\ heard", *chosen)
-        for label, found in one.against.confusion.items():
-            table.add_row(label, *(str(found.get(name, 0)) for name in chosen))
+        for label, heard in judged.against.confusion.items():
+            table.add_row(label, *(str(heard.get(name, 0)) for name in chosen))
         console.print(table)
         table = Table("listener", "rated", "match the label", "match the others")
-        for name, rater in one.raters.items():
+        for name, rater in judged.raters.items():
             table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
         console.print(table)
 

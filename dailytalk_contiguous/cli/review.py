@@ -60,7 +60,7 @@ def review(
     Serving(place, author or _user(), host, port, password).run(ready)
     say("ended: every edit is saved", stderr=as_json)
     if any(thread.name in BACKGROUND for thread in threading.enumerate()):
-        # A thread that listens on, in the middle of a library, would make the end of the interpreter a crash.
+        # A thread that is still inside a library would crash the interpreter at its end.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

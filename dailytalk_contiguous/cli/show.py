@@ -80,7 +80,7 @@ class StageProgress(ProgressColumn):
 
 
 class Left(ProgressColumn):
-    """How much faster than real time all of it goes, and how long the rest takes; empty without a basis."""
+    """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
         """The column's text."""
@@ -100,7 +100,7 @@ class RunBar:
         self._task: Any = None
 
     def planned(self, plan: RunPlan, forecast: Forecast) -> None:
-        """Begin a bar, unless nothing is left of a plan or it is there already."""
+        """Begin the bar, unless a plan has nothing left to do or the bar has begun."""
         if self._task is None and plan.tasks:
             self._task = self.progress.add_task("", total=None, forecast=forecast, spent=self._spent)
 
@@ -147,7 +147,7 @@ class _Visible(logging.Formatter):
 
 
 def profile_table(account: Account, wall_seconds: float) -> Table:
-    """Where the seconds of a run went. Shares are of all seconds, which side by side are more than the clock's."""
+    """Where the seconds of a run went. Shares are of all seconds, which with several workers exceed wall time."""
     outside = {
         "planning": account.planning,
         "reading, writing shards": account.outside,
@@ -169,24 +169,24 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
 # What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are.
 
 
-def tag_dry_run(console: Console, found: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
-    """What a run would do."""
-    rows = found.rows
-    recordings = len({row["recording_id"] for row in rows})
-    of_what = f"{counted(recordings, 'recording')}, {counted(len(rows), 'conversation')}"
+def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
+    """Print what a run would do."""
+    rows = recordings.rows
+    n_recordings = len({row["recording_id"] for row in rows})
+    of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
     console.print(f"{of_what}, {length_text(sum(row['duration'] for row in rows))}")
     console.print(
         f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     )
     if plan.tasks:
         stages_to_run(console, stages[plan.first_stage :])
-    for problem in found.problems:  # all of them: a dry run leaves no file that has them
+    for problem in recordings.problems:  # all of them: a dry run leaves no file that has them
         name = json.dumps(problem.id, ensure_ascii=False)
         console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
 
 
 def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
-    """The names of stages, and the models that they need."""
+    """Print the names of stages, and the models that they need."""
     left = ", ".join(stage.name for stage in stages)
     console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
     for stage in stages:
@@ -195,14 +195,14 @@ def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
 
 
 def revoiced_text(console: Console, repository: Repository) -> None:
-    """That the input is a result of ours."""
-    told = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
+    """Print that the input was made by dailytalk."""
+    notice = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
     remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
-    console.print(escape(f"{told}; {remedy}"))
+    console.print(escape(f"{notice}; {remedy}"))
 
 
 def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
-    """What of a dataset on the Hub is not on this machine yet."""
+    """Print what of a dataset on the Hub is not on this machine yet."""
     console.print(
         f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
         f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB",
@@ -211,7 +211,7 @@ def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) ->
 
 
 def left_out(console: Console, passed_over: LeftOut) -> None:
-    """What was passed over, because it is hidden or a result of ours, and what was paired."""
+    """Print what was passed over, because it is hidden or made by dailytalk, and what was paired."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -225,23 +225,23 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
 
 
 def strangers(console: Console, names: Sequence[str]) -> None:
-    """What the table of speakers names that is no recording of the input."""
+    """Print which recordings the table of speakers names that are not in the input."""
     if names:
         shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
         more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
 
 
-def slow_precision(console: Console, stages: Iterable[Stage], asked: str | None) -> None:
-    """That the affect model was asked for a precision in which its device is slower than in float32."""
+def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
+    """Print that the device is slower in the affect model's `precision` than in float32, if it is."""
     rate = find_stage(RateAffect, stages)
-    if rate and asked not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
+    if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
         here = device_of(rate.device).upper()
-        console.print(f"the {here} here doesn't multiply in {asked}: affect takes longer than in float32")
+        console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
 def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -> None:
-    """What a run did."""
+    """Print what a run did."""
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
         console.print(
@@ -265,9 +265,9 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -
         f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
     )
-    given = counts["utterances_by_recogniser"].get(GIVEN, 0)
-    if given:
-        console.print(f"  {given} with the words of a transcript that came with the recording")
+    from_transcripts = counts["utterances_by_recogniser"].get(GIVEN, 0)
+    if from_transcripts:
+        console.print(f"  {from_transcripts} with the words of a transcript that came with the recording")
     for reason, count in counts["utterances_without_text"].items():
         console.print(f"  {count} without text: {escape(reason)}")
     if heard := counts.get("emotions"):
@@ -316,13 +316,15 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
 
 
 def _preview(line: dict[str, Any]) -> str:
-    said = line["tagged_text"] or f"(no text: {line['text_reason']})"
-    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(said)}"
+    text = line["tagged_text"] or f"(no text: {line['text_reason']})"
+    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(text)}"
 
 
 def nothing_to_do(n_shards: int) -> str:
-    """That every shard is finished already."""
-    return "nothing to do: the shard stands" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards stand"
+    """The message of a run whose shards are all finished already."""
+    return (
+        "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
+    )
 
 
 def _read(path: Path, count: int) -> list[Any]:
@@ -335,31 +337,31 @@ def _read(path: Path, count: int) -> list[Any]:
 def speak_dry_run(
     console: Console,
     script: SynthesisInput,
-    found: Price,
+    cost: Price,
     voice: Speak,
     plan: RunPlan,
     stages: Sequence[Stage],
 ) -> None:
-    """What saying a script would take."""
+    """Print what synthesising a script would take and cost."""
     console.print(
-        f"{counted(len(script.rows), 'conversation')}, {counted(found.utterances, 'utterance')} to say by "
-        f"{voice.engine} ({found.hours * 60:.1f} min in the recordings), "
-        f"{found.cached:,} of them in the cache or said before"
+        f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
+        f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
+        f"{cost.cached:,} of them in the cache or said before"
     )
-    console.print(f"{counted(found.text_bytes, 'byte')} of text; about {found.price:.4f} USD to spend")
+    console.print(f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend")
     console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
     if plan.tasks:
         stages_to_run(console, stages)
-    if found.without_text:
-        console.print(f"{counted(found.without_text, 'utterance')} without text: {voice.no_text}")
-    if found.not_cloned:
-        console.print(f"{counted(found.not_cloned, 'conversation')} with too little speech to clone a voice from")
+    if cost.without_text:
+        console.print(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
+    if cost.not_cloned:
+        console.print(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
     for reject in script.rejects:
         console.labelled("  rejected", f"{reject.id}: {reject.reason}; {reject.remedy}")
 
 
 def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
-    """What a run made, how turn-taking fared, and where everything is."""
+    """Print what a run made, what became of turn-taking, and where everything is."""
     record = result.record
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds

@@ -106,7 +106,7 @@ def speak(
     console = Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
-    tagging_code = options.pop("tagging_code", 0)  # of `build`, whose end this is, too
+    tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
     profile, settings = profile or _profile_of(tagged), chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
@@ -131,8 +131,8 @@ def speak(
     about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
-    with work.telling(), bar(console, as_json, spent) as shown:
-        outcome = run_speaking(script, work.folder, stages, run_options, about, planned=shown.planned)
+    with work.telling(), bar(console, as_json, spent) as run_bar:
+        outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_SPEAK)
     code = _exit_code(outcome) or tagging_code
     if as_json:
@@ -165,24 +165,24 @@ def build(**options: Any) -> None:
         voice.preflight()
     if options["streaming"]:
         raise typer.Exit(stream(options, stages_of(options), stages, options["max_conversation"]))
-    told = io.StringIO()
-    quiet = contextlib.redirect_stdout(told) if options["as_json"] else contextlib.nullcontext()
+    tag_output = io.StringIO()
+    quiet = contextlib.redirect_stdout(tag_output) if options["as_json"] else contextlib.nullcontext()
     code = 0
     try:
         with quiet:
             tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
     except typer.Exit as leave:
         code = leave.exit_code
-    there = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
-    if code not in (0, 3) or (options["dry_run"] and not there):
-        say(told.getvalue(), end="")
+    has_transcript = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
+    if code not in (0, 3) or (options["dry_run"] and not has_transcript):
+        say(tag_output.getvalue(), end="")
         if code == 0:  # a dry run of what is not tagged yet
             if not options["as_json"]:
                 Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
             RunOptions().runner.preflight(stages, fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
-    # By what was asked for here, whatever an earlier run said.
+    # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None, "tts": voice.engine}
     try:
         speak(folder=options["out"], tagging_code=code, **spoken)
@@ -197,7 +197,7 @@ with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"}
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
-    """The stages of `speak`. Raises DailytalkError for what can't be had together."""
+    """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
     stages = speak_stages(profile, verify, **settings)
     voice = speak_stage_of(stages)
     if voice.candidates > 1 and voice.synthesiser().deterministic:
@@ -210,20 +210,20 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
-    given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
-    return {"measure_takes": "none"} if options["fast"] and not given else {}
+    is_given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
+    return {"measure_takes": "none"} if options["fast"] and not is_given else {}
 
 
 def _profile_of(folder: Path) -> str:
-    """The profile that a work folder was tagged with: whoever began without downloads goes on without."""
-    found = ((read_run(folder) or {}).get("settings") or {}).get("profile")
-    return found if found in PROFILES else STANDARD
+    """The profile that a work folder was tagged with: a run that began without downloads goes on without."""
+    profile = ((read_run(folder) or {}).get("settings") or {}).get("profile")
+    return profile if profile in PROFILES else STANDARD
 
 
 def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The synthesiser, its model and voice that the last run here was given: who edits a line goes on with it.
+    """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
-    Empty where another synthesiser is asked for, or that run was one of another profile.
+    Empty if another synthesiser is chosen, or if that run had another profile.
     """
     before = (read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}

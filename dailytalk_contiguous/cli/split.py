@@ -83,14 +83,16 @@ def split(
     inputs, _ = fetch_inputs(inputs)
     stages = split_stages(profile, words, **chosen(options, SPLIT_SETTINGS))
     console = Console(stderr=as_json)
-    found = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
-    show.left_out(console, found.left_out)
+    recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    show.left_out(console, recordings.left_out)
     about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
-    with show.bar(console, quiet=as_json) as told:
-        outcome = run_splitting(found, out, stages, RunOptions(workers, prune=prune), about, planned=told.planned)
+    with show.bar(console, quiet=as_json) as run_bar:
+        outcome = run_splitting(
+            recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
+        )
     code = _exit_code(outcome)
     if as_json:
-        print_json(_told(outcome, out))
+        print_json(_summary(outcome, out))
     else:
         _show(console, outcome, out)
         show_verdict(console, code)
@@ -103,7 +105,7 @@ def _exit_code(outcome: SplitOutcome) -> int:
     return 3 if outcome.rejects else 0
 
 
-def _told(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
+def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
     record = outcome.record
     return {
         "out": as_text(out),
@@ -124,9 +126,9 @@ def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
             f"{counted(outcome.n_written, 'file')} written"
         )
     else:
-        console.print("nothing to do: all pieces stand")
-    heard = seconds["audio"] - seconds["silent"]
-    share = f" ({seconds['usable'] / heard:.1%} of what is not silent)" if heard else ""
+        console.print("nothing to do: all pieces are there")
+    not_silent = seconds["audio"] - seconds["silent"]
+    share = f" ({seconds['usable'] / not_silent:.1%} of what is not silent)" if not_silent else ""
     console.print(f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}")
     console.print(f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}{share}")
     console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
@@ -142,7 +144,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
 # `dailytalk silences`: how long the silences of recordings are, and where to cut them.
 
 
-#: Those of the settings of `dailytalk split` that decide what a candidate gives.
+#: The settings of `dailytalk split` that decide what a candidate for --silence gives.
 SILENCE_SETTINGS = setting_options(*split_stages(), without=("silence",))
 
 #: Recordings that have a line of their own; all of them with --json.
@@ -176,10 +178,10 @@ def silences(
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
     console = Console(stderr=as_json)
-    found = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
-    show.left_out(console, found.left_out)
-    surveys, rejects = [], list(found.problems)
-    for result in side_by_side(partial(_survey, split=split), found.rows, min(AT_ONCE, cores())):
+    recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
+    show.left_out(console, recordings.left_out)
+    surveys, rejects = [], list(recordings.problems)
+    for result in side_by_side(partial(_survey, split=split), recordings.rows, min(AT_ONCE, cores())):
         if isinstance(result, Reject):
             rejects.append(result)
         else:
@@ -188,13 +190,16 @@ def silences(
     if png is not None and whole:
         write_bytes(png, survey_png(whole))
     if as_json:
-        told = {"recordings": [one.as_dict() for one in surveys], "all": whole and whole.as_dict()}
-        print_json(told | {"rejects": [reject.as_dict() for reject in rejects]})
+        summary = {
+            "recordings": [silence_survey.as_dict() for silence_survey in surveys],
+            "all": whole and whole.as_dict(),
+        }
+        print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
     else:
         if whole:
             _show_silences(console, surveys, whole)
         if rejects:
-            show_rejects(console, f"{len(rejects):,}", "all with --json", [one.as_dict() for one in rejects])
+            show_rejects(console, f"{len(rejects):,}", "all with --json", [reject.as_dict() for reject in rejects])
         if png is not None and whole:
             console.print(f"picture  {as_text(png)}", markup=False)
     raise typer.Exit(1 if whole is None else 3 if rejects else 0)
@@ -212,12 +217,12 @@ def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: Silenc
     table.add_column("recording")
     for heading in ("length", "by", "silences", "min", "mean", "median", "max"):
         table.add_column(heading, justify="left" if heading == "by" else "right")
-    for one in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
-        for number, (found_by, figures) in enumerate(one.statistics.items()):
+    for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
+        for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):
             spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
             table.add_row(
-                "" if number else one.name,
-                "" if number else length_text(one.seconds),
+                "" if number else silence_survey.name,
+                "" if number else length_text(silence_survey.seconds),
                 found_by,
                 f"{figures.count:,}",
                 *("–" if value is None else f"{value:.2f} s" for value in spread),

@@ -49,14 +49,14 @@ def status(
                     runs, at = _look(folder)
                     live.update(_text(runs, at))
             _sentences(console, runs, at)
-    except KeyboardInterrupt:  # whoever follows stops looking; the runs go on
+    except KeyboardInterrupt:  # ends only --follow; the runs go on
         interrupts.answered()
         raise typer.Exit(0) from None
 
 
 def _look(folder: Path) -> tuple[list[Run], datetime]:
     if address := store_address(folder):
-        from dailytalk_contiguous.run.storage import watched_store  # the libraries of stores, for who has one
+        from dailytalk_contiguous.run.storage import watched_store  # imports the libraries of stores
 
         folder = watched_store(folder)
     return runs_in(folder, named=address or ""), datetime.now(UTC)
@@ -71,16 +71,16 @@ def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, on
 
 
 def _lines(console: Console, folder: Path, as_json: bool, pause: float) -> None:
-    """Follow where nothing can be drawn over: print whenever an event has come."""
+    """Follow without a terminal: print whenever there is a new event."""
     seen: list[tuple[str, str, datetime]] = []
     while True:
         runs, at = _look(folder)
-        told = [(run.run, run.state, run.last_event) for run in runs]
-        if told != seen:
+        states = [(run.run, run.state, run.last_event) for run in runs]
+        if states != seen:
             _once(console, runs, at, as_json, one_line=True)
         if not any(run.state == RUNNING for run in runs):
             return
-        seen = told
+        seen = states
         time.sleep(pause)
 
 
@@ -89,32 +89,32 @@ def _text(runs: Sequence[Run], at: datetime) -> Text:
 
 
 def _line(run: Run, at: datetime) -> str:
-    """A line a run, and no table: it can be searched, and no column is ever cut off."""
+    """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
     part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
     unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
-    told = [
+    parts = [
         f"{run.done} of {counted(run.shards, 'shard')}",
         f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
     ]
     if run.state == RUNNING and run.stage:
-        told.append(run.stage if run.share is None else f"{run.stage}, {run.share:.0%} of the work done")
+        parts.append(run.stage if run.share is None else f"{run.stage}, {run.share:.0%} of the work done")
     left = run.left_seconds(at)
     if run.speed is not None:
-        told.append(f"{run.speed:.1f}× real time")
+        parts.append(f"{run.speed:.1f}× real time")
     if left is not None:
-        told.append(f"{length(left)} left")
+        parts.append(f"{length(left)} left")
     if run.spent is not None:
-        told.append(f"{run.spent:.4f} USD spent")
-    told.append(f"last event {_age(run, at)} ago")
-    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(told)}"
+        parts.append(f"{run.spent:.4f} USD spent")
+    parts.append(f"last event {_age(run, at)} ago")
+    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(parts)}"
 
 
 def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
-    """What a table can't say: how runs ended, and what to do about it."""
+    """Print how runs ended, and what to do about it."""
     for run in runs:
         if run.state == GONE:
-            told = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
-            _say(console, run, f"{told}; run the same command again to go on")
+            sentence = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
+            _say(console, run, f"{sentence}; run the same command again to go on")
         elif run.state == SILENT:
             _say(console, run, f"no event for {_age(run, at)}; look on {run.host} whether process {run.pid} lives")
         elif run.state not in (RUNNING, FINISHED):
@@ -124,8 +124,8 @@ def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
             _say(console, run, f"{run.rejects} rejected; {why}")
 
 
-def _say(console: Console, run: Run, told: str) -> None:
-    console.print(Text(f"{run.kind}: {told}."))
+def _say(console: Console, run: Run, sentence: str) -> None:
+    console.print(Text(f"{run.kind}: {sentence}."))
 
 
 def _age(run: Run, at: datetime) -> str:

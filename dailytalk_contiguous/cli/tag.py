@@ -86,7 +86,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
 
-#: Options that mean nothing for a stream: what they may be all the same, and why.
+#: Options that a stream can't use: the values that they may have, and why it can't.
 _UNUSED = {
     "workers": ((None, 1), "a stream works on one window while it fetches the next"),
     "shard": (("1/1",), "a stream has one position"),
@@ -107,53 +107,59 @@ _STOPPED = {
 }
 
 
-def refuse_limits(given: Mapping[str, Any]) -> None:
+def refuse_limits(options: Mapping[str, Any]) -> None:
     """Raise DailytalkError for limits of a stream where there is none."""
     for name in ("limit_hours", "limit_disk"):
-        if given[name] is not None and not given["streaming"]:
+        if options[name] is not None and not options["streaming"]:
             raise DailytalkError(
                 f"--{name.replace('_', '-')} is for --streaming", "leave it out, or add --streaming"
             )
 
 
-def stream(given: Mapping[str, Any], tag: Stages, speak: Stages, max_conversation: float) -> int:
-    """Carry out what the options of `tag` or `build` ask for; the exit code."""
+def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> int:
+    """Run a stream with the options of `tag` or `build`; gives the exit code."""
     for name, (values, why) in _UNUSED.items():
-        if given.get(name, values[0]) not in values:  # `tag` has not all of them
+        if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
-    out: Path = given["out"]
+    out: Path = options["out"]
     on_this_machine("--out", out)
-    hub = HubChoice(given["config"], given["split"], given["audio_column"], given["id_column"])
-    head = repository_of(given["inputs"], hub)
+    hub = HubChoice(options["config"], options["split"], options["audio_column"], options["id_column"])
+    head = repository_of(options["inputs"], hub)
     if head is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
     repository = pinned(head, out)
-    console = Console(stderr=given["as_json"])
+    console = Console(stderr=options["as_json"])
     config = FolderConfig(
-        channel=channel_of(tag),
+        channel=channel_of(tagging),
         max_conversation=max_conversation,
-        transcripts=str(given["transcripts"].absolute()) if given["transcripts"] else None,
-        follow_links=given["follow_links"],
+        transcripts=str(options["transcripts"].absolute()) if options["transcripts"] else None,
+        follow_links=options["follow_links"],
     )
     job = StreamJob(
-        repository, tag, speak, given["profile"], config, 60 * given["shard_minutes"], given["source_licence"]
+        repository,
+        tagging,
+        speaking,
+        options["profile"],
+        config,
+        60 * options["shard_minutes"],
+        options["source_licence"],
     )
-    limits = Limits(given["limit_hours"], 1e9 * (given["limit_disk"] or 0.0))
-    if given["dry_run"]:
-        _stream_intended(console, job, out, limits, given["as_json"])
+    limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
+    if options["dry_run"]:
+        _stream_intended(console, job, out, limits, options["as_json"])
         return 0
-    show.slow_precision(console, tag, chosen(given, TAG_SETTINGS).get("affect_precision"))
+    show.slow_precision(console, tagging, chosen(options, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
     command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
-    with bar(console, quiet=given["as_json"]) as told:
-        done = run_streaming(job, out, limits, command, planned=told.planned)
-    if given["as_json"]:
+    with bar(console, quiet=options["as_json"]) as run_bar:
+        done = run_streaming(job, out, limits, command, planned=run_bar.planned)
+    if options["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:
-        _ends(console, done, out, bool(speak))
-    if given["profile_stages"]:
+        _ends(console, done, out, bool(speaking))
+    if options["profile_stages"]:
         console.print(profile_table(done.account, done.wall_seconds))
-    return _stream_exit_code(done, bool(speak))
+    return _stream_exit_code(done, bool(speaking))
 
 
 def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
@@ -207,15 +213,15 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
     if done.record is None:
         return 3
     counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
-    if not all(one.get("conversations") for one in counts):
+    if not all(pass_counts.get("conversations") for pass_counts in counts):
         return 1
-    return 3 if done.stopped == UNSAID or any(one["rejects"] for one in counts) else 0
+    return 3 if done.stopped == UNSAID or any(pass_counts["rejects"] for pass_counts in counts) else 0
 
 
 # `dailytalk tag`: recordings in, a tagged transcript out.
 
 
-#: The options of `tag` that are settings of its stages: made for a CPU, so that a help asks no GPU what it can do.
+#: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
 TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL))
 
 
@@ -324,27 +330,27 @@ def tag(
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
-    given = dict(locals()) | options
-    stages = stages_of(given)
+    arguments = dict(locals()) | options
+    stages = stages_of(arguments)
     if transcripts is not None and not (transcripts.is_dir() or is_of_many(transcripts)):
         raise DailytalkError(
             f"--transcripts {as_text(transcripts)!r} is neither a folder nor a file of many recordings",
             "give a folder, a whisper.json, or a manifest",
         )
     if streaming:
-        raise typer.Exit(stream(given, stages, (), max_conversation))
-    refuse_limits(given)
+        raise typer.Exit(stream(arguments, stages, (), max_conversation))
+    refuse_limits(arguments)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out, scratch)
     out = work.folder
     engine = runner_of(runner, address, work, mirrors)
-    stages = stages_of(given, engine)
+    stages = stages_of(arguments, engine)
     run_options = RunOptions(
         workers or engine.few, parse_shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
     )
     console = Console(stderr=as_json)
-    found = find(
+    recordings = find(
         inputs,
         out,
         channel_of(stages),
@@ -357,26 +363,26 @@ def tag(
         follow_links=follow_links,
         speakers=speakers,
     )
-    show.left_out(console, found.left_out)
-    show.strangers(console, found.strangers)
+    show.left_out(console, recordings.left_out)
+    show.strangers(console, recordings.strangers)
     show.slow_precision(console, stages, chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
-        plan = intended_tag(found, out, stages, run_options)[0]
+        plan = intended_tag(recordings, out, stages, run_options)[0]
         if as_json:
-            print_json(_intended(found, plan, stages))
+            print_json(_intended(recordings, plan, stages))
         else:
-            show.tag_dry_run(console, found, plan, stages)
+            show.tag_dry_run(console, recordings, plan, stages)
         raise typer.Exit(0)
     about: dict[str, Any] = {
         "command": as_text(shlex.join(["dailytalk", *sys.argv[1:]])),
         "settings": {"profile": profile},
     }
     about |= {RECORDINGS: addresses} if addresses else {}
-    with work.telling(), bar(console, quiet=as_json) as told:
-        outcome = run_tagging(found, out, stages, run_options, about, planned=told.planned)
+    with work.telling(), bar(console, quiet=as_json) as run_bar:
+        outcome = run_tagging(recordings, out, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_TAG if outcome.record else ())
     if as_json:
-        print_json(_told(outcome, out))
+        print_json(_summary(outcome, out))
     else:
         show.tag_outcome(console, outcome, out, profile)
         show_verdict(console, _exit_code(outcome))
@@ -387,15 +393,15 @@ def tag(
 
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
     """The stages that the options of `tag` ask for, a person's own last, for the devices of `engine`."""
-    settings, own = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
+    settings, own_stages = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
-    own = with_settings(own, chosen(options, setting_options(*own)))
-    return (*tag_stages(options["profile"], options["fast"], **settings), *own)
+    own_stages = with_settings(own_stages, chosen(options, setting_options(*own_stages)))
+    return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
 
 
 def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
-    """Say what has to be fetched from the Hub; a dry run with something to fetch ends here."""
+    """Print what has to be fetched from the Hub; a dry run with something to fetch ends here."""
     missing = to_fetch(repository)
     if repository.revoiced and not as_json:
         show.revoiced_text(console, repository)
@@ -415,20 +421,20 @@ def _exit_code(outcome: TagOutcome) -> int:
     return 3 if n_rejects else 0
 
 
-def _intended(found: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:
+def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:
     return {
-        "conversations": len(found.rows),
-        "rejected": [problem.as_dict() for problem in found.problems],
-        "hidden": found.left_out.hidden,
-        "made_by_dailytalk": found.left_out.made,
-        "paired": found.left_out.paired,
+        "conversations": len(recordings.rows),
+        "rejected": [problem.as_dict() for problem in recordings.problems],
+        "hidden": recordings.left_out.hidden,
+        "made_by_dailytalk": recordings.left_out.made,
+        "paired": recordings.left_out.paired,
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],
     }
 
 
-def _told(outcome: TagOutcome, out: Path) -> dict[str, Any]:
+def _summary(outcome: TagOutcome, out: Path) -> dict[str, Any]:
     return {
         "out": as_text(out),
         "complete": outcome.record is not None,

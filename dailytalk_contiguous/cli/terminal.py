@@ -1,4 +1,4 @@
-"""What a command says: in its help, on the terminal, as JSON, of rejects, and of errors."""
+"""What a command prints: help, text on a terminal, JSON, rejects and errors."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
-# The help: every option is in a panel with what belongs to it, in one order in all commands.
+# The help: options that belong together are in one panel; panels have the same order in all commands.
 
 
 class HelpPanel(StrEnum):
@@ -64,23 +64,23 @@ def option(panel: HelpPanel, text: str, *names: str, metavar: str = "", **settin
 AsJsonOption = Annotated[bool, option(HelpPanel.RUN, "Print the outcome as JSON.", "--json")]
 
 
-# The one way to the terminal: what comes from outside is shown there, and never obeyed.
+# The only way to the terminal: text from outside is shown there, and never obeyed.
 #
-# Names, transcripts, reasons and a server's words may hold control characters, which a terminal takes for
-# commands (its title, its colours, its clipboard), and marks that turn the direction of writing, so that a line
-# reads as another than it is. Both are written out, `\x1b` and `\u202e`. In JSON they are escapes: a program
-# reads what was there. On a terminal lines are broken between words, and never inside a path; a file or a pipe
-# gets each of them whole, because who searches a log counts on one a row.
+# Names, transcripts, reasons and a server's messages may hold control characters, which a terminal takes for
+# commands (its title, its colours, its clipboard), and marks that reverse the direction of writing, so that a line
+# does not read as it is. Both are written out, `\x1b` and `\u202e`. In JSON they are escapes, so that a program
+# reads the original text. On a terminal lines are broken between words, and never inside a path; a file or a pipe
+# gets each of them whole, because logs are searched line by line.
 
 
 #: C0 except tab and newline, DEL and C1; embeddings, overrides and isolates of direction; line and paragraph
 #: separators; halves of surrogate pairs, which no terminal's encoding has.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-#: Columns of a line that goes to no terminal, unless somebody says how many.
+#: Columns of a line that does not go to a terminal, unless a width is set.
 _WIDE = 10_000
 
-#: How the words that begin a line are shown where there are colours.
+#: Styles of the labels that begin a line, where there are colours.
 _COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
 
 
@@ -99,13 +99,13 @@ def say(text: str, stderr: bool = False, end: str = "\n") -> None:
 
 
 def print_json(value: Any, one_line: bool = False) -> None:
-    """Print a value as JSON, at once, by default a line a field; what a terminal would obey is escaped."""
+    """Print a value as JSON, at once, by default a line for each field; control characters are escaped."""
     text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
     print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
 
 
 class Console(rich_console.Console):
-    """rich's, whose texts are made visible however they come to be drawn: lines, tables, progress bars."""
+    """rich's console; all text is made `visible`, in lines, tables and progress bars."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**({"highlight": False, "emoji": False} | options))
@@ -113,7 +113,7 @@ class Console(rich_console.Console):
             self.width = _WIDE
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """rich's; one text alone is broken between words on a terminal, and nowhere elsewhere.
+        """Print as rich does; a single text is broken between words on a terminal, and elsewhere not at all.
 
         A table that is wider than the terminal is printed a row at a time, a line for each of its cells.
         """
@@ -145,7 +145,7 @@ class Console(rich_console.Console):
         self.print(Text.assemble((label, _COLOURS.get(label.strip(), "")), ": ", text))
 
     def verdict(self, good: bool | None, text: str) -> None:
-        """Print the sentence that all comes to: `good` is green, not good red, None (with reservations) yellow."""
+        """Print a verdict in its colour: `good` is green, not good red, None (with reservations) yellow."""
         self.print(Text(text, {True: "bold green", False: "bold red", None: "bold yellow"}[good]))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -156,7 +156,7 @@ class Console(rich_console.Console):
 def _broken(text: Text, width: int) -> Text:
     """A text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
 
-    What goes on from a line that is moved in is moved in further.
+    The rest of an indented line is indented further.
     """
     lines = Text()
     for line in text.split("\n", allow_blank=True):
@@ -182,7 +182,7 @@ def _escape(code: int) -> str:
 # What was rejected, on the console: how much of the whole, and the first reasons, equal ones counted together.
 
 
-#: How many of a kind are shown before the reader is sent to where all of them are.
+#: How many of a kind are shown; all of them are in a file or in --json.
 SHOWN = 5
 
 #: Whether a run is good, and what to say of it, by its exit code.
@@ -199,7 +199,7 @@ NAMED = 3
 def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Mapping[str, str]]) -> None:
     """Print how much was rejected, then a line for each kind of reason, the commonest first.
 
-    A line has the first ids of its kind, and the words of the first of them.
+    A line has the first ids of its kind, and the reason and remedy of the first of them.
 
     Args:
         share: `5`, or `5 of 20 conversations`.
@@ -223,33 +223,33 @@ def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Map
 
 
 def show_verdict(console: Console, code: int) -> None:
-    """Say on a terminal what the exit code of a run says to a program."""
+    """Print on a terminal what the exit code of a run means."""
     if console.is_terminal:
         console.verdict(*_VERDICTS[code])
 
 
 def show_judgement(console: Console, level: str, headline: str) -> None:
-    """The line of a verdict on data: green where it is good, red where it is bad, else yellow."""
+    """Print the verdict on data: green if it is good, red if it is bad, else yellow."""
     console.verdict({"good": True, "bad": False}.get(level), headline)
 
 
 def share_text(record: Mapping[str, Any]) -> str:
     """How much a run rejected: `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`.
 
-    Recordings that can't be used are no conversations of the run: nobody knows their length. `record` is what
-    run.json holds of it.
+    Recordings that can't be used are no conversations of the run: their length is not known. `record` is its
+    run.json.
     """
-    count, told = record["counts"]["rejects"], record.get("rejected") or {}
+    count, rejected = record["counts"]["rejects"], record.get("rejected") or {}
     parts = []
     if recordings := record["counts"].get("recordings_rejected"):
         parts.append(counted(recordings, "recording"))
-    if told.get("conversations"):
-        seconds, whole = told["seconds"], told["of_seconds"]
+    if rejected.get("conversations"):
+        seconds, whole = rejected["seconds"], rejected["of_seconds"]
         lengths = (
             f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
         )
         parts.append(
-            f"{told['conversations']:,} of {counted(told['of_conversations'], 'conversation')}, {lengths}"
+            f"{rejected['conversations']:,} of {counted(rejected['of_conversations'], 'conversation')}, {lengths}"
         )
     return f"{count:,} ({'; '.join(parts)})" if parts else f"{count:,}"
 
@@ -281,12 +281,12 @@ _DISK: dict[int | None, str] = {
     errno.EEXIST: "choose another path: it is taken",
 }
 
-#: What to do about all else that a system call may say (ESTALE of a network disk, ENXIO of a socket, …).
+#: What to do about any other error of a system call (ESTALE of a network disk, ENXIO of a socket, …).
 _ANYTHING = "check the disk and the path, and run the same command again: what is finished is kept"
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
-    """The exit code of `command`. What it raises for a user to read goes to stderr, as from `program`."""
+    """Run a command; gives its exit code. Errors that a user can mend go to stderr, as a sentence of `program`."""
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.", stderr=True)
@@ -295,14 +295,14 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     try:
         with interrupts.watched(program):
             code = command()
-            sys.stdout.flush()  # here, where a reader that went away can still be dealt with
+            sys.stdout.flush()  # here, where a reader that has gone can still be handled
         return code
     except typer.Exit as leave:
         return leave.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return failed(SENTENCE, STOPPED)
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; nothing more can be told, not even while closing it.
+        # The reader of our output has gone, as `head` does; nothing more can be printed, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DailytalkError as error:

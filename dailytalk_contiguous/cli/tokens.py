@@ -64,10 +64,10 @@ EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
 ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
 PLOT_SETTINGS = setting_options(TokeniseProsody())
 
-#: Tokens of a codebook where nobody says how many.
+#: Tokens of a codebook without --n-clusters.
 N_CLUSTERS = 120
 
-#: How the name of a picture ends.
+#: Suffixes of the files of pictures.
 PICTURES = (".png", ".svg", ".pdf")
 
 START, END = time_of("--start", {}), time_of("--end", {})
@@ -180,7 +180,7 @@ def cluster(
     """
     on_this_machine("--out", out)
     if sweep is not None and n_clusters is not None:
-        raise DailytalkError("--sweep stands in place of --n-clusters", "leave one of both out")
+        raise DailytalkError("--sweep replaces --n-clusters", "leave one of both out")
     if reducer is not None and reduced_dims is None:
         raise DailytalkError("--reducer goes with --reduced-dims", "add --reduced-dims N, or leave it out")
     counts = [n_clusters or N_CLUSTERS] if sweep is None else numbers_of("--sweep", sweep)
@@ -224,7 +224,7 @@ def smoothing_of(folder: Path) -> str:
 
 
 def numbers_of(flag: str, text: str) -> list[int]:
-    """The whole numbers of a list with commas. Raises DailytalkError for what is none."""
+    """The whole numbers of a list with commas. Raises DailytalkError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 6 for part in parts):
         raise DailytalkError(f"{flag} can't be {text!r}", "give whole numbers with commas between them")
@@ -232,7 +232,7 @@ def numbers_of(flag: str, text: str) -> list[int]:
 
 
 def weights_of(text: str | None) -> dict[str, float]:
-    """The weights of `NAME=N,…`. Raises DailytalkError for what is none."""
+    """The weights of `NAME=N,…`. Raises DailytalkError for anything else."""
     weights = {}
     for part in text.split(",") if text else ():
         name, _, number = part.strip().partition("=")
@@ -333,8 +333,10 @@ def _make(
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    with show.bar(console, quiet=as_json) as bar:
-        outcome = make_prosody(speech, out, stage, RunOptions(workers, prune=prune), command, planned=bar.planned)
+    with show.bar(console, quiet=as_json) as run_bar:
+        outcome = make_prosody(
+            speech, out, stage, RunOptions(workers, prune=prune), command, planned=run_bar.planned
+        )
     code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
     shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
     if as_json:

@@ -36,13 +36,13 @@ def versions(
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names one version", f"write {named.repo} to list them all")
-    found = list_versions(named.repo)
+    listed = list_versions(named.repo)
     if as_json:
-        print_json([one.as_dict() for one in found])
+        print_json([version.as_dict() for version in listed])
         return
     table = _table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
-    for one in found:
-        table.add_row(*map(escape, _line(one)))
+    for version in listed:
+        table.add_row(*map(escape, _line(version)))
     Console().print(table)
 
 
@@ -78,27 +78,27 @@ def _named(text: str, first: Reference | Path | None = None) -> Reference | Path
         return Reference(first.repo, text[1:])
     if Path(text).is_dir():
         return Path(text)
-    found = parse_reference(text)
-    if found is None:
+    dataset = parse_reference(text)
+    if dataset is None:
         raise DailytalkError(
             f"{text!r} is neither a folder nor a dataset on the Hub", "write OWNER/NAME@TAG or a path"
         )
-    return found
+    return dataset
 
 
-def _line(one: Listed) -> tuple[str, ...]:
-    date = one.date.strftime("%Y-%m-%d") if one.date else ""
-    hours = "" if one.hours is None else f"{one.hours:.2f}"
-    rows = "" if one.rows is None else str(one.rows)
-    name = one.name if one.kind == "version" else f"{one.name} ({one.kind})"
+def _line(version: Listed) -> tuple[str, ...]:
+    date = version.date.strftime("%Y-%m-%d") if version.date else ""
+    hours = "" if version.hours is None else f"{version.hours:.2f}"
+    rows = "" if version.rows is None else str(version.rows)
+    name = version.name if version.kind == "version" else f"{version.name} ({version.kind})"
     return (
         name,
         date,
-        one.commit[:7],
+        version.commit[:7],
         rows,
         hours,
-        "" if one.size is None else size_text(one.size),
-        _changed(one.changes),
+        "" if version.size is None else size_text(version.size),
+        _changed(version.changes),
     )
 
 
@@ -121,8 +121,8 @@ def _show(console: Console, changes: Changes) -> None:
     for config, names in changes.columns.items():
         console.print(f"new columns: {escape(config)}: {escape(', '.join(names))}")
     if changes.utterances.total():
-        told = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
-        console.print(f"utterances of changed conversations: {told}")
+        counts = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
+        console.print(f"utterances of changed conversations: {counts}")
     fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
     _counts(console, ("field", ">conversations"), fields)
     _counts(
@@ -137,8 +137,8 @@ def _show(console: Console, changes: Changes) -> None:
 
 def _ids(console: Console, kind: str, names: Sequence[str]) -> None:
     left = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    told = f": {escape(', '.join(names[:SHOWN]))}{left}" if names else ""
-    console.print(f"{kind}: {len(names)}{told}")
+    first_names = f": {escape(', '.join(names[:SHOWN]))}{left}" if names else ""
+    console.print(f"{kind}: {len(names)}{first_names}")
 
 
 def _shifts(console: Console, what: str, shifts: Shifts) -> None:
@@ -151,15 +151,15 @@ def _shifts(console: Console, what: str, shifts: Shifts) -> None:
 
 
 def _counts(console: Console, headings: Sequence[str], rows: Iterable[tuple[str | int, ...]]) -> None:
-    told = list(rows)
-    if not told:
+    all_rows = list(rows)
+    if not all_rows:
         return
     table = _table(*headings)
-    for row in told[:SHOWN_ROWS]:
+    for row in all_rows[:SHOWN_ROWS]:
         table.add_row(*(escape(str(value)) for value in row))
     console.print(table)
-    if len(told) > SHOWN_ROWS:
-        console.print(f"… {len(told) - SHOWN_ROWS} more (--json lists all)")
+    if len(all_rows) > SHOWN_ROWS:
+        console.print(f"… {len(all_rows) - SHOWN_ROWS} more (--json lists all)")
 
 
 def _table(*headings: str) -> Table:

@@ -85,7 +85,7 @@ def test_cleared_caches_and_a_new_commit_redo_nothing(
     commit = publish(notes_dot_md=b"new")
     done = dailytalk(*command)
     assert done.code == 0
-    assert "nothing to do: the shard stands" in done.out
+    assert "nothing to do: the shard is done" in done.out
     assert record(tmp_path / "out")["source"]["revision"] == commit
 
 

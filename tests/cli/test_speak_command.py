@@ -67,7 +67,7 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     assert str(work / "dataset") in done.out
     assert "\x1b" not in done.out
     again = dailytalk("speak", work, *FISH)
-    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard is done")
     assert len(server.asked) == 2
 
 

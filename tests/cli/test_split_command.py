@@ -140,7 +140,7 @@ def test_second_run_writes_nothing_and_other_settings_leave_no_file_behind(
     dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out)
     dates = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
     done = dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out)
-    assert "nothing to do: all pieces stand" in done.out
+    assert "nothing to do: all pieces are there" in done.out
     assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == dates
     assert dailytalk("split", EXAMPLES / "old_friends.flac", "--out", out, "--max", "5").code == 0
     assert {line["file"] for line in manifest(out)} == files_in(out)

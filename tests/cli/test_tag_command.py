@@ -40,7 +40,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert lines[0]["tagged_text"] in done.out
     assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
     again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
-    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard stands")
+    assert (again.code, again.out.splitlines()[0]) == (0, "nothing to do: the shard is done")
 
 
 def test_something_rejected_is_told_with_its_remedy_and_gives_3(

@@ -93,7 +93,7 @@ def test_weights_and_dimensions_are_those_that_are_given(
         (("--weights", "f0=x"), "--weights can't be 'f0=x': give NAME=N"),
         (("--device", "tpu"), "there is no device 'tpu'"),
         (("--reducer", "umap"), "--reducer goes with --reduced-dims"),
-        (("--sweep", "4,8", "--n-clusters", 4), "--sweep stands in place of --n-clusters"),
+        (("--sweep", "4,8", "--n-clusters", 4), "--sweep replaces --n-clusters"),
         (("--out", "s3://bucket/codebook"), "--out can't be"),
     ],
 )

@@ -159,7 +159,7 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
     embedded = "embedded"
     lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
-    assert lines[0] == "nothing to do: all 4 shards stand"
+    assert lines[0] == "nothing to do: all 4 shards are done"
     assert lines[6] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
     (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
@@ -292,7 +292,7 @@ def test_exit_code_of_tag_tells_of_rows_and_rejects(
 
 
 def test_tag_as_json_has_every_figure() -> None:
-    told = tag_command._told(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
+    told = tag_command._summary(tagged(n_missing=1, audio_seconds=1.238, wall_seconds=2.345), OUT)
     assert told == {
         "out": "/data",
         "complete": True,
@@ -310,7 +310,7 @@ def test_tag_as_json_has_every_figure() -> None:
         },
         "run": RECORD,
     }
-    assert tag_command._told(tagged(record=None), OUT)["complete"] is False
+    assert tag_command._summary(tagged(record=None), OUT)["complete"] is False
 
 
 # speak
@@ -369,7 +369,7 @@ def test_each_half_of_the_work_shows_its_own_rejects(tmp_path: Path) -> None:
 def test_run_of_speak_that_made_nothing_counts_zeros() -> None:
     record = SPOKEN | {"counts": {"rejects": 0}, "mean": {}, "stages": []}
     assert shown(lambda console: show.speak_outcome(console, spoken(record=record, n_made=0), OUT)) == [
-        "nothing to do: all 3 shards stand",
+        "nothing to do: all 3 shards are done",
         "0 conversations, 0 utterances resynthesised, 0 kept as recorded, 0 words aligned",
         "spent 0.0123 USD, saved by the cache 0.4000 USD",
         *PATHS,
@@ -414,15 +414,15 @@ def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
     assert speak_command._exit_code(outcome) == code
     written = rejects(1, "Transcribe") + rejects(2, "Folder")[1:]  # of a stage and of the source alike
     write_rejects(tmp_path, written)
-    assert recipe_command._told(Built(tagged(), outcome, []), tmp_path) == code
+    assert recipe_command._show(Built(tagged(), outcome, []), tmp_path) == code
     n = counts.get("conversations", 0)
     assert capsys.readouterr().out.splitlines() == [
         f"rejected: 2, in {tmp_path}/rejects.jsonl",
         '  rejected: "c0", "c1": reason 0; mend [it]',
         f"0 utterances of {n} conversation{'' if n == 1 else 's'} in {tmp_path}",
     ]
-    assert recipe_command._told(Built(tagged(record={"counts": counts}), None, []), OUT) == code
-    assert recipe_command._told(Built(tagged(record=None), None, []), OUT) == 1
+    assert recipe_command._show(Built(tagged(record={"counts": counts}), None, []), OUT) == code
+    assert recipe_command._show(Built(tagged(record=None), None, []), OUT) == 1
 
 
 def test_share_of_rejects_names_recordings_beside_conversations() -> None:
@@ -728,7 +728,7 @@ def test_piece_that_a_plan_runs_is_told_in_one_place_on_a_terminal_and_else_on_s
 
 
 def test_plan_as_json_rounds_ranges() -> None:
-    told = plan_command._told(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
+    told = plan_command._summary(planned(quantities={"usd": estimate.Range(0.123456, 1.0, 2.0)}))
     assert told["quantities"] == {"usd": {"low": 0.1235, "expected": 1.0, "high": 2.0}}
     assert told["stages"]["Tag"] == {"low": 0.5, "expected": 1.0, "high": 2.0}
     assert (told["conversations"], told["loading_seconds"]) == (30, 12.0)
@@ -917,7 +917,7 @@ def test_dry_run_of_push_shows_forty_changes_and_counts_what_stays(count: int, m
 
 
 def test_push_as_json_has_every_figure() -> None:
-    told = push_command._told(pushed(), True)
+    told = push_command._summary(pushed(), True)
     assert {name: told[name] for name in ("dry_run", "tag", "bump", "to_send", "warnings")} == {
         "dry_run": True,
         "tag": "v1.1.0",
@@ -927,7 +927,7 @@ def test_push_as_json_has_every_figure() -> None:
     }
     assert told["plan"][0] | {"what": "add", "name": "a.parquet", "size": 2_000_000} == told["plan"][0]
     assert told["published"]["sent"] == 1500
-    none = push_command._told(pushed(plan=None, published=None), False)
+    none = push_command._summary(pushed(plan=None, published=None), False)
     assert (none["plan"], none["to_send"], none["published"]) == ([], 0, None)
 
 
@@ -1256,7 +1256,7 @@ def test_sentence_and_path_are_never_broken(
     below = tmp_path / "/".join(["folder"] * 30)
     below.mkdir(parents=True)
     write_rejects(below, one)
-    told = narrow(lambda console: recipe_command._told(Built(tagged(record=None), None, []), below))
+    told = narrow(lambda console: recipe_command._show(Built(tagged(record=None), None, []), below))
     assert {f'  rejected: "c": {long}; {long}', f"0 utterances of 0 conversations in {below}"} < told
     told = narrow(lambda console: agreement_command._show(console, "emotion", judged()))
     assert "emotion: Fleiss' kappa 0.457 (3 clips with two ratings or more, 9 ratings)" in told

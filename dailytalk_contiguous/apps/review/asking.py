@@ -1,4 +1,4 @@
-"""Asking again about one line: what the stages that made the folder say of it now. Nothing of it is written."""
+"""Runs the stages that made a folder again on one line, and proposes what they say now. Nothing is written."""
 
 import io
 import threading
@@ -33,20 +33,20 @@ from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
-#: The engine that says a line where no run has chosen another.
+#: The engine that speaks a line where no run has chosen another.
 _FREE = "espeak"
 
-#: Seconds before a line that its speech activity is judged by.
-_HEARD_BEFORE = 20.0
+#: Seconds before a line that are read, too, to judge its speech activity.
+_SECONDS_BEFORE = 20.0
 
 #: Models work on one line at a time, however many people ask.
-_ONE = threading.Lock()
+_MODEL_LOCK = threading.Lock()
 
 
 class AskedLine(NamedTuple):
-    """A line, with what is around it.
+    """A line and its surroundings.
 
-    `offset` is the second of the file at which its item begins, `language` that of lines that name none.
+    `offset` is where its item begins in the file, in seconds; `language` is that of lines that name none.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class AskedLine(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """Fields of a line as they would be now, the WAV of a synthesised one, and what that is, in a sentence."""
+    """Fields of a line as the stages would set them now; the WAV of a synthesised line, and a sentence on it."""
 
     fields: dict[str, Any]
     wav: bytes | None = None
@@ -72,49 +72,49 @@ class Proposal(NamedTuple):
 
 
 def ask_again(asked: AskedLine, what: str) -> Proposal:
-    """What the stages say of a line. Raises DailytalkError for what can't be asked, or a model that is missing."""
+    """What the stages say of a line now. Raises DailytalkError for an unknown `what`, or a missing model."""
     if what not in _ANSWERS:
         raise BadInput(f"{quoted(what)} can't be asked", f"choose one of {', '.join(_ANSWERS)}")
     if asked.key not in asked.lines:
         raise BadInput(f"there is no line {quoted(asked.key)}", "reload the page")
-    with _ONE:
+    with _MODEL_LOCK:
         return _ANSWERS[what](asked)
 
 
 def _recognised(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
     row = _flat(asked) | {"start": [asked.line["start"]], "end": [asked.line["end"]]}
-    found = _found(Transcribe, stages)(row)
-    (text,) = _found(Punctuate, stages)(
+    transcribed = _stage_of(Transcribe, stages)(row)
+    (text,) = _stage_of(Punctuate, stages)(
         {
-            "text_raw": found["text_raw"],
+            "text_raw": transcribed["text_raw"],
             "tag": [asked.line.get("tag") or ""],
-            "language": found["language"],
-            "recogniser": found["recogniser"],
+            "language": transcribed["language"],
+            "recogniser": transcribed["recogniser"],
         }
     )["text"]
     words = [
         {**word} | {edge: round(word[edge] - asked.offset, 3) for edge in ("start", "end")}
-        for word in found["words"][0]
+        for word in transcribed["words"][0]
     ]
-    return Proposal({"text": text, "words": words, "language": found["language"][0]})
+    return Proposal({"text": text, "words": words, "language": transcribed["language"][0]})
 
 
 def _rated(asked: AskedLine) -> Proposal:
     stages = _stages(asked.folder)
-    rate = _found(RateAffect, stages)
+    rate = _stage_of(RateAffect, stages)
     others = [
         line
         for key, line in in_order(asked.lines)
         if key != asked.key and line["channel"] == asked.line["channel"] and line.get("features")
     ]
-    own = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
-    own["speech_seconds"] = [_speech_seconds(asked)]
-    measured = _found(MeasureProsody, stages)(own)
-    # An estimate compares the lines of a speaker, one that is alone with what is usual; a model hears this one.
+    utterance = _flat(asked) | {"text_raw": [asked.line["text"]], "words": [shown_words(asked.line)]}
+    utterance["speech_seconds"] = [_speech_seconds(asked)]
+    measured = _stage_of(MeasureProsody, stages)(utterance)
+    # An estimate compares the lines of a speaker (a single line with what is usual); a model rates one by one.
     compared = others if rate.model == ACOUSTIC_ESTIMATE else []
     batch = {
-        "speech": [*own["speech"], *([b"\0\0"] * len(compared))],
+        "speech": [*utterance["speech"], *([b"\0\0"] * len(compared))],
         "text_raw": [asked.line["text"], *(line["text"] for line in compared)],
         "channel": [asked.line["channel"]] * (1 + len(compared)),
     }
@@ -123,8 +123,8 @@ def _rated(asked: AskedLine) -> Proposal:
     batch |= {
         name: [measured[name][0], *((line["features"] or {}).get(name) for line in compared)] for name in PROSODY
     }
-    found = rate(batch)
-    affect = {name: number(found[name][0], 4) for name in AFFECT}
+    ratings = rate(batch)
+    affect = {name: number(ratings[name][0], 4) for name in AFFECT}
     features = {name: number(measured[name][0], 5) for name in PROSODY}
     line = {**asked.line, "vad": affect, "features": features}
     rows = _bucketed(asked._replace(lines={**asked.lines, asked.key: line}), stages)
@@ -139,13 +139,13 @@ def _tagged(asked: AskedLine) -> Proposal:
         raise BadInput("nothing was measured of these lines, so no rule can choose a tag", "run dailytalk tag")
     stages = _stages(asked.folder)
     rows = _bucketed(asked, stages)
-    chosen = PerUtterance(_found(Tag, stages))(rows)
+    chosen = PerUtterance(_stage_of(Tag, stages))(rows)
     place = rows["utterance_id"][0].index(asked.key)
     return Proposal({"tag": chosen["tag"][0][place], "rule": chosen["rule"][0][place]})
 
 
 def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
-    """All lines of the item as one row, with the buckets that their measures come to."""
+    """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
     row: dict[str, list[Any]] = {
         "utterance_id": [[key for key, _ in ordered]],
@@ -157,16 +157,16 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
     for group, names in (("vad", AFFECT), ("features", PROSODY)):
         for name in names:
             row[name] = [[(line.get(group) or {}).get(name) for _, line in ordered]]
-    bucket: Bucket = _found(Bucket, stages)
-    if bucket.unfitted:  # what is usual in the corpus, the run has noted
+    bucket: Bucket = _stage_of(Bucket, stages)
+    if bucket.unfitted:  # run.json has what is usual in the corpus
         bucket = _recorded(Bucket, read_run(asked.folder) or {}) or bucket
     return row | bucket(row)
 
 
-def _said(asked: AskedLine) -> Proposal:
-    """The line as `Speak` says it with the settings of the last run, so that this is what the next one will use.
+def _synthesised(asked: AskedLine) -> Proposal:
+    """The line as `Speak` synthesises it with the settings of the last run: what the next run will use.
 
-    Nothing is bought: a line of a paid engine is heard if it is in the cache.
+    No money is spent: of a paid engine only lines in the cache can be heard.
     """
     line = asked.line
     if not line["text"]:
@@ -192,32 +192,32 @@ def _said(asked: AskedLine) -> Proposal:
     }
     load_synthesiser.cache_clear()  # the environment may name another voice than the last time
     try:
-        said = {name: values[0] for name, values in speak({name: [value] for name, value in row.items()}).items()}
+        take = {name: values[0] for name, values in speak({name: [value] for name, value in row.items()}).items()}
     except SpendingLimit:
         raise BadInput(
             f"{speak.engine} is paid for, and has not said this yet",
             "run dailytalk speak, which buys what is new, and ask again",
         ) from None
-    if said["status"] != "spoken":
-        raise BadInput(said["unspoken_reason"], said["unspoken_remedy"] or "change the text or the tag")
+    if take["status"] != "spoken":
+        raise BadInput(take["unspoken_reason"], take["unspoken_remedy"] or "change the text or the tag")
     rate = speak.sample_rate or row["sample_rate"]
     file = io.BytesIO()
-    soundfile.write(file, np.frombuffer(said["spoken"], np.int16), rate, format="WAV", subtype="PCM_16")
-    voice = " ".join(filter(None, (speak.engine, said["synthesis"]["voice"])))
+    soundfile.write(file, np.frombuffer(take["spoken"], np.int16), rate, format="WAV", subtype="PCM_16")
+    voice = " ".join(filter(None, (speak.engine, take["synthesis"]["voice"])))
     about = (
         "So dailytalk speak says the line with this tag, by the settings of its last run."
         if recorded
         else f"dailytalk speak has not run here yet: {speak.engine} gives a first impression."
     )
-    fields = {"tag": row["tag"], "voice": voice, "seconds": round(said["spoken_seconds"], 3)}
-    return Proposal(fields, file.getvalue(), about)
+    proposed = {"tag": row["tag"], "voice": voice, "seconds": round(take["spoken_seconds"], 3)}
+    return Proposal(proposed, file.getvalue(), about)
 
 
 _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
     "recognition": _recognised,
     "affect": _rated,
     "tag": _tagged,
-    "synthesis": _said,
+    "synthesis": _synthesised,
 }
 
 
@@ -243,14 +243,14 @@ _Kind = TypeVar("_Kind", Bucket, Speak)
 
 
 def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
-    """A stage with the settings that a run has noted, if it has. Raises BadInput for impossible ones."""
+    """A stage with its settings from a run.json; None if that has none. Raises BadInput for impossible ones."""
     entries: Any = run.get("stages")
     if not fits(entries, [{"name": str, "settings": dict}]):
         return None
     entry = next((entry for entry in entries if entry["name"] == kind.__name__), None)
     if entry is None:
         return None
-    names = {own.name for own in fields(kind)}
+    names = {field.name for field in fields(kind)}
     settings = {name: _frozen(value) for name, value in entry["settings"].items() if name in names}
     try:
         if isinstance(gate := settings.get("gate"), dict):
@@ -266,7 +266,7 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
-def _found(kind: type[Any], stages: Stages) -> Any:
+def _stage_of(kind: type[Any], stages: Stages) -> Any:
     stage = find_stage(kind, stages)
     if stage is None:
         raise BadInput(f"the stages of this folder have no {kind.__name__}", "run dailytalk tag")
@@ -280,11 +280,11 @@ def _text(value: Any) -> str | None:
 def _flat(asked: AskedLine) -> dict[str, list[Any]]:
     """One utterance, as stages get it: 16-bit samples of its channel at 16 kHz."""
     line = asked.line
-    samples = _heard(asked, line["start"] - asked.offset)
+    samples = _channel_samples(asked, line["start"] - asked.offset)
     return {"speech": [samples.tobytes()], "conversation_id": [asked.item], "channel": [line["channel"]]}
 
 
-def _heard(asked: AskedLine, start: float) -> NDArray[np.int16]:
+def _channel_samples(asked: AskedLine, start: float) -> NDArray[np.int16]:
     """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
     seconds = asked.line["end"] - asked.offset - start
     pcm: Pcm = read_analysis(asked.place.audio, asked.place.start + start, seconds)
@@ -293,8 +293,8 @@ def _heard(asked: AskedLine, start: float) -> NDArray[np.int16]:
 
 
 def _speech_seconds(asked: AskedLine) -> float:
-    """Seconds of a line that are speech, as `Segment` counts them: by what was heard before it, too."""
+    """Seconds of speech in a line, as `Segment` counts them: the model also gets the sound before the line."""
     start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
-    first = int(max(0.0, start - _HEARD_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
-    probabilities = speech_probabilities(pcm_to_float(_heard(asked, first).tobytes()))
+    first = int(max(0.0, start - _SECONDS_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
+    probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first).tobytes()))
     return speech_seconds((start - first, end - first), probabilities, FRAME_SECONDS)

@@ -1,6 +1,6 @@
 """Where each reviewer was, and how the page was set: in the user's own folder of states, never in the data.
 
-A browser keeps what a page gives it under the page's port, which is another one at most starts.
+A browser stores a page's data under its port, which differs at most starts.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.machine import private_folder
 from dailytalk_contiguous.store.files import json_document, write_text
 
-#: What the page may have kept, and bytes of JSON of each.
+#: What is kept of a page, and the most bytes of JSON of each.
 KEPT, MOST_KEPT = ("place", "filters", "speed", "with-alt"), 4096
 
 #: Reviewers of one folder whose place is kept: the latest.
@@ -32,7 +32,7 @@ def state_folder() -> Path:
 
 
 class Remembered:
-    """What is remembered of the review of one place. A disk that refuses is no obstacle: then nothing is."""
+    """What is remembered of the review of one place: nothing, without an error, if the disk refuses."""
 
     def __init__(self, place: str) -> None:
         """`place` is the absolute path of a folder, or the name of a version."""
@@ -54,12 +54,12 @@ class Remembered:
         self._write({"port": port})
 
     def of(self, author: str) -> dict[str, Any]:
-        """What the page of an author has had kept."""
+        """What is kept of an author's page."""
         kept: dict[str, Any] = self._known["people"].get(author, {})
         return {name: value for name, value in kept.items() if name in KEPT}
 
     def keep(self, author: str, values: dict[str, Any]) -> None:
-        """Keep more of the page of an author. Raises BadInput for what no page has."""
+        """Keep more of an author's page. Raises BadInput for what is not kept."""
         for name, value in values.items():
             if name not in KEPT or len(json.dumps(value)) > MOST_KEPT:
                 raise BadInput(f"{name[:40]!r} is nothing that is kept of a page", "reload the page")

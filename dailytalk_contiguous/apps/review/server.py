@@ -1,6 +1,6 @@
-"""The server of `dailytalk review`: answers the page, and nobody else.
+"""The server of `dailytalk review`: it answers requests of its own page only.
 
-Who that is, `Guard` sees to. Nothing but the opened folder is served, by ids that are looked up and never made
+`Guard` refuses all others. Nothing except the opened folder is served, by ids that are looked up and never made
 into paths.
 """
 
@@ -39,10 +39,10 @@ from dailytalk_contiguous.store.edit_journal import FolderGone
 
 log = logging.getLogger("dailytalk_contiguous")
 
-#: Bytes of the body of a request, and letters of the name of an author, of an id and of what is searched.
+#: Most bytes of a request's body, and most characters of an author's name, of an id and of a query.
 MOST_BODY, LONGEST_NAME, LONGEST_ID, MOST_QUERY = 8 << 20, 80, 4096, 500
 
-#: The cookie with the name that somebody gave in the page.
+#: The cookie with the name that somebody entered in the page.
 AUTHOR_COOKIE = "author"
 
 #: Seconds between signs of life to a page that listens.
@@ -51,7 +51,7 @@ HEARTBEAT = 15.0
 #: What is served as the page, with the files of `SHARED`.
 ASSETS = files(__package__) / "assets"
 
-#: Errors of the disk that freeing space mends; others are answered with 503.
+#: Errors of the disk that free space would solve; others are answered with 503.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _Endpoint = Callable[[Request], Any]
@@ -127,16 +127,16 @@ class Pages:
         }
 
     def author(self, request: Request) -> str:
-        """Who sends a request: the name that was given in the page, or that of the command."""
+        """The author of a request: the name entered in the page, else that of the command."""
         return _author(unquote(request.cookies.get(AUTHOR_COOKIE, ""))) or self.session.author
 
     def about(self, request: Request) -> Any:
-        """The folder, and who asks, with what their page has had kept."""
+        """The folder, the author, and the state of the author's page that was kept."""
         author = self.author(request)
         return self.session.about(author) | {"kept": self.remembered.of(author)}
 
     async def keep(self, request: Request) -> Any:
-        """Keep where who asks is, and how their page is set."""
+        """Keep the place and the settings of the author's page."""
         await run_in_threadpool(self.remembered.keep, self.author(request), await _body(request))
         return {}
 
@@ -160,9 +160,9 @@ class Pages:
         if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
         of = REBUILT if request.query_params.get("of") == REBUILT else None
-        made, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
-        headers = {"X-Channels": str(made.shape[0]), "X-Complete": str(int(complete))}
-        return Response(made.tobytes(), media_type="application/octet-stream", headers=headers)
+        peaks, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
+        headers = {"X-Channels": str(peaks.shape[0]), "X-Complete": str(int(complete))}
+        return Response(peaks.tobytes(), media_type="application/octet-stream", headers=headers)
 
     def _peaks(self, name: str, of: str | None, start: float, end: float, count: int) -> tuple[Any, bool]:
         import numpy as np
@@ -183,8 +183,8 @@ class Pages:
         first, last = 0, wav.size
         headers = {"Accept-Ranges": "bytes"}
         status = 200
-        if wanted := request.headers.get("range"):
-            span = byte_range(wanted, wav.size)
+        if range_header := request.headers.get("range"):
+            span = byte_range(range_header, wav.size)
             if span is None:
                 return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
             first, last = span
@@ -209,11 +209,11 @@ class Pages:
         )
 
     async def undo(self, request: Request) -> Any:
-        """Take back the last edit of who asks."""
+        """Undo the author's last edit."""
         return await self._again(request, again=False)
 
     async def redo(self, request: Request) -> Any:
-        """Do again what was taken back last."""
+        """Redo the edit that the author undid last."""
         return await self._again(request, again=True)
 
     async def _again(self, request: Request, again: bool) -> Any:
@@ -223,7 +223,7 @@ class Pages:
         )
 
     async def discard(self, request: Request) -> Any:
-        """Put aside items by their ids, or a range by the numbers in their names."""
+        """Discard items by their ids, or a range by the numbers in their names."""
         body = await _body(request)
         if "ids" in body:
             names = _identities(body["ids"])
@@ -272,21 +272,21 @@ class Pages:
         return {"proposal": proposal.fields, "sound": sound, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
-        """The sound of the proposal that was made last."""
+        """The sound of the last proposal."""
         number, wav = self._proposed
         if _integer(request, "number", 0) != number or not wav:
             raise NotThere("that proposal is gone", "ask again")
         return Response(wav, media_type="audio/wav")
 
     async def here(self, request: Request) -> Any:
-        """Who asks is on an item now."""
+        """Note which item the author is on now."""
         name = (await _body(request)).get("id")
         author = self.author(request)
         self.session.is_here(author, None if name is None else _identity(name))
         return {"here": self.session.here(name) if name else []}
 
     async def name(self, request: Request) -> Response:
-        """Who asks has another name from now on."""
+        """Give the author another name, in a cookie."""
         author = _author((await _body(request)).get("author"))
         if not author:
             raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
@@ -299,7 +299,7 @@ class Pages:
     # Events.
 
     async def events(self, request: Request) -> Response:
-        """What others do, as it happens."""
+        """A stream of the edits and moves of others, as they happen."""
         since = _integer(request, "since", self.session.journal.number)
         if last := request.headers.get("last-event-id", ""):
             since = int(last) if last.isdecimal() and len(last) < 18 else since
@@ -308,8 +308,8 @@ class Pages:
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                for told in self.session.edits_since(since):
-                    yield _event(*told)
+                for event in self.session.edits_since(since):
+                    yield _event(*event)
                 yield b": here\n\n"
                 while True:
                     try:
@@ -330,18 +330,18 @@ class Pages:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._spread, None if kind == END else (kind, data))
 
-    def _spread(self, told: tuple[str, dict[str, Any]] | None) -> None:
+    def _spread(self, event: tuple[str, dict[str, Any]] | None) -> None:
         for queue in list(self._queues):
             try:
-                queue.put_nowait(told)
-            except asyncio.QueueFull:  # a page that sleeps: it connects anew, and hears of edits from where it was
+                queue.put_nowait(event)
+            except asyncio.QueueFull:  # a sleeping page: it connects again, and gets all edits since
                 self._queues.discard(queue)
                 queue.get_nowait()
                 queue.put_nowait(None)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
-    """The first byte and the one after the last of a Range header's only range; None where there is none.
+    """The first byte, and the byte after the last, of a Range header's first range; None if that is not valid.
 
     >>> byte_range("bytes=100-", 1000), byte_range("bytes=-10", 1000), byte_range("bytes=2000-", 1000)
     ((100, 1000), (990, 1000), None)
@@ -373,17 +373,17 @@ def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
             return json_response(body | {"author": conflict.author, "time": conflict.time}, 409)
         except NotThere as problem:
             return refused(404, problem.reason, problem.remedy)
-        except FolderGone as problem:  # as a disk that refuses: an edit waits for it
+        except FolderGone as problem:  # like a failing disk: an edit waits until the folder is back
             return refused(503, problem.reason, problem.remedy)
         except DailytalkError as problem:
             return refused(422, problem.reason, problem.remedy)
         except OSError as problem:
             if problem.errno is None:
                 raise
-            said = f"the disk refused it ({problem.strerror})"
+            reason = f"the disk refused it ({problem.strerror})"
             if problem.errno in _FULL:
-                return refused(507, said, "free some space, then do it again: nothing else is lost")
-            return refused(503, said, "check the disk and the folder, then do it again: nothing else is lost")
+                return refused(507, reason, "free some space, then do it again: nothing else is lost")
+            return refused(503, reason, "check the disk and the folder, then do it again: nothing else is lost")
 
     return answer
 

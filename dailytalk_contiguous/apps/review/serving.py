@@ -19,7 +19,7 @@ from dailytalk_contiguous.sources.editable import Editable, open_editable, settl
 from dailytalk_contiguous.store.edit_journal import has_journal
 from dailytalk_contiguous.store.files import folder_locked
 
-#: Threads that may still be at work on an item when all is saved: they hold nothing that is not made again.
+#: Threads that may still work on an item when all is saved: what they make can be made again.
 BACKGROUND = ("listen", "peaks")
 
 
@@ -27,7 +27,7 @@ class Serving:
     """A folder, and where it is served."""
 
     def __init__(self, place: str, author: str, host: str, port: int, password: str | None) -> None:
-        """Take the port. Raises DailytalkError if that is taken, or the place is none that can be reviewed."""
+        """Take the port. Raises DailytalkError if it is in use, or the place can't be reviewed."""
         self._author, self._host, self._password = author, host, password
         self.editable = _opened(place)
         where = self.editable.root.absolute() if self.editable.root.exists() else self.editable.root
@@ -64,7 +64,7 @@ class Serving:
 
 
 def _opened(place: str) -> Editable:
-    """What a place has to be edited, or to be listened to. Raises DailytalkError if that is nothing."""
+    """The items of a place, to edit or only to listen to. Raises DailytalkError if there are none."""
     path = Path(place)
     if path.exists():
         settle(path)
@@ -75,7 +75,7 @@ def _opened(place: str) -> Editable:
 
 
 def _bound_again(host: str, port: int) -> socket.socket:
-    """The port of the last time, so that a page that is still open goes on; another one if that is taken."""
+    """A socket on the port of the last time, so that an open page goes on; on a free one if that is taken."""
     with suppress(DailytalkError):
         return bound(host, port)
     return bound(host, 0)

@@ -1,7 +1,7 @@
 """What the page of `dailytalk review` shows and changes: the items of one folder, with everybody's edits.
 
-Every edit is in the journal before it is answered, and in the files a moment after nobody has edited anything. Who
-edits an older state of an item than the present one is told so, and changes nothing.
+Every edit is in the journal before it is answered, and in the files after a short pause without edits. An edit of
+an outdated state of an item is refused, and changes nothing.
 """
 
 import logging
@@ -60,7 +60,7 @@ SOUND_TEXT = "Hhhh"
 #: Seconds without an edit after which the files are written.
 IDLE_SECONDS = 2.0
 
-#: Seconds after which somebody who was not heard of is on no item any more.
+#: Seconds without a sign of life after which somebody is no longer shown on an item.
 HERE_SECONDS = 90.0
 
 #: Items that all reviewers are asked to judge, so that their agreement can be counted.
@@ -69,19 +69,19 @@ SHARED_ITEMS = 20
 #: Items whose lines are held.
 HELD_ITEMS = 64
 
-#: What is heard and seen of an item in place of its recording: what `dailytalk speak` made of it.
+#: In place of an item's recording: the conversation that `dailytalk speak` made of it.
 REBUILT = "rebuilt"
 
-#: The event that lets go of the pages: the server ends.
+#: The event that ends the streams to the pages: the server stops.
 END = "end"
 
-#: Edits at once of which pages hear in one event: they ask for the list then.
+#: More edits at once than this reach pages as one event, after which they ask for the list.
 MANY = 100
 
-#: Characters that are shown around what was searched for.
+#: Characters that are shown around a match of a search.
 AROUND = 60
 
-#: Fields of an item that people set, with what they are before anyone does.
+#: Fields of an item that people set, with their values before anyone does.
 _FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None, "discarded": False}
 
 #: Legal tags: those of the synthesiser that has a list.
@@ -110,7 +110,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Held:
-    """The lines of an item with all edits, and what could not be laid."""
+    """The lines of an item with all edits, and the edits that could not be applied."""
 
     lines: Lines
     open: list[dict[str, Any]]
@@ -128,8 +128,8 @@ class Session:
         self._known: dict[str, _Known] = {}
         self._lines: OrderedDict[str, _Held] = OrderedDict()
         self._listed: dict[str, dict[str, Any]] | None = None
-        self._said: dict[str, str] = {}  # all texts of an item
-        self._hay: dict[str, str] = {}  # what is searched of it
+        self._texts: dict[str, str] = {}  # all texts of an item
+        self._hay: dict[str, str] = {}  # what a search looks through
         self._here: dict[str, tuple[str, float]] = {}
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         self._last_edit = 0.0
@@ -140,9 +140,9 @@ class Session:
         self._seen = 0  # the last edit that is in `_known`
         self._catch_up()
         self._suspects: dict[str, tuple[list[Suspect], dict[str, list[Suspect]]]] = {}
-        self._listener = Listener(self._look, self._heard_of)
+        self._listener = Listener(self._look, self._on_suspects)
 
-    # What the page asks first.
+    # What the page asks for first.
 
     def about(self, author: str) -> dict[str, Any]:
         """What `GET /api/session` answers."""
@@ -182,7 +182,7 @@ class Session:
         words = _folded(query).split()
         with self._lock:
             entries = self.items()["items"]
-        found: list[str] = []
+        matching: list[str] = []
         excerpts: dict[str, str] = {}
         for entry in entries:
             name = entry["id"]
@@ -190,18 +190,18 @@ class Session:
                 with self._lock:  # only for one item at a time: pages are turned meanwhile
                     if entry["n_lines"] is None:
                         self._relist(name)
-                    self._hay[name] = _folded(" ".join([name, *entry["speakers"], self._said.get(name, "")]))
+                    self._hay[name] = _folded(" ".join([name, *entry["speakers"], self._texts.get(name, "")]))
             if all(word in self._hay[name] for word in words):
-                found.append(name)
+                matching.append(name)
                 shown = _folded(" ".join([name, *entry["speakers"], entry["text"]]))
                 if hidden := next((word for word in words if word not in shown), None):
-                    excerpts[name] = _excerpt(self._said.get(name, ""), hidden)
-        return {"ids": found, "excerpts": excerpts}
+                    excerpts[name] = _excerpt(self._texts.get(name, ""), hidden)
+        return {"ids": matching, "excerpts": excerpts}
 
     def item(self, name: str, of: str | None = None) -> dict[str, Any]:
         """One item, as `GET /api/item` answers. Raises BadInput if there is none.
 
-        `of` may be `REBUILT`: then lines and sound are those of the conversation that was made of it, if one was.
+        `of` may be `REBUILT`: then lines and sound are those of the rebuilt conversation, if there is one.
         """
         with self._lock:
             self._notice()
@@ -234,13 +234,13 @@ class Session:
             place = self.place(name, of)
             info = probe(place.audio)
         except (BadInput, OSError) as problem:
-            said = (
+            why_silent = (
                 str(problem) if isinstance(problem, BadInput) else f"its sound can't be read: {problem.strerror}"
             )
             seconds = self.editable.seconds(name) or max(
                 (line["end"] for line in self._held(name).lines.values()), default=0.0
             )
-            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": said}
+            return {"duration": seconds, "sample_rate": None, "channels": 0, "why_silent": why_silent}
         return {
             "duration": round(place.seconds, 6),
             "sample_rate": info.sample_rate,
@@ -291,7 +291,7 @@ class Session:
             return self._answer(name)
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
-        """Take back the last edit of an author (of an item), or do again what was taken back last."""
+        """Undo the last edit of an author (of an item); with `again`, redo what was undone last."""
         with self._writing():
             done, undone = self._stacks(author, name)
             if not (undone if again else done):
@@ -320,7 +320,7 @@ class Session:
                 raise BadInput(f"there is no side {value!r}"[:100], f"choose {' or '.join(SIDES)}")
             after = {do: value} | ({"reviewed_by": author if value else None} if do == "reviewed" else {})
             now = self._fields(name)
-            self._held(name)  # which refuses what is not there
+            self._held(name)  # raises BadInput for an unknown item
             if all(now[key] == new for key, new in after.items()):
                 return EditChange({}, {})
             return EditChange({key: now[key] for key in after}, after)
@@ -357,22 +357,24 @@ class Session:
             raise Conflict("it is another state than the page shows", self.item(name), "", "")
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
-        """Raise `Conflict` if what an edit left is not what there is any more."""
+        """Raise `Conflict` if somebody has changed again what an edit changed."""
         name, later = record["item"], self._known[record["item"]].records[-1]
         lines = self._held(name).lines
-        stands = all(
+        is_unchanged = all(
             (old is None) == (key not in lines)
-            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _SAID)
+            and all(lines[key].get(name) == value for name, value in (old or {}).items() if name in _EDITED_FIELDS)
             for key, old in change.before.get("lines", {}).items()
         )
         now = self._fields(name)
-        stands = stands and all(now.get(key) == value for key, value in change.before.items() if key in _FIELDS)
-        if not stands:
+        is_unchanged = is_unchanged and all(
+            now.get(key) == value for key, value in change.before.items() if key in _FIELDS
+        )
+        if not is_unchanged:
             reason = f"{later['author']} has changed the same since"
             raise Conflict(reason, self.item(name), later["author"], later["time"])
 
     def _stacks(self, author: str, name: str | None) -> tuple[list[int], list[int]]:
-        """The numbers of an author's edits that stand, and of the undos that can be done again, in order."""
+        """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
         done: list[int] = []
         undone: list[int] = []
         for number, record in self.journal.records.items():
@@ -403,7 +405,7 @@ class Session:
         self._changed(records)
 
     def _changed(self, records: Sequence[Record]) -> None:
-        """Tell the pages of edits, and have them settled once nobody edits."""
+        """Send edits to the pages; they are settled once nobody edits."""
         for record in records:
             self._last_edit = time.monotonic()
             name = record["item"]
@@ -431,12 +433,12 @@ class Session:
     # Discarding.
 
     def discard(self, names: Sequence[str], author: str) -> list[str]:
-        """Put items aside: files and entries at once, or else by whoever opens the folder next."""
-        return self._set_aside(names, author, discarded=True)
+        """Discard items: their files and entries are moved at once, or when the folder is opened next."""
+        return self._set_discarded(names, author, discarded=True)
 
     def restore(self, names: Sequence[str], author: str) -> list[str]:
         """Put discarded items back into their place."""
-        return self._set_aside(names, author, discarded=False)
+        return self._set_discarded(names, author, discarded=False)
 
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
@@ -448,7 +450,7 @@ class Session:
             raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
         return names
 
-    def _set_aside(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
+    def _set_discarded(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
         with self._writing():
             edits = []
             for name in dict.fromkeys(names):
@@ -464,7 +466,7 @@ class Session:
         return [edit.item for edit in edits]
 
     def _discarding(self, name: str, author: str) -> NewEdit:
-        lines = self._held(name).lines  # which refuses what is not there
+        lines = self._held(name).lines  # raises BadInput for an unknown item
         self.editable.refuse_discarding(name)
         lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
         return NewEdit(
@@ -492,15 +494,15 @@ class Session:
         }
 
     def propose_sides(self, by: str, share: float, seed: int) -> dict[str, Any]:
-        """What `POST /api/sides` answers: a division that nobody has to take. Raises DailytalkError."""
+        """What `POST /api/sides` answers: a division as a proposal. Raises DailytalkError."""
         items, number = self._kept()
         return division_of(items, proposed(items, by, share, seed)) | {"number": number}
 
     def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> dict[str, str | None]:
-        """Put items on the sides that are named, all in one write; gives the sides that these items had.
+        """Put items on sides, all in one write; gives the sides that these items had.
 
-        `since` is the number of the edit after which somebody else's choice of a side is not replaced: it is
-        refused, and nothing is changed. Raises BadInput, and OSError as the disk does.
+        `since` is the number of an edit: a side that somebody else chose after it is not replaced, but all is
+        refused. Raises BadInput, and OSError as the disk does.
         """
         with self._writing():
             before: dict[str, str | None] = {}
@@ -531,7 +533,7 @@ class Session:
         with self._lock:
             return [item for item in self.items()["items"] if not item["discarded"]], self.journal.number
 
-    # Who is where, and who wants to know.
+    # Who is on which item, and who listens to events.
 
     def here(self, name: str) -> list[str]:
         """The authors that are on an item."""
@@ -542,7 +544,7 @@ class Session:
             )
 
     def is_here(self, author: str, name: str | None) -> None:
-        """An author is on an item (None: on none any more); everybody is told if that is new."""
+        """Note the item that an author is on (None: on none any more); pages get an event if it is a new one."""
         with self._lock:
             before = self._here.get(author, (None, 0.0))[0]
             if name is None:
@@ -553,7 +555,7 @@ class Session:
             self.tell("here", {"author": author, "id": name})
 
     def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
-        """Have every event told to a function, which must not wait; gives what ends that."""
+        """Call a function at every event; it must not block. Gives the function that ends this."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -564,7 +566,7 @@ class Session:
         return leave
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Tell all pages of an event."""
+        """Send an event to all pages."""
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
@@ -596,10 +598,10 @@ class Session:
         except FolderGone:
             raise
         except (OSError, DailytalkError) as error:
-            said = error.strerror if isinstance(error, OSError) else error.reason
+            reason = error.strerror if isinstance(error, OSError) else error.reason
             where = as_text(self.editable.root)
             raise DailytalkError(
-                f"every edit is in the journal of {where!r}, but its files can't be written ({said})",
+                f"every edit is in the journal of {where!r}, but its files can't be written ({reason})",
                 "make room and make them writable; the next command that reads the folder writes them",
             ) from error
 
@@ -640,7 +642,7 @@ class Session:
             self._complained, settled = False, self.journal.number
 
     def _files_signature(self) -> tuple[tuple[str, int, int], ...]:
-        """Of the files with lines, as far as they are one or few: size and time."""
+        """Size and time of the files with lines, where these are few."""
         signature = []
         for path in self.editable.watched():
             try:
@@ -699,7 +701,7 @@ class Session:
 
     def _entry(self, name: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
         seconds = self.editable.seconds(name)
-        self._said[name] = (summary or _UNKNOWN)["whole"]
+        self._texts[name] = (summary or _UNKNOWN)["whole"]
         self._hay.pop(name, None)
         return {
             "id": name,
@@ -730,14 +732,14 @@ class Session:
             held = self._held(name)
             return held.lines, self.editable.place(name), self.editable.offset(name)
 
-    def _heard_of(
-        self, name: str, found: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
+    def _on_suspects(
+        self, name: str, of_item: list[Suspect], of_line: dict[str, list[Suspect]], seconds: float
     ) -> None:
         with self._lock:
-            self._suspects[name] = (found, of_line)
+            self._suspects[name] = (of_item, of_line)
             if self._listed is None or name not in self._listed:
                 return
-            is_new = bool(found) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
+            is_new = bool(of_item) or self._listed[name]["n_lines"] is None or not self._listed[name]["duration"]
             if is_new:
                 self._relist(name)
                 self._listed[name]["duration"] = self._listed[name]["duration"] or round(seconds, 3)
@@ -746,7 +748,7 @@ class Session:
             self.tell("item", {key: entry[key] for key in ("id", "duration", "suspects", *_LISTED)})
 
     def ask(self, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
-        """What the stages say of a line now; `tag`: to say it with in place of its own. Raises DailytalkError."""
+        """What the stages say of a line now; `tag` replaces its own. Raises DailytalkError."""
         with self._lock:
             held = self._held(name)
             place, offset = self.editable.place(name), self.editable.offset(name)
@@ -765,7 +767,7 @@ class Session:
         return {}
 
 
-#: What of a summary is in the list, and what it is as long as nobody has read the item.
+#: Keys of a summary that are in the list, and their values until the item is read.
 _LISTED = ("n_lines", "text", "speakers", "tags", "emotions", "buckets", "confidence", "rate", "language")
 _UNKNOWN: dict[str, Any] = dict.fromkeys(_LISTED) | {"text": "", "speakers": [], "tags": [], "emotions": []}
 _UNKNOWN |= {"buckets": {}, "suspects": [], "whole": ""}
@@ -777,13 +779,13 @@ def _folded(text: str) -> str:
 
 
 def _excerpt(text: str, word: str) -> str:
-    """What is around the first place of a folded word in a text.
+    """The text around the first match of a folded word.
 
     >>> _excerpt("She said that " + "it rained and " * 9 + "the Straße was wet", "strasse")
     '… rained and it rained and the Straße was wet'
     """
     at = _folded(text).find(word)
-    # To fold may change the length of what is before it.
+    # Folding may change the length of the text before the word.
     at = next((place for place in range(max(0, at), 0, -1) if len(_folded(text[:place])) <= at), 0)
     first, last = max(0, at - AROUND // 2), at + len(word) + AROUND
     first = text.find(" ", first, at) + 1 if first else 0
@@ -809,7 +811,7 @@ def number_in(name: str, default: int) -> int:
 
 
 def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
-    """The events of edits: one each, or one of all where these are many."""
+    """One event for each edit, or a single one for more than `MANY`."""
     if len(records) > MANY:
         authors = sorted({record["author"] for record in records})
         return [("edits", {"number": records[-1]["number"], "count": len(records), "author": ", ".join(authors)})]
@@ -820,7 +822,7 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
 
 
 #: Fields of a line that people edit: whether an edit can be taken back depends on them.
-_SAID = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
+_EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
 
 
 class _Writing:
@@ -884,7 +886,7 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
 
 
 def _emotion_shown(line: SpokenLine) -> dict[str, Any] | None:
-    """What a classifier of emotion said of a line: its class, and how probable that is; None without one."""
+    """The class of a line by a classifier of emotion, and its probability; None without a classifier."""
     model, shares = line.get("emotion_model"), line.get("emotion_probabilities")
     if not isinstance(model, str) or not model:
         return None

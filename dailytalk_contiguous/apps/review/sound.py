@@ -63,13 +63,13 @@ class Wav(NamedTuple):
         skip, left = begin - frame * self.frame_bytes, end - begin
         # Counted from the start of the file: seconds are rounded to samples there.
         at = round(self.place.start * self.sample_rate) + frame
-        wanted = (last_frame - frame) / self.sample_rate
-        for block in blocks(self.place.audio, at / self.sample_rate, wanted):
+        seconds = (last_frame - frame) / self.sample_rate
+        for block in blocks(self.place.audio, at / self.sample_rate, seconds):
             data = to_pcm(block).tobytes()[skip:]
             skip = 0
             yield data[:left]
             left -= len(data[:left])
-        while left > 0:  # a recording that is shorter than it says: the length is promised
+        while left > 0:  # a recording shorter than its header says: the length was sent already
             yield bytes(min(left, 1 << 16))
             left -= min(left, 1 << 16)
 
@@ -102,8 +102,8 @@ def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Pea
     low = np.full((info.channels, count), np.inf, np.float32)
     high = np.full((info.channels, count), -np.inf, np.float32)
     at = first
-    wanted = (min(last, final) - first) / rate
-    for block in blocks(place.audio, first / rate, wanted) if wanted > 0 else ():
+    seconds = (min(last, final) - first) / rate
+    for block in blocks(place.audio, first / rate, seconds) if seconds > 0 else ():
         _add_peaks(low, high, block, at, edges)
         at += len(block)
     return _scaled(low, high)
@@ -140,7 +140,7 @@ def _scaled(low: NDArray[np.float32], high: NDArray[np.float32]) -> Peaks:
 class Overviews:
     """Peaks of whole items, made in the background by one thread and held for the latest items.
 
-    `ready` is called with the id of an item whose peaks are there.
+    `ready` is called with the id of an item once its peaks are made.
     """
 
     def __init__(self, ready: Callable[[str], None]) -> None:

@@ -15,10 +15,10 @@ from dailytalk_contiguous.store.edit_journal import Record
 #: Seconds between two edits of one person that still belong to one sitting.
 SITTING_SECONDS = 300.0
 
-#: Ways to divide: nobody, or no sentence, on both sides, or by length alone.
+#: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
 
-#: Warnings of one kind that are given.
+#: Warnings of one kind that are shown.
 MOST_WARNINGS = 20
 
 #: Actions that correct something; the others say what somebody thinks of an item.
@@ -77,16 +77,16 @@ def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -
 
 def agreement_on(verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
     """How reviewers who judged the same items agree: kept as it was, corrected, or discarded; None without any."""
-    shared = {name: told for name, told in verdicts.items() if len(told) > 1}
+    shared = {name: judgements for name, judgements in verdicts.items() if len(judgements) > 1}
     if not shared:
         return None
-    same = sum(len({*told.values()}) == 1 for told in shared.values())
+    same = sum(len({*judgements.values()}) == 1 for judgements in shared.values())
     kappa = fleiss_kappa(tallied(shared))
     return {"items": len(shared), "same": round(same / len(shared), 3), "kappa": kappa.overall}
 
 
 def shared_sample(names: Sequence[str], count: int, seed: int) -> list[str]:
-    """Items that all reviewers should look at, the same for everybody; what is added later changes few of them."""
+    """Items that all reviewers should look at, the same for everybody; items added later change few of them."""
     chosen = {*sorted(names, key=lambda name: _order(name, seed))[:count]}
     return [name for name in names if name in chosen]
 
@@ -112,8 +112,8 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
             groups[item["id"]] = _people(item)[0] if _people(item) else None
         elif by == "sentence":
             groups[item["id"]] = _sentence(item) or None
-    found = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
-    return {name: "validation" if side == "eval" else "train" for name, side in found.side.items()}
+    division = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
+    return {name: "validation" if side == "eval" else "train" for name, side in division.side.items()}
 
 
 def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
@@ -149,8 +149,8 @@ def _on_both(
         for item in part:
             for value in values(item):
                 first[name].setdefault(value, item["id"])
-    both = sorted(first["train"].keys() & first["validation"].keys())
-    found = [
+    shared = sorted(first["train"].keys() & first["validation"].keys())
+    warnings = [
         {
             "kind": what,
             "value": value,
@@ -159,12 +159,12 @@ def _on_both(
             "why": f"the {what} {value[:60]!r} is on both sides, in {first['train'][value]!r} and "
             f"{first['validation'][value]!r}",
         }
-        for value in both[:MOST_WARNINGS]
+        for value in shared[:MOST_WARNINGS]
     ]
-    if len(both) > MOST_WARNINGS:
-        more = len(both) - MOST_WARNINGS
-        found.append({"kind": what, "why": f"{more:,} more of the kind {what} are on both sides"})
-    return found
+    if len(shared) > MOST_WARNINGS:
+        more = len(shared) - MOST_WARNINGS
+        warnings.append({"kind": what, "why": f"{more:,} more of the kind {what} are on both sides"})
+    return warnings
 
 
 def _people(item: Mapping[str, Any]) -> list[str]:
@@ -177,8 +177,8 @@ def _sentence(item: Mapping[str, Any]) -> str:
 
 
 def _sentences(item: Mapping[str, Any]) -> list[str]:
-    """The text of an item of a few words, as it is compared: a long one is hardly said twice."""
-    return [said] if item["n_lines"] == 1 and (said := _sentence(item)) else []
+    """The text of an item of one line, as it is compared; several lines are hardly said twice alike."""
+    return [sentence] if item["n_lines"] == 1 and (sentence := _sentence(item)) else []
 
 
 def _seconds(items: Sequence[Mapping[str, Any]]) -> dict[str, float]:

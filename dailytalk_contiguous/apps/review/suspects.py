@@ -1,7 +1,7 @@
-"""What the sound says may be wrong with an item: words where nothing sounds, speech without words, clipping.
+"""What may be wrong with an item by its sound: words where nothing sounds, speech without words, clipping.
 
-What follows from the texts is known at once (`sources.editable`). What follows from the sound is found in the
-background, an item after the other, those that somebody looks at first; nothing waits for it.
+Suspects by text are known at once (`sources.editable`). Suspects by sound are found in the background, one item
+after another, first those that somebody looks at; nothing waits for them.
 """
 
 import threading
@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.sources.editable import SoundPlace
 
-#: Share of samples in flat tops above which a channel is clipped; `check` complains of as much.
+#: Share of samples in flat tops above which a channel is clipped; `check` has the same limit.
 CLIPPED = 0.001
 
 #: Seconds of speech without words that are worth a look, and the mean probability that it is speech.
@@ -36,7 +36,7 @@ Suspect = dict[str, Any]
 
 
 class HeardItem(NamedTuple):
-    """What the sound of an item says: of each channel when anything sounds, and the share of clipped samples."""
+    """Of each channel of an item: the spans in which anything sounds, and the share of clipped samples."""
 
     audible: list[list[tuple[float, float]]]
     clipping: list[float]
@@ -56,12 +56,12 @@ def heard_in(place: SoundPlace) -> HeardItem:
 def sound_suspects(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
-    """What the sound says of an item, and of its lines; `offset` is the second of the file at which it begins."""
-    found: list[Suspect] = []
+    """Suspects of an item and of its lines by their ids; `offset` is where it begins in the file, in seconds."""
+    suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
         if share > CLIPPED:
-            found.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
+            suspects.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
     for key, line in lines.items():
         channel = min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)
         silent = [
@@ -73,26 +73,26 @@ def sound_suspects(
             named = ", ".join(repr(word) for word in silent[:3]) + (" …" if len(silent) > 3 else "")
             suspect = {"kind": "silent", "why": f"nothing sounds at {named}"}
             of_line[key] = [suspect]
-            found.append(suspect)
-    found += _without_words(lines, heard, place, offset)
-    return found, of_line
+            suspects.append(suspect)
+    suspects += _without_words(lines, heard, place, offset)
+    return suspects, of_line
 
 
 def _without_words(
     lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
 ) -> list[Suspect]:
-    """Speech on channels where no line is; what leaks from the other speaker is none."""
-    found = []
-    everybody = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
+    """Speech while no channel has a line: beside a line it may have leaked from the other speaker."""
+    suspects = []
+    spoken = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
     for channel, spans in enumerate(heard.audible):
-        for start, end in _outside(merge_gaps(sorted(spans), 0.3), everybody):
+        for start, end in _outside(merge_gaps(sorted(spans), 0.3), spoken):
             if end - start < LONG_SPEECH:
                 continue
             pcm = read_analysis(place.audio, place.start + start, min(end - start, 30.0))
             samples = pcm_to_float(np.ascontiguousarray(pcm[:, channel]).tobytes())
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
-                found.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
-    return found
+                suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
+    return suspects
 
 
 def _side(channel: int, heard: HeardItem) -> str:
@@ -106,7 +106,7 @@ def _touches(spans: Sequence[tuple[float, float]], start: float, end: float) -> 
 def _outside(
     spans: Iterable[tuple[float, float]], taken: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """The parts of spans that are in none of others."""
+    """The parts of spans that no taken span covers."""
     left = []
     covered = merge_gaps(sorted(taken), 0.0)
     for start, end in spans:
@@ -130,9 +130,9 @@ class Listener:
     def __init__(
         self,
         look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundPlace, float]],
-        told: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
+        on_suspects: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
     ) -> None:
-        self._look, self._told = look, told
+        self._look, self._on_suspects = look, on_suspects
         self._heard: OrderedDict[str, HeardItem] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._ready = threading.Condition()
@@ -147,7 +147,7 @@ class Listener:
         self._thread.start()
 
     def first(self, name: str) -> None:
-        """Somebody looks at an item, or has changed it."""
+        """Listen to an item next: somebody looks at it, or has changed it."""
         with self._ready:
             self._waiting[name] = None
             self._waiting.move_to_end(name, last=False)
@@ -174,9 +174,9 @@ class Listener:
                 self._heard[name] = heard
                 while len(self._heard) > _HELD:
                     self._heard.popitem(last=False)
-                found, of_line = sound_suspects(lines, heard, place, offset)
+                of_item, of_line = sound_suspects(lines, heard, place, offset)
             except (BadInput, OSError) as problem:
                 why = problem.reason if isinstance(problem, BadInput) else problem.strerror or "it can't be read"
-                self._told(name, [{"kind": "sound", "why": why}], {}, 0.0)
+                self._on_suspects(name, [{"kind": "sound", "why": why}], {}, 0.0)
                 continue
-            self._told(name, found, of_line, place.seconds)
+            self._on_suspects(name, of_item, of_line, place.seconds)

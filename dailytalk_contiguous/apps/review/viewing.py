@@ -25,7 +25,7 @@ _WHY = {
 
 
 class Viewed(Editable):
-    """Rows of `publish.items` as items of the page; nothing of them can be changed."""
+    """Rows of `publish.items` as items of the page; they can't be changed."""
 
     kind = "version"
 
