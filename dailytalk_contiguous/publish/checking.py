@@ -622,7 +622,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
-        judge.add_measured(name, values, conversation.get("unsure") or {}, bool(conversation.get("kept_speaker")))
+        named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
+        judge.add_measured(name, values, conversation.get("unsure") or {}, named, talk)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 
