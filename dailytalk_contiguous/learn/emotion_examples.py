@@ -44,7 +44,7 @@ _READ = ("conversation_id", "duration", "source_duration", "utterances", "alignm
 _NO_EMOTION = {
     "acted": "it has no emotion",
     "perceived": "nobody said what emotion is heard",
-    "votes": "the table of votes does not have it",
+    "votes": "its raters' votes are not known",
 }
 
 
@@ -258,20 +258,15 @@ def read_examples(
             and what share voted for each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
         agreement: least share of raters who agree, in [0, 1], where it is known.
-        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv; needed for `votes`.
+        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv, in place of the votes that rows hold.
 
     Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
     """
     if classes is not None and len({*classes}) < 2:
         raise DailytalkError("nothing is told apart by one class", "name at least two")
-    if (labels == "votes") != (votes is not None):
-        raise DailytalkError(
-            "votes are not kept in clips" if votes is None else "a table of votes says nothing of other labels",
-            "name the corpus's table, too (CREMA-D: tabulatedVotes.csv)"
-            if votes is None
-            else "ask for votes, too",
-        )
-    shares = vote_shares(votes) if votes is not None else {}
+    if votes is not None and labels != "votes":
+        raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
+    shares = None if votes is None else vote_shares(votes)
     reader = _Reader(None if classes is None else tuple(classes), labels, mapping, agreement, shares)
     for name in dict.fromkeys(inputs):
         items = utterance_items(name)
@@ -305,7 +300,7 @@ class _Reader:
         labels: Labels,
         mapping: Mapping[str, str],
         agreement: float,
-        shares: Mapping[str, Mapping[str, float]],
+        shares: Mapping[str, Mapping[str, float]] | None,
     ) -> None:
         self._classes, self._labels, self._mapping = classes, labels, mapping
         self._agreement, self._shares = agreement, shares
@@ -353,7 +348,7 @@ class _Reader:
         votes: dict[str, float] = {}
         label = _text(labels.get("perceived" if self._labels == "perceived" else "emotion"))
         if self._labels == "votes":
-            label, votes = self._voted(name, label)
+            label, votes = self._voted(self._votes_of(name, labels), label)
         if not label:
             raise BadInput(_NO_EMOTION[self._labels], "")
         emotion = emotion_class(label, self._classes, self._mapping)
@@ -370,10 +365,17 @@ class _Reader:
             **{name: _text(labels.get(name)) for name in ("gender", "sentence", "licence")},
         }
 
-    def _voted(self, name: str, acted: str) -> tuple[str, dict[str, float]]:
+    def _votes_of(self, name: str, labels: Row) -> Mapping[str, float]:
+        """The share of raters who heard each emotion: by the table if there is one, or else by the row."""
+        if self._shares is not None:
+            return self._shares.get(name, {})
+        told = [(_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote]
+        return {emotion: share for emotion, share in told if emotion and is_number(share, 0.0) and share}
+
+    def _voted(self, shares: Mapping[str, float], acted: str) -> tuple[str, dict[str, float]]:
         """The class with most votes, the acted one of several, and the share of each; nothing without votes."""
         votes: Counter[str] = Counter()
-        for label, share in self._shares.get(name, {}).items():
+        for label, share in shares.items():
             if emotion := emotion_class(label, self._classes, self._mapping):
                 votes[emotion] += share  # type: ignore[assignment]
         if not votes:
@@ -386,10 +388,10 @@ class _Reader:
         """All that was taken. Raises DailytalkError if that is nothing."""
         if not self._facts:
             reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in self._left_out.most_common(3))
-            raise DailytalkError(
-                f"no utterance has an emotion to be told ({reasons or 'there is none'})",
-                "name a corpus with labels, or other classes",
-            )
+            remedy = "name a corpus with labels, or other classes"
+            if self._labels == "votes" and self._shares is None:
+                remedy = "make the corpus again with tabulatedVotes.csv in its folder, or name that with --votes"
+            raise DailytalkError(f"no utterance has an emotion to be told ({reasons or 'there is none'})", remedy)
         facts = self._facts
         names = {fact["emotion"] for fact in facts} | {name for fact in facts for name in fact["votes"]}
         classes = tuple(sorted(names | {*(self._classes or ())}))

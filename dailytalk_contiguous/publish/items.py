@@ -44,6 +44,7 @@ from dailytalk_contiguous.core.schema import (
     MAIN,
     OPTIONAL,
     OPTIONAL_FIELDS,
+    OPTIONAL_LABELS,
     PROSODIC_TOKENS,
     PROSODY,
     SIDE,
@@ -427,7 +428,7 @@ class Shards(FiledItems):
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS)
+                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS - OPTIONAL_LABELS)
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
                 opened.check(_TYPED, BUILT.keys() - OPTIONAL, remedy)
@@ -665,7 +666,7 @@ def conversation_of(clip: Row) -> Row:
         "speakers": {"left": clip["speaker"], "right": None},
         "timeline": None,
         "provenance": None,
-        "labels": {label: clip[label] for label in LABELS},
+        "labels": {label: clip.get(label) if label in OPTIONAL_LABELS else clip[label] for label in LABELS},
         "split": clip["split"],
     }
 

@@ -284,7 +284,7 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_talk(row: Mapping[str, Any]) -> bool:
-    """Whether a row that was not only tagged is a talk with a machine: it has its own timing and was not rebuilt."""
+    """Whether a row that was not only tagged is a talk with a machine: its timing is its own, not rebuilt."""
     return not row.get("timeline") and not row.get("labels")
 
 
