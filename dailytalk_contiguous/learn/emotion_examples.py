@@ -6,7 +6,7 @@ no protocol puts them on two sides.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -68,7 +68,7 @@ class EmotionExamples:
         copies: whether each is an altered copy of another: to train on, not to test on.
         votes: shares of raters, float32 (n, classes), rows that sum to 1; None unless they were asked for.
         left_out: how many utterances were, by reason.
-        licences: of what was read, sorted.
+        licences: of the utterances of each input, sorted.
         source, numbers: where the sound is.
     """
 
@@ -83,7 +83,7 @@ class EmotionExamples:
     copies: NDArray[np.bool_]
     votes: NDArray[np.float32] | None
     left_out: Mapping[str, int]
-    licences: tuple[str, ...]
+    licences: Mapping[str, tuple[str, ...]]
     source: SoundSource = field(repr=False)
     numbers: NDArray[np.intp] = field(repr=False)
     _measured: dict[str, dict[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
@@ -178,7 +178,7 @@ def held_examples(
         np.zeros(len(emotions), np.bool_),
         None,
         {},
-        (),
+        {},
         source,
         np.arange(len(emotions)),
     )
@@ -271,12 +271,14 @@ def read_examples(
     for name in dict.fromkeys(inputs):
         items = utterance_items(name)
         if items is None:
+            if not Path(name).exists():
+                raise DailytalkError(f"the input {name!r} does not exist", "check the path")
             raise DailytalkError(
                 f"{name!r} holds recordings without labels", "name what `dailytalk corpus` has made"
             )
         for clip, row, sound in _rows(items):
             interrupts.check_interrupt()
-            reader.add(clip, row, sound)
+            reader.add(name, clip, row, sound)
     return reader.examples()
 
 
@@ -308,9 +310,10 @@ class _Reader:
         self._facts: list[Row] = []
         self._left_out: Counter[str] = Counter()
         self._ids: set[str] = set()
+        self._licences: dict[str, set[str]] = defaultdict(set)
 
-    def add(self, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
-        """Take the utterance of a row, or say why it is left out."""
+    def add(self, name: str, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
+        """Take the utterance of a row of the input `name`, or say why it is left out."""
         labels = row["labels"] or {}
         n_utterances = max(1, len(row["utterances"] or ()))
         try:
@@ -336,6 +339,7 @@ class _Reader:
         self._ids.add(row["conversation_id"])
         self._clips.append(clip._replace(row=part))
         self._facts.append(facts)
+        self._licences[name] |= {facts["licence"]} - {""}
 
     def _known(self, row: Row, labels: Row) -> Row:
         """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
@@ -418,7 +422,7 @@ class _Reader:
             np.array([bool(fact["source"]) for fact in facts]),
             votes,
             dict(self._left_out.most_common()),
-            tuple(sorted({fact["licence"] for fact in facts} - {""})),
+            {name: tuple(sorted(terms)) for name, terms in self._licences.items()},
             _FiledSounds(self._clips),
             np.arange(len(facts)),
         )

@@ -66,7 +66,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(
     assert [examples.classes[label] for label in examples.labels] == ["angry", "sad", "neutral", "happy"]
     assert examples.speakers.tolist() == ["acted/ann", "acted/ann", "acted/ben", "acted/?"]
     assert (examples.genders[1], examples.sentences[0]) == ("male", "IEO")
-    assert examples.licences == ("CC-BY-4.0", "ODbL-1.0")
+    assert examples.licences == {str(folder): ("CC-BY-4.0", "ODbL-1.0")}
     unreadable = [reason for reason in examples.left_out if "can't be" in reason or "read" in reason]
     assert len(unreadable) == 1
     assert examples.left_out == {
@@ -179,8 +179,8 @@ def test_what_can_not_be_read_is_one_sentence(tmp_path: Path, options: dict[str,
     with pytest.raises(DailytalkError, match=sentence):
         read_examples([str(folder)], **options)
     (tmp_path / "recordings").mkdir()
-    for missing in ("nowhere", "recordings"):
-        with pytest.raises(DailytalkError):
+    for missing, why in (("nowhere", "does not exist"), ("recordings", "recordings without labels")):
+        with pytest.raises(DailytalkError, match=why):
             read_examples([str(tmp_path / missing)])
 
 

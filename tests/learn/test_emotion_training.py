@@ -20,6 +20,7 @@ from dailytalk_contiguous.learn.emotion_training import (
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.models.emotion_models import CARD, load_emotion_model, open_emotion_folder
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.store.files import write_text
 
 SPEAKERS, EACH = 8, 3
 
@@ -111,13 +112,16 @@ def test_a_folder_has_a_card_with_data_licences_and_figures(
     model: LinearEmotion, known: EmotionExamples, tmp_path: Path
 ) -> None:
     evaluation = evaluate_model(model, known)
-    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "CC-BY-4.0")], evaluation)
+    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "ODbL-1.0")], evaluation)
+    write_text(tmp_path / "corpus" / CARD, "# A corpus")
+    with pytest.raises(DailytalkError, match="holds other things than a model"):
+        save_emotion(model, tmp_path / "corpus", facts)
     save_emotion(model, tmp_path / "mood", facts)
     card = (tmp_path / "mood" / CARD).read_text()
     assert card == emotion_card(open_emotion_folder(tmp_path / "mood"))
     for words in (
-        "license: cc-by-4.0",
-        "| acted | CC-BY-4.0 |",
+        "license: odbl\n",
+        "| acted | ODbL-1.0 |",
         "no diagnosis",
         "| sad | 24 |",
         "Chance is 16.7%",
