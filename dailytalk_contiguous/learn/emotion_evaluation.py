@@ -400,7 +400,7 @@ class EmotionEvaluation:
         columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = list[tuple[str, ...]]()
         for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
-            whole = max(1, sum(counts))
+            whole = sum(counts)
             rows.append(
                 (name, *(f"{100 * n / whole:.0f}" if n else "·" for n in counts[: len(columns)]), f"{whole:,}")
             )

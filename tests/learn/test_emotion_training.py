@@ -73,6 +73,8 @@ def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, 
     assert done.loss_after < done.loss_before
     assert boastful.temperature == done.temperature > model.temperature / 8
     assert [answer[2] for answer in after.answers] == [answer[2] for answer in before.answers]
+    with pytest.raises(DailytalkError, match="3 utterances of 1 speaker are too few"):
+        calibrate_emotion(boastful, others.take(range(3)))
 
 
 def test_soft_labels_count_by_their_shares(known: EmotionExamples) -> None:
