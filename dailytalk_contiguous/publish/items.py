@@ -17,6 +17,7 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
+from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     as_text,
@@ -871,6 +872,7 @@ class TalkItems(Items):
         try:
             info = probe(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
+            words = [_talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, info.seconds)]
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             problem = {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
@@ -882,10 +884,8 @@ class TalkItems(Items):
             "duration": seconds,
             "source_duration": seconds,
             "language": talk.get("language"),
-            "utterances": _in_talk(talk, seconds),
-            "alignments": [
-                _talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, seconds)
-            ],
+            "utterances": _in_talk(talk, seconds, words),
+            "alignments": words,
             "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
             "provenance": json_text(talk.get("provenance", {})).strip(),
         }
@@ -920,14 +920,23 @@ def _talk_word(aligned: list[Any]) -> Row:
     return known | {"source": source, "probability": None}
 
 
-def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
-    """The utterances that begin before `seconds`, with all their fields and how each enters."""
+def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
+    """The utterances that begin before `seconds`, with all their fields and how each enters.
+
+    Of a sentence that was unfinished when the program was killed the text is that of its `words` up to then.
+    """
     made = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
     for told in talk["utterances"]:
         row = dict.fromkeys(UTTERANCE) | {name: value for name, value in told.items() if name in UTTERANCE}
         if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
             synthesis = dict.fromkeys(SYNTHESIS) | made if row["channel"] == "left" else None
+            if told.get("unfinished"):
+                own_words = (word for word in words if word["speaker"] == row["channel"])
+                heard = [word["word"] for word in own_words if word["start"] > row["start"] - 0.001]
+                if not heard:
+                    continue
+                row["text"] = " ".join([*heard, CUT_MARK])
             own = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
             rows.append(row | own | {"end": min(row["end"], seconds)})
     timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]

@@ -302,6 +302,23 @@ def test_the_record_is_whole_after_every_block(tmp_path: Path) -> None:
         assert all(word["end"] <= row["duration"] for word in row["alignments"])
 
 
+def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -> None:
+    talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(2.0))
+    (row,) = open_items(tmp_path / "talks").rows()
+    spoken = [word for word in row["alignments"] if word["speaker"] == "left"]
+    assert 1 < len(spoken) < len(LONG.split())
+    assert spoken[-1]["end"] <= row["duration"]
+    (said,) = (utterance for utterance in row["utterances"] if utterance["channel"] == "left")
+    assert said["text"] == " ".join([*(word["word"] for word in spoken), CUT_MARK])
+    findings, facts = check_folder(tmp_path / "talks")
+    assert ([finding for finding in findings if finding.level == "error"], facts["conversations"]) == ([], 1)
+    talk.talk.end()
+
+    Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
+    findings, facts = check_folder(tmp_path / "silent")
+    assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
+
+
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Simulation(["hello"], folder=tmp_path / "talks").hear(silence(1.0))
 

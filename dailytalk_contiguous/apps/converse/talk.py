@@ -645,6 +645,8 @@ class Talk:
         if (saying := self._mouth.saying) is not None and saying is not self._shown:
             self._shown = saying
             self._tell(TalkEvent("reply", self.time, saying.text, {"tag": saying.tag}))
+            if (planned := self._mouth.planned) is not None:
+                self._keep("begin", *_kept(planned))
         if reply is not None:
             for said in done:
                 self._settle_sentences(reply, said.number)
@@ -663,20 +665,7 @@ class Talk:
     def _settle_said(self, reply: _Reply, said: Said) -> None:
         reply.settled = said.number + 1
         reply.heard.append(said.sentence.written.strip() if said.complete else said.heard)
-        fields = {
-            "start": said.start,
-            "end": said.end,
-            "text_raw": said.sentence.text,
-            "text": said.heard,
-            "written": said.sentence.written,
-            "tag": said.sentence.tag,
-            "interrupted": not said.complete,
-            "kind": "speech",
-            "status": "spoken",
-        }
-        words = [(word.text.strip(), word.start, word.end) for word in said.words]
-        if words:
-            self._keep("utterance", "left", words, fields)
+        self._keep("utterance", "left", *_kept(said))
 
     def _finish_reply(self, reply: _Reply) -> None:
         self._memory.add("assistant", " ".join(filter(None, reply.heard)))
@@ -789,6 +778,22 @@ class Talk:
                     self._say, f"nothing more is recorded ({reason}): what was written is whole, the talk goes on"
                 )
             )
+
+
+def _kept(said: Said) -> tuple[list[tuple[str, float, float]], dict[str, Any]]:
+    """The words and the fields of a sentence for the record."""
+    words = [(word.text.strip(), word.start, word.end) for word in said.words]
+    return words, {
+        "start": said.start,
+        "end": said.end,
+        "text_raw": said.sentence.text,
+        "text": said.heard,
+        "written": said.sentence.written,
+        "tag": said.sentence.tag,
+        "interrupted": not said.complete,
+        "kind": "speech",
+        "status": "spoken",
+    }
 
 
 def _sentence_of(error: Exception) -> str:
