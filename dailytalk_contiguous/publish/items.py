@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
@@ -875,9 +876,7 @@ class TalkItems(Items):
             words = [_talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, info.seconds)]
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-            problem = {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
-            del empty["audio"]
-            return empty | problem
+            return _unusable_talk(empty, reason)
         talk, seconds = written["talk"], info.seconds
         row = empty | {
             "sample_rate": info.sample_rate,
@@ -892,6 +891,11 @@ class TalkItems(Items):
         for word in row["alignments"]:
             word["end"] = min(word["end"], seconds)
         del row["audio"]
+        try:
+            pa.array([{name: row[name] for name in BUILT.keys() & row.keys()}], BUILT.type)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            detail = " ".join(str(error).split())[:120]
+            return _unusable_talk(empty, f"its JSON holds something of another type than it should ({detail})")
         return judged(row, path.name)
 
     def _audio(self, path: Path) -> dict[str, Any]:
@@ -902,6 +906,11 @@ class TalkItems(Items):
         if path is None:
             raise self._missing(name)
         return path
+
+
+def _unusable_talk(empty: Row, reason: str) -> Row:
+    del empty["audio"]
+    return empty | {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
 
 
 def _begins_in(aligned: Any, seconds: float) -> bool:

@@ -779,6 +779,8 @@ class Judge:
             self.languages[row["language"]] += hours
         named = bool(row.get("labels")) or kept_speaker(row) is not None
         talk = self.rebuilt and is_talk(row)
+        if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
+            measured["least_talk"] = None  # its program was killed before the voice said anything
         return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named, talk)
 
     def add_clip(self, row: Row) -> None:

@@ -317,6 +317,10 @@ def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -
     Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
     findings, facts = check_folder(tmp_path / "silent")
     assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
+    transcript = tmp_path / "talks/talk.json"
+    transcript.write_text(transcript.read_text().replace('"tag": ""', '"tag": ["sad"]'))
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert "of another type" in row["problem"]
 
 
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
