@@ -684,8 +684,11 @@ class Talk:
 
     def _interrupt(self) -> None:
         """Stop the voice, and remember what was heard."""
-        if self._reply is not None:
-            self._stop_voice()
+        reply = self._reply
+        if reply is None:
+            return
+        self._stop_voice()
+        if reply.first_sound is not None:  # else nobody has heard anything that was cut off
             self._tell(TalkEvent("heard", self.time, CUT_MARK))
             self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
