@@ -134,7 +134,7 @@ class TalkRecord:
 
         Were the program killed meanwhile, what was heard of it would have no words. Raises OSError as below.
         """
-        self._begun = self._as_kept("left", words, fields | {"unfinished": True})
+        self._begun = self._as_kept("left", words, dict(fields) | {"unfinished": True})
         self._write_transcript()
 
     def utterance(self, channel: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
