@@ -164,7 +164,8 @@ def converse(
     if page:
         blocks = page
     elif input:
-        blocks = FileBlocks(input, answered, play=Loudspeaker(sound_device) if play else None)
+        loudspeaker = Loudspeaker(sound_device, "leave out --play") if play else None
+        blocks = FileBlocks(input, answered, loudspeaker, tell)
     else:
         blocks = DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
@@ -251,7 +252,7 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
     if medians:
         console.labelled("medians", latency_text(medians))
-    console.labelled("kept", visible(kept) if kept else "nothing")
+    console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
 
 
 def _asked(question: str) -> bool:

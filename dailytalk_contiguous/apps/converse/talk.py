@@ -170,6 +170,7 @@ class _Turn:
     answered: int = 0
     ended_at: float | None = None
     interrupts: bool = False
+    unheard: bool = False
 
     @property
     def text(self) -> str:
@@ -453,7 +454,12 @@ class Talk:
                 if shows:
                     self._inbox.put(partial(self._show_partial, turn, listening.partial()))
         except Exception as error:  # the talk goes on without these words
-            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
+
+    def _not_recognised(self, turn: _Turn, error: str) -> None:
+        if not turn.unheard:  # else every frame of the turn would say so
+            turn.unheard = True
+            self._say(f"not recognised: {error}")
 
     def _recognise(self, turn: _Turn, asked: int, seconds: float) -> None:
         """In the ear's thread."""
@@ -464,7 +470,7 @@ class Talk:
                 words = []
         except Exception as error:  # the talk goes on without these words
             words = []
-            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
         self._inbox.put(partial(self._take_words, turn, asked, words))
 
     def _feel(self, turn: _Turn, sound: Samples) -> None:
