@@ -51,6 +51,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def converse(
 
     Each talk is kept as stereo sound with its words, the voice on the left and you on the right, ready for `check`
     and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk. An emotion is a guess from sound, and
-    no diagnosis. Nothing leaves this machine unless you name a service.
+    no diagnosis. Nothing leaves this machine unless a service is chosen: with the profile standard, Fish Audio
+    speaks.
     """
     if list_devices:
         devices = sound_devices()
@@ -177,7 +179,8 @@ def converse(
         record = TalkRecord(folder, name, about, blocks.lag)
         remember_consent(folder, voice)
     privacy = _privacy(parts.chat.service, voice.service)
-    _introduce(console, privacy, blocks.name, closes, push_to_talk and not web)
+    estimate = _ESTIMATE if models.emotion == AFFECT_MAP else ""
+    _introduce(console, privacy, estimate, blocks.name, closes, push_to_talk and not web)
 
     def show(event: TalkEvent) -> None:
         screen.show(event)
@@ -188,7 +191,8 @@ def converse(
         talk = Talk(parts, blocks, show, record)
         talks.append(talk)
         if page:
-            page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.", push_to_talk, lambda: _ended(talk, record))
+            page_note = " ".join(f"{text[:1].upper()}{text[1:]}." for text in (privacy, estimate) if text)
+            page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
             console.labelled("page", page.address)
             if not no_browser and not opened(page.address):
                 tell("no browser could be opened: open that address in one")
@@ -220,9 +224,17 @@ def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
     return TalkPage(port, tell)
 
 
-def _introduce(console: Console, privacy: str, microphone: str, closes: bool, push_to_talk: bool) -> None:
+#: Said before a talk in which nothing better tells emotions.
+_ESTIMATE = f"emotions are told by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
+
+
+def _introduce(
+    console: Console, privacy: str, estimate: str, microphone: str, closes: bool, push_to_talk: bool
+) -> None:
     console.labelled("note", privacy)
     console.labelled("note", "an emotion is a guess from sound, and no diagnosis")
+    if estimate:
+        console.labelled("note", estimate)
     if closes:
         console.labelled(
             "note", "the microphone is closed while the voice speaks; with --headphones you may speak over it"

@@ -912,7 +912,9 @@ class Judge:
         for voice, hours in sorted(self.voices.items()):
             if needed is not None and hours < needed:
                 what = f"{hours:.2f} h with the voice {voice} (others needed {needed:g} h for one in English)"
-                yield advice("few-hours-of-voice", ".", what, "re-voice more conversations with it", "note")
+                talks = self.n and self._talks == self.n
+                remedy = "talk more with it" if talks else "re-voice more conversations with it"
+                yield advice("few-hours-of-voice", ".", what, remedy, "note")
         needed = self.limits.language_hours
         for language, hours in sorted(self.languages.items()):
             if needed is not None and language != "en" and hours < needed:
