@@ -51,6 +51,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ def converse(
 
     Each talk is kept as stereo sound with its words, the voice on the left and you on the right, ready for `check`
     and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk. An emotion is a guess from sound, and
-    no diagnosis. Nothing leaves this machine unless you name a service.
+    no diagnosis. Nothing leaves this machine unless a service is chosen: with the profile standard, Fish Audio
+    speaks.
     """
     if list_devices:
         devices = sound_devices()
@@ -164,7 +166,8 @@ def converse(
     if page:
         blocks = page
     elif input:
-        blocks = FileBlocks(input, answered, play=Loudspeaker(sound_device) if play else None)
+        loudspeaker = Loudspeaker(sound_device, "leave out --play") if play else None
+        blocks = FileBlocks(input, answered, loudspeaker, tell)
     else:
         blocks = DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
@@ -176,7 +179,8 @@ def converse(
         record = TalkRecord(folder, name, about, blocks.lag)
         remember_consent(folder, voice)
     privacy = _privacy(parts.chat.service, voice.service)
-    _introduce(console, privacy, blocks.name, closes, push_to_talk and not web)
+    estimate = _ESTIMATE if models.emotion == AFFECT_MAP else ""
+    _introduce(console, privacy, estimate, blocks.name, closes, push_to_talk and not web)
 
     def show(event: TalkEvent) -> None:
         screen.show(event)
@@ -187,7 +191,8 @@ def converse(
         talk = Talk(parts, blocks, show, record)
         talks.append(talk)
         if page:
-            page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.", push_to_talk, lambda: _ended(talk, record))
+            page_note = " ".join(f"{text[:1].upper()}{text[1:]}." for text in (privacy, estimate) if text)
+            page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
             console.labelled("page", page.address)
             if not no_browser and not opened(page.address):
                 tell("no browser could be opened: open that address in one")
@@ -219,9 +224,17 @@ def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
     return TalkPage(port, tell)
 
 
-def _introduce(console: Console, privacy: str, microphone: str, closes: bool, push_to_talk: bool) -> None:
+#: Said before a talk in which nothing better tells emotions.
+_ESTIMATE = f"emotions are told by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
+
+
+def _introduce(
+    console: Console, privacy: str, estimate: str, microphone: str, closes: bool, push_to_talk: bool
+) -> None:
     console.labelled("note", privacy)
     console.labelled("note", "an emotion is a guess from sound, and no diagnosis")
+    if estimate:
+        console.labelled("note", estimate)
     if closes:
         console.labelled(
             "note", "the microphone is closed while the voice speaks; with --headphones you may speak over it"
@@ -251,7 +264,7 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
     if medians:
         console.labelled("medians", latency_text(medians))
-    console.labelled("kept", visible(kept) if kept else "nothing")
+    console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
 
 
 def _asked(question: str) -> bool:

@@ -58,7 +58,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
 from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol
+from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol, left_out_sentences
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND
 from dailytalk_contiguous.learn.emotion_training import (
@@ -80,9 +80,11 @@ from dailytalk_contiguous.models.emotion_models import (
     ABOUT,
     AFFECT_MAP,
     CARD,
+    CHECKPOINTS,
     EMOTION_KINDS,
     WEIGHTS,
     check_new,
+    emotion_facts,
     load_emotion_model,
     model_of_folder,
     set_temperature,
@@ -94,9 +96,6 @@ from dailytalk_contiguous.store.files import write_atomically
 _SETTINGS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
 
 TRAIN_EMOTION_SETTINGS = setting_options(*(kind() for kind in _SETTINGS.values()), without=("class_weights",))
-
-#: In the folder of a model while a network is trained: removed when it is there.
-_CHECKPOINTS = "checkpoints"
 
 #: Said wherever emotion is.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -163,7 +162,7 @@ def emotion_train(
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes)
         examples, notes = _with_examples(examples, bool(classes))
 
-        work = None if kind == "linear" else out / _CHECKPOINTS
+        work = None if kind == "linear" else out / CHECKPOINTS
 
         def fit(known: EmotionExamples) -> TrainedEmotionModel:
             return fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
@@ -176,17 +175,19 @@ def emotion_train(
         model = fit(examples)
         count = (FOLDS if kind == "linear" else 0) if folds is None else folds
         evaluation: EmotionEvaluation | None = None
-        if count > 1:
+        if count < 2:
+            notes += left_out_sentences(examples)
+        else:
             try:
                 progress = tell_nothing if kind == "linear" else tell_fold
                 evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
             except BadInput as problem:
                 notes.append(f"not tested: {problem.reason}")
-        licence = source_licence or " / ".join(examples.licences) or None
-        sources = [DataSource(name.rstrip("/").rpartition("/")[2], licence) for name in inputs]
+        terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
+        sources = [DataSource(name.rstrip("/").rpartition("/")[2], terms[name]) for name in dict.fromkeys(inputs)]
         facts = training_facts(examples, settings_of(settings), sources, evaluation)
         save_emotion(model, out, facts)
-        shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     address = None if repo is None else _pushed(repo, out, kind, private)
     if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
@@ -278,12 +279,17 @@ def emotion_calibrate(
     with interrupts.deferred():
         trained = model_of_folder(model, resolve_device(device))
         examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
+        learned = emotion_facts(str(model)).get("corpora")
+        heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
+        notes = left_out_sentences(examples)
+        if heard:
+            notes.append(f"it was trained on {', '.join(heard)}: of speakers that it knows it comes out too sure")
         done = calibrate_emotion(trained, examples)
         set_temperature(model, done.temperature, {"calibration": done._asdict()})
         write_card(model)
     address = None if repo is None else _pushed(repo, model, trained.kind, private)
     if as_json:
-        print_json(done._asdict() | {"model": as_text(model), "published": address})
+        print_json(done._asdict() | {"model": as_text(model), "notes": notes, "published": address})
         return
     console = Console()
     console.print(
@@ -292,6 +298,8 @@ def emotion_calibrate(
         f"{done.error_after:.3f}, loss {done.loss_before:.3f} → {done.loss_after:.3f} nats",
         markup=False,
     )
+    for sentence in notes:
+        console.labelled("note", sentence)
     if address is not None:
         console.print(address, markup=False)
 

@@ -66,7 +66,11 @@ AgreementOption = Annotated[
 ]
 VotesOption = Annotated[
     Path | None,
-    option(HelpPanel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes.", metavar="FILE"),
+    option(
+        HelpPanel.RARE,
+        "CREMA-D's tabulatedVotes.csv, for --labels votes of rows without votes.",
+        metavar="FILE",
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.tags import tags_among
 
 # When somebody has said what they wanted to say.
 #
@@ -423,6 +424,7 @@ _ELEMENT = re.compile(r"</?[A-Za-z!][^<>\n]{0,200}>")
 _BRACKETED = re.compile(r"\[[^\[\]\n]{0,80}\]|\{[^{}\n]{0,200}\}")
 _STAGED = re.compile(r"(?<![\w*])\*([^*\n]{1,80})\*(?![\w*])")
 _TAG = re.compile(r"\s*\(\s*([A-Za-z][A-Za-z -]{0,30}?)\s*\)")
+_BRACKETS = re.compile(r"\([^()\n]{1,40}\)")
 _LINE_START = re.compile(
     r"(?m)^[ \t]{0,8}(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+|\d{1,3}[.)][ \t]+|[-=_*]{3,}[ \t]*$)"
 )
@@ -452,6 +454,8 @@ def spoken_text(written: str) -> tuple[str, str]:
             break  # a remark in brackets is part of what is said
         tag = tag or (name if name in REPLY_TAGS else "")
         text = text[match.end() :]
+    # In mid-sentence a tag would be a word to whoever trains on the talk.
+    text = _BRACKETS.sub(lambda match: " " if tags_among(match[0].split()) else match[0], text)
     text = _LINK.sub(r"\1", text)
     for pattern in (_ADDRESS, _IN_CODE, _ELEMENT, _BRACKETED):
         text = pattern.sub(" ", text)

@@ -452,9 +452,11 @@ OFFICIAL_SPLITS = ("train", "validation", "test")
 #: What every importer yields. `id` is `corpus/…`, unique in the corpus; `audio` holds a path (or bytes from inside
 #: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
 #: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
-#: and how strongly they heard it in `perceived_intensity`, both in [0, 1]; `given_…` affect is rated by people, in
-#: [0, 1]; `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy`
-#: says what to do about it.
+#: and how strongly they heard it in `perceived_intensity`, both in [0, 1], and `perceived_votes` the share of them
+#: who heard each emotion, null where only the winner is known; `given_…` affect is rated by people, in [0, 1];
+#: `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy` says what
+#: to do about it.
+PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
 CLIP = Features(
     {
         "id": STRING,
@@ -474,6 +476,7 @@ CLIP = Features(
         "label": STRING,
         "perceived": STRING,
         "perceived_label": STRING,
+        "perceived_votes": PERCEIVED_VOTES,
         "act": STRING,
         "agreement": MEASURE,
         "perceived_intensity": MEASURE,
@@ -535,6 +538,7 @@ TOLD = {
     "label": STRING,
     "perceived": STRING,
     "perceived_label": STRING,
+    "perceived_votes": PERCEIVED_VOTES,
     "act": STRING,
     "agreement": MEASURE,
     "perceived_intensity": MEASURE,
@@ -578,6 +582,10 @@ LABELS = {
     for name in (*TOLD, "conditioning")
     if name not in ("id", "text", "language", "affect", "prosody", "rule", *EMOTION_GUESS)
 }
+
+
+#: Labels that clips of an earlier version lack; their readers see null.
+OPTIONAL_LABELS = frozenset({"perceived_votes"})
 
 
 def own_seconds(row: Mapping[str, Any]) -> float:

@@ -198,9 +198,10 @@ class CountGrid:
     def add(self, x: float | None, y: float | None) -> None:
         """Count a pair; one of which either is not a number is not counted."""
         if is_number(x) and is_number(y):
-            column, line = math.floor(x / self.width + _ROUNDING), math.floor(y / self.width + _ROUNDING)
-            if not (0 <= column <= self._last and 0 <= line <= self._last):
-                column, line = max(0, min(column, self._last)), max(0, min(line, self._last))
+            column, line = (
+                max(0, min(math.floor(min(value, self.limit) / self.width + _ROUNDING), self._last))
+                for value in (max(x, -self.limit), max(y, -self.limit))
+            )
             self.counts[column, line] += 1
 
     @property

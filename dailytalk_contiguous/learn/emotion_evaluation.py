@@ -8,6 +8,7 @@ speakers are on both sides, which is how many published figures came about, so i
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -399,7 +400,7 @@ class EmotionEvaluation:
         columns = (*self.classes, "none") if self.figures.unanswered else self.classes
         rows = list[tuple[str, ...]]()
         for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
-            whole = max(1, sum(counts))
+            whole = sum(counts)
             rows.append(
                 (name, *(f"{100 * n / whole:.0f}" if n else "·" for n in counts[: len(columns)]), f"{whole:,}")
             )
@@ -515,6 +516,11 @@ def evaluate_model(
     return tested.evaluation(FIXED, {}, [note] if note else [], seed)
 
 
+def left_out_sentences(examples: EmotionExamples) -> list[str]:
+    """How many utterances were left out, a sentence for each reason."""
+    return [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
+
+
 def check_sklearn() -> None:
     """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
     if importlib.util.find_spec("sklearn") is None:
@@ -596,7 +602,7 @@ class _Tested:
                 for name, own in groups.items()
             }
 
-        left_out = [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
+        left_out = left_out_sentences(examples)
         people = len(np.unique(speakers))
         if people < LEAST_DRAWN:
             left_out.append(f"{counted(people, 'speaker')}, too few for an interval")
@@ -618,7 +624,7 @@ class _Tested:
             recalls(examples.corpora[places]),
             tuple(self._folds),
             answers,
-            examples.licences,
+            tuple(sorted({*chain(*examples.licences.values())})),
             (*notes, *left_out),
         )
 

@@ -6,7 +6,7 @@ no protocol puts them on two sides.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,7 +44,7 @@ _READ = ("conversation_id", "duration", "source_duration", "utterances", "alignm
 _NO_EMOTION = {
     "acted": "it has no emotion",
     "perceived": "nobody said what emotion is heard",
-    "votes": "the table of votes does not have it",
+    "votes": "its raters' votes are not known",
 }
 
 
@@ -68,7 +68,7 @@ class EmotionExamples:
         copies: whether each is an altered copy of another: to train on, not to test on.
         votes: shares of raters, float32 (n, classes), rows that sum to 1; None unless they were asked for.
         left_out: how many utterances were, by reason.
-        licences: of what was read, sorted.
+        licences: of the utterances of each input, sorted.
         source, numbers: where the sound is.
     """
 
@@ -83,7 +83,7 @@ class EmotionExamples:
     copies: NDArray[np.bool_]
     votes: NDArray[np.float32] | None
     left_out: Mapping[str, int]
-    licences: tuple[str, ...]
+    licences: Mapping[str, tuple[str, ...]]
     source: SoundSource = field(repr=False)
     numbers: NDArray[np.intp] = field(repr=False)
     _measured: dict[str, dict[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
@@ -178,7 +178,7 @@ def held_examples(
         np.zeros(len(emotions), np.bool_),
         None,
         {},
-        (),
+        {},
         source,
         np.arange(len(emotions)),
     )
@@ -258,30 +258,27 @@ def read_examples(
             and what share voted for each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
         agreement: least share of raters who agree, in [0, 1], where it is known.
-        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv; needed for `votes`.
+        votes: CREMA-D's tabulatedVotes.csv or summaryTable.csv, in place of the votes that rows hold.
 
     Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
     """
     if classes is not None and len({*classes}) < 2:
         raise DailytalkError("nothing is told apart by one class", "name at least two")
-    if (labels == "votes") != (votes is not None):
-        raise DailytalkError(
-            "votes are not kept in clips" if votes is None else "a table of votes says nothing of other labels",
-            "name the corpus's table, too (CREMA-D: tabulatedVotes.csv)"
-            if votes is None
-            else "ask for votes, too",
-        )
-    shares = vote_shares(votes) if votes is not None else {}
+    if votes is not None and labels != "votes":
+        raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
+    shares = None if votes is None else vote_shares(votes)
     reader = _Reader(None if classes is None else tuple(classes), labels, mapping, agreement, shares)
     for name in dict.fromkeys(inputs):
         items = utterance_items(name)
         if items is None:
+            if not Path(name).exists():
+                raise DailytalkError(f"the input {name!r} does not exist", "check the path")
             raise DailytalkError(
                 f"{name!r} holds recordings without labels", "name what `dailytalk corpus` has made"
             )
         for clip, row, sound in _rows(items):
             interrupts.check_interrupt()
-            reader.add(clip, row, sound)
+            reader.add(name, clip, row, sound)
     return reader.examples()
 
 
@@ -305,7 +302,7 @@ class _Reader:
         labels: Labels,
         mapping: Mapping[str, str],
         agreement: float,
-        shares: Mapping[str, Mapping[str, float]],
+        shares: Mapping[str, Mapping[str, float]] | None,
     ) -> None:
         self._classes, self._labels, self._mapping = classes, labels, mapping
         self._agreement, self._shares = agreement, shares
@@ -313,9 +310,10 @@ class _Reader:
         self._facts: list[Row] = []
         self._left_out: Counter[str] = Counter()
         self._ids: set[str] = set()
+        self._licences: dict[str, set[str]] = defaultdict(set)
 
-    def add(self, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
-        """Take the utterance of a row, or say why it is left out."""
+    def add(self, name: str, clip: _Clip, row: Row, sound: Callable[[], ItemSound]) -> None:
+        """Take the utterance of a row of the input `name`, or say why it is left out."""
         labels = row["labels"] or {}
         n_utterances = max(1, len(row["utterances"] or ()))
         try:
@@ -341,6 +339,7 @@ class _Reader:
         self._ids.add(row["conversation_id"])
         self._clips.append(clip._replace(row=part))
         self._facts.append(facts)
+        self._licences[name] |= {facts["licence"]} - {""}
 
     def _known(self, row: Row, labels: Row) -> Row:
         """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
@@ -353,7 +352,7 @@ class _Reader:
         votes: dict[str, float] = {}
         label = _text(labels.get("perceived" if self._labels == "perceived" else "emotion"))
         if self._labels == "votes":
-            label, votes = self._voted(name, label)
+            label, votes = self._voted(self._votes_of(name, labels), label)
         if not label:
             raise BadInput(_NO_EMOTION[self._labels], "")
         emotion = emotion_class(label, self._classes, self._mapping)
@@ -370,10 +369,17 @@ class _Reader:
             **{name: _text(labels.get(name)) for name in ("gender", "sentence", "licence")},
         }
 
-    def _voted(self, name: str, acted: str) -> tuple[str, dict[str, float]]:
+    def _votes_of(self, name: str, labels: Row) -> Mapping[str, float]:
+        """The share of raters who heard each emotion: by the table if there is one, or else by the row."""
+        if self._shares is not None:
+            return self._shares.get(name, {})
+        told = [(_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote]
+        return {emotion: share for emotion, share in told if emotion and is_number(share, 0.0) and share}
+
+    def _voted(self, shares: Mapping[str, float], acted: str) -> tuple[str, dict[str, float]]:
         """The class with most votes, the acted one of several, and the share of each; nothing without votes."""
         votes: Counter[str] = Counter()
-        for label, share in self._shares.get(name, {}).items():
+        for label, share in shares.items():
             if emotion := emotion_class(label, self._classes, self._mapping):
                 votes[emotion] += share  # type: ignore[assignment]
         if not votes:
@@ -386,10 +392,10 @@ class _Reader:
         """All that was taken. Raises DailytalkError if that is nothing."""
         if not self._facts:
             reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in self._left_out.most_common(3))
-            raise DailytalkError(
-                f"no utterance has an emotion to be told ({reasons or 'there is none'})",
-                "name a corpus with labels, or other classes",
-            )
+            remedy = "name a corpus with labels, or other classes"
+            if self._labels == "votes" and self._shares is None:
+                remedy = "make the corpus again with tabulatedVotes.csv in its folder, or name that with --votes"
+            raise DailytalkError(f"no utterance has an emotion to be told ({reasons or 'there is none'})", remedy)
         facts = self._facts
         names = {fact["emotion"] for fact in facts} | {name for fact in facts for name in fact["votes"]}
         classes = tuple(sorted(names | {*(self._classes or ())}))
@@ -416,7 +422,7 @@ class _Reader:
             np.array([bool(fact["source"]) for fact in facts]),
             votes,
             dict(self._left_out.most_common()),
-            tuple(sorted({fact["licence"] for fact in facts} - {""})),
+            {name: tuple(sorted(terms)) for name, terms in self._licences.items()},
             _FiledSounds(self._clips),
             np.arange(len(facts)),
         )

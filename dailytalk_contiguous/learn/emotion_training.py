@@ -350,6 +350,10 @@ class Calibration(NamedTuple):
     loss_after: float
 
 
+#: Utterances from which a temperature is fitted: a few that a model gets right make it sure of everything.
+LEAST_CALIBRATED = 20
+
+
 def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -> Calibration:
     """Give a model the temperature that fits its answers to examples best; which class it answers stays the same.
 
@@ -357,7 +361,7 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
         examples: of speakers that it was not trained on, or it comes out too sure of itself. Those of classes that
             it does not know, and altered copies, are left out.
 
-    Raises DailytalkError where none is left, or nothing is said of any.
+    Raises DailytalkError where too few are left, or nothing is said of any.
     """
     known = np.isin(examples.labels, [examples.classes.index(name) for name in _shared(model, examples)])
     examples = examples.take(np.flatnonzero(known & ~examples.copies))
@@ -372,6 +376,12 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
                 speakers.add(speaker)
     if not shares:
         raise DailytalkError(f"{model.name} says nothing of any utterance", "name others to calibrate on")
+    if len(speakers) < 2 or len(shares) < LEAST_CALIBRATED:
+        few = f"{counted(len(shares), 'utterance')} of {counted(len(speakers), 'speaker')}"
+        raise DailytalkError(
+            f"{few} are too few to calibrate on",
+            f"name {LEAST_CALIBRATED} utterances or more, of several speakers",
+        )
     before, truth = np.stack(shares), np.array(labels)
     change = fit_temperature(before, truth)
     after = softmax(np.log(np.maximum(before, 1e-30)), change)

@@ -1,7 +1,11 @@
 """What the cards of published models have in common: how they begin, and where the data come from."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+#: Ids on the Hub of licences that are called otherwise in SPDX.
+_HUB_NAMES = {"odbl-1.0": "odbl"}
 
 
 class DataSource(NamedTuple):
@@ -14,11 +18,14 @@ class DataSource(NamedTuple):
 def card_opening(title: str, sources: Sequence[DataSource], tags: Iterable[str]) -> list[str]:
     """The first lines of a card: what the Hub reads of it, and its title.
 
-    A licence is named where all data have one and the same.
+    A licence is named where all data have one and the same: by its id on the Hub, which refuses others.
     """
     licences = {source.licence for source in sources}
-    licence = licences.pop() if len(licences) == 1 and None not in licences else None
-    lines = ["---", *([f"license: {licence.lower()}"] if licence else []), "library_name: dailytalk-contiguous"]
+    licence = (licences.pop() or "").lower() if len(licences) == 1 else ""
+    known = _HUB_NAMES.get(licence, licence if re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence) else "other")
+    if known.startswith("licenseref"):
+        known = "other"
+    lines = ["---", *([f"license: {known}"] if licence else []), "library_name: dailytalk-contiguous"]
     return [*lines, "tags:", *(f"- {tag}" for tag in tags), "---", "", f"# {title}", ""]
 
 

@@ -257,12 +257,19 @@ def write_emotion_folder(model: TrainedEmotionModel, folder: Path, facts: Mappin
     _write_about(folder, model.kind, model.classes, model.temperature, model.settings(), facts)
 
 
+#: Where training keeps what it goes on from after a stop, in the folder of the model to be.
+CHECKPOINTS = "checkpoints"
+
+
 def check_new(folder: Path) -> None:
-    """Raise DailytalkError for a folder that holds a model, or is a file."""
+    """Raise DailytalkError for a file, and for a folder that holds a model, or what is no part of one."""
     if (folder / ABOUT).exists():
         raise DailytalkError(f"{as_text(folder)!r} holds a model already", "name a new folder")
     if folder.exists() and not folder.is_dir():
         raise DailytalkError(f"{as_text(folder)!r} is no folder", "name a new folder")
+    others = {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS} if folder.is_dir() else set()
+    if any(not name.startswith(".") for name in others):
+        raise DailytalkError(f"{as_text(folder)!r} holds other things than a model", "name a new folder")
 
 
 def set_temperature(folder: Path, temperature: float, facts: Mapping[str, Any]) -> None:

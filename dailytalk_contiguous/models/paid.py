@@ -412,7 +412,8 @@ class Client:
             raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
         if trouble.begun:
             raise BrokenOff(f"{self.service} {trouble.reason}, after part of its answer had come", remedy)
-        raise NotAnswered(f"{self.service} {trouble.reason}, at the last of {tried} tries", remedy)
+        tries_told = f", at the last of {tried} tries" if tried > 1 else ""
+        raise NotAnswered(f"{self.service} {trouble.reason}{tries_told}", remedy)
 
     def _given_up(self, trouble: _Trouble) -> _Trouble:
         """What it means that a line has no answer: trouble of this line, or of the whole service."""

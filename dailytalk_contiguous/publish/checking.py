@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -622,7 +622,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         measures = conversation.get("measures") or {}
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
-        judge.add_measured(name, values, conversation.get("unsure") or {}, bool(conversation.get("kept_speaker")))
+        named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
+        judge.add_measured(name, values, conversation.get("unsure") or {}, named, talk)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 
@@ -665,6 +666,7 @@ def _shown(folder: Path, path: Path) -> str:
 
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
+_DELETE_TALK = "delete its WAV and JSON"
 _CHECK_AGAIN = "see that you may read it, and check again"
 
 #: Kinds of findings on rows that can't be used, by column.
@@ -1035,8 +1037,7 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
     if any((path / name).exists() for name in (TRANSCRIPT, SHIFTED, "dataset", "run.json")):
         return _work(path, limits)
     if is_talks(path):
-        findings, facts = check_rows(((row["conversation_id"], row) for row in open_items(path).rows()), limits)
-        return findings, facts | {"kind": "talks"}
+        return _talks(path, limits)
     if is_moshi(path):
         return check_moshi(path, limits)
     if (path / CONVERSATIONS).is_file():
@@ -1054,6 +1055,21 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
         f"{path} is neither a work folder, a dataset nor a training folder",
         "name one that `dailytalk build`, `speak`, `corpus` or `export` has written",
     )
+
+
+def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
+    findings, counts = list[Finding](), _Counts(Judge(limits))
+    for row in open_items(folder).rows():
+        name = row["conversation_id"]
+        if row["problem"] or any(word["speaker"] == "left" for word in row["alignments"]):
+            for finding in _row(name, row, counts):
+                of_talk = finding.remedy == _SPEAK_AGAIN
+                findings.append(replace(finding, remedy=_DELETE_TALK) if of_talk else finding)
+        else:  # its program was killed before: no trainer is given it
+            what = "the voice says nothing in it, and exports leave it out"
+            findings.append(advice("unanswered-talk", name, what, _DELETE_TALK, "note"))
+    together, facts = _together(findings, counts, {})
+    return together, facts | {"kind": "talks"}
 
 
 def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
+from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     as_text,
@@ -44,6 +46,7 @@ from dailytalk_contiguous.core.schema import (
     MAIN,
     OPTIONAL,
     OPTIONAL_FIELDS,
+    OPTIONAL_LABELS,
     PROSODIC_TOKENS,
     PROSODY,
     SIDE,
@@ -427,7 +430,7 @@ class Shards(FiledItems):
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS)
+                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS - OPTIONAL_LABELS)
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
                 opened.check(_TYPED, BUILT.keys() - OPTIONAL, remedy)
@@ -665,7 +668,7 @@ def conversation_of(clip: Row) -> Row:
         "speakers": {"left": clip["speaker"], "right": None},
         "timeline": None,
         "provenance": None,
-        "labels": {label: clip[label] for label in LABELS},
+        "labels": {label: clip.get(label) if label in OPTIONAL_LABELS else clip[label] for label in LABELS},
         "split": clip["split"],
     }
 
@@ -871,27 +874,29 @@ class TalkItems(Items):
         try:
             info = probe(self._audio(path)["audio"])
             written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
+            words = [_talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, info.seconds)]
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-            problem = {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
-            del empty["audio"]
-            return empty | problem
+            return _unusable_talk(empty, reason)
         talk, seconds = written["talk"], info.seconds
         row = empty | {
             "sample_rate": info.sample_rate,
             "duration": seconds,
             "source_duration": seconds,
             "language": talk.get("language"),
-            "utterances": _in_talk(talk, seconds),
-            "alignments": [
-                _talk_word(aligned) for aligned in written["alignments"] if _begins_in(aligned, seconds)
-            ],
+            "utterances": _in_talk(talk, seconds, words),
+            "alignments": words,
             "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
             "provenance": json_text(talk.get("provenance", {})).strip(),
         }
         for word in row["alignments"]:
             word["end"] = min(word["end"], seconds)
         del row["audio"]
+        try:
+            pa.array([{name: row[name] for name in BUILT.keys() & row.keys()}], BUILT.type)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            detail = " ".join(str(error).split())[:120]
+            return _unusable_talk(empty, f"its JSON holds something of another type than it should ({detail})")
         return judged(row, path.name)
 
     def _audio(self, path: Path) -> dict[str, Any]:
@@ -902,6 +907,11 @@ class TalkItems(Items):
         if path is None:
             raise self._missing(name)
         return path
+
+
+def _unusable_talk(empty: Row, reason: str) -> Row:
+    del empty["audio"]
+    return empty | {"problem": reason, "problem_column": "audio", "remedy": _DELETE_TALK}
 
 
 def _begins_in(aligned: Any, seconds: float) -> bool:
@@ -920,14 +930,23 @@ def _talk_word(aligned: list[Any]) -> Row:
     return known | {"source": source, "probability": None}
 
 
-def _in_talk(talk: Mapping[str, Any], seconds: float) -> list[Row]:
-    """The utterances that begin before `seconds`, with all their fields and how each enters."""
+def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
+    """The utterances that begin before `seconds`, with all their fields and how each enters.
+
+    Of a sentence that was unfinished when the program was killed the text is that of its `words` up to then.
+    """
     voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
     for utterance in talk["utterances"]:
         row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
         if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
             synthesis = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
+            if utterance.get("unfinished"):
+                spoken = (word for word in words if word["speaker"] == row["channel"])
+                heard = [word["word"] for word in spoken if word["start"] > row["start"] - 0.001]
+                if not heard:
+                    continue
+                row["text"] = " ".join([*heard, CUT_MARK])
             facts = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
             rows.append(row | facts | {"end": min(row["end"], seconds)})
     timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]

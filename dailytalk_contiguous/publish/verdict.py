@@ -278,11 +278,18 @@ _OF_TURNS = (
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
 
-    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`.
+    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`; `talk`:
+    that it is one (`is_talk`).
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
-    return {"measures": measures, "unsure": unsure_utterances(row)}
+    talk = {"talk": True} if is_talk(row) else {}
+    return {"measures": measures, "unsure": unsure_utterances(row)} | talk
+
+
+def is_talk(row: Mapping[str, Any]) -> bool:
+    """Whether a row that was not only tagged is a talk with a machine: its timing is its own, not rebuilt."""
+    return not row.get("timeline") and not row.get("labels")
 
 
 def _of_words(
@@ -676,6 +683,10 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
+#: What helps where all are talks with a machine, in place of a bound's remedy. It yields by its rules and is not
+#: rebuilt, so that what is recorded is how it was: a note, which says nothing against it.
+_TALK_REMEDIES = {"little-overlap": "talk with --headphones or --web: only there you may speak over the voice"}
+
 #: A note that is in the first line even of good data.
 _UNKNOWN_CONFIDENCE = "unknown-confidence"
 
@@ -759,7 +770,7 @@ class Judge:
         self.voices: dict[str, float] = defaultdict(float)
         self.languages: dict[str, float] = defaultdict(float)
         self._unsure: Counter[str] = Counter()
-        self._nameless = 0
+        self._nameless = self._talks = 0
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
@@ -773,7 +784,10 @@ class Judge:
         if row["language"] and row["language"] != "und":
             self.languages[row["language"]] += hours
         named = bool(row.get("labels")) or kept_speaker(row) is not None
-        return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named)
+        talk = self.rebuilt and is_talk(row)
+        if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
+            measured["least_talk"] = None  # its program was killed before the voice said anything
+        return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named, talk)
 
     def add_clip(self, row: Row) -> None:
         """Judge a clip that can be used, in the form of a conversation with `labels`; a copy says nothing more."""
@@ -795,13 +809,19 @@ class Judge:
         return True
 
     def add_measured(
-        self, name: str, values: MeasuredConversation, unsure: Mapping[str, int] = {}, named: bool = True
+        self,
+        name: str,
+        values: MeasuredConversation,
+        unsure: Mapping[str, int] = {},
+        named: bool = True,
+        talk: bool = False,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
-        `named`: whether it is known who the recorded speaker is.
+        `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`.
         """
         self._nameless += not named
+        self._talks += talk
         self._unsure.update(unsure)
         seconds = values["duration"] or 0.0
         self.n += 1
@@ -854,7 +874,9 @@ class Judge:
                 middle = _median(self._known[bound.measure])
                 if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
                     what = bound.clause.format(_shown(bound.measure, middle))
-                    yield advice(bound.kind, ".", what, bound.remedy, bound.severity)
+                    of_talks = _TALK_REMEDIES.get(bound.kind) if self._talks == self.n else None
+                    severity = "note" if of_talks else bound.severity
+                    yield advice(bound.kind, ".", what, of_talks or bound.remedy, severity)
             elif beyond.n:
                 way = "down to" if bound.is_least else "up to"
                 worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
@@ -896,7 +918,9 @@ class Judge:
         for voice, hours in sorted(self.voices.items()):
             if needed is not None and hours < needed:
                 what = f"{hours:.2f} h with the voice {voice} (others needed {needed:g} h for one in English)"
-                yield advice("few-hours-of-voice", ".", what, "re-voice more conversations with it", "note")
+                talks = self.n and self._talks == self.n
+                remedy = "talk more with it" if talks else "re-voice more conversations with it"
+                yield advice("few-hours-of-voice", ".", what, remedy, "note")
         needed = self.limits.language_hours
         for language, hours in sorted(self.languages.items()):
             if needed is not None and language != "en" and hours < needed:

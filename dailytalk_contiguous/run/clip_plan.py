@@ -26,7 +26,16 @@ from dailytalk_contiguous.core.copies import (
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
-from dailytalk_contiguous.core.schema import AFFECT, AUDIO, EMOTION_GUESS, PROSODY, SOURCE, TOLD, Row
+from dailytalk_contiguous.core.schema import (
+    AFFECT,
+    AUDIO,
+    EMOTION_GUESS,
+    OPTIONAL_LABELS,
+    PROSODY,
+    SOURCE,
+    TOLD,
+    Row,
+)
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.settings import SEED, chosen_for, setting, settings_in, unlisted, with_settings
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
@@ -521,8 +530,9 @@ def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) 
     if copy is not None:
         planned |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
         planned |= {"prosody": None, "quality": None}
-    # Without classes of emotion, the digest equals that of versions that had none.
-    facts = {name: value for name, value in planned.items() if name not in EMOTION_GUESS or value is not None}
+    # Without classes of emotion, or votes, the digest equals that of versions that had none.
+    later = {*EMOTION_GUESS, *OPTIONAL_LABELS}
+    facts = {name: value for name, value in planned.items() if name not in later or value is not None}
     seen = [facts | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
     planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}

@@ -1,6 +1,8 @@
 """Talks: what is heard is answered, spoken, interrupted, remembered and kept."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse import sound_blocks, talk_record, talk_setup
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, AnalysisBlocks
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, AnalysisBlocks, FileBlocks
 from dailytalk_contiguous.apps.converse.talk import TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
 from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
@@ -302,6 +304,27 @@ def test_the_record_is_whole_after_every_block(tmp_path: Path) -> None:
         assert all(word["end"] <= row["duration"] for word in row["alignments"])
 
 
+def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -> None:
+    talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(2.0))
+    (row,) = open_items(tmp_path / "talks").rows()
+    spoken = [word for word in row["alignments"] if word["speaker"] == "left"]
+    assert 1 < len(spoken) < len(LONG.split())
+    assert spoken[-1]["end"] <= row["duration"]
+    (said,) = (utterance for utterance in row["utterances"] if utterance["channel"] == "left")
+    assert said["text"] == " ".join([*(word["word"] for word in spoken), CUT_MARK])
+    findings, facts = check_folder(tmp_path / "talks")
+    assert ([finding for finding in findings if finding.level == "error"], facts["conversations"]) == ([], 1)
+    talk.talk.end()
+
+    Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
+    findings, facts = check_folder(tmp_path / "silent")
+    assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
+    transcript = tmp_path / "talks/talk.json"
+    transcript.write_text(transcript.read_text().replace('"tag": ""', '"tag": ["sad"]'))
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert "of another type" in row["problem"]
+
+
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talk = Simulation(["hello"], folder=tmp_path / "talks").hear(silence(1.0))
 
@@ -350,6 +373,39 @@ def test_the_embedded_talk_by_file_ends_with_medians_and_a_killed_one_is_whole(
     (row,) = open_items(tmp_path / "talks").rows()
     assert row["problem"] is None
     assert "sister" in row["utterances"][0]["text"]
+
+
+def test_ctrl_c_ends_a_talk_without_a_traceback_of_its_processes() -> None:
+    options = ["--profile", "embedded", "--no-save", "--input", str(EXAMPLES / "old_friends.flac")]
+    process = subprocess.Popen(
+        [*PROGRAM, "converse", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("microphone"):
+        assert process.poll() is None
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the recogniser's process, too
+    out, err = process.communicate()
+    assert (process.returncode, "talked: " in out, err) == (0, True, "")
+
+
+def test_a_damaged_file_is_said_and_the_next_one_is_played(tmp_path: Path) -> None:
+    tone = np.full(TALK_RATE // 10, 0.5, np.float32)
+    soundfile.write(tmp_path / "good.wav", tone, TALK_RATE)
+    soundfile.write(tmp_path / "damaged.wav", tone * np.nan, TALK_RATE, subtype="FLOAT")
+    told = list[str]()
+    blocks = FileBlocks([tmp_path / "damaged.wav", tmp_path / "good.wav"], lambda: True, told=told.append)
+    heard = []
+    while (block := blocks.read()) is not None:
+        heard.append(block)
+    blocks.close()
+    (sentence,) = told
+    assert "damaged.wav can't be heard any further (samples that are not numbers" in sentence
+    assert np.abs(np.concatenate(heard)).max() > 0.4
 
 
 class PortAudioError(Exception):

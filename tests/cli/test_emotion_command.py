@@ -51,11 +51,11 @@ def test_a_model_is_trained_calibrated_and_published_and_used_from_the_hub(
     assert again.code == 1
     assert "holds a model already" in again.err
 
-    other = corpus(tmp_path / "other", 2, seed=1, each=1)
+    other = corpus(tmp_path / "other", 2, seed=1)
     done = dailytalk("emotion calibrate", mood, other, "--device", "cpu", "--json")
     assert done.code == 0, done.err
     assert json.loads((mood / "emotion.json").read_text())["temperature"] == json.loads(done.out)["temperature"]
-    assert "Calibrated on 12 utterances of 2 speakers" in (mood / "README.md").read_text()
+    assert "Calibrated on 24 utterances of 2 speakers" in (mood / "README.md").read_text()
 
     call = save(tmp_path / "call.wav", excerpt(seconds=8))
     done = dailytalk("emotion predict", call, "--model", "tester/mood", "--device", "cpu", "--json")

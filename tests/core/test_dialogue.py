@@ -181,6 +181,10 @@ def test_a_tag_of_the_list_is_taken_and_any_other_is_not_spoken() -> None:
         ("curious", "Why?"),
     ]
     assert spoken_text("( Soft  Tone ) Hush.") == ("soft tone", "Hush.")
+    assert spoken_text("Well (Excited) yes ( soft  tone ), she (my sister) did.") == (
+        "",
+        "Well yes, she (my sister) did.",
+    )
 
 
 def test_a_sentence_is_there_as_soon_as_a_blank_follows_it() -> None:

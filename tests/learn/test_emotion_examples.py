@@ -66,7 +66,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(
     assert [examples.classes[label] for label in examples.labels] == ["angry", "sad", "neutral", "happy"]
     assert examples.speakers.tolist() == ["acted/ann", "acted/ann", "acted/ben", "acted/?"]
     assert (examples.genders[1], examples.sentences[0]) == ("male", "IEO")
-    assert examples.licences == ("CC-BY-4.0", "ODbL-1.0")
+    assert examples.licences == {str(folder): ("CC-BY-4.0", "ODbL-1.0")}
     unreadable = [reason for reason in examples.left_out if "can't be" in reason or "read" in reason]
     assert len(unreadable) == 1
     assert examples.left_out == {
@@ -142,11 +142,18 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     table = tmp_path / "tabulatedVotes.csv"
     lines = ["100001,1001_IEO_ANG_HI,8,1,0,0,1,0", "100002,1001_IEO_SAD_HI,0,0,0,0,5,5", "200001,x,9,0,0,0,0,0"]
     table.write_text("\n".join([",fileName,A,D,F,H,N,S", *lines, "100003,1002_IEO_SAD_HI,0,0,6,0,2,2"]))
+    shares = [{"emotion": name, "share": share} for name, share in (("happy", 0.75), ("sad", 0.25))]
+    rows[0] |= {"perceived_votes": shares}
+    kept = read_examples([str(corpus_folder(tmp_path / "kept", rows))], ("happy", "sad"), "votes")
+    assert (kept.ids, [kept.classes[label] for label in kept.labels]) == (("crema_d/1001_IEO_ANG_HI",), ["happy"])
+    assert kept.votes is not None
+    np.testing.assert_allclose(kept.votes, [[0.75, 0.25]])
+    assert kept.left_out == {"its raters' votes are not known": 3}
     voted = read_examples([folder], CLASS_SETS["six"], "votes", votes=table)
     assert [voted.classes[label] for label in voted.labels] == ["angry", "sad", "fearful"]
     assert voted.votes is not None
     np.testing.assert_allclose(voted.votes[0], [0.8, 0.1, 0, 0, 0.1, 0])
-    assert voted.left_out == {"the table of votes does not have it": 1}
+    assert voted.left_out == {"its raters' votes are not known": 1}
     two = voted.of_classes(("neutral", "sad"), "it is another")
     assert two.votes is not None
     np.testing.assert_allclose(two.votes, [[0.5, 0.5]])
@@ -160,7 +167,7 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     ("options", "sentence"),
     [
         ({"classes": ("angry",)}, "nothing is told apart by one class"),
-        ({"labels": "votes"}, "votes are not kept in clips"),
+        ({"labels": "votes"}, "its raters' votes are not known"),
         ({"votes": Path("x.csv")}, "says nothing of other labels"),
         ({"labels": "perceived"}, "2 utterances: nobody said what emotion is heard"),
         ({"classes": ("calm", "bored")}, "it is angry, which is no class"),
@@ -172,8 +179,8 @@ def test_what_can_not_be_read_is_one_sentence(tmp_path: Path, options: dict[str,
     with pytest.raises(DailytalkError, match=sentence):
         read_examples([str(folder)], **options)
     (tmp_path / "recordings").mkdir()
-    for missing in ("nowhere", "recordings"):
-        with pytest.raises(DailytalkError):
+    for missing, why in (("nowhere", "does not exist"), ("recordings", "recordings without labels")):
+        with pytest.raises(DailytalkError, match=why):
             read_examples([str(tmp_path / missing)])
 
 

@@ -20,6 +20,7 @@ from dailytalk_contiguous.learn.emotion_training import (
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.models.emotion_models import CARD, load_emotion_model, open_emotion_folder
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.store.files import write_text
 
 SPEAKERS, EACH = 8, 3
 
@@ -72,6 +73,8 @@ def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, 
     assert done.loss_after < done.loss_before
     assert boastful.temperature == done.temperature > model.temperature / 8
     assert [answer[2] for answer in after.answers] == [answer[2] for answer in before.answers]
+    with pytest.raises(DailytalkError, match="3 utterances of 1 speaker are too few"):
+        calibrate_emotion(boastful, others.take(range(3)))
 
 
 def test_soft_labels_count_by_their_shares(known: EmotionExamples) -> None:
@@ -111,13 +114,16 @@ def test_a_folder_has_a_card_with_data_licences_and_figures(
     model: LinearEmotion, known: EmotionExamples, tmp_path: Path
 ) -> None:
     evaluation = evaluate_model(model, known)
-    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "CC-BY-4.0")], evaluation)
+    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "ODbL-1.0")], evaluation)
+    write_text(tmp_path / "corpus" / CARD, "# A corpus")
+    with pytest.raises(DailytalkError, match="holds other things than a model"):
+        save_emotion(model, tmp_path / "corpus", facts)
     save_emotion(model, tmp_path / "mood", facts)
     card = (tmp_path / "mood" / CARD).read_text()
     assert card == emotion_card(open_emotion_folder(tmp_path / "mood"))
     for words in (
-        "license: cc-by-4.0",
-        "| acted | CC-BY-4.0 |",
+        "license: odbl\n",
+        "| acted | ODbL-1.0 |",
         "no diagnosis",
         "| sad | 24 |",
         "Chance is 16.7%",

@@ -200,7 +200,7 @@ def test_answer_without_end_fills_no_memory(fault: str) -> None:
         (error,) = and_error(talker.reply(ASKED, 100))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert "sent an event of over 1 MiB, at the last of 1 tries" in error.reason
+        assert error.reason.endswith("sent an event of over 1 MiB")
         assert peak < 12 << 20
         assert len(server.asked) == 1
 

@@ -91,6 +91,17 @@ def found(**measured):
     return judge.findings()
 
 
+def test_talks_without_overlaps_are_good_and_hear_how_to_have_some():
+    severities = {}
+    for talks in ((True, True), (True, False)):
+        judge = Judge()
+        for number, talk in enumerate(talks):
+            judge.add_measured(f"c{number}", FINE | {"overlapping_turns": 0.0}, talk=talk)
+        [finding] = judge.findings()
+        severities[talks] = finding.severity, "--headphones" in finding.remedy
+    assert severities == {(True, True): ("note", True), (True, False): ("doubtful", False)}
+
+
 @pytest.mark.parametrize(
     ("measured", "below", "kind", "place"),
     [

@@ -38,6 +38,13 @@ class _Saying:
         self.at = 0
         self.pieces: list[list[int]] = []
 
+    def planned(self) -> Said:
+        """As it will have been spoken if nothing stops it."""
+        begin = self.pieces[0][0] / TALK_RATE
+        words = [word._replace(start=begin + word.start, end=begin + word.end) for word in self.words]
+        end = words[-1].end if words else begin + len(self.samples) / TALK_RATE
+        return Said(self.number, self.sentence, begin, end, words, self.sentence.text, False)
+
     def said(self) -> Said:
         """As it was spoken up to now."""
         at, words = self.at / TALK_RATE, []
@@ -88,6 +95,11 @@ class Mouth:
     def saying(self) -> ReplySentence | None:
         """The sentence that is being spoken."""
         return self._waiting[0].sentence if self.begun else None
+
+    @property
+    def planned(self) -> Said | None:
+        """The sentence that is being spoken, to its end."""
+        return self._waiting[0].planned() if self.begun else None
 
     def add(self, number: int, sentence: ReplySentence, samples: Samples, words: Sequence[Word]) -> None:
         """Say a sentence after those that wait: samples at `TALK_RATE`, words in its seconds."""

@@ -6,7 +6,7 @@ the number of blocks. So a file can be played in real time, as a microphone woul
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,7 +33,7 @@ _AHEAD = 2
 GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
 
 #: What can be done without a microphone.
-_INPUT = "give --input FILE"
+_INPUT = "talk in the browser (--web), or give --input FILE"
 
 #: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
 #: 60 dB down from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
@@ -98,6 +98,7 @@ class FileBlocks:
         paths: recordings of one speaker; of several channels the mean is taken.
         answered: whether nothing more is to be said to what has been played; silence is sent until it is.
         play: what plays blocks, if anything.
+        told: gets a sentence on a file that turns out to be damaged; the next one is played.
 
     Raises BadInput for a file that is no sound.
     """
@@ -110,6 +111,7 @@ class FileBlocks:
         paths: Sequence[Path],
         answered: Callable[[], bool],
         play: "Loudspeaker | None" = None,
+        told: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         for path in paths:
             try:
@@ -119,7 +121,7 @@ class FileBlocks:
                 raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None
         self.name = ", ".join(as_text(path.name) for path in paths)
         self._blocks = self._played(paths)
-        self._answered, self._loudspeaker = answered, play
+        self._answered, self._loudspeaker, self._told = answered, play, told
         self._begun: float | None = None
         self._due = 0.0
         self._count = 0
@@ -145,18 +147,23 @@ class FileBlocks:
         return max(0.0, time.monotonic() - self._due)
 
     def close(self) -> None:
+        self._blocks.close()  # with its resampler, of which soxr complains at the end of the program
         if self._loudspeaker:
             self._loudspeaker.close()
 
-    def _played(self, paths: Sequence[Path]) -> Iterator[Samples]:
+    def _played(self, paths: Sequence[Path]) -> Generator[Samples]:
         silence = np.zeros(BLOCK, np.float32)
         for path in paths:
             waiting = np.zeros(0, np.float32)
-            for samples in blocks_at({"bytes": None, "path": to_uri(path)}, TALK_RATE):
-                waiting = np.concatenate((waiting, samples.mean(axis=1, dtype=np.float32)))
-                while len(waiting) >= BLOCK:
-                    yield waiting[:BLOCK]
-                    waiting = waiting[BLOCK:]
+            try:
+                for samples in blocks_at({"bytes": None, "path": to_uri(path)}, TALK_RATE):
+                    waiting = np.concatenate((waiting, samples.mean(axis=1, dtype=np.float32)))
+                    while len(waiting) >= BLOCK:
+                        yield waiting[:BLOCK]
+                        waiting = waiting[BLOCK:]
+            except (BadInput, OSError) as error:
+                reason = error.reason if isinstance(error, BadInput) else error.strerror
+                self._told(f"{as_text(path.name)} can't be heard any further ({reason})")
             yield np.pad(waiting, (0, BLOCK - len(waiting)))
             quiet = 0.0
             while quiet < BETWEEN_FILES:
@@ -165,10 +172,13 @@ class FileBlocks:
 
 
 class Loudspeaker:
-    """The loudspeaker alone: `sounddevice`'s, or the one of a name or number."""
+    """The loudspeaker alone: `sounddevice`'s, or the one of a name or number.
 
-    def __init__(self, device: str = "") -> None:
-        library = sound_library("loudspeaker", _INPUT)
+    Raises DailytalkError where there is none; `instead` is what can be done without it.
+    """
+
+    def __init__(self, device: str = "", instead: str = _INPUT) -> None:
+        library = sound_library("loudspeaker", instead)
         self._ring: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._rest = np.zeros(0, np.float32)
         try:
@@ -182,7 +192,7 @@ class Loudspeaker:
             )
             self._stream.start()
         except refusals(library) as error:
-            raise _refused("loudspeaker", error) from None
+            raise _refused("loudspeaker", error, instead) from None
         self.latency = float(self._stream.latency) + _AHEAD * BLOCK_SECONDS
 
     def play(self, block: Samples) -> None:
@@ -286,7 +296,7 @@ class DeviceBlocks:
             )
             self._stream.start()
         except refusals(self._library) as error:
-            raise _refused("microphone", error) from None
+            raise _refused("microphone", error, _INPUT) from None
 
     def _reopen(self) -> None:
         with suppress(*refusals(self._library), DailytalkError):  # it is not back yet
@@ -312,9 +322,9 @@ def _device(name: str) -> int | str | None:
     return int(name) if name.isdigit() else name or None
 
 
-def _refused(what: str, error: Exception) -> DailytalkError:
+def _refused(what: str, error: Exception, instead: str) -> DailytalkError:
     detail = " ".join(str(error).split())[:200]
     return DailytalkError(
         f"no {what} can be opened ({detail})",
-        f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}",
+        f"plug one in and allow this program to use it, choose one with --sound-device, or {instead}",
     )

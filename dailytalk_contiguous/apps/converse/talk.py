@@ -170,6 +170,7 @@ class _Turn:
     answered: int = 0
     ended_at: float | None = None
     interrupts: bool = False
+    unheard: bool = False
 
     @property
     def text(self) -> str:
@@ -453,7 +454,12 @@ class Talk:
                 if shows:
                     self._inbox.put(partial(self._show_partial, turn, listening.partial()))
         except Exception as error:  # the talk goes on without these words
-            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
+
+    def _not_recognised(self, turn: _Turn, error: str) -> None:
+        if not turn.unheard:  # else every frame of the turn would say so
+            turn.unheard = True
+            self._say(f"not recognised: {error}")
 
     def _recognise(self, turn: _Turn, asked: int, seconds: float) -> None:
         """In the ear's thread."""
@@ -464,7 +470,7 @@ class Talk:
                 words = []
         except Exception as error:  # the talk goes on without these words
             words = []
-            self._inbox.put(partial(self._say, f"not recognised: {_sentence_of(error)}"))
+            self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
         self._inbox.put(partial(self._take_words, turn, asked, words))
 
     def _feel(self, turn: _Turn, sound: Samples) -> None:
@@ -645,6 +651,8 @@ class Talk:
         if (saying := self._mouth.saying) is not None and saying is not self._shown:
             self._shown = saying
             self._tell(TalkEvent("reply", self.time, saying.text, {"tag": saying.tag}))
+            if (planned := self._mouth.planned) is not None:
+                self._keep("begin", *_kept(planned))
         if reply is not None:
             for said in done:
                 self._settle_sentences(reply, said.number)
@@ -663,20 +671,7 @@ class Talk:
     def _settle_said(self, reply: _Reply, said: Said) -> None:
         reply.settled = said.number + 1
         reply.heard.append(said.sentence.written.strip() if said.complete else said.heard)
-        fields = {
-            "start": said.start,
-            "end": said.end,
-            "text_raw": said.sentence.text,
-            "text": said.heard,
-            "written": said.sentence.written,
-            "tag": said.sentence.tag,
-            "interrupted": not said.complete,
-            "kind": "speech",
-            "status": "spoken",
-        }
-        words = [(word.text.strip(), word.start, word.end) for word in said.words]
-        if words:
-            self._keep("utterance", "left", words, fields)
+        self._keep("utterance", "left", *_kept(said))
 
     def _finish_reply(self, reply: _Reply) -> None:
         self._memory.add("assistant", " ".join(filter(None, reply.heard)))
@@ -695,8 +690,11 @@ class Talk:
 
     def _interrupt(self) -> None:
         """Stop the voice, and remember what was heard."""
-        if self._reply is not None:
-            self._stop_voice()
+        reply = self._reply
+        if reply is None:
+            return
+        self._stop_voice()
+        if reply.first_sound is not None:  # else nobody has heard anything that was cut off
             self._tell(TalkEvent("heard", self.time, CUT_MARK))
             self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
@@ -789,6 +787,22 @@ class Talk:
                     self._say, f"nothing more is recorded ({reason}): what was written is whole, the talk goes on"
                 )
             )
+
+
+def _kept(said: Said) -> tuple[list[tuple[str, float, float]], dict[str, Any]]:
+    """The words and the fields of a sentence for the record."""
+    words = [(word.text.strip(), word.start, word.end) for word in said.words]
+    return words, {
+        "start": said.start,
+        "end": said.end,
+        "text_raw": said.sentence.text,
+        "text": said.heard,
+        "written": said.sentence.written,
+        "tag": said.sentence.tag,
+        "interrupted": not said.complete,
+        "kind": "speech",
+        "status": "spoken",
+    }
 
 
 def _sentence_of(error: Exception) -> str:

@@ -118,6 +118,7 @@ class TalkRecord:
         self._about = dict(about) | {"began": datetime.now(UTC).isoformat(timespec="seconds")}
         self._words: list[list[Any]] = []
         self._utterances: list[dict[str, Any]] = []
+        self._begun: tuple[list[list[Any]], dict[str, Any]] | None = None
         self._write_transcript()
 
     def sound(self, left: Samples, right: Samples) -> None:
@@ -128,21 +129,37 @@ class TalkRecord:
         left, self._late = late[: len(right)], late[len(right) :]
         self._wav.write(np.stack((left, right), axis=1))
 
+    def begin(self, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
+        """Keep the sentence that the voice begins, as it is planned, until `utterance` says what came of it.
+
+        Were the program killed meanwhile, what was heard of it would have no words. Raises OSError as below.
+        """
+        self._begun = self._as_kept("left", words, dict(fields) | {"unfinished": True})
+        self._write_transcript()
+
     def utterance(self, channel: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
         """Keep what was said on `left` or `right`: words with seconds of the talk, and `start`, `end`, `text`, …
 
-        Raises OSError where the disk fails.
+        Of the voice nothing is kept without words. Raises OSError where the disk fails.
         """
+        if channel == "left":
+            self._begun = None
+        if words or channel == "right":
+            kept, utterance = self._as_kept(channel, words, fields)
+            self._words = sorted([*self._words, *kept], key=_word_start)
+            self._utterances = sorted([*self._utterances, utterance], key=_start)
+        self._write_transcript()
+
+    def _as_kept(
+        self, channel: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]
+    ) -> tuple[list[list[Any]], dict[str, Any]]:
         shift = self.lag if channel == "left" else 0.0
         number = sum(utterance["channel"] == channel for utterance in self._utterances)
         known = dict(fields) | {"start": fields["start"] + shift, "end": fields["end"] + shift}
         identity = {"utterance_id": f"{self.name}/{channel}/{number:04d}", "channel": channel}
-        self._utterances.append(identity | known)
-        self._utterances.sort(key=lambda utterance: utterance["start"])
         speaker = MAIN if channel == "left" else OTHER
-        self._words += [[w, [round(s + shift, 4), round(e + shift, 4)], speaker] for w, s, e in words if e > s]
-        self._words.sort(key=lambda word: word[1][0])
-        self._write_transcript()
+        kept = [[w, [round(s + shift, 4), round(e + shift, 4)], speaker] for w, s, e in words if e > s]
+        return kept, identity | known
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Append a line to `TALK_EVENTS`. Raises OSError where the disk fails."""
@@ -165,8 +182,20 @@ class TalkRecord:
                 (self.folder / f"{self.name}.{ending}").unlink(missing_ok=True)
 
     def _write_transcript(self) -> None:
-        talk = self._about | {"utterances": self._utterances}
-        write_text(self.folder / f"{self.name}.json", json_document({"alignments": self._words, "talk": talk}))
+        words, utterances = self._words, self._utterances
+        if self._begun is not None:
+            words = sorted([*words, *self._begun[0]], key=_word_start)
+            utterances = sorted([*utterances, self._begun[1]], key=_start)
+        talk = self._about | {"utterances": utterances}
+        write_text(self.folder / f"{self.name}.json", json_document({"alignments": words, "talk": talk}))
+
+
+def _word_start(word: list[Any]) -> float:
+    return float(word[1][0])
+
+
+def _start(utterance: Mapping[str, Any]) -> float:
+    return float(utterance["start"])
 
 
 def keep_consent(folder: Path, digest: str, consent: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ a dataset of speech has no faces in it; where two emotions got as many votes, th
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -59,12 +60,13 @@ _VOICE_LINE = re.compile(r"1\d{5}")
 
 
 class VoteCount(NamedTuple):
-    """The letter that most raters chose (several with `:` between them), the share of them, and the mean of the
-    levels that they gave, as a share of 100, where known."""
+    """The letter that most raters chose (several with `:` between them), the share of them, the mean of the levels
+    that they gave, as a share of 100, and the share of raters by letter, where known."""
 
     letters: str
     agreement: float | None
     level: float | None
+    shares: Mapping[str, float] | None = None
 
 
 @dataclass
@@ -152,7 +154,7 @@ def votes(tree: Tree) -> dict[str, VoteCount]:
             votes_by_clip[clip] = _counted(
                 [_number(line[letter], table, line) for letter in VOTES], level, clip, table
             )
-    for clip, (letters, _, _) in votes_by_clip.items():
+    for clip, (letters, *_) in votes_by_clip.items():
         if unknown := set(letters.split(":")) - set(VOTES):
             names = " or ".join(repr(letter.name) for letter in (summary, table) if letter)
             reason = f"the vote {min(unknown)!r} on {clip} in {names} is unknown"
@@ -193,7 +195,9 @@ def _counted(numbers: list[int], level: float | None, clip: str, table: FoundFil
     if not most:
         raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
-    return VoteCount(":".join(letters), measure_of(most / sum(numbers)), level)
+    total = sum(numbers)
+    shares = {letter: number / total for letter, number in zip(VOTES, numbers, strict=True) if number}
+    return VoteCount(":".join(letters), measure_of(most / total), level, shares)
 
 
 def _level(line: dict[str, str], table: FoundFile) -> float:
@@ -216,10 +220,15 @@ def _number(text: str, table: FoundFile, line: dict[str, str]) -> int:
 
 def _perceived(vote: VoteCount | None) -> Row:
     if vote is None:
-        return {"perceived": None, "perceived_label": None, "agreement": None, "perceived_intensity": None}
+        return dict.fromkeys(
+            ("perceived", "perceived_label", "perceived_votes", "agreement", "perceived_intensity")
+        )
     return {
         "perceived": VOTES.get(vote.letters, "other"),
         "perceived_label": vote.letters,
+        "perceived_votes": None
+        if vote.shares is None
+        else [{"emotion": VOTES[letter], "share": measure_of(share)} for letter, share in vote.shares.items()],
         "agreement": vote.agreement,
         "perceived_intensity": vote.level,
     }

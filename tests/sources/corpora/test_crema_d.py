@@ -64,6 +64,8 @@ def test_votes_on_the_voice_give_perceived_emotion_and_the_share_of_raters(tmp_p
     )
     assert (row["emotion"], row["perceived"], row["perceived_label"]) == ("angry", "angry", "A")
     assert row["agreement"] == pytest.approx(0.7)
+    shares = {vote["emotion"]: vote["share"] for vote in row["perceived_votes"]}
+    assert shares == pytest.approx({"angry": 0.7, "disgusted": 0.2, "neutral": 0.1})
 
 
 def test_as_many_votes_for_two_emotions_are_another_emotion_with_both_letters(tmp_path: Path) -> None:
