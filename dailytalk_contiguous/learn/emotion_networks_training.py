@@ -47,6 +47,7 @@ from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
+    CROP_SECONDS,
     HOP,
     LONGEST_SECONDS,
     WINDOW,
@@ -57,6 +58,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     SpectrogramEmotions,
     SpectrogramNetwork,
     TrainedNetwork,
+    loudness_and_length,
     padded_frames,
     pooled_layers,
 )
@@ -69,7 +71,7 @@ log = logging.getLogger(__name__)
 
 #: The highest learning rate where the settings leave it open, by kind; of an encoder that is fine-tuned, and how
 #: many times larger that of its head is.
-LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 1e-3, "ssl": 1e-3}, 2e-5, 25.0
+LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 3e-3, "ssl": 1e-3}, 2e-5, 25.0
 
 #: Batches among whose utterances those of like length are put together.
 POOL = 16
@@ -79,6 +81,9 @@ CHECKPOINT_SECONDS = 600.0
 
 #: Disk that spectrograms may take: those of 347 hours, at 16 kB a second.
 _SPECTROGRAM_BYTES = 20e9
+
+#: The least spread of loudness and length (natural logarithms) in what is trained on: alike clips are no scale.
+_LEAST_SPREADS = (0.5, 0.05)
 
 #: dB of a natural logarithm of power.
 _DB = 10 / np.log(10)
@@ -229,7 +234,7 @@ class _Task(Protocol):
 
 
 class _Spectrograms:
-    """Log-mel spectrograms, cut and masked anew at each view."""
+    """Log-mel spectrograms, cut, coloured and masked anew at each view."""
 
     rate = LEARNING_RATES["spectrogram"]
 
@@ -248,27 +253,31 @@ class _Spectrograms:
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
         network = SpectrogramNetwork(len(examples.classes), settings.dropout)
-        usual, spread = self._statistics(train)
-        network.usual.copy_(torch.from_numpy(usual))
-        network.spread.copy_(torch.from_numpy(spread))
-        self._usual = usual.astype(np.float32)
+        self._set_statistics(network, train)
+        self._usual = network.usual.numpy().copy()
         self.network: nn.Module = network
 
-    def _statistics(self, train: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each band over all frames of the examples to train on."""
-        count, sums, squares = 0, np.zeros(1), np.zeros(1)
+    def _set_statistics(self, network: SpectrogramNetwork, train: NDArray[np.intp]) -> None:
+        """Set what is usual over all frames of the examples to train on, and over these as wholes."""
+        count, sums, squares, wholes = 0, np.zeros(1), np.zeros(1), []
         for place in train.tolist():
-            bands = self._store[self._keys[place]].astype(np.float64)
+            stored = self._store[self._keys[place]]
+            bands = stored.astype(np.float64)
             count, sums, squares = count + len(bands), sums + bands.sum(axis=0), squares + (bands**2).sum(axis=0)
+            wholes.append(loudness_and_length(*padded_frames([stored]))[0].double().numpy())
         usual = sums / count
-        return usual, np.sqrt(np.maximum(squares / count - usual**2, 1e-4))
+        network.usual.copy_(torch.from_numpy(usual))
+        network.spread.copy_(torch.from_numpy(np.sqrt(np.maximum(squares / count - usual**2, 1e-4))))
+        network.usual_whole.copy_(torch.from_numpy(np.mean(wholes, axis=0)))
+        network.spread_whole.copy_(torch.from_numpy(np.maximum(np.std(wholes, axis=0), _LEAST_SPREADS)))
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         views = [self._store[self._keys[place]].astype(np.float32) for place in places]
         if rng is None:
             return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
-        longest = round(self._settings.crop * ANALYSIS_RATE / HOP)
-        return padded_frames([self._masked(_cropped(bands, longest, rng), rng) for bands in views])
+        longest = round(CROP_SECONDS * ANALYSIS_RATE / HOP)
+        cropped = [_cropped(bands, longest, rng) for bands in views]
+        return padded_frames([self._masked(coloured(bands, self._settings, rng), rng) for bands in cropped])
 
     def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """A view with spans of frames and of bands at their usual value (SpecAugment, without warping of time)."""
@@ -288,6 +297,25 @@ class _Spectrograms:
 
     def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
         return SpectrogramEmotions(SpectrogramEmotions.kind, classes, network, device)
+
+
+def coloured(
+    bands: NDArray[np.float32], settings: SpectrogramSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A spectrogram (n, `BANDS`) as by another voice, or another microphone: as loud, and with the same pitch.
+
+    Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), of which the mean
+    over all power is taken away.
+    """
+    n_points = -(-BANDS // settings.gain_bands) + 2
+    places = np.arange(BANDS) / settings.gain_bands + rng.random()
+    drawn = rng.normal(0.0, settings.gain_spread / _DB, n_points)
+    other = bands + np.interp(places, np.arange(n_points), drawn).astype(np.float32)
+    return np.asarray(other + np.float32(_log_power(bands) - _log_power(other)), np.float32)
+
+
+def _log_power(bands: NDArray[np.float32]) -> float:
+    return float(np.log(np.exp(bands.astype(np.float64)).sum()))
 
 
 def _cropped(frames: NDArray[np.float32], longest: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ mean, so that they get what they get alone (to 1e-5).
 import inspect
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +60,15 @@ BANDS, WINDOW, TRANSFORM, HOP = 128, 1024, 2048, 256
 #: full-scale tone.
 LOWEST, HIGHEST, FLOOR = 50.0, 7600.0, 1e-4
 
-#: Channels of the convolutions on a spectrogram, and width of the frames that they are brought to.
-CHANNELS_OF_BLOCKS, FRAME_WIDTH = (24, 48, 64, 96), 128
+#: Channels of the convolutions on a spectrogram, width of the frames that they are brought to, and of what all
+#: that is known of an utterance is brought to.
+CHANNELS_OF_BLOCKS, FRAME_WIDTH, HIDDEN_WIDTH = (16, 32, 48, 64), 128, 64
+
+#: Seconds that are seen of an utterance at a time in training: a longer one counts as one of this length.
+CROP_SECONDS = 6.0
+
+#: Spreads from the usual beyond which loudness and length count no more.
+_FARTHEST = 4.0
 
 #: Frames of an encoder (20 ms each) that are averaged to one before anything else: mood does not change in less
 #: than 200 ms, and features of a corpus take a tenth of the disk.
@@ -290,43 +298,73 @@ class MaskedBatchNorm(nn.Module):
         return hidden * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
 
+def loudness_and_length(bands: Tensor, lengths: Tensor) -> Tensor:
+    """Natural logarithms (n, 2) of the mean power of spectrograms (n, frames, `BANDS`), and of their seconds.
+
+    `lengths` (n,) are the frames of each that count. A length of more than `CROP_SECONDS` is that.
+    """
+    outside = ~frames_inside(lengths, bands.shape[1])
+    power = bands.logsumexp(dim=2).masked_fill(outside, -torch.inf).logsumexp(dim=1) - lengths.log()
+    seconds = (lengths * (HOP / ANALYSIS_RATE)).clamp(max=CROP_SECONDS)
+    return torch.stack([power, seconds.log()], dim=1)
+
+
 class SpectrogramNetwork(nn.Module):
-    """A small convolutional network on log-mel spectrograms: four blocks, attentive pooling, a linear layer."""
+    """A small convolutional network on log-mel spectrograms: four blocks, attentive pooling, two linear layers.
+
+    What is pooled is a mean over frames, which hardly shows how loud and how long an utterance is: the linear
+    layers are given both.
+    """
 
     def __init__(self, n_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.usual: Tensor
         self.spread: Tensor
+        self.usual_whole: Tensor
+        self.spread_whole: Tensor
         self.register_buffer("usual", torch.zeros(BANDS))
         self.register_buffer("spread", torch.ones(BANDS))
-        inputs = (1, *CHANNELS_OF_BLOCKS[:-1])
-        pairs = list(zip(inputs, CHANNELS_OF_BLOCKS, strict=True))
-        self.convolutions = nn.ModuleList(nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs)
-        self.norms = nn.ModuleList(MaskedBatchNorm(out) for _, out in pairs)
+        self.register_buffer("usual_whole", torch.zeros(2))
+        self.register_buffer("spread_whole", torch.ones(2))
+        # Time is halved at once: frames every 32 ms show as much, and take half of the time.
+        first = nn.Conv2d(1, CHANNELS_OF_BLOCKS[0], 5, stride=(2, 1), padding=2, bias=False)
+        pairs = pairwise(CHANNELS_OF_BLOCKS)
+        others = [nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs]
+        self.convolutions = nn.ModuleList([first, *others])
+        self.norms = nn.ModuleList(MaskedBatchNorm(out) for out in CHANNELS_OF_BLOCKS)
         bands = BANDS // 2 ** len(CHANNELS_OF_BLOCKS)
         self.to_frames = nn.Linear(CHANNELS_OF_BLOCKS[-1] * bands, FRAME_WIDTH)
         self.pooling = AttentivePooling(FRAME_WIDTH)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * FRAME_WIDTH, n_classes)
+        self.from_frames = nn.Linear(2 * FRAME_WIDTH, HIDDEN_WIDTH)
+        self.from_whole = nn.Linear(2, HIDDEN_WIDTH)
+        self.classifier = nn.Linear(HIDDEN_WIDTH, n_classes)
 
     def forward(self, bands: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes) and embeddings (n, 2 `FRAME_WIDTH`) of spectrograms (n, frames, `BANDS`).
+        """Logits (n, classes) and embeddings (n, `HIDDEN_WIDTH`) of spectrograms (n, frames, `BANDS`).
 
         `lengths` (n,) are the frames of each that count.
         """
+        whole = (loudness_and_length(bands, lengths) - self.usual_whole) / self.spread_whole
         inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
         hidden = ((bands - self.usual) / self.spread)[:, None] * inside
         for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            hidden = functional.relu(norm(convolve(hidden), inside)) * inside
-            # Time is halved thrice: a frame of 128 ms is short enough for a syllable. What is beyond an end is 0,
-            # which is never more than what a ReLU gives.
-            steps = 2 if place < 3 else 1
+            hidden = convolve(hidden)
+            if place == 0:
+                lengths = (lengths + 1) // 2
+                inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
+            hidden = functional.relu(norm(hidden, inside)) * inside
+            # Time is halved thrice in all: a frame of 128 ms is short enough for a syllable. What is beyond an end
+            # is 0, which is never more than what a ReLU gives.
+            steps = 2 if place in (1, 2) else 1
             hidden = functional.max_pool2d(hidden, (steps, 2), ceil_mode=True)
             lengths = (lengths + steps - 1) // steps
             inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
         frames = functional.relu(self.to_frames(hidden.permute(0, 2, 1, 3).flatten(2)))
         pooled = self.pooling(frames, inside[:, 0, :, 0] > 0)
-        return self.classifier(self.dropout(pooled)), pooled
+        whole = self.from_whole(whole.clamp(-_FARTHEST, _FARTHEST))
+        known = functional.relu(self.from_frames(self.dropout(pooled)) + whole)
+        return self.classifier(self.dropout(known)), known
 
 
 class SpectrogramEmotions(TrainedNetwork):
