@@ -47,14 +47,16 @@ from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
+    BANDS_OF_OCTAVE,
     CROP_SECONDS,
     HOP,
     LONGEST_SECONDS,
+    LOWEST,
     WINDOW,
     EncoderEmotions,
     EncoderNetwork,
     LayersHead,
-    LogMel,
+    LogBands,
     SpectrogramEmotions,
     SpectrogramNetwork,
     TrainedNetwork,
@@ -79,7 +81,7 @@ POOL = 16
 #: Seconds between checkpoints within an epoch.
 CHECKPOINT_SECONDS = 600.0
 
-#: Disk that spectrograms may take: those of 347 hours, at 16 kB a second.
+#: Disk that spectrograms may take: those of 264 hours, at 21 kB a second.
 _SPECTROGRAM_BYTES = 20e9
 
 #: The least spread of loudness and length (natural logarithms) in what is trained on: alike clips are no scale.
@@ -234,7 +236,7 @@ class _Task(Protocol):
 
 
 class _Spectrograms:
-    """Log-mel spectrograms, cut, coloured and masked anew at each view."""
+    """Spectrograms, cut, coloured and masked anew at each view."""
 
     rate = LEARNING_RATES["spectrogram"]
 
@@ -242,14 +244,14 @@ class _Spectrograms:
         self, examples: EmotionExamples, settings: SpectrogramSettings, train: NDArray[np.intp], folder: Path
     ) -> None:
         self._settings = settings
-        log_mel = LogMel()
+        log_bands = LogBands()
         self._store = FeatureStore(
             folder / "features",
-            f"log-mel 1 {BANDS} {WINDOW} {HOP}",
+            f"log bands 1 {BANDS} {BANDS_OF_OCTAVE} {LOWEST} {WINDOW} {HOP}",
             _SPECTROGRAM_BYTES,
             "train on fewer utterances",
         )
-        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
+        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_bands(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
         network = SpectrogramNetwork(len(examples.classes), settings.dropout)
@@ -762,16 +764,16 @@ def _digest_of(texts: Sequence[str]) -> str:
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path) -> int:
-    """Write `train/CLASS/NAME.png` for each example: its log-mel spectrogram, low bands below, 80 dB of range.
+    """Write `train/CLASS/NAME.png` for each example: its spectrogram, low bands below, 80 dB of range.
 
     Returns how many were written. Raises DailytalkError for a folder of something else.
     """
     import matplotlib.image  # takes a second
 
-    target, log_mel = OwnedFolder(folder, "spectrograms", ()), LogMel()
+    target, log_bands = OwnedFolder(folder, "spectrograms", ()), LogBands()
     for place, sound in enumerate(examples.sounds()):
         interrupts.check_interrupt()
-        bands = log_mel(sound).T * _DB
+        bands = log_bands(sound).T * _DB
         picture = io.BytesIO()
         top = float(bands.max())
         matplotlib.image.imsave(
