@@ -75,6 +75,9 @@ log = logging.getLogger(__name__)
 #: many times larger that of its head is.
 LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 3e-3, "ssl": 1e-3}, 2e-5, 25.0
 
+#: Validations without a smaller loss after which the learning rate is halved, and again after as many more.
+HALVED_AFTER = 2
+
 #: Batches among whose utterances those of like length are put together.
 POOL = 16
 
@@ -482,13 +485,17 @@ def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator)
 
 @dataclass
 class _State:
-    """How far a training has come: `step` is the next, `losses` those of the steps of this epoch."""
+    """How far a training has come: `step` is the next, `losses` those of the steps of this epoch.
+
+    `halvings` says how often the learning rate was halved.
+    """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
     epochs: list[dict[str, float]] = field(default_factory=list)
     best: float = float("inf")
     since_best: int = 0
+    halvings: int = 0
     finished: bool = False
 
 
@@ -645,11 +652,15 @@ class _Training:
         return -(targets * self._weights.to(self._device) * logits.log_softmax(dim=1)).sum()
 
     def _rate_at(self, step: int) -> float:
-        """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine."""
+        """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine.
+
+        It is halved wherever the loss stays. Else a training that stops early would never see a low rate.
+        """
+        share = 0.5**self._state.halvings
         warmup = max(1, round(self._settings.warmup_share * self._planned))
         if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
+            return share * (step + 1) / warmup
+        return share * 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
 
     def _answers(self) -> NDArray[np.float64]:
         """Logits (n, classes) of the utterances that are held out."""
@@ -685,6 +696,8 @@ class _Training:
             self._best = {
                 name: weight.detach().cpu().clone() for name, weight in self._network.state_dict().items()
             }
+        elif state.since_best % HALVED_AFTER == 0:
+            state.halvings += 1
         state.finished = state.step >= self._planned or state.since_best >= self._settings.patience
         if self._on_epoch:
             self._on_epoch(len(state.epochs), self._settings.epochs, state.epochs[-1]["loss"], loss)
