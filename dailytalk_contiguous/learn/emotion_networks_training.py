@@ -175,13 +175,15 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
     """Places of the examples to train on, and of those to validate on: about that share, of other speakers.
 
     Equal sound is never on two sides, altered copies are not validated on, and each class stays in training.
-    Where no speaker can be spared, utterances are held out.
+    Where no speaker can be spared, or speakers are `mixed` on purpose, utterances are held out.
 
     Raises DailytalkError if not one utterance can be.
     """
-    units = joined_groups(list(zip(examples.speakers.tolist(), examples.groups.tolist(), strict=True)))
+    units = examples.groups
+    if not examples.mixed:
+        units = joined_groups(list(zip(examples.speakers.tolist(), examples.groups.tolist(), strict=True)))
     taken = _drawn(examples, units, share, seed)
-    if not taken.any():
+    if not taken.any() and not examples.mixed:
         taken = _drawn(examples, examples.groups, share, seed)
         log.warning("no speaker can be held out to tell when to stop, so utterances of the same speakers are")
     valid = np.flatnonzero(taken & ~examples.copies)

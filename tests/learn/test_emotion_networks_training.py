@@ -236,6 +236,10 @@ def test_one_speaker_is_said_and_one_clip_of_a_class_is_trained_on(
     rare = examples.take((examples.labels != 2) | (np.arange(24) == 5))
     train, _ = held_out(rare, 0.2, 0)
     assert 2 in rare.labels[train]
+    caplog.clear()
+    _, valid = held_out(replace(examples, mixed=True), 0.2, 0)
+    assert len({*examples.speakers[valid]}) > 1
+    assert not caplog.text
     with pytest.raises(DailytalkError, match="none of 3 utterances can be held out"):
         held_out(examples.take([0, 1, 2]), 0.2, 0)
 
