@@ -3,7 +3,7 @@
 python benchmarks/emotion.py                 # linear on synthetic corpora, and folds: five minutes on two cores
 python benchmarks/emotion.py --quick         # fewer voices and lines, no goals of accuracy: a minute
 python benchmarks/emotion.py DIR…            # and folders of `dailytalk corpus`, by every protocol
-python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained twice, not five times
+python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained three times, not five
 python benchmarks/emotion.py --crema-d FILE  # the names of SentenceFilenames.csv in place of made ones
 
 A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
@@ -263,7 +263,7 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
 
 
 def _folds_for(kind: str) -> int:
-    return 5 if kind == "linear" else 2
+    return 5 if kind == "linear" else 3
 
 
 def _fit(kind: str, options: argparse.Namespace):  # type: ignore[no-untyped-def]

@@ -198,11 +198,14 @@ class CountGrid:
     def add(self, x: float | None, y: float | None) -> None:
         """Count a pair; one of which either is not a number is not counted."""
         if is_number(x) and is_number(y):
-            column, line = (
-                max(0, min(math.floor(min(value, self.limit) / self.width + _ROUNDING), self._last))
-                for value in (max(x, -self.limit), max(y, -self.limit))
-            )
+            column, line = self._cell(x), self._cell(y)
             self.counts[column, line] += 1
+
+    def _cell(self, value: float) -> int:
+        """The number of a value's cell; what is far beyond the limit can't be divided."""
+        if not 0.0 <= value < self.limit:
+            return self._last if value > 0 else 0
+        return min(math.floor(value / self.width + _ROUNDING), self._last)
 
     @property
     def n(self) -> int:

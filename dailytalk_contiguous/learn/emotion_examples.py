@@ -70,6 +70,7 @@ class EmotionExamples:
         left_out: how many utterances were, by reason.
         licences: of the utterances of each input, sorted.
         source, numbers: where the sound is.
+        mixed: what tells a network when to stop is of the same speakers, as by the protocol `random`.
     """
 
     classes: tuple[str, ...]
@@ -86,6 +87,7 @@ class EmotionExamples:
     licences: Mapping[str, tuple[str, ...]]
     source: SoundSource = field(repr=False)
     numbers: NDArray[np.intp] = field(repr=False)
+    mixed: bool = False
     _measured: dict[str, dict[int, NDArray[Any]]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

@@ -47,16 +47,20 @@ from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
+    BANDS_OF_OCTAVE,
+    CROP_SECONDS,
     HOP,
     LONGEST_SECONDS,
+    LOWEST,
     WINDOW,
     EncoderEmotions,
     EncoderNetwork,
     LayersHead,
-    LogMel,
+    LogBands,
     SpectrogramEmotions,
     SpectrogramNetwork,
     TrainedNetwork,
+    loudness_and_length,
     padded_frames,
     pooled_layers,
 )
@@ -69,7 +73,10 @@ log = logging.getLogger(__name__)
 
 #: The highest learning rate where the settings leave it open, by kind; of an encoder that is fine-tuned, and how
 #: many times larger that of its head is.
-LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 1e-3, "ssl": 1e-3}, 2e-5, 25.0
+LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 3e-3, "ssl": 1e-3}, 2e-5, 25.0
+
+#: Validations without a smaller loss after which the learning rate is halved, and again after as many more.
+HALVED_AFTER = 2
 
 #: Batches among whose utterances those of like length are put together.
 POOL = 16
@@ -77,8 +84,11 @@ POOL = 16
 #: Seconds between checkpoints within an epoch.
 CHECKPOINT_SECONDS = 600.0
 
-#: Disk that spectrograms may take: those of 347 hours, at 16 kB a second.
+#: Disk that spectrograms may take: those of 264 hours, at 21 kB a second.
 _SPECTROGRAM_BYTES = 20e9
+
+#: The least spread of loudness and length (natural logarithms) in what is trained on: alike clips are no scale.
+_LEAST_SPREADS = (0.5, 0.05)
 
 #: dB of a natural logarithm of power.
 _DB = 10 / np.log(10)
@@ -165,13 +175,15 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
     """Places of the examples to train on, and of those to validate on: about that share, of other speakers.
 
     Equal sound is never on two sides, altered copies are not validated on, and each class stays in training.
-    Where no speaker can be spared, utterances are held out.
+    Where no speaker can be spared, or speakers are `mixed` on purpose, utterances are held out.
 
     Raises DailytalkError if not one utterance can be.
     """
-    units = joined_groups(list(zip(examples.speakers.tolist(), examples.groups.tolist(), strict=True)))
+    units = examples.groups
+    if not examples.mixed:
+        units = joined_groups(list(zip(examples.speakers.tolist(), examples.groups.tolist(), strict=True)))
     taken = _drawn(examples, units, share, seed)
-    if not taken.any():
+    if not taken.any() and not examples.mixed:
         taken = _drawn(examples, examples.groups, share, seed)
         log.warning("no speaker can be held out to tell when to stop, so utterances of the same speakers are")
     valid = np.flatnonzero(taken & ~examples.copies)
@@ -229,7 +241,7 @@ class _Task(Protocol):
 
 
 class _Spectrograms:
-    """Log-mel spectrograms, cut and masked anew at each view."""
+    """Spectrograms, cut, coloured and masked anew at each view."""
 
     rate = LEARNING_RATES["spectrogram"]
 
@@ -237,38 +249,42 @@ class _Spectrograms:
         self, examples: EmotionExamples, settings: SpectrogramSettings, train: NDArray[np.intp], folder: Path
     ) -> None:
         self._settings = settings
-        log_mel = LogMel()
+        log_bands = LogBands()
         self._store = FeatureStore(
             folder / "features",
-            f"log-mel 1 {BANDS} {WINDOW} {HOP}",
+            f"log bands 1 {BANDS} {BANDS_OF_OCTAVE} {LOWEST} {WINDOW} {HOP}",
             _SPECTROGRAM_BYTES,
             "train on fewer utterances",
         )
-        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
+        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_bands(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
         network = SpectrogramNetwork(len(examples.classes), settings.dropout)
-        usual, spread = self._statistics(train)
-        network.usual.copy_(torch.from_numpy(usual))
-        network.spread.copy_(torch.from_numpy(spread))
-        self._usual = usual.astype(np.float32)
+        self._set_statistics(network, train)
+        self._usual = network.usual.numpy().copy()
         self.network: nn.Module = network
 
-    def _statistics(self, train: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each band over all frames of the examples to train on."""
-        count, sums, squares = 0, np.zeros(1), np.zeros(1)
+    def _set_statistics(self, network: SpectrogramNetwork, train: NDArray[np.intp]) -> None:
+        """Set what is usual over all frames of the examples to train on, and over these as wholes."""
+        count, sums, squares, wholes = 0, np.zeros(1), np.zeros(1), []
         for place in train.tolist():
-            bands = self._store[self._keys[place]].astype(np.float64)
+            stored = self._store[self._keys[place]]
+            bands = stored.astype(np.float64)
             count, sums, squares = count + len(bands), sums + bands.sum(axis=0), squares + (bands**2).sum(axis=0)
+            wholes.append(loudness_and_length(*padded_frames([stored]))[0].double().numpy())
         usual = sums / count
-        return usual, np.sqrt(np.maximum(squares / count - usual**2, 1e-4))
+        network.usual.copy_(torch.from_numpy(usual))
+        network.spread.copy_(torch.from_numpy(np.sqrt(np.maximum(squares / count - usual**2, 1e-4))))
+        network.usual_whole.copy_(torch.from_numpy(np.mean(wholes, axis=0)))
+        network.spread_whole.copy_(torch.from_numpy(np.maximum(np.std(wholes, axis=0), _LEAST_SPREADS)))
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         views = [self._store[self._keys[place]].astype(np.float32) for place in places]
         if rng is None:
             return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
-        longest = round(self._settings.crop * ANALYSIS_RATE / HOP)
-        return padded_frames([self._masked(_cropped(bands, longest, rng), rng) for bands in views])
+        longest = round(CROP_SECONDS * ANALYSIS_RATE / HOP)
+        cropped = [_cropped(bands, longest, rng) for bands in views]
+        return padded_frames([self._masked(coloured(bands, self._settings, rng), rng) for bands in cropped])
 
     def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """A view with spans of frames and of bands at their usual value (SpecAugment, without warping of time)."""
@@ -288,6 +304,25 @@ class _Spectrograms:
 
     def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
         return SpectrogramEmotions(SpectrogramEmotions.kind, classes, network, device)
+
+
+def coloured(
+    bands: NDArray[np.float32], settings: SpectrogramSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """A spectrogram (n, `BANDS`) as by another voice, or another microphone: as loud, and with the same pitch.
+
+    Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), of which the mean
+    over all power is taken away.
+    """
+    n_points = -(-BANDS // settings.gain_bands) + 2
+    places = np.arange(BANDS) / settings.gain_bands + rng.random()
+    drawn = rng.normal(0.0, settings.gain_spread / _DB, n_points)
+    other = bands + np.interp(places, np.arange(n_points), drawn).astype(np.float32)
+    return np.asarray(other + np.float32(_log_power(bands) - _log_power(other)), np.float32)
+
+
+def _log_power(bands: NDArray[np.float32]) -> float:
+    return float(np.log(np.exp(bands.astype(np.float64)).sum()))
 
 
 def _cropped(frames: NDArray[np.float32], longest: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -452,13 +487,17 @@ def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator)
 
 @dataclass
 class _State:
-    """How far a training has come: `step` is the next, `losses` those of the steps of this epoch."""
+    """How far a training has come: `step` is the next, `losses` those of the steps of this epoch.
+
+    `halvings` says how often the learning rate was halved.
+    """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
     epochs: list[dict[str, float]] = field(default_factory=list)
     best: float = float("inf")
     since_best: int = 0
+    halvings: int = 0
     finished: bool = False
 
 
@@ -615,11 +654,15 @@ class _Training:
         return -(targets * self._weights.to(self._device) * logits.log_softmax(dim=1)).sum()
 
     def _rate_at(self, step: int) -> float:
-        """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine."""
+        """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine.
+
+        It is halved wherever the loss stays. Else a training that stops early would never see a low rate.
+        """
+        share = 0.5**self._state.halvings
         warmup = max(1, round(self._settings.warmup_share * self._planned))
         if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
+            return share * (step + 1) / warmup
+        return share * 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
 
     def _answers(self) -> NDArray[np.float64]:
         """Logits (n, classes) of the utterances that are held out."""
@@ -655,6 +698,8 @@ class _Training:
             self._best = {
                 name: weight.detach().cpu().clone() for name, weight in self._network.state_dict().items()
             }
+        elif state.since_best % HALVED_AFTER == 0:
+            state.halvings += 1
         state.finished = state.step >= self._planned or state.since_best >= self._settings.patience
         if self._on_epoch:
             self._on_epoch(len(state.epochs), self._settings.epochs, state.epochs[-1]["loss"], loss)
@@ -734,16 +779,16 @@ def _digest_of(texts: Sequence[str]) -> str:
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path) -> int:
-    """Write `train/CLASS/NAME.png` for each example: its log-mel spectrogram, low bands below, 80 dB of range.
+    """Write `train/CLASS/NAME.png` for each example: its spectrogram, low bands below, 80 dB of range.
 
     Returns how many were written. Raises DailytalkError for a folder of something else.
     """
     import matplotlib.image  # takes a second
 
-    target, log_mel = OwnedFolder(folder, "spectrograms", ()), LogMel()
+    target, log_bands = OwnedFolder(folder, "spectrograms", ()), LogBands()
     for place, sound in enumerate(examples.sounds()):
         interrupts.check_interrupt()
-        bands = log_mel(sound).T * _DB
+        bands = log_bands(sound).T * _DB
         picture = io.BytesIO()
         top = float(bands.max())
         matplotlib.image.imsave(

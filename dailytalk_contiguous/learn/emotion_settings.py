@@ -47,14 +47,15 @@ class SpectrogramSettings(NetworkSettings):
     Attributes:
         time_masks, band_masks: spans that are masked at each view (SpecAugment: Park et al. 2019).
         time_share, most_bands: the longest span of each, a share of the frames, and bands.
-        crop: seconds of a longer utterance that are seen at a time, each time others.
+        gain_spread, gain_bands: of the random gains of bands at each view, dB, and bands from one to the next.
     """
 
-    time_masks: int = unlisted(2)
-    band_masks: int = unlisted(2)
-    time_share: float = unlisted(0.2)
-    most_bands: int = unlisted(24)
-    crop: float = unlisted(6.0)
+    time_masks: int = unlisted(1)
+    band_masks: int = unlisted(1)
+    time_share: float = unlisted(0.1)
+    most_bands: int = unlisted(16)
+    gain_spread: float = unlisted(4.3)
+    gain_bands: int = unlisted(12)
 
 
 @dataclass(frozen=True)

@@ -414,7 +414,7 @@ def _shared(model: TrainedEmotionModel, examples: "EmotionExamples") -> list[str
 _KINDS = {
     "linear": "A multinomial regression on statistics of pitch, loudness, spectrum and pauses of an utterance, "
     "relative to what is usual of its speaker where several of his are classified together.",
-    "spectrogram": "A small convolutional network on log-mel spectrograms.",
+    "spectrogram": "A small convolutional network on spectrograms.",
     "ssl": "A classifier on an encoder of speech: a weighted sum of its layers, pooled by attention.",
 }
 

@@ -7,8 +7,10 @@ mean, so that they get what they get alone (to 1e-5).
 """
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,17 +53,29 @@ LONGEST_SECONDS = 20.0
 #: Seconds of padded audio in a batch: see `stages.rate_affect.BATCH_SECONDS`.
 BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
-#: Bands of a spectrogram, samples of its windows and of the transform that they are padded to, and samples
-#: between them (64, 128 and 16 ms). A window so long, and so many bands, tell the harmonics of a low voice apart,
-#: by which the network hears its pitch.
-BANDS, WINDOW, TRANSFORM, HOP = 128, 1024, 2048, 256
+#: Samples of a spectrogram's windows and of the transform that they are padded to, and samples between them (64,
+#: 128 and 16 ms). A window so long tells the harmonics of a low voice apart, by which the network hears its pitch.
+WINDOW, TRANSFORM, HOP = 1024, 2048, 256
 
-#: Hz of the lowest and the highest band's edge, and what is added to the power before its logarithm: -80 dB of a
-#: full-scale tone.
-LOWEST, HIGHEST, FLOOR = 50.0, 7600.0, 1e-4
+#: Bands of a spectrogram and of an octave, and Hz of the middle of the lowest: up to 6.8 kHz. A voice that speaks
+#: higher is moved by as many bands at every harmonic.
+BANDS, BANDS_OF_OCTAVE, LOWEST = 168, 24, 55.0
 
-#: Channels of the convolutions on a spectrogram, and width of the frames that they are brought to.
-CHANNELS_OF_BLOCKS, FRAME_WIDTH = (24, 48, 64, 96), 128
+#: Harmonics that the network sees of a fundamental at once.
+HARMONICS = 5
+
+#: What is added to the power before its logarithm: -80 dB of a full-scale tone.
+FLOOR = 1e-4
+
+#: Channels of the convolutions on a spectrogram, width of the frames that they are brought to, and of what all
+#: that is known of an utterance is brought to.
+CHANNELS_OF_BLOCKS, FRAME_WIDTH, HIDDEN_WIDTH = (16, 32, 48, 64), 128, 64
+
+#: Seconds that are seen of an utterance at a time in training: a longer one counts as one of this length.
+CROP_SECONDS = 6.0
+
+#: Spreads from the usual beyond which loudness and length count no more.
+_FARTHEST = 4.0
 
 #: Frames of an encoder (20 ms each) that are averaged to one before anything else: mood does not change in less
 #: than 200 ms, and features of a corpus take a tenth of the disk.
@@ -236,23 +250,26 @@ def frames_inside(lengths: Tensor, n_frames: int) -> Tensor:
 # Spectrograms.
 
 
-def mel_filters() -> Tensor:
-    """Triangles of equal height on the mel scale (O'Shaughnessy 1987), shape (frequencies, `BANDS`)."""
-    edges = torch.tensor([LOWEST, HIGHEST], dtype=torch.float64)
-    low, high = (2595 * torch.log10(1 + edges / 700)).tolist()
-    mels = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
-    hertz = 700 * (10 ** (mels / 2595) - 1)
-    frequencies = torch.linspace(0, ANALYSIS_RATE / 2, TRANSFORM // 2 + 1, dtype=torch.float64)[:, None]
-    rising = (frequencies - hertz[:-2]) / (hertz[1:-1] - hertz[:-2])
-    falling = (hertz[2:] - frequencies) / (hertz[2:] - hertz[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0).float()
+def band_filters() -> Tensor:
+    """Triangles over the bands, shape (frequencies, `BANDS`), under which all power between them counts once.
+
+    Each reaches to the middles of its neighbours, but not less than one frequency of the transform to both sides.
+    """
+    step = ANALYSIS_RATE / TRANSFORM
+    middles = LOWEST * 2 ** (torch.arange(-1, BANDS + 1, dtype=torch.float64) / BANDS_OF_OCTAVE)
+    own, widths = middles[1:-1], middles.diff()
+    below, above = widths[:-1].clamp(min=step), widths[1:].clamp(min=step)
+    frequencies = step * torch.arange(TRANSFORM // 2 + 1, dtype=torch.float64)[:, None]
+    rising, falling = 1 + (frequencies - own) / below, 1 - (frequencies - own) / above
+    shares = (middles[2:] - middles[:-2]) / (below + above)
+    return (shares * torch.minimum(rising, falling).clamp(min=0)).float()
 
 
-class LogMel:
-    """Log-mel spectrograms of 16 kHz sound: natural logarithms of power in `BANDS` bands, every 16 ms."""
+class LogBands:
+    """Spectrograms of 16 kHz sound: natural logarithms of power in `BANDS` bands, every 16 ms."""
 
     def __init__(self) -> None:
-        self._filters, self._window = mel_filters(), torch.hann_window(WINDOW)
+        self._filters, self._window = band_filters(), torch.hann_window(WINDOW)
 
     def __call__(self, sound: Samples) -> NDArray[np.float32]:
         """Frames (n, `BANDS`) of samples: at least one, also of a sound that is shorter than a window."""
@@ -263,6 +280,18 @@ class LogMel:
         power = spectrum.real.square() + spectrum.imag.square()
         bands: NDArray[np.float32] = (power.T @ self._filters + FLOOR).log().numpy()
         return bands
+
+
+def stacked_harmonics(bands: Tensor) -> Tensor:
+    """Images (n, `HARMONICS`, frames, bands) of spectrograms (n, frames, `BANDS`): each band with its multiples.
+
+    Bands whose multiples would be beyond the highest are left out. Bittner et al. 2017, "Deep salience
+    representations for F0 estimation in polyphonic music".
+    """
+    shifts = [round(BANDS_OF_OCTAVE * math.log2(harmonic)) for harmonic in range(1, HARMONICS + 1)]
+    count = BANDS - shifts[-1]
+    stacked = torch.stack([bands[:, :, shift : shift + count] for shift in shifts], dim=3)
+    return stacked.permute(0, 3, 1, 2)
 
 
 class MaskedBatchNorm(nn.Module):
@@ -291,43 +320,75 @@ class MaskedBatchNorm(nn.Module):
         return hidden * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
 
 
+def loudness_and_length(bands: Tensor, lengths: Tensor) -> Tensor:
+    """Natural logarithms (n, 2) of the mean power of spectrograms (n, frames, `BANDS`), and of their seconds.
+
+    `lengths` (n,) are the frames of each that count. A length of more than `CROP_SECONDS` is that.
+    """
+    outside = ~frames_inside(lengths, bands.shape[1])
+    power = bands.logsumexp(dim=2).masked_fill(outside, -torch.inf).logsumexp(dim=1) - lengths.log()
+    seconds = (lengths * (HOP / ANALYSIS_RATE)).clamp(max=CROP_SECONDS)
+    return torch.stack([power, seconds.log()], dim=1)
+
+
 class SpectrogramNetwork(nn.Module):
-    """A small convolutional network on log-mel spectrograms: four blocks, attentive pooling, a linear layer."""
+    """A small convolutional network on spectrograms: four blocks, attentive pooling, two linear layers.
+
+    It sees each band beside those of its harmonics, so that a pitch is a pattern in one place, in any voice.
+
+    What is pooled is a mean over frames, which hardly shows how loud and how long an utterance is: the linear
+    layers are given both.
+    """
 
     def __init__(self, n_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.usual: Tensor
         self.spread: Tensor
+        self.usual_whole: Tensor
+        self.spread_whole: Tensor
         self.register_buffer("usual", torch.zeros(BANDS))
         self.register_buffer("spread", torch.ones(BANDS))
-        inputs = (1, *CHANNELS_OF_BLOCKS[:-1])
-        pairs = list(zip(inputs, CHANNELS_OF_BLOCKS, strict=True))
-        self.convolutions = nn.ModuleList(nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs)
-        self.norms = nn.ModuleList(MaskedBatchNorm(out) for _, out in pairs)
-        bands = BANDS // 2 ** len(CHANNELS_OF_BLOCKS)
+        self.register_buffer("usual_whole", torch.zeros(2))
+        self.register_buffer("spread_whole", torch.ones(2))
+        # Time is halved at once: frames every 32 ms show as much, and take half of the time.
+        first = nn.Conv2d(HARMONICS, CHANNELS_OF_BLOCKS[0], 5, stride=(2, 1), padding=2, bias=False)
+        pairs = pairwise(CHANNELS_OF_BLOCKS)
+        others = [nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs]
+        self.convolutions = nn.ModuleList([first, *others])
+        self.norms = nn.ModuleList(MaskedBatchNorm(out) for out in CHANNELS_OF_BLOCKS)
+        bands = stacked_harmonics(torch.zeros(1, 1, BANDS)).shape[3] // 2 ** len(CHANNELS_OF_BLOCKS)
         self.to_frames = nn.Linear(CHANNELS_OF_BLOCKS[-1] * bands, FRAME_WIDTH)
         self.pooling = AttentivePooling(FRAME_WIDTH)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * FRAME_WIDTH, n_classes)
+        self.from_frames = nn.Linear(2 * FRAME_WIDTH, HIDDEN_WIDTH)
+        self.from_whole = nn.Linear(2, HIDDEN_WIDTH)
+        self.classifier = nn.Linear(HIDDEN_WIDTH, n_classes)
 
     def forward(self, bands: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes) and embeddings (n, 2 `FRAME_WIDTH`) of spectrograms (n, frames, `BANDS`).
+        """Logits (n, classes) and embeddings (n, `HIDDEN_WIDTH`) of spectrograms (n, frames, `BANDS`).
 
         `lengths` (n,) are the frames of each that count.
         """
+        whole = (loudness_and_length(bands, lengths) - self.usual_whole) / self.spread_whole
         inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
-        hidden = ((bands - self.usual) / self.spread)[:, None] * inside
+        hidden = stacked_harmonics((bands - self.usual) / self.spread) * inside
         for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            hidden = functional.relu(norm(convolve(hidden), inside)) * inside
-            # Time is halved thrice: a frame of 128 ms is short enough for a syllable. What is beyond an end is 0,
-            # which is never more than what a ReLU gives.
-            steps = 2 if place < 3 else 1
+            hidden = convolve(hidden)
+            if place == 0:
+                lengths = (lengths + 1) // 2
+                inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
+            hidden = functional.relu(norm(hidden, inside)) * inside
+            # Time is halved thrice in all: a frame of 128 ms is short enough for a syllable. What is beyond an end
+            # is 0, which is never more than what a ReLU gives.
+            steps = 2 if place in (1, 2) else 1
             hidden = functional.max_pool2d(hidden, (steps, 2), ceil_mode=True)
             lengths = (lengths + steps - 1) // steps
             inside = frames_inside(lengths, hidden.shape[2])[:, None, :, None].float()
         frames = functional.relu(self.to_frames(hidden.permute(0, 2, 1, 3).flatten(2)))
         pooled = self.pooling(frames, inside[:, 0, :, 0] > 0)
-        return self.classifier(self.dropout(pooled)), pooled
+        whole = self.from_whole(whole.clamp(-_FARTHEST, _FARTHEST))
+        known = functional.relu(self.from_frames(self.dropout(pooled)) + whole)
+        return self.classifier(self.dropout(known)), known
 
 
 class SpectrogramEmotions(TrainedNetwork):
@@ -337,10 +398,10 @@ class SpectrogramEmotions(TrainedNetwork):
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         super().__init__(name, classes, network, device)
-        self.log_mel = LogMel()
+        self.log_bands = LogBands()
 
     def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        bands, lengths = padded_frames([self.log_mel(window) for window in windows])
+        bands, lengths = padded_frames([self.log_bands(window) for window in windows])
         return heard_of(*self.network(bands.to(self.device), lengths.to(self.device)))
 
 

@@ -16,10 +16,21 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.learn import emotion_networks_training, feature_store
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples
-from dailytalk_contiguous.learn.emotion_networks_training import altered, fit_network, held_out, save_spectrograms
+from dailytalk_contiguous.learn.emotion_networks_training import (
+    altered,
+    coloured,
+    fit_network,
+    held_out,
+    save_spectrograms,
+)
 from dailytalk_contiguous.learn.emotion_settings import EncoderSettings, SpectrogramSettings
 from dailytalk_contiguous.learn.feature_store import FeatureStore
-from dailytalk_contiguous.models.emotion_networks import TrainedNetwork
+from dailytalk_contiguous.models.emotion_networks import (
+    LogBands,
+    TrainedNetwork,
+    loudness_and_length,
+    padded_frames,
+)
 
 CLASSES = ("angry", "happy", "sad")
 SPECTROGRAM = SpectrogramSettings(epochs=3, batch=8)
@@ -225,6 +236,10 @@ def test_one_speaker_is_said_and_one_clip_of_a_class_is_trained_on(
     rare = examples.take((examples.labels != 2) | (np.arange(24) == 5))
     train, _ = held_out(rare, 0.2, 0)
     assert 2 in rare.labels[train]
+    caplog.clear()
+    _, valid = held_out(replace(examples, mixed=True), 0.2, 0)
+    assert len({*examples.speakers[valid]}) > 1
+    assert not caplog.text
     with pytest.raises(DailytalkError, match="none of 3 utterances can be held out"):
         held_out(examples.take([0, 1, 2]), 0.2, 0)
 
@@ -254,10 +269,32 @@ def test_altered_sound_is_as_loud_and_of_nearly_the_same_length() -> None:
     assert not altered(np.zeros(8000, np.float32), settings, np.random.default_rng(0)).any()
 
 
+def test_a_coloured_spectrogram_is_as_loud_and_keeps_its_harmonics() -> None:
+    bands = LogBands()(spoken(0, 150, np.random.default_rng(1)))
+    first, second = (coloured(bands, SPECTROGRAM, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.abs(first - second).max() > 1
+    for other in (first, second):
+        gains = other - bands
+        np.testing.assert_allclose(gains, gains[:1] * np.ones((len(bands), 1)), atol=1e-4)
+        assert np.abs(np.diff(gains[0], n=2)).max() < np.ptp(gains[0]) / 2, "gains are smooth over bands"
+        np.testing.assert_allclose(
+            *(loudness_and_length(*padded_frames([own])) for own in (bands, other)), atol=1e-3
+        )
+
+
+def test_loudness_and_length_are_those_of_the_whole() -> None:
+    sound = spoken(0, 150, np.random.default_rng(1))
+    sounds = [sound, 2 * sound, np.tile(sound, 20), np.tile(sound, 40)]
+    log_bands = LogBands()
+    power, seconds = loudness_and_length(*padded_frames([log_bands(own) for own in sounds])).numpy().T
+    np.testing.assert_allclose(power[1:] - power[0], np.log([4, 1, 1]), atol=0.1)
+    np.testing.assert_allclose(np.exp(seconds), [len(sound) / 16000] * 2 + [6.0, 6.0], atol=0.03)
+
+
 def test_pictures_are_in_a_folder_a_class_under_safe_names(examples: EmotionExamples, tmp_path: Path) -> None:
     few = replace(examples.take([0, 1]), ids=("../up", "A/b c"), classes=("angry", "../sad", "x"))
     assert save_spectrograms(few, tmp_path / "pictures") == 2
     paths = sorted((tmp_path / "pictures").rglob("*.png"))
     assert [path.parent.parent for path in paths] == [tmp_path / "pictures" / "train"] * 2
     assert all(re.fullmatch(r"[\w.-]+", path.name) and ".." not in path.name for path in paths)
-    assert matplotlib.image.imread(paths[0]).shape[0] == 128
+    assert matplotlib.image.imread(paths[0]).shape[0] == 168
