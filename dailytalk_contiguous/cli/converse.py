@@ -135,11 +135,11 @@ def converse(
             say("no sound device is there", stderr=True)
         raise typer.Exit(0 if devices else 1)
     on_this_machine("--out", out)
-    given = chosen(options, CONVERSE_SETTINGS)
+    settings = chosen(options, CONVERSE_SETTINGS)
     (models,), (chat,), (rules,) = (
-        with_settings((TalkModels(),), given),
-        with_settings((ChatSettings(),), given),
-        with_settings((TurnRules(),), given),
+        with_settings((TalkModels(),), settings),
+        with_settings((ChatSettings(),), settings),
+        with_settings((TurnRules(),), settings),
     )
     if push_to_talk and input:
         raise DailytalkError("--push-to-talk does not go with --input", "leave one of them out")
@@ -225,7 +225,7 @@ def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
 
 
 #: Said before a talk in which nothing better tells emotions.
-_ESTIMATE = f"emotions are told by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
+_ESTIMATE = f"emotions are estimated by {AFFECT_MAP}, a rule of thumb that was never trained on emotion"
 
 
 def _introduce(
@@ -258,8 +258,8 @@ def _ended(talk: Talk, record: TalkRecord | None) -> str:
 def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: bool) -> None:
     medians, kept = median_steps(talk.latencies), _kept(record)
     if as_json:
-        told = {"talk": kept, "seconds": round(talk.time, 3), "replies": len(talk.latencies)}
-        print_json(told | {"median_seconds_after_speech": medians})
+        summary = {"talk": kept, "seconds": round(talk.time, 3), "replies": len(talk.latencies)}
+        print_json(summary | {"median_seconds_after_speech": medians})
         return
     console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
     if medians:

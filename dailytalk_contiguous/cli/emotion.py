@@ -210,10 +210,10 @@ def emotion_train(
         console.print(address, markup=False)
 
 
-def _settings_of(kind: str, given: dict[str, Any]) -> Any:
+def _settings_of(kind: str, options: dict[str, Any]) -> Any:
     """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
     known = {place.option for place in settings_in(_SETTINGS[kind]())}
-    for name in given:
+    for name in options:
         if name not in known:
             of = [
                 other
@@ -221,7 +221,7 @@ def _settings_of(kind: str, given: dict[str, Any]) -> Any:
                 if name in {p.option for p in settings_in(settings())}
             ]
             raise DailytalkError(f"--{name.replace('_', '-')} is for {either(of)}, not for {kind}", "leave it out")
-    return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], given))
+    return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], options))
 
 
 def _tell_epoch(number: int, most: int, loss: float, held_out: float) -> None:

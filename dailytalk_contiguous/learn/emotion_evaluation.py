@@ -543,7 +543,7 @@ def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamp
     kept = [name for name in examples.classes if name not in few]
     if len(kept) < 2:
         all_few = ", ".join(f"{name} has {why}" for name, why in few.items())
-        one = f", what is left is {kept[0]} alone" if kept else ""
+        rest = f", what is left is {kept[0]} alone" if kept else ""
         people = np.unique(examples.speakers)
         if len(people) == 1 and speakers > 1:
             raise BadInput(
@@ -551,7 +551,7 @@ def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamp
                 "add others, or compare within one by --protocol random",
             )
         raise BadInput(
-            f"too few utterances to tell classes apart: {all_few}{one}", "add some, or choose --classes"
+            f"too few utterances to tell classes apart: {all_few}{rest}", "add some, or choose --classes"
         )
     if not few:
         return examples, []

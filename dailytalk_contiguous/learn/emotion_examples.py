@@ -211,10 +211,10 @@ class _FiledSounds:
             first = last
 
     def _follows(self, number: int, following: int) -> bool:
-        one, other = self._clips[number], self._clips[following]
-        if one.place is None or other.place is None or one.items is not other.items:
+        clip, other = self._clips[number], self._clips[following]
+        if clip.place is None or other.place is None or clip.items is not other.items:
             return False
-        return one.place.file == other.place.file and one.place[1:] <= other.place[1:]
+        return clip.place.file == other.place.file and clip.place[1:] <= other.place[1:]
 
     def _in_order(self, run: Sequence[_Clip]) -> Iterator[Samples]:
         items, at = run[0].items, 0
@@ -255,7 +255,7 @@ def read_examples(
 
     Args:
         inputs: folders or `OWNER/NAME@TAG`, as `open_items` takes them.
-        classes: what is told apart; None for every label that there is, except `other`.
+        classes: those to distinguish; None for every label that there is, except `other`.
         labels: what was `acted`, what most raters `perceived`, or `votes`: the class that most of them voted for,
             and what share voted for each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
@@ -265,7 +265,7 @@ def read_examples(
     Raises DailytalkError for an input that is not there or holds no utterances, and if none has an emotion.
     """
     if classes is not None and len({*classes}) < 2:
-        raise DailytalkError("nothing is told apart by one class", "name at least two")
+        raise DailytalkError("one class distinguishes nothing", "name at least two")
     if votes is not None and labels != "votes":
         raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
     shares = None if votes is None else vote_shares(votes)
@@ -375,8 +375,8 @@ class _Reader:
         """The share of raters who heard each emotion: by the table if there is one, or else by the row."""
         if self._shares is not None:
             return self._shares.get(name, {})
-        told = [(_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote]
-        return {emotion: share for emotion, share in told if emotion and is_number(share, 0.0) and share}
+        votes = [(_text(vote["emotion"]), vote["share"]) for vote in labels.get("perceived_votes") or () if vote]
+        return {emotion: share for emotion, share in votes if emotion and is_number(share, 0.0) and share}
 
     def _voted(self, shares: Mapping[str, float], acted: str) -> tuple[str, dict[str, float]]:
         """The class with most votes, the acted one of several, and the share of each; nothing without votes."""
@@ -397,7 +397,9 @@ class _Reader:
             remedy = "name a corpus with labels, or other classes"
             if self._labels == "votes" and self._shares is None:
                 remedy = "make the corpus again with tabulatedVotes.csv in its folder, or name that with --votes"
-            raise DailytalkError(f"no utterance has an emotion to be told ({reasons or 'there is none'})", remedy)
+            raise DailytalkError(
+                f"no utterance has an emotion to learn or to test ({reasons or 'there is none'})", remedy
+            )
         facts = self._facts
         names = {fact["emotion"] for fact in facts} | {name for fact in facts for name in fact["votes"]}
         classes = tuple(sorted(names | {*(self._classes or ())}))

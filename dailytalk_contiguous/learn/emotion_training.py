@@ -256,7 +256,7 @@ def _regressions(
     scale /= np.sqrt(np.mean(scale**2))
     inputs = inputs * scale
     regression = LogisticRegression(max_iter=300, tol=tolerance, warm_start=True)
-    found = []
+    fits = []
     for strength in strengths:
         regression.set_params(C=strength)
         with warnings.catch_warnings():
@@ -265,8 +265,8 @@ def _regressions(
         weights, bias = regression.coef_.T * scale[:, None], regression.intercept_
         if n_classes == 2:  # one column, of the second class
             weights, bias = np.hstack((-weights, weights)) / 2, np.concatenate((-bias, bias)) / 2
-        found.append((weights.copy(), bias.copy()))
-    return found
+        fits.append((weights.copy(), bias.copy()))
+    return fits
 
 
 def save_emotion(model: TrainedEmotionModel, folder: Path, facts: Mapping[str, Any]) -> None:

@@ -125,8 +125,8 @@ def find_checkpoint(name: str) -> StoredModel:
     config = _read_object(name, paths[CONFIG])
     preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
     for file in WEIGHT_FILES:
-        if found := find((file,)):
-            return StoredModel(name, config, preparation, [found[file]])
+        if paths := find((file,)):
+            return StoredModel(name, config, preparation, [paths[file]])
         if listed := find((file + _LIST,)):
             weights = _listed(name, listed[file + _LIST], Path(file).suffix)
             return StoredModel(name, config, preparation, weights)

@@ -105,10 +105,10 @@ def load_weights(
         with ExitStack() as files:
             stored: dict[str, StoredWeight] = {}
             for path in paths:
-                found = _naming(path, _weights_in, path, files)
-                if twice := sorted(found.keys() & stored.keys()):
+                own = _naming(path, _weights_in, path, files)
+                if twice := sorted(own.keys() & stored.keys()):
                     raise ValueError(f"{path.name}: it holds {quoted(twice[0])}, as another file does")
-                for key, weight in found.items():
+                for key, weight in own.items():
                     stored[key] = weight._replace(read=partial(_naming, path, weight.read))
             own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda o: len(o.keys() & shapes))
             if differences := _differences(own, shapes, strict):

@@ -398,7 +398,7 @@ def test_a_damaged_file_is_said_and_the_next_one_is_played(tmp_path: Path) -> No
     soundfile.write(tmp_path / "good.wav", tone, TALK_RATE)
     soundfile.write(tmp_path / "damaged.wav", tone * np.nan, TALK_RATE, subtype="FLOAT")
     told = list[str]()
-    blocks = FileBlocks([tmp_path / "damaged.wav", tmp_path / "good.wav"], lambda: True, told=told.append)
+    blocks = FileBlocks([tmp_path / "damaged.wav", tmp_path / "good.wav"], lambda: True, notify=told.append)
     heard = []
     while (block := blocks.read()) is not None:
         heard.append(block)

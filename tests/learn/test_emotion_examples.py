@@ -166,7 +166,7 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"classes": ("angry",)}, "nothing is told apart by one class"),
+        ({"classes": ("angry",)}, "one class distinguishes nothing"),
         ({"labels": "votes"}, "its raters' votes are not known"),
         ({"votes": Path("x.csv")}, "says nothing of other labels"),
         ({"labels": "perceived"}, "2 utterances: nobody said what emotion is heard"),

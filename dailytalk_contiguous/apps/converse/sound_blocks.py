@@ -98,7 +98,7 @@ class FileBlocks:
         paths: recordings of one speaker; of several channels the mean is taken.
         answered: whether nothing more is to be said to what has been played; silence is sent until it is.
         play: what plays blocks, if anything.
-        told: gets a sentence on a file that turns out to be damaged; the next one is played.
+        notify: gets a sentence on a file that turns out to be damaged; the next one is played.
 
     Raises BadInput for a file that is no sound.
     """
@@ -111,7 +111,7 @@ class FileBlocks:
         paths: Sequence[Path],
         answered: Callable[[], bool],
         play: "Loudspeaker | None" = None,
-        told: Callable[[str], None] = lambda sentence: None,
+        notify: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         for path in paths:
             try:
@@ -121,7 +121,7 @@ class FileBlocks:
                 raise BadInput(f"{as_text(path)} can't be heard ({reason})", "name a sound file") from None
         self.name = ", ".join(as_text(path.name) for path in paths)
         self._blocks = self._played(paths)
-        self._answered, self._loudspeaker, self._told = answered, play, told
+        self._answered, self._loudspeaker, self._notify = answered, play, notify
         self._begun: float | None = None
         self._due = 0.0
         self._count = 0
@@ -163,7 +163,7 @@ class FileBlocks:
                         waiting = waiting[BLOCK:]
             except (BadInput, OSError) as error:
                 reason = error.reason if isinstance(error, BadInput) else error.strerror
-                self._told(f"{as_text(path.name)} can't be heard any further ({reason})")
+                self._notify(f"{as_text(path.name)} can't be heard any further ({reason})")
             yield np.pad(waiting, (0, BLOCK - len(waiting)))
             quiet = 0.0
             while quiet < BETWEEN_FILES:
@@ -229,15 +229,15 @@ class Loudspeaker:
 class DeviceBlocks:
     """A microphone and a loudspeaker of this machine, through `sounddevice`.
 
-    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds: `told` gets the sentences.
+    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds: `notify` gets the sentences.
 
     Raises DailytalkError, in one sentence, where there is none, or it may not be used.
     """
 
     echoes = True
 
-    def __init__(self, device: str = "", told: Callable[[str], None] = lambda sentence: None) -> None:
-        self._library, self._device, self._told = sound_library("microphone", _INPUT), device, told
+    def __init__(self, device: str = "", notify: Callable[[str], None] = lambda sentence: None) -> None:
+        self._library, self._device, self._notify = sound_library("microphone", _INPUT), device, notify
         self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._reads = False
@@ -259,14 +259,14 @@ class DeviceBlocks:
                 now = time.monotonic()
                 if gone_since is None:
                     gone_since = now
-                    self._told(f"{self.name} sends no sound: plug it in again, or end with Ctrl-C")
+                    self._notify(f"{self.name} sends no sound: plug it in again, or end with Ctrl-C")
                 elif now - gone_since > WAITS_FOR_DEVICE:
-                    self._told(f"{self.name} did not come back: the talk ends")
+                    self._notify(f"{self.name} did not come back: the talk ends")
                     return None
                 self._reopen()
                 continue
             if gone_since is not None:
-                self._told(f"{self.name} is back")
+                self._notify(f"{self.name} is back")
             return block
 
     def play(self, block: Samples) -> None:

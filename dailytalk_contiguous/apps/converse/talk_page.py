@@ -90,11 +90,11 @@ class _Window:
 class TalkPage:
     """A page as microphone and loudspeaker (`SoundBlocks`), and as a screen (`show`).
 
-    One window talks; another one is told so, and may take over.
+    One window talks; another one is informed, and may take over.
 
     Args:
         port: on this machine; 0 takes a free one.
-        told: gets sentences for the terminal, in the thread of the talk.
+        notify: gets sentences for the terminal, in the thread of the talk.
 
     Raises DailytalkError if the port is taken.
     """
@@ -105,8 +105,8 @@ class TalkPage:
     #: The browser takes the voice out of what its microphone hears.
     echoes = False
 
-    def __init__(self, port: int, told: Callable[[str], None]) -> None:
-        self._told = told
+    def __init__(self, port: int, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._socket = bound(_HOST, port)
         self._key = secrets.token_urlsafe(18)
         self._port = int(self._socket.getsockname()[1])
@@ -174,7 +174,7 @@ class TalkPage:
             except queue.Empty:
                 if had_window and self._current is None and time.monotonic() - waits_since > _WAITS_AFTER:
                     had_window = False
-                    self._told("the page is closed: the talk waits until you open it again; Ctrl-C ends it")
+                    self._notify("the page is closed: the talk waits until you open it again; Ctrl-C ends it")
                 had_window = had_window or self._current is not None
                 continue
             if arrived is None:
@@ -211,11 +211,14 @@ class TalkPage:
         """Show in the page what happened."""
         if event.kind == "level":  # the page has its own
             return
-        told = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
+        message = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
         if event.kind == "latency":
             assert self._talk is not None
-            told |= {"text": latency_text(event.data), "medians": latency_text(median_steps(self._talk.latencies))}
-        self._do(lambda: self._pass_event(told))
+            message |= {
+                "text": latency_text(event.data),
+                "medians": latency_text(median_steps(self._talk.latencies)),
+            }
+        self._do(lambda: self._pass_event(message))
 
     # The server, in its own thread.
 
@@ -235,15 +238,15 @@ class TalkPage:
             self._current.send(data)
             self._current.sent += BLOCK
 
-    def _pass_event(self, told: dict[str, Any]) -> None:
-        if told["kind"] == "cleared":
+    def _pass_event(self, message: dict[str, Any]) -> None:
+        if message["kind"] == "cleared":
             self._history.clear()
-        elif told["kind"] == "state":
-            self._about["state"] = told["text"]
-        elif told["kind"] in _KEPT:
-            self._history.append(told)
+        elif message["kind"] == "state":
+            self._about["state"] = message["text"]
+        elif message["kind"] in _KEPT:
+            self._history.append(message)
         if self._current is not None:
-            self._current.send(told)
+            self._current.send(message)
 
     def _knows(self, key: str) -> bool:
         return hmac.compare_digest(key.encode(), self._key.encode())

@@ -92,8 +92,8 @@ def latency_text(steps: Mapping[str, float]) -> str:
     >>> latency_text({"endpoint": 0.5, "first_sound": 0.62})
     'after 0.50 s end noticed, 0.62 s first sound'
     """
-    told = ", ".join(f"{steps[name]:.2f} s {said}" for name, said in STEPS.items() if name in steps)
-    return f"after {told}" if told else ""
+    times = ", ".join(f"{steps[name]:.2f} s {said}" for name, said in STEPS.items() if name in steps)
+    return f"after {times}" if times else ""
 
 
 def median_steps(latencies: Sequence[Mapping[str, float]]) -> dict[str, float]:
