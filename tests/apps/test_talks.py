@@ -483,7 +483,7 @@ def test_a_microphone_that_is_unplugged_is_waited_for_and_then_given_up(monkeypa
         if "sends no sound" in sentence and next(came_back, None) == 0:
             card.opened[0].callback(spoken)
 
-    monkeypatch.setattr(blocks, "_told", say)
+    monkeypatch.setattr(blocks, "_notify", say)
     assert blocks.read() is not None
     assert told == ["a microphone sends no sound: plug it in again, or end with Ctrl-C", "a microphone is back"]
     card.plugged = False

@@ -114,7 +114,7 @@ def test_what_is_named_and_is_not_there_is_one_sentence(folder: Path, dailytalk:
         ((*tokens, "--encoder", folder / "tokens"), "is no encoder of prosodic tokens"),
         (
             (*tokens, "--encoder", folder / "encoder", "--embeddings", folder / "embeddings"),
-            "in place of --encoder",
+            "replaces --encoder",
         ),
     ):
         done = dailytalk(*words)

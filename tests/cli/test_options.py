@@ -901,8 +901,8 @@ def test_mono_recording_needs_the_channel_mix(tmp_path: Path, caught: Caught) ->
     save(tmp_path / "in/mono.wav", tones(1.0, channels=1))
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
     assert called(*command, "--dry-run", "--json") == 0
-    found = caught(tag_command, "run_tagging", *command, "--channel", "mix")["found"]
-    assert (len(found.rows), found.problems) == (1, [])
+    recordings = caught(tag_command, "run_tagging", *command, "--channel", "mix")["recordings"]
+    assert (len(recordings.rows), recordings.problems) == (1, [])
 
 
 def test_recordings_of_a_store_are_fetched_where_they_are_gone(
