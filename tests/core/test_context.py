@@ -15,7 +15,7 @@ def laid_out(parts: list[tuple[float, float]]) -> list[tuple[float, float]]:
     spans, at = [], 0.0
     for gap, length in parts:
         spans.append((at + gap, at + gap + length))
-        at += gap + length
+        at = spans[-1][1]  # added in another order, it could be a rounding before the end of this one
     return spans
 
 
