@@ -78,8 +78,7 @@ def convert(
     """Write recordings as WAV, FLAC, MP3 or Opus; folders, names and tags are kept.
 
     Every file is read back before it gets its name, and nothing is overwritten: what was made before of the same
-    recording in the same way is left as it is, so that a run that was stopped goes on. M4A, M4B, AAC, WMA and
-    video are read with ffmpeg, all else without.
+    recording in the same way is left as it is, so that a run that was stopped goes on.
     """
     on_this_machine("--out", out)
     one_of("--to", to, CONTAINERS)

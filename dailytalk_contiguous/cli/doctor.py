@@ -7,7 +7,6 @@ from typing import Any
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
-from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
@@ -20,7 +19,7 @@ from dailytalk_contiguous.models.whisper import cached_sizes
 
 
 def doctor(as_json: AsJsonOption = False) -> None:
-    """Say what this machine has: packages, programs, GPU, model weights, and what each profile needs."""
+    """Say what this machine has: packages, GPU, model weights, and what each profile needs."""
     report = examine()
     if as_json:
         print_json(report)
@@ -29,9 +28,6 @@ def doctor(as_json: AsJsonOption = False) -> None:
     console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
     for name, installed in report["packages"].items():
         console.print(f"  {name:<16}{installed or 'MISSING'}")
-    console.print(
-        f"ffmpeg: {'installed' if report['ffmpeg'] else 'not installed (only M4A, AAC, WMA and video need it)'}"
-    )
     console.print(f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}")
     if report["gpu"]:
         lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
@@ -61,7 +57,6 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "cores": cores(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "ffmpeg": audio.installed(),
         **_gpu(),
         "whisper_cached": whisper_cached,
         "profiles": {

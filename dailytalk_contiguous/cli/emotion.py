@@ -91,6 +91,7 @@ from dailytalk_contiguous.models.emotion_models import (
 )
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically
+from dailytalk_contiguous.store.owned_folder import wav_writer
 
 #: The settings of each kind.
 _SETTINGS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
@@ -495,11 +496,7 @@ def _voice() -> Synthesiser:
 def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
     spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
     if out is not None:
-        import soundfile
-
-        write_atomically(
-            out, lambda file: soundfile.write(file, spoken.samples, spoken.sample_rate, "PCM_16", format="WAV")
-        )
+        write_atomically(out, wav_writer([spoken.samples], spoken.sample_rate, 1))
         say(f"said in {as_text(out)}", stderr=True)
         return
     from dailytalk_contiguous.models.sound_card import play_sound

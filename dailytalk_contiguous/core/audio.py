@@ -1,23 +1,22 @@
 """Reading recordings: what their headers say, whether they are whole, and their samples, a block at a time.
 
-libsndfile reads what it can, ffmpeg the rest.
+libsndfile reads what it can, `core.decoding` the rest.
 """
 
 import io
 import json
-import math
 import os
-import shutil
+import signal
+import socket
 import stat
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Timer
 from typing import Any, BinaryIO, Literal, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -28,190 +27,86 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
 
-# Formats that libsndfile does not know (M4A, AAC, WMA, video files), read with the ffmpeg program.
+# What libsndfile can't read (M4A, AAC, WMA, the sound of videos) is decoded by a process of `core.decoding`.
 #
-# A program and not a library, because it is the one that people have, and because a crash or an endless loop on a
-# hostile file then stays in a separate process. It reads single files of known formats alone: a playlist,
-# under any name, would make it open other files of this machine.
+# Whosever it is: a path does not say whether the user made the recording or it came from the Hub.
 
 
-#: Seconds after which reading a header is given up.
-PROBE_TIMEOUT = 60
-
-#: Formats that are one file each, by the names of ffmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
-#: lavfi, which open what their text names.
-FORMATS = (
-    *("mov", "matroska", "webm", "asf", "avi", "flv", "mpeg", "mpegts", "3gp"),
-    *("aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "mp3", "ogg", "flac", "wav", "w64", "aiff", "caf", "au"),
-    *("ape", "dsf", "dts", "tta", "wv"),
-)
-
-#: What both programs get before their input: what they may open, and the bytes of their largest block of memory.
-#: The parser would keep all of a file in which no frame begins.
-_FENCED = (
-    *("-protocol_whitelist", "file,pipe", "-format_whitelist", ",".join(FORMATS)),
-    *("-max_alloc", str(256 << 20)),
-)
-
-#: Seconds to wait for ffmpeg: this many and those that it decodes, and a day at most. It decodes some hundred
-#: times as fast as speech is spoken, so this ends only what is stuck, whatever length the header states.
-DECODE_TIMEOUT, LONGEST_DECODE = 60.0, 86400.0
-
-#: Bytes of its messages that are read: on a damaged recording it may write megabytes, and the last line says why.
-_LAST_MESSAGES = 4096
-
-#: Streams without a header that has their length: ffprobe guesses it from the first bit rate.
-ESTIMATED_LENGTH = {"aac", "ac3", "eac3", "amr", "mp3"}
-
-#: Ctrl-C in the terminal is for the command alone: ffmpeg ended by it would look like a damaged file.
-_OWN_GROUP = 0
-
-#: Seconds by which what is decoded may be shorter than promised: a container is as long as its longest track.
-SHORT_BY = 1.0
+#: Seconds of processor time after which a packet of sound that is still not decoded is given up.
+PATIENCE = 60.0
 
 
-def installed() -> bool:
-    """Whether both `ffmpeg` and `ffprobe` can be run."""
-    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
+class _Decoder:
+    """A process of `core.decoding`. `idle`: whether it has answered all that it was asked."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._answers = self._socket.makefile("rb")
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", Path(__file__).with_name("decoding.py")],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the command; a decoder ended by it would look like a damaged file
+            )
+        self.idle = True
+
+    def ask(self, file: BinaryIO, request: dict[str, Any]) -> Iterator[Any]:
+        """What is known of a file, then each block as bytes. Raises BadInput."""
+        self.idle = False
+        with suppress(ConnectionError):
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [file.fileno()])
+            while line := self._answers.readline():
+                answer = json.loads(line)
+                if "error" in answer:
+                    self.idle = True
+                    if answer["error"]:
+                        raise BadInput(*answer["error"])
+                    return
+                data = self._answers.read(answer.get("bytes", 0))
+                if len(data) == answer.get("bytes", 0):
+                    yield data or answer
+        code = self.process.wait()
+        reason = "is stuck" if code == -signal.SIGPROF else f"crashed (exit code {code})"
+        raise BadInput(f"its decoder {reason}", "convert it to WAV or FLAC")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._answers.close()
+        self._socket.close()
+
+
+#: Decoders that wait for a file. A process that is forked from this one must start its own.
+_idle: list[_Decoder] = []
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _decoded(audio: dict[str, Any], **request: Any) -> Iterator[Any]:
+    """What a decoder answers to a request about encoded audio. Raises BadInput."""
+    with _opened(audio) as (file, _), ExitStack() as stack:
+        if audio["bytes"] is not None:  # a file is all that can be handed to another process
+            file = stack.enter_context(TemporaryFile())
+            file.write(audio["bytes"])
+            file.flush()
+        decoder = None
+        with suppress(IndexError):
+            decoder = _idle.pop()
+        if decoder is None or decoder.process.poll() is not None:
+            decoder = _Decoder()
+        try:
+            yield from decoder.ask(file, {"patience": PATIENCE, **request})
+        finally:
+            if decoder.idle:
+                _idle.append(decoder)
+            else:
+                decoder.end()
 
 
 def is_needed(message: str) -> bool:
     """Whether libsndfile's message means an unknown format, and not a damaged file of a known one."""
     return "not recognised" in message or "unknown format" in message.lower() or "unimplemented" in message.lower()
-
-
-def ffprobe(path: Path) -> tuple[int, int, float, str]:
-    """(sample rate in Hz, channels, seconds, format name) of the first audio stream. Raises BadInput."""
-    fields = "stream=codec_type,sample_rate,channels,duration:format=duration,format_name"
-    command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
-    command += ["-show_entries", fields, "-of", "json"]
-    try:
-        process = subprocess.run(
-            [*command, _argument(path)],
-            capture_output=True,
-            timeout=PROBE_TIMEOUT,
-            check=False,
-            process_group=_OWN_GROUP,
-        )
-    except subprocess.TimeoutExpired:
-        raise BadInput(f"ffprobe found nothing in {PROBE_TIMEOUT} s", "convert it to WAV or FLAC") from None
-    if b"not on whitelist" in process.stderr:
-        raise BadInput(
-            "its content is of no format that is read, such as a playlist, which would open other files",
-            "convert it to WAV or FLAC",
-        )
-    # On a failure, what it has written is cut off anywhere.
-    answer = {} if process.returncode else json.loads(process.stdout)
-    stream, container = (answer.get("streams") or [{}])[0], answer.get("format") or {}
-    rate, channels = int(_number(stream.get("sample_rate"))), int(_number(stream.get("channels")))
-    seconds = _number(stream.get("duration")) or _number(container.get("duration"))
-    if not rate or not channels or not seconds:
-        raise BadInput("it holds no audio that libsndfile or ffmpeg can read", "convert it to WAV or FLAC")
-    return rate, channels, seconds, str(container.get("format_name"))
-
-
-def _ffprobe_tags(path: Path) -> dict[str, str]:
-    command = ["ffprobe", "-v", "error", *_FENCED, "-select_streams", "a:0"]
-    command += ["-show_entries", "stream_tags:format_tags", "-of", "json"]
-    process = subprocess.run(
-        [*command, _argument(path)],
-        capture_output=True,
-        timeout=PROBE_TIMEOUT,
-        check=True,
-        process_group=_OWN_GROUP,
-    )
-    answer = json.loads(process.stdout)
-    sources = [answer.get("format") or {}, *(answer.get("streams") or [])]
-    tags = {name.lower(): str(value) for part in sources for name, value in (part.get("tags") or {}).items()}
-    return {("tracknumber" if name == "track" else name): value for name, value in tags.items()}
-
-
-def ffmpeg_blocks(
-    path: Path, start: float, duration: float | None, block_seconds: float
-) -> Iterator[NDArray[np.float32]]:
-    """Yield float32 blocks of shape (n, channels) at the file's own rate.
-
-    Everything before `start` is decoded, too: ffmpeg's seeking is off by some milliseconds in several formats.
-
-    Raises:
-        BadInput: ffmpeg fails, is stuck, or finds much less than the file's header promises.
-    """
-    rate, channels, seconds, container = ffprobe(path)
-    wanted = f"atrim=start_sample={round(start * rate)}"
-    wanted += f":end_sample={round((start + duration) * rate)}" if duration is not None else ""
-    command: list[str | bytes] = ["ffmpeg", "-nostdin", "-v", "error", *_FENCED]
-    command += ["-i", _argument(path), "-map", "a:0"]
-    command += ["-af", wanted, "-f", "f32le", "-acodec", "pcm_f32le", "pipe:1"]
-    done = 0
-    patience = _Patience(min(DECODE_TIMEOUT + (seconds if duration is None else start + duration), LONGEST_DECODE))
-    # Messages go to a file: an unread pipe fills up on a damaged recording, and ffmpeg waits forever.
-    with (
-        TemporaryFile() as messages,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, process_group=_OWN_GROUP) as process,
-    ):
-        try:
-            while data := patience.read(process, 4 * channels * round(block_seconds * rate)):
-                whole = len(data) - len(data) % (4 * channels)
-                yield np.frombuffer(data[:whole], "<f4").reshape(-1, channels)
-                done += whole // (4 * channels)
-            failed = process.wait() != 0
-            messages.seek(max(0, messages.seek(0, os.SEEK_END) - _LAST_MESSAGES))
-            message = messages.read().decode(errors="replace").strip()
-        finally:
-            process.kill()  # a reader that stops early must not leave ffmpeg waiting on a full pipe
-    if patience.ended:
-        raise BadInput(
-            f"ffmpeg was stuck in it (nothing more after {patience.seconds:.0f} s)", "convert it to WAV or FLAC"
-        )
-    if failed:
-        raise BadInput(f"ffmpeg stopped reading it ({message.splitlines()[-1:]})", "convert it to WAV or FLAC")
-    promised = min(seconds - start, seconds if duration is None else duration)
-    if done / rate < promised - SHORT_BY and container not in ESTIMATED_LENGTH:
-        raise BadInput(
-            f"the file ends at {start + done / rate:.1f} s but its header promises {seconds:.1f} s",
-            "copy or export the recording again",
-        )
-
-
-class _Patience:
-    """Reads from a process, and ends it when all reads together have waited for too long.
-
-    The time that a caller takes between two reads, while ffmpeg waits for it, does not count.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.ended = seconds, False
-        self._left = seconds
-
-    def read(self, process: "subprocess.Popen[bytes]", count: int) -> bytes:
-        """Up to `count` bytes of what it writes; fewer only at its end."""
-        assert process.stdout is not None
-        started = time.monotonic()
-        watch = Timer(max(0.0, self._left), self._end, (process,))
-        watch.start()
-        try:
-            return process.stdout.read(count)
-        finally:
-            watch.cancel()
-            self._left -= time.monotonic() - started
-
-    def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        self.ended = True
-        process.kill()
-
-
-def _argument(path: Path) -> bytes:
-    # An explicit protocol, or a name with a colon or a leading dash would be read as one or as an option.
-    return b"file:" + bytes(path)
-
-
-def _number(text: str | int | None) -> float:
-    """A field of ffprobe; 0 where it is unknown ("N/A") or no positive number."""
-    try:
-        value = float(text or 0.0)
-    except ValueError:
-        return 0.0
-    return value if 0.0 < value < math.inf else 0.0
 
 
 # Completeness: whether a file has all the audio that its header promises.
@@ -234,8 +129,8 @@ MOST_CHUNKS = 1000
 #: Bytes of an Ogg page: its head before the table of segments, and the most that it has (RFC 3533, section 6).
 OGG_HEAD, OGG_PAGE = 27, 65_307
 
-#: A length in a header that means that the program which wrote it did not know (it was streamed): ffmpeg writes
-#: 0xFFFFFFFF, arecord 0x80000000, SoX 0x7FFFF000 (less what does not fill a frame), others 0.
+#: A length in a header that means that the program which wrote it did not know (it was streamed): most
+#: write 0xFFFFFFFF, arecord 0x80000000, SoX 0x7FFFF000 (less what does not fill a frame), others 0.
 STREAMED = (0, 0xFFFFFFFF, 0x80000000, *range(0x7FFFF000 - 64, 0x7FFFF000 + 64))
 
 #: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
@@ -353,7 +248,7 @@ def refuse_wrong_length(file: BinaryIO, stated: float) -> None:
     if held and abs(held - stated) > MP3_TOLERANCE:
         raise BadInput(
             f"it holds {held:.1f} s but its header makes it {stated:.1f} s",
-            "copy it again, or convert it to WAV or FLAC, with ffmpeg for example",
+            "copy it again, or convert it to WAV or FLAC",
         )
 
 
@@ -419,15 +314,15 @@ def _at(file: BinaryIO, offset: int, count: int) -> bytes:
 # Reading recordings: the facts of a file, and its samples in blocks, at any rate, never all of it in memory.
 #
 # The only place that turns samples into seconds and back, and the only one of this floor that touches files.
-# libsndfile reads what it can; anything else goes through the `ffmpeg` program where it is installed. Analysis
-# runs on 16 kHz 16-bit samples: that is what every model here wants, and it makes a minute of one channel 1.9 MB.
+# Analysis runs on 16 kHz 16-bit samples: that is what every model here wants, and it makes a minute of one channel
+# 1.9 MB.
 # Files are checked while they are read (cut short, not-a-number samples), because a header can promise anything.
 
 
 #: Hz. The rate of all analysis (Silero, Whisper and wav2vec2 were trained at it).
 ANALYSIS_RATE = 16000
 
-#: What libsndfile reads, and what ffmpeg may read. Other files in a folder are no recordings.
+#: What libsndfile reads, and what `core.decoding` does. Other files in a folder are no recordings.
 AUDIO_SUFFIXES = frozenset(
     """
     .wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64
@@ -552,8 +447,9 @@ def _probe(audio: dict[str, Any]) -> Probe:
             with _sound_file(audio) as file:
                 description = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
                 frames = file.frames
-        except soundfile.LibsndfileError as error:
-            return Probe(*ffprobe(_path_for_ffmpeg(audio, error)))
+        except soundfile.LibsndfileError:
+            (known,) = _decoded(audio)
+            return Probe(known["sample_rate"], known["channels"], known["seconds"], known["format"])
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
         if description.format in _MPEG:
@@ -573,11 +469,13 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
     try:
         with _sound_file(audio) as file:
             texts = {name: getattr(file, name) for name in TAGS}
-    except soundfile.LibsndfileError as error:
+    except soundfile.LibsndfileError:
         try:
-            texts = _ffprobe_tags(_path_for_ffmpeg(audio, error))
-        except (BadInput, subprocess.SubprocessError, ValueError):
+            (known,) = _decoded(audio)
+        except BadInput:
             return {}
+        texts = {name.lower(): text for name, text in known["tags"].items()}
+        texts["tracknumber"] = texts.get("track", "")
     except UnicodeDecodeError:
         return {}
     return {name: text for name in TAGS if (text := texts.get(name, "").replace("\0", "").strip())}
@@ -613,9 +511,12 @@ def blocks(
     except soundfile.LibsndfileError as error:
         if not is_needed(str(error)):
             raise BadInput(f"it can't be decoded ({_cause(error)})", "copy or export the file again") from None
-        path = _path_for_ffmpeg(audio, error)
-    for block in ffmpeg_blocks(path, start, duration, block_seconds):
+    decoded = _decoded(audio, decode=True, start=start, duration=duration, block_seconds=block_seconds)
+    known = next(decoded)
+    for data in decoded:
+        block = np.frombuffer(data, "<f4").reshape(-1, known["channels"])
         yield _finite(block, start)
+        start += len(block) / known["sample_rate"]
 
 
 class SampleFormat(NamedTuple):
@@ -636,18 +537,17 @@ _WHOLE = {
 }
 _DECODED = SampleFormat("PCM_16", "int16")
 
-#: Of what only ffmpeg reads: it may have lost nothing (ALAC in an M4A, APE), and no more than 24 bits are usual.
-_BY_FFMPEG = SampleFormat("PCM_24", "int32")
+#: Of what libsndfile can't read: it may have lost nothing (ALAC in an M4A, APE), and seldom has more than 24 bits.
+_OTHERS = SampleFormat("PCM_24", "int32")
 
 
 def sample_format(audio: dict[str, Any]) -> SampleFormat:
-    """How all of a recording's samples can be kept. Raises BadInput where nothing here can read it."""
+    """How all of a recording's samples can be kept."""
     try:
         with _sound_file(audio) as file:
             return _WHOLE.get(file.subtype, _DECODED)
-    except soundfile.LibsndfileError as error:
-        _path_for_ffmpeg(audio, error)
-        return _BY_FFMPEG
+    except soundfile.LibsndfileError:
+        return _OTHERS
 
 
 def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = BLOCK_SECONDS) -> Iterator[Any]:
@@ -657,16 +557,13 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
     sample is the same wherever reading starts. Raises BadInput as `blocks` does.
     """
     kept = sample_format(audio)
-    try:
-        with _sound_file(audio) as file:
-            if file.subtype in _WHOLE:
-                file.seek(start)
-                n_samples = round(block_seconds * file.samplerate)
-                while len(block := file.read(n_samples, dtype=kept.dtype, always_2d=True)):
-                    yield block
-                return
-    except soundfile.LibsndfileError as error:
-        _path_for_ffmpeg(audio, error)
+    with suppress(soundfile.LibsndfileError), _sound_file(audio) as file:
+        if file.subtype in _WHOLE:
+            file.seek(start)
+            n_samples = round(block_seconds * file.samplerate)
+            while len(block := file.read(n_samples, dtype=kept.dtype, always_2d=True)):
+                yield block
+            return
     for block in blocks(audio, block_seconds=block_seconds):
         skipped, start = min(start, len(block)), max(0, start - len(block))
         if kept is _DECODED:
@@ -820,16 +717,6 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
                 os.lseek(source, 0, os.SEEK_SET)
         with _Sequential(source, closefd=False) as file:
             yield file
-
-
-def _path_for_ffmpeg(audio: dict[str, Any], error: Exception) -> Path:
-    """The path that ffmpeg may try, or BadInput if ffmpeg can't read it."""
-    if audio["bytes"] is not None or not installed():
-        raise BadInput(
-            f"libsndfile can't read it ({_cause(error)})",
-            "install ffmpeg if it is another audio format, or convert it to WAV or FLAC",
-        ) from None
-    return from_uri(audio["path"])
 
 
 def _cause(error: Exception) -> str:

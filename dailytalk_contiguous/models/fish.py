@@ -38,7 +38,7 @@ from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Reply, S
 # promises more than there is means an answer cut short, which would otherwise be half a sentence in a dataset.
 
 
-#: A data size from here on means "unknown": ffmpeg writes 2^32-1, sox 2^31-4096 and a few bytes more.
+#: A data size from here on means "unknown": most write 2^32-1, sox 2^31-4096 and a few bytes more.
 UNKNOWN_SIZE = 0x7FFFF000
 
 

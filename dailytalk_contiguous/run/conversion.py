@@ -1,8 +1,8 @@
 """Recordings as files of another format: read a block at a time, written, read back, and only then given a name.
 
-libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each; what it
-can't read goes through ffmpeg. Before a file gets its name, a note in the folder records what it was made from: so
-a rerun knows what is done, and never takes somebody else's file for its own.
+libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each. Before a
+file gets its name, a note in the folder records what it was made from: so a rerun knows what is done, and never
+takes somebody else's file for its own.
 """
 
 import os
@@ -42,6 +42,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_rec
 from dailytalk_contiguous.store.files import (
     FOLLOW_LINKS,
     LINK_OUT,
+    Disk,
     folder_locked,
     inside,
     json_text,
@@ -342,24 +343,22 @@ def _encode(
     file: BinaryIO, source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape
 ) -> int:
     """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError."""
-    disk, (rate, channels) = _Disk(file), shape
+    rate, channels = shape
     size = info.seconds * rate * channels * (3 if subtype == "PCM_24" else 2)
     form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
     mix = _Mix(channels)
     try:
-        with soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound:
+        with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound:
             for name, text in tags(source).items():
                 if not text.startswith(MADE_FROM):  # from one of our results: this is no copy of its sound
                     setattr(sound, name, text)
             for block in blocks_at(source, rate):
                 interrupts.check_interrupt()
                 sound.write(_samples(mix(block), subtype))
+                disk.check()
             frames = int(sound.frames)
-    except (soundfile.LibsndfileError, AssertionError) as error:
-        if disk.error is None:
-            raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
-    if disk.error is not None:
-        raise disk.error
+    except soundfile.LibsndfileError as error:
+        raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
     mix.refuse_nothing()
     return frames
 
@@ -400,30 +399,6 @@ class _Mix:
                 "its two channels are one sound with opposite signs, of which the mean would leave nothing",
                 "turn one of them over first, or leave --channels out",
             )
-
-
-class _Disk:
-    """A file for libsndfile, which replaces errors of the disk by its own: this keeps the disk's."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.tell = file.tell
-        self.error: OSError | None = None
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As any binary file does it, except that nothing is raised."""
-        return self._kept(lambda: self._file.seek(offset, whence))
-
-    def write(self, data: Any) -> int:
-        """As any binary file does it, except that nothing is raised."""
-        return self._kept(lambda: self._file.write(data))
-
-    def _kept(self, call: Callable[[], int]) -> int:
-        try:
-            return call()
-        except OSError as error:
-            self.error = self.error or error
-            return 0
 
 
 def _read_back(path: Path, frames: int, shape: _Shape) -> None:

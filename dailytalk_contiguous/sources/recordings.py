@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.sources.reindexing import finish_reindex
-from dailytalk_contiguous.store.files import leads_out, write_atomically
+from dailytalk_contiguous.store.files import Disk, leads_out, write_atomically
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 # Names of recordings: their path, without its ending where that is unambiguous.
@@ -265,10 +265,12 @@ def _key(pair: Pair) -> str:
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
     fine = any(is_fine(_audio(path)) for path in pair.files)
-    with soundfile.SoundFile(file, "w", rate, 2, "PCM_24" if fine else "PCM_16", format="FLAC") as flac:
+    subtype = "PCM_24" if fine else "PCM_16"
+    with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
         sides = ((block[:, 0] for block in blocks_at(_audio(path), rate)) for path in pair.files)
         for block in _together(*sides):
             flac.write(block if fine else to_pcm(block))  # soundfile clips floats
+            disk.check()
 
 
 def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:

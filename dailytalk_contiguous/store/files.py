@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
@@ -37,6 +37,51 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+class Disk:
+    """A file whose errors are kept until `check` raises them, as its end as a context manager does.
+
+    For libraries that have their own way with a full disk: Arrow ends the whole process in the midst of
+    content-defined chunking (pyarrow 26), libsndfile hides the reason.
+    """
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._failed: OSError | None = None
+        self.tell = file.tell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.check()
+
+    def write(self, data: Any) -> int:
+        """As any binary file; nothing is written after an error."""
+        return self._kept(lambda: self._file.write(data), len(data))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As any binary file; a buffered one writes before it moves."""
+        return self._kept(lambda: self._file.seek(offset, whence), offset)
+
+    def flush(self) -> None:
+        """Nothing: the code that opened the file flushes it."""
+
+    def check(self) -> None:
+        """Raise the first error."""
+        if self._failed is not None:
+            raise self._failed
+
+    def _kept(self, call: Callable[[], int], otherwise: int) -> int:
+        if self._failed is None:
+            try:
+                return call()
+            except OSError as error:
+                self._failed = error
+        return otherwise
 
 
 #: What `write_atomically` calls what it has not finished.

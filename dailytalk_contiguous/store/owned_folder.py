@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import inside, write_atomically, write_bytes, write_lines
+from dailytalk_contiguous.store.files import Disk, inside, write_atomically, write_bytes, write_lines
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -109,11 +109,15 @@ def wav_writer(
 
     def write(file: BinaryIO) -> None:
         kind = "RF64" if size > _LARGEST_RIFF else "WAV"
-        with soundfile.SoundFile(file, "w", sample_rate, channels, subtype, format=kind) as wav:
+        with (
+            Disk(file) as disk,
+            soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format=kind) as wav,
+        ):
             if digest:
                 wav.comment = f"{MADE_FROM} {digest}"
             for block in blocks:
                 wav.write(block)
+                disk.check()
 
     return write
 

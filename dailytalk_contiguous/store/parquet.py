@@ -17,7 +17,7 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
-from dailytalk_contiguous.store.files import write_atomically
+from dailytalk_contiguous.store.files import Disk, write_atomically
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -211,8 +211,7 @@ def write_parquet(
         }
 
     def write(file: BinaryIO) -> None:
-        disk = _Disk(file)
-        with pq.ParquetWriter(disk, schema, **options) as writer:
+        with Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
             for rows in groups:
                 columns = {
                     name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features
@@ -220,36 +219,8 @@ def write_parquet(
                 # One row group, for far fewer than a million rows fit.
                 writer.write_table(pa.table(columns, schema=schema))
                 disk.check()
-        disk.check()
 
     write_atomically(path, write)
-
-
-class _Disk:
-    """A file whose errors are kept until `check` raises them.
-
-    Where a write fails in the midst of content-defined chunking, Arrow ends the whole process (pyarrow 26).
-    """
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._failed: OSError | None = None
-
-    def write(self, data: Any) -> None:
-        if self._failed is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self._failed = error
-
-    def flush(self) -> None:
-        """Nothing: the code that opened the file flushes it."""
-
-    def check(self) -> None:
-        if self._failed is not None:
-            raise self._failed
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
