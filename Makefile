@@ -10,11 +10,13 @@ WORKBENCH_OUT ?= out/workbench
 TOKENS_OUT ?= out/tokens
 TALKS_OUT ?= out/talks
 HUB_PORT ?= 8080
+# Of pytest, for test-bare and test-programs.
+OPTIONS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo workbench tokens converse hub test test-bare test-nightly check audit format install clean
+.PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
@@ -59,11 +61,14 @@ hub: install
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-# The tests to which a program (ffmpeg, flite, …) makes a difference, on a PATH with Python and make alone: what
-# somebody sees who has just cloned this.
+# What somebody sees who has just cloned this: a PATH with Python and make alone.
 test-bare: install
 	rm -rf out/bare && mkdir -p out/bare && ln -s "$$(command -v $(PYTHON))" "$$(command -v make)" out/bare/
-	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -m programs
+	PATH="$(CURDIR)/out/bare" "$(abspath $(BIN))/python" -m pytest -n auto --dist loadgroup $(OPTIONS)
+
+# The tests to which a program (flite, chromium, …) makes a difference.
+test-programs: install
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m programs $(OPTIONS)
 
 # Property tests with 500 examples each instead of 30.
 test-nightly: install

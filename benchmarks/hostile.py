@@ -3,7 +3,7 @@
 Each case is a folder of its own: a valid recording, row or file, a hostile one beside it, and next to the input a
 folder of private files that nothing may open. The command runs in a child forked from a process that has loaded
 everything, so that a case costs a fraction of a second. Watched are: what is opened (Python's audit hook for every
-path, inotify on the private files for libsndfile, Arrow and ffmpeg, and strace for a sample of whole processes),
+path, inotify on the private files for compiled libraries, and strace for a sample of whole processes),
 tracebacks, exit codes, ids that neither come out nor are rejected with a reason, control characters on the
 terminal, markup in pages, memory and time. The child that goes past a limit is ended.
 
@@ -63,7 +63,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
-from audio_files import tones, wav_bytes  # noqa: E402
+from audio_files import encode, tones, wav_bytes  # noqa: E402
 from built_conversations import built_row, write_dataset  # noqa: E402
 from corpus_trees import POINTER, put, table, zipped  # noqa: E402
 from finished_corpora import clip_row, corpus_folder  # noqa: E402
@@ -105,8 +105,8 @@ NOWHERE = "http://127.0.0.1:9"
 CALLS = "tester/calls"
 
 #: Programs that a command may start.
-PROGRAMS = {"ffmpeg", "ffprobe", "espeak-ng", "espeak", "flite", "uname", "ldconfig", "gcc", "ld", "lscpu",
-            "fc-list"}  # fmt: skip
+PROGRAMS = {os.path.basename(sys.executable), "espeak-ng", "espeak", "flite", "uname", "ldconfig", "gcc", "ld",
+            "lscpu", "fc-list"}  # fmt: skip
 
 #: Places of the machine that hold programs and no data of anybody.
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/shm")
@@ -436,7 +436,7 @@ def _audio(stage: Stage, suffix: str) -> Path:
 
 
 def playlists(private: Path) -> dict[str, bytes]:
-    """Texts that make ffmpeg open another file."""
+    """Texts that make FFmpeg's libraries open another file."""
     wav, far = private / "private.wav", "http://127.0.0.1:9/x.wav"
     return {
         "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{private}/private.mp3\n#EXT-X-ENDLIST\n".encode(),
@@ -1545,8 +1545,7 @@ def make_stock(stock: Path) -> None:
         (".opus", "OGG", "OPUS"),
     ):
         soundfile.write(formats / f"call{suffix}", part, rate, subtype, format=kind)
-    if shutil.which("ffmpeg"):
-        subprocess.run(["ffmpeg", "-v", "error", "-i", calls / "good.wav", formats / "call.m4a"], check=True)
+    encode(formats / "call.m4a", part, rate)
     tagged_folder(stock / "tagged", good=SHORT[:2], bad=SHORT[2:])
     write_dataset(stock / "dataset", [built_row("good", seconds=6.0), built_row("bad", seconds=6.0)])
     (stock / "dataset" / "run.json").write_text(json.dumps({"source": {"licence": "CC0-1.0"}}))
@@ -2212,11 +2211,6 @@ def drawn_cases(count: int, kinds: Sequence[str]) -> list[tuple[str, int]]:
     return [(kind, number) for _, kind, number in sorted(cases)]
 
 
-def available() -> list[str]:
-    """The kinds that this machine has the programs for."""
-    return [kind for kind in KINDS if kind != "recording M4A" or shutil.which("ffmpeg")]
-
-
 def report(verdicts: Sequence[Verdict]) -> list[str]:
     """One table by kind, and whether the goals are met."""
     columns = {
@@ -2273,7 +2267,7 @@ def main() -> int:
     started = time.monotonic()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="hostile-"))
     seed = chosen.seed
-    cases = drawn_cases(chosen.count, chosen.kind or available())
+    cases = drawn_cases(chosen.count, chosen.kind or [*KINDS])
     if chosen.repeat:
         noted = [json.loads(path.read_text()) for path in chosen.repeat]
         seed, cases = noted[0]["seed"], [(one["kind"], one["number"]) for one in noted]

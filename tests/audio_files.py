@@ -3,11 +3,11 @@
 import io
 import json
 import struct
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -81,5 +81,30 @@ def conversations(*recordings: Samples | bytes | Path, **columns: list[Any]) -> 
     } | columns
 
 
-def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)], check=True)
+#: The encoder of AAC takes a second for four otherwise.
+_FAST = {"aac": {"aac_coder": "fast"}}
+
+
+def encode(
+    path: Path,
+    samples: Samples,
+    rate: int,
+    codec: str = "aac",
+    encoder: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+    **tags: str,
+) -> Path:
+    """Write samples of shape (n, channels) as M4A, WMA, WebM, …, which soundfile can't: a format by its ending.
+
+    `codec` and the options of the encoder and the muxer have FFmpeg's names.
+    """
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        container.metadata.update(tags)
+        layout = "mono" if samples.shape[1] == 1 else "stereo"
+        options = encoder or _FAST.get(codec, {})
+        stream = container.add_stream(codec, rate=rate, options=options, layout=layout, bit_rate=128_000)
+        pcm = np.ascontiguousarray((samples * np.float32(32767)).astype("int16").reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(pcm, "s16", layout)
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path

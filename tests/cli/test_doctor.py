@@ -18,7 +18,6 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Com
     assert (done.code, done.err) == (0, "")
     for told in (
         "faster-whisper",
-        "ffmpeg:",
         "GPU:",
         "profile standard:",
         "profile embedded: ready",

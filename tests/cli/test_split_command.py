@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from audio_files import EXAMPLES, ffmpeg, room_tone, tones
+from audio_files import EXAMPLES, encode, room_tone, tones
 from command import PROGRAM, Command, start
 
 from dailytalk_contiguous.cli.main import COMMANDS
@@ -94,9 +94,11 @@ def test_pieces_joined_are_the_recording_to_the_sample_at_its_rate_and_depth(
 def test_compressed_recording_is_decoded_once_and_cut_the_same_after_a_piece_is_lost(
     dailytalk: Command, tmp_path: Path, name: str, subtype: str
 ) -> None:
-    soundfile.write(tmp_path / "a.wav", talk(23.0), 16000)
     (tmp_path / "in").mkdir()
-    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "in" / name)
+    if name == "a.m4a":
+        encode(tmp_path / "in" / name, talk(23.0), 16000)
+    else:
+        soundfile.write(tmp_path / "in" / name, talk(23.0), 16000)
     out = tmp_path / "out"
     assert dailytalk("split", tmp_path / "in", "--out", out).code == 0
     lines = manifest(out)

@@ -947,7 +947,6 @@ def doctor_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
         "python": "3.11.9",
         "cores": 4,
         "packages": {"torch": "2.0", "librosa": None},
-        "ffmpeg": True,
         "gpu": "",
         "no_gpu_because": "there is no driver",
         "compute_type": "int8",
@@ -968,7 +967,6 @@ def test_doctor_says_what_is_there_and_what_is_lacking(
         "dailytalk-contiguous 1.2, Python 3.11.9, 4 cores",
         "  torch           2.0",
         "  librosa         MISSING",
-        "ffmpeg: installed",
         "GPU: none used: there is no driver",
         "Whisper computes in int8",
         "Whisper in the cache: none",
@@ -982,16 +980,15 @@ def test_doctor_says_what_is_there_and_what_is_lacking(
         "  to tag: two",
         models,
     ]
-    other = {"ffmpeg": False, "gpu": "H100", "whisper_cached": ["tiny", "base"]}
+    other = {"gpu": "H100", "whisper_cached": ["tiny", "base"]}
     lines = doctor_lines(monkeypatch, capsys, **other)
-    assert lines[3:8] == [
-        "ffmpeg: not installed (only M4A, AAC, WMA and video need it)",
+    assert lines[3:7] == [
         "GPU: H100",
         "  cuBLAS of CUDA 12, for Whisper: not found: pip install 'dailytalk-contiguous[cuda]'",
         "Whisper computes in int8",
         "Whisper in the cache: tiny, base",
     ]
-    assert "Whisper: libcublas.so.12" in doctor_lines(monkeypatch, capsys, **other, cublas="libcublas.so.12")[5]
+    assert "Whisper: libcublas.so.12" in doctor_lines(monkeypatch, capsys, **other, cublas="libcublas.so.12")[4]
 
 
 GREEN, RED, YELLOW = "\x1b[1;32m", "\x1b[1;31m", "\x1b[1;33m"

@@ -10,8 +10,6 @@ from dailytalk_contiguous import MeasureProsody, add_speech
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import BadInput
 
-pytestmark = pytest.mark.programs
-
 
 def test_audio_column_becomes_16_khz_mono_samples(tmp_path: Path) -> None:
     paths = [str(save(tmp_path / f"{rate}.wav", tones(1.0, rate), rate)) for rate in (8000, 16000, 44100)]
@@ -47,7 +45,7 @@ def test_missing_column_is_named_with_those_that_are_there() -> None:
 def test_damaged_audio_says_which_file(tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
     dataset = Dataset.from_dict({"audio": [str(tmp_path / "bad.wav")]}).cast_column("audio", Audio())
-    with pytest.raises(BadInput, match=r"row 0 \(.*bad\.wav\): (it holds no audio|libsndfile can't read it)"):
+    with pytest.raises(BadInput, match=r"row 0 \(.*bad\.wav\): it holds no audio"):
         add_speech(dataset)
 
 

@@ -23,7 +23,7 @@ def problem(tmp_path: Path, data: bytes) -> str:
         (b"", "the file is empty (0 bytes)"),
         (clip(0.0), "it holds no audio (0 s)"),
         (clip(1.0)[:9999], "the file is cut short"),
-        (b"text " * 300, ("libsndfile can't read it", "it holds no audio that")),
+        (b"text " * 300, "it holds no audio that"),
         (clip(0.1, 4000), "its sample rate is 4000 Hz"),
         (clip(0.1, 16000, 3), "it has 3 channels"),
     ],
