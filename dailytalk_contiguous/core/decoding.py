@@ -39,6 +39,7 @@ TOLERANCE = 1.0
 #: Characters of a tag that are kept.
 LONGEST_TAG = 10_000
 
+_NO_AUDIO = "it holds no audio that can be read"
 _CONVERT = "convert it to WAV or FLAC"
 _COPY = "copy or export the recording again"
 
@@ -47,7 +48,7 @@ class Unreadable(Exception):
     """The reason and the remedy of a `core.errors.BadInput`."""
 
 
-def main() -> None:
+def serve() -> None:
     """Answer requests until the process that sends them ends.
 
     A request is the arguments of `_answers` in JSON, and the descriptor of a file. It is answered by lines of
@@ -118,8 +119,8 @@ def _facts(file: BinaryIO, patience: float) -> dict[str, Any]:
     """Rate in Hz, channels, seconds and tags of the first audio stream, and the name of the format."""
     try:
         container = _open(file, patience)
-    except av.FFmpegError as error:
-        raise Unreadable(f"it holds no audio that can be read ({error.strerror})", _CONVERT) from None
+    except av.FFmpegError:
+        raise Unreadable(_NO_AUDIO, _CONVERT) from None
     with container:
         for stream in container.streams.audio[:1]:
             codec = stream.codec_context  # None where there is no decoder
@@ -138,7 +139,7 @@ def _facts(file: BinaryIO, patience: float) -> dict[str, Any]:
                     "format": container.format.name,
                     "tags": {name: text[:LONGEST_TAG] for name, text in tags.items()},
                 }
-    raise Unreadable("it holds no audio that can be read", _CONVERT)
+    raise Unreadable(_NO_AUDIO, _CONVERT)
 
 
 def _samples(file: BinaryIO, rate: int, channels: int, patience: float) -> Iterator[memoryview]:
@@ -171,4 +172,4 @@ def _packets(container: InputContainer, stream: AudioStream, patience: float) ->
 
 
 if __name__ == "__main__":
-    main()
+    serve()

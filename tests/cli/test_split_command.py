@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
-from command import PROGRAM, Command, start
+from command import PROGRAM, Command, start, start_full
 
 from dailytalk_contiguous.cli.main import COMMANDS
 from dailytalk_contiguous.run.splitting import (
@@ -250,24 +250,13 @@ def test_empty_folder_foreign_folder_and_read_only_folder_are_one_sentence(
     assert (done.code, "--min 12 is longer than --max 11" in done.err) == (1, True)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is full")
-def test_full_disk_is_one_sentence_and_the_next_run_goes_on(
-    dailytalk: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_one_sentence_and_the_next_run_goes_on(dailytalk: Command, tmp_path: Path) -> None:
     out, source = tmp_path / "out", EXAMPLES / "old_friends.flac"
-    with monkeypatch.context() as patched:
-        sync = os.fsync
-
-        def full(descriptor: int) -> None:
-            if ".wav." in os.readlink(f"/proc/self/fd/{descriptor}"):
-                raise OSError(28, "No space left on device")
-            sync(descriptor)
-
-        patched.setattr(os, "fsync", full)
-        done = dailytalk("split", source, "--out", out)
-    assert done.code == 1
-    assert "no space left on device: free some space" in done.err
-    assert not files_in(out)
+    running = start_full(100_000, "split", source, "--out", out)
+    _, said = running.communicate()
+    assert (running.returncode, "Traceback" in said) == (1, False), said
+    assert said.splitlines()[-1].startswith("dailytalk: file too large")
+    assert [*out.rglob("*.tmp"), *out.rglob(".*.tmp")] == []
     assert dailytalk("split", source, "--out", out).code == 0
     assert {line["file"] for line in manifest(out)} == files_in(out)
 
