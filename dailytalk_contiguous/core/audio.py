@@ -80,7 +80,8 @@ class _Decoder:
 
 #: Decoders that wait for a file. A process that is forked from this one must start its own.
 _idle: list[_Decoder] = []
-os.register_at_fork(after_in_child=_idle.clear)
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 def _decoded(audio: dict[str, Any], **request: Any) -> Iterator[Any]:
@@ -448,8 +449,8 @@ def _probe(audio: dict[str, Any]) -> Probe:
                 description = Probe(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
                 frames = file.frames
         except soundfile.LibsndfileError:
-            (known,) = _decoded(audio)
-            return Probe(known["sample_rate"], known["channels"], known["seconds"], known["format"])
+            (facts,) = _decoded(audio)
+            return Probe(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
         if frames == _UNKNOWN_FRAMES:
             raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
         if description.format in _MPEG:
@@ -471,10 +472,10 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
             texts = {name: getattr(file, name) for name in TAGS}
     except soundfile.LibsndfileError:
         try:
-            (known,) = _decoded(audio)
+            (facts,) = _decoded(audio)
         except BadInput:
             return {}
-        texts = {name.lower(): text for name, text in known["tags"].items()}
+        texts = {name.lower(): text for name, text in facts["tags"].items()}
         texts["tracknumber"] = texts.get("track", "")
     except UnicodeDecodeError:
         return {}
@@ -512,11 +513,11 @@ def blocks(
         if not is_needed(str(error)):
             raise BadInput(f"it can't be decoded ({_cause(error)})", "copy or export the file again") from None
     decoded = _decoded(audio, decode=True, start=start, duration=duration, block_seconds=block_seconds)
-    known = next(decoded)
+    facts = next(decoded)
     for data in decoded:
-        block = np.frombuffer(data, "<f4").reshape(-1, known["channels"])
+        block = np.frombuffer(data, "<f4").reshape(-1, facts["channels"])
         yield _finite(block, start)
-        start += len(block) / known["sample_rate"]
+        start += len(block) / facts["sample_rate"]
 
 
 class SampleFormat(NamedTuple):

@@ -70,7 +70,7 @@ def serve() -> None:
                     answers.flush()
         except Unreadable as problem:
             error = problem.args
-        except (av.FFmpegError, ValueError, MemoryError) as problem:
+        except (av.FFmpegError, OSError, ValueError, MemoryError) as problem:
             error = f"it can't be decoded ({getattr(problem, 'strerror', problem) or 'out of memory'})", _CONVERT
         answers.write(json.dumps({"error": error}).encode() + b"\n")
         answers.flush()
@@ -119,7 +119,7 @@ def _facts(file: BinaryIO, patience: float) -> dict[str, Any]:
     """Rate in Hz, channels, seconds and tags of the first audio stream, and the name of the format."""
     try:
         container = _open(file, patience)
-    except av.FFmpegError:
+    except (av.FFmpegError, OSError):
         raise Unreadable(_NO_AUDIO, _CONVERT) from None
     with container:
         for stream in container.streams.audio[:1]:
