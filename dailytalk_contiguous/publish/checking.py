@@ -623,7 +623,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
         named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
-        judge.add_measured(name, values, conversation.get("unsure") or {}, named, talk)
+        unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
+        judge.add_measured(name, values, unsure, named, talk, overlap)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 

@@ -345,7 +345,7 @@ def _write(
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
 
-    top = joined((made_line(run, tally), verdict_part(verdict)))
+    top = joined((verdict_part(verdict), made_line(run, tally)))
     write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
@@ -460,7 +460,7 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
         ]
         if known:
             value, number = max(known, key=lambda pair: pair[0] if highest else -pair[0])
-            if name != "length_ratio" or value < 1:
+            if not (name == "length_ratio" and value >= 1) and not (name == "overlap" and value <= 0):
                 unit = " of the recorded length" if name == "length_ratio" else ""
                 candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
     chosen: dict[int, list[str]] = {}
@@ -480,7 +480,8 @@ def _beyond(judged: Judged) -> str:
     name = judged.breaches[0]
     value = judged.values.get(name)
     figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
-    return f"beyond {counted(len(judged.breaches), 'limit')}, first {figure}"
+    more = len(judged.breaches) - 1
+    return f"{figure}, and beyond {counted(more, 'more limit')}" if more else figure
 
 
 def _typical(judged: Sequence[Judged]) -> list[int]:
@@ -785,7 +786,7 @@ def _write_clips(
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
     verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
-    top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
+    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))

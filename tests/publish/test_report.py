@@ -424,7 +424,7 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
         judged("vague", overlap=0.0, length_ratio=1.0, confidence=0.2),
     ]
     reasons = {entries[number].name: why for number, why in examples_of(entries, 5).items()}
-    assert reasons["noisy"] == "worst: beyond 1 limit, first signal to noise 2 dB"
+    assert reasons["noisy"] == "worst: signal to noise 2 dB"
     assert reasons["plain"] == "typical: nearest to the middle of all measures"
     assert reasons["busy"] == "most overlap: 50.0 %"
     assert reasons["short"] == "most shortened: 0.50 of the recorded length"
