@@ -539,6 +539,7 @@ TABLE: dict[str, dict[str, object]] = {
         "SHOWN": 5,
         "EXAMPLES": 30,
         "AUDIO": ("beside", "inside", "none"),
+        "MOST_DECODED": 36_000.0,
         "MOST_INSIDE": 20_000_000,
         "MOST_FINE": 1200.0,
         "UNSURE": 0.5,
@@ -674,6 +675,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "run.events": {
         "TELL_SECONDS": 10.0,
+        "LOG_SECONDS": 60.0,
         "TELL_SHARE": 0.01,
         "Account.outside": 0.0,
         "Account.planning": 0.0,

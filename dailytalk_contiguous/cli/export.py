@@ -318,8 +318,9 @@ def check(
 ) -> None:
     """Judge a folder or a published version as a strict trainer would, and say whether it is good to train on.
 
-    Exit code 1 if a trainer would fail, or silently learn garbage. The first and the last line are the verdict: good;
-    doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
+    Exit code 1 if a trainer would fail, or silently learn garbage. The first and the last line are the verdict:
+    good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or
+    empty.
     """
     place, limits = place_of(source, revision), fitness_limits(options)
     moved = None

@@ -71,7 +71,7 @@ from dailytalk_contiguous.publish.sections import (
     turn_parts,
     voice_tables,
 )
-from dailytalk_contiguous.publish.verdict import Judge, Verdict, corpus_findings, verdict_of
+from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.parquet import open_parquet
 
@@ -712,10 +712,6 @@ def quality_section(verdict: Verdict) -> str:
     if more := verdict.findings[MOST_FINDINGS:]:
         points.append(f"- {counted(len(more), 'more finding')}: `dailytalk check` lists them.")
     return "\n\n".join(filter(None, (f"**Verdict: {public_cell(verdict.headline)}.**", "\n".join(points))))
-
-
-#: Findings that a card lists.
-MOST_FINDINGS = 20
 
 
 # The card of a version: the front matter that the Hub and `datasets` read, and the text that people read.

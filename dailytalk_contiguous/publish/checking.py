@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.exports import (
     AUDIO,
     BATCH,
@@ -59,7 +60,6 @@ from dailytalk_contiguous.publish.items import (
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
-from dailytalk_contiguous.publish.page import corpus_figures
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -742,6 +742,14 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
+    yield from row_findings(file, row)
+    if is_first:
+        counts.tally.add(row)
+        counts.judge.add(row)
+
+
+def row_findings(file: str, row: Row) -> Iterator[Finding]:
+    """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
     loudness = yield from _measured(file, lambda: row["audio"])
     if loudness:
         yield from _row_audio(file, row, loudness)
@@ -754,9 +762,6 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
     yield from word_findings(file, words, loudness)
-    if is_first:
-        counts.tally.add(row)
-        counts.judge.add(row)
 
 
 def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
@@ -1074,13 +1079,8 @@ def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], F
 
 
 def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
-    findings: list[Finding] = []
+    findings = list(file_findings(folder))
     facts: Facts = {"kind": "work"} | _tagged(folder)
-    for name in (TRANSCRIPT, SHIFTED):
-        if (folder / name).exists():
-            findings += _transcript_lines(folder / name)
-    for wav in sorted((folder / "audio").rglob("*.wav")):
-        findings += _recording(folder, wav)
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits)
         findings += of_dataset
@@ -1093,6 +1093,15 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
     elif (folder / TAGGED).is_dir():
         findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
     return findings, facts
+
+
+def file_findings(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the files of a work folder beside its shards: transcripts, and sound, decoded."""
+    for name in (TRANSCRIPT, SHIFTED):
+        if (folder / name).exists():
+            yield from _transcript_lines(folder / name)
+    for wav in sorted((folder / "audio").rglob("*.wav")):
+        yield from _recording(folder, wav)
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:

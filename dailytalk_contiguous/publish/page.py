@@ -3,13 +3,12 @@
 import base64
 import hashlib
 import itertools
-import json
 import math
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,24 +17,22 @@ from urllib.parse import quote
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Samples, probe, read_at
-from dailytalk_contiguous.core.documents import as_text, fits, has_length, is_number, read_json
+from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.checking import file_findings, row_findings
+from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
     ItemSound,
     TaggedItems,
     clip_of,
-    conversation_of,
     is_mix,
     open_items,
-    record_of,
 )
 from dailytalk_contiguous.publish.player import (
     BYTES_A_SECOND,
@@ -53,9 +50,7 @@ from dailytalk_contiguous.publish.player import (
     strips_of,
     to_mp3,
 )
-from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import (
-    Credit,
     Html,
     data_block,
     fill,
@@ -66,7 +61,6 @@ from dailytalk_contiguous.publish.render import (
 )
 from dailytalk_contiguous.publish.sections import (
     Compared,
-    CorpusFigures,
     QualityTally,
     Section,
     against_section,
@@ -74,15 +68,17 @@ from dailytalk_contiguous.publish.sections import (
     conversation_sections,
     corpus_sections,
     page_html,
-    quality_plots,
     summary,
 )
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
+    NOT_DECODED,
+    Finding,
     FitnessLimits,
     Judge,
     Judged,
     Verdict,
+    advice,
     corpus_findings,
     made_line,
     verdict_of,
@@ -93,7 +89,7 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
-from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
+from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
 
 _EMPTY = joined(())
@@ -210,6 +206,9 @@ ALL = "all"
 #: Bytes of sound up to which it goes into the page by default: what can still be sent by mail.
 MOST_INSIDE = 20_000_000
 
+#: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
+MOST_DECODED = 36_000.0
+
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
@@ -324,7 +323,7 @@ def _write(
     details = {number: parts.of_example(items.row(listed[number].judged.name), number) for number in examples}
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
-    verdict = judge.verdict(tally, run)
+    verdict = verdict_of([*_checked(items, judge), *judge.findings(tally, run)], judge.n)
     sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
@@ -350,6 +349,18 @@ def _write(
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
+
+
+def _checked(items: Items, judge: Judge) -> list[Finding]:
+    """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
+    if not (items.rebuilt and judge.n):
+        return []
+    if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
+        what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
+        return [advice(NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
+    usable = (row for row in items.rows() if not row["problem"])
+    of_rows = (row_findings(row["conversation_id"], row) for row in usable)
+    return [*file_findings(items.folder), *itertools.chain.from_iterable(of_rows)]
 
 
 def _refusal(row: Row) -> dict[str, str]:
@@ -794,31 +805,6 @@ def _write_clips(
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
-def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
-    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
-
-    Rows that can't be used are added to `refused`.
-    """
-    record = record_of(items.folder) if items.folder else {}
-    figures = CorpusFigures.of_run(
-        record,
-        tally=Tally(knows_rejects=items.kind != "version"),
-        quality=QualityTally(_limits(items.folder, record)),
-        unit="file" if items.kind == "mix" else "clip",
-    )
-    published: dict[Credit, None] = {}
-    chosen_by = []
-    for row in items.listed_clips(refused):
-        figures.tally.add_clip(row)
-        judge.add_clip(conversation_of(row))
-        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
-        if items.kind == "version" and row["corpus"]:
-            published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
-    for row in items.measures():
-        figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
-
-
 def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
     """Clips beyond a limit of quality to listen to, with the reason, as far as their sound is at hand."""
     reasons = dict(quality.to_hear())
@@ -863,40 +849,3 @@ def _heard(name: str, facts: str, player: Html, text: str) -> Html:
 
 def _audio(label: str, address: str) -> Html:
     return fill('<audio controls preload="none" aria-label="{}" src="{}"></audio>', label, address)
-
-
-# Measures of a corpus's quality as histograms with the limits, to choose thresholds.
-
-
-#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
-PLOT, LIMITS = "quality.png", "quality.json"
-
-
-def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
-    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
-    quality = QualityTally(limits)
-    for row in rows:
-        quality.add(row)
-    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
-    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
-    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
-
-
-def planned_limits(folder: Path) -> dict[str, Any]:
-    """The limits of the last `--report-only`, by the names of their options; empty before one."""
-    try:
-        limits = read_json(inside(folder, LIMITS))
-    except BadInput:
-        return {}
-    return _known_limits(limits) if fits(limits, dict) else {}
-
-
-def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
-    return values if all(value is None or is_number(value) for value in values.values()) else {}
-
-
-def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
-    """The limits of the run; before there is one, those of the last `--report-only`."""
-    known = _known_limits(run.get("settings") or {}) or (planned_limits(folder) if folder else {})
-    return with_settings((QualityLimits(),), known)[0]

@@ -696,8 +696,8 @@ _BOUNDS = (
 #: so that what is recorded is how it was: a note, which says nothing against it.
 _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
-#: A note that is in the first line even of good data.
-_UNKNOWN_CONFIDENCE = "unknown-confidence"
+#: Notes that are in the first line even of good data.
+_UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
 
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
@@ -1000,8 +1000,9 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
-    unsure = next((finding.sentence for finding in ordered if finding.kind == _UNKNOWN_CONFIDENCE), None)
-    why += f"; {unsure}" if unsure and not reasons else ""
+    for kind in (_UNKNOWN_CONFIDENCE, NOT_DECODED) if not reasons else ():
+        unsure = next((finding.sentence for finding in ordered if finding.kind == kind), None)
+        why += f"; {unsure}" if unsure else ""
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
     return Verdict(level, f"{level}: {why}{more}", ordered)
 
@@ -1221,13 +1222,19 @@ def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
     return fill('<dl class="made">{}</dl>', joined(pairs))
 
 
+#: Findings that a page and a card list.
+MOST_FINDINGS = 20
+
+
 def verdict_part(verdict: Verdict) -> Html:
     """The verdict on a page: its sentence, then the findings, each with what to do.
 
     A finding about a conversation has its id as `data-conversation`, for a script that shows it.
     """
-    items = (_finding_item(finding) for finding in verdict.findings)
-    findings = fill("<ul>{}</ul>", joined(items)) if verdict.findings else Html()
+    items = [_finding_item(finding) for finding in verdict.findings[:MOST_FINDINGS]]
+    if more := verdict.findings[MOST_FINDINGS:]:
+        items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
+    findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
     return fill(
         '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
         verdict.level,

@@ -310,6 +310,9 @@ def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
     assert verdict_of([mild], 2).headline == "doubtful: mild in a"
     assert verdict_of([mild], 0).headline == "empty: mild in a"
     assert verdict_of([], 0).headline == "empty: there is no conversation"
+    undecoded = Finding("advice", ".", "the sound of 2 clips was not decoded", "x", "not-decoded", "note")
+    assert verdict_of([undecoded], 2).headline.endswith("training on it; the sound of 2 clips was not decoded")
+    assert verdict_of([mild, undecoded], 2).headline == "doubtful: mild in a"
     broken = Finding("error", "x.wav", "it is gone", "export again", "missing-audio", "bad")
     assert verdict_of([mild, broken], 0).headline == "bad: x.wav: it is gone; and 1 more reason"
 
