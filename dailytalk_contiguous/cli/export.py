@@ -34,6 +34,7 @@ from dailytalk_contiguous.cli.terminal import (
     print_json,
     show_judgement,
     show_rejects,
+    shown_steps,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
@@ -329,12 +330,14 @@ def check(
             raise DailytalkError(
                 f"--snap-words can't change {place}", "export it for moshi, and check that folder"
             )
-        findings, facts = check_version(place, limits)
+        with shown_steps(quiet=as_json):
+            findings, facts = check_version(place, limits)
     else:
         if not place.exists():
             raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
         moved = snap_folder(place)._asdict() if snap_words else None
-        findings, facts = run_check(place, limits)
+        with shown_steps(quiet=as_json):
+            findings, facts = run_check(place, limits)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]

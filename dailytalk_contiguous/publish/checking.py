@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
@@ -455,7 +456,7 @@ def _manifest(
     lines = text.decode("utf-8", errors="replace").splitlines()
     if not any(line.strip() for line in lines):
         yield error("empty-manifest", shown, "it names no file", _EXPORT_AGAIN)
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
         if not line.strip():
             continue
         entry = _entry(line)
@@ -694,7 +695,7 @@ def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[li
     for path in items.files:
         shown = str(path.relative_to(folder))
         try:
-            for _, row in items.rows_of(path):
+            for _, row in steps(f"conversations of {shown} checked", items.rows_of(path)):
                 findings += _row(f"{shown}: {row['conversation_id']}", row, counts)
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
@@ -712,7 +713,8 @@ def check_rows(
 ) -> tuple[list[Finding], dict[str, Any]]:
     """As `check_dataset`, for rows from anywhere, each with its name in findings. Errors of reading propagate."""
     counts = _Counts(Judge(limits))
-    findings = [finding for name, row in rows for finding in _row(name, row, counts)]
+    checked = steps("conversations checked", rows)
+    findings = [finding for name, row in checked for finding in _row(name, row, counts)]
     return _together(findings, counts, {})
 
 
@@ -1100,7 +1102,8 @@ def file_findings(folder: Path) -> Iterator[Finding]:
     for name in (TRANSCRIPT, SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    for wav in sorted((folder / "audio").rglob("*.wav")):
+    wavs = sorted((folder / "audio").rglob("*.wav"))
+    for wav in steps("WAV files checked", wavs, len(wavs)):
         yield from _recording(folder, wav)
 
 

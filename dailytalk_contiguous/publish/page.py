@@ -6,12 +6,13 @@ import itertools
 import math
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -21,6 +22,7 @@ from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import file_findings, row_findings
@@ -91,6 +93,8 @@ from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
+
+_T = TypeVar("_T")
 
 _EMPTY = joined(())
 
@@ -299,7 +303,7 @@ def _write(
     judge = Judge(limits, items.rebuilt)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
-    for row in items.rows(SMALL):
+    for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
@@ -320,7 +324,7 @@ def _write(
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
-    details = {number: parts.of_example(items.row(listed[number].judged.name), number) for number in examples}
+    details = parts.of_examples({number: listed[number].judged.name for number in examples})
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
     verdict = verdict_of([*_checked(items, judge), *judge.findings(tally, run)], judge.n)
@@ -359,7 +363,8 @@ def _checked(items: Items, judge: Judge) -> list[Finding]:
         what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
         return [advice(NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
     usable = (row for row in items.rows() if not row["problem"])
-    of_rows = (row_findings(row["conversation_id"], row) for row in usable)
+    checked = steps("conversations checked", usable, judge.n)
+    of_rows = (row_findings(row["conversation_id"], row) for row in checked)
     return [*file_findings(items.folder), *itertools.chain.from_iterable(of_rows)]
 
 
@@ -662,28 +667,28 @@ class _Parts:
     sounds: _Sounds
     levels: int
 
-    def of_example(self, row: Row, number: int) -> dict[str, Any]:
-        """What it shows of an example. Where its sound can't be read it says why, and shows the rest."""
-        return self._made(row, number, True, self._sound(row)) | {"recorded": self._recorded(row, number)}
+    def of_examples(self, names: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+        """What it shows of examples, by number. Where a sound can't be read it says why, and shows the rest."""
+
+        def example(row: Row, number: int, sound: ItemSound | str) -> dict[str, Any]:
+            return self._made(row, number, True, sound) | {"recorded": self._recorded(row, number)}
+
+        rows = ((number, self.items.row(name)) for number, name in names.items())
+        jobs = ((number, partial(example, row, number, self._sound(row))) for number, row in rows)
+        return dict(steps("examples ready", _in_threads(jobs), len(names)))
 
     def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
-        """Blocks of data on all that are not `done`, in the order of the files.
-
-        Sounds are decoded and written beside each other: neither needs the interpreter. A few rows are in memory.
-        """
+        """Blocks of data on all that are not `done`, in the order of the files."""
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
         wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
-        at_once = cores()
-        with ThreadPoolExecutor(at_once) as pool:
-            waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
-            for number, row in wanted:
-                if number not in done:
-                    waiting.append((number, pool.submit(self._made, row, number, False, self._sound(row))))
-                if len(waiting) > 2 * at_once:
-                    yield self._block(*waiting.popleft())
-            for number, part in waiting:
-                yield self._block(number, part)
+        jobs = (
+            (number, partial(self._made, row, number, False, self._sound(row)))
+            for number, row in wanted
+            if number not in done
+        )
+        for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
+            yield data_block(f"detail-{number}", part)
 
     def of_furthest(self, tally: Tally) -> list[Html]:
         """Players of the lines whose delivery is furthest from the source, these first: source and take."""
@@ -719,9 +724,6 @@ class _Parts:
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
         return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
 
-    def _block(self, number: int, part: Future[dict[str, Any]]) -> Html:
-        return data_block(f"detail-{number}", part.result())
-
     def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
         samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
@@ -755,6 +757,23 @@ class _Parts:
         if problem:
             return kept | {"why": public(problem)}
         return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
+
+
+def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
+    """What numbered jobs give, in their order: sounds are decoded and compressed beside each other.
+
+    Neither needs the interpreter. A few jobs, with their rows, are in memory.
+    """
+    at_once = cores()
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[tuple[int, Future[_T]]] = deque()
+        for number, job in jobs:
+            waiting.append((number, pool.submit(job)))
+            if len(waiting) > 2 * at_once:
+                first, done = waiting.popleft()
+                yield first, done.result()
+        for number, done in waiting:
+            yield number, done.result()
 
 
 def _line_sound(

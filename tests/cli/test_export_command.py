@@ -201,3 +201,16 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
         told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [("check", ["conversations of dataset"]), ("report", ["conversations read: 2", "examples ready: 2 of 2"])],
+)
+def test_long_check_or_report_says_in_a_log_what_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command, command: str, steps: list[str]
+) -> None:
+    folder = write_dataset(tmp_path, [built_row("a"), built_row("b")])
+    monkeypatch.setattr("dailytalk_contiguous.cli.terminal.LINE_SECONDS", 0.0)
+    said = dailytalk(command, folder).err
+    assert all(step in said for step in steps)
