@@ -249,6 +249,7 @@ TABLE: dict[str, dict[str, object]] = {
         "cut_long(longest)": 12.0,
         "speech_seconds(threshold)": 0.5,
     },
+    "core.steps": {"LOG_SECONDS": 60.0},
     "core.tags": {"_MOST_WORDS": 5},
     "core.turns": {
         "KEPT_PAUSE": 0.08,
@@ -675,7 +676,6 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "run.events": {
         "TELL_SECONDS": 10.0,
-        "LOG_SECONDS": 60.0,
         "TELL_SHARE": 0.01,
         "Account.outside": 0.0,
         "Account.planning": 0.0,

@@ -25,7 +25,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
-from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
 # The help: options that belong together are in one panel; panels have the same order in all commands.
@@ -198,9 +198,6 @@ _VERDICTS: dict[int, tuple[bool | None, str]] = {
 #: Ids of one kind that are named.
 NAMED = 3
 
-#: Seconds between two lines on what a command does, where there is no terminal.
-LINE_SECONDS = 60.0
-
 
 def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Mapping[str, str]]) -> None:
     """Print how much was rejected, then a line for each kind of reason, the commonest first.
@@ -242,7 +239,7 @@ def shown_steps(quiet: bool) -> Iterator[None]:
         def show(what: str, done: int, of: int | None) -> None:
             nonlocal said
             progress.update(task, description=what, completed=done, total=of)
-            if not shown and time.monotonic() - said >= LINE_SECONDS:
+            if not shown and time.monotonic() - said >= LOG_SECONDS:
                 said = time.monotonic()
                 say(f"{what}: {done:,}" + (f" of {of:,}" if of else ""), stderr=True)
 

@@ -363,9 +363,15 @@ def _checked(items: Items, judge: Judge) -> list[Finding]:
         what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
         return [advice(NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
     usable = (row for row in items.rows() if not row["problem"])
-    checked = steps("conversations checked", usable, judge.n)
-    of_rows = (row_findings(row["conversation_id"], row) for row in checked)
-    return [*file_findings(items.folder), *itertools.chain.from_iterable(of_rows)]
+    jobs = enumerate(partial(_findings_of, row) for row in usable)
+    of_rows = [
+        finding for _, part in steps("conversations checked", _in_threads(jobs), judge.n) for finding in part
+    ]
+    return [*file_findings(items.folder), *of_rows]
+
+
+def _findings_of(row: Row) -> list[Finding]:
+    return [*row_findings(row["conversation_id"], row)]
 
 
 def _refusal(row: Row) -> dict[str, str]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.steps import LOG_SECONDS
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import inside, leads_out
@@ -151,9 +152,6 @@ log = logging.getLogger("dailytalk_contiguous")
 
 #: Seconds between two events of progress; in a long run, this share of the time that it has taken.
 TELL_SECONDS, TELL_SHARE = 10.0, 0.01
-
-#: Seconds without a line in the log after which an event of progress is one, too.
-LOG_SECONDS = 60.0
 
 
 def now() -> str:

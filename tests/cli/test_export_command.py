@@ -211,6 +211,6 @@ def test_long_check_or_report_says_in_a_log_what_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command, command: str, steps: list[str]
 ) -> None:
     folder = write_dataset(tmp_path, [built_row("a"), built_row("b")])
-    monkeypatch.setattr("dailytalk_contiguous.cli.terminal.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("dailytalk_contiguous.cli.terminal.LOG_SECONDS", 0.0)
     said = dailytalk(command, folder).err
     assert all(step in said for step in steps)
