@@ -207,7 +207,7 @@ def encoded_once() -> Iterator[None]:
     They are tested where they are made, in `publish/player.py` and `publish/plots.py`.
     """
     from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.publish import card, listening, page, player, plots, survey
+    from dailytalk_contiguous.publish import card, clip_figures, listening, page, player, plots, survey
 
     sounds, sheets = dict[tuple[bytes, int, int], bytes](), dict[str, bytes]()
 
@@ -226,7 +226,7 @@ def encoded_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (card, listening, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        for module in (page, survey):
+        for module in (clip_figures, survey):
             patch.setattr(module, "sheet", sheet)
         yield
 

@@ -249,6 +249,7 @@ TABLE: dict[str, dict[str, object]] = {
         "cut_long(longest)": 12.0,
         "speech_seconds(threshold)": 0.5,
     },
+    "core.steps": {"LOG_SECONDS": 60.0},
     "core.tags": {"_MOST_WORDS": 5},
     "core.turns": {
         "KEPT_PAUSE": 0.08,
@@ -539,6 +540,7 @@ TABLE: dict[str, dict[str, object]] = {
         "SHOWN": 5,
         "EXAMPLES": 30,
         "AUDIO": ("beside", "inside", "none"),
+        "MOST_DECODED": 36_000.0,
         "MOST_INSIDE": 20_000_000,
         "MOST_FINE": 1200.0,
         "UNSURE": 0.5,

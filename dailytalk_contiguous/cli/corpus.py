@@ -52,7 +52,7 @@ from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
-from dailytalk_contiguous.publish.page import PLOT, plot_quality
+from dailytalk_contiguous.publish.clip_figures import PLOT, plot_quality
 from dailytalk_contiguous.publish.sections import MEASURES
 from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
 from dailytalk_contiguous.run.clips import (

@@ -34,6 +34,7 @@ from dailytalk_contiguous.cli.terminal import (
     print_json,
     show_judgement,
     show_rejects,
+    shown_steps,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
@@ -318,8 +319,9 @@ def check(
 ) -> None:
     """Judge a folder or a published version as a strict trainer would, and say whether it is good to train on.
 
-    Exit code 1 if a trainer would fail, or silently learn garbage. The last line is the verdict: good; doubtful
-    (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
+    Exit code 1 if a trainer would fail, or silently learn garbage. The first and the last line are the verdict:
+    good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or
+    empty.
     """
     place, limits = place_of(source, revision), fitness_limits(options)
     moved = None
@@ -328,12 +330,14 @@ def check(
             raise DailytalkError(
                 f"--snap-words can't change {place}", "export it for moshi, and check that folder"
             )
-        findings, facts = check_version(place, limits)
+        with shown_steps(quiet=as_json):
+            findings, facts = check_version(place, limits)
     else:
         if not place.exists():
             raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
         moved = snap_folder(place)._asdict() if snap_words else None
-        findings, facts = run_check(place, limits)
+        with shown_steps(quiet=as_json):
+            findings, facts = run_check(place, limits)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
@@ -343,9 +347,11 @@ def check(
         print_json(summary | {"verdict": verdict.as_dict()})
     else:
         console = Console()
+        show_judgement(console, verdict.level, verdict.headline)
         for name, value in facts.items():
             if value not in ({}, None):
-                console.print(f"{name.replace('_', ' ')}: {escape(_plain(value, hours=name.startswith('hours')))}")
+                title, unit = _FACTS.get(name, (name, ""))
+                console.print(f"{title}: {escape(_plain(value, unit))}")
         for label, group in groupby(verdict.findings, _label):
             shown = list(group)
             for finding in shown[:SHOWN]:
@@ -367,14 +373,30 @@ def _label(finding: Finding) -> str:
     return "error" if finding.level == "error" else labels[finding.severity]
 
 
-def _plain(value: object, hours: bool = False) -> str:
-    """A fact as a person reads it; less than an hour in minutes or seconds too."""
+#: What people read of a fact of `check`: its name, and its unit (`h`: shown as a length). Others need none.
+_FACTS = {
+    "hours": ("length", "h"),
+    "hours_of_audio": ("length of the recordings", "h"),
+    "hours_of_speech": ("speech in the recordings", "h"),
+    "hours_of_voice": ("length by voice", "h"),
+    "hours_of_language": ("length by language", "h"),
+    "hours_of_role": ("speech by role", "h"),
+    "words_of_speaker": ("words by speaker", ""),
+    "duration_sec": ("length of a window", "s"),
+    "batch_size": ("windows in a batch", ""),
+    "splits": ("conversations by split", ""),
+    "snapped": ("words moved to speech", ""),
+}
+
+
+def _plain(value: object, unit: str) -> str:
+    """A fact as a person reads it."""
     if isinstance(value, dict):
-        parts = (f"{name.replace('_', ' ')} {_plain(part, hours)}" for name, part in value.items())
-        return ", ".join(parts) or "none"
-    if hours and isinstance(value, float) and 0 < value < 1:
-        return f"{value:.3g} ({length_text(3600 * value)})"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"{name} {_plain(part, unit)}" for name, part in value.items()) or "none"
+    if unit == "h" and isinstance(value, float):
+        return length_text(3600 * value)
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{text} {unit}".strip()
 
 
 def _show_export(sentence: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:

@@ -23,6 +23,7 @@ from dailytalk_contiguous.cli.terminal import (
     print_json,
     say,
     show_judgement,
+    shown_steps,
 )
 from dailytalk_contiguous.core.agreement import Scored
 from dailytalk_contiguous.core.documents import as_text
@@ -138,7 +139,8 @@ def report(
         _listening_test(place, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
         return
     shown = chosen_conversations(conversations or [])
-    written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
+    with shown_steps(quiet=as_json):
+        written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
     summary: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         summary |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
@@ -240,7 +239,7 @@ def slow_precision(console: Console, stages: Iterable[Stage], precision: str | N
         console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
-def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -> None:
+def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
     """Print what a run did."""
     if result.n_made:
         speed = result.audio_seconds / result.wall_seconds
@@ -282,8 +281,6 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path, profile: str) -
     if counts["rejects"]:
         rejects = (reject for reject in rejects_in(out) if reject["stage"] not in SPOKEN_STAGES)
         show_rejects(console, share_text(record), f"in {as_text(out / REJECTS)}", rejects)
-    if profile != "standard":
-        console.print(f"profile {profile}: {PROFILES[profile].about}.")
     _results(console, out, record)
 
 
@@ -295,9 +292,13 @@ def _stages(console: Console, record: dict[str, Any]) -> None:
         factor = stage["realtime_factor"]
         table.add_row(stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}")
     console.print(table)
+    notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
+    is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
     for stage in record["stages"]:
-        if model := stage["settings"].get("model"):
-            console.print(f"model of {stage['name']}: {escape(model)}")
+        model = stage["settings"].get("model")
+        if model and not (is_given and stage["name"] == "Transcribe"):
+            note = f" ({notes[model]})" if model in notes else ""
+            console.print(escape(f"model of {stage['name']}: {model}{note}"))
 
 
 def _results(console: Console, out: Path, record: dict[str, Any]) -> None:

@@ -384,7 +384,7 @@ def tag(
     if as_json:
         print_json(_summary(outcome, out))
     else:
-        show.tag_outcome(console, outcome, out, profile)
+        show.tag_outcome(console, outcome, out)
         show_verdict(console, _exit_code(outcome))
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))

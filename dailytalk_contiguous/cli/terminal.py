@@ -5,8 +5,10 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
+from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
 # The help: options that belong together are in one panel; panels have the same order in all commands.
@@ -220,6 +223,28 @@ def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Map
         console.labelled("  rejected", f"{names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
     if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
         console.print(f"  … {others:,} for other reasons")
+
+
+@contextmanager
+def shown_steps(quiet: bool) -> Iterator[None]:
+    """Show the steps of this block (`core.steps`): as a bar on a terminal, else or if `quiet` a line a minute."""
+    from rich.progress import Progress  # no other command should load it
+
+    console = Console(stderr=True)
+    shown = console.is_terminal and not quiet
+    said = time.monotonic()
+    with Progress(console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(what: str, done: int, of: int | None) -> None:
+            nonlocal said
+            progress.update(task, description=what, completed=done, total=of)
+            if not shown and time.monotonic() - said >= LOG_SECONDS:
+                said = time.monotonic()
+                say(f"{what}: {done:,}" + (f" of {of:,}" if of else ""), stderr=True)
+
+        with listening(show):
+            yield
 
 
 def show_verdict(console: Console, code: int) -> None:

@@ -560,6 +560,14 @@ class Tally:
         """As it is in the data: rebuilt, or recorded where nothing was rebuilt."""
         return self.after if self.rebuilt else self.before
 
+    def origins(self) -> list[Origin]:
+        """The models, without recognisers that heard no words: all that they were given had a transcript."""
+        return sorted(
+            origin
+            for origin in self.models
+            if origin.role != "recogniser" or not self.recognisers or self.recognisers[origin.name]
+        )
+
     @property
     def cost(self) -> float:
         """USD paid for speech; two utterances of one cached line were bought once."""

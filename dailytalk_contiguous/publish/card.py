@@ -71,7 +71,7 @@ from dailytalk_contiguous.publish.sections import (
     turn_parts,
     voice_tables,
 )
-from dailytalk_contiguous.publish.verdict import Judge, Verdict, corpus_findings, verdict_of
+from dailytalk_contiguous.publish.verdict import MOST_FINDINGS, Judge, Verdict, corpus_findings, verdict_of
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.parquet import open_parquet
 
@@ -431,8 +431,9 @@ def splits(tally: Tally, disjoint: str) -> str:
 
 def limits(tally: Tally) -> str:
     """What a user should know before trusting the data."""
-    names = {model.role: set[str]() for model in tally.models}
-    for model in tally.models:
+    models = tally.origins()
+    names = {model.role: set[str]() for model in models}
+    for model in models:
         names[model.role].add(model.name)
     points = [
         "The left voice is synthesised: it has the manners and the accent of its model, not those of a person.",
@@ -703,18 +704,14 @@ def _rounded(value: Any) -> Any:
 
 
 def quality_section(verdict: Verdict) -> str:
-    """The verdict on the data and what it is made of, as `dailytalk check` and the page say it."""
+    """The verdict on the data and what it is made of; remedies are for whoever builds it (`dailytalk check`)."""
     points = [
-        f"- **{finding.severity}:** {public_cell(finding.sentence)}. What helps: {public_cell(finding.remedy)}."
+        f"- **{finding.severity}:** {public_cell(finding.sentence)}."
         for finding in verdict.findings[:MOST_FINDINGS]
     ]
     if more := verdict.findings[MOST_FINDINGS:]:
         points.append(f"- {counted(len(more), 'more finding')}: `dailytalk check` lists them.")
     return "\n\n".join(filter(None, (f"**Verdict: {public_cell(verdict.headline)}.**", "\n".join(points))))
-
-
-#: Findings that a card lists.
-MOST_FINDINGS = 20
 
 
 # The card of a version: the front matter that the Hub and `datasets` read, and the text that people read.
@@ -837,7 +834,7 @@ def render_card(
     values_before, last = values_of(front), memory.get("values") or {}
     contact = facts.contact or memory.get("contact")
     sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
-    origins = [Origin("source", name or "", licence) for name, licence in sources] + sorted(tally.models)
+    origins = [Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
     values_now = _values(tally, packed, version, facts, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}

@@ -29,11 +29,13 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CHANNELS, CONFIGS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.exports import (
     AUDIO,
     BATCH,
@@ -59,7 +61,6 @@ from dailytalk_contiguous.publish.items import (
 from dailytalk_contiguous.publish.loading import file_differences
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.mixture import ABOUT_SHAPE, CLIP_MANIFESTS, most_listed
-from dailytalk_contiguous.publish.page import corpus_figures
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
     NOTHING_FINISHED,
@@ -455,7 +456,7 @@ def _manifest(
     lines = text.decode("utf-8", errors="replace").splitlines()
     if not any(line.strip() for line in lines):
         yield error("empty-manifest", shown, "it names no file", _EXPORT_AGAIN)
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(steps(f"files of {shown} checked", lines, len(lines)), 1):
         if not line.strip():
             continue
         entry = _entry(line)
@@ -623,7 +624,8 @@ def _conversations(folder: Path, plan: TrainerPlan, judge: Judge) -> Iterator[Fi
         kept = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         values = measure_turns(timed[name], conversation["duration"], plan.duration_sec) | kept
         named, talk = bool(conversation.get("kept_speaker")), bool(conversation.get("talk"))
-        judge.add_measured(name, values, conversation.get("unsure") or {}, named, talk)
+        unsure, overlap = conversation.get("unsure") or {}, conversation.get("recorded_overlap")
+        judge.add_measured(name, values, unsure, named, talk, overlap)
     judge.voices.update(_hours(about, "voices"))
     judge.languages.update(_hours(about, "language"))
 
@@ -693,7 +695,7 @@ def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[li
     for path in items.files:
         shown = str(path.relative_to(folder))
         try:
-            for _, row in items.rows_of(path):
+            for _, row in steps(f"conversations of {shown} checked", items.rows_of(path)):
                 findings += _row(f"{shown}: {row['conversation_id']}", row, counts)
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
@@ -711,7 +713,8 @@ def check_rows(
 ) -> tuple[list[Finding], dict[str, Any]]:
     """As `check_dataset`, for rows from anywhere, each with its name in findings. Errors of reading propagate."""
     counts = _Counts(Judge(limits))
-    findings = [finding for name, row in rows for finding in _row(name, row, counts)]
+    checked = steps("conversations checked", rows)
+    findings = [finding for name, row in checked for finding in _row(name, row, counts)]
     return _together(findings, counts, {})
 
 
@@ -741,6 +744,14 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
         return
+    yield from row_findings(file, row)
+    if is_first:
+        counts.tally.add(row)
+        counts.judge.add(row)
+
+
+def row_findings(file: str, row: Row) -> Iterator[Finding]:
+    """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
     loudness = yield from _measured(file, lambda: row["audio"])
     if loudness:
         yield from _row_audio(file, row, loudness)
@@ -753,9 +764,6 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
     yield from word_findings(file, words, loudness)
-    if is_first:
-        counts.tally.add(row)
-        counts.judge.add(row)
 
 
 def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
@@ -1073,13 +1081,8 @@ def _talks(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], F
 
 
 def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Facts]:
-    findings: list[Finding] = []
+    findings = list(file_findings(folder))
     facts: Facts = {"kind": "work"} | _tagged(folder)
-    for name in (TRANSCRIPT, SHIFTED):
-        if (folder / name).exists():
-            findings += _transcript_lines(folder / name)
-    for wav in sorted((folder / "audio").rglob("*.wav")):
-        findings += _recording(folder, wav)
     if (folder / "dataset").is_dir() and any((folder / "dataset").rglob("*.parquet")):
         of_dataset, counts = check_dataset(folder, limits)
         findings += of_dataset
@@ -1092,6 +1095,16 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
     elif (folder / TAGGED).is_dir():
         findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
     return findings, facts
+
+
+def file_findings(folder: Path) -> Iterator[Finding]:
+    """What is wrong with the files of a work folder beside its shards: transcripts, and sound, decoded."""
+    for name in (TRANSCRIPT, SHIFTED):
+        if (folder / name).exists():
+            yield from _transcript_lines(folder / name)
+    wavs = sorted((folder / "audio").rglob("*.wav"))
+    for wav in steps("WAV files checked", wavs, len(wavs)):
+        yield from _recording(folder, wav)
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:

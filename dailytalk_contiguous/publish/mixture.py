@@ -90,6 +90,7 @@ ABOUT_SHAPE = {
         "turns": [list],
         "measures?": {str: float},
         "unsure?": {str: int},
+        "recorded_overlap?": float,
         "talk?": bool,
     }
 }

@@ -3,39 +3,38 @@
 import base64
 import hashlib
 import itertools
-import json
 import math
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Samples, probe, read_at
-from dailytalk_contiguous.core.documents import as_text, fits, has_length, is_number, read_json
+from dailytalk_contiguous.core.documents import as_text, has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.settings import settings_of, with_settings
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.checking import file_findings, row_findings
+from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.items import (
     SMALL,
     Items,
     ItemSound,
     TaggedItems,
     clip_of,
-    conversation_of,
     is_mix,
     open_items,
-    record_of,
 )
 from dailytalk_contiguous.publish.player import (
     BYTES_A_SECOND,
@@ -53,9 +52,7 @@ from dailytalk_contiguous.publish.player import (
     strips_of,
     to_mp3,
 )
-from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import (
-    Credit,
     Html,
     data_block,
     fill,
@@ -66,7 +63,6 @@ from dailytalk_contiguous.publish.render import (
 )
 from dailytalk_contiguous.publish.sections import (
     Compared,
-    CorpusFigures,
     QualityTally,
     Section,
     against_section,
@@ -74,15 +70,17 @@ from dailytalk_contiguous.publish.sections import (
     conversation_sections,
     corpus_sections,
     page_html,
-    quality_plots,
     summary,
 )
 from dailytalk_contiguous.publish.verdict import (
     CONVERSATION_MEASURES,
+    NOT_DECODED,
+    Finding,
     FitnessLimits,
     Judge,
     Judged,
     Verdict,
+    advice,
     corpus_findings,
     made_line,
     verdict_of,
@@ -93,8 +91,10 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
-from dailytalk_contiguous.store.files import inside, write_bytes, write_lines, write_text
+from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
+
+_T = TypeVar("_T")
 
 _EMPTY = joined(())
 
@@ -210,6 +210,9 @@ ALL = "all"
 #: Bytes of sound up to which it goes into the page by default: what can still be sent by mail.
 MOST_INSIDE = 20_000_000
 
+#: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
+MOST_DECODED = 36_000.0
+
 #: Seconds in the player up to which waveforms are fine.
 MOST_FINE = 1200.0
 
@@ -300,7 +303,7 @@ def _write(
     judge = Judge(limits, items.rebuilt)
     listed: list[_Listed] = []
     refused: list[dict[str, str]] = []
-    for row in items.rows(SMALL):
+    for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
@@ -321,10 +324,10 @@ def _write(
     names = Counter(entry.judged.name for entry in listed)
     sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
     parts = _Parts(items, recordings, sounds, levels)
-    details = {number: parts.of_example(items.row(listed[number].judged.name), number) for number in examples}
+    details = parts.of_examples({number: listed[number].judged.name for number in examples})
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
-    verdict = judge.verdict(tally, run)
+    verdict = verdict_of([*_checked(items, judge), *judge.findings(tally, run)], judge.n)
     sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
@@ -345,11 +348,30 @@ def _write(
             yield from parts.of_all(listed, details.keys())
         sounds.finish()
 
-    top = joined((made_line(run, tally), verdict_part(verdict)))
+    top = joined((verdict_part(verdict), made_line(run, tally)))
     write_lines(path, page_of(items.name, sections, top, data(), _MEDIA[mode]))
     ids = tuple(listed[number].judged.name for number in numbers)
     files = sounds.folder if sounds.written else None
     return WrittenReport(path, path.stat().st_size, tally.total.conversations, ids, verdict=verdict, files=files)
+
+
+def _checked(items: Items, judge: Judge) -> list[Finding]:
+    """What `dailytalk check` finds of finished conversations, row by row, or that their sound was not decoded."""
+    if not (items.rebuilt and judge.n):
+        return []
+    if items.folder is None or items.kind != "conversations" or judge.seconds > MOST_DECODED:
+        what = f"the sound of {counted(judge.n, judge.unit)} was not decoded"
+        return [advice(NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")]
+    usable = (row for row in items.rows() if not row["problem"])
+    jobs = enumerate(partial(_findings_of, row) for row in usable)
+    of_rows = [
+        finding for _, part in steps("conversations checked", _in_threads(jobs), judge.n) for finding in part
+    ]
+    return [*file_findings(items.folder), *of_rows]
+
+
+def _findings_of(row: Row) -> list[Finding]:
+    return [*row_findings(row["conversation_id"], row)]
 
 
 def _refusal(row: Row) -> dict[str, str]:
@@ -460,7 +482,7 @@ def examples_of(judged: Sequence[Judged], count: int) -> dict[int, str]:
         ]
         if known:
             value, number = max(known, key=lambda pair: pair[0] if highest else -pair[0])
-            if name != "length_ratio" or value < 1:
+            if not (name == "length_ratio" and value >= 1) and not (name == "overlap" and value <= 0):
                 unit = " of the recorded length" if name == "length_ratio" else ""
                 candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
     chosen: dict[int, list[str]] = {}
@@ -480,7 +502,8 @@ def _beyond(judged: Judged) -> str:
     name = judged.breaches[0]
     value = judged.values.get(name)
     figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
-    return f"beyond {counted(len(judged.breaches), 'limit')}, first {figure}"
+    more = len(judged.breaches) - 1
+    return f"{figure}, and beyond {counted(more, 'more limit')}" if more else figure
 
 
 def _typical(judged: Sequence[Judged]) -> list[int]:
@@ -650,28 +673,28 @@ class _Parts:
     sounds: _Sounds
     levels: int
 
-    def of_example(self, row: Row, number: int) -> dict[str, Any]:
-        """What it shows of an example. Where its sound can't be read it says why, and shows the rest."""
-        return self._made(row, number, True, self._sound(row)) | {"recorded": self._recorded(row, number)}
+    def of_examples(self, names: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+        """What it shows of examples, by number. Where a sound can't be read it says why, and shows the rest."""
+
+        def example(row: Row, number: int, sound: ItemSound | str) -> dict[str, Any]:
+            return self._made(row, number, True, sound) | {"recorded": self._recorded(row, number)}
+
+        rows = ((number, self.items.row(name)) for number, name in names.items())
+        jobs = ((number, partial(example, row, number, self._sound(row))) for number, row in rows)
+        return dict(steps("examples ready", _in_threads(jobs), len(names)))
 
     def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[Html]:
-        """Blocks of data on all that are not `done`, in the order of the files.
-
-        Sounds are decoded and written beside each other: neither needs the interpreter. A few rows are in memory.
-        """
+        """Blocks of data on all that are not `done`, in the order of the files."""
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
         wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
-        at_once = cores()
-        with ThreadPoolExecutor(at_once) as pool:
-            waiting: deque[tuple[int, Future[dict[str, Any]]]] = deque()
-            for number, row in wanted:
-                if number not in done:
-                    waiting.append((number, pool.submit(self._made, row, number, False, self._sound(row))))
-                if len(waiting) > 2 * at_once:
-                    yield self._block(*waiting.popleft())
-            for number, part in waiting:
-                yield self._block(number, part)
+        jobs = (
+            (number, partial(self._made, row, number, False, self._sound(row)))
+            for number, row in wanted
+            if number not in done
+        )
+        for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
+            yield data_block(f"detail-{number}", part)
 
     def of_furthest(self, tally: Tally) -> list[Html]:
         """Players of the lines whose delivery is furthest from the source, these first: source and take."""
@@ -707,9 +730,6 @@ class _Parts:
         facts = f"distance {distance} · pitch {pitch} apart · level {level} apart{tag}"
         return _heard(utterance["utterance_id"], facts, joined(players), utterance["text"] or "")
 
-    def _block(self, number: int, part: Future[dict[str, Any]]) -> Html:
-        return data_block(f"detail-{number}", part.result())
-
     def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
         samples, problem = NO_SAMPLES, sound if isinstance(sound, str) else ""
         kept = {}
@@ -743,6 +763,23 @@ class _Parts:
         if problem:
             return kept | {"why": public(problem)}
         return kept | self.sounds.place_recorded(row, number, samples[:, ::-1] if is_turned(row) else samples)
+
+
+def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
+    """What numbered jobs give, in their order: sounds are decoded and compressed beside each other.
+
+    Neither needs the interpreter. A few jobs, with their rows, are in memory.
+    """
+    at_once = cores()
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[tuple[int, Future[_T]]] = deque()
+        for number, job in jobs:
+            waiting.append((number, pool.submit(job)))
+            if len(waiting) > 2 * at_once:
+                first, done = waiting.popleft()
+                yield first, done.result()
+        for number, done in waiting:
+            yield number, done.result()
 
 
 def _line_sound(
@@ -785,37 +822,12 @@ def _write_clips(
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
     verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
-    top = joined((made_line(run, figures.tally), verdict_part(verdict))) if verdict else _EMPTY
+    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
     write_lines(path, page_of(items.name, sections, top))
     if markdown:
         write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
     clips = figures.tally.total.conversations
     return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
-
-
-def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
-    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
-
-    Rows that can't be used are added to `refused`.
-    """
-    record = record_of(items.folder) if items.folder else {}
-    figures = CorpusFigures.of_run(
-        record,
-        tally=Tally(knows_rejects=items.kind != "version"),
-        quality=QualityTally(_limits(items.folder, record)),
-        unit="file" if items.kind == "mix" else "clip",
-    )
-    published: dict[Credit, None] = {}
-    chosen_by = []
-    for row in items.listed_clips(refused):
-        figures.tally.add_clip(row)
-        judge.add_clip(conversation_of(row))
-        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
-        if items.kind == "version" and row["corpus"]:
-            published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
-    for row in items.measures():
-        figures.quality.add(row)
-    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
 
 
 def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
@@ -862,40 +874,3 @@ def _heard(name: str, facts: str, player: Html, text: str) -> Html:
 
 def _audio(label: str, address: str) -> Html:
     return fill('<audio controls preload="none" aria-label="{}" src="{}"></audio>', label, address)
-
-
-# Measures of a corpus's quality as histograms with the limits, to choose thresholds.
-
-
-#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
-PLOT, LIMITS = "quality.png", "quality.json"
-
-
-def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
-    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
-    quality = QualityTally(limits)
-    for row in rows:
-        quality.add(row)
-    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
-    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
-    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
-
-
-def planned_limits(folder: Path) -> dict[str, Any]:
-    """The limits of the last `--report-only`, by the names of their options; empty before one."""
-    try:
-        limits = read_json(inside(folder, LIMITS))
-    except BadInput:
-        return {}
-    return _known_limits(limits) if fits(limits, dict) else {}
-
-
-def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
-    return values if all(value is None or is_number(value) for value in values.values()) else {}
-
-
-def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
-    """The limits of the run; before there is one, those of the last `--report-only`."""
-    known = _known_limits(run.get("settings") or {}) or (planned_limits(folder) if folder else {})
-    return with_settings((QualityLimits(),), known)[0]

@@ -278,13 +278,22 @@ _OF_TURNS = (
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a training folder keeps of a row, so that it is judged as the row is (`Judge.add_measured`).
 
-    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`; `talk`:
-    that it is one (`is_talk`).
+    `measures`: those that do not follow from who speaks when; `unsure`: `unsure_utterances`; `recorded_overlap`:
+    that of `recorded_overlap`; `talk`: that it is one (`is_talk`).
     """
     measured = measure_conversation(row, rebuilt=True).items()
     measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
+    overlap = recorded_overlap(row)
+    known = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
     talk = {"talk": True} if is_talk(row) else {}
-    return {"measures": measures, "unsure": unsure_utterances(row)} | talk
+    return {"measures": measures, "unsure": unsure_utterances(row)} | known | talk
+
+
+def recorded_overlap(row: Mapping[str, Any]) -> float | None:
+    """Seconds in which both speak in the recording, where the timeline keeps these (`anchor`); else None."""
+    timeline = row.get("timeline") or {}
+    seconds = timeline.get("source_overlap_seconds")
+    return float(seconds) if timeline.get("mode") == "anchor" and is_number(seconds) else None
 
 
 def is_talk(row: Mapping[str, Any]) -> bool:
@@ -683,12 +692,12 @@ _BOUNDS = (
 # One pass over the conversations.
 
 
-#: What helps where all are talks with a machine, in place of a bound's remedy. It yields by its rules and is not
-#: rebuilt, so that what is recorded is how it was: a note, which says nothing against it.
-_TALK_REMEDIES = {"little-overlap": "talk with --headphones or --web: only there you may speak over the voice"}
+#: What helps against little overlap where all are talks with a machine. It yields by its rules and is not rebuilt,
+#: so that what is recorded is how it was: a note, which says nothing against it.
+_OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak over the voice"
 
-#: A note that is in the first line even of good data.
-_UNKNOWN_CONFIDENCE = "unknown-confidence"
+#: Notes that are in the first line even of good data.
+_UNKNOWN_CONFIDENCE, NOT_DECODED = "unknown-confidence", "not-decoded"
 
 #: Kinds of findings that a command speaks of too: what was only tagged, and what nothing came of.
 NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
@@ -741,7 +750,7 @@ class _Beyond:
     def add(self, name: str, seconds: float, value: float, excess: float) -> None:
         self.n += 1
         self.seconds += seconds
-        if excess > self.excess:
+        if excess > self.excess or (excess == self.excess and name < self.worst):  # whatever the order of rows
             self.worst, self.value, self.excess = name, value, excess
 
 
@@ -771,6 +780,7 @@ class Judge:
         self.languages: dict[str, float] = defaultdict(float)
         self._unsure: Counter[str] = Counter()
         self._nameless = self._talks = 0
+        self._recorded_overlaps = array("d")
         self._misheard: dict[str, _Beyond] = defaultdict(_Beyond)
         self._known: dict[str, array[float]] = {bound.measure: array("d") for bound in _BOUNDS if bound.median}
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
@@ -787,7 +797,8 @@ class Judge:
         talk = self.rebuilt and is_talk(row)
         if talk and not any(utterance["channel"] == "left" for utterance in row["utterances"] or ()):
             measured["least_talk"] = None  # its program was killed before the voice said anything
-        return self.add_measured(row["conversation_id"], measured, unsure_utterances(row), named, talk)
+        unsure, overlap = unsure_utterances(row), recorded_overlap(row)
+        return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap)
 
     def add_clip(self, row: Row) -> None:
         """Judge a clip that can be used, in the form of a conversation with `labels`; a copy says nothing more."""
@@ -815,13 +826,16 @@ class Judge:
         unsure: Mapping[str, int] = {},
         named: bool = True,
         talk: bool = False,
+        overlap: float | None = None,
     ) -> Judged:
         """Judge a conversation by its measures and its `unsure_utterances`, and count it.
 
-        `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`.
+        `named`: whether it is known who the recorded speaker is. `talk`: `is_talk`. `overlap`: `recorded_overlap`.
         """
         self._nameless += not named
         self._talks += talk
+        if overlap is not None:
+            self._recorded_overlaps.append(overlap)
         self._unsure.update(unsure)
         seconds = values["duration"] or 0.0
         self.n += 1
@@ -874,9 +888,14 @@ class Judge:
                 middle = _median(self._known[bound.measure])
                 if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
                     what = bound.clause.format(_shown(bound.measure, middle))
-                    of_talks = _TALK_REMEDIES.get(bound.kind) if self._talks == self.n else None
-                    severity = "note" if of_talks else bound.severity
-                    yield advice(bound.kind, ".", what, of_talks or bound.remedy, severity)
+                    severity, remedy = bound.severity, bound.remedy
+                    if bound.kind == "little-overlap" and self._talks == self.n:
+                        severity, remedy = "note", _OVERLAP_OF_TALKS
+                    elif bound.kind == "little-overlap" and len(self._recorded_overlaps) == self.n:
+                        seconds = round(sum(self._recorded_overlaps), 1)
+                        what += f": the recordings {f'overlap for {seconds} s' if seconds else 'do not overlap'}"
+                        remedy = "add recordings in which people talk over each other"
+                    yield advice(bound.kind, ".", what, remedy, severity)
             elif beyond.n:
                 way = "down to" if bound.is_least else "up to"
                 worst = f"{way} {_shown(bound.measure, beyond.value)} in {beyond.worst}"
@@ -895,7 +914,7 @@ class Judge:
             place = f"{_shown('bandwidth', beyond.value)} in {beyond.worst}"
             what = (
                 f"the words of {self._share(beyond.n)} can't be trusted: {recogniser}, which knows no "
-                f"telephones and does not say how sure it is, heard one ({place})"
+                f"telephones and does not say how sure it is, heard a telephone ({place})"
             )
             remedy = "tag with Whisper (--profile standard), or give transcripts"
             yield advice("misheard-words", beyond.worst, what, remedy, self._severity("bad", beyond))
@@ -981,8 +1000,9 @@ def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     if not n and not any(finding.level == "error" and finding.kind != NOTHING_FINISHED for finding in ordered):
         level = "empty"
     why = reasons[0].sentence if reasons else _WITHOUT_REASONS[level]
-    unsure = next((finding.sentence for finding in ordered if finding.kind == _UNKNOWN_CONFIDENCE), None)
-    why += f"; {unsure}" if unsure and not reasons else ""
+    for kind in (_UNKNOWN_CONFIDENCE, NOT_DECODED) if not reasons else ():
+        unsure = next((finding.sentence for finding in ordered if finding.kind == kind), None)
+        why += f"; {unsure}" if unsure else ""
     more = f"; and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
     return Verdict(level, f"{level}: {why}{more}", ordered)
 
@@ -1131,13 +1151,13 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
         for role, model in (half.get("models") or {}).items()
     } or {}
     named |= {origin.role: (origin.name, origin.licence) for origin in sorted(tally.models)}
-    facts = []
-    for role, title in _PARTS.items():
-        if role in named:
-            name, licence = named[role]
-            note = licence_of(name).note
-            extra = "; ".join(filter(None, (licence, note)))
-            facts.append((title, f"{model_name(name)} ({extra})" if extra else model_name(name)))
+    made = {}
+    for role, (name, licence) in named.items():
+        extra = "; ".join(filter(None, (licence, licence_of(name).note)))
+        made[role] = f"{model_name(name)} ({extra})" if extra else model_name(name)
+    if given := tally.recognisers[GIVEN]:
+        made["recogniser"] = _given_words(given, tally.recognisers.total(), made.get("recogniser"))
+    facts = [(title, made[role]) for role, title in _PARTS.items() if role in made]
     voices_used = sorted(filter(None, tally.voices))
     if voices_used:
         more = f" and {len(voices_used) - 3:,} more" if len(voices_used) > 3 else ""
@@ -1158,6 +1178,13 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
     commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
     facts += [("command", _shareable(command)) for command in commands]
     return facts + _hours_facts(run, tally)
+
+
+def _given_words(given: int, n: int, recogniser: str | None) -> str:
+    """Where the words of `n` utterances are from, of which `given` had a transcript."""
+    if given == n or not recogniser:
+        return "given transcripts"
+    return f"given transcripts ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
 
 
 def _shareable(command: str) -> str:
@@ -1190,9 +1217,13 @@ _MOST_REASONS = 3
 
 
 def made_line(run: Mapping[str, Any], tally: Tally) -> Html:
-    """`made_facts` as the list at the top of a page."""
+    """`made_facts` as the list under the verdict of a page."""
     pairs = (fill("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in made_facts(run, tally))
     return fill('<dl class="made">{}</dl>', joined(pairs))
+
+
+#: Findings that a page and a card list.
+MOST_FINDINGS = 20
 
 
 def verdict_part(verdict: Verdict) -> Html:
@@ -1200,8 +1231,10 @@ def verdict_part(verdict: Verdict) -> Html:
 
     A finding about a conversation has its id as `data-conversation`, for a script that shows it.
     """
-    items = (_finding_item(finding) for finding in verdict.findings)
-    findings = fill("<ul>{}</ul>", joined(items)) if verdict.findings else Html()
+    items = [_finding_item(finding) for finding in verdict.findings[:MOST_FINDINGS]]
+    if more := verdict.findings[MOST_FINDINGS:]:
+        items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
+    findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
     return fill(
         '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
         verdict.level,

@@ -19,8 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, fits, numbered_lines, parse_json
+from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, fits, numbered_lines, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.steps import LOG_SECONDS
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.sources.store_notes import NOTES
 from dailytalk_contiguous.store.files import inside, leads_out
@@ -199,7 +200,9 @@ class Account:
 
 
 class Journal:
-    """Writes the events of one run and logs a line a finished shard; a context manager that records how it ended.
+    """Writes the events of one run; a context manager that records how it ended.
+
+    It logs a line a finished shard, and one a minute with the progress where none is finished for so long.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
@@ -240,7 +243,10 @@ class Journal:
             "workers": workers,
         }
         self._planned = self._begun = False
-        self._entered = self._mark = time.perf_counter()
+        self._entered = self._mark = self._logged = time.perf_counter()
+        self._names_status = not (
+            out / NOTES
+        ).exists()  # the mirror of a folder in a store has a path that nobody knows
         self._done = self._of = 0
         self._audio = self._audio_left = 0.0
 
@@ -331,6 +337,8 @@ class Journal:
             if self._begun and self.forecast.stage:
                 with suppress(OSError):  # a full disk ends the run where it writes what matters
                     self._write(PROGRESS, stage=self.forecast.stage, **self._left())
+                if time.perf_counter() - self._logged >= LOG_SECONDS:
+                    self._log_progress()
 
     def _left(self) -> dict[str, float]:
         """How much of the work is done and how long the rest takes, if that is known."""
@@ -342,7 +350,20 @@ class Journal:
         self._path = self._path or journal_of_host(self._out)  # not before: a run may have no events
         append(self._path, {"event": event, "time": now(), "run": self._run, **fields, **spent})
 
+    def _log_progress(self) -> None:
+        self._logged = time.perf_counter()
+        done, whole = self.forecast.audio
+        far = f"{self.forecast.stage}; {length(done)} of {length(whole)} through all stages"
+        if known := self._left():
+            far += f", {known['share']:.0%} of the work done, {length(known['seconds_left'])} left"
+        else:
+            far += f" after {length(self.forecast.elapsed)}, the time left is not known yet"
+        status = f"; `dailytalk status {as_text(self._out)}` says it at any time" if self._names_status else ""
+        self._names_status = False
+        log.info("%s %s%s", now(), far, status)
+
     def _log(self, made: "ShardReport") -> None:
+        self._logged = time.perf_counter()
         wall = time.perf_counter() - self._entered
         speed = self._audio / wall
         left = self.forecast.seconds_left

@@ -558,7 +558,7 @@ def _alignments(path: Path, data: Any) -> list[Passage]:
             # moshi-finetune trains the voice of SPEAKER_MAIN, which it takes from the left channel.
             word, (start, end), speaker = item
         except (TypeError, ValueError) as error:
-            raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False)) from error
+            raise broken(path, f"word {number} is {quoted(item)}", _like("moshi-finetune")) from error
         spoken = make_word(path, f"word {number}", word, (start, end))
         passages.append(_loose(f"word {number}", spoken, speaker="main" if speaker == MAIN else "other"))
     return passages
@@ -568,7 +568,7 @@ def _speaker_words(path: Path, data: Any) -> list[Passage]:
     passages = []
     for number, item in enumerate(data, 1):
         if not item.keys() >= {"speaker", "word", "start", "end"}:
-            raise broken(path, f"word {number} is {quoted(item)}", _give(lines=False))
+            raise broken(path, f"word {number} is {quoted(item)}", _like("J-Moshi"))
         spoken = make_word(path, f"word {number}", item["word"], (item["start"], item["end"]))
         passages.append(_loose(f"word {number}", spoken, speaker=str(item["speaker"])))
     return passages
@@ -586,7 +586,7 @@ def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
     """An utterance of one of our own transcripts."""
     words_of = line.get("words") or [] if isinstance(line, dict) else None
     if not isinstance(words_of, list) or not all(isinstance(word, dict) for word in words_of):
-        raise broken(path, f"{position} is not an utterance: {quoted(line)}", _give(lines=False))
+        raise broken(path, f"{position} is not an utterance: {quoted(line)}", _like("our own"))
     text = line.get("text") if line.get("text_raw") is None else line["text_raw"]
     channel, speaker = line.get("channel"), line.get("speaker")
     if channel not in CHANNELS or not isinstance(text, str):
@@ -614,7 +614,7 @@ def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
     passages = []
     for number, item in enumerate(segments, 1):
         position = f"{where}segment {number}"
-        segment = _expected(path, position, item, SEGMENT, _give(lines=False))
+        segment = _expected(path, position, item, SEGMENT, _like("Whisper and WhisperX"))
         listed = segment.get("words") or []
         words = [
             make_word(
@@ -637,7 +637,8 @@ def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
     beside = data.get("words") if isinstance(data, dict) else None
     if isinstance(beside, list) and not any(passage.words or passage.speaker for passage in passages):
         # OpenAI's service gives words beside segments.
-        words = _expected(path, "words", beside, [{"word": str, "start": float, "end": float}], _give(lines=False))
+        shape = [{"word": str, "start": float, "end": float}]
+        words = _expected(path, "words", beside, shape, _like("Whisper and WhisperX"))
         timed = [make_word(path, f"word {n}", x["word"], (x["start"], x["end"])) for n, x in enumerate(words, 1)]
         passages = [_loose(f"word {n}", word) for n, word in enumerate(timed, 1)]
     return passages
@@ -800,9 +801,15 @@ DOCUMENTS = (
 
 def _give(lines: bool) -> str:
     """The remedy for a JSON of no known kind."""
-    kinds = [kind.shape for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
-    kinds += [] if lines else ['{"NAME.wav": {"segments": […]}, …}']
-    return f"give {' or '.join(kinds)}, or take the file away"
+    own, *others = [kind for kind in DOCUMENTS if (kind.line if lines else kind.whole) is not _nothing]
+    names = ", ".join(kind.name for kind in others)
+    return f"give {own.shape} or that of another tool ({names}), or take the file away"
+
+
+def _like(name: str) -> str:
+    """The remedy for a JSON of the kind of that name which is not as it should be."""
+    [shape] = [kind.shape for kind in DOCUMENTS if kind.name == name]
+    return f"give {shape}, or take the file away"
 
 
 @dataclass(frozen=True)

@@ -139,27 +139,29 @@ def test_damaged_training_folder_gives_1_and_names_the_file(
 @pytest.mark.parametrize(
     ("count", "more"), [(1, []), (20, []), (22, ["… 2 more of the kind error (--json lists all)"])]
 )
-def test_check_shows_facts_then_twenty_errors_then_its_verdict(
+def test_check_shows_its_verdict_then_facts_with_units_then_twenty_errors_and_its_verdict_again(
     tmp_path: Path, dailytalk: Command, count: int, more: list[str]
 ) -> None:
     lines = [json.dumps({"path": f"data_stereo/{n}.wav", "duration": 90.0}) + "\n" for n in range(count)]
     (tmp_path / "train.jsonl").write_text("".join(lines))
     done = dailytalk("check", tmp_path)
     gone = "the manifest names it, but it isn't there; export again with `dailytalk export --format moshi`"
-    hours = {1: "0.025 (90.0 s)", 20: "0.5 (30.0 min)", 22: "0.55 (33.0 min)"}
+    length = {1: "90.0 s", 20: "30.0 min", 22: "33.0 min"}[count]
+    verdict = "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
+    verdict += f"; and {count - 1} more reasons" if count > 1 else ""
     assert (done.code, done.err) == (1, "")
     assert done.out.splitlines() == [
+        verdict,
         "kind: moshi",
         f"files: train {count}",
-        f"hours: train {hours[count]}",
+        f"length: train {length}",
         f"windows: train {count}",
         "words: 0",
-        "duration sec: 100",
-        "batch size: 1",
+        "length of a window: 100 s",
+        "windows in a batch: 1",
         *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
         *more,
-        "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
-        + (f"; and {count - 1} more reasons" if count > 1 else ""),
+        verdict,
     ]
     told = json.loads(dailytalk("check", tmp_path, "--json").out)
     assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]
@@ -199,3 +201,16 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
         told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [("check", ["conversations of dataset"]), ("report", ["conversations read: 2", "examples ready: 2 of 2"])],
+)
+def test_long_check_or_report_says_in_a_log_what_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command, command: str, steps: list[str]
+) -> None:
+    folder = write_dataset(tmp_path, [built_row("a"), built_row("b")])
+    monkeypatch.setattr("dailytalk_contiguous.cli.terminal.LOG_SECONDS", 0.0)
+    said = dailytalk(command, folder).err
+    assert all(step in said for step in steps)

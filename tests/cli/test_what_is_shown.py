@@ -99,6 +99,7 @@ RECORD: dict[str, Any] = {
         "notes": 7,
         "rejects": 6,
     },
+    "models": {"recogniser": {"name": "medium", "note": ""}},
     "rejected": {"conversations": 1, "of_conversations": 3, "seconds": 119.8, "of_seconds": 202.7},
     "hours": {"speech": 0.25},
     "notes": [{"conversation_id": f"n{n}", "note": "[faint]"} for n in range(6)],
@@ -131,7 +132,7 @@ def write_results(folder: Path, transcript: str = "transcript.jsonl") -> None:
 
 def test_run_of_tag_is_shown_with_speed_stages_counts_notes_rejects_and_first_lines(tmp_path: Path) -> None:
     write_results(tmp_path)
-    assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")) == [
+    assert shown(lambda console: show.tag_outcome(console, tagged(), tmp_path)) == [
         "10.0 min in 60.0 s (10.0× real time), 3 of 4 shards made",
         "stage       seconds  real-time factor",
         "Segment         1.2",
@@ -157,27 +158,42 @@ def test_line_is_left_out_where_there_is_nothing_to_count(tmp_path: Path) -> Non
     write_results(tmp_path, "transcript.new.jsonl")
     record = copy.deepcopy(RECORD) | {"notes": RECORD["notes"][:5], "transcript": "transcript.new.jsonl"}
     record["counts"] |= {"utterances_by_recogniser": {}, "utterances_without_text": {}, "notes": 5, "rejects": 5}
-    embedded = "embedded"
-    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record, n_made=0), tmp_path))
     assert lines[0] == "nothing to do: all 4 shards are done"
     assert lines[6] == "  note: n0: [faint]"
     assert not [line for line in lines if "more note" in line or "without text" in line or "came with" in line]
-    (at,) = [number for number, line in enumerate(lines) if line.startswith("profile embedded: ")]
-    assert lines[at + 2] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("transcript ")]
+    assert lines[at + 1] == "  (transcript.jsonl was edited since it was written, and is left as it is)"
     unknown = '{"start": 1.5, "channel": "left", "tagged_text": "Hello.", "rms": NaN}\n'
     (tmp_path / "transcript.new.jsonl").write_text(unknown)
-    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path))
     assert lines[-1] == "     1.50  left   Hello."
     (tmp_path / "transcript.new.jsonl").write_text('{"start": 1}\n')
-    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path, embedded))
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path))
     assert lines[-1] == "  (its first lines are not as they were written: KeyError('tagged_text'))"
+
+
+@pytest.mark.parametrize(
+    ("heard", "line"),
+    [
+        ({"given": 4, "medium": 5}, "model of Transcribe: medium (hears [some] badly)"),
+        ({"medium": 9}, "model of Transcribe: medium (hears [some] badly)"),
+        ({"given": 9}, None),
+    ],
+)
+def test_recogniser_is_named_with_what_to_mind_where_it_heard_words(
+    tmp_path: Path, heard: dict[str, int], line: str | None
+) -> None:
+    write_results(tmp_path)
+    models = {"recogniser": {"name": "medium", "note": "hears [some] badly"}}
+    record = RECORD | {"models": models, "counts": RECORD["counts"] | {"utterances_by_recogniser": heard}}
+    lines = shown(lambda console: show.tag_outcome(console, tagged(record=record), tmp_path))
+    assert [text for text in lines if "model of" in text] == [line] * (line is not None)
 
 
 def test_shards_of_other_hosts_are_missed_and_nothing_else_is_shown(tmp_path: Path) -> None:
     lines = shown(
-        lambda console: show.tag_outcome(
-            console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path, "standard"
-        )
+        lambda console: show.tag_outcome(console, tagged(record=None, n_missing=1, n_conversations=0), tmp_path)
     )
     assert lines[1:] == [
         "no recording could be used",
@@ -359,7 +375,7 @@ def test_each_half_of_the_work_shows_its_own_rejects(tmp_path: Path) -> None:
     written = [Reject(name, stage, "why", "mend it") for name, stage in (("t", "Transcribe"), ("s", "Speak"))]
     write_rejects(tmp_path, written)
     for own, show_outcome in (
-        ("t", lambda console: show.tag_outcome(console, tagged(), tmp_path, "standard")),
+        ("t", lambda console: show.tag_outcome(console, tagged(), tmp_path)),
         ("s", lambda console: show.speak_outcome(console, spoken(), tmp_path)),
     ):
         lines = [line for line in shown(show_outcome) if line.startswith("  rejected")]

@@ -167,7 +167,7 @@ def test_an_example_row_is_json_and_its_text_can_not_end_its_block(tmp_path: Pat
     assert render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}), card.text)
 
 
-def test_quality_is_judged_in_the_words_of_check(tmp_path: Path) -> None:
+def test_quality_is_judged_in_the_words_of_check_without_advice_to_its_builder(tmp_path: Path) -> None:
     late = [("left", 6.0, 7.5, "Hello there."), ("right", 7.4, 8.4, "Hi, hello.")]
     packed, version = write_version(tmp_path, {"train": [published_row("late", lines=late, seconds=12.0)]})
     judge = Judge()
@@ -179,6 +179,7 @@ def test_quality_is_judged_in_the_words_of_check(tmp_path: Path) -> None:
     assert len(verdict.findings) > 1
     for finding in verdict.findings:
         assert f"**{finding.severity}:** {public_cell(finding.sentence)}." in told
+        assert public_cell(finding.remedy) not in told
 
 
 def test_settings_of_the_synthesis_and_the_timeline_are_in_a_table(made: Made) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.publish.page import LIMITS, PLOT, planned_limits, plot_quality
+from dailytalk_contiguous.publish.clip_figures import LIMITS, PLOT, planned_limits, plot_quality
 from dailytalk_contiguous.publish.plots import (
     BEYOND,
     COLOURS,

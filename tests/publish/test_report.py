@@ -24,11 +24,12 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish import page, player
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.page import examples_of, write_report
 from dailytalk_contiguous.publish.player import CELLS, LETTERS, NO_SAMPLES, detail, peaks, strip, strips_of, to_mp3
 from dailytalk_contiguous.publish.render import Code, Link, Strong, html_table
 from dailytalk_contiguous.publish.sections import turns_table
-from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged
+from dailytalk_contiguous.publish.verdict import CONVERSATION_MEASURES, Judged, verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -424,7 +425,7 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
         judged("vague", overlap=0.0, length_ratio=1.0, confidence=0.2),
     ]
     reasons = {entries[number].name: why for number, why in examples_of(entries, 5).items()}
-    assert reasons["noisy"] == "worst: beyond 1 limit, first signal to noise 2 dB"
+    assert reasons["noisy"] == "worst: signal to noise 2 dB"
     assert reasons["plain"] == "typical: nearest to the middle of all measures"
     assert reasons["busy"] == "most overlap: 50.0 %"
     assert reasons["short"] == "most shortened: 0.50 of the recorded length"
@@ -616,6 +617,33 @@ def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
     assert sounds(text) == []
     assert all(part["problem"].startswith("No sound: ") for part in shown_of(text).values())
     assert "Quite" in text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"audio": {"bytes": b"fLaC" + bytes(1000), "path": None}},
+        {"audio": {"bytes": flac(np.zeros((6 * 24000, 2), np.float32), 24000), "path": None}},
+        {"duration": 7.0},
+    ],
+    ids=["undecodable", "silent", "of another length"],
+)
+def test_report_and_check_have_one_verdict_on_sound_that_is_not_what_its_row_says(tmp_path, damage):
+    folder = write_dataset(tmp_path, [built_row("fine"), built_row("wrong", **damage)])
+    findings, facts = check_folder(folder)
+    written = write_report(folder, audio="none")
+    assert written.verdict.level == verdict_of(findings, facts["conversations"]).level == "bad"
+    errors = [
+        {finding.kind for finding in judged if finding.level == "error"}
+        for judged in (findings, written.verdict.findings)
+    ]
+    assert errors[0] == errors[1] != set()
+
+
+def test_report_of_more_sound_than_it_decodes_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_DECODED", 5.0)
+    text = page_of(write_dataset(tmp_path, [built_row("a")]))
+    assert "the sound of 1 conversation was not decoded" in text
 
 
 def cells(letters: str) -> list[int]:

@@ -102,6 +102,41 @@ def test_talks_without_overlaps_are_good_and_hear_how_to_have_some():
     assert severities == {(True, True): ("note", True), (True, False): ("doubtful", False)}
 
 
+TIMELINE = rich_row("a")["timeline"]
+
+
+@pytest.mark.parametrize(
+    ("timelines", "what", "remedy"),
+    [
+        ([("anchor", 0.0), ("anchor", 0.0)], "the recordings do not overlap", "add recordings"),
+        ([("anchor", 1.5), ("anchor", 0.0)], "the recordings overlap for 1.5 s", "add recordings"),
+        ([("anchor", 0.0), ("sequential", 0.0)], "natural talk", "--timeline anchor"),
+    ],
+)
+def test_anchor_is_advised_only_where_it_was_not_used(tmp_path, timelines, what, remedy):
+    apart = [turn | {"start": 1.5 * n + 0.2, "end": 1.5 * n + 1.2} for n, turn in enumerate(talk()["utterances"])]
+    rows = [
+        talk(name, utterances=apart, timeline=TIMELINE | {"mode": mode, "source_overlap_seconds": overlap})
+        for name, (mode, overlap) in zip("ab", timelines, strict=True)
+    ]
+    work = write_dataset(tmp_path / "work", rows)
+    export_moshi(open_items(work).rows(), tmp_path / "data")
+    for folder in (work, tmp_path / "data"):
+        [finding] = [one for one in check_folder(folder)[0] if one.kind == "little-overlap"]
+        assert what in finding.what
+        assert remedy in finding.remedy
+
+
+def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
+    named = set()
+    for names in ("ab", "ba"):
+        judge = Judge()
+        for name in names:
+            judge.add_measured(name, FINE | {"snr": 3.0})
+        named |= {finding.file for finding in judge.findings()}
+    assert named == {"a"}
+
+
 @pytest.mark.parametrize(
     ("measured", "below", "kind", "place"),
     [
@@ -201,7 +236,7 @@ PLANTED = [
         "misheard-words",
         "bad",
         "the words of 1 of 1 conversation can't be trusted: pocketsphinx, which knows no telephones and does not "
-        "say how sure it is, heard one (3.6 kHz in a)",
+        "say how sure it is, heard a telephone (3.6 kHz in a)",
     ),
 ]
 
@@ -275,6 +310,9 @@ def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
     assert verdict_of([mild], 2).headline == "doubtful: mild in a"
     assert verdict_of([mild], 0).headline == "empty: mild in a"
     assert verdict_of([], 0).headline == "empty: there is no conversation"
+    undecoded = Finding("advice", ".", "the sound of 2 clips was not decoded", "x", "not-decoded", "note")
+    assert verdict_of([undecoded], 2).headline.endswith("training on it; the sound of 2 clips was not decoded")
+    assert verdict_of([mild, undecoded], 2).headline == "doubtful: mild in a"
     broken = Finding("error", "x.wav", "it is gone", "export again", "missing-audio", "bad")
     assert verdict_of([mild, broken], 0).headline == "bad: x.wav: it is gone; and 1 more reason"
 
@@ -351,6 +389,21 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
     assert "secret" not in made_line(secret, tally)
     assert "/home" not in made_line(secret, tally)
+
+
+def test_header_says_that_words_were_given_and_of_how_many_utterances():
+    facts = []
+    for given in (("left", "right"), ("left",)):
+        tally = Tally()
+        utterances = [
+            utterance | {"models": {"recogniser": "given" if utterance["channel"] in given else "pocketsphinx"}}
+            for utterance in talk()["utterances"]
+        ]
+        tally.add(talk(utterances=utterances))
+        facts.append(dict(made_facts(RUN, tally))["words"])
+    assert facts[0] == "given transcripts"
+    assert facts[1].startswith("given transcripts (")
+    assert "else pocketsphinx (BSD-2-Clause; a preview" in facts[1]
 
 
 def test_header_of_a_version_says_what_its_rows_say():

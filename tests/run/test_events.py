@@ -1,6 +1,8 @@
 import json
+import logging
 import math
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -249,6 +251,31 @@ def test_run_says_now_and_then_how_far_it_is(tmp_path: Path, monkeypatch: pytest
         *("Segment", True, True),
     )
     assert all(map(is_whole, read_events(tmp_path / EVENTS)))
+
+
+def test_log_says_how_far_a_run_is_where_no_shard_is_finished_and_names_status_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.run.events.TELL_SECONDS", 0.01)
+    monkeypatch.setattr("dailytalk_contiguous.run.events.LOG_SECONDS", 0.0)
+    caplog.set_level(logging.INFO, "dailytalk_contiguous")
+    written = threading.Semaphore(0)
+
+    def spent() -> float:
+        """Asked for with every event, before its line."""
+        written.release()
+        return 0.0
+
+    with Journal(tmp_path, "speak", "", spent=spent) as told:
+        told.planned(RunPlan([TASK.path], [TASK], 0, (0.5, 1.5)), 6.0, ["Segment", "Transcribe"])
+        told.telling(lambda stage, audio, wall: None)("Transcribe", 6.0, None)
+        for _ in range(4):
+            written.acquire()
+    lines = caplog.messages
+    assert len(lines) >= 2
+    assert all("Transcribe; 0 s of 6 s" in line for line in lines)
+    assert all(re.search(r"\d+% of the work done, \d+ s left", line) for line in lines)
+    assert [f"dailytalk status {tmp_path}" in line for line in lines] == [True] + [False] * (len(lines) - 1)
 
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:

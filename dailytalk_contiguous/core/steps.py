@@ -1,0 +1,50 @@
+"""What a long command is doing, said by the loop that does it and shown by whoever listens.
+
+Commands that run stages say it with their journal (`run.events`); this is for those that read what is finished. As
+with logging, a loop need not know whether anybody listens.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+#: Seconds after which a log has another line on what a command does.
+LOG_SECONDS = 60.0
+
+#: Called with what is done, how much of it is done, and of how much; None where that is not known.
+StepListener = Callable[[str, int, int | None], None]
+
+_listener: ContextVar[StepListener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: StepListener) -> Iterator[None]:
+    """Call `listener` at each step in this block."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+def steps(what: str, items: Iterable[_T], of: int | None = None) -> Iterator[_T]:
+    """The items, each of which is a step of `what`, of which there are `of`.
+
+    >>> with listening(print):
+    ...     numbers = list(steps("numbers read", [5, 6], 2))
+    numbers read 0 2
+    numbers read 1 2
+    numbers read 2 2
+    """
+    listener = _listener.get()
+    done = 0
+    for item in items:
+        if listener:
+            listener(what, done, of)
+        yield item
+        done += 1
+    if listener:
+        listener(what, done, of)

@@ -1,0 +1,83 @@
+"""What is shown of all clips of a corpus: figures by label, and measures of quality beside their limits."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dailytalk_contiguous.core.documents import fits, is_number, read_json
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.quality import QualityLimits
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import settings_of, with_settings
+from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.items import Items, conversation_of, record_of
+from dailytalk_contiguous.publish.plots import sheet
+from dailytalk_contiguous.publish.render import Credit
+from dailytalk_contiguous.publish.sections import CorpusFigures, QualityTally, quality_plots
+from dailytalk_contiguous.publish.verdict import Judge
+from dailytalk_contiguous.store.files import inside, write_bytes, write_text
+
+
+def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[CorpusFigures, list[Row]]:
+    """What is shown of all clips, which `judge` is given, and what samples are chosen by of each.
+
+    Rows that can't be used are added to `refused`.
+    """
+    record = record_of(items.folder) if items.folder else {}
+    figures = CorpusFigures.of_run(
+        record,
+        tally=Tally(knows_rejects=items.kind != "version"),
+        quality=QualityTally(_limits(items.folder, record)),
+        unit="file" if items.kind == "mix" else "clip",
+    )
+    published: dict[Credit, None] = {}
+    chosen_by = []
+    for row in items.listed_clips(refused):
+        figures.tally.add_clip(row)
+        judge.add_clip(conversation_of(row))
+        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
+        if items.kind == "version" and row["corpus"]:
+            published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
+    for row in items.measures():
+        figures.quality.add(row)
+    return replace(figures, credits=figures.credits or tuple(published)), chosen_by
+
+
+# Measures of a corpus's quality as histograms with the limits, to choose thresholds.
+
+
+#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
+PLOT, LIMITS = "quality.png", "quality.json"
+
+
+def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
+    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
+    quality = QualityTally(limits)
+    for row in rows:
+        quality.add(row)
+    overview = f"{counted(quality.measured, 'clip')} as they came, {quality.refused:,} beyond a limit"
+    write_bytes(folder / PLOT, sheet(quality_plots(quality), title=f"{overview}; `dailytalk report` shows more"))
+    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
+
+
+def planned_limits(folder: Path) -> dict[str, Any]:
+    """The limits of the last `--report-only`, by the names of their options; empty before one."""
+    try:
+        limits = read_json(inside(folder, LIMITS))
+    except BadInput:
+        return {}
+    return _known_limits(limits) if fits(limits, dict) else {}
+
+
+def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
+    return values if all(value is None or is_number(value) for value in values.values()) else {}
+
+
+def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
+    """The limits of the run; before there is one, those of the last `--report-only`."""
+    known = _known_limits(run.get("settings") or {}) or (planned_limits(folder) if folder else {})
+    return with_settings((QualityLimits(),), known)[0]
