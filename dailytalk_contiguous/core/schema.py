@@ -40,6 +40,10 @@ AUDIO = {"bytes": Value("binary"), "path": STRING}
 #: format gives none.
 WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "probability": MEASURE}
 
+#: A word of an utterance. `fitted`: a transcript that came with the recording has other times for it, which reach
+#: beyond the speech that was found (see `core.word_times`); null or false for any other word.
+UTTERED_WORD = WORD | {"fitted": Value("bool")}
+
 #: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
 #: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name, or
 #: null.
@@ -231,8 +235,8 @@ UTTERANCE = {
     **EMOTION_GUESS,
 }
 
-#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
-#: `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the transcript is right
+#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
+#: `synthesiser`, `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the transcript is right
 #: about it, in [0, 1]; null where that is unknown, or a person wrote the word.
 ALIGNED_WORD = {
     "word": STRING,

@@ -15,7 +15,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import MEASURE, STRING, UTTERED_WORD, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
@@ -79,7 +79,7 @@ class Transcribe(Stage):
     adds: ClassVar[Features] = Features(
         {
             "text_raw": STRING,
-            "words": List(WORD),
+            "words": List(UTTERED_WORD),
             "language": STRING,
             "avg_logprob": MEASURE,
             "no_speech_prob": MEASURE,
