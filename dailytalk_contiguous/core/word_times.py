@@ -147,8 +147,8 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # cue has no word times, its words share the detected speech under it by their letters; a rough guess, to be
 # replaced by forced alignment, but right about which utterance says what.
 #
-# Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and the
-# words inside may be spread evenly. So the words of a cue that reach beyond an utterance are scaled together: one by
+# Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and words
+# in them may be spread evenly. So the words of a cue that reaches beyond an utterance are scaled together: one by
 # one, those at the edges would be cut to nothing, and those outside put on top of each other.
 
 
@@ -237,9 +237,7 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
             placed_in[chosen].append(placed)
     return Matched(
         texts=[_text(placed, cues, sizes) for placed in placed_in],
-        words=[
-            _fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)
-        ],
+        words=[_fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
     )
 
@@ -300,7 +298,9 @@ def _targets(
     """
     targets: list[TimeSpan] = []
     for first, last in reaching:
-        low = start if first < start else max([start, *(until for _, until in (*targets, *cues) if until <= first)])
+        low = (
+            start if first < start else max([start, *(until for _, until in (*targets, *cues) if until <= first)])
+        )
         high = end if last > end else min([end, *(begin for begin, _ in cues if begin >= last)])
         least = SCALED_SHARE * (last - first)
         begin, until = (min(max(edge, low), high) for edge in (first, last))

@@ -28,6 +28,7 @@ from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import EDITS, described, guessed, number, transcript_line
+from dailytalk_contiguous.stages.transcribe import GIVEN
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
@@ -132,8 +133,11 @@ RECORD = _OF_A_HALF | {
 #: Types of the record of a tagged folder that the next run shows again if it changes nothing.
 _WHOLE = {
     "counts": {
-        **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
-        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "utterances_without_text")},
+        **dict.fromkeys(
+            ("conversations", "utterances", "short_utterances", "words_fitted", "rejects", "notes"), int
+        ),
+        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "conversations_by_given_language")},
+        "utterances_without_text": {str: int},
         "emotions?": {str: int},
     },
     "hours": {"audio": float, "speech": float},
@@ -157,6 +161,8 @@ class Results:
         self.audio: dict[str, float] = defaultdict(float)
         self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
         self.reasons: dict[str, float] = defaultdict(float)
+        self.given_languages: Counter[str] = Counter()
+        self.fitted_words = 0
 
     def add(self, entry: Entry) -> bool:
         """Count a conversation of a shard; returns whether it has a row."""
@@ -175,6 +181,9 @@ class Results:
         """Count a tagged row, with its rejected utterances and its notes."""
         self.tally.add(_as_built(row))
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
+        given = [place for place, name in enumerate(row["recogniser"]) if name == GIVEN]
+        self.given_languages.update({row["language"][place] for place in given})
+        self.fitted_words += sum(word.get("fitted") is True for place in given for word in row["words"][place])
         self.n_notes += len(row["notes"])
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
@@ -380,6 +389,8 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
             "utterances": tally.total.utterances,
             "utterances_by_channel": dict(sorted(tally.channels.items())),
             "utterances_by_recogniser": dict(tally.recognisers.most_common()),
+            "conversations_by_given_language": dict(results.given_languages.most_common()),
+            "words_fitted": results.fitted_words,
             "short_utterances": tally.kinds["short"],
             "utterances_without_text": dict(tally.without_text.most_common()),
             "recordings_rejected": n_problems,

@@ -465,4 +465,5 @@ def _distance(turn: Passage, passage: Passage) -> float:
 
 def _cue(passage: Passage) -> Cue:
     times = {"start": passage.start, "end": passage.end}
-    return {"channel": passage.channel, **times, "text": passage.text, "words": passage.words}
+    stated = {"language": passage.language} if passage.language else {}
+    return {"channel": passage.channel, **times, "text": passage.text, "words": passage.words, **stated}

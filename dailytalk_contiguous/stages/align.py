@@ -118,7 +118,10 @@ class Align(Stage):
             text, spans, length = split_words(row["text"][place]), voiced_spans(samples, rate), len(samples) / rate
             mapped = by_edit_distance(text, heard[place], length, spans) if place in heard else None
             source = "proportional" if mapped is None else "recognised-synthesis"
-            words_of[place] = by_proportion(text, spans, length) if mapped is None else mapped, [source] * len(text)
+            words_of[place] = (
+                by_proportion(text, spans, length) if mapped is None else mapped,
+                [source] * len(text),
+            )
         return words_of
 
 

@@ -449,7 +449,7 @@ class DailyTalkContiguous(Corpus):
         recordings = find_recordings([folder], follow_links=config.follow_links)
         if not recordings:
             raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
-        uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0)
+        uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0, language="en")
         for recording in recordings:
             for row in recording_rows(recording, uncut):
                 if row["problem"] or row["given"]:
