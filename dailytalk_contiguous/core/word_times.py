@@ -147,9 +147,9 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # cue has no word times, its words share the detected speech under it by their letters; a rough guess, to be
 # replaced by forced alignment, but right about which utterance says what.
 #
-# Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and words
-# in them may be spread evenly. So the words of a cue that reaches beyond an utterance are scaled together: one by
-# one, those at the edges would be cut to nothing, and those outside put on top of each other.
+# Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and the
+# words in them may be spread evenly. So the words of a cue that reaches beyond an utterance are scaled together:
+# one by one, those at its edges would be cut to nothing, and those outside be put on top of each other.
 
 
 #: A `core.schema.CUE` and a `core.schema.WORD` as plain dicts.

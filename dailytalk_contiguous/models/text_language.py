@@ -27,7 +27,8 @@ _REMEDY = "name it with --language, such as --language en"
 def language_of_texts(texts: Iterable[str]) -> str:
     """The ISO 639 code of the language of texts, taken together. Raises BadInput where it is not clear.
 
-    >>> language_of_texts(["hello, this is the library, what can I do for you?", "well, I want to know when you close"])
+    >>> call = ["hello, this is the library, what can I do for you?", "I want to know when you close on a Sunday"]
+    >>> language_of_texts(call)
     'en'
     """
     text = " ".join(texts)

@@ -115,6 +115,7 @@ _OF_A_HALF = {
         **dict.fromkeys(("conversations?", "of_conversations?"), int),
         **dict.fromkeys(("seconds?", "of_seconds?"), float),
         "reasons?": {str: float},
+        "remedies?": {str: str},
     },
     "fingerprint?": str,
     "transcript_sha256?": str,
@@ -160,7 +161,8 @@ class Results:
         self.seconds: dict[str, float] = defaultdict(float)
         self.audio: dict[str, float] = defaultdict(float)
         self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
-        self.reasons: dict[str, float] = defaultdict(float)
+        self.reasons: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self.remedies = {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)}
         self.given_languages: Counter[str] = Counter()
         self.fitted_words = 0
 
@@ -174,7 +176,9 @@ class Results:
             self.rejected[f"{part}seconds"] += entry.duration
         if entry.reject:
             self.rejects.append(entry.reject)
-            self.reasons[kind_of(entry.reject.reason)] += entry.duration
+            kind = kind_of(entry.reject.reason)
+            self.reasons[kind][kind_of(entry.reject.reason, quotes=True)] += entry.duration
+            self.remedies.setdefault(kind, entry.reject.remedy)
         return not entry.reject
 
     def add_tagged(self, row: Row) -> None:
@@ -196,11 +200,16 @@ class Results:
     def rejected_record(self) -> dict[str, Any]:
         """How many conversations were rejected, and their seconds, beside those of all, for run.json.
 
-        `reasons`: seconds by kind of reason, the longest first.
+        `reasons`: seconds by kind of reason, the longest first; a kind of which all quote the same has the quote.
+        `remedies`: what to do about each kind, and about recordings that the source rejected.
         """
-        reasons = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
-        rounded = {name: round(value, 3) for name, value in self.rejected.items()}
-        return rounded | ({"reasons": {kind: round(seconds, 3) for kind, seconds in reasons}} if reasons else {})
+        rounded: dict[str, Any] = {name: round(value, 3) for name, value in self.rejected.items()}
+        remedies = dict(self.remedies)
+        reasons = {}
+        for kind, quoted in sorted(self.reasons.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+            name = next(iter(quoted)) if len(quoted) == 1 else kind
+            reasons[name], remedies[name] = round(sum(quoted.values()), 3), remedies.pop(kind)
+        return rounded | {name: value for name, value in (("reasons", reasons), ("remedies", remedies)) if value}
 
 
 def write_outputs(

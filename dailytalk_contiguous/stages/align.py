@@ -25,10 +25,7 @@ from dailytalk_contiguous.core.word_times import (
 )
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE, Stage
-from dailytalk_contiguous.stages.transcribe import GIVEN
-
-#: The source of words whose given times were fitted to the speech that was found.
-GIVEN_FITTED = "given-fitted"
+from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
 
 @dataclass(frozen=True)

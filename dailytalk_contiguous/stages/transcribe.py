@@ -26,6 +26,9 @@ from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, St
 #: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
 
+#: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
+GIVEN_FITTED = "given-fitted"
+
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
 
@@ -279,4 +282,4 @@ def language_of(stages: Iterable[Stage]) -> str:
     return transcribe.language if transcribe else Transcribe.language
 
 
-__all__ = ["GIVEN", "Transcribe"]
+__all__ = ["GIVEN", "GIVEN_FITTED", "Transcribe"]

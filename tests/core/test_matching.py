@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.word_times import (
 )
 
 SECONDS = st.floats(0, 60, allow_nan=False)
+FITTED = {"fitted": True}
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
 
 
@@ -98,7 +99,7 @@ def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
     said = cue("a b", 0, 4, word("a", 0.5, 1.4), word("b", 1.6, 2.6))
     matched = match_words([said], [(0.0, 1.0), (2.0, 3.0)], 1.0)
     assert matched.texts == ["a", "b"]
-    assert matched.words == [[word("a", 0.5, 1.0)], [word("b", 2.0, 2.6)]]
+    assert matched.words == [[word("a", 0.5, 1.0) | FITTED], [word("b", 2.0, 2.6) | FITTED]]
 
 
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
@@ -277,7 +278,7 @@ def test_words_are_matched_as_in_the_version_before() -> None:
     matched = match_words(SAID, spans, 0.5)
     assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
     times = [(w["start"], w["end"]) for words in matched.words for w in words]
-    assert figures(times) == pytest.approx([26, 358.44846091, 96.924285714, 120.06299308], rel=1e-9)
+    assert figures(times) == pytest.approx([26, 358.893138549, 97.004804233, 120.146378268], rel=1e-9)
     assert matched.left_over == [
         (3, [word("far", 30.0, pytest.approx(30 + 3 / 7)), word("away", pytest.approx(30 + 3 / 7), 31.0)])
     ]

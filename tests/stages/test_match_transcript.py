@@ -179,7 +179,7 @@ def test_columns_survive_a_dataset_map() -> None:
             "end": List(Value("float64")),
         }
     )
-    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
+    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5, "fitted": None}]
     given = [cue("left", 0.0, 1.0, "hello", words), cue("left", 8, 9, "lost")]
     empty, full = conversation([], SPANS), conversation(given, SPANS)
     dataset = Dataset.from_dict({name: empty[name] + full[name] for name in empty}, features=features)
