@@ -1,8 +1,8 @@
 """Word times of transcripts that came with calls: what is left of them once they are fitted to the speech.
 
 Builds the calls twice, each speaker kept once, and compares the words of every utterance with the transcript's.
-Prints how many became short, how far their proportions and borders moved, and how many are where nothing is heard, by
-the measure of `dailytalk check`; exit status 1 if a goal is missed.
+Prints how many became short, how far their proportions and borders moved, and how many are where nothing is heard,
+by the measure of `dailytalk check`; exit status 1 if a goal is missed.
 
     python benchmarks/given_words.py CALLS
 
