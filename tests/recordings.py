@@ -45,7 +45,13 @@ def run(
 ) -> TagOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
     chosen = RunOptions(**({"shard_seconds": 1.0} | options))
-    conversations = find([str(source)], out, channel_of(settings), chosen.shard_seconds, **{"language": language_of(settings), **(found or {})})
+    conversations = find(
+        [str(source)],
+        out,
+        channel_of(settings),
+        chosen.shard_seconds,
+        **{"language": language_of(settings), **(found or {})},
+    )
     return tag_recordings(conversations, out, settings, chosen, {})
 
 

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,61 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
             assert at <= item["start"] < item["end"] <= end
             assert item["end"] - item["start"] >= min(SHORTEST_WORD, (end - start) / len(words)) - 1e-9
             at = item["end"]
+
+
+@given(
+    st.integers(1, 12),
+    st.floats(0.6, 6.0),
+    st.floats(0.0, 0.35),
+    st.floats(0.0, 0.35),
+)
+def test_words_spread_over_a_line_marked_too_wide_keep_their_proportions_in_the_speech(
+    n_words: int, seconds: float, before: float, after: float
+) -> None:
+    """As people mark lines: from before the speech to after it, with their words spread evenly inside."""
+    start, end = 10.0, 10.0 + seconds
+    edges = np.linspace(start - before, end + after, n_words + 1).tolist()
+    said = [word(f"w{number}", *pair) for number, pair in enumerate(pairwise(edges))]
+    (fitted,) = match_words([cue("line", edges[0], edges[-1], *said)], [(start, end)], 1.0).words
+    assert [item["word"] for item in fitted] == [item["word"] for item in said]
+    scale = (fitted[-1]["end"] - fitted[0]["start"]) / (edges[-1] - edges[0])
+    for item, original in zip(fitted, said, strict=True):
+        length, given_length = (times["end"] - times["start"] for times in (item, original))
+        assert abs(length / (given_length * scale) - 1) <= 0.2 + 1e-6
+        assert length >= min(0.04, given_length)
+        assert start <= item["start"] < item["end"] <= end
+        assert max(abs(item[edge] - original[edge]) for edge in ("start", "end")) <= max(before, after) + 1e-9
+        assert item.get("fitted", False) == ((item["start"], item["end"]) != (original["start"], original["end"]))
+
+
+def test_a_cue_that_fits_stays_beside_one_that_is_scaled() -> None:
+    early = cue("a b", 0.5, 1.7, word("a", 0.5, 1.1), word("b", 1.1, 1.7))
+    inside = cue("c", 2.0, 2.3, word("c", 2.0, 2.3))
+    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.0).words
+    assert fitted[2] == word("c", 2.0, 2.3)
+    assert [fitted[n][edge] for n in (0, 1) for edge in ("start", "end")] == pytest.approx([1.0, 1.35, 1.35, 1.7])
+    assert [item.get("fitted") for item in fitted] == [True, True, None]
+
+
+def test_a_line_wholly_before_the_speech_moves_in_as_a_whole() -> None:
+    said = cue("a b", 0.0, 0.8, word("a", 0.0, 0.2), word("b", 0.2, 0.8))
+    (fitted,) = match_words([said], [(1.0, 3.0)], 1.5).words
+    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx([1.0, 1.1, 1.1, 1.4])
+
+
+def test_a_line_without_room_takes_its_neighbour_along() -> None:
+    early = cue("a b", 0.0, 1.0, word("a", 0.0, 0.5), word("b", 0.5, 1.0))
+    inside = cue("c", 1.05, 3.0, word("c", 1.05, 3.0))
+    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.5).words
+    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx(
+        [1 + time * 2 / 3 for time in (0.0, 0.5, 0.5, 1.0, 1.05, 3.0)]
+    )
+
+
+def test_only_the_first_word_of_an_aligned_line_is_cut_where_speech_is_found_a_little_late() -> None:
+    said = cue("a b c", 0.95, 3.0, word("a", 0.95, 1.4), word("b", 1.5, 2.0), word("c", 2.0, 2.9))
+    (fitted,) = match_words([said], [(1.0, 3.0)], 1.0).words
+    assert fitted == [word("a", 1.0, 1.4) | FITTED, *said["words"][1:]]
 
 
 @given(cues(), utterances())

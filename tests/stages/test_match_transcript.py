@@ -1,6 +1,10 @@
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import REAL_CALLS
 from datasets import Dataset, Features, List, Value
 
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING
@@ -233,3 +237,10 @@ def test_few_cues_prove_nothing() -> None:
 def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
     given = [cue("left", 0.0, 3.0, "") | {"text": None}]
     assert MatchTranscript()(conversation(given, SPANS))["given_text"] == [[None] * 3]
+
+
+@pytest.mark.needs("the real calls")
+def test_given_words_of_real_calls_stay_long_enough_in_proportion_and_where_they_are_heard() -> None:
+    benchmark = Path(__file__).parents[2] / "benchmarks/given_words.py"
+    done = subprocess.run([sys.executable, benchmark, REAL_CALLS[0].parent], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
