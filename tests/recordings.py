@@ -12,6 +12,7 @@ from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.transcribe import language_of
 
 #: Seconds of an excerpt: one turn of each speaker.
 EXCERPT = 6.0
@@ -44,7 +45,13 @@ def run(
 ) -> TagOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
     chosen = RunOptions(**({"shard_seconds": 1.0} | options))
-    conversations = find([str(source)], out, channel_of(settings), chosen.shard_seconds, **(found or {}))
+    conversations = find(
+        [str(source)],
+        out,
+        channel_of(settings),
+        chosen.shard_seconds,
+        **{"language": language_of(settings), **(found or {})},
+    )
     return tag_recordings(conversations, out, settings, chosen, {})
 
 

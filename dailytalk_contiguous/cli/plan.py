@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import read_corpus
-from dailytalk_contiguous.run.estimate import Estimate, Range, estimate_corpus, estimate_run
+from dailytalk_contiguous.run.estimate import NARROW_HZ, Estimate, Range, estimate_corpus, estimate_run
 from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.speaking import speak_stage_of
@@ -36,6 +36,7 @@ from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, t
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.transcribe import language_of
 
 #: Options of `tag` for the input and for how it is processed; its settings are options, too.
 _OF_TAG = (
@@ -124,8 +125,12 @@ def plan(**options: Any) -> None:
             hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
             before_fetch=_refuse_to_fetch,
             follow_links=options["follow_links"],
+            language=language_of(stages),
         )
         show.left_out(console, recordings.left_out)
+        if not options["as_json"]:
+            show.transcripts(console, recordings)
+            show.problems(console, recordings)
         estimate = estimate_run(
             recordings,
             Path(folder),
@@ -138,7 +143,9 @@ def plan(**options: Any) -> None:
         )
     refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
-        print_json(_summary(estimate) | {"refusal": refusal})
+        rejected = [problem.as_dict() for problem in recordings.problems]
+        of_input = {"rejects": rejected, "transcripts": asdict(recordings.transcripts)}
+        print_json(_summary(estimate) | of_input | {"refusal": refusal})
     else:
         _show(console, estimate)
         if refusal:
@@ -224,6 +231,12 @@ def _show(console: Console, estimate: Estimate) -> None:
         f"estimated from {counted(estimate.sample_pieces, 'piece')} of it, {length(estimate.sample_seconds)} "
         "together; from and to are what it would be if all were like one of them"
     )
+    if estimate.narrow_pieces and estimate.lowest_bandwidth_hz:
+        console.print(
+            f"{estimate.narrow_pieces} of these have a side that ends below {NARROW_HZ / 1000:g} kHz, as a "
+            f"telephone does, down to {estimate.lowest_bandwidth_hz / 1000:.1f} kHz: keep such recordings only if "
+            "the model is to hear telephones"
+        )
     table = Table(box=None, pad_edge=False)
     for heading in ("", "estimate", "from", "to"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)

@@ -174,12 +174,30 @@ def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, st
     n_recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
     console.print(f"{of_what}, {length_text(sum(row['duration'] for row in rows))}")
+    transcripts(console, recordings)
     console.print(
         f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
     )
     if plan.tasks:
         stages_to_run(console, stages[plan.first_stage :])
-    for problem in recordings.problems:  # all of them: a dry run leaves no file that has them
+    problems(console, recordings)
+
+
+def transcripts(console: Console, recordings: FoundRecordings) -> None:
+    """Print which transcripts are used instead of recognition."""
+    given = recordings.transcripts
+    kinds = ", ".join(f"{name} ({n:,})" for name, n in given.kinds.items())
+    in_them = f", in {', '.join(given.languages)}" if given.languages else ""
+    of_all = (
+        f"{given.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
+    )
+    used = f"used instead of recognition: {kinds}{in_them}" if given.recordings else "words are recognised"
+    console.print(escape(f"transcripts for {of_all}; {used}"), highlight=False)
+
+
+def problems(console: Console, recordings: FoundRecordings) -> None:
+    """Print every recording that can't be used, and why: what writes no file with them says all of them."""
+    for problem in recordings.problems:
         name = json.dumps(problem.id, ensure_ascii=False)
         console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
 
@@ -267,6 +285,13 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
     from_transcripts = counts["utterances_by_recogniser"].get(GIVEN, 0)
     if from_transcripts:
         console.print(f"  {from_transcripts} with the words of a transcript that came with the recording")
+        of_languages = counts["conversations_by_given_language"].items()
+        in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in of_languages)
+        console.print(f"  their language: {escape(in_them)}; --language sets another")
+        if fitted := counts["words_fitted"]:
+            console.print(
+                f"  {counted(fitted, 'word')} fitted to the speech that was found: the given times go beyond it"
+            )
     for reason, count in counts["utterances_without_text"].items():
         console.print(f"  {count} without text: {escape(reason)}")
     if heard := counts.get("emotions"):

@@ -82,6 +82,7 @@ from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
+from dailytalk_contiguous.stages.transcribe import language_of
 
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
@@ -133,6 +134,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         channel=channel_of(tagging),
         max_conversation=max_conversation,
         transcripts=str(options["transcripts"].absolute()) if options["transcripts"] else None,
+        language=language_of(tagging),
         follow_links=options["follow_links"],
     )
     job = StreamJob(
@@ -362,6 +364,7 @@ def tag(
         before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
         follow_links=follow_links,
         speakers=speakers,
+        language=language_of(stages),
     )
     show.left_out(console, recordings.left_out)
     show.strangers(console, recordings.strangers)
@@ -428,6 +431,7 @@ def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence
         "hidden": recordings.left_out.hidden,
         "made_by_dailytalk": recordings.left_out.made,
         "paired": recordings.left_out.paired,
+        "transcripts": asdict(recordings.transcripts),
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],

@@ -451,6 +451,7 @@ def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float
     """Words after the times of one were changed; its neighbours give way, and their order stays."""
     moved = [dict(word) for word in words]
     moved[index] |= {"start": start, "end": end}
+    moved[index].pop("fitted", None)
     for neighbour, edge, limit in ((index - 1, "end", start), (index + 1, "start", end)):
         if not 0 <= neighbour < len(words):
             continue

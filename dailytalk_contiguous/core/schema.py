@@ -40,9 +40,13 @@ AUDIO = {"bytes": Value("binary"), "path": STRING}
 #: format gives none.
 WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "probability": MEASURE}
 
+#: A word of an utterance. `fitted`: a transcript that came with the recording has other times for it, which reach
+#: beyond the speech that was found (see `core.word_times`); null or false for any other word.
+UTTERED_WORD = WORD | {"fitted": Value("bool")}
+
 #: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
-#: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name, or
-#: null.
+#: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
+#: `language` the ISO 639 code of what is said; null where the transcript does not say.
 CUE = {
     "channel": STRING,
     "start": SECONDS,
@@ -50,6 +54,7 @@ CUE = {
     "text": STRING,
     "words": List(WORD),
     "speaker": STRING,
+    "language": STRING,
 }
 
 #: Something smaller than a row that was rejected (an utterance, words of a given transcript).
@@ -60,7 +65,9 @@ PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING
 
 #: What every source yields. `offset` and `duration` are the part of the recording that this conversation is.
 #: `audio_identity` distinguishes the file from another of its name (`sources.transcribed` makes it; empty where
-#: there is a `problem`). `problem` is null, or why this recording can't be used, and `remedy` what to do about it.
+#: there is a `problem`). `transcripts` names the files that `given` is from, `given_language` is the language of
+#: its texts, null where they don't say and it is set, or a recogniser finds it. `problem` is null, or why this
+#: recording can't be used, and `remedy` what to do about it.
 SOURCE = Features(
     {
         "conversation_id": STRING,
@@ -73,6 +80,8 @@ SOURCE = Features(
         "sample_rate": Value("int32"),
         "channels": Value("int32"),
         "given": List(CUE),
+        "given_language": STRING,
+        "transcripts": List(STRING),
         "input_digest": STRING,
         "problem": STRING,
         "remedy": STRING,
@@ -80,7 +89,9 @@ SOURCE = Features(
 )
 
 #: Columns with one value a conversation that utterance stages may ask for; exploding repeats them.
-CONVERSATION_COLUMNS = frozenset({"conversation_id", "recording_id", "sample_rate", "voice_wav", "voice_text"})
+CONVERSATION_COLUMNS = frozenset(
+    {"conversation_id", "recording_id", "sample_rate", "given_language", "voice_wav", "voice_text"}
+)
 
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
@@ -231,9 +242,9 @@ UTTERANCE = {
     **EMOTION_GUESS,
 }
 
-#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `recogniser`, `synthesiser`,
-#: `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the transcript is right
-#: about it, in [0, 1]; null where that is unknown, or a person wrote the word.
+#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
+#: `synthesiser`, `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the
+#: transcript is right about it, in [0, 1]; null where that is unknown, or a person wrote the word.
 ALIGNED_WORD = {
     "word": STRING,
     "start": SECONDS,

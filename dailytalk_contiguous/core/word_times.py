@@ -146,6 +146,10 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # midpoint, else to the nearest within reach, else it is returned as left over: no word is lost silently. Where a
 # cue has no word times, its words share the detected speech under it by their letters; a rough guess, to be
 # replaced by forced alignment, but right about which utterance says what.
+#
+# Lines that people marked begin before the speech and end after it, by 0.3 s in calls that were measured, and the
+# words in them may be spread evenly. So the words of a cue that reaches beyond an utterance are scaled together:
+# one by one, those at its edges would be cut to nothing, and those outside be put on top of each other.
 
 
 #: A `core.schema.CUE` and a `core.schema.WORD` as plain dicts.
@@ -158,6 +162,13 @@ SpanArray = npt.NDArray[np.float64]
 #: Seconds of a frame in which a transcript and detected speech are compared, and by how many a transcript may be
 #: early or late for it to be noticed.
 FRAME, FURTHEST = 0.05, 60.0
+
+#: If each word of a cue keeps this share of its length inside the utterance, only the words at its edge are
+#: clipped: an aligner's times differ by so little from detected speech, and those of the other words are right.
+CLIPPED_SHARE = 0.8
+
+#: Share of their length that the words of a cue keep at least when they are scaled, if the utterance has room.
+SCALED_SHARE = 0.5
 
 # Hiragana, Katakana (without its middle dot) and Han, written without spaces. Whisper, too, takes each of their
 # characters for a word (`split_to_word_tokens` of openai/whisper). Then CJK punctuation and full-width forms.
@@ -201,7 +212,8 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
 
     Returns:
         Per utterance its text (as the cue has it, where it holds all of the cue; else the words, joined) and its
-        words, fitted into it by `fit_words`; and the words left over, with the times that they were given.
+        words, inside it, in order and apart; those with other times than they were given have a true `fitted`.
+        And the words left over, with the times that they were given.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
     placed_in: list[list[_Placed]] = [[] for _ in utterances]
@@ -225,12 +237,79 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
             placed_in[chosen].append(placed)
     return Matched(
         texts=[_text(placed, cues, sizes) for placed in placed_in],
-        words=[
-            fit_words([item.word for item in placed], start, end)
-            for placed, (start, end) in zip(placed_in, utterances, strict=True)
-        ],
+        words=[_fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
     )
+
+
+def _fit_cues(placed: Sequence[_Placed], start: float, end: float) -> list[WordRow]:
+    """The words of an utterance inside of it; those of a cue that reaches beyond it are scaled together."""
+    words = [item.word for item in placed]
+    hulls: dict[int, TimeSpan] = {}
+    for item in placed:
+        first, last = hulls.get(item.cue, (math.inf, -math.inf))
+        hulls[item.cue] = min(first, item.word["start"]), max(last, item.word["end"])
+    cues = merge_gaps(sorted(hulls.values()), -SHORTEST_WORD)  # those that overlap have one scale
+    reaching = _reaching(cues, words, start, end)
+    targets = _targets(reaching, cues, start, end)
+    if targets is None:  # the cues beside them leave no room: all of them make room together
+        reaching = [(cues[0][0], cues[-1][1])]
+        targets = _targets(reaching, reaching, start, end)
+    scaled = []
+    for word in words:
+        for (first, last), (begin, until) in zip(reaching, targets or (), strict=True):
+            if first <= word["start"] and word["end"] <= last:
+                scale = (until - begin) / (last - first) if last > first else 1.0
+                word = {**word, **{edge: begin + scale * (word[edge] - first) for edge in ("start", "end")}}
+                break
+        scaled.append(word)
+    return [
+        fitted if (fitted["start"], fitted["end"]) == (word["start"], word["end"]) else fitted | {"fitted": True}
+        for word, fitted in zip(words, fit_words(scaled, start, end), strict=True)
+    ]
+
+
+def _reaching(cues: Sequence[TimeSpan], words: Sequence[WordRow], start: float, end: float) -> list[TimeSpan]:
+    """From where to where the cues are that reach before an utterance, and those that reach after it.
+
+    Without those of which no word loses much at the edge.
+    """
+    early = [cue for cue in cues if cue[0] < start]
+    late = [cue for cue in cues if cue[1] > end]
+    sides = [cues] if {*early} & {*late} else [early, late]
+    spans = [(side[0][0], side[-1][1]) for side in sides if side]
+
+    def loses_much(word: WordRow) -> bool:
+        kept = min(word["end"], end) - max(word["start"], start)
+        return bool(kept < CLIPPED_SHARE * (word["end"] - word["start"]))
+
+    return [
+        (first, last)
+        for first, last in spans
+        if any(loses_much(word) for word in words if first <= word["start"] and word["end"] <= last)
+    ]
+
+
+def _targets(
+    reaching: Sequence[TimeSpan], cues: Sequence[TimeSpan], start: float, end: float
+) -> list[TimeSpan] | None:
+    """Where in the utterance what reaches beyond it goes: what is inside of it, and if that is less than
+    `SCALED_SHARE`, what is free beside it. None where too little is free between other cues.
+    """
+    targets: list[TimeSpan] = []
+    for first, last in reaching:
+        low = (
+            start if first < start else max([start, *(until for _, until in (*targets, *cues) if until <= first)])
+        )
+        high = end if last > end else min([end, *(begin for begin, _ in cues if begin >= last)])
+        least = SCALED_SHARE * (last - first)
+        begin, until = (min(max(edge, low), high) for edge in (first, last))
+        until = min(max(until, begin + least), high)
+        begin = max(min(begin, until - least), low)
+        if len(cues) > 1 and until - begin < least - FRAME:
+            return None
+        targets.append((begin, until))
+    return targets
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,10 @@ def length_text(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
-def kind_of(reason: str) -> str:
+def kind_of(reason: str, quotes: bool = False) -> str:
     """A reason without the ids, quotes and figures that make each one differ, so that equal ones can be counted.
 
-    What is in parentheses is a detail, except a limit of `core.quality`.
+    What is in parentheses is a detail, except a limit of `core.quality`. `quotes` keeps what is quoted.
 
     >>> kind_of("line 12 of transcript.jsonl: channel is 'up', not left or right")
     'line … of …: channel is …, not left or right'
@@ -61,7 +61,7 @@ def kind_of(reason: str) -> str:
     kind = _LIMITED.sub(limited, reason.replace("\0", ""))
     kind = re.sub(r"\s*\([^()]*\)", "", kind)
     kind = kind.partition("(")[0]  # parentheses in parentheses
-    for pattern in (_QUOTED, _PATH, _FIGURE):
+    for pattern in (_PATH, _FIGURE) if quotes else (_QUOTED, _PATH, _FIGURE):
         kind = pattern.sub("…", kind)
     kind = re.sub("\0", lambda _: limits.pop(0), _HOLES.sub("…", kind))
     return " ".join(kind.split())[:_LONGEST] or "no reason given"

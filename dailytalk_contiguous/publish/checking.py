@@ -72,7 +72,9 @@ from dailytalk_contiguous.publish.verdict import (
     advice,
     corpus_findings,
     error,
+    lost_hours,
     measure_turns,
+    remedy_of,
 )
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
@@ -1088,10 +1090,16 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
-            what = "no conversation was finished: there is nothing to train on"
-            findings.append(
-                error(NOTHING_FINISHED, ".", what, f"see why in {REJECTS}, and run dailytalk speak again")
+            what, lost = (
+                "no conversation was finished: there is nothing to train on",
+                lost_hours(read_run(folder) or {}),
             )
+            remedy = (
+                remedy_of(lost, [*lost.reasons, *lost.remedies])
+                if lost
+                else f"see why in {REJECTS}, and run dailytalk speak again"
+            )
+            findings.append(error(NOTHING_FINISHED, ".", what, remedy))
     elif (folder / TAGGED).is_dir():
         findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
     return findings, facts

@@ -36,7 +36,7 @@ from dailytalk_contiguous.models.recogniser import WIDE_BAND
 from dailytalk_contiguous.publish.items import kept_speaker, voices
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 from dailytalk_contiguous.publish.sections import CorpusFigures
-from dailytalk_contiguous.stages.transcribe import GIVEN
+from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
 # Findings.
 
@@ -868,6 +868,7 @@ class Judge:
         lost = lost_hours(run)
         return [
             *_of_refused(tally),
+            *_of_fitted(tally),
             *self._of_words(),
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
@@ -992,6 +993,15 @@ def _of_refused(tally: Tally | None) -> Iterator[Finding]:
             yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
 
 
+def _of_fitted(tally: Tally | None) -> Iterator[Finding]:
+    if tally and (n_fitted := tally.word_sources[GIVEN_FITTED]):
+        n_words = sum(tally.word_sources.values())
+        what = (
+            f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech, and are fitted to it"
+        )
+        yield advice("fitted-words", ".", what, "listen to some, or give times of an aligner", "note")
+
+
 def verdict_of(findings: Iterable[Finding], n: int) -> Verdict:
     """The verdict that findings on `n` conversations (or files) come to."""
     ordered = tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
@@ -1063,6 +1073,7 @@ class LostHours(NamedTuple):
     of_seconds: float
     reasons: Mapping[str, float]
     recordings: int = 0
+    remedies: Mapping[str, str] = {}
 
     @property
     def share(self) -> float:
@@ -1077,18 +1088,22 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
     """
     halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
     whole = next((half for half in halves if half.get("of_seconds")), None)
-    if whole is None:
+    recordings = (run.get("counts") or {}).get("recordings_rejected") or 0
+    if whole is None and not recordings:
         return None
     reasons: Counter[str] = Counter()
+    remedies: dict[str, str] = {}
     for half in halves:
         reasons.update(half.get("reasons") or {})
+        remedies |= half.get("remedies") or {}
     return LostHours(
         sum(half.get("conversations") or 0 for half in halves),
-        whole.get("of_conversations") or 0,
+        (whole or {}).get("of_conversations") or 0,
         sum(half.get("seconds") or 0.0 for half in halves),
-        whole["of_seconds"],
+        (whole or {}).get("of_seconds") or 0.0,
         dict(reasons.most_common()),
-        (run.get("counts") or {}).get("recordings_rejected") or 0,
+        recordings,
+        remedies,
     )
 
 
@@ -1097,14 +1112,21 @@ def _lost(lost: LostHours, tally: Tally | None) -> Finding:
     why = f": {kinds[0]}" if kinds else ""
     lengths = f"{_of_lengths(lost.seconds, lost.of_seconds)}, {_share(lost.conversations, lost.of_conversations)}"
     what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
-    remedy = "see rejects.jsonl; `dailytalk speak --on-failure keep-original` keeps what can't be said"
-    return advice("lost-hours", ".", what, remedy)
+    return advice("lost-hours", ".", what, remedy_of(lost, kinds))
 
 
 def _lost_recordings(lost: LostHours) -> Finding:
-    what = f"{counted(lost.recordings, 'recording')} can't be used, and nobody knows how long they are"
+    kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
+    why = f": {kinds[0]}" if kinds else ""
+    what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
     severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
-    return advice("lost-recordings", ".", what, "see rejects.jsonl", severity)
+    return advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
+
+
+def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
+    """What to do about rejects, by what they say themselves of the first of these kinds that has a remedy."""
+    remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
+    return "; ".join([*remedies[:1], "see rejects.jsonl"])
 
 
 def _of_lengths(part: float, whole: float) -> str:

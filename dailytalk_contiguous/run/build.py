@@ -24,6 +24,7 @@ from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.transcribe import language_of
 
 _Kind = TypeVar("_Kind", bound=Stage)
 
@@ -69,7 +70,7 @@ def run_recipe(
         _check_speaking(speaking)  # before hours of work
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
-    recordings = find(sources, folder, segment.channel, licence=source_licence)
+    recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
     about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
     tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
     rejects = [*recordings.problems]

@@ -21,6 +21,7 @@ import soundfile
 from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.run import speaking
@@ -32,7 +33,7 @@ from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, tag_recordings
-from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.transcripts import cues_within
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -49,6 +50,9 @@ MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
 
 #: Stages that work on parts of a conversation in parallel, a thread for each: in a short one, threads stay idle.
 SIDE_BY_SIDE = ("Transcribe", "RateAffect")
+
+#: Hz: speech that ends below is that of a telephone, or of a recording no better (see `core.quality`).
+NARROW_HZ = QualityLimits.lowest_bandwidth_hz or 0.0
 
 #: Quantities that are divided among workers.
 SHARED = ("tag_seconds", "speak_seconds", "corpus_seconds")
@@ -81,11 +85,15 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """One piece of the sample: seconds of its audio, quantities of it by name, and wall seconds by stage."""
+    """One piece of the sample: seconds of its audio, quantities of it by name, and wall seconds by stage.
+
+    `bandwidth_hz` is that of its narrowest side, None where it was not measured.
+    """
 
     audio_seconds: float
     quantities: dict[str, float]
     stages: dict[str, float]
+    bandwidth_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,8 @@ class Estimate:
 
     Attributes:
         audio_hours, conversations, rejected: the whole input; not estimated. unit: what `conversations` counts.
+        narrow_pieces, lowest_bandwidth_hz: pieces with a side whose speech ends below `NARROW_HZ`, and where that
+            of the narrowest side ends; null for clips, and where nobody speaks.
         sample_pieces, sample_seconds: the sample that was run. workers: processes.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time with `workers`, `usd`,
             `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`,
@@ -112,6 +122,8 @@ class Estimate:
     stages: dict[str, Range]
     loading_seconds: float
     unit: str = "conversation"
+    narrow_pieces: int = 0
+    lowest_bandwidth_hz: float | None = None
 
 
 def estimate_run(
@@ -137,7 +149,8 @@ def estimate_run(
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
     """
     if not recordings.rows:
-        raise DailytalkError("none of the recordings can be used", "run dailytalk tag --dry-run to see why")
+        first = recordings.problems[0]
+        raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
     pieces = [[piece] for piece in sample(recordings.rows, _sampled(recordings, sample_seconds), seed)]
     lengths = {row["conversation_id"]: row["duration"] for row in recordings.rows}
 
@@ -300,7 +313,10 @@ def _measure(
         more, took = _speak(piece, out, spoken)
         quantities |= more
         stages |= {name if name not in stages else f"{name} (speak)": seconds for name, seconds in took.items()}
-    return Measured(piece["duration"], quantities, stages)
+    rows = [row for path in (out / TAGGED).glob("*.parquet") for row in read_rows(path, ["sides"]).values()]
+    sides = [side for row in rows for side in row["sides"]]
+    bandwidths = [side["bandwidth_hz"] for side in sides if side["bandwidth_hz"]]
+    return Measured(piece["duration"], quantities, stages, min(bandwidths, default=None))
 
 
 def seconds_in_whole(wall: float, processor: float, times_as_long: float, threads: int) -> float:
@@ -380,6 +396,7 @@ def extrapolate(
         mean = sum(value for value, _ in pairs) / sum(audio for _, audio in pairs)
         return Range(*(rate * seconds / share for rate in (min(rates), mean, max(rates))))
 
+    bandwidths = [piece.bandwidth_hz for piece in measured if piece.bandwidth_hz is not None]
     return Estimate(
         seconds / 3600,
         len(corpus.rows),
@@ -390,6 +407,8 @@ def extrapolate(
         of([piece.quantities for piece in measured], dict.fromkeys(SHARED, min(workers, cores()))),
         of([piece.stages for piece in measured], {}),
         loading_seconds,
+        narrow_pieces=sum(bandwidth < NARROW_HZ for bandwidth in bandwidths),
+        lowest_bandwidth_hz=min(bandwidths, default=None),
     )
 
 

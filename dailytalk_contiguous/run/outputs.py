@@ -28,6 +28,7 @@ from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import EDITS, described, guessed, number, transcript_line
+from dailytalk_contiguous.stages.transcribe import GIVEN
 from dailytalk_contiguous.store.files import (
     inside,
     json_document,
@@ -114,6 +115,7 @@ _OF_A_HALF = {
         **dict.fromkeys(("conversations?", "of_conversations?"), int),
         **dict.fromkeys(("seconds?", "of_seconds?"), float),
         "reasons?": {str: float},
+        "remedies?": {str: str},
     },
     "fingerprint?": str,
     "transcript_sha256?": str,
@@ -132,8 +134,11 @@ RECORD = _OF_A_HALF | {
 #: Types of the record of a tagged folder that the next run shows again if it changes nothing.
 _WHOLE = {
     "counts": {
-        **dict.fromkeys(("conversations", "utterances", "short_utterances", "rejects", "notes"), int),
-        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "utterances_without_text")},
+        **dict.fromkeys(
+            ("conversations", "utterances", "short_utterances", "words_fitted", "rejects", "notes"), int
+        ),
+        **{name: {str: int} for name in ("tags", "utterances_by_recogniser", "conversations_by_given_language")},
+        "utterances_without_text": {str: int},
         "emotions?": {str: int},
     },
     "hours": {"audio": float, "speech": float},
@@ -156,7 +161,10 @@ class Results:
         self.seconds: dict[str, float] = defaultdict(float)
         self.audio: dict[str, float] = defaultdict(float)
         self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
-        self.reasons: dict[str, float] = defaultdict(float)
+        self.reasons: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self.remedies = {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)}
+        self.given_languages: Counter[str] = Counter()
+        self.fitted_words = 0
 
     def add(self, entry: Entry) -> bool:
         """Count a conversation of a shard; returns whether it has a row."""
@@ -168,13 +176,18 @@ class Results:
             self.rejected[f"{part}seconds"] += entry.duration
         if entry.reject:
             self.rejects.append(entry.reject)
-            self.reasons[kind_of(entry.reject.reason)] += entry.duration
+            kind = kind_of(entry.reject.reason)
+            self.reasons[kind][kind_of(entry.reject.reason, quotes=True)] += entry.duration
+            self.remedies.setdefault(kind, entry.reject.remedy)
         return not entry.reject
 
     def add_tagged(self, row: Row) -> None:
         """Count a tagged row, with its rejected utterances and its notes."""
         self.tally.add(_as_built(row))
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
+        given = [place for place, name in enumerate(row["recogniser"]) if name == GIVEN]
+        self.given_languages.update({row["language"][place] for place in given})
+        self.fitted_words += sum(word.get("fitted") is True for place in given for word in row["words"][place])
         self.n_notes += len(row["notes"])
         notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
         self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
@@ -187,11 +200,16 @@ class Results:
     def rejected_record(self) -> dict[str, Any]:
         """How many conversations were rejected, and their seconds, beside those of all, for run.json.
 
-        `reasons`: seconds by kind of reason, the longest first.
+        `reasons`: seconds by kind of reason, the longest first; a kind of which all quote the same has the quote.
+        `remedies`: what to do about each kind, and about recordings that the source rejected.
         """
-        reasons = sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))
-        rounded = {name: round(value, 3) for name, value in self.rejected.items()}
-        return rounded | ({"reasons": {kind: round(seconds, 3) for kind, seconds in reasons}} if reasons else {})
+        rounded: dict[str, Any] = {name: round(value, 3) for name, value in self.rejected.items()}
+        remedies = dict(self.remedies)
+        reasons = {}
+        for kind, quoted in sorted(self.reasons.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+            name = next(iter(quoted)) if len(quoted) == 1 else kind
+            reasons[name], remedies[name] = round(sum(quoted.values()), 3), remedies.pop(kind)
+        return rounded | {name: value for name, value in (("reasons", reasons), ("remedies", remedies)) if value}
 
 
 def write_outputs(
@@ -380,6 +398,8 @@ def _record(results: Results, n_problems: int, about: Mapping[str, Any]) -> dict
             "utterances": tally.total.utterances,
             "utterances_by_channel": dict(sorted(tally.channels.items())),
             "utterances_by_recogniser": dict(tally.recognisers.most_common()),
+            "conversations_by_given_language": dict(results.given_languages.most_common()),
+            "words_fitted": results.fitted_words,
             "short_utterances": tally.kinds["short"],
             "utterances_without_text": dict(tally.without_text.most_common()),
             "recordings_rejected": n_problems,

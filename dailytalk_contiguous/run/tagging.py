@@ -6,6 +6,7 @@ are kept unless `prune` is set, and the ids that go in are those that come out p
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, 
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.files import inside
@@ -64,6 +66,25 @@ class TagOutcome:
     account: Account
 
 
+@dataclass
+class FoundTranscripts:
+    """How many recordings have a transcript, by the kinds of its files, and by the language of the texts.
+
+    `languages` lacks recordings of which nobody needs to know it beforehand.
+    """
+
+    recordings: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Row) -> None:
+        """Count the recording of a row, if it is the first of it and has a transcript."""
+        if row["offset"] == 0 and row["transcripts"]:
+            self.recordings += 1
+            self.kinds.update({FORMATS[str(ending_of(name)).lower()].name for name in row["transcripts"]})
+            self.languages.update(filter(None, [row["given_language"]]))
+
+
 @dataclass(frozen=True)
 class FoundRecordings:
     """The input: groups of rows that become shards, and rejects.
@@ -73,6 +94,7 @@ class FoundRecordings:
 
     `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
     speakers by recording id and channel, `strangers` the names in their table that are no recordings of the input.
+    `transcripts` are those that came with the recordings.
     """
 
     groups: list[list[Row]]
@@ -81,6 +103,7 @@ class FoundRecordings:
     left_out: LeftOut = field(default_factory=LeftOut)
     people: People = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
+    transcripts: FoundTranscripts = field(default_factory=FoundTranscripts)
 
     @property
     def rows(self) -> list[Row]:
@@ -100,6 +123,7 @@ def find(
     before_fetch: Callable[[Repository], None] = lambda repository: None,
     follow_links: bool = False,
     speakers: Path | None = None,
+    language: str = FolderConfig.language,
 ) -> FoundRecordings:
     """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
 
@@ -108,6 +132,7 @@ def find(
         shard_seconds: audio of a shard.
         hub: which part of a dataset on the Hub is meant; it is fetched first.
         licence: of the recordings, if no card names it, or names it wrongly.
+        language: as `FolderConfig.language`.
         before_fetch: called with a dataset on the Hub before any recording of it is fetched.
         follow_links: whether symbolic links may lead out of the inputs.
         speakers: a table that names them (see `sources.people`).
@@ -131,17 +156,19 @@ def find(
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,
+        language=language,
         follow_links=follow_links,
     )
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
     left_out = LeftOut(made=made_folders(repository.files) if repository else [])
-    problems = [*fetched.problems] if fetched else []
+    problems, given_texts = [*fetched.problems] if fetched else [], FoundTranscripts()
     for row in folder_rows(config, left_out):
         recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
         else:
+            given_texts.add(row)
             rows.append(compress_row(row, PLANNING_COLUMNS))
     if not rows and not problems:
         raise DailytalkError(
@@ -151,7 +178,8 @@ def find(
             else "name a folder of WAV, FLAC, OGG, MP3 or Opus files",
         )
     people, strangers = people_of(named, recordings)
-    return FoundRecordings(list(group(rows, shard_seconds)), problems, source, left_out, people, strangers)
+    groups = list(group(rows, shard_seconds))
+    return FoundRecordings(groups, problems, source, left_out, people, strangers, given_texts)
 
 
 def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,11 +32,14 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
+from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.models.text_language import language_of_texts
 from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
 from dailytalk_contiguous.sources.transcribed import identity_of
-from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, read_transcripts
+from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
+from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, inside, leads_out, write_text
 
 # Cutting a long recording into conversations: in silence of both speakers, and evenly.
@@ -169,6 +172,8 @@ class FolderConfig(datasets.BuilderConfig):
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
         given: whether transcripts are used at all.
+        language: of what is said, an ISO 639-1 code. `auto` finds it in the texts of a recording of which people
+            transcribed every channel that is wanted; a recording whose language is not clear is rejected.
         follow_links: whether symbolic links may lead out of the inputs and out of `transcripts`.
         listing: digest of the files, so that a changed folder is another dataset to the cache.
     """
@@ -179,6 +184,7 @@ class FolderConfig(datasets.BuilderConfig):
     max_conversation: float = MAX_CONVERSATION
     transcripts: str | None = None
     given: bool = True
+    language: str = "auto"
     follow_links: bool = False
     listing: str = ""
 
@@ -282,6 +288,9 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
     is_mix = config.channel == MIX
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
+    language = _language(cues, config)
+    own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
+    names = sorted(own or [path.name for path in transcripts]) if cues else []
     stamp = "\0".join([recording.audio_file, *(f"{status.st_size}\0{status.st_mtime_ns}" for status in stats)])
     identity = identity_of(path)
     # Its whole path: two corpora may have files of one name, size and time.
@@ -289,7 +298,7 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
     edges = cuts(base["audio"], info.seconds, config.max_conversation, identity_of_file)
     for number, (start, end) in enumerate(pairwise(edges)):
         part_cues = cues_within(cues, start, end - start, last=end == edges[-1]) if cues else []
-        content = json.dumps([stamp, identity, start, end, part_cues], sort_keys=True)
+        content = json.dumps([stamp, identity, start, end, part_cues, language], sort_keys=True)
         yield base | {
             "conversation_id": recording.recording_id + (f".{number:03d}" if len(edges) > 2 else ""),
             "audio_identity": identity,
@@ -298,10 +307,34 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
             "sample_rate": info.sample_rate,
             "channels": info.channels,
             "given": part_cues,
+            "given_language": language,
+            "transcripts": names,
             "input_digest": hashlib.sha256(content.encode()).hexdigest()[:20],
             "problem": None,
             "remedy": None,
         }
+
+
+def _language(cues: list[Cue], config: FolderConfig) -> str | None:
+    """The language of the texts of a recording: what they say themselves, else what is found in them.
+
+    None where they have no words, where the settings name it, and where a recogniser will hear another channel and
+    it is not clear. Raises BadInput where nobody else will find it.
+    """
+    stated: Counter[str] = Counter()
+    for cue in cues:
+        if code := cue.get("language"):
+            stated[code] += cue["end"] - cue["start"]
+    texts = [cue["text"] for cue in cues if cue["text"]]
+    if stated or config.language != "auto" or not texts:
+        return max(sorted(stated), key=stated.__getitem__) if stated else None
+    try:
+        return language_of_texts(texts)
+    except BadInput:
+        transcribed = {cue["channel"] for cue in cues if cue["text"] is not None}
+        if transcribed >= {*CHANNEL_CHOICES.get(config.channel, CHANNELS)}:
+            raise
+    return None
 
 
 def _check(info: Probe, channel: str) -> None:
@@ -333,6 +366,8 @@ def _no_conversation(identity: str, reason: str, remedy: str) -> dict[str, Any]:
         "sample_rate": 0,
         "channels": 0,
         "given": [],
+        "given_language": None,
+        "transcripts": [],
         "input_digest": "",
         "problem": reason,
         "remedy": remedy,

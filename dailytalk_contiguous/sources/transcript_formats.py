@@ -189,9 +189,9 @@ class Passage(NamedTuple):
     """A stretch of speech in a file.
 
     `text` None: words that are in no sentence (`words` has them), or, without words, a turn of which only the
-    speaker is known. `channel` and `speaker` are the file's names for them, `recording` that of its recording;
-    None where it has none. `place` is the position in the file ("line 12"); `start` and `end` are seconds of the
-    recording.
+    speaker is known. `channel` and `speaker` are the file's names for them, `recording` that of its recording,
+    `language` an ISO 639 code; None where it has none. `place` is the position in the file ("line 12");
+    `start` and `end` are seconds of the recording.
     """
 
     place: str
@@ -202,6 +202,7 @@ class Passage(NamedTuple):
     channel: str | None = None
     speaker: str | None = None
     recording: str | None = None
+    language: str | None = None
 
 
 #: Chooses among the recordings that a file names.
@@ -270,6 +271,12 @@ def _passage(
 
 def _loose(position: str, word: WordRow, **about: str | None) -> Passage:
     return Passage(position, word["start"], word["end"], None, [word], **about)
+
+
+def _code(language: Any) -> str | None:
+    """The ISO 639 code that a transcript gives; None for anything else, such as the name of a language."""
+    is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
+    return language if is_code else None
 
 
 def _letters(text: str) -> str:
@@ -601,7 +608,7 @@ def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
     ]
     # NAME/left is no name of a person, but the channel of a recording.
     is_name = isinstance(speaker, str) and not speaker.endswith(f"/{channel}")
-    about = {"channel": channel, "speaker": speaker if is_name else None}
+    about = {"channel": channel, "speaker": speaker if is_name else None, "language": _code(line.get("language"))}
     return [_passage(path, position, (line.get("start"), line.get("end")), text, words, **about)]
 
 
@@ -641,7 +648,8 @@ def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
         words = _expected(path, "words", beside, shape, _like("Whisper and WhisperX"))
         timed = [make_word(path, f"word {n}", x["word"], (x["start"], x["end"])) for n, x in enumerate(words, 1)]
         passages = [_loose(f"word {n}", word) for n, word in enumerate(timed, 1)]
-    return passages
+    language = _code(data.get("language")) if isinstance(data, dict) else None
+    return [passage._replace(language=language) for passage in passages]
 
 
 def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
@@ -694,6 +702,7 @@ def _supervision(path: Path, position: str, item: Any) -> list[Passage]:
         "channel": f"ch{channels[0]}" if len(channels) == 1 else None,
         "speaker": item.get("speaker"),
         "recording": item["recording_id"],
+        "language": _code(item.get("language")),
     }
     times = (item["start"], round(item["start"] + item["duration"], 6))
     return [_passage(path, position, times, text, words, **about)]
@@ -707,6 +716,7 @@ def _manifest_line(path: Path, position: str, item: Any) -> list[Passage]:
     if text is None:
         raise broken(path, f"{position} has no text", "give audio_filepath, duration and text")
     about = {"speaker": None if speaker is None else str(speaker), "recording": item["audio_filepath"]}
+    about["language"] = _code(item.get("lang"))
     return [_passage(path, position, (offset, round(offset + item["duration"], 6)), text, [], **about)]
 
 

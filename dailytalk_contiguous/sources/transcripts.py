@@ -157,6 +157,7 @@ def read_transcripts(
         cues.append({"channel": channel, **times, "text": None, "words": []})
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
+        cue.setdefault("language", None)
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
 
@@ -216,7 +217,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**moved(cue), "words": words})
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
-    empty = {"start": 0.0, "end": duration, "text": "", "words": []}
+    empty = {"start": 0.0, "end": duration, "text": "", "words": [], "language": None}
     return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
 
 
@@ -465,4 +466,5 @@ def _distance(turn: Passage, passage: Passage) -> float:
 
 def _cue(passage: Passage) -> Cue:
     times = {"start": passage.start, "end": passage.end}
-    return {"channel": passage.channel, **times, "text": passage.text, "words": passage.words}
+    about = {"text": passage.text, "words": passage.words, "language": passage.language}
+    return {"channel": passage.channel, **times, **about}

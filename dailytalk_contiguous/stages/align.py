@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.word_times import (
 )
 from dailytalk_contiguous.models.recogniser import RecogniserInput, check_recogniser, recognise_at, settled_type
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE, Stage
-from dailytalk_contiguous.stages.transcribe import GIVEN
+from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Align(Stage):
         spoken = self._spoken(row, [place for place in places if row["status"][place] == "spoken"])
         for place in places:
             start, end = row["new_start"][place], row["new_end"][place]
-            words, source = spoken[place] if place in spoken else _kept(row, place)
+            words, sources = spoken[place] if place in spoken else _kept(row, place)
             speaker = "left" if row["source_channel"][place] == self.revoice else "right"
             words = _with_probabilities(words, row["words"][place])
             by_speaker[speaker] += [
                 (word._replace(start=start + word.start, end=start + word.end), source)
-                for word in fit(words, end - start)
+                for word, source in zip(fit(words, end - start), sources, strict=True)
             ]
         aligned = [
             {"word": word.text.strip(), "start": word.start, "end": word.end, "speaker": speaker, "source": source}
@@ -95,12 +95,12 @@ class Align(Stage):
         ]
         return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
 
-    def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], str]]:
-        """The words of synthesised utterances in their own seconds, and how their times are known."""
-        words_of: dict[int, tuple[list[Word], str]] = {
-            place: (_words(row["spoken_words"][place], 0.0), "synthesiser")
+    def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
+        """The words of synthesised utterances in their own seconds, and how the times of each are known."""
+        words_of: dict[int, tuple[list[Word], list[str]]] = {
+            place: (_words(timed, 0.0), ["synthesiser"] * len(timed))
             for place in places
-            if row["spoken_words"][place]
+            if (timed := row["spoken_words"][place])
         }
         rate = row["built_rate"]
         untimed = {place: pcm_to_float(row["spoken"][place]) for place in places if place not in words_of}
@@ -114,10 +114,10 @@ class Align(Stage):
         for place, samples in untimed.items():
             text, spans, length = split_words(row["text"][place]), voiced_spans(samples, rate), len(samples) / rate
             mapped = by_edit_distance(text, heard[place], length, spans) if place in heard else None
+            source = "proportional" if mapped is None else "recognised-synthesis"
             words_of[place] = (
-                (by_proportion(text, spans, length), "proportional")
-                if mapped is None
-                else (mapped, "recognised-synthesis")
+                by_proportion(text, spans, length) if mapped is None else mapped,
+                [source] * len(text),
             )
         return words_of
 
@@ -129,19 +129,23 @@ def _parted(words: list[tuple[Word, str]], duration: float) -> list[tuple[Word, 
     return [(word, source) for word, (_, source) in zip(fitted, ordered, strict=True)]
 
 
-def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], str]:
-    """The words of a kept utterance in its own seconds; a text that a person changed is laid over their times."""
+def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], list[str]]:
+    """The words of a kept utterance in its own seconds, and how the times of each are known.
+
+    A text that a person changed is laid over the times of its words.
+    """
     length = row["end"][place] - row["start"][place]
     heard = _words(row["words"][place], row["start"][place])
     text = split_words(row["text"][place])
     source = "given" if row["recogniser"][place] == GIVEN else "recogniser"
+    sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][place]]
     if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:
         # the text's own spelling and marks, at the times that were heard
-        return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], source
+        return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], sources
     mapped = by_edit_distance(text, heard, length)
     if mapped is not None:
-        return mapped, source
-    return by_proportion(text, [(0.0, length)], length), "proportional"
+        return mapped, [GIVEN_FITTED if GIVEN_FITTED in sources else source] * len(text)
+    return by_proportion(text, [(0.0, length)], length), ["proportional"] * len(text)
 
 
 def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:

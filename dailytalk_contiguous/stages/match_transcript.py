@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, UTTERED_WORD, Batch
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
@@ -51,7 +51,7 @@ class MatchTranscript(Stage):
     )
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
-        {"given_text": List(STRING), "given_words": List(List(WORD)), "unmatched": List(REJECTED)}
+        {"given_text": List(STRING), "given_words": List(List(UTTERED_WORD)), "unmatched": List(REJECTED)}
     )
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.schema import (
     SOURCE,
     STRING,
     UTTERANCE,
-    WORD,
+    UTTERED_WORD,
     Row,
     per_utterance,
 )
@@ -56,7 +56,7 @@ _LATER = frozenset(
 #: Columns of an utterance: fields of a finished one, and what is needed on the way.
 _UTTERANCE = Features(
     {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
-    | {"run": Value("int32"), "words": List(WORD), "recogniser": STRING}
+    | {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING}
 )
 
 
@@ -184,6 +184,7 @@ def _word(word: Mapping[str, Any], offset: float) -> dict[str, Any]:
         "start": round(offset + word["start"], 3),
         "end": round(offset + word["end"], 3),
         "probability": number(word["probability"], 3),
+        **({"fitted": True} if word.get("fitted") else {}),
     }
 
 
@@ -267,6 +268,7 @@ def _utterance(
                 "start": seconds_within(word["start"], base),
                 "end": seconds_within(word["end"], base),
                 "probability": word.get("probability"),
+                "fitted": word.get("fitted") is True,
             }
             for word in line.get("words") or []
         ],

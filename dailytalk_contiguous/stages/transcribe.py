@@ -6,7 +6,7 @@ recogniser invents on noise is guarded: such an utterance keeps its row, with em
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,16 +15,19 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.hallucination import distrust
-from dailytalk_contiguous.core.schema import MEASURE, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import MEASURE, STRING, UTTERED_WORD, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import Setting, setting, unlisted
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS, Placed, Word, pack_windows, unpack
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import WHISPER, check_recogniser, load_recogniser, settled_type
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage, find_stage
 
 #: The value of `recogniser` for utterances whose words came with the recording.
 GIVEN = "given"
+
+#: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
+GIVEN_FITTED = "given-fitted"
 
 #: ISO 639-2 for a language that nobody named and nothing detected.
 UNDETERMINED = "und"
@@ -53,7 +56,8 @@ class Transcribe(Stage):
 
     Attributes:
         model: a Whisper size, a folder in CTranslate2 format, or `pocketsphinx`.
-        language: ISO 639-1 code, or `auto`: detected once for each conversation.
+        language: ISO 639-1 code, or `auto`: detected once for each conversation. A conversation in which nothing
+            has to be recognised is in the language of its given texts, if that is known (`given_language`).
         windows: one of `WINDOWS`. `short` is for previews: Whisper was trained on windows of 30 s, and whether
             text and times suffer is not proven.
         beam: width of the search.
@@ -65,7 +69,10 @@ class Transcribe(Stage):
 
     model: str = setting(WHISPER, ASR_MODEL)
     language: str = setting(
-        "auto", "ISO 639-1 code, or auto: recognised once a conversation.", panel="input", metavar="CODE"
+        "auto",
+        "ISO 639-1 code, or auto: found once a conversation, in its sound or its transcript.",
+        panel="input",
+        metavar="CODE",
     )
     windows: str = setting(WINDOWS[0], ASR_WINDOWS)
     beam: int = setting(5, "Width of the recogniser's search.", least=1)
@@ -75,11 +82,14 @@ class Transcribe(Stage):
     batch_windows: int = unlisted(16, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
-    uses: ClassVar[tuple[str, ...]] = ("conversation_id", "channel", "start", "end", "given_text", "given_words")
+    uses: ClassVar[tuple[str, ...]] = (
+        *("conversation_id", "channel", "start", "end"),
+        *("given_text", "given_words", "given_language"),
+    )
     adds: ClassVar[Features] = Features(
         {
             "text_raw": STRING,
-            "words": List(WORD),
+            "words": List(UTTERED_WORD),
             "language": STRING,
             "avg_logprob": MEASURE,
             "no_speech_prob": MEASURE,
@@ -113,8 +123,13 @@ class Transcribe(Stage):
             for index, words in enumerate(given_words)
             if words is not None
         }
-        languages = {conversation: self._hint() for conversation in conversations}
+        found = batch.get("given_language") or [None] * count
+        languages = {
+            conversation: language or self._hint()
+            for conversation, language in zip(conversations, found, strict=True)
+        }
         if unheard:
+            languages |= {conversations[index]: self._hint() for index in unheard}
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
             recogniser = self._recogniser()
             if self.language == "auto":
@@ -261,4 +276,10 @@ def _window(samples: list[Samples], window: list[Placed]) -> Samples:
     return signal
 
 
-__all__ = ["GIVEN", "Transcribe"]
+def language_of(stages: Iterable[Stage]) -> str:
+    """The language that a list of stages is set to: an ISO 639-1 code, or `auto`."""
+    transcribe = find_stage(Transcribe, stages)
+    return transcribe.language if transcribe else Transcribe.language
+
+
+__all__ = ["GIVEN", "GIVEN_FITTED", "Transcribe"]

@@ -55,6 +55,60 @@ def test_something_rejected_is_told_with_its_remedy_and_gives_3(
     assert told.endswith("or pass --channel mix to take it as one speaker")
 
 
+SAID = "we could take the train to the mountains on saturday and come home when it is dark if you like that at all"
+
+
+def transcript(path: Path, text: str) -> None:
+    """Words of both sides, spread evenly, as J-Moshi has them."""
+    words = [
+        {"speaker": side, "word": word, "start": 0.3 * place, "end": 0.3 * place + 0.3}
+        for side in "AB"
+        for place, word in enumerate(text.split())
+    ]
+    path.write_text(json.dumps(words))
+
+
+def test_language_of_a_transcript_is_found_and_said(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    transcript(tmp_path / "in/call.json", SAID)
+    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
+    assert done.code in (0, 3)
+    assert "language: en (1 conversation)" in done.out
+    assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"en"}
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["counts"]["conversations_by_given_language"] == {"en": 1}
+
+
+@pytest.mark.parametrize("command", ["tag", "build", "plan"])
+def test_short_transcript_needs_its_language_before_any_work(
+    tmp_path: Path, dailytalk: Command, command: str
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    transcript(tmp_path / "in/call.json", "hello there yes")
+    out = () if command == "plan" else ("--out", tmp_path / "out")
+    done = dailytalk(command, tmp_path / "in", *out, "--profile", "embedded")
+    assert done.code == 1
+    assert "too short to know its language" in done.out
+    assert "--language" in done.out
+    assert not [*tmp_path.glob("out/**/*.parquet")]
+    if command == "tag":
+        checked = dailytalk("check", tmp_path / "out")
+        assert "name it with --language" in checked.out
+        assert dailytalk("tag", tmp_path / "in", *out, *EMBEDDED).code in (0, 3)
+
+
+def test_plan_names_the_transcripts_and_telephones(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5)[::2], rate=8000)
+    transcript(tmp_path / "in/call.json", SAID)
+    save(tmp_path / "in/other.wav", excerpt(seconds=8.5)[::2], rate=8000)
+    done = dailytalk("plan", tmp_path / "in", *EMBEDDED)
+    assert "transcripts for 1 of 2 recordings; used instead of recognition: JSON (1)" in done.out
+    assert "as a telephone does" in " ".join(done.out.split())
+    summary = json.loads(dailytalk("plan", tmp_path / "in", *EMBEDDED, "--json").out)
+    assert summary["transcripts"] == {"recordings": 1, "kinds": {"JSON": 1}, "languages": {}}
+    assert summary["narrow_pieces"] == summary["sample_pieces"]
+
+
 def test_nothing_usable_gives_1_and_says_why(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)

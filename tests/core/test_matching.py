@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from dailytalk_contiguous.core.word_times import (
 )
 
 SECONDS = st.floats(0, 60, allow_nan=False)
+FITTED = {"fitted": True}
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
 
 
@@ -70,6 +72,61 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
             at = item["end"]
 
 
+@given(
+    st.integers(1, 12),
+    st.floats(0.6, 6.0),
+    st.floats(0.0, 0.35),
+    st.floats(0.0, 0.35),
+)
+def test_words_spread_over_a_line_marked_too_wide_keep_their_proportions_in_the_speech(
+    n_words: int, seconds: float, before: float, after: float
+) -> None:
+    """As people mark lines: from before the speech to after it, with their words spread evenly inside."""
+    start, end = 10.0, 10.0 + seconds
+    edges = np.linspace(start - before, end + after, n_words + 1).tolist()
+    said = [word(f"w{number}", *pair) for number, pair in enumerate(pairwise(edges))]
+    (fitted,) = match_words([cue("line", edges[0], edges[-1], *said)], [(start, end)], 1.0).words
+    assert [item["word"] for item in fitted] == [item["word"] for item in said]
+    scale = (fitted[-1]["end"] - fitted[0]["start"]) / (edges[-1] - edges[0])
+    for item, original in zip(fitted, said, strict=True):
+        length, given_length = (times["end"] - times["start"] for times in (item, original))
+        assert abs(length / (given_length * scale) - 1) <= 0.2 + 1e-6
+        assert length >= min(0.04, given_length)
+        assert start <= item["start"] < item["end"] <= end
+        assert max(abs(item[edge] - original[edge]) for edge in ("start", "end")) <= max(before, after) + 1e-9
+        assert item.get("fitted", False) == ((item["start"], item["end"]) != (original["start"], original["end"]))
+
+
+def test_a_cue_that_fits_stays_beside_one_that_is_scaled() -> None:
+    early = cue("a b", 0.5, 1.7, word("a", 0.5, 1.1), word("b", 1.1, 1.7))
+    inside = cue("c", 2.0, 2.3, word("c", 2.0, 2.3))
+    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.0).words
+    assert fitted[2] == word("c", 2.0, 2.3)
+    assert [fitted[n][edge] for n in (0, 1) for edge in ("start", "end")] == pytest.approx([1.0, 1.35, 1.35, 1.7])
+    assert [item.get("fitted") for item in fitted] == [True, True, None]
+
+
+def test_a_line_wholly_before_the_speech_moves_in_as_a_whole() -> None:
+    said = cue("a b", 0.0, 0.8, word("a", 0.0, 0.2), word("b", 0.2, 0.8))
+    (fitted,) = match_words([said], [(1.0, 3.0)], 1.5).words
+    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx([1.0, 1.1, 1.1, 1.4])
+
+
+def test_a_line_without_room_takes_its_neighbour_along() -> None:
+    early = cue("a b", 0.0, 1.0, word("a", 0.0, 0.5), word("b", 0.5, 1.0))
+    inside = cue("c", 1.05, 3.0, word("c", 1.05, 3.0))
+    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.5).words
+    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx(
+        [1 + time * 2 / 3 for time in (0.0, 0.5, 0.5, 1.0, 1.05, 3.0)]
+    )
+
+
+def test_only_the_first_word_of_an_aligned_line_is_cut_where_speech_is_found_a_little_late() -> None:
+    said = cue("a b c", 0.95, 3.0, word("a", 0.95, 1.4), word("b", 1.5, 2.0), word("c", 2.0, 2.9))
+    (fitted,) = match_words([said], [(1.0, 3.0)], 1.0).words
+    assert fitted == [word("a", 1.0, 1.4) | FITTED, *said["words"][1:]]
+
+
 @given(cues(), utterances())
 def test_words_of_one_cue_keep_their_order(given_cues, spans) -> None:
     matched = match_words([c for c in given_cues if c["words"]], spans, 100.0)
@@ -98,7 +155,7 @@ def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
     said = cue("a b", 0, 4, word("a", 0.5, 1.4), word("b", 1.6, 2.6))
     matched = match_words([said], [(0.0, 1.0), (2.0, 3.0)], 1.0)
     assert matched.texts == ["a", "b"]
-    assert matched.words == [[word("a", 0.5, 1.0)], [word("b", 2.0, 2.6)]]
+    assert matched.words == [[word("a", 0.5, 1.0) | FITTED], [word("b", 2.0, 2.6) | FITTED]]
 
 
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
@@ -277,7 +334,7 @@ def test_words_are_matched_as_in_the_version_before() -> None:
     matched = match_words(SAID, spans, 0.5)
     assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
     times = [(w["start"], w["end"]) for words in matched.words for w in words]
-    assert figures(times) == pytest.approx([26, 358.44846091, 96.924285714, 120.06299308], rel=1e-9)
+    assert figures(times) == pytest.approx([26, 358.893138549, 97.004804233, 120.146378268], rel=1e-9)
     assert matched.left_over == [
         (3, [word("far", 30.0, pytest.approx(30 + 3 / 7)), word("away", pytest.approx(30 + 3 / 7), 31.0)])
     ]

@@ -284,7 +284,7 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
 def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
     run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
     few = found_in(talk(), run=run)["lost-recordings"]
-    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and nobody knows how long they are")
+    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and no hours here are of them")
     many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
     assert many.severity == "doubtful"
 

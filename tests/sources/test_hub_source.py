@@ -106,7 +106,7 @@ def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
     """What a folder makes of a fetched repository."""
     folders = fetch(repository(text, **choice)).folders
     return list(
-        folder_rows(FolderConfig(inputs=folders, follow_links=True))
+        folder_rows(FolderConfig(inputs=folders, language="en", follow_links=True))
     )  # the Hub's own cache is made of links
 
 

@@ -33,7 +33,7 @@ def sides(folder: Path, left: str, right: str) -> Path:
 
 
 def rows(folder: Path, **options: str) -> list[dict[str, object]]:
-    return list(folder_rows(FolderConfig(inputs=(str(folder),), **options)))  # type: ignore[arg-type]
+    return list(folder_rows(FolderConfig(inputs=(str(folder),), language="en", **options)))  # type: ignore[arg-type]
 
 
 def heard(row: dict[str, object]) -> Samples:

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import REAL_CALLS
 from datasets import Dataset, Features, List, Value
 
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING
@@ -179,7 +183,7 @@ def test_columns_survive_a_dataset_map() -> None:
             "end": List(Value("float64")),
         }
     )
-    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5}]
+    words = [{"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.5, "fitted": None}]
     given = [cue("left", 0.0, 1.0, "hello", words), cue("left", 8, 9, "lost")]
     empty, full = conversation([], SPANS), conversation(given, SPANS)
     dataset = Dataset.from_dict({name: empty[name] + full[name] for name in empty}, features=features)
@@ -233,3 +237,10 @@ def test_few_cues_prove_nothing() -> None:
 def test_turns_without_text_leave_the_channel_to_the_recogniser() -> None:
     given = [cue("left", 0.0, 3.0, "") | {"text": None}]
     assert MatchTranscript()(conversation(given, SPANS))["given_text"] == [[None] * 3]
+
+
+@pytest.mark.needs("the real calls")
+def test_given_words_of_real_calls_stay_long_enough_in_proportion_and_where_they_are_heard() -> None:
+    benchmark = Path(__file__).parents[2] / "benchmarks/given_words.py"
+    done = subprocess.run([sys.executable, benchmark, REAL_CALLS[0].parent], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -292,6 +292,7 @@ def dailytalk_conversation(
             "text": placed_turn.turn.text,
             "words": [],
             "speaker": None,
+            "language": "en",
         }
         for placed_turn in placed
     ]
@@ -413,7 +414,8 @@ def _blank(name: str, file: str) -> Row:
         "sample_rate": 0,
         "channels": 0,
     }
-    return row | {"given": [], "said": [], "input_digest": "", "problem": None, "remedy": None}
+    row |= {"given": [], "given_language": "en", "transcripts": [], "said": [], "input_digest": ""}
+    return row | {"problem": None, "remedy": None}
 
 
 # DailyTalkContiguous as it is: stereo recordings with the words of the left channel, the baseline of reports.
@@ -449,7 +451,7 @@ class DailyTalkContiguous(Corpus):
         recordings = find_recordings([folder], follow_links=config.follow_links)
         if not recordings:
             raise DailytalkError(f"no recording is in {config.source!r}", f"get it from {cls.ABOUT.homepage}")
-        uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0)
+        uncut = FolderConfig(inputs=(config.source,), max_conversation=0.0, language="en")
         for recording in recordings:
             for row in recording_rows(recording, uncut):
                 if row["problem"] or row["given"]:
@@ -468,5 +470,5 @@ def _stranger(name: str) -> Row:
     reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
     row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
-    row |= {"channels": 0, "given": [], "input_digest": ""}
+    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
     return row | {"problem": reason, "remedy": "take it out of the folder"}

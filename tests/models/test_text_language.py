@@ -1,0 +1,29 @@
+import pytest
+
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.models.text_language import language_of_texts
+
+CALLS = {
+    "en": "yeah so i was like i don't know what to do you know and she goes well whatever and i'm like okay fine",
+    "de": "hallo guten tag ich rufe an wegen der rechnung da stimmt was nicht ja moment ich schau mal nach wie ist "
+    "ihr name bitte",
+    "es": "buenas tardes quería preguntar por el horario de la tienda porque mañana es fiesta verdad sí mañana "
+    "cerramos a las dos",
+    "pl": "dzień dobry dzwonię w sprawie ogłoszenia czy mieszkanie jest jeszcze aktualne tak jak najbardziej a "
+    "kiedy można obejrzeć może jutro po południu",
+    "ja": "もしもし 田中です お世話になっております 明日の会議の時間なんですが",
+}
+
+
+@pytest.mark.parametrize("language", CALLS)
+def test_a_call_is_in_its_language_however_it_is_cut_into_lines(language: str) -> None:
+    words = CALLS[language].split()
+    assert language_of_texts([CALLS[language]]) == language_of_texts(words) == language
+
+
+def test_few_words_and_words_of_any_language_are_not_guessed() -> None:
+    with pytest.raises(BadInput, match="under 20"):
+        language_of_texts(CALLS["en"].split()[:19])
+    with pytest.raises(BadInput, match="not clear") as refused:
+        language_of_texts(["mm-hm uh-huh okay hello hi bye"] * 4)
+    assert "--language" in (refused.value.remedy or "")
