@@ -265,7 +265,7 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     if medians:
         console.labelled("medians", latency_text(medians))
     console.labelled(
-        "kept", visible(kept) if kept else "nothing" if record is None else "nothing: no word was understood"
+        "kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke"
     )
 
 
