@@ -100,6 +100,7 @@ def find(
     before_fetch: Callable[[Repository], None] = lambda repository: None,
     follow_links: bool = False,
     speakers: Path | None = None,
+    mono: bool = False,
 ) -> FoundRecordings:
     """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
 
@@ -128,6 +129,7 @@ def find(
         inputs=fetched.folders if fetched else tuple(inputs),
         exclude=None if out is None else str(out),
         channel=channel,
+        mono=mono,
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,
