@@ -27,8 +27,8 @@ from dailytalk_contiguous.models.recogniser import (
 )
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 
-#: Seconds of a turn that a recogniser of windows is asked for at once; a longer turn is cut where it is quietest. At
-#: a pause after them, the rest is a window of its own.
+#: Seconds of a turn that a recogniser of windows is asked for at once; a longer turn is cut where it is quietest.
+#: At a pause after them, the rest is a window of its own.
 LONGEST_WINDOW = 24.0
 
 
