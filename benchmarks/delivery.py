@@ -1,11 +1,11 @@
 """Whether the measured delivery tells the right tag from a wrong one, and from a flat reading.
 
 Forty lines are said by one synthesiser, each with a style tag: the source. Another voice says each line with the
-same tag, and with another; the take with the right tag should be nearer to the source. Then the tags are those whose
-pitch moves, and the other take is a flat reading: without any tag, and on one note with the pace and loudness of the
-right one. The voices are those of this machine that follow tags in pitch and loudness, with flite's `rms` beside
-them, which has no pitch to set. What the measure counts was chosen by espeak's voices among themselves; the other
-pairs test it. Time is compared with that of the prosody that `Speak` measures of every take.
+same tag, and with another; the take with the right tag should be nearer to the source. Then the tags are those
+whose pitch moves, and the other take is a flat reading: without any tag, and on one note with the pace and
+loudness of the right one. The voices are those of this machine that follow tags in pitch and loudness, with
+flite's `rms` beside them, which has no pitch to set. What the measure counts was chosen by espeak's voices among
+themselves; the other pairs test it. Time is compared with that of the prosody that `Speak` measures of every take.
 
     python benchmarks/delivery.py
 """
@@ -71,8 +71,8 @@ def main() -> int:
     lines = [f"{start} {end}." for end in ENDS for start in STARTS][:LINES]
     met = True
     print(
-        f"of {LINES} lines, those whose right take is nearer to the source than one with a wrong tag (goal {GOAL:.0%}), "
-        f"one without a tag, and one on one note (goals {FLAT_GOAL:.0%})"
+        f"of {LINES} lines, those whose right take is nearer to the source than one with a wrong tag "
+        f"(goal {GOAL:.0%}), one without a tag, and one on one note (goals {FLAT_GOAL:.0%})"
     )
     for source, voice, counts in PAIRS:
         shares = (_right(source, voice, lines), *_livelier(source, voice, lines))

@@ -2,8 +2,8 @@
 
 Each is compared with its own speaker: pitch in semitones and level in dB from the medians of all that they say.
 Time is warped (dynamic time warping, Sakoe and Chiba 1978, IEEE Trans. ASSP 26:43, symmetric, without a band), so
-that a slower performance with the same rises and falls is alike. Frame by frame a melody on one note is nearer to any
-than another one is, so how far pitch moves at all is compared, too.
+that a slower performance with the same rises and falls is alike. Frame by frame a melody on one note is nearer to
+any than another one is, so how far pitch moves at all is compared, too.
 """
 
 import math
@@ -22,8 +22,8 @@ HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
 #: Semitones and dB that are as far apart as can be counted (1 each), and what voiced against unvoiced costs.
 MOST_SEMITONES, MOST_DB, VOICING_COST = 6.0, 12.0, 0.5
 
-#: What is added at most for a melody that moves less, or more, than its source, and how many times twice as far that
-#: is. Semitones are added to both: less than that is no movement (benchmarks/delivery.py).
+#: What is added at most for a melody that moves less, or more, than its source, and how many times twice as far
+#: that is. Semitones are added to both: less than that is no movement (benchmarks/delivery.py).
 RANGE_COST, MOST_OCTAVES, STILL_SEMITONES = 0.3, 2.0, 0.5
 
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.

@@ -3,7 +3,8 @@
 All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
 listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions`, with `stream` or
 without (https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself.
-Requests go through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too long.
+Requests go through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too
+long.
 """
 
 import json
@@ -237,7 +238,7 @@ def _read_models(reply: Reply) -> list[str]:
 
 
 def read_completion(events: Iterable[ServerEvent], most_bytes: int) -> Iterator[str]:
-    """At most `most_bytes` of the text of an answer, which comes as chunks of a chat completion, or as a whole one.
+    """At most `most_bytes` of the text of an answer, which comes as chunks of a chat completion, or as one.
 
     Raises ShortRead for events of another form, an error among them, an answer that says nothing, and one that
     ends too early.

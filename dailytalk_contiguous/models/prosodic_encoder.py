@@ -568,7 +568,7 @@ def is_masked_accuracy(value: Any) -> bool:
 
 
 def too_little_learned(masked_accuracy: Sequence[float] | None) -> str:
-    """That an encoder has not learned more than counting knows, in a sentence; empty where it has, or is not known.
+    """A sentence about an encoder that has not learned more than counting knows; empty for any other.
 
     >>> too_little_learned([0.6, 0.4, 0.2])
     ''
@@ -580,8 +580,9 @@ def too_little_learned(masked_accuracy: Sequence[float] | None) -> str:
         return ""
     less = "less than" if encoder > unigram + _BETTER else "nothing beyond"
     return (
-        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, which token "
-        f"follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, or on more speech"
+        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, which "
+        f"token follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, or on more "
+        "speech"
     )
 
 
