@@ -580,9 +580,9 @@ def too_little_learned(masked_accuracy: Sequence[float] | None) -> str:
         return ""
     less = "less than" if encoder > unigram + _BETTER else "nothing beyond"
     return (
-        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, which "
-        f"token follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, or on more "
-        "speech"
+        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, "
+        f"which token follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, "
+        "or on more speech"
     )
 
 
