@@ -33,14 +33,14 @@ workbench: install
 	$(BIN)/dailytalk transcribe $(WORKBENCH_OUT)/Usable --profile embedded --language en
 	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
 
-# Contours of the examples, a codebook of them, tokens, a tiny encoder and its embeddings, lines that are said
-# alike, and a picture.
+# Contours of the examples, a codebook of them (24 tokens, of which five minutes of speech hold enough), tokens, a tiny
+# encoder, trained for two minutes on two cores, and its embeddings, lines that are said alike, and a picture.
 tokens: install
 	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
-	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook
+	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook --n-clusters 24
 	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
-	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 40 \
-		--frames-per-batch 2000 --source-licence CC0-1.0
+	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 900 \
+		--frames-per-batch 600 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1 --source-licence CC0-1.0
 	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
 	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \
 		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens

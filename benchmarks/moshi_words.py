@@ -22,10 +22,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pocketsphinx
-import sentencepiece
 
 from dailytalk_contiguous.publish.exports import export_moshi
 from dailytalk_contiguous.publish.items import open_items
+
+try:
+    import sentencepiece
+except ImportError:
+    sys.exit("this benchmark needs sentencepiece: pip install sentencepiece")
 
 ROOT = Path(__file__).resolve().parents[1]
 

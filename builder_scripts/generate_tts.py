@@ -3,9 +3,11 @@
     export FISH_API_KEY=… FISH_AUDIO_REFERENCE_ID=…
     python builder_scripts/generate_tts.py --transcript transcript.jsonl --output-dir calls
 
-As there: recordings are read from `--output-dir`, and `NAME_edited.wav` is written beside them, with the shifted
-transcript (`transcript_shifted.jsonl`, or `--output-transcript`). What is different, and why:
+As there: recordings are read from `--output-dir`, and `NAME_edited.wav` is written beside them. What is different,
+and why:
 
+- The shifted transcript is beside them, too (`transcript_shifted.jsonl`), and not in the working directory, where
+  the next folder's would replace it. `--output-transcript` puts it elsewhere.
 - A voice is needed (`--voice`, or FISH_AUDIO_REFERENCE_ID): without one the service may take another for each
   line. `--voice any` accepts that.
 - The token comes from FISH_API_KEY, or BEARER_TOKEN as before. `--token` is taken, but other users of the machine

@@ -42,9 +42,11 @@ def main() -> int:
     parser.add_argument("--language", default="en", help="ISO 639-1 code, or auto")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--profile", default="standard", help="embedded: a preview without downloads")
+    parser.add_argument("--asr-model", help="Whisper size, folder in CTranslate2 format, or pocketsphinx")
     parser.add_argument("--min-duration", type=float, default=0.8, help="seconds; shorter speech is left out")
     chosen = parser.parse_args()
     own = {name: getattr(chosen, name) for name in ("profile", "channel", "language", "device", "min_duration")}
+    own |= {"asr_model": chosen.asr_model} if chosen.asr_model else {}
     stages, output = tag_stages(**own, buckets="seed", rules="seed", punctuate="always"), chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)

@@ -109,6 +109,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "text/html; charset=utf-8", b"<html><b>Welcome</b></html>")
         elif fault == "json":
             self._send(200, "application/json", b'{"error": {"message": "I can not stream"}}')
+        elif fault in ("whole", "whole-of-user", "whole-of-nobody"):
+            role = fault.removeprefix("whole").removeprefix("-of-") or "assistant"
+            message = {"content": self.server.reply} | ({} if role == "nobody" else {"role": role})
+            answer = {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+            self._send(200, "application/json", json.dumps(answer).encode())
         elif fault == "hangs":
             self._hang()
         elif fault == "endless":
@@ -142,6 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
         for number, token in enumerate(tokens):
             if self.server.tokens_per_second:
                 time.sleep(1 / self.server.tokens_per_second)
+            if fault == "of-others" and number == 1:
+                for part in ({"role": "tool", "content": "42 "}, {"content": "and more "}, {"role": "assistant"}):
+                    self._event({"choices": [{"index": 0, "delta": part, "finish_reason": None}]})
             self._event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
             if number == 2 and self._interrupted(fault):
                 return

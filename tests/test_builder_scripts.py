@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,6 +148,26 @@ def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(
     assert done.code == 0
     assert {line["audio_file"] for line in read_lines(tmp_path / "in/transcript.jsonl")} == {"call.wav"}
     assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "audio/call_edited.wav"' in done.err
+
+
+def test_options_that_an_error_names_are_there(tmp_path: Path, process_all: BuilderScript) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
+    older = ("--input-dir", tmp_path / "in", "--output", tmp_path / "t.jsonl")
+    done = process_all(*older)
+    assert (done.code, "pass --asr-model" in done.err) == (1, True)
+    assert process_all(*older, "--asr-model", "pocketsphinx", "--profile", "embedded").code == 0
+
+
+def test_what_an_older_transcript_does_not_say_is_null_in_the_shifted_one(
+    tmp_path: Path, generate_tts: BuilderScript
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    lines = [{**line, "rule": None, "vad_bucket": None} for line in read_lines(transcript)]
+    transcript.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
+    for line in read_lines(calls / "transcript_shifted.jsonl"):
+        assert (line["rule"], line["vad_bucket"]["arousal"]) == (None, None)
+        assert "" not in (line["synthesis"] or {}).values()
 
 
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:

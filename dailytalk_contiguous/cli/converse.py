@@ -264,9 +264,7 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
     if medians:
         console.labelled("medians", latency_text(medians))
-    console.labelled(
-        "kept", visible(kept) if kept else "nothing" if record is None else "nothing: no word was understood"
-    )
+    console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
 
 
 def _asked(question: str) -> bool:

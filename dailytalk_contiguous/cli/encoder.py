@@ -41,7 +41,12 @@ from dailytalk_contiguous.learn.masked_tokens import (
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, open_encoder, quiet_transformers
+from dailytalk_contiguous.models.prosodic_encoder import (
+    ProsodicSequenceEncoder,
+    open_encoder,
+    quiet_transformers,
+    too_little_learned,
+)
 from dailytalk_contiguous.publish.pushing import push_model
 
 TRAIN_SETTINGS = setting_options(TrainingSettings())
@@ -87,6 +92,9 @@ def train(
         with quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(outcome.valid_loss)
+    too_little = too_little_learned([*outcome.accuracy.values()] or None)
+    if too_little:
+        say(f"warning: {too_little}", stderr=True)
     if as_json:
         fields = {name: value for name, value in outcome._asdict().items() if name != "losses"}
         print_json(fields | {"out": as_text(out), "perplexity": perplexity, "published": address})
@@ -99,6 +107,9 @@ def train(
         f"masked frames: loss {outcome.valid_loss:.4f} nats, perplexity {perplexity:.2f}, "
         f"{outcome.valid_accuracy:.1%} predicted"
     )
+    if outcome.accuracy:
+        shares = ", ".join(f"{model} {share:.1%}" for model, share in outcome.accuracy.items())
+        console.print(f"of those of which only the mask is seen: {shares}")
     console.print(f"in {as_text(out)}", markup=False)
     if address is not None:
         console.print(address, markup=False)
@@ -117,6 +128,8 @@ def embed(
     with interrupts.deferred():
         model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
+    if too_little := too_little_learned(model.config.masked_accuracy):
+        say(f"warning: {too_little}", stderr=True)
     if as_json:
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
     else:

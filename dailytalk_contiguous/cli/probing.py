@@ -9,16 +9,17 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli.encoder import encoder_of, encoder_option
 from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, seed_option
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.embeddings import read_embeddings
+from dailytalk_contiguous.learn.embeddings import encoder_accuracy, read_embeddings
 from dailytalk_contiguous.learn.evaluation import Evaluation, evaluate_tokens
 from dailytalk_contiguous.learn.masked_tokens import RECORD, read_record
 from dailytalk_contiguous.learn.similar import Match, find_similar, write_similar_page
 from dailytalk_contiguous.learn.utterance_sound import open_sound
+from dailytalk_contiguous.models.prosodic_encoder import too_little_learned
 from dailytalk_contiguous.store.files import write_text
 
 SoundOption = Annotated[
@@ -55,6 +56,8 @@ def similar(
     if sound is not None and html is None:
         raise DailytalkError("--sound goes with --html", "add --html FILE, or leave it out")
     asked, matches = find_similar(read_embeddings(folder), name, top, other_speakers)
+    if too_little := too_little_learned(encoder_accuracy(folder)):
+        say(f"warning: {too_little}", stderr=True)
     if html is not None:
         write_similar_page(html, asked, matches, open_sound(folder, sound))
     if as_json:

@@ -29,10 +29,12 @@ from dailytalk_contiguous.cli.terminal import (
     show_rejects,
     show_verdict,
 )
+from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.silences import CANDIDATES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import split_stages
@@ -250,7 +252,14 @@ def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: Silenc
         )
     console.print("")
     console.print(table)
-    if choice is None:
+    longest = figures.maximum or 0.0
+    if longest < min(CANDIDATES):
+        console.print("there is no silence to cut at: see --below, and --force")
+    elif choice is None:
         console.print("no piece would be usable: see --min, --max, --force and --below")
     else:
-        console.print(f"\nsuggested: --silence {choice.silence:g}")
+        console.print(
+            f"\nsuggested: --silence {choice.silence:g}: {choice.share:.1%} of the audio is usable, with "
+            f"{choice.inside_speech:,} of {counted(choice.cuts, 'cut')} inside speech; the longest silence is "
+            f"{longest:.2f} s, and without --silence `dailytalk split` cuts at {CutRule().silence:g} s"
+        )

@@ -98,7 +98,16 @@ def extract(
     """
     settings = chosen(options, EXTRACT_SETTINGS)
     stage = ExtractContours(**chosen_for(ExtractContours, settings))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
+    _make(
+        inputs,
+        out,
+        stage,
+        Segment(mono=True, **chosen_for(Segment, settings)),
+        workers,
+        as_json,
+        prune,
+        follow_links,
+    )
 
 
 @with_options(ENCODE_SETTINGS)
@@ -117,7 +126,16 @@ def encode(
     """
     settings = chosen(options, ENCODE_SETTINGS)
     stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
-    _make(inputs, out, stage, Segment(**chosen_for(Segment, settings)), workers, as_json, prune, follow_links)
+    _make(
+        inputs,
+        out,
+        stage,
+        Segment(mono=True, **chosen_for(Segment, settings)),
+        workers,
+        as_json,
+        prune,
+        follow_links,
+    )
 
 
 @with_options({})
@@ -349,7 +367,7 @@ def _make(
 
 def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
     return {
-        "out": as_text(shards),
+        "out": as_text(shards) if outcome.record["counts"]["conversations"] else None,
         "counts": outcome.record["counts"],
         "hours": outcome.record["hours"],
         "rejects": [reject.as_dict() for reject in outcome.rejects],
@@ -368,4 +386,5 @@ def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) ->
     if outcome.rejects:
         rejects = [reject.as_dict() for reject in outcome.rejects]
         show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
-    console.print(f"in {as_text(shards)}", markup=False)
+    if counts["conversations"]:
+        console.print(f"in {as_text(shards)}", markup=False)

@@ -2,7 +2,8 @@
 
 Each is compared with its own speaker: pitch in semitones and level in dB from the medians of all that they say.
 Time is warped (dynamic time warping, Sakoe and Chiba 1978, IEEE Trans. ASSP 26:43, symmetric, without a band), so
-that a slower performance with the same rises and falls is alike.
+that a slower performance with the same rises and falls is alike. Frame by frame a melody on one note is nearer to
+any than another one is, so how far pitch moves at all is compared, too.
 """
 
 import math
@@ -21,6 +22,10 @@ HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
 #: Semitones and dB that are as far apart as can be counted (1 each), and what voiced against unvoiced costs.
 MOST_SEMITONES, MOST_DB, VOICING_COST = 6.0, 12.0, 0.5
 
+#: What is added at most for a melody that moves less, or more, than its source, and how many times twice as far
+#: that is. Semitones are added to both: less than that is no movement (benchmarks/delivery.py).
+RANGE_COST, MOST_OCTAVES, STILL_SEMITONES = 0.3, 2.0, 0.5
+
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
 SILENCE_DB = -30.0
 
@@ -38,17 +43,20 @@ class Performance(NamedTuple):
 
 
 class Register(NamedTuple):
-    """What is usual for a speaker: medians over voiced frames of pitch in Hz, and of level in dBFS."""
+    """What is usual for a speaker: medians over voiced frames of pitch in Hz, and of level in dBFS; and, over the
+    performances, of the semitones over which pitch moves.
+    """
 
     f0: float
     level: float
+    semitones: float
 
 
 class Delivery(NamedTuple):
     """How far apart two performances are.
 
     Attributes:
-        distance: in [0, 2]; 0 is alike, and 2 as different as can be in pitch and level alike.
+        distance: in [0, 2.3]; 0 is alike. Of it, pitch and level have 1 each, and how far pitch moves has 0.3.
         semitones: mean difference of pitch where both are voiced; None where they never are.
         decibels: mean difference of level where either is voiced.
         cosine: of the embeddings of both, in [-1, 1], where an encoder was asked; 1 is alike.
@@ -78,7 +86,8 @@ def register_of(performances: Iterable[Performance]) -> Register | None:
     if not len(pitches):
         return None
     levels = np.concatenate([performance.level[performance.f0 > 0] for performance in spoken])
-    return Register(float(np.median(pitches)), float(np.median(levels)))
+    moves = [_movement(performance) for performance in spoken if (performance.f0 > 0).any()]
+    return Register(float(np.median(pitches)), float(np.median(levels)), float(np.median(moves)))
 
 
 def compare_delivery(
@@ -104,10 +113,26 @@ def compare_delivery(
     )
     costs += np.minimum(louder / MOST_DB, 1.0)
     distance, path = warp(costs)
+    # A voice that always moves more than the source's speaker is not further from its source for it; one that
+    # always moves less is.
+    livelier = max(_octaves(take_register.semitones, source_register.semitones), 0.0)
+    octaves = abs(_octaves(_movement(take), _movement(source)) - livelier)
+    distance += RANGE_COST * min(octaves / MOST_OCTAVES, 1.0)
     rows, columns = path.T
     together, either = both_voiced[rows, columns], voiced[rows] | new_voiced[columns]
     semitones = float(apart[rows, columns][together].mean()) if together.any() else None
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
+
+
+def _movement(performance: Performance) -> float:
+    """Semitones between the low and the high pitches of a performance that is voiced: a tenth is beyond each."""
+    low, high = np.percentile(performance.f0[performance.f0 > 0], (10, 90))
+    return float(12 * np.log2(high / low))
+
+
+def _octaves(semitones: float, others: float) -> float:
+    """How many times twice as far as another one a melody moves."""
+    return math.log2((semitones + STILL_SEMITONES) / (others + STILL_SEMITONES))
 
 
 def _relative(performance: Performance, register: Register) -> tuple[Frames, Frames]:

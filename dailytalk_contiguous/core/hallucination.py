@@ -10,6 +10,9 @@ import math
 import zlib
 from collections.abc import Sequence
 
+from dailytalk_contiguous.core.spans import pieces_of
+from dailytalk_contiguous.core.word_times import Word
+
 #: Whisper's own pair of thresholds for silence (openai/whisper, `transcribe`): both must hold.
 NO_SPEECH, LOW_LOGPROB = 0.6, -1.0
 
@@ -25,6 +28,10 @@ MAX_WORDS_PER_SECOND, EXTRA_WORDS = 7.0, 2
 
 #: How often a phrase of at most so many words may follow itself ("no, no, no, no, no" is speech).
 LOOP_REPEATS, LOOP_PHRASE = 6, 6
+
+#: Seconds of a turn that are judged at once at most: the longest utterance of `Segment`. A person who says a
+#: sentence again within a minute shrinks the text of that minute as much as a loop does.
+LONGEST_JUDGED = 12.0
 
 #: RMS (−62 dBFS) under which there is room tone and no voice.
 NEAR_SILENCE = 10 ** (-62 / 20)
@@ -57,6 +64,26 @@ def distrust(
     if len(text) >= COMPRESSIBLE_LETTERS and compression_ratio(text) > COMPRESSION:
         return f"repetitive text (compression ratio {compression_ratio(text):.1f})"
     return None
+
+
+def believed_words(words: Sequence[Word], seconds: float) -> list[Word]:
+    """The words of one turn, without the stretches of it whose text is a hallucination.
+
+    Args:
+        words: of all of the turn, in its seconds.
+        seconds: of the turn.
+    """
+    stretches = pieces_of(seconds, LONGEST_JUDGED)
+    length = seconds / stretches
+    by_stretch: list[list[Word]] = [[] for _ in range(stretches)]
+    for word in words:
+        by_stretch[min(int(word.start / length), stretches - 1)].append(word)
+    return [
+        word
+        for stretch in by_stretch
+        if not distrust("".join(word.text for word in stretch), length, 1.0)
+        for word in stretch
+    ]
 
 
 def compression_ratio(text: str) -> float:

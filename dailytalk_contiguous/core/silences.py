@@ -295,11 +295,13 @@ def together(outcomes: Iterable[Sequence[CutOutcome]]) -> list[CutOutcome]:
     return [CutOutcome(column[0].silence, *map(sum, list(zip(*column, strict=True))[1:])) for column in columns]
 
 
-def suggested(outcomes: Sequence[CutOutcome]) -> CutOutcome | None:
+def suggested(outcomes: Sequence[CutOutcome], longest: float) -> CutOutcome | None:
     """The best choice: nearly all that can be made usable, the fewest cuts inside speech, the longest silence.
 
-    None where nothing is usable.
+    Of those that are no longer than the longest silence that was found, in seconds, since others cut nowhere or by
+    force. None where there is none, or nothing is usable.
     """
+    outcomes = [outcome for outcome in outcomes if outcome.silence <= longest]
     best = max((outcome.share for outcome in outcomes), default=0.0)
     good = [outcome for outcome in outcomes if outcome.share >= best - AS_GOOD] if best else []
     return min(good, key=lambda outcome: (outcome.inside_speech, -outcome.silence), default=None)

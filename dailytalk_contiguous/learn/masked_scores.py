@@ -6,6 +6,7 @@ seen. What counts know they have from other utterances than those they are score
 neighbours), and that a frame is like the nearest that is known (neighbour).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.learn.masked_tokens import digest_of, split_sequences
 from dailytalk_contiguous.learn.probes import LEAST_DRAWN, Score, drawn_score
 from dailytalk_contiguous.models.prosodic_encoder import (
     FRAMES_PER_BATCH,
@@ -96,6 +96,25 @@ class Counts:
         probabilities: NDArray[np.float64] = self.unigram * (1 - alike) / (1 - self.unigram[token])
         probabilities[token] = alike
         return probabilities
+
+
+def split_sequences(
+    arrays: Sequence[NDArray[Any]], valid_share: float, seed: int
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Sequences to train and to validate on, drawn by the seed; at least one of each."""
+    n_valid = min(len(arrays) - 1, max(1, round(valid_share * len(arrays))))
+    order = np.random.default_rng((seed, len(arrays))).permutation(len(arrays))
+    chosen = set(order[:n_valid].tolist())
+    train = [array for place, array in enumerate(arrays) if place not in chosen]
+    return train, [arrays[place] for place in sorted(chosen)]
+
+
+def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
+    """Of sequences of tokens, in their order; whichever integers they are held in."""
+    digest = hashlib.sha256(np.array([len(array) for array in arrays], "<i8").tobytes())
+    for array in arrays:
+        digest.update(array.astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 def divide_known(

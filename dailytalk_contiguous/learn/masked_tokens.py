@@ -8,7 +8,6 @@ into it, after all of it is on the disk.
 
 import contextlib
 import errno
-import hashlib
 import importlib.util
 import io
 import os
@@ -31,10 +30,12 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.learn.masked_scores import digest_of, score_predictions, split_sequences
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
 from dailytalk_contiguous.models.prosodic_encoder import (
+    MASKED_MODELS,
     SIZES,
     ProsodicSequenceEncoder,
     batches_of,
@@ -65,6 +66,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 #: Losses that are written down at most: of a long training, means of several steps.
 MOST_LOSSES = 10_000
+
+#: Sequences that counts are made of, and that are scored, for a training's record: enough for a percent.
+_MOST_COUNTED, _MOST_SCORED = 5000, 400
 
 #: How much longer than the shortest the longest sequence of a batch may be.
 _LIKE_LENGTHS = 1.1
@@ -110,6 +114,8 @@ class TrainingOutcome(NamedTuple):
         out: the folder of the encoder. steps: updates of the weights, of `planned`.
         valid_loss: the smallest, in nats a masked frame; that of the encoder that was kept.
         valid_accuracy: share of masked frames that it predicts. losses: as in `LOSSES`.
+        accuracy: of frames of which nothing but the mask is seen, the shares that `encoder`, `bigram` (which token
+            follows which) and `unigram` (how frequent each is) predict; empty of an older training.
         stopped_early: whether `patience` ended it. done_before: whether there was nothing left to do.
     """
 
@@ -119,6 +125,7 @@ class TrainingOutcome(NamedTuple):
     valid_loss: float
     valid_accuracy: float
     losses: list[dict[str, float]]
+    accuracy: dict[str, float]
     stopped_early: bool
     done_before: bool = False
 
@@ -189,6 +196,7 @@ def train_encoder(
             interrupts.check_interrupt()
             result = _result(trainer)
             if main:
+                result["accuracy"] = _accuracy(trainer.model, train, valid, settings.seed)
                 _finish(trainer.model, out, record, result)
     return _outcome(out, result, done_before=False)
 
@@ -212,17 +220,6 @@ def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np
             place,
         )
     return array.astype(np.int16 if n_tokens <= 1 << 15 else np.int32)
-
-
-def split_sequences(
-    arrays: Sequence[NDArray[Any]], valid_share: float, seed: int
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Sequences to train and to validate on, drawn by the seed; at least one of each."""
-    n_valid = min(len(arrays) - 1, max(1, round(valid_share * len(arrays))))
-    order = np.random.default_rng((seed, len(arrays))).permutation(len(arrays))
-    chosen = set(order[:n_valid].tolist())
-    train = [array for place, array in enumerate(arrays) if place not in chosen]
-    return train, [arrays[place] for place in sorted(chosen)]
 
 
 class TokenBatches(Dataset[dict[str, Any]]):
@@ -440,8 +437,21 @@ def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
     }
 
 
+def _accuracy(
+    encoder: Any, train: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]], seed: int
+) -> dict[str, float]:
+    """What the encoder and counts predict of sequences that it was not trained on."""
+    encoder.eval()
+    counted = train[:: -(-len(train) // _MOST_COUNTED)]
+    scored = valid[:: -(-len(valid) // _MOST_SCORED)]
+    predictions = score_predictions(encoder, counted, scored, [str(place) for place in range(len(scored))], seed)
+    accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
+    return {model: round(accuracy[model], 4) for model in MASKED_MODELS}
+
+
 def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
     """Write the encoder, its losses and its card; then the record, by which it counts as finished."""
+    encoder.config.masked_accuracy = [*result["accuracy"].values()]
     encoder.save_pretrained(out)
     write_text(out / LOSSES, json_document(result["losses"]))
     write_bytes(out / CURVES, _curves(result["losses"]))
@@ -461,6 +471,7 @@ def _outcome(out: Path, result: dict[str, Any], done_before: bool) -> TrainingOu
         result["valid_loss"],
         result["valid_accuracy"],
         result["losses"],
+        result.get("accuracy") or {},
         result["steps"] < result["planned"],
         done_before,
     )
@@ -546,14 +557,6 @@ def _computed(settings: TrainingSettings) -> dict[str, Any]:
     return {name: value for name, value in asdict(settings).items() if name not in execution}
 
 
-def digest_of(arrays: Sequence[NDArray[Any]]) -> str:
-    """Of sequences of tokens, in their order; whichever integers they are held in."""
-    digest = hashlib.sha256(np.array([len(array) for array in arrays], "<i8").tobytes())
-    for array in arrays:
-        digest.update(array.astype("<i4").tobytes())
-    return digest.hexdigest()
-
-
 def _curves(losses: Sequence[dict[str, float]]) -> bytes:
     """The losses over steps, as PNG."""
     import matplotlib.figure  # takes a second
@@ -608,7 +611,8 @@ def encoder_card(record: dict[str, Any]) -> str:
         "|---|---|",
         f"| loss of a masked frame | {result['valid_loss']:.4f} nats |",
         f"| perplexity | {np.exp(result['valid_loss']):.2f} of {data['n_tokens']} |",
-        f"| masked frames predicted | {result['valid_accuracy']:.1%} |",
+        "| of frames of which only the mask is seen, predicted by | |",
+        *(f"| {model} | {share:.1%} |" for model, share in result["accuracy"].items()),
         "",
         "## Limits",
         "",

@@ -84,7 +84,7 @@ class SpeechSource(NamedTuple):
 def find_speech(
     inputs: Sequence[str],
     out: Path,
-    segment: Segment = Segment(),
+    segment: Segment = Segment(mono=True),
     shard_seconds: float = RunOptions.shard_seconds,
     follow_links: bool = False,
 ) -> SpeechSource:
@@ -107,7 +107,7 @@ def find_speech(
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        recordings = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links)
+        recordings = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links, mono=segment.mono)
         return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):

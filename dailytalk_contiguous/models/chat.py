@@ -1,9 +1,10 @@
 """Who answers a person: a listener made of rules, a server of a language model, or a model run here.
 
 All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
-listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions` with `stream`
-(https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
-through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too long.
+listener needs nothing. A server is anything that speaks OpenAI's `POST /v1/chat/completions`, with `stream` or
+without (https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself.
+Requests go through `models.paid`. What comes from it is checked event by event, and cut where it goes on for too
+long.
 """
 
 import json
@@ -55,7 +56,12 @@ _AGAIN = "say it again"
 
 #: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Others send more, and we read no more.
 _EVENT = {"choices?": [dict], "error?": object}
-_CHOICE = {"delta?": {"content?": str}, "finish_reason?": str}
+#: A server that does not stream sends one, with a `message` in place of the `delta`.
+_PART = {"role?": str, "content?": str}
+_CHOICE = {"delta?": _PART, "message?": _PART, "finish_reason?": str}
+
+#: Whose parts of an answer are spoken; one without a role is of who came before, first of all of the assistant.
+_ASSISTANT = "assistant"
 
 #: The brackets in which models put what they think before they answer.
 _THOUGHTS = ("<think>", "</think>")
@@ -232,7 +238,7 @@ def _read_models(reply: Reply) -> list[str]:
 
 
 def read_completion(events: Iterable[ServerEvent], most_bytes: int) -> Iterator[str]:
-    """The text of an answer that comes as chunks of a chat completion, at most `most_bytes` of it.
+    """At most `most_bytes` of the text of an answer, which comes as chunks of a chat completion, or as one.
 
     Raises ShortRead for events of another form, an error among them, an answer that says nothing, and one that
     ends too early.
@@ -241,7 +247,7 @@ def read_completion(events: Iterable[ServerEvent], most_bytes: int) -> Iterator[
 
 
 def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
-    reason = ""
+    reason, role = "", _ASSISTANT
     for event in events:
         if event.data.strip() == "[DONE]":
             return
@@ -253,8 +259,12 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
                 raise ShortRead("an event has no choices")
             for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
                 expect(choice, _CHOICE, "an event")
-                yield (choice.get("delta") or {}).get("content") or ""
-                reason = choice.get("finish_reason") or reason
+                message = choice.get("message")
+                part = message or choice.get("delta") or {}
+                role = part.get("role") or role
+                if role == _ASSISTANT:
+                    yield part.get("content") or ""
+                reason = choice.get("finish_reason") or reason or ("stop" if message else "")
         except BadInput as error:
             raise ShortRead(error.reason) from None
         if reason == "content_filter":

@@ -6,7 +6,6 @@ pause for the words of the turn up to then.
 """
 
 import contextlib
-import math
 import multiprocessing
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import numpy as np
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Recognised, Recogniser
 from dailytalk_contiguous.models.recogniser import (
@@ -25,9 +25,10 @@ from dailytalk_contiguous.models.recogniser import (
     new_decoder,
     words_of_decoder,
 )
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 
-#: Seconds of a turn that a recogniser of windows is asked for at once; at a pause after them, the rest is a window
-#: of its own.
+#: Seconds of a turn that a recogniser of windows is asked for at once; a longer turn is cut where it is quietest.
+#: At a pause after them, the rest is a window of its own.
 LONGEST_WINDOW = 24.0
 
 
@@ -196,9 +197,10 @@ class WindowListening:
         return [*self._settled, *self._latest]
 
     def _heard(self, sound: Samples) -> list[Word]:
-        most = int(LONGEST_WINDOW * ANALYSIS_RATE)
-        parts = math.ceil(len(sound) / most)
-        windows = np.array_split(sound, parts) if parts > 1 else [sound]
+        frame = round(FRAME_SECONDS * ANALYSIS_RATE)
+        whole = (0.0, len(sound) / ANALYSIS_RATE)
+        pieces = cut_long([whole], frame_levels(sound, frame), FRAME_SECONDS, LONGEST_WINDOW)
+        windows = np.split(sound, [round(piece.end * ANALYSIS_RATE) for piece in pieces[:-1]])
         recognised: list[Recognised] = self._recogniser.transcribe(windows, [self._language] * len(windows))
         words, start = [], self._before
         for window, answer in zip(windows, recognised, strict=True):

@@ -475,7 +475,18 @@ class Client:
         def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind in _NO_STREAMS:
-                message = self._message(self._whole(connection, response, until).body)
+                body = self._whole(connection, response, until).body
+                try:  # of a server that does not stream: the whole answer is its only event
+                    for piece in list(read(iter([ServerEvent("", body.decode(errors="replace"))]))):
+                        feed.put(piece)
+                except Closed:
+                    return (None,)
+                except ShortRead as error:
+                    message = self._message(body)
+                    if kind == "application/json" and not message:
+                        return self._short(error)
+                else:
+                    return (None,)
                 reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
                 return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
             first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))

@@ -29,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.documents import read_json
+from dailytalk_contiguous.core.documents import is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect import threads_of_one
@@ -57,7 +57,14 @@ FRAMES_PER_BATCH = 8192
 _MOST = {"vocab_size": 1 << 20, "hidden_dim": 1 << 14, "num_layers": 256, "nhead": 256, "pos_max_len": 1 << 20}
 
 #: Fields of `ProsodicEncoderConfig`.
-_SETTINGS = (*_MOST, "padding_token_id", "mask_prob", "prosody_model")
+_SETTINGS = (*_MOST, "padding_token_id", "mask_prob", "prosody_model", "masked_accuracy")
+
+#: What predicts masked frames, in the order of `masked_accuracy`: the encoder, which token follows which, and how
+#: frequent each is.
+MASKED_MODELS = ("encoder", "bigram", "unigram")
+
+#: Share of the frames by which an encoder that is better than counting is better at least.
+_BETTER = 0.01
 
 #: Bytes that a `config.json` may have; one of ours has about 600.
 _MOST_CONFIG_BYTES = 1 << 20
@@ -72,7 +79,8 @@ _OWN_SETTINGS = "load it with the settings in its own config.json"
 class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Settings of a `ProsodicSequenceEncoder`; its vocabulary ends in the padding token and the mask token.
 
-    `prosody_model` is the name of the codebook whose tokens it was trained on, empty where that is not known.
+    `prosody_model` is the name of the codebook whose tokens it was trained on, empty where that is not known;
+    `masked_accuracy` the shares of masked frames that `MASKED_MODELS` predicted when it was trained, or none.
 
     Raises DailytalkError for a value out of range, with its name.
     """
@@ -93,6 +101,7 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     padding_token_id: int = -100
     mask_prob: float = 0.15
     prosody_model: str = ""
+    masked_accuracy: list[float] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -113,6 +122,11 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         _check_share(self.mask_prob)
         if not isinstance(self.prosody_model, str):
             raise DailytalkError(f"prosody_model is {self.prosody_model!r}", "give the name of a codebook")
+        if self.masked_accuracy is not None and not is_masked_accuracy(self.masked_accuracy):
+            raise DailytalkError(
+                f"masked_accuracy is {self.masked_accuracy!r}",
+                f"give {len(MASKED_MODELS)} shares, or leave it out",
+            )
 
     def validate_token_ids(self) -> None:
         """Nothing to warn of: `padding_token_id` is no entry of the vocabulary, on purpose."""
@@ -542,6 +556,34 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
         return ProsodicSequenceEncoder.from_pretrained(name)
     repo, revision = model_reference(name)
     return ProsodicSequenceEncoder.from_pretrained(repo, revision=revision or "main")
+
+
+def is_masked_accuracy(value: Any) -> bool:
+    """Whether a value, maybe of somebody else's file, is a share of the frames for each of `MASKED_MODELS`."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(MASKED_MODELS)
+        and all(is_number(share, 0.0, 1.0) for share in value)
+    )
+
+
+def too_little_learned(masked_accuracy: Sequence[float] | None) -> str:
+    """A sentence about an encoder that has not learned more than counting knows; empty for any other.
+
+    >>> too_little_learned([0.6, 0.4, 0.2])
+    ''
+    """
+    if masked_accuracy is None:
+        return ""
+    encoder, bigram, unigram = masked_accuracy
+    if encoder > max(bigram, unigram) + _BETTER:
+        return ""
+    less = "less than" if encoder > unigram + _BETTER else "nothing beyond"
+    return (
+        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, "
+        f"which token follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, "
+        "or on more speech"
+    )
 
 
 def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:

@@ -59,7 +59,7 @@ class SilenceSurvey:
     @property
     def choice(self) -> CutOutcome | None:
         """The silence at which these recordings are best cut; None where nothing would be usable."""
-        return suggested(self.outcomes)
+        return suggested(self.outcomes, self.statistics["level"].maximum or 0.0)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it: figures, and each outcome."""

@@ -555,7 +555,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     words = row["alignments"]
     for place, utterance in enumerate(row["utterances"]):
-        start, end = utterance["start"], utterance["end"]
+        start, end, synthesis = utterance["start"], utterance["end"], utterance["synthesis"]
         yield {
             "segment_id": first_id + place,
             "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
@@ -585,7 +585,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
                 and word["speaker"] == utterance["channel"]
                 and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
             ],
-            "synthesis": utterance["synthesis"],
+            "synthesis": synthesis and synthesis | {name: synthesis[name] or None for name in ("model", "voice")},
         }
 
 

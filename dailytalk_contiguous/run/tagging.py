@@ -124,6 +124,7 @@ def find(
     follow_links: bool = False,
     speakers: Path | None = None,
     language: str = FolderConfig.language,
+    mono: bool = False,
 ) -> FoundRecordings:
     """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
 
@@ -153,6 +154,7 @@ def find(
         inputs=fetched.folders if fetched else tuple(inputs),
         exclude=None if out is None else str(out),
         channel=channel,
+        mono=mono,
         max_conversation=max_conversation,
         transcripts=transcripts,
         given=given,

@@ -169,6 +169,7 @@ class FolderConfig(datasets.BuilderConfig):
         exclude: a folder that is not searched.
         channel: `mix` takes recordings with one channel too; `both`, `left` and `right` want two. `any` takes
             each file as it is, at any rate and with any number of channels.
+        mono: whether a recording with one channel is, with `both`, one speaker, whose channel is `mix`.
         max_conversation: seconds; longer recordings are cut at mutual silence. 0 never cuts.
         transcripts: a folder of human transcripts, or a file of many recordings; None looks beside each recording.
         given: whether transcripts are used at all.
@@ -181,6 +182,7 @@ class FolderConfig(datasets.BuilderConfig):
     inputs: tuple[str, ...] = ()
     exclude: str | None = None
     channel: str = "both"
+    mono: bool = False
     max_conversation: float = MAX_CONVERSATION
     transcripts: str | None = None
     given: bool = True
@@ -280,13 +282,14 @@ def _conversations(recording: Recording, base: dict[str, Any], config: FolderCon
         base["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
     stats = [file.stat() for file in (recording.pair.files if recording.pair else (path,))]
     info = probe(base["audio"])
-    _check(info, config.channel)
+    mono = config.mono and config.channel == "both" and info.channels == 1
+    _check(info, MIX if mono else config.channel)
     root = None if config.follow_links else _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
     for transcript in transcripts:
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", FOLLOW_LINKS)
-    is_mix = config.channel == MIX
+    is_mix = mono or config.channel == MIX
     cues = read_transcripts([*transcripts], recording.audio_file, transcripts, is_mix) if transcripts else []
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]

@@ -256,10 +256,10 @@ def _utterance(
         # Made again: a person edits the text and the tag, and forgets the line that holds both.
         "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
         "tag": line["tag"],
-        "rule": line.get("rule") or "",
+        "rule": line.get("rule") or None,
         **{measure: affect.get(measure) for measure in AFFECT},
         **{measure: features.get(measure) for measure in PROSODY},
-        **{column: buckets.get(column.removesuffix("_bucket")) or "" for column in _BUCKETS},
+        **{column: buckets.get(column.removesuffix("_bucket")) or None for column in _BUCKETS},
         # Nothing else has negative numbers: an added line is a separate run.
         "run": runs.get(identity, -1 - place),
         "words": [
@@ -287,14 +287,14 @@ def _silent_side(base: Row, channel: str) -> list[dict[str, Any]]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
     needed = {column: [base[column]] for column in Segment.needs} | {"given": [base.get("given")]}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    empty = dict.fromkeys((*AFFECT, *PROSODY)) | dict.fromkeys(_BUCKETS, "")
+    empty = dict.fromkeys((*AFFECT, *PROSODY, *_BUCKETS, "rule"))
     return [
         empty
         | {
             column: segments[column][place]
             for column in ("utterance_id", "speaker", "start", "end", "kind", "run")
         }
-        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": "", "rule": ""}
+        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": ""}
         | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
         | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
         | dict.fromkeys((*EDITS, *EMOTION_GUESS))

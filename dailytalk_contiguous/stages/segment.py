@@ -74,6 +74,7 @@ class Segment(Stage):
         short: seconds; a shorter utterance has the kind `short` instead of `speech`.
         min_duration: seconds; a shorter utterance is rejected with its reason. 0 keeps all.
         crosstalk: whether the other speaker's leaked voice is left out (see `core.crosstalk`).
+        mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
     channel: str = setting(
@@ -89,6 +90,7 @@ class Segment(Stage):
         0.0, "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.", panel="input", unit="s"
     )
     crosstalk: bool = unlisted(True)
+    mono: bool = unlisted(False)
 
     needs: ClassVar[tuple[str, ...]] = ("conversation_id", "recording_id", "audio", "offset", "duration")
     uses: ClassVar[tuple[str, ...]] = ("given",)
@@ -178,20 +180,27 @@ class Segment(Stage):
     def _meters(self, row: Row) -> dict[str, SideMeter]:
         """A meter for each of the chosen channels; none where the recording has no such channels."""
         info = probe(row["audio"])
-        names = CHANNEL_CHOICES[self.channel] if self.channel == "mix" or info.channels == 2 else ()
+        names = self._names(info.channels)
         return {name: SideMeter(info.sample_rate, row["duration"]) for name in names}
+
+    def _names(self, count: int) -> tuple[str, ...]:
+        """The channels that are listened to of a recording with so many; none where it has no such channels."""
+        if self.mono and self.channel == "both" and count == 1:
+            return CHANNEL_CHOICES["mix"]
+        return CHANNEL_CHOICES[self.channel] if self.channel == "mix" or count == 2 else ()
 
     def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
         count = samples.shape[1]
-        if self.channel == "mix":
+        names = self._names(count)
+        if names == CHANNEL_CHOICES["mix"]:
             return {"mix": samples.mean(axis=1).round().astype(np.int16)}
-        if count != 2:
+        if not names:
             raise BadInput(
                 f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
                 "pass --channel mix to take it as one speaker",
             )
-        return {name: samples[:, ("left", "right").index(name)] for name in CHANNEL_CHOICES[self.channel]}
+        return {name: samples[:, ("left", "right").index(name)] for name in names}
 
     def _channel(self, name: str, pcm: Pcm, meter: SideMeter, leak: Leakage | None, total: float) -> FoundSpeech:
         probabilities, levels = _listen(pcm)
@@ -224,7 +233,7 @@ class Segment(Stage):
 
     def _leaks(self, samples: Pcm) -> dict[str, Leakage]:
         """What each channel holds of the other one. Raises BadInput where both are one signal."""
-        if not self.crosstalk or self.channel == "mix":
+        if not self.crosstalk or self.channel == "mix" or samples.shape[1] == 1:
             return {}
         leaks = leakage(samples[:, 0], samples[:, 1])
         if any(leak.same for leak in leaks):

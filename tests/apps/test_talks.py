@@ -247,6 +247,40 @@ def test_speech_without_words_is_said_and_silence_and_music_are_not_answered() -
     assert talk.mind.asked == []
 
 
+def test_speech_of_which_no_word_was_understood_is_kept(tmp_path: Path) -> None:
+    talk = Simulation([""], folder=tmp_path / "talks").hear(QUESTION, silence(1.0))
+    talk.talk.end()
+    assert soundfile.info(tmp_path / "talks/talk.wav").duration > 2.5
+    (row,) = open_items(tmp_path / "talks").rows()
+    (line,) = row["utterances"]
+    assert (line["text"], line["channel"]) == ("", "right")
+    assert line["end"] - line["start"] > 1.0
+    assert talk.of("user") == []
+
+
+#: What a person says over and over for a minute.
+MINUTE = 7 * (
+    "I lost my keys this morning, and I was late for work. My sister is coming to visit me next week. "
+    "I am so tired today, I could not sleep at all. "
+)
+
+
+def test_every_word_of_a_turn_of_a_minute_is_heard(tmp_path: Path) -> None:
+    talk = Simulation([MINUTE], folder=tmp_path / "talks")
+    talk.hear(np.tile(QUESTION, 40)[: 60 * TALK_RATE], silence(1.5)).until_idle()
+    assert talk.of("user") == [MINUTE.strip()]
+    talk.talk.end()
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert [line["text"] for line in row["utterances"] if line["channel"] == "right"] == [MINUTE.strip()]
+
+
+def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path) -> None:
+    talk = Simulation(["where have you been"], folder=tmp_path / "talks").hear(QUESTION)
+    talk.talk.end()
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert [line["text"] for line in row["utterances"]] == ["where have you been"]
+
+
 def test_what_is_analysed_is_the_sound_below_eight_kilohertz_and_a_millisecond_late() -> None:
     seconds = np.arange(40 * BLOCK) / TALK_RATE
     low, high = (np.sin(2 * np.pi * hertz * seconds).astype(np.float32) for hertz in (1000, 10000))

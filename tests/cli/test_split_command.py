@@ -302,7 +302,8 @@ def test_silences_are_told_by_file_and_over_all_with_a_suggestion_and_a_picture(
     assert whole["suggested_silence"] in [one["silence"] for one in whole["candidates"]]
     assert (tmp_path / "silences.png").read_bytes().startswith(b"\x89PNG")
     shown = dailytalk("silences", EXAMPLES).out
-    assert f"suggested: --silence {whole['suggested_silence']:g}" in shown
+    assert f"suggested: --silence {whole['suggested_silence']:g}: " in shown
+    assert whole["suggested_silence"] <= whole["silences"]["level"]["maximum"]
     assert "█" in shown
 
 

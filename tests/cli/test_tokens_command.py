@@ -115,6 +115,15 @@ def test_without_scikit_learn_it_is_said_how_to_get_it_and_tokens_need_none(
     assert dailytalk("tokens encode", contours / "calls", "--out", tmp_path / "tokens").code == 0
 
 
+def test_the_last_line_names_only_what_was_made(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls/damaged.wav").write_bytes(b"RIFF")
+    words = ("tokens encode", tmp_path / "calls", "--out", tmp_path / "tokens")
+    done = dailytalk(*words)
+    assert (done.code, "rejects.jsonl" in done.out, "encoded" in done.out) == (1, True, False)
+    assert json.loads(dailytalk(*words, "--json").out)["out"] is None
+
+
 def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path: Path, dailytalk: Command) -> None:
     for number in range(12):  # two shards of one speaker, of which a tenth is speech
         speech = excerpt(start=4.0 * number, seconds=6.0)[:, 0]

@@ -101,12 +101,18 @@ def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() 
     levels = measured(talk(*pauses, seconds=18.0))
     speech = [(0.0, 3.0), (3.6, 10.0), (10.6, 18.0)]
     outcomes = try_cuts(levels, levels.silences(levels.thresholds()), speech, CutRule(longest=8.0))
-    choice = suggested(outcomes)
+    choice = suggested(outcomes, 0.6)
     assert choice is not None
-    assert (choice.silence, choice.share, choice.inside_speech) == (1.2, 1.0, 0) or choice.inside_speech == 0
-    assert choice.share == 1.0
-    longer = [one for one in outcomes if one.silence > choice.silence]
-    assert all(one.inside_speech or one.share < 1 for one in longer)
+    assert (choice.silence, choice.share, choice.inside_speech) == (0.6, 1.0, 0)
+
+
+def test_no_silence_is_suggested_that_is_longer_than_the_longest_there_is() -> None:
+    levels = measured(talk((3.0, 3.6), seconds=6.0))  # short enough to be used uncut
+    outcomes = try_cuts(levels, levels.silences(levels.thresholds()), [(0.0, 3.0), (3.6, 6.0)], CutRule())
+    choice = suggested(outcomes, 0.6)
+    assert choice is not None
+    assert (choice.silence, choice.cuts) == (0.6, 1)
+    assert suggested(outcomes, 0.04) is None
 
 
 def test_outcomes_of_recordings_add_up() -> None:
@@ -115,4 +121,4 @@ def test_outcomes_of_recordings_add_up() -> None:
     both = together([outcomes, outcomes])
     assert [one.silence for one in both] == list(CANDIDATES)
     assert [one.usable_seconds for one in both] == [2 * one.usable_seconds for one in outcomes]
-    assert suggested(together([])) is None
+    assert suggested(together([]), 1.0) is None

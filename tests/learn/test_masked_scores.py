@@ -8,8 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.learn.masked_scores import Counts, divide_known, score_predictions
-from dailytalk_contiguous.learn.masked_tokens import digest_of, split_sequences
+from dailytalk_contiguous.learn.masked_scores import (
+    Counts,
+    digest_of,
+    divide_known,
+    score_predictions,
+    split_sequences,
+)
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 
 

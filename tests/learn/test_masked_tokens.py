@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.learn import masked_tokens
+from dailytalk_contiguous.learn.masked_scores import split_sequences
 from dailytalk_contiguous.learn.masked_tokens import (
     CHECKPOINTS,
     CURVES,
@@ -26,7 +27,6 @@ from dailytalk_contiguous.learn.masked_tokens import (
     TrainingOutcome,
     TrainingSettings,
     _Watch,
-    split_sequences,
     train_encoder,
 )
 from dailytalk_contiguous.learn.model_cards import DataSource

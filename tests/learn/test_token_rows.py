@@ -84,11 +84,18 @@ def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp
 
 
 def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
-    refused = encode(tmp_path / "in", out=tmp_path / "one")
-    assert "pass --channel mix" in refused.rejects[0].remedy
-    encode(tmp_path / "in", out=tmp_path / "two", channel="mix")
-    assert {row["channel"] for row in token_rows(tmp_path / "two")} == {"mix"}
+    (tmp_path / "in/clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
+    speech = find_speech([str(tmp_path / "in")], tmp_path / "out")
+    assert not make_prosody(speech, tmp_path / "out", TokeniseProsody(), RunOptions()).rejects
+    rows = [*token_rows(tmp_path / "out")]
+    assert {row["channel"] for row in rows if row["conversation_id"] == "call"} <= {"left", "right"}
+    clip = [row for row in rows if row["conversation_id"] == "clip"]
+    assert {row["channel"] for row in clip} == {"mix"}
+    assert "where" in " ".join(row["text"] or "" for row in clip)
+    encode(tmp_path / "in/clip.wav", out=tmp_path / "mix", channel="mix")
+    assert [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")] == [r["prosody_tokens"] for r in clip]
 
 
 def test_finished_conversations_have_tokens_of_their_own_utterances(tmp_path: Path) -> None:

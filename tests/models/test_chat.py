@@ -80,6 +80,30 @@ def test_first_token_is_there_while_the_server_still_thinks_of_the_rest() -> Non
         assert list(reply) == []
 
 
+@pytest.mark.parametrize("whole", ["whole", "whole-of-nobody"])
+def test_answer_of_a_server_that_does_not_stream_is_spoken(whole: str) -> None:
+    with ChatServer(plan=[whole]) as server:
+        talker = model(server, "tiny")
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+        assert (len(server.asked), server.connections) == (2, 1)
+
+
+def test_a_server_that_does_not_stream_and_obeys_no_limit_is_cut() -> None:
+    with ChatServer("word " * 5000, plan=["whole"]) as server:
+        assert len("".join(model(server, "tiny").reply(ASKED, 10)).encode()) == 10 * MOST_BYTES_A_TOKEN
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_no_part_of_an_answer_is_spoken_that_is_not_the_assistant_s() -> None:
+    with ChatServer(plan=["of-others", *["whole-of-user"] * 3]) as server:
+        talker = model(server, "tiny")
+        assert "".join(talker.reply(ASKED, 100)) == REPLY
+        (error,) = and_error(talker.reply(ASKED, 100))
+        assert isinstance(error, NotAnswered)
+        assert "it says nothing" in error.reason
+
+
 def test_settings_are_sent_where_they_are_set() -> None:
     with ChatServer() as server:
         list(model(server, "tiny").reply(ASKED, 9))

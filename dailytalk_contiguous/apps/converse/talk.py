@@ -43,7 +43,7 @@ from dailytalk_contiguous.core.dialogue import (
 )
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
@@ -58,6 +58,9 @@ _WORTH_A_WORD = 1.0
 
 #: Seconds that the emotion of a turn is waited for once its words are there.
 _WAITS_FOR_EMOTION = 0.25
+
+#: Seconds that the words of a turn are waited for with which a talk ends.
+_WAITS_FOR_LAST_WORDS = 5.0
 
 #: Frames of a turn, its last 20 s, that an emotion is told by.
 _FELT_FRAMES = 625
@@ -283,15 +286,18 @@ class Talk:
 
     def end(self) -> None:
         """End the talk: what was heard of a reply is kept, and the record is closed."""
-        turn = self._turn
-        if turn is not None and turn.words:
-            self._finish_turn(turn)
+        if self._turn is not None and self._turn.words:
+            self._finish_turn(self._turn)
+        else:
+            self._release()
+        self._ear.finish(_WAITS_FOR_LAST_WORDS)
+        for worker in (self._heart, self._voice):
+            worker.finish(0.2)
+        self._read_inbox()
         for turn in self._unanswered:
-            if turn.words:
+            if turn.words or turn.end - turn.start >= _WORTH_A_WORD:
                 self._keep_user(turn)
         self._stop_voice()
-        for worker in (self._ear, self._heart, self._voice):
-            worker.finish(0.2)
         self.parts.listening.close()
         if self._record is not None:
             self._pen.do(self._close_record)
@@ -464,10 +470,7 @@ class Talk:
     def _recognise(self, turn: _Turn, asked: int, seconds: float) -> None:
         """In the ear's thread."""
         try:
-            words = self.parts.listening.words()
-            text = "".join(word.text for word in words)
-            if distrust(text, max(seconds, 0.5), 1.0):
-                words = []
+            words = believed_words(self.parts.listening.words(), max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
             words = []
             self._inbox.put(partial(self._not_recognised, turn, _sentence_of(error)))
@@ -533,6 +536,7 @@ class Talk:
         if not text:
             if turn.end - turn.start >= _WORTH_A_WORD:
                 self._say("there was speech, and no word of it was understood")
+                self._keep_user(turn)
             return
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say
@@ -735,6 +739,7 @@ class Talk:
             "end": turn.end,
             "text_raw": turn.text,
             "text": turn.text,
+            "text_reason": None if turn.text else "the recogniser heard no words",
             "kind": "speech",
             "status": "kept",
         }
@@ -752,7 +757,8 @@ class Talk:
         data: dict[str, Any] = {}
         if feeling is not None:
             data = {"emotion": fields["emotion_class"], "confidence": feeling.spoken.confidence} | feeling.affect
-        self._tell(TalkEvent("user", self.time, turn.text, data))
+        if turn.text:
+            self._tell(TalkEvent("user", self.time, turn.text, data))
         self._keep("utterance", "right", words, fields)
 
     def _tell_latency(self, reply: _Reply) -> None:
