@@ -311,6 +311,11 @@ def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: Clip
     shared = counts["by_word_source"].get(PROPORTIONAL, 0)
     if shared:
         console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+    if counts["without_text"]:
+        console.print(
+            f"  {counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; a "
+            "model of speech needs words (--asr-model)"
+        )
     if split:
         official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
         console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
