@@ -13,7 +13,12 @@ _TOO_LITTLE = (
 )
 
 #: The dynamic linker, torch, and an import in Python that fails without a word.
-_NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't allocate memory", "NULL without setting an exc")
+_NO_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't allocate memory",
+    "NULL without setting an exc",
+)
 
 
 def run() -> NoReturn:

@@ -136,7 +136,11 @@ def emotion_train(
     ] = None,
     save_spectrograms: Annotated[
         Path | None,
-        option(HelpPanel.RARE, "Write train/CLASS/NAME.png and validation/CLASS/NAME.png of utterances, too, divided by speakers.", metavar="DIR"),
+        option(
+            HelpPanel.RARE,
+            "Write train/CLASS/NAME.png and validation/CLASS/NAME.png of utterances, too, divided by speakers.",
+            metavar="DIR",
+        ),
     ] = None,
     source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
     push: PushModelOption = None,

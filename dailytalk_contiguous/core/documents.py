@@ -212,7 +212,7 @@ def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
     if len(text) > MOST_LINE_BYTES:
         raise BadInput(f"{name}: it has {_size(len(text))}, more than {_size(MOST_LINE_BYTES)}", remedy)
     try:
-        return yaml.load(text, _PlainLoader)  # noqa: S506, it is a safe one
+        return yaml.load(text, _PlainLoader)
     except RecursionError:
         raise BadInput(f"{name}: it is nested too deep", remedy) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:

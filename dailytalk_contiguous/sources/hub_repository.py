@@ -234,6 +234,20 @@ def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
                 yield local[path], _split_folder(local[path], path, repository.choice.split)
 
 
+def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
+    """Fetch all files with these endings, and give the folder that they are in, as they are in the repository.
+
+    The files are links into the Hub's cache. Raises DailytalkError if there are none.
+    """
+    paths = [path for path in sorted(repository.files) if PurePosixPath(path).suffix.lower() in suffixes]
+    if not paths:
+        endings = ", ".join(sorted(suffixes))
+        raise DailytalkError(f"{repository.reference} has no file of the kinds {endings}", "name another dataset")
+    with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
+        local = list(pool.map(lambda path: fetch_file(repository, path), paths))
+    return local[0].parents[len(PurePosixPath(paths[0]).parts) - 1]
+
+
 def missing_files(repository: Repository) -> list[str]:
     """Files that `fetch_files` would have to download."""
     recordings = chosen_files(repository)

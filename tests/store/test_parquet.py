@@ -80,7 +80,9 @@ def test_file_without_a_column_or_with_one_of_another_type_is_named(tmp_path: Pa
 
 def zeros(path: Path, n_bytes: int, n_rows: int = 1) -> Path:
     """Rows of one row group that hold the same zeros."""
-    column = pa.array([{"bytes": bytes(n_bytes), "path": None}] * n_rows, FEATURES.arrow_schema.field("audio").type)
+    column = pa.array(
+        [{"bytes": bytes(n_bytes), "path": None}] * n_rows, FEATURES.arrow_schema.field("audio").type
+    )
     table = pa.table({"id": [str(number) for number in range(n_rows)], "audio": column})
     pq.write_table(table, path, compression="zstd")
     return path
@@ -124,7 +126,10 @@ def test_row_group_that_would_fill_memory_is_one_sentence_whatever_its_footer_sa
         with_small_sizes(path)
         assert pq.read_metadata(path).row_group(0).total_byte_size == 1000
     before = arrow.max_memory()
-    with open_parquet(path, "leave it out") as file, pytest.raises(BadInput, match=r"0\.1 GB unpacked: leave it out"):
+    with (
+        open_parquet(path, "leave it out") as file,
+        pytest.raises(BadInput, match=r"0\.1 GB unpacked: leave it out"),
+    ):
         list(file.rows())
     assert arrow.max_memory() - before < 1 << 20
 
