@@ -42,7 +42,7 @@ def run() -> NoReturn:
 
 
 def _lacks_memory(error: Exception) -> bool:
-    """Whether an error says that there is no memory: as MemoryError, or in the words of the libraries that we load."""
+    """Whether an error says that there is no memory: as MemoryError, or in the words of libraries."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 

@@ -379,8 +379,8 @@ def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: Clip
         console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
     if counts["without_text"]:
         console.print(
-            f"  {counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; a "
-            "model of speech needs words (--asr-model)"
+            f"  {counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
+            "a model of speech needs words (--asr-model)"
         )
     if split:
         official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""

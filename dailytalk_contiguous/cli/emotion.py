@@ -138,7 +138,7 @@ def emotion_train(
         Path | None,
         option(
             HelpPanel.RARE,
-            "Write train/CLASS/NAME.png and validation/CLASS/NAME.png of utterances, too, divided by speakers.",
+            "Write train/CLASS/NAME.png and validation/…, of other speakers, too.",
             metavar="DIR",
         ),
     ] = None,

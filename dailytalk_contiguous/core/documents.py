@@ -198,7 +198,7 @@ def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYT
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 
 
-class _PlainLoader(yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses `<<`, which copies what it names, and with aliases of aliases fills memory."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None: ...

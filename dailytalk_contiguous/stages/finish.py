@@ -178,7 +178,7 @@ class TakeConditioned(Stage):
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
     def __call__(self, batch: Batch) -> Batch:
-        words = []
+        words: list[list[dict[str, Any]] | None] = []
         for place, timed in enumerate(batch["words"]):
             start, trimmed = batch["clip_start"][place], batch["trim_start"][place]
             if timed is None:

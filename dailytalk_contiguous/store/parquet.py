@@ -23,8 +23,8 @@ from dailytalk_contiguous.store.parquet_pages import pages_of
 #: Rows that are Python objects at a time.
 BATCH = 64
 
-#: A row group is not read if it has more bytes than this once it is unpacked, and more than this many times its own:
-#: FLAC hardly shrinks, and WAV of silence to a tenth. A batch has fewer rows where its values could have more.
+#: A row group is not read if it has more bytes than this once it is unpacked, and more than this many times its
+#: own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values could have more.
 LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
 
 #: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels.
@@ -81,7 +81,7 @@ class ParquetReader:
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same as record batches of at most `size` rows. Raises BadInput for what is bound to fill memory, too.
+        """The same as record batches of at most `size` rows. Raises BadInput for what would fill memory, too.
 
         Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
         beginning each group separately takes several times as long.

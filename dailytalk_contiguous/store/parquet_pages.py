@@ -1,7 +1,7 @@
 """What the pages of a Parquet column unpack to, by their own headers.
 
-A footer's sizes are only words: a file of 0.3 MB whose footer says 0.3 MB can hold pages of 2 GiB of zeros, and Arrow
-makes room for what a page's header says before it unpacks it, then refuses a page that has another size. So the
+A footer's sizes are only words: a file of 0.3 MB whose footer says 0.3 MB can hold pages of 2 GiB of zeros. Arrow
+makes room for what a page's header says before it unpacks it, and refuses a page that has another size. So the
 headers, which are Thrift's compact protocol, are read here, and nothing else of a page.
 """
 
@@ -34,13 +34,12 @@ def pages_of(file: BinaryIO, start: int, end: int) -> Iterator[Page]:
     while start < end:
         header, length = _header_at(file, start, end)
         kinds = [header[kind] for kind in _KINDS if isinstance(header.get(kind), dict)]
-        n_values = kinds[0].get(1) if kinds else 0
-        sizes = (header.get(_UNPACKED), header.get(_PACKED), n_values)
-        if not all(isinstance(size, int) and size >= 0 for size in sizes):
+        sizes = (header.get(_UNPACKED), header.get(_PACKED), kinds[0].get(1) if kinds else 0)
+        n_bytes, n_packed, n_values = (size if isinstance(size, int) else -1 for size in sizes)
+        if min(n_bytes, n_packed, n_values) < 0:
             raise ValueError("a page has no size")
-        n_bytes, packed, n_values = sizes
         yield Page(n_bytes, n_values)
-        start += length + packed
+        start += length + n_packed
 
 
 def _header_at(file: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], int]:

@@ -7,6 +7,7 @@ import os
 import string
 import tarfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,8 @@ def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -
 def laughs(line: str) -> str:
     """A card whose licence is a list of lists, by aliases of aliases: nine to the ninth texts in 400 bytes."""
     names = "abcdefghij"
-    pairs = zip(names, names[1:], strict=False)
-    lines = ["a: &a {x: mit}", *(line.format(new, ", ".join([f"*{old}"] * 9)) for old, new in pairs)]
+    lines = [line.format(new, ", ".join([f"*{old}"] * 9)) for old, new in pairwise(names)]
+    lines = ["a: &a {x: mit}", *lines]
     return "\n".join(["---", *lines, "license: *j", "---", ""])
 
 

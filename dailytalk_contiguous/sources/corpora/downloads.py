@@ -1,8 +1,8 @@
 """What home pages of corpora give to everybody: which files, and how they come onto this disk, whole and checked.
 
-A file is written beside its place and renamed once its size and checksum are right, so that a stopped download goes
-on where it was, and a reader never meets half a file. Servers are hostile: nothing is read beyond what was promised,
-and no name leads out of the folder.
+A file is written beside its place and renamed once its size and checksum are right, so that a stopped download
+goes on where it was, and a reader never meets half a file. Servers are hostile: nothing is read beyond what was
+promised, and no name leads out of the folder.
 """
 
 import hashlib
@@ -107,7 +107,8 @@ class GitLfs:
     """Files of a Git repository at a commit that are in Git LFS, whose pointers have their checksums, and tables.
 
     Attributes:
-        archive: address of a zip of the commit, with the pointers. lfs, plain: where files in LFS, and others, are.
+        archive: address of a zip of the commit, with the pointers.
+        lfs, plain: addresses under which files in LFS, and others, are.
         folder: of the files in LFS. tables: the other files.
     """
 
@@ -141,10 +142,10 @@ class GitLfs:
 
 
 def fetch_all(files: Sequence[RemoteFile], folder: Path, told: Callable[[int, int], None]) -> int:
-    """Fetch what is not in a folder yet; `told` is called after each file with the bytes that are there, and all.
+    """Fetch what is not in a folder yet; `told` is called after each with the bytes that are there, and all.
 
-    Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as the
-    disk does.
+    Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as
+    the disk does.
     """
     total = sum(file.size for file in files)
     arrived = 0

@@ -40,11 +40,13 @@ class Pages(BaseHTTPRequestHandler):
         if fault == "moved":
             self.send_response(302)
             self.send_header("Location", f"{self.home.address}{path}")
-            return self.end()
+            self.end()
+            return
         content = self.home.files.get(path)
         if content is None or fault.isdecimal():
             self.send_response(int(fault or 404))
-            return self.end()
+            self.end()
+            return
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and fault != "no ranges" else 0
         self.send_response(206 if start else 200)
         if start:
@@ -97,7 +99,7 @@ def test_file_comes_whole_whatever_the_server_does_at_first(fault: str, home: Ho
 def test_stopped_download_goes_on_where_it_was(home: Home, tmp_path: Path) -> None:
     file = offered(home, "corpus.zip")
     home.faults = ["cut off", "404"]
-    with pytest.raises(DailytalkError, match="answered 404 for 'corpus.zip'"):
+    with pytest.raises(DailytalkError, match=r"answered 404 for 'corpus.zip'"):
         fetch(file, tmp_path)
     assert not (tmp_path / "corpus.zip").exists()
     assert fetch(file, tmp_path) == 1
@@ -114,7 +116,7 @@ def test_server_without_ranges_begins_again(home: Home, tmp_path: Path) -> None:
 
 def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> None:
     file = offered(home, "corpus.zip", checksum=f"sha256:{'0' * 64}")
-    with pytest.raises(DailytalkError, match="'corpus.zip' from 127.0.0.1:.* has another checksum"):
+    with pytest.raises(DailytalkError, match=r"'corpus.zip' from 127.0.0.1:.* has another checksum"):
         fetch(file, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -122,7 +124,7 @@ def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> N
 def test_server_that_gives_nothing_is_left_after_some_tries(home: Home, tmp_path: Path) -> None:
     file = offered(home, "corpus.zip")
     home.files["/corpus.zip"] = CONTENT[:1000]
-    with pytest.raises(DailytalkError, match="does not give 'corpus.zip' whole"):
+    with pytest.raises(DailytalkError, match=r"does not give 'corpus.zip' whole"):
         fetch(file, tmp_path)
 
 
@@ -147,7 +149,7 @@ def test_dataverse_is_asked_for_its_files_and_their_checksums(home: Home, tmp_pa
     assert fetch_all(files, tmp_path, lambda arrived, total: None) == 1
     assert (tmp_path / "OAF_angry/OAF_back_angry.wav").read_bytes() == CONTENT
     home.files[listing] = b'{"data": [{"dataFile": {"id": "x"}}]}'
-    with pytest.raises(BadInput, match="127.0.0.1"):
+    with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
         Dataverse(home.address, "doi:10.1/A").files()
 
 
