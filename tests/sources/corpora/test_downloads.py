@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -205,6 +207,25 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
         "0 files fetched, 1 were there"
         in dailytalk("corpus", "ravdess", "--download", folder, "--accept-licence").out
     )
+
+
+def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: Path) -> None:
+    file = offered(home, "corpus.zip")
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from pathlib import Path\n"
+        "from dailytalk_contiguous.cli.terminal import guarded\n"
+        "from dailytalk_contiguous.sources.corpora.downloads import RemoteFile, fetch_all\n"
+        f"files, folder = [RemoteFile{tuple(file)!r}], Path(sys.argv[1])\n"
+        "sys.exit(guarded('dailytalk', lambda: fetch_all(files, folder, lambda arrived, total: None)))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "file too large: raise the limit on the size of files" in done.stderr
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [100_000]
+    assert fetch(file, tmp_path) == 1
+    assert home.asked[-1][1] == "bytes=100000-"
 
 
 @pytest.mark.parametrize("name", ["savee", "esd", "msp_podcast"])
