@@ -148,26 +148,22 @@ def fetch_all(files: Sequence[RemoteFile], folder: Path, told: Callable[[int, in
     the disk does.
     """
     total = sum(file.size for file in files)
-    arrived = 0
-
-    def note(n_bytes: int) -> None:
-        nonlocal arrived
-        arrived += n_bytes
-        told(arrived, total)
-
+    arrived = n_fetched = 0
     with requests.Session() as session, ThreadPoolExecutor(AT_A_TIME) as pool:
         session.max_redirects = 5
         try:
-            return sum(pool.map(lambda file: _fetch(session, file, folder, note), files))
+            for file, came in zip(files, pool.map(lambda file: _fetch(session, file, folder), files), strict=True):
+                arrived, n_fetched = arrived + file.size, n_fetched + came
+                told(arrived, total)
         finally:
             pool.shutdown(cancel_futures=True)
+    return n_fetched
 
 
-def _fetch(session: requests.Session, file: RemoteFile, folder: Path, note: Callable[[int], None]) -> bool:
+def _fetch(session: requests.Session, file: RemoteFile, folder: Path) -> bool:
     """Fetch a file unless it is there; whether it came."""
     path = inside(folder, file.name)
     if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
-        note(file.size)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")  # hidden: no reader takes it for a clip
@@ -188,7 +184,6 @@ def _fetch(session: requests.Session, file: RemoteFile, folder: Path, note: Call
             "run the same command again; if it says so again, tell those who publish the corpus",
         )
     os.replace(part, path)
-    note(file.size)
     return True
 
 
@@ -251,6 +246,8 @@ def _passing() -> Iterator[None]:
         raise DailytalkError("the server leads from one address to the next", "get it by hand") from None
     except (requests.ConnectionError, requests.Timeout, HTTPError):
         pass
+    except requests.RequestException as error:
+        raise DailytalkError(f"the server can't be asked ({type(error).__name__})", "get it by hand") from None
 
 
 def _pieces(response: requests.Response, most: int) -> Iterator[bytes]:

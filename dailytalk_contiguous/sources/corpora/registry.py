@@ -59,8 +59,9 @@ def corpus_on_hub(name: str, reference: Reference) -> tuple[Path, dict[str, Any]
 
     Raises DailytalkError for an unknown corpus, a dataset without its files, and as `open_repository` does.
     """
+    suffixes = {*corpus_named(name).SUFFIXES, *_BESIDE}
     repository = open_repository(reference, HubChoice())
-    return fetch_tree(repository, {*corpus_named(name).SUFFIXES, *_BESIDE}), repository.about()
+    return fetch_tree(repository, suffixes), repository.about()
 
 
 def options_of(name: str) -> set[str]:
