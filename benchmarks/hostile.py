@@ -79,6 +79,7 @@ from dailytalk_contiguous import load  # noqa: E402
 from dailytalk_contiguous.cli.main import run_command  # noqa: E402
 from dailytalk_contiguous.cli.terminal import say  # noqa: E402
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
+from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
 from dailytalk_contiguous.models import paid  # noqa: E402
 from dailytalk_contiguous.publish.exports import export_moshi  # noqa: E402
 from dailytalk_contiguous.publish.listening import key_path, write_listening_test  # noqa: E402
@@ -781,6 +782,9 @@ def dataset(stage: Stage, command: str) -> Job:
     """A shard of finished conversations with a hostile row, or damaged, as another command reads it."""
     work = stage.take("dataset")
     path = work / "dataset" / "shard-0.parquet"
+    if stage.rng.random() < 0.05:
+        shutil.copyfile(stage.stock / "bomb.parquet", path)
+        return _reading(stage, command, "a bomb", whole=True)
     whole = stage.rng.random() < 0.15
     note = _damage(stage, path) if whole else spoil_parquet(stage, path, "bad")
     return _reading(stage, command, note, whole)
@@ -1610,7 +1614,7 @@ def stock_pages(stock: Path) -> None:
 
 
 def bomb(stock: Path) -> None:
-    """Two gigabytes of zeros, as a stream of deflate and as a gzip file."""
+    """Two gigabytes of zeros, as a stream of deflate, as a gzip file, and as sound in Parquet."""
     block = bytes(1 << 24)
     deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
     # After a full flush nothing refers back, so that the same compressed block can follow itself.
@@ -1623,6 +1627,11 @@ def bomb(stock: Path) -> None:
     (stock / "bomb.crc").write_text(str(crc))
     header = gzip.compress(b"")[:10]
     (stock / "bomb.gz").write_bytes(header + body + struct.pack("<II", crc, BOMB_BYTES & 0xFFFFFFFF))
+    zeros = {"bytes": bytes(BOMB_BYTES // 4), "path": None}
+    with pq.ParquetWriter(stock / "bomb.parquet", BUILT.arrow_schema, compression="zstd") as writer:
+        for number in range(4):
+            row = built_row(f"bomb{number}", audio=zeros)
+            writer.write_table(pa.Table.from_pylist([row], schema=BUILT.arrow_schema))
 
 
 def quiet_command(*arguments: str) -> int:

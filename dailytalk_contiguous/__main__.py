@@ -2,9 +2,23 @@
 
 import gc
 import os
+import sys
 from typing import NoReturn
 
 from dailytalk_contiguous.core import interrupts
+
+_TOO_LITTLE = (
+    "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v), or use fewer "
+    "--workers, and run the same command again: what is finished is kept."
+)
+
+#: The dynamic linker, torch, and an import in Python that fails without a word.
+_NO_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't allocate memory",
+    "NULL without setting an exc",
+)
 
 
 def run() -> NoReturn:
@@ -15,10 +29,21 @@ def run() -> NoReturn:
     # than it saves, ten times as much on a busy machine. Models have their own threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        from dailytalk_contiguous.cli.main import run_command as begin
-    except KeyboardInterrupt:
-        interrupts.end()
-    begin()
+        try:
+            from dailytalk_contiguous.cli.main import run_command as begin
+        except KeyboardInterrupt:
+            interrupts.end()
+        begin()
+    except (MemoryError, ImportError, RuntimeError, SystemError) as error:
+        if not _lacks_memory(error):
+            raise
+        print(_TOO_LITTLE, file=sys.stderr)
+        sys.exit(1)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an error says that there is no memory: as MemoryError, or in the words of libraries."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 if __name__ == "__main__":

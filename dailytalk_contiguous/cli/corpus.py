@@ -69,12 +69,19 @@ from dailytalk_contiguous.run.clips import (
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import RUNNERS, runner_of
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
-from dailytalk_contiguous.sources.corpora.registry import CLIP_CORPORA, CONVERSATION_CORPORA
+from dailytalk_contiguous.sources.corpora.downloads import fetch_all
+from dailytalk_contiguous.sources.corpora.registry import (
+    CLIP_CORPORA,
+    CONVERSATION_CORPORA,
+    corpus_named,
+    corpus_on_hub,
+)
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
+from dailytalk_contiguous.store.hub import parse_reference
 
 #: What `--as` can be.
 FORMS = ("clips", "conversations")
@@ -94,13 +101,27 @@ CLIP_SETTINGS = setting_options(
 @with_options(CLIP_SETTINGS)
 def corpus(
     name: Annotated[str, typer.Argument(metavar="NAME", help=f"The corpus: {either(sorted(CLIP_CORPORA))}.")],
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Its folder, or its zip archive.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub."),
+    ] = "",
     out: Annotated[
-        Path,
+        Path | None,
         option(
             HelpPanel.INPUT, "Work folder: data/ for trainers, clips/ (Parquet), rejects.jsonl, …", metavar="DIR"
         ),
-    ],
+    ] = None,
+    download: Annotated[
+        Path | None,
+        option(
+            HelpPanel.INPUT,
+            "Fetch the corpus from its home page into DIR, and do nothing else; goes on after a stop.",
+            metavar="DIR",
+        ),
+    ] = None,
+    accept_licence: Annotated[
+        bool, option(HelpPanel.INPUT, "With --download: you take the licence that is shown.", "--accept-licence")
+    ] = False,
     form: Annotated[
         str,
         option(
@@ -137,6 +158,15 @@ def corpus(
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
+    console = Console(stderr=as_json)
+    if download is not None:
+        if source or out:
+            raise DailytalkError("--download only fetches", "leave out SOURCE and --out, and give them afterwards")
+        _download(console, name, download, accept_licence)
+        return
+    if not source or out is None:
+        what = "SOURCE" if not source else "--out"
+        raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
     one_of("--as", form, FORMS)
     settings = chosen(options, CLIP_SETTINGS)
     if name in CONVERSATION_CORPORA:
@@ -146,7 +176,9 @@ def corpus(
             if name not in LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
-    console = Console(stderr=as_json)
+    reference = None if Path(source).exists() else parse_reference(source)
+    folder, hub = (Path(source), None) if reference is None else corpus_on_hub(name, reference)
+    follow_links = follow_links or hub is not None  # the Hub's cache is made of links
     if form == "conversations":
         on_this_machine("--out", out)
         clips_only = settings | {
@@ -163,7 +195,7 @@ def corpus(
             if value and parameter != "seed":
                 flag = "--" + parameter.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        written = write_conversations(name, source, out, settings.get("seed", ClipPlan.seed), follow_links)
+        written = write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
         raise typer.Exit(_code(written.conversations, len(written.rejects)))
     corpus_pipeline(
@@ -173,7 +205,7 @@ def corpus(
     engine = runner_of(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
     stages, clip_plan = corpus_pipeline(profile, **settings)
-    read = read_corpus(name, source, work.folder, clip_plan.agreed_only, follow_links)
+    read = read_corpus(name, folder, work.folder, clip_plan.agreed_only, follow_links)
     run_options = replace(
         OPTIONS,
         workers=workers or engine.few,
@@ -187,7 +219,8 @@ def corpus(
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
     command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    about = {"command": command, "settings": {"profile": profile}}
+    about: dict[str, Any] = {"command": command, "settings": {"profile": profile}}
+    about |= {"source": hub} if hub else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = build_corpus(
             read,
@@ -208,6 +241,39 @@ def corpus(
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(code)
+
+
+def _download(console: Console, name: str, folder: Path, accepted: bool) -> None:
+    """Fetch a corpus into a folder, where its licence is taken."""
+    corpus = corpus_named(name)
+    about, source = corpus.ABOUT, corpus.download()
+    for line in (
+        f"{about.title}: {about.description}",
+        f"licence: {about.licence}",
+        f"home page: {about.homepage}",
+    ):
+        console.print(escape(line))
+    console.print(escape(f"to be cited as: {about.citation}"))
+    if not accepted:
+        raise DailytalkError(
+            f"{about.title} comes under the licence {about.licence}",
+            "read it, and add --accept-licence to take it",
+        )
+    files = source.files()
+    size = sum(file.size for file in files)
+    console.print(f"{counted(len(files), 'file')}, {size / 1e6:,.0f} MB")
+    tenths = 0
+
+    def told(arrived: int, total: int) -> None:
+        nonlocal tenths
+        if (now := 10 * arrived // max(total, 1)) > tenths:
+            tenths = now
+            console.print(f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+    came = fetch_all(files, folder, told)
+    console.print(f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right")
+    where = shlex.quote(as_text(folder))
+    console.print(escape(f"go on with: dailytalk corpus {name} {where} --out DIR"))
 
 
 def _code(count: int, rejected: int) -> int:
@@ -311,6 +377,11 @@ def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: Clip
     shared = counts["by_word_source"].get(PROPORTIONAL, 0)
     if shared:
         console.print(f"  the times of {shared} of {sum(counts['by_word_source'].values())} words are shared out")
+    if counts["without_text"]:
+        console.print(
+            f"  {counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
+            "a model of speech needs words (--asr-model)"
+        )
     if split:
         official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
         console.print(f"  {split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")

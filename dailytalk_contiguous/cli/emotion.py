@@ -60,7 +60,7 @@ from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol, left_out_sentences
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND
+from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND, NetworkSettings
 from dailytalk_contiguous.learn.emotion_training import (
     LinearSettings,
     calibrate_emotion,
@@ -137,7 +137,11 @@ def emotion_train(
     ] = None,
     save_spectrograms: Annotated[
         Path | None,
-        option(HelpPanel.RARE, "Write train/CLASS/NAME.png of each utterance, too.", metavar="DIR"),
+        option(
+            HelpPanel.RARE,
+            "Write train/CLASS/NAME.png and validation/…, of other speakers, too.",
+            metavar="DIR",
+        ),
     ] = None,
     source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
     push: PushModelOption = None,
@@ -171,7 +175,8 @@ def emotion_train(
         if save_spectrograms is not None:
             from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
 
-            pictures = write_pictures(examples, save_spectrograms)
+            share = getattr(settings, "valid_share", NetworkSettings.valid_share)
+            pictures = write_pictures(examples, save_spectrograms, share, settings.seed)
             notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
         model = fit(examples)
         count = (FOLDS if kind == "linear" else 0) if folds is None else folds

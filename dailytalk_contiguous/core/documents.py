@@ -198,6 +198,12 @@ def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYT
         raise BadInput(f"{shown(path)}: it can't be read ({error.strerror})", remedy) from None
 
 
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses `<<`, which copies what it names, and with aliases of aliases fills memory."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None: ...
+
+
 def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
     """The value of a YAML document, with plain types alone.
 
@@ -206,7 +212,7 @@ def parse_yaml(text: str, name: str, remedy: str = _REMEDY) -> Any:
     if len(text) > MOST_LINE_BYTES:
         raise BadInput(f"{name}: it has {_size(len(text))}, more than {_size(MOST_LINE_BYTES)}", remedy)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _PlainLoader)
     except RecursionError:
         raise BadInput(f"{name}: it is nested too deep", remedy) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:

@@ -21,12 +21,12 @@ FRAME, HOP = 1024, 256
 MIN_VOICED = 5
 
 
-def measure_prosody(samples: NDArray[np.float32], n_words: int, speech_seconds: float) -> dict[str, float]:
+def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds: float) -> dict[str, float]:
     """Prosody of one utterance.
 
     Args:
         samples: 16 kHz mono in [-1, 1], shape (n,).
-        n_words: words spoken in it.
+        n_words: words spoken in it, NaN where that is not known.
         speech_seconds: seconds of it that are speech.
 
     Returns:

@@ -778,23 +778,30 @@ def _digest_of(texts: Sequence[str]) -> str:
 # Pictures of spectrograms, as classifiers of pictures take them.
 
 
-def save_spectrograms(examples: EmotionExamples, folder: Path) -> int:
-    """Write `train/CLASS/NAME.png` for each example: its spectrogram, low bands below, 80 dB of range.
+def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
+    """Write `SPLIT/CLASS/NAME.png` for each example: its spectrogram, low bands below, 80 dB of range.
 
-    Returns how many were written. Raises DailytalkError for a folder of something else.
+    The splits are `train` and `validation`: what a network with this `seed` holds out a `share` of (`held_out`).
+    Altered copies of what is in `validation` are in neither.
+
+    Returns how many were written. Raises DailytalkError for a folder of something else, and as `held_out` does.
     """
     import matplotlib.image  # takes a second
 
+    train, valid = held_out(examples, share, seed)
+    splits = dict.fromkeys(train.tolist(), "train") | dict.fromkeys(valid.tolist(), "validation")
     target, log_bands = OwnedFolder(folder, "spectrograms", ()), LogBands()
     for place, sound in enumerate(examples.sounds()):
         interrupts.check_interrupt()
+        if place not in splits:
+            continue
         bands = log_bands(sound).T * _DB
         picture = io.BytesIO()
         top = float(bands.max())
         matplotlib.image.imsave(
             picture, bands, vmin=top - _PICTURE_DB, vmax=top, cmap="magma", origin="lower", format="png"
         )
-        name = f"train/{file_name(examples.classes[examples.labels[place]])}/{file_name(examples.ids[place])}.png"
-        target.write_bytes(name, picture.getvalue())
+        names = map(file_name, (examples.classes[examples.labels[place]], examples.ids[place]))
+        target.write_bytes("/".join((splits[place], *names)) + ".png", picture.getvalue())
     target.finish({})
-    return len(examples)
+    return len(splits)

@@ -575,6 +575,9 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     ):
         raise ModelMissing(f"{checkpoint.name!r} has no list of labels", _CHECKPOINT)
     labels = [stored[str(place)] for place in range(len(labels))]
+    names = [label.strip().casefold() for label in labels]
+    if twice := [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]:
+        raise ModelMissing(f"{checkpoint.name!r} has the label {twice[0]!r} twice", _CHECKPOINT)
     if sum(label.strip().lower() in CLASS_OF_LABEL for label in labels) < _LEAST_EMOTIONS:
         several = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
         raise ModelMissing(f"{checkpoint.name!r} tells no emotions apart, but {several}", _CHECKPOINT)

@@ -574,6 +574,8 @@ def _run(*arguments: str, good_status: int = 0) -> str:
         raise DailytalkError("the program flite is not installed", FLITE_REMEDY) from error
     except subprocess.TimeoutExpired as error:
         raise SynthesisFailed(f"flite took more than {TIMEOUT:.0f} s", "shorten the line") from error
+    if process.returncode < 0:  # as for want of memory; the line is not the cause
+        raise SynthesisFailed(f"flite was ended by signal {-process.returncode}", "run the same command again")
     if process.returncode != good_status:
         message = process.stderr.strip() or f"status {process.returncode}"
         raise SynthesisFailed(f"flite failed: {message}", "reword or delete the line")

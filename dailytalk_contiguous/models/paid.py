@@ -128,6 +128,9 @@ FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
 #: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
 MOST_ANSWER_BYTES = 64 << 20
 
+#: Bytes of an answer with another status, unpacked: more is not needed to say what is wrong.
+MOST_REFUSAL_BYTES = 64 << 10
+
 #: Bytes of a stream and of one of its events, unpacked. A token of text takes about 250 as an event.
 MOST_STREAM_BYTES, MOST_EVENT_BYTES = 16 << 20, 1 << 20
 
@@ -568,7 +571,7 @@ class Client:
                 status = response.status_code
                 if status == 200:
                     return take(connection, response, until)
-                return _Refused(status, self._whole(connection, response, until).body, response.headers)
+                return _Refused(status, self._beginning(response, until), response.headers)
         except _GivenUp as error:
             return error.trouble._replace(paid=status == 200)
         except (requests.RequestException, HTTPError) as error:
@@ -578,6 +581,15 @@ class Client:
         """The whole answer. Raises _GivenUp."""
         body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
         return Reply(body, response.headers.get("Content-Type", ""))
+
+    def _beginning(self, response: requests.Response, until: _Deadline) -> bytes:
+        """What is read of an answer that is none, unpacked; the rest of it is dropped with its connection."""
+        body = b""
+        for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
+            body += part
+            if len(body) >= MOST_REFUSAL_BYTES:
+                break
+        return body[:MOST_REFUSAL_BYTES]
 
     def _parts(self, response: requests.Response, until: "Callable[[], _Deadline]", most: int) -> Iterator[bytes]:
         """The bytes of an answer as they come, unpacked, `most` in all. Raises _GivenUp for more, and after

@@ -53,6 +53,9 @@ _MOST_LIST = _MOST_PICKLE = 1 << 20
 #: Bytes of a zip that are read at a time, at most `_MOST_LIST`.
 _AT_ONCE = 1 << 20
 
+#: Dimensions of a tensor, and the bound of their numbers, which torch keeps in 64 bits with a sign.
+_MOST_DIMENSIONS, _BOUND = 64, 1 << 63
+
 #: How files of PyTorch before 1.6 begin: with a pickled number.
 _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -423,7 +426,8 @@ def _made(what: Any, arguments: Any) -> Any:
             return view
         case _Known.TENSOR, (_Storage() as storage, offset, tuple(shape), tuple(strides), _, _, *marks):
             numbers = (offset, *shape, *strides)
-            plain = all(type(number) is int and number >= 0 for number in numbers) and len(shape) == len(strides)
+            plain = all(type(number) is int and 0 <= number < _BOUND for number in numbers)
+            plain = plain and len(shape) == len(strides) <= _MOST_DIMENSIONS
             if plain and not any(marks):  # a mark would say that the numbers are to be negated
                 return _View(storage, offset, shape, strides)
     raise ValueError("its pickle makes something else than plain tensors")

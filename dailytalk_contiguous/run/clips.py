@@ -294,17 +294,17 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
     Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
     """
     first = (row["conditioning"] or {}).get("clip_start") or 0.0
-    words = [SpokenWord(word["start"], word["end"], 1, first, row["duration"]) for word in row["words"]]
-    spans = place_words(words).times
+    words = row["words"] or []
+    spans = place_words([SpokenWord(w["start"], w["end"], 1, first, row["duration"]) for w in words]).times
     fields: dict[str, Any] = {
         "alignments": [
             [word["word"], [round(start, 6), round(end, 6)], MAIN]
-            for word, (start, end) in zip(row["words"], spans, strict=True)
+            for word, (start, end) in zip(words, spans, strict=True)
         ]
     }
     if text_conditions:
         fields["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
-    fields["word_sources"] = [word["source"] for word in row["words"]]
+    fields["word_sources"] = [word["source"] for word in words]
     return fields | {name: _shown(value) for name, value in row.items() if name not in _SHARD_COLUMNS}
 
 
@@ -382,10 +382,11 @@ def write_corpus_outputs(
 
 def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clips, copies and kinds of clips in the finished shards; and hours, in total and by emotion."""
-    tally = Tally()
+    tally, without_text = Tally(), 0
     for path in paths:
         for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
             tally.add_clip(row)
+            without_text += row["text"] is None and row["augmented_from"] is None
     heard = ("emotion_class",) if tally.emotion_models else ()
     kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source", *heard)}
     numbers = {
@@ -395,6 +396,7 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     numbers["word_source"] = tally.word_sources
     seconds = {name: part.seconds + part.copied for name, part in tally.by["emotion"].items()}
     counts: dict[str, Any] = {"clips": tally.total.conversations, "copies": tally.total.copies}
+    counts["without_text"] = without_text
     counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}

@@ -17,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
-import yaml
 from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
-from huggingface_hub import DatasetCard, HfApi, HfFileSystem, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils.tqdm import tqdm
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, probe
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_yaml, read_bytes, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
@@ -144,17 +144,22 @@ def modified_of(digest: str) -> int:
 
 
 def _licence(card: Path) -> str | None:
-    """What a card's metadata says: `cc-by-4.0`, or for `other` the name and the link that it gives."""
+    """What a card's metadata says: `cc-by-4.0`, or for `other` the name and the link that it gives.
+
+    Taken are texts, and a list of texts: with aliases, 400 bytes of YAML name a list whose text has gigabytes.
+    """
     try:
-        data = DatasetCard(card.read_text(encoding="utf-8")).data.to_dict()  # type: ignore[no-untyped-call]
-    except (ValueError, yaml.YAMLError):  # metadata that is no YAML says nothing of a licence
+        block = REGEX_YAML_BLOCK.search(read_bytes(card).decode())
+        data = parse_yaml(block[2], card.name) if block else None
+    except (BadInput, ValueError):  # metadata that is no YAML says nothing of a licence
         return None
+    data = data if isinstance(data, dict) else {}
     licence = data.get("license")
-    own_terms = [str(data[key]) for key in ("license_name", "license_link") if data.get(key)]
-    if licence == "other" and own_terms:
-        text = " ".join(own_terms)
-    else:
-        text = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence or "")
+    named = licence if isinstance(licence, list) else [licence]
+    if licence == "other":
+        named = [data.get("license_name"), data.get("license_link")]
+    texts = [text for text in named if text and isinstance(text, str)]
+    text = " ".join(texts) or licence if licence == "other" else ", ".join(texts)
     # YAML can spell halves of characters, which no file that we write could hold.
     return text.encode("utf-8", "backslashreplace").decode() or None
 
@@ -227,6 +232,20 @@ def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
             local = dict(zip(needed, pool.map(lambda path: fetch_file(repository, path), needed), strict=True))
             for path in group:
                 yield local[path], _split_folder(local[path], path, repository.choice.split)
+
+
+def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
+    """Fetch all files with these endings, and give the folder that they are in, as they are in the repository.
+
+    The files are links into the Hub's cache. Raises DailytalkError if there are none.
+    """
+    paths = [path for path in sorted(repository.files) if PurePosixPath(path).suffix.lower() in suffixes]
+    if not paths:
+        endings = ", ".join(sorted(suffixes))
+        raise DailytalkError(f"{repository.reference} has no file of the kinds {endings}", "name another dataset")
+    with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
+        local = list(pool.map(lambda path: fetch_file(repository, path), paths))
+    return local[0].parents[len(PurePosixPath(paths[0]).parts) - 1]
 
 
 def missing_files(repository: Repository) -> list[str]:

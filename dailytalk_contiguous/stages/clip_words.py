@@ -2,7 +2,8 @@
 
 A corpus of acted lines has the text, so a recogniser only says when each word is spoken: what it heard is matched
 to the text, as for conversations, and where there is none, or it heard something else, the words share the voiced
-time. Only a clip whose corpus has no text of it gets the recogniser's.
+time. Only a clip whose corpus has no text of it gets the recogniser's; without that either, it has no words, and
+what needs none goes on.
 """
 
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class TimeWords(Stage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
     `word_source` is `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` where the corpus has
-    no text. Raises BadInput for a clip without a text in which no word was recognised.
+    no text. All are null for a clip without a text in which no word was recognised.
 
     Attributes:
         recogniser: as `Transcribe.model`; empty for none. Pocketsphinx is only asked about English.
@@ -81,7 +82,6 @@ class TimeWords(Stage):
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
-    refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
         {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
     )
@@ -98,7 +98,7 @@ class TimeWords(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         heard = self._hear(batch)
-        rows = []
+        rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
             text, start = batch["text"][index], batch["speech_start"][index]
             if text:
@@ -109,11 +109,7 @@ class TimeWords(Stage):
                 row = {"words": _shifted(heard[index], start), "word_source": RECOGNISER}
                 row |= {"text_raw": join_words(word.text for word in heard[index]), "text_source": RECOGNISER}
             else:
-                raise BadInput(
-                    "its corpus has no text of it, and no word was recognised in it",
-                    "put its transcript where the corpus has them, or name another --asr-model",
-                    index,
-                )
+                row = dict.fromkeys(self.adds)
             rows.append(row)
         return {name: [row[name] for row in rows] for name in self.adds}
 

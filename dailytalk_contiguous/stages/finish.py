@@ -178,9 +178,12 @@ class TakeConditioned(Stage):
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
     def __call__(self, batch: Batch) -> Batch:
-        words = []
+        words: list[list[dict[str, Any]] | None] = []
         for place, timed in enumerate(batch["words"]):
             start, trimmed = batch["clip_start"][place], batch["trim_start"][place]
+            if timed is None:
+                words.append(None)
+                continue
             moved = [word | {name: word[name] - trimmed + start for name in ("start", "end")} for word in timed]
             words.append(fit_words(moved, start, batch["conditioned_duration"][place]))
         return {
@@ -210,7 +213,8 @@ class FinishClip(Stage):
         unchanged = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
         return unchanged | {
             "sample_rate": probe(row["audio"]).sample_rate,
-            "words": [
+            "words": row["words"]
+            and [
                 {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}
                 for word in row["words"]
             ],

@@ -1,5 +1,6 @@
 """MeasureProsody: loudness, pitch, voicing and rate of each utterance."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ class MeasureProsody(Stage):
     """Prosody of utterances: rms, zcr, f0_mean, f0_std, speech_rate, voiced_fraction (see `core.prosody`).
 
     Words are counted in `words`, or else in `text_raw`; seconds of speech are `speech_seconds`, or else the
-    utterance's length. Without any words the rate is 0.
+    utterance's length. Without any words the rate is 0, and NaN where both columns are there and null.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
@@ -30,6 +31,8 @@ class MeasureProsody(Stage):
         seconds = batch.get("speech_seconds") or [None] * count
         rows = []
         for speech, text, timed, spoken in zip(batch["speech"], texts, words, seconds, strict=True):
-            n_words = len(timed) if timed is not None else len((text or "").split())
+            n_words: float = len(timed) if timed is not None else len((text or "").split())
+            if timed is None and text is None:
+                n_words = math.nan
             rows.append(measure_prosody(pcm_to_float(speech), n_words, spoken or len(speech) / 2 / ANALYSIS_RATE))
         return {name: [row[name] for row in rows] for name in self.adds}

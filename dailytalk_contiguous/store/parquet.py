@@ -2,7 +2,7 @@
 
 Whatever is read gives plain Python values. A file that is damaged, wherever in it, is one sentence that names it;
 errors of the disk and of the network stay what they are, because reading again may help. Nothing holds more than
-a row group of the requested columns.
+a row group of the requested columns, and a row group that unpacks to far more than it has is not read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +18,20 @@ from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, write_atomically
+from dailytalk_contiguous.store.parquet_pages import pages_of
 
 #: Rows that are Python objects at a time.
 BATCH = 64
+
+#: A row group is not read if it has more bytes than this once it is unpacked, and more than this many times its
+#: own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values could have more.
+LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
+
+#: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels.
+_LIST_BYTES = 12
+
+#: Codecs that unpack to at most `MOST_SHRUNK` times what they have, whatever a header says.
+_PLAIN_CODECS = ("UNCOMPRESSED", "SNAPPY")
 
 #: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's.
 PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -39,8 +50,9 @@ class ParquetReader:
         group_sizes: number of rows of each row group.
     """
 
-    def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
-        self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
+    def __init__(self, file: pq.ParquetFile, source: BinaryIO, name: str, remedy: str, is_local: bool) -> None:
+        self._file, self._source = file, source
+        self._name, self._remedy, self._is_local = name, remedy, is_local
         with self._reading():
             self.schema: pa.Schema = file.schema_arrow
             self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -69,7 +81,7 @@ class ParquetReader:
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same as record batches of at most `size` rows.
+        """The same as record batches of at most `size` rows. Raises BadInput for what would fill memory, too.
 
         Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
         beginning each group separately takes several times as long.
@@ -79,7 +91,9 @@ class ParquetReader:
         is_heavy = any(_is_heavy(field.type) for field in self.schema if names is None or field.name in names)
         for run in [wanted] if self._is_local and not is_heavy else [[group] for group in wanted]:
             with self._reading():
-                batches = self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
+                largest = max((self._largest_value(group, names) for group in run), default=0)
+                n_rows = max(1, min(size, LARGEST_UNPACKED // max(largest, 1)))
+                batches = self._file.iter_batches(n_rows, row_groups=run, columns=names, use_threads=False)
             while True:
                 with self._reading():
                     batch = next(batches, None)
@@ -97,6 +111,32 @@ class ParquetReader:
                     row: Row = batch.to_pylist()[0]
                 return row
         return None
+
+    def _largest_value(self, group: int, names: Sequence[str] | None) -> int:
+        """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
+        packed = unpacked = largest = 0
+        row_group = self._file.metadata.row_group(group)
+        for number in range(row_group.num_columns):
+            chunk, column = row_group.column(number), self._file.schema.column(number)
+            if names is not None and chunk.path_in_schema.partition(".")[0] not in names:
+                continue
+            packed += chunk.total_compressed_size
+            if column.max_repetition_level or chunk.compression not in _PLAIN_CODECS:
+                start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=0)
+                pages = list(pages_of(self._source, start, start + chunk.total_compressed_size))
+                unpacked += sum(page.n_bytes for page in pages)
+                if column.max_repetition_level:  # equal values are counted, not written: they take no bytes
+                    unpacked += _LIST_BYTES * sum(page.n_values for page in pages)
+                largest = max(largest, *(page.n_bytes for page in pages), 0)
+            else:
+                unpacked += chunk.total_compressed_size
+                largest = max(largest, MOST_SHRUNK * chunk.total_compressed_size)
+        if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
+            raise BadInput(
+                f"{self._name} has a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked",
+                self._remedy,
+            )
+        return largest
 
     def column_bytes(self, path: str) -> int:
         """Bytes of a column before compression, by its path (`audio.bytes`), from the footer."""
@@ -117,7 +157,7 @@ class ParquetReader:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except PARQUET_ERRORS as error:
+        except (*PARQUET_ERRORS, ValueError) as error:  # ValueError: of `pages_of`
             raise _damaged(error, self._name, self._remedy) from None
 
 
@@ -163,12 +203,14 @@ def _opened(
     except PARQUET_ERRORS as error:
         raise _damaged(error, name, remedy) from None
     with parquet:
-        yield ParquetReader(parquet, name, remedy, is_local)
+        yield ParquetReader(parquet, file, name, remedy, is_local)
 
 
 def _damaged(error: Exception, name: str, remedy: str) -> BadInput:
-    """The sentence about a damaged file. Raises `error` again if it is of the disk or of the network."""
-    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+    """The sentence about a damaged file. Raises `error` again if it is of the disk, the network or memory."""
+    if isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
+    ):
         raise error
     return BadInput(f"{name} can't be read ({cause(error)})", remedy)
 

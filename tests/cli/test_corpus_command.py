@@ -112,6 +112,26 @@ def test_dry_run_of_a_corpus_says_what_is_left_and_writes_nothing(
     assert (left["clips"], left["shards"]["to_make"], left["stages"]) == (9, 0, [])
 
 
+def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: Path, dailytalk: Command) -> None:
+    names = [f"{speaker}_{name}.wav" for speaker in ("DC", "JE") for name in ("a01", "h01", "n01", "n02")]
+    source = put(tmp_path / "in", {name: spoken(number % 3) for number, name in enumerate(names)})
+    work = tmp_path / "work"
+    options = ("--augment", "noise", "--emotion", "affect-map")
+    done = dailytalk("corpus", "savee", source, "--out", work, *PLAIN, *options)
+    assert done.code == 0, done.err
+    assert "8 clips without text: enough for emotion" in done.out
+    rows = {row["conversation_id"]: row for row in rows_of(work).values() if row["augmented_from"] is None}
+    assert sorted(rows) == sorted(f"savee/{Path(name).stem}" for name in names)
+    for row in rows.values():
+        assert (row["text"], row["words"], row["prosody"]["speech_rate"]) == (None, None, None)
+        assert row["prosody"]["f0_mean"] > 50
+        assert row["emotion_class"] is not None
+    annotation = json.loads(next((work / "data/data_stereo").glob("savee-DC_a01-*.json")).read_text())
+    assert (annotation["alignments"], annotation["emotion"]) == ([], "angry")
+    contours = dailytalk("tokens", "extract", work, "--out", tmp_path / "contours")
+    assert contours.code == 0, contours.err
+
+
 def test_recogniser_that_hears_the_text_gives_the_times(tmp_path: Path, dailytalk: Command) -> None:
     said = next(one for one in reference("old_friends") if one["channel"] == "left")
     files = {"data/7/0_0_d7.wav": wav_bytes(line(edge=0.5), RATE)}

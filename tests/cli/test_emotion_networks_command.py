@@ -37,6 +37,7 @@ def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> No
     assert json.loads(done.out)["kind"] == "spectrogram"
     assert "epoch 1 of" in done.err
     assert {path.name for path in (pictures / "train").iterdir()} == {*SIX}
+    assert {path.name for path in (pictures / "validation").iterdir()} == {*SIX}
     assert len([*pictures.rglob("*.png")]) == 18
 
     encoder = make_speech_model(tmp_path / "encoder", "whisper")

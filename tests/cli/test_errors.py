@@ -30,6 +30,17 @@ def source(tmp_path: Path) -> Path:
     return calls(tmp_path / "in", "a")
 
 
+@pytest.mark.parametrize("megabytes", [150, 400])
+def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_path: Path) -> None:
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20,) * 2)"
+    program = f"{limit}; from dailytalk_contiguous.__main__ import run; run()"
+    command = [sys.executable, "-c", program, "build", source, "--out", tmp_path / "work", *EMBEDDED]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("dailytalk: there is too little memory: close other programs")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -130,8 +130,11 @@ def read_card(text: str) -> dict[str, Any]:
     head = text.replace("\r\n", "\n").removeprefix("\ufeff")
     if not head.startswith("---\n"):
         return {}
+    front = head[4:].split("\n---", 1)[0]
     try:
-        data = yaml.safe_load(head[4:].split("\n---", 1)[0])
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(front)):
+            return {}  # as JSON it could have gigabytes
+        data = yaml.safe_load(front)
     except yaml.YAMLError as wrong:
         raise Refusal(400, f"the card's YAML cannot be read: {wrong}") from wrong
     if not isinstance(data, dict | None):

@@ -291,10 +291,18 @@ def test_loudness_and_length_are_those_of_the_whole() -> None:
     np.testing.assert_allclose(np.exp(seconds), [len(sound) / 16000] * 2 + [6.0, 6.0], atol=0.03)
 
 
-def test_pictures_are_in_a_folder_a_class_under_safe_names(examples: EmotionExamples, tmp_path: Path) -> None:
-    few = replace(examples.take([0, 1]), ids=("../up", "A/b c"), classes=("angry", "../sad", "x"))
-    assert save_spectrograms(few, tmp_path / "pictures") == 2
-    paths = sorted((tmp_path / "pictures").rglob("*.png"))
-    assert [path.parent.parent for path in paths] == [tmp_path / "pictures" / "train"] * 2
-    assert all(re.fullmatch(r"[\w.-]+", path.name) and ".." not in path.name for path in paths)
-    assert matplotlib.image.imread(paths[0]).shape[0] == 168
+def test_pictures_are_in_a_folder_a_split_and_a_class_under_safe_names(
+    examples: EmotionExamples, tmp_path: Path
+) -> None:
+    names = [f"../{speaker}/{number}" for number, speaker in enumerate(examples.speakers.tolist())]
+    strange = replace(examples, ids=tuple(names), classes=("../x", *examples.classes[1:]))
+    assert save_spectrograms(strange, tmp_path / "pictures", 0.2, 0) == len(examples)
+    paths = {split: sorted((tmp_path / "pictures" / split).glob("*/*.png")) for split in ("train", "validation")}
+    assert sum(map(len, paths.values())) == len(examples) == len([*tmp_path.rglob("*.png")])
+    assert len({path.parent.name for path in paths["train"]}) == len(examples.classes)
+    safe = re.compile(r"[\w.-]+")
+    assert all(safe.fullmatch(part) and ".." not in part for path in paths["train"] for part in path.parts[-2:])
+    train, validation = ({path.name.rsplit("-", 2)[0] for path in paths[split]} for split in paths)
+    assert validation
+    assert not train & validation  # speakers
+    assert matplotlib.image.imread(paths["train"][0]).shape[0] == 168

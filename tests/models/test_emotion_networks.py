@@ -124,6 +124,12 @@ def test_labels_of_one_class_are_summed(tmp_path: Path) -> None:
     np.testing.assert_allclose(shares, [0.5, 0.5])
 
 
+def test_checkpoint_that_names_a_label_twice_is_refused(tmp_path: Path) -> None:
+    folder = make_speech_model(tmp_path / "twice", labels=("happy", "sad", "Happy"))
+    with pytest.raises(ModelMissing, match="has the label 'happy' twice"):
+        load_emotion_model(str(folder))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

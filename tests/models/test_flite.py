@@ -197,6 +197,7 @@ def test_plain_text_has_only_what_flite_reads() -> None:
     [
         ("echo 'no such phone' >&2; exit 3", "flite failed: no such phone"),
         ("exit 3", "flite failed: status 3"),
+        ("kill -9 $$", "ended by signal 9: run the same command again"),
         ("exec sleep 60", "flite took more than 0 s"),
     ],
 )

@@ -299,6 +299,21 @@ def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
     assert peak < 2.5 * MOST_ANSWER_BYTES
 
 
+def test_refusal_is_read_as_far_as_a_sentence_needs() -> None:
+    packed = gzip.compress(b"[" + b"[]," * (10 << 20) + b"[]]")
+
+    def bomb(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        connection.sendall(head.encode() + packed)
+
+    tracemalloc.start()
+    with raw_server(bomb) as url, pytest.raises(DailytalkError, match="answered 400:"):
+        ask(client(url))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
 @pytest.mark.parametrize("fault", ["429-seconds", "429-date"])
 def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
     clock = Clock()

@@ -143,6 +143,8 @@ GOOD = saved({"weight": WEIGHT, "bias": BIAS})
         # What is none, or not where it should be.
         (changed(GOOD, old=b"K\x03K\x01\x86", new=b"K\x04K\x01\x86"), "numbers of 'weight' are not all in it"),
         (changed(GOOD, old=b"K\x06t", new=b"K\x07t"), "numbers of 'weight' are not all in it"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=number(1 << 63) + b"K\x01\x86"), "else than plain tensors"),
+        (changed(GOOD, old=b"K\x03K\x01\x86", new=b"(" + b"K\x01" * 100_000 + b"t"), "else than plain tensors"),
         (changed(GOOD, old=b"K\x03K\x01\x86", new=b"J\xff\xff\xff\xffK\x01\x86"), "else than plain tensors"),
         (changed(GOOD, "byteorder", old=b"little", new=b"big"), "bytes in another order"),
         (

@@ -7,6 +7,7 @@ import os
 import string
 import tarfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,24 @@ def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -
     assert repository().about() == {"repository": REPO, "revision": commit, "licence": licence}
 
 
-@pytest.mark.parametrize("card", ["---\n- a list\n---\n", "---\nlicense: [\n---\n", "---\nlicense: !odd x\n---\n"])
+def laughs(line: str) -> str:
+    """A card whose licence is a list of lists, by aliases of aliases: nine to the ninth texts in 400 bytes."""
+    names = "abcdefghij"
+    lines = [line.format(new, ", ".join([f"*{old}"] * 9)) for old, new in pairwise(names)]
+    lines = ["a: &a {x: mit}", *lines]
+    return "\n".join(["---", *lines, "license: *j", "---", ""])
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "---\n- a list\n---\n",
+        "---\nlicense: [\n---\n",
+        "---\nlicense: !odd x\n---\n",
+        laughs("{0}: &{0} [{1}]"),
+        laughs("{0}: &{0} {{<<: [{1}]}}"),
+    ],
+)
 def test_card_whose_metadata_can_not_be_read_names_no_licence(
     hub: HubServer, card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO, Row
+from dailytalk_contiguous.store import parquet
 from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
 FEATURES = Features({"id": Value("string"), "audio": AUDIO})
@@ -75,6 +76,90 @@ def test_file_without_a_column_or_with_one_of_another_type_is_named(tmp_path: Pa
         with pytest.raises(BadInput, match=r"a\.parquet: id is of the type int64, not string"):
             file.check(FEATURES, ["id"])
         file.check(Features({"audio": AUDIO}), ["id"])
+
+
+def zeros(path: Path, n_bytes: int, n_rows: int = 1) -> Path:
+    """Rows of one row group that hold the same zeros."""
+    column = pa.array(
+        [{"bytes": bytes(n_bytes), "path": None}] * n_rows, FEATURES.arrow_schema.field("audio").type
+    )
+    table = pa.table({"id": [str(number) for number in range(n_rows)], "audio": column})
+    pq.write_table(table, path, compression="zstd")
+    return path
+
+
+def with_small_sizes(path: Path) -> Path:
+    """The file with a footer that says of each column that it unpacks to 1,000 bytes."""
+    data = bytearray(path.read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    group = pq.read_metadata(path).row_group(0)
+    sizes = {group.total_byte_size, *(group.column(n).total_uncompressed_size for n in range(group.num_columns))}
+    for size in filter(lambda size: size > 1 << 20, sizes):  # the bytes of a small number mean other things, too
+        written = varint(2 * size)
+        data[footer:] = data[footer:].replace(written, varint(2000, len(written)))
+    path.write_bytes(data)
+    return path
+
+
+def varint(value: int, n_bytes: int = 0) -> bytes:
+    """A number as Thrift's compact protocol writes it, in at least so many bytes."""
+    digits = [value >> shift & 0x7F for shift in range(0, max(7 * n_bytes, value.bit_length(), 1), 7)]
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+
+
+@pytest.fixture
+def arrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[pa.MemoryPool]:
+    """What Arrow takes from here on, where a row group may have 8 MiB."""
+    monkeypatch.setattr(parquet, "LARGEST_UNPACKED", 8 << 20)
+    pool, default = pa.proxy_memory_pool(pa.system_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    yield pool
+    pa.set_memory_pool(default)
+
+
+@pytest.mark.parametrize("footer", ["true", "false"])
+def test_row_group_that_would_fill_memory_is_one_sentence_whatever_its_footer_says(
+    tmp_path: Path, footer: str, arrow: pa.MemoryPool
+) -> None:
+    path = zeros(tmp_path / "a.parquet", 100 << 20)
+    if footer == "false":
+        with_small_sizes(path)
+        assert pq.read_metadata(path).row_group(0).total_byte_size == 1000
+    before = arrow.max_memory()
+    with (
+        open_parquet(path, "leave it out") as file,
+        pytest.raises(BadInput, match=r"0\.1 GB unpacked: leave it out"),
+    ):
+        list(file.rows())
+    assert arrow.max_memory() - before < 1 << 20
+
+
+def test_equal_values_that_are_stored_once_are_not_held_together(tmp_path: Path, arrow: pa.MemoryPool) -> None:
+    with open_parquet(zeros(tmp_path / "a.parquet", 3 << 20, n_rows=48), "") as file:
+        sizes = [batch.nbytes for batch in file.batches(["audio"])]
+    assert sum(sizes) > 48 * (3 << 20)
+    assert max(sizes) < 8 << 20
+
+
+def test_list_that_is_counted_and_not_written_is_one_sentence(tmp_path: Path) -> None:
+    numbers = pa.ListArray.from_arrays([0, 40_000_000], pa.nulls(40_000_000, pa.int8()))
+    pq.write_table(pa.table({"id": ["a"], "numbers": numbers}), tmp_path / "a.parquet")
+    with open_parquet(tmp_path / "a.parquet", "leave it out") as file:
+        with pytest.raises(BadInput, match="unpacked: leave it out"):
+            list(file.rows())
+        assert list(file.rows(["id"])) == [{"id": "a"}]
+
+
+@pytest.mark.usefixtures("arrow")
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "zstd"])
+def test_sound_that_does_not_shrink_is_read_in_row_groups_of_any_size(tmp_path: Path, codec: str) -> None:
+    sounds = [os.urandom(20_000) for _ in range(500)]
+    kind = FEATURES.arrow_schema.field("audio").type
+    column = pa.array([{"bytes": sound, "path": None} for sound in sounds], kind)
+    pq.write_table(pa.table({"audio": column}), tmp_path / "a.parquet", compression=codec)
+    with open_parquet(tmp_path / "a.parquet", "") as file:
+        assert file.group_sizes == [500]
+        assert [row["audio"]["bytes"] for row in file.rows()] == sounds
 
 
 def test_failure_midway_leaves_the_file_of_before(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dailytalk_contiguous.sources.corpora.common import (
     decoded,
     known,
 )
+from dailytalk_contiguous.sources.corpora.downloads import Dataverse, Listed, RemoteFile
 
 # RAVDESS: 24 actors speak and sing two sentences, in two strengths of up to eight emotions.
 #
@@ -66,6 +67,23 @@ class Ravdess(Corpus):
         ),
         # 44 takes of 23 actors: actor 18 did not sing.
         PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
+    )
+    #: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
+    DOWNLOAD = Listed(
+        (
+            RemoteFile(
+                "Audio_Speech_Actors_01-24.zip",
+                "https://zenodo.org/api/records/1188976/files/Audio_Speech_Actors_01-24.zip/content",
+                208_468_073,
+                "md5:bc696df654c87fed845eb13823edef8a",
+            ),
+            RemoteFile(
+                "Audio_Song_Actors_01-24.zip",
+                "https://zenodo.org/api/records/1188976/files/Audio_Song_Actors_01-24.zip/content",
+                225_505_317,
+                "md5:5411230427d67a21e18aa4d466e6d1b9",
+            ),
+        )
     )
     SUFFIXES = (".wav", ".mp4")
 
@@ -153,6 +171,7 @@ class Savee(Corpus):
         "Surrey. http://kahlan.eps.surrey.ac.uk/savee/",
     )
     PUBLISHED = (PublishedCounts(480, 4, {letters: 120 if letters == "n" else 60 for letters in SAVEE_EMOTIONS}),)
+    SIGNED = True
     BESIDE = ("*.txt",)
 
     @classmethod
@@ -235,6 +254,7 @@ class Tess(Corpus):
         "https://doi.org/10.5683/SP2/E8H2MF",
     )
     PUBLISHED = (PublishedCounts(2800, 2, dict.fromkeys(TESS_EMOTIONS, 400)),)
+    DOWNLOAD = Dataverse("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF")
     BESIDE = ("*manifest.txt",)
 
     @classmethod

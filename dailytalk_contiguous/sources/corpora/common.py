@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LFS_POINTER, LFS_REMED
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
+from dailytalk_contiguous.sources.corpora.downloads import Download
 from dailytalk_contiguous.sources.recordings import LARGEST, is_recording
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out
@@ -482,6 +483,9 @@ class Corpus(datasets.GeneratorBasedBuilder):
     NAME: ClassVar[str]
     ABOUT: ClassVar[About]
     PUBLISHED: ClassVar[tuple[PublishedCounts, ...]] = ()
+    #: Where everybody gets it; None where its home page wants more, such as signed terms.
+    DOWNLOAD: ClassVar[Download | None] = None
+    SIGNED: ClassVar[bool] = False
     #: What its training and validation clips don't share by default, of `core.sampling.WAYS`.
     SPLIT: ClassVar[str] = "speakers"
     #: Endings of the files that `reader` is asked about.
@@ -574,6 +578,15 @@ class Corpus(datasets.GeneratorBasedBuilder):
             reason = f"it can't be read ({error.strerror or error})"
             row |= {"problem": reason, "remedy": "check the file and its permissions"}
         return row
+
+    @classmethod
+    def download(cls) -> Download:
+        """Where everybody gets it. Raises DailytalkError, with where to ask, if nobody does without asking."""
+        if cls.DOWNLOAD is not None:
+            return cls.DOWNLOAD
+        why = "is given to those who sign its terms" if cls.SIGNED else "can't be downloaded by this command"
+        where = f"get it from {cls.ABOUT.homepage}, then" if cls.ABOUT.homepage else "leave out --download:"
+        raise DailytalkError(f"{cls.ABOUT.title} {why}", f"{where} give its folder")
 
     @classmethod
     def part_of(cls, row: Row) -> str:

@@ -27,6 +27,10 @@ from dailytalk_contiguous.sources.corpora.common import (
     read_table,
     table_text,
 )
+from dailytalk_contiguous.sources.corpora.downloads import GitLfs
+
+#: The repository as it was when this was written.
+_REPOSITORY, _COMMIT = "CheyneyComputerScience/CREMA-D", "1658cd342dff90010aa843eaeebd53610a08b1dc"
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 #: The raters' letters.
@@ -92,6 +96,16 @@ class CremaD(Corpus):
         "https://doi.org/10.1109/TAFFC.2014.2336244",
     )
     PUBLISHED = (PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
+    DOWNLOAD = GitLfs(
+        archive=f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
+        lfs=f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
+        plain=f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
+        folder="AudioWAV",
+        tables=(
+            *("VideoDemographics.csv", "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"),
+            *("LICENSE.txt", "README.md"),
+        ),
+    )
     BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
 
     @classmethod

@@ -57,6 +57,7 @@ class Esd(Corpus):
         "Speech Communication 137: 1-18. Zhou K, Sisman B, Liu R, Li H (2021). Seen and unseen emotional style "
         "transfer for voice conversion with a new emotional speech dataset. ICASSP 2021: 920-924",
     )
+    SIGNED = True
     PUBLISHED = (PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),)
     BESIDE = ("*[0-9][0-9][0-9][0-9].txt",)
 

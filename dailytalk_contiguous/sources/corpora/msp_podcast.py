@@ -60,6 +60,7 @@ class MspPodcast(Corpus):
         "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
     )
     #: Turns with published labels, that is without Test3.
+    SIGNED = True
     PUBLISHED = (
         PublishedCounts(149_307, release="1.11", unit="labelled turns"),
         PublishedCounts(203_936, release="1.12", unit="labelled turns"),

@@ -16,6 +16,8 @@ from dailytalk_contiguous.sources.corpora.dailytalk import DailyTalk, DailyTalkC
 from dailytalk_contiguous.sources.corpora.esd import Esd
 from dailytalk_contiguous.sources.corpora.msp_podcast import MspPodcast
 from dailytalk_contiguous.sources.corpora.own_clips import Clips
+from dailytalk_contiguous.sources.hub_repository import HubChoice, fetch_tree, open_repository
+from dailytalk_contiguous.store.hub import Reference
 
 _CLIPS: tuple[type[Corpus], ...] = (Clips, CremaD, DailyTalk, Esd, MspPodcast, Ravdess, Savee, Tess)
 _CONVERSATIONS: tuple[type[Corpus], ...] = (DailyTalkConversations, DailyTalkContiguous)
@@ -46,6 +48,20 @@ def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
             f"it takes {', '.join(sorted(taken))}" if taken else "leave it out",
         )
     yield from corpus.rows(corpus.BUILDER_CONFIG_CLASS(source=str(source), **options))
+
+
+#: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
+_BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
+
+
+def corpus_on_hub(name: str, reference: Reference) -> tuple[Path, dict[str, Any]]:
+    """The files of a dataset on the Hub as the folder of a corpus, and what run.json says of them.
+
+    Raises DailytalkError for an unknown corpus, a dataset without its files, and as `open_repository` does.
+    """
+    suffixes = {*corpus_named(name).SUFFIXES, *_BESIDE}
+    repository = open_repository(reference, HubChoice())
+    return fetch_tree(repository, suffixes), repository.about()
 
 
 def options_of(name: str) -> set[str]:
