@@ -235,10 +235,8 @@ class Weigh(Stage):
 def test_stage_is_given_audio_undecoded_and_leaves_its_column_as_it_was(hub: HubServer, streaming: bool) -> None:
     features = Features({"audio": Audio(sampling_rate=16000), "n": Value("int32")})
     sound = {"bytes": wav_bytes(tones(0.5)), "path": "a.wav"}
-    table = pa.Table.from_pylist(
-        [{"audio": sound, "n": 1}, {"audio": sound, "n": 2}], schema=features.arrow_schema
-    )
-    Dataset(table).push_to_hub("tester/sounds")
+    rows = [{"audio": sound, "n": n} for n in (1, 2)]
+    Dataset(pa.Table.from_pylist(rows, schema=features.arrow_schema)).push_to_hub("tester/sounds")
     dataset = load_dataset("tester/sounds", split="train", streaming=streaming)
     for weighed in (Weigh().map(dataset), Weigh().map(Weigh().map(dataset))):
         assert weighed.features == features | Weigh.adds
