@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
@@ -52,6 +53,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     HOP,
     LONGEST_SECONDS,
     LOWEST,
+    TRANSFORM,
     WINDOW,
     EncoderEmotions,
     EncoderNetwork,
@@ -93,8 +95,8 @@ _LEAST_SPREADS = (0.5, 0.05)
 #: dB of a natural logarithm of power.
 _DB = 10 / np.log(10)
 
-#: dB between the softest and the loudest of a picture of a spectrogram.
-_PICTURE_DB = 80.0
+#: Mel bands of a picture of a spectrogram, and dB between its softest and its loudest.
+_PICTURE_BANDS, _PICTURE_DB = 128, 80.0
 
 #: Part of the seeds of what is drawn: so that no two draws are one.
 _HELD_OUT, _EPOCH, _STEP, _WEIGHTS = range(4)
@@ -779,20 +781,22 @@ def _digest_of(texts: Sequence[str]) -> str:
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path) -> int:
-    """Write `train/CLASS/NAME.png` for each example: its spectrogram, low bands below, 80 dB of range.
+    """Write `train/CLASS/NAME.png` for each example: its log-mel spectrogram, low bands below, 80 dB of range.
 
     Returns how many were written. Raises DailytalkError for a folder of something else.
     """
     import matplotlib.image  # takes a second
 
-    target, log_bands = OwnedFolder(folder, "spectrograms", ()), LogBands()
+    target, librosa = OwnedFolder(folder, "spectrograms", ()), import_librosa()
     for place, sound in enumerate(examples.sounds()):
         interrupts.check_interrupt()
-        bands = log_bands(sound).T * _DB
+        power = librosa.feature.melspectrogram(
+            y=sound, sr=ANALYSIS_RATE, n_fft=TRANSFORM, win_length=WINDOW, hop_length=HOP, n_mels=_PICTURE_BANDS
+        )
+        decibels = librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_DB)
         picture = io.BytesIO()
-        top = float(bands.max())
         matplotlib.image.imsave(
-            picture, bands, vmin=top - _PICTURE_DB, vmax=top, cmap="magma", origin="lower", format="png"
+            picture, decibels, vmin=-_PICTURE_DB, vmax=0, cmap="magma", origin="lower", format="png"
         )
         name = f"train/{file_name(examples.classes[examples.labels[place]])}/{file_name(examples.ids[place])}.png"
         target.write_bytes(name, picture.getvalue())
