@@ -141,7 +141,7 @@ class ProsodicFeatureExtractor:
                     samples = np.atleast_2d(import_librosa().load(file, sr=self.sample_rate, mono=False)[0])
             except (OSError, soundfile.LibsndfileError) as error:
                 raise BadInput(
-                    f"librosa can't read {shown(path)} ({error})", "take the loader soundfile"
+                    f"librosa can't read {shown(Path(path))} ({error})", "take the loader soundfile"
                 ) from None
         else:
             raise DailytalkError(f"the loader {loader!r} isn't known", "choose one of soundfile, librosa")

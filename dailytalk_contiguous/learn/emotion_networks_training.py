@@ -48,8 +48,8 @@ from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
-    BANDS_OF_OCTAVE,
     CROP_SECONDS,
+    HIGHEST,
     HOP,
     LONGEST_SECONDS,
     LOWEST,
@@ -58,7 +58,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     EncoderEmotions,
     EncoderNetwork,
     LayersHead,
-    LogBands,
+    LogMel,
     SpectrogramEmotions,
     SpectrogramNetwork,
     TrainedNetwork,
@@ -86,7 +86,7 @@ POOL = 16
 #: Seconds between checkpoints within an epoch.
 CHECKPOINT_SECONDS = 600.0
 
-#: Disk that spectrograms may take: those of 264 hours, at 21 kB a second.
+#: Disk that spectrograms may take: those of 174 hours, at 32 kB a second.
 _SPECTROGRAM_BYTES = 20e9
 
 #: The least spread of loudness and length (natural logarithms) in what is trained on: alike clips are no scale.
@@ -251,14 +251,14 @@ class _Spectrograms:
         self, examples: EmotionExamples, settings: SpectrogramSettings, train: NDArray[np.intp], folder: Path
     ) -> None:
         self._settings = settings
-        log_bands = LogBands()
+        log_mel = LogMel()
         self._store = FeatureStore(
             folder / "features",
-            f"log bands 1 {BANDS} {BANDS_OF_OCTAVE} {LOWEST} {WINDOW} {HOP}",
+            f"log mel 1 {BANDS} {LOWEST} {HIGHEST} {WINDOW} {HOP}",
             _SPECTROGRAM_BYTES,
             "train on fewer utterances",
         )
-        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_bands(sound) for sound in sounds])
+        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
         network = SpectrogramNetwork(len(examples.classes), settings.dropout)
