@@ -33,9 +33,6 @@ if NIGHTLY:
     # by which every later one is ended by a segmentation fault.
     os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="dailytalk-numba-")
     atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
-else:
-    # UMAP compiles for half a minute what it runs for two seconds; of few frames it is interpreted in less.
-    os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 # Collection imports tests and package. What it compiles is kept even where processes may keep nothing compiled:
 # those that tests start would each spend a third of a second on the same files.

@@ -1,19 +1,21 @@
 """The stages as a chain of `stage.map(dataset)`, typed by hand: what it makes is what `dailytalk build` makes."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from audio_files import ROOT, tones
+from audio_files import ROOT, tones, wav_bytes
 from command import EMBEDDED, Command, start
-from datasets import load_dataset
+from datasets import Audio, Dataset, Features, Value, load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi
 from own_stages import miscounts, own_stage
 from recordings import excerpt, save
 
-from dailytalk_contiguous import BadInput, Folder, Script, Segment, load
+from dailytalk_contiguous import BadInput, Folder, MeasureProsody, Script, Segment, Stage, add_speech, load
 from dailytalk_contiguous.core.schema import BUILT, PROBLEM, SOURCE
 from dailytalk_contiguous.shards import read_rows
 
@@ -44,6 +46,11 @@ def opened(folder: Path, streaming: bool) -> Any:
     return builder.as_dataset("train")
 
 
+def undecoded(dataset: Any) -> Any:
+    """The dataset, whose sound can be read without torchcodec."""
+    return dataset.cast_column("audio", Audio(decode=False))
+
+
 def told(rows: Any) -> dict[str, str]:
     """What is published of rows, by conversation, as text, in which NaN equals itself; not how they came about."""
     columns = [name for name in BUILT if name != "provenance"]
@@ -67,13 +74,24 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
         dataset = stage.map(dataset)
     dataset.push_to_hub("tester/eager")
     for name in ("tester/streamed", "tester/eager"):
-        published = load_dataset(name, split="train")
-        assert published.features == BUILT | PROBLEM
-        assert {row[name] for row in published for name in PROBLEM} == {None}
-        assert told(published) == told(built)
-    with pytest.warns(UserWarning, match="can't be checked"):
-        talks = load("tester/streamed", split="train", streaming=True)
-    assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(told(built), 2)
+        assert_published_as_built(name, told(built))
+    finished = load_dataset("parquet", data_dir=str(tmp_path / "out/dataset"), split="train")
+    assert finished.features == BUILT
+    assert told(undecoded(finished)) == told(built)
+
+
+def assert_published_as_built(name: str, built: dict[str, str]) -> None:
+    """A plain `push_to_hub` shows a player of the sound, and `load_dataset` and `load` open it."""
+    published = load_dataset(name, split="train")
+    assert isinstance(published.features["audio"], Audio)
+    assert published.features == BUILT | PROBLEM
+    assert set(published["problem"]) == {None}
+    assert told(undecoded(published)) == built
+    assert told(load_dataset(name, split="train", streaming=True).decode(False)) == built
+    for streaming in (False, True):
+        with pytest.warns(UserWarning, match="can't be checked"):
+            talks = load(name, split="train", streaming=streaming)
+        assert {talk["conversation_id"]: talk["audio"].channels for talk in talks} == dict.fromkeys(built, 2)
 
 
 #: The ways to run `dailytalk build` over a folder or, as a stream, over a dataset on the Hub; that of one worker
@@ -97,7 +115,7 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     dataset = opened(folder, streaming=False)
     for stage in CHAIN:
         dataset = stage.map(dataset)
-    return folder, told(dataset)
+    return folder, told(undecoded(dataset))
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -190,7 +208,7 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     for stage in CHAIN:
         dataset = stage.map(dataset)
     dataset.push_to_hub("tester/some")
-    published = load_dataset("tester/some", split="train")
+    published = undecoded(load_dataset("tester/some", split="train"))
     rows = {row["conversation_id"]: row for row in published}
     assert rows.pop("call")["problem"] is None
     assert set(rows) == {"mono", "silent", "same", "broken"}
@@ -198,5 +216,31 @@ def test_recordings_that_a_chain_can_not_use_stay_as_rows_with_their_problem(
     assert "carry the same sound" in rows["same"]["problem"]
     assert rows["same"]["problem_stage"] == "Segment"
     assert all(row["problem"] and row["remedy"] and row["audio"] is None for row in rows.values())
-    usable = dataset.filter(lambda row: row["problem"] is None)
-    assert [row["conversation_id"] for row in usable] == ["call"]
+    usable = dataset.filter(lambda problem: problem is None, input_columns="problem")
+    assert [row["conversation_id"] for row in usable.select_columns("conversation_id")] == ["call"]
+
+
+@dataclass(frozen=True)
+class Weigh(Stage):
+    """How many bytes the sound of a row has."""
+
+    needs: ClassVar[tuple[str, ...]] = ("audio",)
+    adds: ClassVar[Features] = Features({"weight": Value("int32")})
+
+    def row(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"weight": len(row["audio"]["bytes"])}
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_stage_is_given_audio_undecoded_and_leaves_its_column_as_it_was(hub: HubServer, streaming: bool) -> None:
+    features = Features({"audio": Audio(sampling_rate=16000), "n": Value("int32")})
+    sound = {"bytes": wav_bytes(tones(0.5)), "path": "a.wav"}
+    rows = [{"audio": sound, "n": n} for n in (1, 2)]
+    Dataset(pa.Table.from_pylist(rows, schema=features.arrow_schema)).push_to_hub("tester/sounds")
+    dataset = load_dataset("tester/sounds", split="train", streaming=streaming)
+    for weighed in (Weigh().map(dataset), Weigh().map(Weigh().map(dataset))):
+        assert weighed.features == features | Weigh.adds
+        mapped = list(weighed if streaming else undecoded(weighed))
+        assert mapped == [row | {"weight": len(sound["bytes"])} for row in rows]
+    heard = MeasureProsody().map(add_speech(dataset))
+    assert [row["n"] for row in heard if row["rms"] > 0] == [1, 2]

@@ -183,8 +183,10 @@ def _bound(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
         yield node.name
     else:
+        loops = [inner.target for inner in ast.walk(node) if isinstance(inner, ast.comprehension)]
+        looped = {name for target in loops for name in ast.walk(target)}  # bound in the comprehension alone
         for inner in ast.walk(node):
-            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store) and inner not in looped:
                 yield inner.id
             elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
                 yield inner.name

@@ -12,18 +12,21 @@ with it. It says nothing of how strong a pitch is, and its steps of a fifth of a
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 import soxr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_at, to_uri
+from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.librosa_import import import_librosa
 
 Frames = NDArray[np.float64]
 
@@ -79,7 +82,8 @@ class ProsodicFeatureExtractor:
     Attributes:
         sample_rate: Hz of the samples that are given; they are analysed at 16 kHz.
         frame_ms, hop_ms: length of a frame, and from one to the next.
-        emphasize_ratio: of each sample, how much of the one before is taken off before formants are looked for.
+        emphasize_ratio: of each sample, how much of the one before is taken off before formants are looked for. By
+            0.9 F1 and F2 of synthetic vowels are found within 4.0 and 1.8 % (median), by 0.7 within 5.8 and 2.3 %.
         output_normalize: whether each contour is in [0, 1] by the ranges of `CONTOURS`, clipped, and 0 where
             unvoiced; otherwise it is in Hz or dB, and NaN where unvoiced.
         smoothing_level: of `SMOOTHING`.
@@ -102,6 +106,7 @@ class ProsodicFeatureExtractor:
     output_normalize: bool = True
     smoothing_level: str = "medium"
     frames_at_once: int = FRAMES_AT_ONCE
+    _loaded: list[Samples] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.smoothing_level not in SMOOTHING:
@@ -122,28 +127,49 @@ class ProsodicFeatureExtractor:
         if self.sample_rate < 1:
             raise DailytalkError(f"the sample rate is {self.sample_rate}", "give it in Hz")
 
-    def load_audio(self, path: str | Path) -> Samples:
-        """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several. Raises BadInput."""
-        samples = read_at({"path": to_uri(Path(path)), "bytes": None}, self.sample_rate)
-        return samples[:, 0] if samples.shape[1] == 1 else np.ascontiguousarray(samples.T)
+    def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
+        """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
+
+        `extract` takes it where it is given no samples. `loader`: `soundfile`, which reads all formats of this
+        package, or `librosa`. Raises BadInput for a file that can't be read, DailytalkError for another loader.
+        """
+        if loader == "soundfile":
+            samples = read_at({"path": to_uri(Path(path)), "bytes": None}, self.sample_rate).T
+        elif loader == "librosa":
+            try:
+                with Path(path).open("rb") as file:  # of a path, librosa would try programs, too
+                    samples = np.atleast_2d(import_librosa().load(file, sr=self.sample_rate, mono=False)[0])
+            except (OSError, soundfile.LibsndfileError) as error:
+                raise BadInput(
+                    f"librosa can't read {shown(Path(path))} ({error})", "take the loader soundfile"
+                ) from None
+        else:
+            raise DailytalkError(f"the loader {loader!r} isn't known", "choose one of soundfile, librosa")
+        self._loaded[:] = [samples[0] if len(samples) == 1 else np.ascontiguousarray(samples)]
+        return self._loaded[0]
 
     def get_frames_count(self, n_samples: int) -> int:
         """Frames of so many samples: one for each hop that begins in them."""
         return math.ceil(round(n_samples * ANALYSIS_RATE / self.sample_rate) / self._hop)
 
-    def extract(self, start_ms: float = 0, end_ms: float = -1, audio_tensor: ArrayLike = ()) -> dict[str, Frames]:
+    def extract(
+        self, start_ms: float = 0, end_ms: float = -1, audio_tensor: ArrayLike | None = None
+    ) -> dict[str, Frames]:
         """The contours of a part of a sound.
 
         Args:
             start_ms, end_ms: the part; an end of -1 is that of the sound.
-            audio_tensor: samples in [-1, 1], an array or a tensor of shape (n,) or (channels, n).
+            audio_tensor: samples in [-1, 1], an array or a tensor of shape (n,) or (channels, n); None for what
+                `load_audio` gave last.
 
         Returns:
             By the names of `CONTOURS`: arrays of shape (frames,), or (channels, frames).
 
         Raises BadInput for samples that are not numbers, for another shape, and for a part that is not there.
         """
-        samples = np.asarray(audio_tensor, np.float32)
+        if audio_tensor is None and not self._loaded:
+            raise BadInput("no sound was loaded", "call load_audio first, or give audio_tensor")
+        samples = np.asarray(self._loaded[0] if audio_tensor is None else audio_tensor, np.float32)
         if samples.ndim not in (1, 2):
             raise BadInput(f"the samples have {samples.ndim} dimensions", "give (n,) or (channels, n)")
         length_ms = 1000 * samples.shape[-1] / self.sample_rate

@@ -306,7 +306,7 @@ BUILT = Features(
     {
         "conversation_id": STRING,
         "recording_id": STRING,
-        "audio": AUDIO,
+        "audio": Audio(num_channels=2),
         "sample_rate": Value("int32"),
         "duration": SECONDS,
         "source_duration": SECONDS,
@@ -577,7 +577,7 @@ FINISHED = Features(
     {
         "conversation_id": STRING,
         **TOLD,
-        "audio": AUDIO,
+        "audio": Audio(),
         "sample_rate": Value("int32"),
         "duration": SECONDS,
         "words": List(TIMED_WORD),

@@ -53,9 +53,9 @@ class SpectrogramSettings(NetworkSettings):
     time_masks: int = unlisted(1)
     band_masks: int = unlisted(1)
     time_share: float = unlisted(0.1)
-    most_bands: int = unlisted(16)
+    most_bands: int = unlisted(24)
     gain_spread: float = unlisted(4.3)
-    gain_bands: int = unlisted(12)
+    gain_bands: int = unlisted(18)
 
 
 @dataclass(frozen=True)

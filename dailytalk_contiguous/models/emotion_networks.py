@@ -7,9 +7,9 @@ mean, so that they get what they get alone (to 1e-5).
 """
 
 import inspect
-import math
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.documents import fits, is_number, shown
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched, run_side_by_side, within_memory
@@ -57,12 +58,11 @@ BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 #: 128 and 16 ms). A window so long tells the harmonics of a low voice apart, by which the network hears its pitch.
 WINDOW, TRANSFORM, HOP = 1024, 2048, 256
 
-#: Bands of a spectrogram and of an octave, and Hz of the middle of the lowest: up to 6.8 kHz. A voice that speaks
-#: higher is moved by as many bands at every harmonic.
-BANDS, BANDS_OF_OCTAVE, LOWEST = 168, 24, 55.0
+#: Mel bands of a spectrogram, and Hz between which they are: 11 Hz wide up to 1 kHz, where the pitch is.
+BANDS, LOWEST, HIGHEST = 256, 50.0, 7000.0
 
-#: Harmonics that the network sees of a fundamental at once.
-HARMONICS = 5
+#: Harmonics that the network sees of a fundamental at once, and the lowest bands, whose harmonics are all there.
+HARMONICS, FUNDAMENTALS = 5, 112
 
 #: What is added to the power before its logarithm: -80 dB of a full-scale tone.
 FLOOR = 1e-4
@@ -250,26 +250,17 @@ def frames_inside(lengths: Tensor, n_frames: int) -> Tensor:
 # Spectrograms.
 
 
-def band_filters() -> Tensor:
-    """Triangles over the bands, shape (frequencies, `BANDS`), under which all power between them counts once.
+class LogMel:
+    """Spectrograms of 16 kHz sound: natural logarithms of power in `BANDS` mel bands, every 16 ms.
 
-    Each reaches to the middles of its neighbours, but not less than one frequency of the transform to both sides.
+    `librosa.feature.melspectrogram` computes the same on all of the process's threads, which decide its last bits.
     """
-    step = ANALYSIS_RATE / TRANSFORM
-    middles = LOWEST * 2 ** (torch.arange(-1, BANDS + 1, dtype=torch.float64) / BANDS_OF_OCTAVE)
-    own, widths = middles[1:-1], middles.diff()
-    below, above = widths[:-1].clamp(min=step), widths[1:].clamp(min=step)
-    frequencies = step * torch.arange(TRANSFORM // 2 + 1, dtype=torch.float64)[:, None]
-    rising, falling = 1 + (frequencies - own) / below, 1 - (frequencies - own) / above
-    shares = (middles[2:] - middles[:-2]) / (below + above)
-    return (shares * torch.minimum(rising, falling).clamp(min=0)).float()
-
-
-class LogBands:
-    """Spectrograms of 16 kHz sound: natural logarithms of power in `BANDS` bands, every 16 ms."""
 
     def __init__(self) -> None:
-        self._filters, self._window = band_filters(), torch.hann_window(WINDOW)
+        axis = {"sr": ANALYSIS_RATE, "n_fft": TRANSFORM, "n_mels": BANDS, "fmin": LOWEST, "fmax": HIGHEST}
+        # Without a norm the triangles sum to 1, and all power between them counts once.
+        self._filters = torch.from_numpy(import_librosa().filters.mel(**axis, norm=None).T.copy())
+        self._window = torch.hann_window(WINDOW)
 
     def __call__(self, sound: Samples) -> NDArray[np.float32]:
         """Frames (n, `BANDS`) of samples: at least one, also of a sound that is shorter than a window."""
@@ -282,16 +273,18 @@ class LogBands:
         return bands
 
 
-def stacked_harmonics(bands: Tensor) -> Tensor:
-    """Images (n, `HARMONICS`, frames, bands) of spectrograms (n, frames, `BANDS`): each band with its multiples.
+@lru_cache
+def harmonics_of_bands() -> Tensor:
+    """What each of `BANDS` gives to the harmonics of the lowest bands, (`BANDS`, `HARMONICS` * `FUNDAMENTALS`).
 
-    Bands whose multiples would be beyond the highest are left out. Bittner et al. 2017, "Deep salience
-    representations for F0 estimation in polyphonic music".
+    A multiple of a band's frequency is between two bands, and gets its share of both. Bittner et al. 2017, "Deep
+    salience representations for F0 estimation in polyphonic music".
     """
-    shifts = [round(BANDS_OF_OCTAVE * math.log2(harmonic)) for harmonic in range(1, HARMONICS + 1)]
-    count = BANDS - shifts[-1]
-    stacked = torch.stack([bands[:, :, shift : shift + count] for shift in shifts], dim=3)
-    return stacked.permute(0, 3, 1, 2)
+    librosa = import_librosa()
+    frequencies = librosa.mel_frequencies(BANDS + 2, fmin=LOWEST, fmax=HIGHEST)[1:-1]
+    numbers = np.arange(1, HARMONICS + 1)
+    shares = librosa.interp_harmonics(np.eye(BANDS), freqs=frequencies, harmonics=numbers, axis=0)
+    return torch.from_numpy(shares[:, :FUNDAMENTALS].reshape(-1, BANDS).T.astype(np.float32))
 
 
 class MaskedBatchNorm(nn.Module):
@@ -350,13 +343,15 @@ class SpectrogramNetwork(nn.Module):
         self.register_buffer("spread", torch.ones(BANDS))
         self.register_buffer("usual_whole", torch.zeros(2))
         self.register_buffer("spread_whole", torch.ones(2))
+        self.harmonics: Tensor
+        self.register_buffer("harmonics", harmonics_of_bands(), persistent=False)
         # Time is halved at once: frames every 32 ms show as much, and take half of the time.
         first = nn.Conv2d(HARMONICS, CHANNELS_OF_BLOCKS[0], 5, stride=(2, 1), padding=2, bias=False)
         pairs = pairwise(CHANNELS_OF_BLOCKS)
         others = [nn.Conv2d(own, out, 3, padding=1, bias=False) for own, out in pairs]
         self.convolutions = nn.ModuleList([first, *others])
         self.norms = nn.ModuleList(MaskedBatchNorm(out) for out in CHANNELS_OF_BLOCKS)
-        bands = stacked_harmonics(torch.zeros(1, 1, BANDS)).shape[3] // 2 ** len(CHANNELS_OF_BLOCKS)
+        bands = FUNDAMENTALS // 2 ** len(CHANNELS_OF_BLOCKS)
         self.to_frames = nn.Linear(CHANNELS_OF_BLOCKS[-1] * bands, FRAME_WIDTH)
         self.pooling = AttentivePooling(FRAME_WIDTH)
         self.dropout = nn.Dropout(dropout)
@@ -371,7 +366,8 @@ class SpectrogramNetwork(nn.Module):
         """
         whole = (loudness_and_length(bands, lengths) - self.usual_whole) / self.spread_whole
         inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
-        hidden = stacked_harmonics((bands - self.usual) / self.spread) * inside
+        stacked = ((bands - self.usual) / self.spread) @ self.harmonics
+        hidden = stacked.unflatten(2, (HARMONICS, FUNDAMENTALS)).transpose(1, 2) * inside
         for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             hidden = convolve(hidden)
             if place == 0:
@@ -398,10 +394,10 @@ class SpectrogramEmotions(TrainedNetwork):
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         super().__init__(name, classes, network, device)
-        self.log_bands = LogBands()
+        self.log_mel = LogMel()
 
     def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        bands, lengths = padded_frames([self.log_bands(window) for window in windows])
+        bands, lengths = padded_frames([self.log_mel(window) for window in windows])
         return heard_of(*self.network(bands.to(self.device), lengths.to(self.device)))
 
 

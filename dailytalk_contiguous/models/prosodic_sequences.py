@@ -59,15 +59,17 @@ class ProsodicClusterSequences:
             smoothing_level=self.codebook.smoothing, frames_at_once=math.ceil(max_duration / HOP_SECONDS)
         )
 
-    def resample_waveform(self, audio: ArrayLike, sr: int) -> Samples:
-        """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n). Raises BadInput for no rate of speech."""
+    def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
+        """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array.
+
+        Raises BadInput for no rate of speech.
+        """
         samples = np.asarray(audio, np.float32)
         if not LOWEST_RATE <= sr <= HIGHEST_RATE:
             raise BadInput(f"the sample rate is {sr} Hz", f"give {LOWEST_RATE} to {HIGHEST_RATE} Hz")
-        if sr == ANALYSIS_RATE:
-            return samples
-        resampled: Samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
-        return resampled
+        if sr != ANALYSIS_RATE:
+            samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
+        return audio.new_tensor(samples) if hasattr(audio, "new_tensor") else samples
 
     def prepare_audio_batch(
         self, audio: ArrayLike | Sequence[ArrayLike], lengths: Sequence[int] | None = None

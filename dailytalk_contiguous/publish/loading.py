@@ -46,6 +46,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.publish.items import AlignedWord, Shards, conversation_of, finished_items, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
+from dailytalk_contiguous.stages.base import undecoded
 from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
@@ -473,7 +474,7 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     )
     parts = {}
     for name in names if split is None else [split]:
-        part = clips.filter(partial(operator.eq, name), input_columns=["split"])
+        part = undecoded(clips).filter(partial(operator.eq, name), input_columns=["split"])
         row_of = partial(_clip_row, items, code_digest(conversation_of))
         if streaming:  # a stream does not decode what a map with features gives
             part = part.map(row_of, remove_columns=list(FINISHED)).cast(features)

@@ -2,11 +2,12 @@
 
 from typing import Any, TypeVar
 
-from datasets import Audio, Dataset, Features, IterableDataset, Value
+from datasets import Dataset, Features, IterableDataset, Value
 
 from dailytalk_contiguous.core.audio import read_analysis
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.stages.base import undecoded
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 
@@ -35,12 +36,10 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row and its file, for audio
     that can't be read, and ValueError if there is no such column.
     """
+    dataset = undecoded(dataset)
     features = dataset.features or dataset._resolve_features().features
     if audio not in features:
         raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
-    if isinstance(features[audio], Audio):
-        dataset = dataset.cast_column(audio, Audio(decode=False))
-        features = dataset.features
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(
         _Speech(audio),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
-from datasets import Dataset, Features, IterableDataset
+from datasets import Audio, Dataset, Features, IterableDataset
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -191,7 +191,8 @@ class Stage:
 
         Passes `features` (without which a first batch of empty lists is typed null and the next one fails) and
         a fingerprint that knows this stage's settings and code (by itself `datasets` would serve a stale cache
-        after the code of an imported class was edited). `options` go to `map` as they are.
+        after the code of an imported class was edited). `options` go to `map` as they are. Columns of `Audio` are
+        never decoded, which would need torchcodec: the stage is given `{"bytes", "path"}`, and the columns stay.
 
         >>> from datasets import Dataset
         >>> from dailytalk_contiguous import Punctuate
@@ -215,6 +216,7 @@ class Stage:
             if "speech" in missing:
                 reason += ": dailytalk_contiguous.add_speech(dataset) makes speech of its audio"
             raise ValueError(reason)
+        dataset = undecoded(dataset)
         options = {"batched": True, "batch_size": self.batch_rows} | options
         removed = options.get("remove_columns") or ()
         gone = {removed} if isinstance(removed, str) else set(removed)
@@ -252,6 +254,17 @@ class Stage:
 
 
 Stages: TypeAlias = tuple[Stage, ...]
+
+
+def undecoded(dataset: AnyDataset) -> AnyDataset:
+    """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`."""
+    features = dataset.features or {}
+    audio = {name: kind for name, kind in features.items() if isinstance(kind, Audio) and kind.decode}
+    if audio and isinstance(dataset, IterableDataset):
+        return dataset.decode(False)  # a stream from the Hub decodes ahead, in threads: a cast comes too late
+    for name, kind in audio.items():
+        dataset = dataset.cast_column(name, dataclasses.replace(kind, decode=False))
+    return dataset
 
 
 @dataclasses.dataclass(frozen=True)

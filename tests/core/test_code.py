@@ -108,6 +108,7 @@ F = "def f(x):\n    return g(x) + 1\ndef g(x):\n    return x * 2\n"
         (F, "if True:\n    from dailytalk_contiguous.core import errors\n" + F),
         (F, "UNUSED, OTHER = 1, 2\n" + F),
         (F, "for UNUSED in ():\n    pass\n" + F),
+        (F, "UNUSED = [g for g in () for x in ()]\n" + F),
         (F, "if True:\n    def unused(): pass\n" + F),
         (F, F + "def h():\n    g = 1\n    return g\n"),
         (F, F + "class C:\n    def g(self): pass\n"),

@@ -92,6 +92,35 @@ def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> Non
     np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])
 
 
+def test_sound_that_was_loaded_is_extracted_whole_or_in_part() -> None:
+    extractor = ProsodicFeatureExtractor()
+    with pytest.raises(BadInput, match="load_audio"):
+        extractor.extract()
+    sound = extractor.load_audio(EXAMPLES / "old_friends.flac")
+    assert extractor.extract()["f0"].shape == (2, extractor.get_frames_count(sound.shape[1]))
+    part, of_samples = extractor.extract(1000, 5000), extractor.extract(1000, 5000, sound)
+    for name in CONTOURS:
+        np.testing.assert_array_equal(part[name], of_samples[name])
+    assert part["f0"].shape == (2, 250)
+
+
+def test_librosa_loads_a_file_as_this_package_does(tmp_path: Path) -> None:
+    extractor = ProsodicFeatureExtractor(sample_rate=8000)
+    sound = extractor.load_audio(EXAMPLES / "old_friends.flac")
+    loaded = extractor.load_audio(str(EXAMPLES / "old_friends.flac"), loader="librosa")
+    assert loaded.dtype == np.float32
+    np.testing.assert_allclose(loaded, sound, atol=1e-3)
+    assert extractor.extract(1000, 5000)["f0"].shape == (2, 250)
+    soundfile.write(tmp_path / "mono.wav", sound[0], 8000)
+    assert extractor.load_audio(tmp_path / "mono.wav", loader="librosa").shape == sound[0].shape
+    (tmp_path / "noise.wav").write_bytes(b"RIFF")
+    for path, loader, error in (("noise.wav", "librosa", BadInput), ("gone.wav", "librosa", BadInput)):
+        with pytest.raises(error, match=path):
+            extractor.load_audio(tmp_path / path, loader=loader)
+    with pytest.raises(DailytalkError, match="soundfile, librosa"):
+        extractor.load_audio(tmp_path / "mono.wav", loader="tape")
+
+
 @pytest.mark.parametrize("at_once", [1, 625, 10_000])
 def test_frames_that_are_held_at_a_time_change_no_number(at_once: int) -> None:
     sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 20 * RATE]

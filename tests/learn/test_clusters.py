@@ -268,14 +268,26 @@ def test_more_dimensions_than_features_are_one_sentence() -> None:
         ClusteringPipeline(10).train(frames(500), None, reduced_dims=7)
 
 
+@pytest.fixture
+def interpreted() -> Iterator[None]:
+    """UMAP compiles for half a minute what it runs for two seconds; of few frames it is interpreted in less."""
+    config = pytest.importorskip("numba.core.config")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_DISABLE_JIT", "1")
+        patch.setattr(clusters, "LANDMARKS", 25)
+        config.reload_config()
+        yield
+    config.reload_config()
+
+
 @pytest.mark.parametrize("method", ["pca", "umap"])
 def test_reduced_frames_are_clustered_and_come_back_from_the_folder(
-    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, method: str, request: pytest.FixtureRequest
 ) -> None:
     if method == "umap":
+        if os.environ.get("HYPOTHESIS_PROFILE") != "nightly":
+            request.getfixturevalue("interpreted")
         pytest.importorskip("umap")
-        if os.environ.get("NUMBA_DISABLE_JIT") == "1":
-            monkeypatch.setattr(clusters, "LANDMARKS", 25)
     whole = frames(5000)
     codebook = ClusteringPipeline(20).train(whole, tmp_path / "codebook", 3, method)
     assert ClusteringPipeline(20, chunk_frames=BLOCK).train(whole, None, 3, method).name == codebook.name

@@ -26,7 +26,7 @@ from dailytalk_contiguous.learn.emotion_networks_training import (
 from dailytalk_contiguous.learn.emotion_settings import EncoderSettings, SpectrogramSettings
 from dailytalk_contiguous.learn.feature_store import FeatureStore
 from dailytalk_contiguous.models.emotion_networks import (
-    LogBands,
+    LogMel,
     TrainedNetwork,
     loudness_and_length,
     padded_frames,
@@ -270,7 +270,7 @@ def test_altered_sound_is_as_loud_and_of_nearly_the_same_length() -> None:
 
 
 def test_a_coloured_spectrogram_is_as_loud_and_keeps_its_harmonics() -> None:
-    bands = LogBands()(spoken(0, 150, np.random.default_rng(1)))
+    bands = LogMel()(spoken(0, 150, np.random.default_rng(1)))
     first, second = (coloured(bands, SPECTROGRAM, np.random.default_rng(seed)) for seed in (1, 2))
     assert np.abs(first - second).max() > 1
     for other in (first, second):
@@ -285,8 +285,8 @@ def test_a_coloured_spectrogram_is_as_loud_and_keeps_its_harmonics() -> None:
 def test_loudness_and_length_are_those_of_the_whole() -> None:
     sound = spoken(0, 150, np.random.default_rng(1))
     sounds = [sound, 2 * sound, np.tile(sound, 20), np.tile(sound, 40)]
-    log_bands = LogBands()
-    power, seconds = loudness_and_length(*padded_frames([log_bands(own) for own in sounds])).numpy().T
+    log_mel = LogMel()
+    power, seconds = loudness_and_length(*padded_frames([log_mel(own) for own in sounds])).numpy().T
     np.testing.assert_allclose(power[1:] - power[0], np.log([4, 1, 1]), atol=0.1)
     np.testing.assert_allclose(np.exp(seconds), [len(sound) / 16000] * 2 + [6.0, 6.0], atol=0.03)
 
@@ -305,4 +305,6 @@ def test_pictures_are_in_a_folder_a_split_and_a_class_under_safe_names(
     train, validation = ({path.name.rsplit("-", 2)[0] for path in paths[split]} for split in paths)
     assert validation
     assert not train & validation  # speakers
-    assert matplotlib.image.imread(paths["train"][0]).shape[0] == 168
+    pictures = [matplotlib.image.imread(path) for path in paths["train"][:2]]
+    assert {picture.shape[0] for picture in pictures} == {128}  # mel bands
+    assert all(picture.max() > 0.9 > 0.1 > picture[:, :, :3].min() for picture in pictures)

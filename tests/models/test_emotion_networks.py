@@ -16,15 +16,20 @@ from torch.nn import functional
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models import emotion_networks
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import normalised
 from dailytalk_contiguous.models.emotion_models import load_emotion_model, write_emotion_folder
 from dailytalk_contiguous.models.emotion_networks import (
+    BANDS,
+    HIGHEST,
+    LOWEST,
     CheckpointEmotions,
     EncoderEmotions,
     EncoderNetwork,
     LayersHead,
+    LogMel,
     NetworkEmotions,
     SpectrogramEmotions,
     SpectrogramNetwork,
@@ -92,12 +97,20 @@ def test_padded_equals_alone(kind: str, settings: dict[str, Any], tmp_path: Path
     assert_padded_equals_alone(CheckpointEmotions(find_checkpoint(str(classifier)), "cpu"))
 
 
+def test_spectrogram_is_the_mel_spectrogram_of_librosa() -> None:
+    bands = LogMel()(SOUNDS[0])
+    axis = {"n_mels": BANDS, "fmin": LOWEST, "fmax": HIGHEST, "norm": None, "pad_mode": "constant"}
+    axis |= {"sr": 16000, "n_fft": 2048, "win_length": 1024, "hop_length": 256}
+    power = import_librosa().feature.melspectrogram(y=SOUNDS[0], **axis)
+    np.testing.assert_allclose(bands, np.log(power.T + 1e-4), atol=1e-3)
+
+
 def test_padded_spectrogram_equals_alone() -> None:
     model = spectrogram_model()
     assert_padded_equals_alone(model)
     model.network.train()
     with torch.no_grad():
-        bands, lengths = emotion_networks.padded_frames([model.log_bands(sound) for sound in SOUNDS[:2]])
+        bands, lengths = emotion_networks.padded_frames([model.log_mel(sound) for sound in SOUNDS[:2]])
         more = functional.pad(bands, (0, 0, 0, 40), value=7.0)
         torch.testing.assert_close(model.network(bands, lengths), model.network(more, lengths), atol=1e-4, rtol=0)
 

@@ -86,6 +86,9 @@ def test_channels_are_resampled_each() -> None:
     both = example("old_friends")[: 2 * RATE].T
     resampled = ProsodicClusterSequences().resample_waveform(both, 48000)
     assert resampled.shape == (2, -(-2 * RATE // 3))
+    tensor = ProsodicClusterSequences().resample_waveform(torch.from_numpy(both.copy()), 48000)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), resampled)
 
 
 @pytest.mark.parametrize(
