@@ -103,20 +103,20 @@ class Edited(NamedTuple):
 
 
 #: What is read: a file, or what it holds with its edits.
-Document = Path | Edited
+Readable = Path | Edited
 
 
-def path_of(document: Document) -> Path:
+def path_of(document: Readable) -> Path:
     """The path of a document."""
     return document.path if isinstance(document, Edited) else document
 
 
-def read_json(path: Document, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
+def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
     """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing or no regular file."""
     return parse_json(read_bytes(path, remedy, limit), shown(path_of(path)), remedy, limit)
 
 
-def read_bytes(path: Document, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
     """The bytes of a file from outside.
 
     Raises BadInput for one that can't be read, is larger than `limit`, or is no regular file: opening a pipe waits
@@ -169,7 +169,7 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 def json_lines(
-    path: Document,
+    path: Readable,
     remedy: str = "mend or delete the line",
     nan: bool = False,
     first: int = 1,
@@ -198,7 +198,7 @@ def json_lines(
 
 
 def numbered_lines(
-    path: Document, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES
+    path: Readable, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES
 ) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
 

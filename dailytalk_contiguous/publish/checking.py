@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
     MOST_OWN_BYTES,
-    Document,
+    Readable,
     expect,
     is_number,
     json_lines,
@@ -509,7 +509,7 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
 
 
 def _moshi_transcript(
-    wav: str, document: Document, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
+    wav: str, document: Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
     if isinstance(document, Path) and not document.exists():

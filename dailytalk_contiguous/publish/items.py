@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embe
 from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
-    Document,
+    Readable,
     as_text,
     expect,
     fits,
@@ -1012,7 +1012,7 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     return sound, read_shaped(about, ANNOTATION)
 
 
-def read_shaped(path: Document, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
     content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path_of(path)), _AGAIN)
     return content
@@ -1183,7 +1183,7 @@ def _measure(value: Any) -> float | None:
 
 
 def _json_lines(
-    document: Document, first: int = 1, last: int | None = None
+    document: Readable, first: int = 1, last: int | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of some lines of a file, with their numbers. Raises DailytalkError for an invalid line."""
     path = path_of(document)

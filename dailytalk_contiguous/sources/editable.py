@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,8 +23,8 @@ from typing import Any, BinaryIO, NamedTuple
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
-    Document,
     Edited,
+    Readable,
     as_text,
     expect,
     fits,
@@ -1177,7 +1178,7 @@ class _Laid:
     states: dict[str, bool]
 
 
-def laid_over(path: Path, root: Path | None = None) -> Document:
+def laid_over(path: Path, root: Path | None = None) -> Readable:
     """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
 
     The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
@@ -1221,8 +1222,13 @@ def _journals(path: Path, root: Path | None) -> list[Path]:
 
 def _laid(root: Path) -> _Laid | None:
     """What the files of a folder lack; None if they have all edits."""
-    # Files are replaced, never written in place: then the folder changes, too.
-    return _laid_now(root, _signature(root / JOURNAL), _signature(root))
+    with _LAYING:
+        # Files are replaced, never written in place: then the folder changes, too.
+        return _laid_now(root, _signature(root / JOURNAL), _signature(root))
+
+
+#: Recordings are read side by side, and what is laid over is said once.
+_LAYING = threading.Lock()
 
 
 @lru_cache(maxsize=8)
@@ -1242,9 +1248,9 @@ def _laid_now(root: Path, *_: tuple[int, int, int] | None) -> _Laid | None:
         return None
     count = sum(len(lacking[file][name]) for file, lines in changed.items() for name in lines) + len(moves)
     log.warning(
-        "%s of %r are read as if they were in its files, which dailytalk review will write",
-        counted(count, "edit"),
+        "%r is read with %s laid over its files; dailytalk review writes such edits into them",
         as_text(root),
+        counted(count, "edit"),
     )
     return _Laid(editable, changed, states)
 

@@ -13,7 +13,7 @@ from datasets import Features
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
-    Document,
+    Readable,
     as_text,
     expect,
     is_number,
@@ -326,7 +326,7 @@ class _Line(dict[str, Any]):
 
 
 def transcribed(
-    transcript: Document, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
+    transcript: Readable, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
 ) -> Iterator[Row]:
     """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -359,7 +359,7 @@ def transcribed(
     rejects += _unspoken(rows_by_id)
 
 
-def _refuse_mix(transcript: Document) -> None:
+def _refuse_mix(transcript: Readable) -> None:
     """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: its speakers are not separate."""
     channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
@@ -376,7 +376,7 @@ def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Document, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+def _grouped(transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
     """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
     for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
@@ -385,7 +385,7 @@ def _grouped(transcript: Document, rows_by_id: Mapping[str, Row], rejects: list[
 
 
 def _lines(
-    transcript: Document, rows_by_id: Mapping[str, Row], rejects: list[Reject]
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]
 ) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = path_of(transcript).name

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
-    Document,
+    Readable,
     expect,
     is_number,
     parse_json,
@@ -71,7 +71,7 @@ class WhisperJson:
         return {name: entry for name, entry in self.entries.items() if name not in rejected}
 
 
-def read_whisper_json(document: Document) -> WhisperJson:
+def read_whisper_json(document: Readable) -> WhisperJson:
     """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
 
     NaN is taken as a number, as Python writes it.

@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import Document, Edited, as_text, parse_json, quoted, read_bytes
+from dailytalk_contiguous.core.documents import Edited, Readable, as_text, parse_json, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
@@ -158,7 +158,7 @@ def json_document(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def sha256_of(path: Document) -> str:
+def sha256_of(path: Readable) -> str:
     """SHA-256 of a file, in hexadecimal."""
     if isinstance(path, Edited):
         digest = hashlib.sha256()
@@ -243,8 +243,10 @@ def refuse_half_renamed(folder: Path) -> None:
 def unfinished_plans(root: Path) -> list[Path]:
     """The plans of a folder that are not done, by number; a link is none, for it may lead anywhere."""
     plans = root / PLANS
+    if not os.path.isdir(plans) or plans.is_symlink():
+        return []
     try:
-        names = sorted(os.listdir(plans)) if not plans.is_symlink() else []
+        names = sorted(os.listdir(plans))
     except OSError:
         return []
     paths = [plans / name / state for name in names for state in (PLANNED, STAGED)]

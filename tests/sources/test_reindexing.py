@@ -351,7 +351,7 @@ def test_reader_sees_a_folder_whole_or_says_that_it_is_half_renamed_and_touches_
         before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
         if list(root.rglob("planned.json")) or list(root.rglob("staged.json")):
             refused += 1
-            with pytest.raises(DailytalkError, match="run dailytalk reindex '.*/Usable'"):
+            with pytest.raises(DailytalkError, match=r"run dailytalk reindex '.*/Usable'"):
                 find_recordings([root / "Usable"])
         else:
             names = [recording.audio_file for recording in find_recordings([root / "Usable"])]
