@@ -668,7 +668,7 @@ class ClipsLines(Editable):
     @cached_property
     def _listed(self) -> "_Listed":
         here = _audio_below(self._audio, skip=DISCARDED)
-        aside = _audio_below(self.aside)
+        aside = _audio_below(self.aside) if is_inside(self.aside, self._audio) else []
         return _Listed(here, {*here, *aside})
 
     @cached_property

@@ -712,7 +712,7 @@ def _new_documents(
 
         new = data
         if undoes and path in kept and _digest(data) == kept[path][0]:
-            new = read_bytes(_unlinked(undoes.root, kept[path][1]), limit=LARGEST_DOCUMENT)
+            new = read_bytes(_document(undoes.root, kept[path][1]), limit=LARGEST_DOCUMENT)
         else:
             with _passing(path in contents.above):
                 new = _followed(path, data, rename, digests)
@@ -751,7 +751,7 @@ def _read_plan(root: Path, number: int, state: str) -> dict[str, Any]:
     """A plan. Raises BadInput for one that `reindex` has not written."""
     name = f"{PLANS}/{number:04d}/{state}"
     remedy = f"delete the folder {PLANS!r}: nothing else needs it"
-    data = read_bytes(_unlinked(root, Path(name)), limit=LARGEST_DOCUMENT)
+    data = read_bytes(_document(root, name), limit=LARGEST_DOCUMENT)
     plan: dict[str, Any] = expect(
         parse_json(data, name, limit=LARGEST_DOCUMENT, surrogates=True), _PLAN, name, remedy
     )

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.documents import (
     parse_json,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import inside, json_text
+from dailytalk_contiguous.store.files import inside, json_text, refuse_linked
 
 #: The journal in the folder of the data, and the lock that is held while one record is written.
 JOURNAL, JOURNAL_LOCK = ".dailytalk-edits.jsonl", ".dailytalk-edits.lock"
@@ -168,6 +168,7 @@ class EditJournal:
         try:
             with self._threads:
                 self._refuse_gone()  # the lock would make the folder again
+                refuse_linked(self.folder / JOURNAL_LOCK)
                 with self._lock:
                     self.refresh()
                     yield

@@ -196,8 +196,9 @@ FOLDER_LOCK = ".dailytalk-lock"
 def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
     """Hold a lock file for this process. A lock ends with its process, however that ends.
 
-    Raises DailytalkError with this reason and remedy while another process holds it.
+    Raises DailytalkError with this reason and remedy while another process holds it, and for a link in its place.
     """
+    refuse_linked(lock)
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
@@ -207,6 +208,12 @@ def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def refuse_linked(lock: Path) -> None:
+    """Raise DailytalkError for a lock that is a symbolic link: what it leads to is somebody else's."""
+    if lock.is_symlink():
+        raise DailytalkError(f"{as_text(lock)!r} is a symbolic link", "delete it")
 
 
 @contextmanager
