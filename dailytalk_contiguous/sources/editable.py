@@ -808,13 +808,13 @@ class MoshiLines(Editable):
         return [self.root / name for name in _MANIFESTS]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        ((name, _),) = changed.items()
+        *_, name = changed
         write_bytes(self._beside(name, ".json"), b"".join(self.content(file, changed, {})))
 
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
         if file in _MANIFESTS:
             return [line.encode() for _, line in self._put_aside(states)[1].get(file, [])]
-        ((name, lines),) = changed.items()
+        *_, (name, lines) = changed.items()  # of two sounds with one JSON the last
         words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
         words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
         document = self._document(name) | {

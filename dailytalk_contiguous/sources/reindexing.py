@@ -37,6 +37,7 @@ from dailytalk_contiguous.store.files import (
     PLANS,
     STAGED,
     folder_locked,
+    folders_in,
     inside,
     is_inside,
     refuse_half_renamed,
@@ -135,12 +136,12 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Reindexed:
 
 
 def finish_reindex(folder: Path) -> None:
-    """Finish what a `reindex` of a folder that was killed has begun.
+    """Finish what a killed `reindex` of a folder, or of one in it, has begun.
 
     Raises DailytalkError while a reindex is at work, and OSError where the folder can't be written to.
     """
     real = Path(os.path.realpath(folder))
-    for root, name in ((real, ""), (real.parent, real.name)):
+    for root, name in ((real, ""), (real.parent, real.name), *((inner, "") for inner in folders_in(real))):
         if unfinished_plans(root):
             with folder_locked(root):
                 _finish(root, name)
@@ -691,7 +692,7 @@ def _carry_out(
     if undoes:
         plan["undoes"] = undoes.number
     write_text(_unlinked(root, _folder(number) / PLANNED), json.dumps(plan, indent=1) + "\n")
-    _finish(root)
+    _finish(root, held.folder.name if root != held.folder else "")
     result.backup = root / _folder(number) / "backup" if documents else None
     return result
 

@@ -232,12 +232,12 @@ PLANNED, STAGED, DONE = "planned.json", "staged.json", "done.json"
 
 
 def refuse_half_renamed(folder: Path) -> None:
-    """Raise DailytalkError if a `reindex` of a folder, or of one above it, was stopped half way.
+    """Raise DailytalkError if a `reindex` of a folder, or of one above or in it, was stopped half way.
 
     Files have names in between then, and nobody would miss them. Reading finishes nobody's work.
     """
     place = folder.absolute()
-    for root in (place, *place.parents):
+    for root in (place, *place.parents, *folders_in(place)):
         for plan in unfinished_plans(root):
             where = root / _folder_of(root, plan)
             if place.is_relative_to(where) or where.is_relative_to(place):
@@ -245,6 +245,15 @@ def refuse_half_renamed(folder: Path) -> None:
                 raise DailytalkError(
                     f"a reindex of {shown} was stopped half way", f"run dailytalk reindex {shown}"
                 )
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders directly in a folder, but links; none of what can't be read, or is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
 
 
 def unfinished_plans(root: Path) -> list[Path]:

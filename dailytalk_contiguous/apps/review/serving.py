@@ -69,7 +69,7 @@ def _opened(place: str) -> Editable:
     path = Path(place)
     if path.exists():
         if why_not_writable(edited_root(path)) is None:
-            finish_reindex(path)
+            finish_reindex(edited_root(path))
             settle(path)
         refuse_half_renamed(path)
     editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
