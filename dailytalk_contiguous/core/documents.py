@@ -13,9 +13,9 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NamedTuple, NoReturn, TypeGuard
 
 import yaml
 
@@ -95,17 +95,35 @@ def parse_json(
     return value
 
 
-def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
+class Edited(NamedTuple):
+    """A file with edits that are not in it yet: its path, and a function that gives its lines with their ends."""
+
+    path: Path
+    lines: Callable[[], Iterable[bytes]]
+
+
+#: What is read: a file, or what it holds with its edits.
+Readable = Path | Edited
+
+
+def path_of(document: Readable) -> Path:
+    """The path of a document."""
+    return document.path if isinstance(document, Edited) else document
+
+
+def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
     """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing or no regular file."""
-    return parse_json(read_bytes(path, remedy, limit), shown(path), remedy, limit)
+    return parse_json(read_bytes(path, remedy, limit), shown(path_of(path)), remedy, limit)
 
 
-def read_bytes(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> bytes:
     """The bytes of a file from outside.
 
     Raises BadInput for one that can't be read, is larger than `limit`, or is no regular file: opening a pipe waits
     for ever, and a device may never end.
     """
+    if isinstance(path, Edited):
+        return b"".join(path.lines())
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -151,7 +169,7 @@ def unpack_gzip(data: bytes, name: str, remedy: str = _REMEDY, limit: int = MOST
 
 
 def json_lines(
-    path: Path,
+    path: Readable,
     remedy: str = "mend or delete the line",
     nan: bool = False,
     first: int = 1,
@@ -179,11 +197,16 @@ def json_lines(
                 yield number, BadInput("it is not a JSON object", remedy)
 
 
-def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(
+    path: Readable, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES
+) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
 
     Raises BadInput for a file that is missing, can't be read or is no regular file.
     """
+    if isinstance(path, Edited):
+        yield from enumerate(path.lines(), 1)
+        return
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise BadInput(f"{shown(path)}: it is not a regular file", remedy)

@@ -16,11 +16,13 @@ from dailytalk_contiguous.core.audio import blocks, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
     MOST_OWN_BYTES,
+    Readable,
     expect,
     is_number,
     json_lines,
     parse_json,
     parse_yaml,
+    path_of,
     quoted,
     read_bytes,
     read_json,
@@ -81,8 +83,8 @@ from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
-from dailytalk_contiguous.sources.editable import settle
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.sources.editable import laid_over
+from dailytalk_contiguous.store.files import inside, refuse_half_renamed
 
 # A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 
@@ -451,7 +453,7 @@ def _manifest(
 ) -> Iterator[Finding]:
     shown = _shown(folder, manifest)
     try:
-        text = read_bytes(inside(manifest.parent, manifest.name), limit=MOST_OWN_BYTES)
+        text = read_bytes(laid_over(inside(manifest.parent, manifest.name)), limit=MOST_OWN_BYTES)
     except BadInput as problem:
         yield error("unreadable-manifest", shown, problem.reason, problem.remedy)
         return
@@ -469,7 +471,7 @@ def _manifest(
         path, duration = entry
         try:
             # Relative to the manifest, as sphn resolves it for the trainer.
-            wav = inside(manifest.parent, path)
+            wav = path_of(laid_over(inside(manifest.parent, path), manifest.parent))
             inside(manifest.parent, Path(path).with_suffix(".json"))
         except BadInput as problem:
             yield error("outside-audio", shown, f"line {number}: {problem.reason}", problem.remedy)
@@ -492,7 +494,7 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
         yield from _moshi_audio(shown, loudness, duration)
         if loudness.channels > 1 and loudness.is_silent(1):
             contents.listening_to_nothing.append(shown)
-    yield from _moshi_transcript(shown, wav.with_suffix(".json"), loudness, plan, contents)
+    yield from _moshi_transcript(shown, laid_over(wav.with_suffix(".json"), folder), loudness, plan, contents)
 
 
 def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Finding]:
@@ -510,14 +512,14 @@ def _moshi_audio(shown: str, loudness: Loudness, duration: float) -> Iterator[Fi
 
 
 def _moshi_transcript(
-    wav: str, path: Path, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
+    wav: str, document: Readable, loudness: Loudness | None, plan: TrainerPlan, contents: _Contents
 ) -> Iterator[Finding]:
     shown = str(Path(wav).with_suffix(".json"))
-    if not path.exists():
+    if isinstance(document, Path) and not document.exists():
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:
-        transcript = read_json(path)
+        transcript = read_json(document)
     except BadInput as problem:
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -1036,7 +1038,7 @@ def check_folder(path: Path, limits: FitnessLimits | None = None) -> tuple[list[
     """
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
-    settle(path)
+    refuse_half_renamed(path)
     if is_moshi(path / DATA):
         findings, facts = check_moshi(path / DATA, limits)
         if (path / CLIPS).is_dir():
@@ -1149,7 +1151,7 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     """Findings on the lines of a transcript, with their numbers."""
     lines_of: dict[str, int] = {}
-    for number, fields in json_lines(path, nan=True):
+    for number, fields in json_lines(laid_over(path), nan=True):
         location = f"{path.name}:{number}"
         problem = fields.reason if isinstance(fields, BadInput) else _problem(fields)
         if problem or isinstance(fields, BadInput):

@@ -21,12 +21,14 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embe
 from dailytalk_contiguous.core.dialogue import CUT_MARK
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
+    Readable,
     as_text,
     expect,
     fits,
     is_number,
     json_lines,
     parse_json,
+    path_of,
     quoted,
     read_json,
     shown,
@@ -65,10 +67,10 @@ from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, 
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.editable import settle
+from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.stages.script import EDITS, guess_of, texts_of
-from dailytalk_contiguous.store.files import inside, is_inside, json_text
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
@@ -555,7 +557,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         return VersionItems(where)
     if not where.exists():
         raise DailytalkError(f"{where} does not exist", "check the path")
-    settle(where)
+    refuse_half_renamed(where)
     is_training = (where / TRAIN).is_file() and not (where / DATASET).is_dir()
     if is_mix(where) or (not finished and is_training):
         return TrainingItems(where)
@@ -974,7 +976,7 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        lines = json_lines(inside(manifest.parent, manifest.name))
+        lines = json_lines(laid_over(inside(manifest.parent, manifest.name)))
         return [expect(_line(number, line), _ENTRY, f"line {number}") for number, line in lines]
     except BadInput as problem:
         raise DailytalkError(
@@ -997,21 +999,22 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     if not name.lower().endswith(_SUFFIXES):
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", _AGAIN)
     try:
-        files = [inside(folder, name), inside(folder, Path(name).with_suffix(".json"))]
+        wav, about = (laid_over(inside(folder, file), folder) for file in (name, Path(name).with_suffix(".json")))
     except BadInput as problem:
         raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
-    missing = next((file for file in files if not file.is_file()), None)
+    missing = next((file for file in (wav, about) if isinstance(file, Path) and not file.is_file()), None)
     if missing:
         raise BadInput(f"{as_text(missing)!r} is named and not there", _AGAIN)
-    with files[0].open("rb") as file:
-        if file.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(files[0])!r} is named as audio and is no WAV", _AGAIN)
-    return files[0], read_shaped(files[1], ANNOTATION)
+    sound = path_of(wav)
+    with sound.open("rb") as opened:
+        if opened.read(4) not in _HEADERS:
+            raise BadInput(f"{as_text(sound)!r} is named as audio and is no WAV", _AGAIN)
+    return sound, read_shaped(about, ANNOTATION)
 
 
-def read_shaped(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
+def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
     """The object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path), _AGAIN)
+    content: dict[str, Any] = expect(read_json(path, _AGAIN, limit), shape, as_text(path_of(path)), _AGAIN)
     return content
 
 
@@ -1052,7 +1055,7 @@ class TaggedItems(Items):
 
     def __init__(self, folder: Path, shards: str = TAGGED) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / shards, folder / TRANSCRIPT
+        self._tagged, self._transcript = folder / shards, laid_over(folder / TRANSCRIPT)
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """As in `Items`. No row has audio, or is of a split."""
@@ -1102,7 +1105,8 @@ class TaggedItems(Items):
         is_made = entry is not None and not entry.reject
         tagged = tagged_row(self._base(shard).get(name)) if shard and is_made else {}
         offset = tagged.get("offset", 0.0)
-        utterances = [_utterance(line, offset, self._transcript, number) for number, line in lines]
+        path = path_of(self._transcript)
+        utterances = [_utterance(line, offset, path, number) for number, line in lines]
         words = [
             {**word, "start": word["start"] - offset, "end": word["end"] - offset}
             | {"speaker": line["channel"], "source": (line.get("models") or {}).get("recogniser")}
@@ -1178,9 +1182,12 @@ def _measure(value: Any) -> float | None:
     return value if is_number(value) else None
 
 
-def _json_lines(path: Path, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(
+    document: Readable, first: int = 1, last: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of some lines of a file, with their numbers. Raises DailytalkError for an invalid line."""
-    for number, line in json_lines(path, nan=True, first=first, last=last):
+    path = path_of(document)
+    for number, line in json_lines(document, nan=True, first=first, last=last):
         if isinstance(line, BadInput):
             raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
         try:

@@ -389,7 +389,7 @@ def _count_rejects(tally: Tally, rejects: Iterable[dict[str, str]]) -> list[dict
 
 
 def _default_path(folder: Path | Version) -> Path:
-    """The page's default path. Raises DailytalkError where there is none, or it would be among shards."""
+    """The page's default path. Raises DailytalkError where none can be, or it would be among shards."""
     if isinstance(folder, Version):
         raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
     if any(folder.glob("*.parquet")):
@@ -397,6 +397,8 @@ def _default_path(folder: Path | Version) -> Path:
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
             "name the page with --out, or give the work folder",
         )
+    if not os.access(folder, os.W_OK):
+        raise DailytalkError(f"{as_text(folder)!r} can't be written to", "name a file for the page with --out")
     return folder / REPORT
 
 

@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.publish.items import conversation
 from dailytalk_contiguous.publish.splits import as_given, split_two
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
+from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.whisper_json import (
     WHISPER_JSON,
     clips_folder,
@@ -313,7 +314,7 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
     audio, path = clips_folder(place)
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
-    entries = read_whisper_json(path).entries
+    entries = read_whisper_json(laid_over(path)).entries
     keys = match_names(
         entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
     ).keys

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
+from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
@@ -234,13 +235,13 @@ def write_outputs(
         (out / _OURS).unlink(missing_ok=True)
         return before
     results = Results(stages, problems, rebuilt=False)
-    current_digest = sha256_of(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else None
+    current_digest = sha256_of(laid_over(inside(out, TRANSCRIPT))) if (out / TRANSCRIPT).exists() else None
     edited = current_digest is not None and current_digest not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
     pieces = _transcript(index, paths, results, people)
     write_lines(target, _noted(pieces, digest, out, None if edited else current_digest))
-    if edited and digest.hexdigest() == sha256_of(out / TRANSCRIPT):
+    if edited and digest.hexdigest() == current_digest:
         # Nobody edited it: a run that was killed before it wrote run.json wrote the same.
         target.replace(out / TRANSCRIPT)
         target, edited = out / TRANSCRIPT, False
@@ -548,7 +549,9 @@ def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
     spoken_digest = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
     path = out / TRANSCRIPT
-    return bool(spoken_digest) and path.is_file() and sha256_of(inside(out, TRANSCRIPT)) != spoken_digest
+    return (
+        bool(spoken_digest) and path.is_file() and sha256_of(laid_over(inside(out, TRANSCRIPT))) != spoken_digest
+    )
 
 
 def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:

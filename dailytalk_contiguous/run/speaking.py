@@ -31,13 +31,13 @@ from dailytalk_contiguous.run.outputs import (
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
-from dailytalk_contiguous.sources.editable import settle
+from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import SCRIPT
 from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.store.files import inside, sha256_of
+from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
 
 #: Folder of the finished conversations.
 DATASET = "dataset"
@@ -90,16 +90,17 @@ def read_synthesis_input(
     shard_seconds: float = 600.0,
 ) -> SynthesisInput:
     """Read the transcript of a work folder, or another one. Raises DailytalkError if it is empty."""
-    settle(folder if transcript is None else transcript.parent)
+    refuse_half_renamed(folder)
     rejects: list[Reject] = []
     path = transcript or inside(folder, TRANSCRIPT)
-    conversations = transcribed(path, folder / "tagged", recordings, rejects)
+    edited = laid_over(path)
+    conversations = transcribed(edited, folder / "tagged", recordings, rejects)
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     run = (read_run(folder) or {}) if transcript is None else {}
     models, source = run.get("models", {}), run.get("source", {})
-    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path))
+    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(edited))
 
 
 def speak_transcript(

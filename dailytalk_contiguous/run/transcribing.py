@@ -30,7 +30,6 @@ from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, group
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.whisper_json import (
     WHISPER_JSON,
     WhisperJson,
@@ -41,6 +40,7 @@ from dailytalk_contiguous.sources.whisper_json import (
 )
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: Frames of Whisper a second, the unit of `seek`.
 FRAMES_PER_SECOND = 100
@@ -111,7 +111,7 @@ def transcribe_clips(
     """
     started = time.perf_counter()
     _refuse_unwritable(out)
-    settle(source)
+    refuse_half_renamed(source)
     before = _existing(out)
     rows, rejects = _clips(source, follow_links)
     left, of_entries = _without_entry(rows, before)

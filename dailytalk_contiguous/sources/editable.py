@@ -1,25 +1,30 @@
 """Folders whose lines people correct: what each layout has of an item, and how edits get into its files.
 
-Edits are saved in a journal (`store.edit_journal`). `settle` writes those that are not in the files yet; every
-command that reads such a folder calls it where it opens the folder, so that no command sees less than the page
-showed.
+Edits are saved in a journal (`store.edit_journal`). `review` and `reindex` write those that are not in the files
+yet (`settle`). Whoever else reads such a folder writes nothing: `laid_over` gives what a file will hold, so that
+no command sees less than the page showed.
 """
 
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Probe, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
+    Edited,
+    Readable,
     as_text,
     expect,
     fits,
@@ -34,10 +39,9 @@ from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, l
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
-from dailytalk_contiguous.sources.reindexing import finish_reindex
-from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
-from dailytalk_contiguous.sources.transcripts import RUN_TRANSCRIPT
+from dailytalk_contiguous.sources.transcribed import BASE, RUN_TRANSCRIPT, at_hand, tagged_row
 from dailytalk_contiguous.sources.whisper_json import (
     AUDIO_FOLDERS,
     WHISPER_JSON,
@@ -50,9 +54,10 @@ from dailytalk_contiguous.sources.whisper_json import (
     quick_entries,
     read_whisper_json,
     text_of,
+    whisper_json_text,
     write_whisper_json,
 )
-from dailytalk_contiguous.store.edit_journal import EditJournal, Record, has_journal
+from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, Record, has_journal
 from dailytalk_contiguous.store.files import (
     inside,
     is_inside,
@@ -64,6 +69,8 @@ from dailytalk_contiguous.store.files import (
     write_lines,
     write_text,
 )
+
+log = logging.getLogger("dailytalk_contiguous")
 
 #: The folder of discarded audio, and the file in it with the entries that were about it.
 DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
@@ -122,6 +129,13 @@ class Editable(ABC):
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         """Write a file whole, with other lines of some of its items. Raises OSError and BadInput."""
 
+    @abstractmethod
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
+        """The lines of a file with other lines of some of its items, and without what is discarded.
+
+        What `write` and `put_aside` make of it; `states` are those of `put_aside`. Raises BadInput.
+        """
+
     def watched(self) -> Sequence[Path]:
         """Files whose change is noticed while the folder is open."""
         return []
@@ -142,6 +156,14 @@ class Editable(ABC):
         It ends alike however often it was begun: a program that is stopped in it does the rest the next time.
         `records` are those of the journal that discarded or restored. Raises OSError and BadInput.
         """
+
+    def listing(self) -> Sequence[str]:
+        """The files that name the items, and change when one is discarded."""
+        return []
+
+    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
+        """The files that `put_aside` moves, each with the place where it belongs then."""
+        return iter(())
 
     @abstractmethod
     def reread(self) -> None:
@@ -296,6 +318,9 @@ class TaggedLines(Editable):
         if sha256_of(self._path) == digest.hexdigest():
             self._scanned, self._signature = after, _signature(self._path)
 
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
+        return self._written(changed, {}, hashlib.sha256())
+
     @property
     def aside(self) -> Path:
         return self.root
@@ -343,6 +368,7 @@ class TaggedLines(Editable):
             for data in file:
                 name = names[at]
                 at += len(data)
+                data = data if data.endswith(b"\n") else data + b"\n"
                 fields = fields or [*_item_of(data)[1]]
                 if name not in changed:
                     texts = [_NUMBER.sub(b'{"segment_id": %d' % count, data, count=1)]
@@ -520,15 +546,38 @@ class ClipsLines(Editable):
         return [self._path, self._audio]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        texts, aside = dict(self._texts), dict(self._discarded)
-        for name, lines in changed.items():
-            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
-            entries[key] = _clip_entry(entries.get(key), lines)
+        texts, aside = self._changed(changed)
         if aside != self._discarded:
             write_whisper_json(self._aside_path, aside)
             self._drop("_discarded", "_keys_aside")
         if texts != self._texts:
             self._write_texts(texts)
+
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
+        texts = self._put_aside(states, *self._changed(changed))[0]
+        return whisper_json_text(texts).encode("utf-8", "surrogatepass").splitlines(keepends=True)
+
+    def listing(self) -> Sequence[str]:
+        return [self._path.name]
+
+    def _changed(self, changed: Mapping[str, Lines]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The entries of the file, and of what is discarded, with other lines of some of them."""
+        texts, aside = dict(self._texts), dict(self._discarded)
+        for name, lines in changed.items():
+            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
+            entries[key] = _clip_entry(entries.get(key), lines)
+        return texts, aside
+
+    def _put_aside(
+        self, states: Mapping[str, bool], texts: dict[str, Any], aside: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The entries after items were discarded, or restored; those of restored ones are in both."""
+        for name, discarded in states.items():
+            if discarded and name in self._keys:
+                aside[self._keys[name]] = texts.pop(self._keys[name])
+            elif not discarded and name in self._keys_aside:
+                texts.setdefault(self._keys_aside[name], aside[self._keys_aside[name]])
+        return texts, aside
 
     def _write_texts(self, texts: dict[str, Any]) -> None:
         """Write the entries. The text of those that did not change is copied: to encode all takes far longer."""
@@ -566,12 +615,7 @@ class ClipsLines(Editable):
             raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
-        texts, aside = dict(self._texts), dict(self._discarded)
-        for name, discarded in states.items():
-            if discarded and name in self._keys:
-                aside[self._keys[name]] = texts.pop(self._keys[name])
-            elif not discarded and name in self._keys_aside:
-                texts.setdefault(self._keys_aside[name], aside[self._keys_aside[name]])
+        texts, aside = self._put_aside(states, dict(self._texts), dict(self._discarded))
         # Who stops here leaves an entry in both files, never in none.
         if aside != self._discarded:
             self.aside.mkdir(exist_ok=True)
@@ -579,13 +623,18 @@ class ClipsLines(Editable):
         if texts != self._texts:
             keep_backup(self._path)
             self._write_texts(texts)
-        for name, discarded in states.items():
-            pair = (self._audio / name, self.aside / name)
-            move_unless_there(*(pair if discarded else pair[::-1]), self._audio)
+        for source, target in self.moves(states):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
         back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
         if back:
             write_whisper_json(self._aside_path, {key: entry for key, entry in aside.items() if key not in back})
         self._drop("_listed", "_discarded", "_keys", "_keys_aside")
+
+    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
+        for name, discarded in states.items():
+            pair = (self._audio / name, self.aside / name)
+            yield from may_move(*(pair if discarded else pair[::-1]), self._audio)
 
     @property
     def _aside_path(self) -> Path:
@@ -619,7 +668,7 @@ class ClipsLines(Editable):
     @cached_property
     def _listed(self) -> "_Listed":
         here = _audio_below(self._audio, skip=DISCARDED)
-        aside = _audio_below(self.aside)
+        aside = _audio_below(self.aside) if is_inside(self.aside, self._audio) else []
         return _Listed(here, {*here, *aside})
 
     @cached_property
@@ -759,7 +808,13 @@ class MoshiLines(Editable):
         return [self.root / name for name in _MANIFESTS]
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
-        ((name, lines),) = changed.items()
+        *_, name = changed
+        write_bytes(self._beside(name, ".json"), b"".join(self.content(file, changed, {})))
+
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
+        if file in _MANIFESTS:
+            return [line.encode() for _, line in self._put_aside(states)[1].get(file, [])]
+        *_, (name, lines) = changed.items()  # of two sounds with one JSON the last
         words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
         words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
         document = self._document(name) | {
@@ -773,7 +828,10 @@ class MoshiLines(Editable):
                 for key, line in in_order(lines)
             ],
         }
-        write_text(self._beside(name, ".json"), json_text(document))
+        return [json_text(document).encode()]
+
+    def listing(self) -> Sequence[str]:
+        return _MANIFESTS
 
     def reread(self) -> None:
         self.__dict__.pop("_named", None)
@@ -789,10 +847,50 @@ class MoshiLines(Editable):
                 raise BadInput(f"{DISCARDED} has another {path.name!r} already", "move that one elsewhere")
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
-        path = inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
-        entries: dict[str, Any] = expect(read_json(path), {str: {str: [str]}}, path.name) if path.exists() else {}
-        manifests = {name: self._manifest(name) for name in _MANIFESTS if (self.root / name).is_file()}
-        kept, after = dict(entries), {name: list(lines) for name, lines in manifests.items()}
+        path, (kept, after) = self._aside_path, self._put_aside(states)
+        # Who stops here leaves an entry in both files, never in none.
+        if kept != self._kept_lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json_document(kept))
+        for side, lines in after.items():
+            if lines != self._manifest(side):
+                keep_backup(inside(self.root, side))
+                write_lines(inside(self.root, side), (line for _, line in lines))
+        for source, target in self.moves(states):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
+            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
+        self.reread()
+
+    def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
+        for name, discarded in states.items():
+            for suffix in (Path(name).suffix, ".json"):
+                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
+                yield from may_move(*(pair if discarded else pair[::-1]), self.root)
+
+    @property
+    def _aside_path(self) -> Path:
+        return inside(self.root, Path(AUDIO_FOLDER) / DISCARDED / DISCARDED_ENTRIES)
+
+    @property
+    def _kept_lines(self) -> dict[str, dict[str, list[str]]]:
+        """The lines of discarded items, by item and manifest. Raises BadInput for a manifest that is none."""
+        path = self._aside_path
+        if not path.exists():
+            return {}
+        shape = {str: {f"{name}?": [str] for name in _MANIFESTS}}
+        kept: dict[str, dict[str, list[str]]] = expect(read_json(path), shape, as_text(path))
+        if strange := next((side for sides in kept.values() for side in sides if side not in _MANIFESTS), None):
+            raise BadInput(f"{as_text(path)}: {quoted(strange)} is no manifest of the folder", "delete that entry")
+        return kept
+
+    def _put_aside(
+        self, states: Mapping[str, bool]
+    ) -> tuple[dict[str, dict[str, list[str]]], dict[str, list[tuple[str, str]]]]:
+        """The lines of discarded items, and those of each manifest, after items were discarded, or restored."""
+        kept = self._kept_lines
+        after = {name: self._manifest(name) for name in _MANIFESTS if (self.root / name).is_file()}
         for name, discarded in states.items():
             if discarded:
                 named = {side: [line for item, line in lines if item == name] for side, lines in after.items()}
@@ -803,28 +901,17 @@ class MoshiLines(Editable):
                 for side, lines in kept[name].items():
                     if not any(item == name for item, _ in after.setdefault(side, [])):
                         after[side] += [(name, line) for line in lines]
-        if kept != entries:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json_document(kept))
-        for side, lines in after.items():
-            if lines != manifests.get(side):
-                keep_backup(self.root / side)
-                write_lines(self.root / side, (line for _, line in lines))
-        for name, discarded in states.items():
-            for suffix in (Path(name).suffix, ".json"):
-                pair = (self.root / Path(name).with_suffix(suffix), self._moved(name).with_suffix(suffix))
-                move_unless_there(*(pair if discarded else pair[::-1]), self.root)
-        if back := {name for name, discarded in states.items() if not discarded and name in kept}:
-            write_text(path, json_document({name: entry for name, entry in kept.items() if name not in back}))
-        self.reread()
+        return kept, after
 
     def _moved(self, name: str) -> Path:
         parts = Path(name).parts
         return self.aside.joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
 
     def _manifest(self, name: str) -> list[tuple[str, str]]:
-        """The lines of a manifest with their breaks, each after the path that it names."""
-        lines = []
+        """The lines of a manifest with their breaks, each after the path that it names; none of a missing one."""
+        lines: list[tuple[str, str]] = []
+        if not (self.root / name).is_file():
+            return lines
         for _, data in numbered_lines(inside(self.root, name)):
             try:
                 line = parse_json(data, "")
@@ -851,7 +938,6 @@ class MoshiLines(Editable):
 
     def _beside(self, name: str, suffix: str) -> Path:
         """The WAV of an item, or the JSON beside it."""
-        refuse_outside(name)
         path = Path(name).with_suffix(suffix or Path(name).suffix)
         present = inside(self.root, path)
         if not present.exists():
@@ -930,12 +1016,10 @@ def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
     return lines
 
 
-def move_unless_there(source: Path, target: Path, root: Path) -> None:
-    """Move a file inside a folder; nothing is overwritten, and what is moved already stays. Raises OSError."""
-    if not is_inside(source, root) or not is_inside(target, root) or not source.is_file() or target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(target)
+def may_move(source: Path, target: Path, root: Path) -> Iterator[tuple[Path, Path]]:
+    """The two paths, if the first is a file that belongs at the second: nothing is overwritten, or leads out."""
+    if is_inside(source, root) and is_inside(target, root) and source.is_file() and not os.path.lexists(target):
+        yield source, target
 
 
 def emptied_json(folder: Path) -> Path | None:
@@ -979,23 +1063,22 @@ def open_editable(folder: Path) -> Editable | None:
     return None
 
 
+def edited_root(place: Path) -> Path:
+    """The folder whose journal has the edits of a place: that of a whisper.json, or of the audio beside it."""
+    beside = place.is_file() or (place.name in AUDIO_FOLDERS and has_journal(place.parent))
+    return place.parent if beside else place
+
+
 def settle(folder: Path) -> None:
-    """Write the edits of a folder that are not in its files yet, and finish a reindex that was stopped half way.
+    """Write the edits of a folder that are not in its files yet. Nothing is opened in a folder without any.
 
-    Whoever reads the folder calls this first. Nothing is opened in a folder without either.
-
-    Raises DailytalkError if the disk refuses, or the journal is damaged: what reads on would see less than the
-    page showed.
+    Raises DailytalkError if the disk refuses, or the journal is damaged.
     """
-    if folder.is_file() or (folder.name in AUDIO_FOLDERS and has_journal(folder.parent)):
-        folder = folder.parent  # a whisper.json, or the audio beside it
-    finish_reindex(folder)
-    if not has_journal(folder):
-        return
-    editable = open_editable(folder)
+    root = edited_root(folder)
+    editable = open_editable(root) if has_journal(root) else None
     if editable is None:
         return
-    journal = EditJournal(folder)
+    journal = EditJournal(root)
     if not unsettled(editable, journal):
         return
     try:
@@ -1003,18 +1086,23 @@ def settle(folder: Path) -> None:
             settle_edits(editable, journal)
     except OSError as error:
         raise DailytalkError(
-            f"edits of {as_text(folder)!r} can't be written into its files ({error.strerror})",
+            f"edits of {as_text(root)!r} can't be written into its files ({error.strerror})",
             "make room and make it writable, then run the same command again: no edit is lost",
         ) from error
 
 
 def edits_by_file(editable: Editable, records: Iterable[Record]) -> dict[str, dict[str, list[Record]]]:
-    """The records that change lines, by file and item."""
+    """The records that change lines, by file and item; those of files that lead out of the folder are left out."""
     files: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         if record["before"].get("lines"):
             by_item = files.setdefault(editable.file_of(record["item"]), {})
             by_item.setdefault(record["item"], []).append(record)
+    for file in list(files):
+        try:
+            inside(editable.root, file)
+        except BadInput:
+            del files[file]
     return files
 
 
@@ -1047,26 +1135,124 @@ def settle_edits(editable: Editable, journal: EditJournal) -> None:
         path = inside(editable.root, file)
         if _stands(path, journal, items):
             continue
-        changed: dict[str, Lines] = {}
-        for name, records in items.items():
-            with suppress(BadInput):  # its file has lost it: its edits are open
-                laid = laid_edits(editable, name, records)
-                if laid.lines != in_file(editable, name):
-                    changed[name] = laid.lines
-        if changed:
+        if changed := _changed(editable, items):
             keep_backup(path)
             editable.write(file, changed)
             editable.reread()
         if path.is_file():
             journal.settle(file, sha256_of(path))
     if moves := _moves(journal):
-        states = {record["item"]: bool(record["after"]["discarded"]) for record in moves}
-        editable.put_aside(states, moves)
+        editable.put_aside(_states(moves), moves)
         editable.reread()
         for file in edits_by_file(editable, journal.records.values()):
             if (path := inside(editable.root, file)).is_file():
                 journal.settle(file, sha256_of(path))
         journal.settle(DISCARDED, "")
+
+
+def _changed(editable: Editable, items: Mapping[str, Sequence[Record]]) -> dict[str, Lines]:
+    """The lines that items of a file get by their edits, where the file has others."""
+    changed: dict[str, Lines] = {}
+    for name, records in items.items():
+        with suppress(BadInput):  # its file has lost it: its edits are open
+            laid = laid_edits(editable, name, records)
+            if laid.lines != in_file(editable, name):
+                changed[name] = laid.lines
+    return changed
+
+
+def _states(moves: Iterable[Record]) -> dict[str, bool]:
+    """By item whether it is discarded at last."""
+    return {record["item"]: bool(record["after"]["discarded"]) for record in moves}
+
+
+# Reading a folder with its edits, whether its files have them or not. Nothing is written.
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A folder, the lines by item that its files lack, by file, and the items that are to be moved."""
+
+    editable: Editable
+    changed: dict[str, dict[str, Lines]]
+    states: dict[str, bool]
+
+
+def laid_over(path: Path, root: Path | None = None) -> Readable:
+    """What is to be read in place of a file: with the edits of its folder's journal that are not in it yet.
+
+    The file itself, in nearly all folders; where a discarded file is to be put back, the one among the discarded.
+
+    Args:
+        path: of a transcript, a whisper.json, or a file of a training folder; it need not exist.
+        root: the folder that the file was read from, which may have the journal.
+
+    Raises BadInput for a damaged journal.
+    """
+    for folder in _journals(path, root):
+        laid = _laid(folder)
+        file = as_text(path.absolute().relative_to(folder))
+        if laid and (file in laid.changed or (laid.states and file in laid.editable.listing())):
+            changed = laid.changed.get(file, {})
+            return Edited(path, partial(laid.editable.content, file, changed, laid.states))
+        if laid:
+            return next(
+                (source for source, target in laid.editable.moves(laid.states) if target == folder / file), path
+            )
+    return path
+
+
+def laid_moves(place: Path) -> dict[Path, Path]:
+    """Where files of a folder of clips are that its journal discards or puts back, with the places for them.
+
+    They are where they were until `review` or `reindex` moves them. Raises BadInput for a damaged journal.
+    """
+    root = edited_root(place).absolute()
+    laid = _laid(root) if has_journal(root) else None
+    return dict(laid.editable.moves(laid.states)) if laid else {}
+
+
+def _journals(path: Path, root: Path | None) -> list[Path]:
+    """The folders with a journal that may have edits of a file."""
+    above = path.absolute().parents
+    of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
+    folders = dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio])
+    return [folder for folder in folders if has_journal(folder) and path.absolute().is_relative_to(folder)]
+
+
+def _laid(root: Path) -> _Laid | None:
+    """What the files of a folder lack; None if they have all edits."""
+    with _LAYING:
+        # Files are replaced, never written in place: then the folder changes, too.
+        return _laid_now(root, _signature(root / JOURNAL), _signature(root))
+
+
+#: Recordings are read side by side, and what is laid over is said once.
+_LAYING = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _laid_now(root: Path, *_: tuple[int, int, int] | None) -> _Laid | None:
+    editable = open_editable(root)
+    if editable is None:
+        return None
+    journal = EditJournal(root)
+    try:
+        files = edits_by_file(editable, journal.records.values())
+        lacking = {file: items for file, items in files.items() if not _stands(inside(root, file), journal, items)}
+        changed = {file: lines for file, items in lacking.items() if (lines := _changed(editable, items))}
+        states = _states(moves := _moves(journal))
+    except OSError as error:
+        raise BadInput(f"{as_text(root)!r} can't be read ({error.strerror})", "check its files") from None
+    if not changed and not moves:
+        return None
+    count = sum(len(lacking[file][name]) for file, lines in changed.items() for name in lines) + len(moves)
+    log.warning(
+        "%r is read with %s laid over its files; dailytalk review writes such edits into them",
+        as_text(root),
+        counted(count, "edit"),
+    )
+    return _Laid(editable, changed, states)
 
 
 def in_file(editable: Editable, name: str) -> Lines:

@@ -35,7 +35,6 @@ from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_le
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.models.text_language import language_of_texts
-from dailytalk_contiguous.sources.editable import settle
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.sources.transcripts import cues_within, find_transcripts, is_shared, read_transcripts
@@ -229,8 +228,6 @@ class Folder(datasets.GeneratorBasedBuilder):
 
 def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterator[dict[str, Any]]:
     """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
-    for place in config.inputs:
-        settle(Path(place))
     sides = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out, sides)
     for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):

@@ -31,8 +31,7 @@ from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.sources.reindexing import finish_reindex
-from dailytalk_contiguous.store.files import Disk, leads_out, write_atomically
+from dailytalk_contiguous.store.files import PLANS, Disk, leads_out, refuse_half_renamed, write_atomically
 from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 # Names of recordings: their path, without its ending where that is unambiguous.
@@ -373,10 +372,8 @@ def find_recordings(
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
-    for folder in dict.fromkeys(
-        top for path in paths_given for top in (path.absolute(), *path.absolute().parents)
-    ):
-        finish_reindex(folder)
+    for path in paths_given:
+        refuse_half_renamed(path)
     walk = _Walk(exclude, follow_links)
     paths = dict(_relative(paths_given, walk))
     inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
@@ -430,6 +427,8 @@ class _Walk:
         top = folder.absolute()
         is_named = any(map(is_marked, (top, *top.parents)))
         for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+            if PLANS in folders:
+                refuse_half_renamed(Path(parent))
             real = os.path.realpath(parent)
             if real in barred:
                 folders.clear()

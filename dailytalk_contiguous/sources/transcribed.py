@@ -11,7 +11,17 @@ from typing import Any
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
-from dailytalk_contiguous.core.documents import LATEST, as_text, expect, is_number, json_lines, quoted, shown
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    Readable,
+    as_text,
+    expect,
+    is_number,
+    json_lines,
+    path_of,
+    quoted,
+    shown,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import (
@@ -24,6 +34,9 @@ from dailytalk_contiguous.shards import compress, compress_row, expand, expand_r
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
 from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
+
+#: What a run calls its transcript.
+RUN_TRANSCRIPT = "transcript.jsonl"
 
 # Validating the lines of a transcript.
 #
@@ -313,7 +326,7 @@ class _Line(dict[str, Any]):
 
 
 def transcribed(
-    transcript: Path, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
+    transcript: Readable, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
 ) -> Iterator[Row]:
     """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -328,8 +341,8 @@ def transcribed(
 
     Raises DailytalkError if there is no transcript.
     """
-    if not transcript.is_file():
-        raise DailytalkError(f"there is no transcript {str(transcript)!r}", "run dailytalk tag first")
+    if not path_of(transcript).is_file():
+        raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
     rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
     groups = _grouped(transcript, rows_by_id, rejects)
@@ -346,12 +359,12 @@ def transcribed(
     rejects += _unspoken(rows_by_id)
 
 
-def _refuse_mix(transcript: Path) -> None:
+def _refuse_mix(transcript: Readable) -> None:
     """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: its speakers are not separate."""
     channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
     if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
         raise DailytalkError(
-            f"{transcript} was made with --channel mix, in which no speaker is alone on a channel",
+            f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
 
@@ -363,7 +376,7 @@ def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+def _grouped(transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
     """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
     for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
@@ -371,8 +384,11 @@ def _grouped(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reje
     return groups
 
 
-def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> Iterator[tuple[str, _Line]]:
+def _lines(
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]
+) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
+    name_of_file = path_of(transcript).name
     parts: dict[str, list[tuple[str, Row]]] = {}
     for name, row in rows_by_id.items():
         parts.setdefault(row["audio_file"], []).append((name, row))
@@ -385,8 +401,8 @@ def _lines(transcript: Path, rows_by_id: Mapping[str, Row], rejects: list[Reject
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
         except ValueError as error:
-            reason = f"line {number} of {transcript.name}: {error}"
-            rejects.append(Reject(f"{transcript.name}:{number}", "transcript", reason, "mend or delete the line"))
+            reason = f"line {number} of {name_of_file}: {error}"
+            rejects.append(Reject(f"{name_of_file}:{number}", "transcript", reason, "mend or delete the line"))
             continue
         line.number = number
         yield conversation_id, line

@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
+from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.whisper_json import (
     SEGMENT,
     EntryNames,
@@ -212,7 +213,7 @@ Pick = Callable[[Iterable[str]], Sequence[str]]
 def read_packed(path: Path) -> bytes:
     """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
     try:
-        data = read_bytes(path, "check the file and its permissions", MOST_BYTES)
+        data = read_bytes(laid_over(path), "check the file and its permissions", MOST_BYTES)
         return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
@@ -534,7 +535,7 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
 
 @lru_cache(maxsize=2)
 def _clips_of(path: Path, modified: int) -> tuple[EntryNames, dict[str, Any]]:
-    entries = read_whisper_json(path).entries
+    entries = read_whisper_json(laid_over(path)).entries
     return EntryNames(entries), entries
 
 

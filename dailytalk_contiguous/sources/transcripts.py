@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.documents import parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MIX
 from dailytalk_contiguous.core.word_times import Cue, join_words
+from dailytalk_contiguous.sources.transcribed import RUN_TRANSCRIPT
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
     Passage,
@@ -31,9 +32,6 @@ from dailytalk_contiguous.sources.transcript_formats import (
 )
 from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
 from dailytalk_contiguous.store.files import leads_out
-
-#: The transcript of a whole run, with lines of many recordings.
-RUN_TRANSCRIPT = "transcript.jsonl"
 
 # What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
 _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)

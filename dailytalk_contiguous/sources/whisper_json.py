@@ -16,7 +16,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import LATEST, expect, is_number, parse_json, quoted, read_bytes, shown
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    Readable,
+    expect,
+    is_number,
+    parse_json,
+    path_of,
+    quoted,
+    read_bytes,
+    shown,
+)
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT, leads_out, write_text
 
@@ -61,14 +71,15 @@ class WhisperJson:
         return {name: entry for name, entry in self.entries.items() if name not in rejected}
 
 
-def read_whisper_json(path: Path) -> WhisperJson:
+def read_whisper_json(document: Readable) -> WhisperJson:
     """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
 
     NaN is taken as a number, as Python writes it.
 
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """
-    return parse_whisper_json(read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES), path)
+    data = read_bytes(document, "correct it or save the file again", MOST_WHISPER_BYTES)
+    return parse_whisper_json(data, path_of(document))
 
 
 def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:

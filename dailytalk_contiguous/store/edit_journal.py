@@ -10,14 +10,23 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import MOST_LINE_BYTES, as_text, expect, parse_json
+from dailytalk_contiguous.core.documents import (
+    LATEST,
+    MOST_LINE_BYTES,
+    MOST_OWN_BYTES,
+    as_text,
+    expect,
+    fits,
+    is_number,
+    parse_json,
+)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import json_text
+from dailytalk_contiguous.store.files import inside, json_text, refuse_linked
 
 #: The journal in the folder of the data, and the lock that is held while one record is written.
 JOURNAL, JOURNAL_LOCK = ".dailytalk-edits.jsonl", ".dailytalk-edits.lock"
@@ -25,9 +34,18 @@ JOURNAL, JOURNAL_LOCK = ".dailytalk-edits.jsonl", ".dailytalk-edits.lock"
 #: Seconds that a process waits for another one that writes.
 PATIENCE = 30.0
 
-_RECORD = {"number": int, "time": str, "author": str, "item": str, "action": str, "before": dict, "after": dict}
+#: Bytes of one edit: of a whole dialogue with its words.
+_LARGEST_EDIT = MOST_LINE_BYTES * 8
+
+#: What an edit has of an item: its own fields, and of each line the fields that changed; None is no line.
+_ITEM = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "side?": str, "discarded?": bool}
+_RECORD = {"number": int, "time": str, "author": str, "item": str, "action": str, "before": _ITEM, "after": _ITEM}
 _RECORD |= {"undoes?": int}
 _SETTLED = {"settled": int, "file": str, "sha256": str}
+
+#: Fields that every line has.
+_WHOLE = ("channel", "text", "start", "end")
+_WORDS = [{"word": str, "start": float, "end": float, "probability?": float}]
 
 Record = dict[str, Any]
 
@@ -59,7 +77,7 @@ class EditJournal:
 
     def __init__(self, folder: Path) -> None:
         """Read the journal, if there is one. Raises BadInput for a damaged one."""
-        self.folder, self.path = folder, folder / JOURNAL
+        self.folder, self.path = folder, inside(folder, JOURNAL)
         self.records: dict[int, Record] = {}
         self.settled: dict[str, Record] = {}
         self._read = 0  # bytes
@@ -93,24 +111,53 @@ class EditJournal:
             raise BadInput(f"{as_text(self.path)!r} has lost edits that it had", "put the whole file back")
         if size == self._read:
             return
-        with self.path.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            self._take(line)
-            self._read += len(line)
+        if size > MOST_OWN_BYTES:
+            raise BadInput(
+                f"{as_text(self.path)!r} has {size:,} bytes, more than any review writes", "move it away"
+            )
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                while (line := file.readline(_LARGEST_EDIT + 1)).endswith(b"\n"):
+                    self._take(line)
+                    self._read += len(line)
+        except OSError as error:
+            reason = f"{as_text(self.path)!r} can't be read ({error.strerror})"
+            raise BadInput(reason, "check its permissions") from None
+        if len(line) > _LARGEST_EDIT:
+            self._take(line)  # which refuses it; shorter, it was cut short by a crash
 
     def _take(self, line: bytes) -> None:
         where = f"{as_text(self.path)!r}, byte {self._read:,}"
         remedy = "put the whole file back, or take the line out and look at that item again"
-        record: Record = parse_json(line, where, remedy, limit=MOST_LINE_BYTES * 8)
+        record: Record = parse_json(line, where, remedy, limit=_LARGEST_EDIT)
         if isinstance(record, dict) and "settled" in record:
             self.settled[expect(record, _SETTLED, where, remedy)["file"]] = record
-        else:
-            expect(record, _RECORD, where, remedy)
-            if record["number"] != self.number + 1:
-                raise BadInput(f"{where}: edit {record['number']} follows edit {self.number}", remedy)
-            self.records[record["number"]] = record
+            return
+        expect(record, _RECORD, where, remedy)
+        if problem := self._problem(record):
+            raise BadInput(f"{where}: {problem}", remedy)
+        self.records[record["number"]] = record
+
+    def _problem(self, record: Record) -> str | None:
+        """What is wrong with an edit of the right types, if anything is."""
+        if record["number"] != self.number + 1:
+            return f"edit {record['number']} follows edit {self.number}"
+        if "\0" in record["item"] or not PurePosixPath(record["item"]).name:
+            return "it names no item"
+        if record["action"] in ("undo", "redo") and record.get("undoes") is None:
+            return "it does not say which edit it undoes"
+        for state in (record["before"], record["after"]):
+            for name in ("lines", "discarded"):
+                if name in state and state[name] is None:
+                    return f"{name} is null"
+        before, after = record["before"].get("lines", {}), record["after"].get("lines", {})
+        if before.keys() != after.keys() or ("discarded" in record["before"]) != ("discarded" in record["after"]):
+            return "what it has before it is not what it has after it"
+        for key in before:
+            if problem := _line_problem(before[key], after[key]) or _line_problem(after[key], before[key]):
+                return f"the line {key!r} {problem}"
+        return None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -121,6 +168,7 @@ class EditJournal:
         try:
             with self._threads:
                 self._refuse_gone()  # the lock would make the folder again
+                refuse_linked(self.folder / JOURNAL_LOCK)
                 with self._lock:
                     self.refresh()
                     yield
@@ -177,6 +225,23 @@ class EditJournal:
         self._read += len(line)
 
 
+def _line_problem(line: Any, other: Any) -> str | None:
+    """What is wrong with a line before or after an edit; `other` is the line on the other side of it."""
+    if line is None:
+        return "is nothing before and after it" if other is None else None
+    if not isinstance(line, dict):
+        return "is no object"
+    needed = _WHOLE if other is None else [name for name in _WHOLE if isinstance(other, dict) and name in other]
+    for name in {*needed, *(line.keys() & _WHOLE)}:
+        if not (
+            is_number(line.get(name), -LATEST, LATEST)
+            if name in ("start", "end")
+            else isinstance(line.get(name), str)
+        ):
+            return f"has no {name}"
+    return None if line.get("words") is None or fits(line["words"], _WORDS) else "has words without times"
+
+
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
         status = folder.stat()
@@ -202,4 +267,4 @@ def why_not_writable(folder: Path) -> str | None:
 
 def has_journal(folder: Path) -> bool:
     """Whether anything was ever edited in a folder."""
-    return (folder / JOURNAL).is_file()
+    return os.path.isfile(folder / JOURNAL)

@@ -48,22 +48,25 @@ def test_renames_are_said_and_taken_back(tmp_path: Path, dailytalk: Command) -> 
     assert (root / "a_000007.wav").read_text() == "a_000007.wav"
 
 
-def test_digits_are_as_asked_and_never_too_few(tmp_path: Path, dailytalk: Command) -> None:
+def test_digits_are_as_asked(tmp_path: Path, dailytalk: Command) -> None:
     root = clips(tmp_path / "in", *(f"a_{number}.wav" for number in range(1, 13)))
-    assert dailytalk("reindex", root, "--digits", 1).code == 0
-    assert names(root)[0] == "a_01.wav"
+    assert dailytalk("reindex", root).out == "nothing to do: there is no gap\n"
+    assert dailytalk("reindex", root, "--digits", 3).code == 0
+    assert names(root)[0] == "a_001.wav"
 
 
 def test_names_with_newlines_and_escapes_are_renamed_and_written_out(tmp_path: Path, dailytalk: Command) -> None:
     root = clips(tmp_path / "in", "a\nb\x1b[2J_7.wav")
     done = dailytalk("reindex", root)
-    assert (done.code, "\x1b" in done.out, names(root)) == (0, False, ["a\nb\x1b[2J_000001.wav"])
+    assert (done.code, "\x1b" in done.out, names(root)) == (0, False, ["a\nb\x1b[2J_1.wav"])
 
 
 def test_what_can_not_be_done_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert dailytalk("reindex", empty).out == "nothing to do: there is no gap\n"
+    assert "no recording here is called" in dailytalk("reindex", empty).out
+    unnamed = clips(tmp_path / "unnamed", "hello.wav", "a_2.wav")
+    assert "hello.wav" in dailytalk("reindex", unnamed).out
     done = dailytalk("reindex", tmp_path / "nothing")
     assert (done.code, "is no folder: name the folder of the recordings" in done.err) == (1, True)
     root = clips(tmp_path / "in", "a_2.wav")

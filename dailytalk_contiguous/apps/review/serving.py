@@ -15,9 +15,10 @@ from dailytalk_contiguous.apps.review.viewing import Viewed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.items import open_items
-from dailytalk_contiguous.sources.editable import Editable, open_editable, settle
-from dailytalk_contiguous.store.edit_journal import has_journal
-from dailytalk_contiguous.store.files import folder_locked
+from dailytalk_contiguous.sources.editable import Editable, edited_root, open_editable, settle
+from dailytalk_contiguous.sources.reindexing import finish_reindex
+from dailytalk_contiguous.store.edit_journal import has_journal, why_not_writable
+from dailytalk_contiguous.store.files import folder_locked, refuse_half_renamed
 
 #: Threads that may still work on an item when all is saved: what they make can be made again.
 BACKGROUND = ("listen", "peaks")
@@ -67,7 +68,10 @@ def _opened(place: str) -> Editable:
     """The items of a place, to edit or only to listen to. Raises DailytalkError if there are none."""
     path = Path(place)
     if path.exists():
-        settle(path)
+        if why_not_writable(edited_root(path)) is None:
+            finish_reindex(edited_root(path))
+            settle(path)
+        refuse_half_renamed(path)
     editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(place))
     if not editable.names() and not has_journal(editable.root):
         raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")

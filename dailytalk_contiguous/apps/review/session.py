@@ -602,7 +602,7 @@ class Session:
             where = as_text(self.editable.root)
             raise DailytalkError(
                 f"every edit is in the journal of {where!r}, but its files can't be written ({reason})",
-                "make room and make them writable; the next command that reads the folder writes them",
+                "make room and make them writable; dailytalk review writes them when it opens the folder next",
             ) from error
 
     def settle(self) -> None:

@@ -1,6 +1,6 @@
 """What can only be listened to: versions, mixes, finished corpora and conversations without a transcript."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,9 @@ class Viewed(Editable):
         return ""
 
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+        raise BadInput("nothing can be changed here", self._remedy)
+
+    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
         raise BadInput("nothing can be changed here", self._remedy)
 
     def refuse_discarding(self, name: str) -> None:

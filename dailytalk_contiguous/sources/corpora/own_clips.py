@@ -7,7 +7,7 @@ it, so there is nothing to count, and a clip without a text is no fault: it is r
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,7 +27,7 @@ from dailytalk_contiguous.sources.corpora.common import (
     existing,
     open_tree,
 )
-from dailytalk_contiguous.sources.editable import settle
+from dailytalk_contiguous.sources.editable import laid_moves, laid_over
 from dailytalk_contiguous.sources.recordings import identities
 from dailytalk_contiguous.sources.whisper_json import (
     AUDIO_FOLDERS,
@@ -39,6 +39,7 @@ from dailytalk_contiguous.sources.whisper_json import (
     read_whisper_json,
     text_of,
 )
+from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
 MANIFEST = "manifest.jsonl"
@@ -87,10 +88,9 @@ class Clips(Corpus):
     def rows(cls, config: Any) -> Iterator[Row]:
         """As of any corpus; an entry of the whisper.json that is about no clip is a row with a problem, too."""
         source = existing(config.source)
-        if source.is_dir():
-            settle(source)
+        refuse_half_renamed(source)
         with ExitStack() as stack:
-            tree = open_tree(source, stack, config.follow_links)
+            tree = _as_moved(open_tree(source, stack, config.follow_links), source)
             folder = _Folder(source, tree, config)
             if not folder.clips and not folder.strays:
                 raise DailytalkError(
@@ -177,6 +177,15 @@ class _Folder:
         return self._everybody
 
 
+def _as_moved(tree: Tree, source: Path) -> Tree:
+    """The files with the names that they get where `review` has not moved a discarded clip yet."""
+    moves = laid_moves(source) if source.is_dir() else {}
+    top = source.absolute()
+    names = {place: as_text(target.relative_to(top)) for place, target in moves.items()}
+    files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
+    return Tree(tuple(sorted(files, key=lambda file: file.name))) if names else tree
+
+
 def _is_clip(file: FoundFile) -> bool:
     """Whether a file is one to account for: audio that was not left out, and what can't be looked into."""
     return not set(LEFT_OUT) & {*file.pure.parent.parts} and (
@@ -190,7 +199,7 @@ def _texts(source: Path, tree: Tree, config: ClipsConfig) -> tuple[WhisperJson |
         if source.is_dir():
             audio, path = clips_folder(source, config.follow_links)
             prefix = "" if audio == source else f"{audio.name}/"
-            return (read_whisper_json(path) if path and config.texts else None), prefix
+            return (read_whisper_json(laid_over(path)) if path and config.texts else None), prefix
         packed = tree.named(WHISPER_JSON) if config.texts else None
         return (parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
     except BadInput as error:
