@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, l
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.reindexing import finish_reindex
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, refuse_outside, tagged_row
@@ -230,9 +231,10 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not text:
         return [{"kind": "empty", "why": str(line.get("text_reason") or "it has no text")}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
-        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second"}]
+        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"}]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
-        return [{"kind": "slow", "why": f"{n_words} words in {seconds:.1f} s"}]
+        why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
+        return [{"kind": "slow", "why": why}]
     return []
 
 
