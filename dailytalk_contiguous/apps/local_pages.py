@@ -14,7 +14,6 @@ import hmac
 import ipaddress
 import json
 import logging
-import math
 import mimetypes
 import secrets
 import signal
@@ -32,6 +31,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dailytalk_contiguous import apps, publish
+from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Headers of every answer: nothing is loaded from elsewhere, nothing frames the page, no type is guessed.
@@ -219,16 +219,8 @@ def page_json(value: Any) -> bytes:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class PageServer(uvicorn.Server):

@@ -7,7 +7,6 @@ showed.
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from abc import ABC, abstractmethod
@@ -29,6 +28,7 @@ from dailytalk_contiguous.core.documents import (
     parse_json,
     quoted,
     read_json,
+    with_null,
 )
 from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -400,8 +400,7 @@ class TaggedLines(Editable):
         with self._path.open("rb") as file:
             for at in places:
                 file.seek(at)
-                line = parse_json(file.readline(), as_text(self._path), nan=True)
-                lines.append({field: None if value != value else value for field, value in line.items()})
+                lines.append(with_null(parse_json(file.readline(), as_text(self._path), nan=True)))
         return lines
 
 
@@ -474,7 +473,7 @@ class ClipsLines(Editable):
         entry = self._entry(name)
         if entry is None:
             return {}
-        entry = parse_json(json.dumps(entry), f"{self._path.name}: {name!r}", nan=True)
+        entry = with_null(entry)
         problem = entry_problem(self._path.name, name, entry)
         if problem:
             raise problem

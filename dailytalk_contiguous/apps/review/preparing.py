@@ -29,7 +29,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import page_file
-from dailytalk_contiguous.apps.review.server import ASSETS, json_answered, request_body
+from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
 from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
@@ -187,10 +187,10 @@ class Preparation:
             routes=[
                 Route("/", _page),
                 Route("/assets/{name}", _page),
-                Route("/api/state", json_answered(self._state)),
-                Route("/api/run", json_answered(self._begin), methods=["POST"]),
-                Route("/api/stop", json_answered(self._stop), methods=["POST"]),
-                Route("/api/review", json_answered(self._open), methods=["POST"]),
+                Route("/api/state", in_json(self._state)),
+                Route("/api/run", in_json(self._begin), methods=["POST"]),
+                Route("/api/stop", in_json(self._stop), methods=["POST"]),
+                Route("/api/review", in_json(self._open), methods=["POST"]),
             ]
         )
 
@@ -355,6 +355,8 @@ def _field(place: PlacedSetting) -> dict[str, Any]:
     known = place.setting
     return {
         "name": place.option,
+        "flag": _flag(place),
+        "metavar": known.metavar,
         "kind": _kind(place),
         "about": known.about.replace("{choices}", " or ".join(known.choices)),
         "value": place.value,
@@ -363,6 +365,10 @@ def _field(place: PlacedSetting) -> dict[str, Any]:
         "least": known.least,
         "most": known.most,
     }
+
+
+def _flag(place: PlacedSetting) -> str:
+    return "--" + place.option.replace("_", "-")
 
 
 def _kind(place: PlacedSetting) -> str:
@@ -374,7 +380,7 @@ def _kind(place: PlacedSetting) -> str:
 
 def _flags(place: PlacedSetting, value: Any) -> list[str]:
     """The option of a setting with a value of a request; none for null and false. Raises BadInput."""
-    flag, kind = "--" + place.option.replace("_", "-"), _kind(place)
+    flag, kind = _flag(place), _kind(place)
     least = -math.inf if place.setting.least is None else place.setting.least
     most = math.inf if place.setting.most is None else place.setting.most
     if kind == "bool" and isinstance(value, bool):

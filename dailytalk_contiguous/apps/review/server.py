@@ -68,8 +68,8 @@ def make_app(session: Session, remembered: Remembered) -> Starlette:
     routes = [
         Route("/", pages.asset),
         Route("/assets/{name}", pages.asset),
-        *(Route(f"/api/{name}", json_answered(answer)) for name, answer in pages.gets().items()),
-        *(Route(f"/api/{name}", json_answered(answer), methods=["POST"]) for name, answer in pages.posts().items()),
+        *(Route(f"/api/{name}", in_json(answer)) for name, answer in pages.gets().items()),
+        *(Route(f"/api/{name}", in_json(answer), methods=["POST"]) for name, answer in pages.posts().items()),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -349,7 +349,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) < end else None
 
 
-def json_answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence."""
 
     async def answer(request: Request) -> Response:

@@ -33,7 +33,7 @@ const control = (step, field) => {
   else { input.value = field.value ?? ""; if (field.value === null) input.placeholder = "measured"; }
   const label = make("label", "", field.about + (field.shown ? ` Empty: ${field.shown}.` : ""));
   label.htmlFor = input.id;
-  label.prepend(make("span", "name", `${field.name.replaceAll("_", " ")}: `));
+  label.prepend(make("span", "name", `${field.flag} ${field.metavar}`.trim()), " ");
   row.append(input, label);
   const value = () => (field.kind === "bool" ? input.checked : field.kind === "number" ? (input.value === "" ? null : input.valueAsNumber) : input.value.trim());
   return { row, input, name: field.name, changed: () => (value() === field.value ? undefined : value()) };
