@@ -56,6 +56,7 @@ export class List {
       const row = event.target.closest("[role=option]");
       if (row) hear.open(this.found[Number(row.dataset.index)].id);
     });
+    $("row").addEventListener("blur", () => this.mark(false));
     $("filters").addEventListener("toggle", () => { if ($("filters").open) this.choices(); });
     options($("sort"), Object.entries(SORTS).map(([value, [text]]) => [value, text]));
     for (const [id, field] of Object.entries(FIELDS)) {

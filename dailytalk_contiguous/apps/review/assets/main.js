@@ -526,7 +526,7 @@ const ACTIONS = [
   { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
   { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => toList() },
-  { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => { document.body.classList.add("listing"); $("row").focus(); } },
+  { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => { document.body.classList.add("listing"); $("row").focus(); $("row").select(); } },
   { name: "search", keys: ["/"], group: "Go", label: "search", run: () => { document.body.classList.add("listing"); $("search").focus(); $("search").select(); } },
   { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { document.body.classList.add("listing"); $("filters").open = true; $("sort").focus(); } },
   { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
