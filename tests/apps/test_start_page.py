@@ -92,7 +92,8 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
         click(page, "Transcribe", "embedded")
         assert page.page.evaluate("document.activeElement.textContent") == "Open the review"
         assert (page.overflow(), page.violations(), page.complaints) == (0, [], [])
-        page.page.keyboard.press("Enter")
+        with page.page.expect_navigation(timeout=60_000):
+            page.page.keyboard.press("Enter")
         page.wait("document.querySelector('#name')?.textContent === 'talk_000001.wav'")
         assert "where should we go" in page.page.locator("#dialogue").inner_text()
 

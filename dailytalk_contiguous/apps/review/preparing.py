@@ -111,9 +111,9 @@ def is_unprepared(folder: Path) -> bool:
     editable = open_editable(folder) if folder.is_dir() else None
     return (
         isinstance(editable, ClipsLines)
-        and bool(editable.names())
-        and not default_json(folder).exists()
         and not has_journal(folder)
+        and not default_json(folder).exists()
+        and bool(editable.names())
     )
 
 
@@ -269,13 +269,9 @@ class Preparation:
             )
         if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
             return as_text(default_json(clips))
-        if command == "reindex" and (self._numbered(cut) / PLANS).is_dir():
-            return f"the names from before are in {as_text(self._numbered(cut) / PLANS)}"
+        if command == "reindex" and (clips / PLANS).is_dir():
+            return f"the names from before are in {as_text(clips / PLANS)}"
         return None
-
-    def _numbered(self, cut: bool) -> Path:
-        """The folder whose clips `reindex` numbers: pieces keep one series in both of their folders."""
-        return self.pieces if cut or self.is_cut else self.folder
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
         """The command line of a step, without `dailytalk`. Raises BadInput for what a setting can't be."""
@@ -286,7 +282,7 @@ class Preparation:
             "silences": [self.folder],
             "split": [self.folder, "--out", self.pieces],
             "transcribe": [self._clips(cut)],
-            "reindex": [self._numbered(cut)],
+            "reindex": [self._clips(cut)],
         }
         words = [step.command, *map(str, targets[step.command])]
         words += [flag for name, value in values.items() for flag in _flags(places[name], value)]
@@ -324,7 +320,7 @@ class Preparation:
                 if not line:
                     self._end_review()
                     raise BadInput(reason.decode(errors="replace").strip(), "then open the review again")
-            threading.Thread(target=output.read, name="step", daemon=True).start()
+            threading.Thread(target=deque, args=(output, 0), name="step", daemon=True).start()  # drops the rest
             address: str = parse_json(line, "the review's address")["address"]
             return address
 

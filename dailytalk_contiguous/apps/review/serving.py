@@ -52,8 +52,6 @@ class Serving:
         self._remembered = Remembered(where)
         self._socket = bound(host, port) if port else _bound_again(host, self._remembered.port)
         self.port = int(self._socket.getsockname()[1])
-        secret = self._remembered.served_at(self.port)
-        self._secret = "" if password else secret
 
     def run(self, ready: Callable[[str, str, str, int], None]) -> None:
         """Serve until a signal ends it.
@@ -73,17 +71,20 @@ class Serving:
                 stack.callback(session.close)
                 app, count = make_app(session, self._remembered), len(opened.names())
                 ending = partial(session.tell, END, {})
-            guard = Guard(app, "dailytalk review", self._host, self.port, self._secret, self._password)
+            secret = self._remembered.served_at(self.port)
+            secret = "" if self._password else secret
+            guard = Guard(app, "dailytalk review", self._host, self.port, secret, self._password)
             config = uvicorn.Config(
                 guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
             )
-            address, browser_address = self._address(f"/{self._secret}/"), self._address(guard.hand_over())
+            address = self._address(f"/{secret}/" if secret else "/")
+            browser_address = self._address(guard.hand_over())
             server = PageServer(config, lambda: ready(address, browser_address, opened.kind, count), ending)
             server.run(sockets=[self._socket])
 
     def _address(self, path: str) -> str:
         host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self._host, self._host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path.replace('//', '/')}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
 
 
 def _opened(place: str) -> Editable:

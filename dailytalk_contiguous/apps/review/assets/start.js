@@ -123,7 +123,7 @@ const show = () => {
     const done = step.done[way()];
     box.className = works || step.step === next ? "next" : failed ? "failed" : done !== null || (output?.code === 0 && !step.has_dry_run && step.step !== "review") ? "done" : "";
     say(is, works ? `${running.dry ? "dry run" : "running"}, ${took(running.seconds)}${running.left ? `, ${took(running.left)} left` : ""}`
-      : failed ? "stopped" : done !== null ? `done: ${done}` : step.step === next ? "next" : "");
+      : failed ? (output.code === 1 ? "failed: see why below" : "stopped: begin it again, and it goes on") : done !== null ? `done: ${done}` : step.step === next ? "next" : "");
     if (works || step.step === next) box.setAttribute("aria-current", "step"); else box.removeAttribute("aria-current");
     for (const button of [dry, go]) button.disabled = Boolean(running);
     go.classList.toggle("main", step.step === next);
