@@ -100,7 +100,7 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
 
 def test_one_step_runs_at_a_time_and_can_be_stopped_and_begun_again(server: Server, recordings: Path) -> None:
     assert run(server, step="split").ok
-    assert ended(server)["split"]["done"]["cut"].startswith("2 usable pieces")
+    assert ended(server)["split"]["done"]["cut"] == str(recordings / "pieces/Usable")
     assert run(server, step="transcribe", values={"profile": "embedded"}).ok
     refused = run(server, step="split")
     assert (refused.status_code, "still running" in refused.json()["reason"]) == (422, True)
@@ -138,6 +138,20 @@ def test_a_request_chooses_a_step_and_values_and_nothing_else(
     assert (answer.status_code, answer.json()["remedy"] != "") == (422, True)
     assert state(server)["running"] is None
     assert files(recordings) == {"talk.wav"}
+
+
+@pytest.mark.parametrize("link", ["pieces", "pieces/Usable"])
+def test_a_link_out_of_the_folder_is_not_written_through(
+    server: Server, recordings: Path, tmp_path: Path, link: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (recordings / link).parent.mkdir(exist_ok=True)
+    (recordings / link).symlink_to(tmp_path / "elsewhere")
+    for step in ("split", "transcribe", "reindex"):
+        assert "link out of its folder" in run(server, step=step).json()["reason"]
+    review = requests.post(f"{server.address}api/review", json={"cut": True}, timeout=20)
+    assert review.status_code == 422
+    assert files(tmp_path / "elsewhere") == set()
 
 
 def test_commands_run_for_this_machine_and_its_secret_alone(

@@ -33,17 +33,16 @@ from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_bod
 from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines import split_stages
 from dailytalk_contiguous.run.events import RUNNING, run_status
-from dailytalk_contiguous.run.outputs import read_run
-from dailytalk_contiguous.run.splitting import MANIFEST, USABLE
+from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.run.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.sources.editable import ClipsLines, open_editable
 from dailytalk_contiguous.sources.reindexing import PLANS
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.edit_journal import has_journal
+from dailytalk_contiguous.store.files import is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
@@ -170,11 +169,13 @@ class Preparation:
 
     def __init__(self, folder: Path, author: str) -> None:
         self.folder, self._author = folder.absolute(), author
-        self.is_cut = _is_split(self.folder) or _is_split(self.folder.parent)
+        is_usable = self.folder.name == USABLE and _is_split(self.folder.parent)
+        self.is_cut = is_usable or _is_split(self.folder)
         self.pieces = self.folder / "pieces"
         if self.is_cut:
-            self.pieces = self.folder if _is_split(self.folder) else self.folder.parent
+            self.pieces = self.folder.parent if is_usable else self.folder
         clips = self._clips(cut=False)
+        self._refuse_link(clips)
         self.n_recordings = len(ClipsLines(clips).names())
         self._lock = threading.Lock()
         self._run: _Run | None = None
@@ -241,6 +242,11 @@ class Preparation:
         """The folder of the clips: the usable pieces where the recordings are cut, else what was named."""
         return self.pieces / USABLE if cut or self.is_cut else self.folder
 
+    def _refuse_link(self, path: Path) -> None:
+        """Raise BadInput for a folder that is a link out of the one that was named: others may have sent that."""
+        if not is_inside(path, self.pieces if self.is_cut else self.folder):
+            raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
+
     def _shown(self, step: Step) -> dict[str, Any]:
         output = self._outputs.get(step.command)
         suggested = _SUGGESTED.search(output.lines[-1]) if output and output.lines and step.cuts else None
@@ -257,20 +263,14 @@ class Preparation:
         }
 
     def _done(self, command: str, cut: bool) -> str | None:
-        """What there is of a step on the disk, in words; None if it is still to be done."""
+        """What there is of a step on the disk; None if it is still to be done."""
         clips = self._clips(cut)
         if command == "split" and _is_split(self.pieces):
-            counts = (read_run(self.pieces) or {}).get("counts") or {}
-            usable = counts.get("usable")
-            return (
-                f"{counted(usable, 'usable piece')} in {as_text(clips)}"
-                if isinstance(usable, int)
-                else as_text(clips)
-            )
+            return as_text(clips)
         if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
             return as_text(default_json(clips))
         if command == "reindex" and (clips / PLANS).is_dir():
-            return f"the names from before are in {as_text(clips / PLANS)}"
+            return f"as it was: {as_text(clips / PLANS)}"
         return None
 
     def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
@@ -290,6 +290,8 @@ class Preparation:
 
     def _start(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> None:
         words, clips = self._words(step, cut, dry, values), self._clips(cut)
+        for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
+            self._refuse_link(folder)
         journal = self.pieces if step.command == "split" else None
         if step.command == "transcribe" and clips.is_dir():
             journal = transcribe_folder(clips, default_json(clips))
@@ -310,6 +312,7 @@ class Preparation:
             if self._run is not None and self._run.code is None:
                 raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
             self._end_review()
+            self._refuse_link(clips)
             words = ["review", str(clips), "--as-is", "--author", self._author, "--no-browser", "--json"]
             self._review = _started(words)
             output = self._review.stdout

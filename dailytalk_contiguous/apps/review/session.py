@@ -681,7 +681,7 @@ class Session:
 
     def _refuse_unknown(self, name: str) -> None:
         """Raise BadInput for what is no item: no path is made of a name that is not looked up first."""
-        if name not in self._known and name not in self.editable.names():
+        if not (name in self._known or name in (self._listed or ()) or name in self.editable.names()):
             raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
 
     def _held(self, name: str) -> _Held:
