@@ -119,7 +119,7 @@ class Window:
         """Milliseconds until the server has searched all texts, the median."""
         search = f"""async () => {{
             const begin = performance.now();
-            await (await fetch("/api/search?" + new URLSearchParams({{ q: {query!r} }}))).json();
+            await (await fetch("api/search?" + new URLSearchParams({{ q: {query!r} }}))).json();
             return performance.now() - begin;
         }}"""
         return statistics.median(self.page.evaluate(search) for _ in range(TIMES))

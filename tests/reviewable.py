@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile
@@ -125,7 +126,7 @@ class Server:
         self.process.start()
         says.close()
         self.address: str = addresses.recv()  # EOFError from a server that did not start
-        self.port = int(self.address.rstrip("/").rpartition(":")[2])
+        self.port = urlsplit(self.address).port
 
     def kill(self) -> None:
         """In the middle of whatever it does."""
@@ -141,7 +142,7 @@ class Server:
 
 def _serve(folder: str, author: str, port: int, says: Connection) -> None:
     os.fsync = lambda descriptor: None
-    Serving(folder, author, "127.0.0.1", port, None).run(lambda address, kind, count: says.send(address))
+    Serving(folder, author, "127.0.0.1", port, None).run(lambda address, *_: says.send(address))
 
 
 @contextmanager

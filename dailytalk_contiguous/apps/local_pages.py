@@ -1,7 +1,9 @@
 """Pages that this machine serves to its own browser: which requests are answered, with which headers, and where.
 
 Any other page that is open in the browser can send requests to ours. So the host that a request names (Host) and
-the page that it came from (Origin) are checked, and requests that change something must be JSON.
+the page that it came from (Origin) are checked, and requests that change something must be JSON. Anyone with an
+account on this machine can send requests, too. So the path of all that a page has begins with a secret, and
+addresses in a page are relative.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import ipaddress
 import json
 import logging
 import mimetypes
+import secrets
 import signal
 import socket
 import threading
@@ -24,10 +27,11 @@ from typing import Any
 
 import uvicorn
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dailytalk_contiguous import apps, publish
+from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import DailytalkError
 
 #: Headers of every answer: nothing is loaded from elsewhere, nothing frames the page, no type is guessed.
@@ -53,12 +57,33 @@ SHARED: Mapping[str, Traversable] = {
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
-class Guard:
-    """Refuses requests that our own page did not send, and adds `HEADERS` to every answer."""
+def new_secret() -> str:
+    """A secret for the path of a page: 144 random bits."""
+    return secrets.token_urlsafe(18)
 
-    def __init__(self, app: ASGIApp, command: str, host: str, port: int, password: str | None = None) -> None:
+
+class Guard:
+    """Refuses requests that our own page did not send, and adds `HEADERS` to every answer.
+
+    Args:
+        app: gets the paths of requests without the secret.
+        command: whose page it is, for messages.
+        host, port: where it is served.
+        secret: what all paths begin with; empty where a password is asked for.
+        password: for other machines.
+    """
+
+    def __init__(
+        self, app: ASGIApp, command: str, host: str, port: int, secret: str = "", password: str | None = None
+    ) -> None:
         self._app, self._command, self._host, self._port = app, command, host, port
+        self._secret, self._once = secret, ""
         self._password = password.encode() if password else None
+
+    def hand_over(self) -> str:
+        """A path that leads to the page, once: the command line of a browser can be read by other users."""
+        self._once = new_secret() if self._secret else ""
+        return f"/{self._once}/" if self._once else "/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as an ASGI application."""
@@ -66,8 +91,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = HTTPConnection(scope)
+        if self._secret:
+            scope = {**scope, "root_path": f"/{self._secret}"}
         if scope["type"] == "websocket":
-            if "origin" not in request.headers or self._problem(request) or not self._knows(request):
+            refuses = self._problem(request) or not self._is_known(scope["path"]) or not self._knows(request)
+            if "origin" not in request.headers or refuses:
                 await send({"type": "websocket.close", "code": 1008})
             else:
                 await self._app(scope, receive, send)
@@ -88,6 +116,14 @@ class Guard:
 
         if problem := self._problem(request):
             await refused(*problem)(scope, receive, protected)
+            return
+        if self._once and hmac.compare_digest(scope["path"].encode(), f"/{self._once}/".encode()):
+            self._once = ""
+            await RedirectResponse(f"/{self._secret}/", 303)(scope, receive, protected)
+            return
+        if not self._is_known(scope["path"]):
+            page = refused(404, "there is no such page", f"open the address that {self._command} printed")
+            await page(scope, receive, protected)
             return
         if not self._knows(request):
             await asyncio.sleep(0.5)  # slows down guessing
@@ -139,7 +175,13 @@ class Guard:
             return True  # an address is not resolved, so nobody can redirect it
         return False
 
+    def _is_known(self, path: str) -> bool:
+        """Whether a path begins with the secret."""
+        first = path.removeprefix("/").partition("/")[0]
+        return not self._secret or hmac.compare_digest(first.encode(), self._secret.encode())
+
     def _knows(self, request: HTTPConnection) -> bool:
+        """Whether a request has the password."""
         if self._password is None:
             return True
         kind, _, code = request.headers.get("authorization", "").partition(" ")
@@ -154,8 +196,8 @@ class Guard:
 
 def page_file(folder: Traversable, name: str) -> Response:
     """A file of a page: from `SHARED`, else from the page's folder."""
-    path = SHARED.get(name, folder / name)
-    if "/" in name or "\\" in name or name.startswith(".") or not path.is_file():
+    path = SHARED.get(name) or {file.name: file for file in folder.iterdir()}.get(name)
+    if path is None:
         return refused(404, "there is no such file", "reload the page")
     suffix = "." + name.rpartition(".")[2]
     kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -169,8 +211,16 @@ def refused(status: int, reason: str, remedy: str) -> Response:
 
 def json_response(value: Any, status: int = 200) -> Response:
     """A value as JSON."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "backslashreplace"), status, media_type="application/json")
+    return Response(page_json(value), status, media_type="application/json")
+
+
+def page_json(value: Any) -> bytes:
+    """A value as the JSON that a page can read: what is no number (NaN, infinity) is null, at any depth."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 class PageServer(uvicorn.Server):

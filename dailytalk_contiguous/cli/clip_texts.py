@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from dailytalk_contiguous.cli.options import (
+    DryRunOption,
     FollowLinksOption,
     chosen,
     profile_option,
@@ -56,6 +57,7 @@ def transcribe(
     profile: Annotated[str, profile_option()] = STANDARD,
     workers: Annotated[int, workers_option()] = 1,
     follow_links: FollowLinksOption = False,
+    dry_run: DryRunOption = False,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
@@ -78,12 +80,13 @@ def transcribe(
             command,
             follow_links,
             planned=run_bar.planned,
+            dry_run=dry_run,
         )
-    code = 1 if not done.entries else 3 if done.rejects else 0
+    code = 1 if not done.entries and not (dry_run and done.heard) else 3 if done.rejects else 0
     if as_json:
-        print_json(_summary(done))
+        print_json({"dry_run": dry_run} | _summary(done))
     else:
-        _show(console, done)
+        _show(console, done, dry_run)
         show_verdict(console, code)
     raise typer.Exit(code)
 
@@ -100,8 +103,10 @@ def _summary(done: TranscribedClips) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, done: TranscribedClips) -> None:
-    if done.heard:
+def _show(console: Console, done: TranscribedClips, dry_run: bool) -> None:
+    if done.heard and dry_run:
+        console.print(f"{counted(len(done.heard), 'clip')} would be heard, {length_text(done.audio_seconds)}")
+    elif done.heard:
         heard = f"{counted(len(done.heard), 'clip')} heard, {length_text(done.audio_seconds)}"
         console.print(f"{heard} in {length_text(done.wall_seconds)}")
     else:

@@ -194,7 +194,7 @@ def converse(
             page_note = " ".join(f"{text[:1].upper()}{text[1:]}." for text in (privacy, estimate) if text)
             page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
             console.labelled("page", page.address)
-            if not no_browser and not opened(page.address):
+            if not no_browser and not opened(page.hand_over()):
                 tell("no browser could be opened: open that address in one")
         _obey_lines(talk, push_to_talk and not web)
         stopped = False

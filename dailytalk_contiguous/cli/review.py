@@ -22,7 +22,7 @@ def review(
         str,
         typer.Argument(
             metavar="DIR|JSON|OWNER/NAME",
-            help="A work folder, a training folder, clips with their JSON, or a version (to listen).",
+            help="A work folder, a training folder, clips, recordings to cut first, or a version (to listen).",
             show_default=False,
         ),
     ],
@@ -35,11 +35,16 @@ def review(
     ] = "127.0.0.1",
     password_env: Annotated[str, option(HelpPanel.RARE, "The variable with the password.", metavar="VAR")] = "",
     no_browser: Annotated[bool, option(HelpPanel.RUN, "Print the address only.", "--no-browser")] = False,
+    as_is: Annotated[
+        bool, option(HelpPanel.RUN, "Open recordings that were not cut or transcribed as they are.", "--as-is")
+    ] = False,
     as_json: AsJsonOption = False,
 ) -> None:
     """Listen and correct, in a page of your browser.
 
-    Every edit is saved at once, in .dailytalk-edits.jsonl beside the data, and a moment later in its files.
+    Every edit is saved at once, in .dailytalk-edits.jsonl beside the data, and a moment later in its files. The
+    address holds a secret: without it nobody on this machine hears or edits anything. Of recordings that were not
+    cut yet, the page leads through silences, split, transcribe and reindex to the review.
     """
     try:
         from dailytalk_contiguous.apps.review.serving import BACKGROUND, Serving
@@ -49,15 +54,15 @@ def review(
         ) from None
     password = _password(host, password_env)
 
-    def ready(address: str, kind: str, count: int) -> None:
+    def ready(address: str, browser_address: str, kind: str, count: int) -> None:
         if as_json:
             print_json({"address": address, "kind": kind, "items": count}, one_line=True)
         else:
             say(address)
-        if not no_browser and not opened(address):
+        if not no_browser and not opened(browser_address):
             say("no browser could be opened: open that address in one", stderr=True)
 
-    Serving(place, author or _user(), host, port, password).run(ready)
+    Serving(place, author or _user(), host, port, password, as_is).run(ready)
     say("ended: every edit is saved", stderr=as_json)
     if any(thread.name in BACKGROUND for thread in threading.enumerate()):
         # A thread that is still inside a library would crash the interpreter at its end.

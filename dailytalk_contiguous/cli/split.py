@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
+    DryRunOption,
     FollowLinksOption,
     PruneOption,
     chosen,
@@ -41,12 +42,13 @@ from dailytalk_contiguous.pipelines import split_stages
 from dailytalk_contiguous.publish.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
 from dailytalk_contiguous.run.outputs import REJECTS
 from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitOutcome
+from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitOutcome, split_dry_run
 from dailytalk_contiguous.run.splitting import split_recordings as run_splitting
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.sources.remote import fetch_inputs
+from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
 
@@ -68,6 +70,7 @@ def split(
         option(HelpPanel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50),
     ] = 0,
     profile: Annotated[str, profile_option()] = STANDARD,
+    dry_run: DryRunOption = False,
     as_json: AsJsonOption = False,
     workers: Annotated[int, workers_option()] = 1,
     prune: PruneOption = False,
@@ -88,15 +91,20 @@ def split(
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
     about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
-    with show.bar(console, quiet=as_json) as run_bar:
-        outcome = run_splitting(
-            recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
-        )
+    if dry_run:
+        cut = find_stage(CutAtSilences, stages)
+        assert cut is not None
+        outcome = split_dry_run(recordings, cut)
+    else:
+        with show.bar(console, quiet=as_json) as run_bar:
+            outcome = run_splitting(
+                recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
+            )
     code = _exit_code(outcome)
     if as_json:
-        print_json(_summary(outcome, out))
+        print_json({"dry_run": dry_run} | _summary(outcome, out))
     else:
-        _show(console, outcome, out)
+        _show(console, outcome, out, dry_run)
         show_verdict(console, code)
     raise typer.Exit(code)
 
@@ -120,9 +128,11 @@ def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
+def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
     counts, seconds = outcome.record["counts"], outcome.record["seconds"]
-    if outcome.n_written:
+    if dry_run:
+        console.print("a dry run: nothing is written")
+    elif outcome.n_written:
         console.print(
             f"{length_text(seconds['audio'])} in {length_text(outcome.wall_seconds)}, "
             f"{counted(outcome.n_written, 'file')} written"
@@ -138,7 +148,8 @@ def _show(console: Console, outcome: SplitOutcome, out: Path) -> None:
         console.print(f"    {kind}: {length_text(took)}", markup=False)
     if outcome.rejects:
         rejects = [reject.as_dict() for reject in outcome.rejects]
-        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+        where = "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
+        show_rejects(console, f"{len(rejects):,}", where, rejects)
     for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
         console.print(f"{label:<8}{as_text(out / name)}", markup=False)
 

@@ -13,7 +13,7 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeGuard
 
@@ -109,6 +109,19 @@ Readable = Path | Edited
 def path_of(document: Readable) -> Path:
     """The path of a document."""
     return document.path if isinstance(document, Edited) else document
+
+
+def with_null(value: Any) -> Any:
+    """A copy of a JSON value in which null stands for NaN and infinity, at any depth.
+
+    >>> with_null({"words": [{"probability": float("nan")}]})
+    {'words': [{'probability': None}]}
+    """
+    if isinstance(value, Mapping):
+        return {name: with_null(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_null(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:

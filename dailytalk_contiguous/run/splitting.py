@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import sample_format, whole_blocks
+from dailytalk_contiguous.core.audio import probe, sample_format, whole_blocks
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.cuts import SILENT_PIECE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import give_back_memory
+from dailytalk_contiguous.core.machine import cores, give_back_memory
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
@@ -43,8 +44,10 @@ from dailytalk_contiguous.run.outputs import (
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, make_writable
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import ShardIndex, drop_stale, read_rows
+from dailytalk_contiguous.shards import ShardIndex, drop_stale, expand_row, read_rows
+from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import (
     WrittenTogether,
     json_document,
@@ -185,6 +188,62 @@ def split_recordings(
     return SplitOutcome(record, writer.rejects, writer.n_written, seconds, time.perf_counter() - started)
 
 
+def split_dry_run(recordings: FoundRecordings, split: CutAtSilences) -> SplitOutcome:
+    """What `split_recordings` would make, as far as it can be known without words; nothing is written."""
+    started = time.perf_counter()
+    totals, rejects = _Totals(), list(recordings.problems)
+    for result in side_by_side(partial(_cut, split=split), recordings.rows, min(AT_ONCE, cores())):
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            totals.add(*result)
+    seconds = totals.seconds["audio"]
+    return SplitOutcome(totals.record(len(rejects)), rejects, 0, seconds, time.perf_counter() - started)
+
+
+def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
+    """The pieces of a recording, and its rate."""
+    try:
+        audio = expand_row(row)["audio"]
+        return split.row({"audio": audio})["pieces"], probe(audio).sample_rate
+    except BadInput as error:
+        return Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy)
+
+
+class _Totals:
+    """Pieces counted, and their seconds, as run.json has them."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
+        self._reasons: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, pieces: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
+        """Count the pieces of a recording."""
+        self._counts["recordings"] += 1
+        for piece in pieces:
+            seconds = (piece["end"] - piece["start"]) / sample_rate
+            kind = "usable" if piece["reason"] is None else "non_usable"
+            self._counts["pieces"] += 1
+            self._counts[kind] += 1
+            self.seconds["audio"] += seconds
+            self.seconds[kind] += seconds
+            self.seconds["silent"] += seconds * (piece["reason"] == SILENT_PIECE)
+            if piece["reason"]:
+                self._reasons[kind_of(piece["reason"])] += seconds
+
+    def record(self, n_rejects: int) -> dict[str, Any]:
+        """What run.json holds of them."""
+        counts = {name: self._counts[name] for name in ("recordings", "pieces", "usable", "non_usable")}
+        return {
+            "counts": counts | {"rejects": n_rejects},
+            "seconds": {
+                name: round(self.seconds[name], 3) for name in ("audio", "usable", "non_usable", "silent")
+            },
+            "non_usable": {kind: round(took, 3) for kind, took in sorted(self._reasons.items())},
+        }
+
+
 class _Writer:
     """Writes the pieces in the shards of a pass, the list of them, and the rejects.
 
@@ -234,9 +293,7 @@ class _Writer:
             for path in os.scandir(self._out / folder)
         }
         failed: set[str] = set()
-        totals: defaultdict[str, float] = defaultdict(float)
-        counts: Counter[str] = Counter()
-        reasons: defaultdict[str, float] = defaultdict(float)
+        totals = _Totals()
         with WrittenTogether() as files:
             for row in self._rows():
                 try:
@@ -245,17 +302,7 @@ class _Writer:
                     failed.add(row["recording_id"])
                     self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
                     continue
-                counts["recordings"] += 1
-                for piece in row["pieces"]:
-                    seconds = (piece["end"] - piece["start"]) / row["sample_rate"]
-                    kind = "usable" if piece["reason"] is None else "non_usable"
-                    counts["pieces"] += 1
-                    counts[kind] += 1
-                    totals["audio"] += seconds
-                    totals[kind] += seconds
-                    totals["silent"] += seconds * (piece["reason"] == SILENT_PIECE)
-                    if piece["reason"]:
-                        reasons[kind_of(piece["reason"])] += seconds
+                totals.add(row["pieces"], row["sample_rate"])
         rows = (row for row in self._rows() if row["recording_id"] not in failed)
         owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
         write_lines(self._out / REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
@@ -267,10 +314,7 @@ class _Writer:
             "version": version("dailytalk-contiguous"),
             "models": models_of(stages),
             "stages": [stage_record(stage) for stage in stages],
-            "counts": {name: counts[name] for name in ("recordings", "pieces", "usable", "non_usable")}
-            | {"rejects": len(self.rejects)},
-            "seconds": {name: round(totals[name], 3) for name in ("audio", "usable", "non_usable", "silent")},
-            "non_usable": {kind: round(took, 3) for kind, took in sorted(reasons.items())},
+            **totals.record(len(self.rejects)),
             "manifest_sha256": sha256_of(self._out / MANIFEST),
             "fingerprint": self._fingerprint,
         }

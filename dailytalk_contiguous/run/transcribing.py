@@ -96,6 +96,7 @@ def transcribe_clips(
     follow_links: bool = False,
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
+    dry_run: bool = False,
 ) -> TranscribedClips:
     """Transcribe the clips of a folder that have no entry in `out`, and write `out` with its old and new entries.
 
@@ -105,6 +106,7 @@ def transcribe_clips(
         command: the command line, for the journal.
         follow_links: whether symbolic links may lead out of the source.
         progress, planned: called with every stage of every batch, and with what is left to do.
+        dry_run: whether to say only which clips would be heard (`heard`), and how long they are.
 
     Raises DailytalkError for a source without clips, and for an `out` that is broken, of another layout, or can't
     be written; nothing is transcribed then.
@@ -116,7 +118,11 @@ def transcribe_clips(
     rows, rejects = _clips(source, follow_links)
     left, of_entries = _without_entry(rows, before)
     rejects += of_entries
-    work = _work_folder(source, out)
+    if dry_run:
+        seconds = sum(row["duration"] for row in left.values())
+        took = time.perf_counter() - started
+        return TranscribedClips(out, len(before.entries), [*left], [], rejects, seconds, took)
+    work = transcribe_folder(source, out)
     groups = list(group(map(clip_to_measure, left.values()), options.shard_seconds))
     todo = Pass(ShardIndex(work / "transcribed"), groups, stages)
     recogniser = find_stage(Transcribe, stages)
@@ -242,8 +248,8 @@ def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[di
     return now.entries | {name: made[name] for name in heard}, heard
 
 
-def _work_folder(source: Path, out: Path) -> Path:
-    """The folder of a run's shards until it is done."""
+def transcribe_folder(source: Path, out: Path) -> Path:
+    """The folder of a run's shards and events until it is done."""
     key = f"{as_text(source.resolve())}\0{as_text(out.resolve())}"
     return cache_folder() / "transcribe" / hashlib.sha256(key.encode()).hexdigest()[:32]
 

@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.documents import (
     parse_json,
     quoted,
     read_json,
+    with_null,
 )
 from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -252,9 +253,10 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not text:
         return [{"kind": "empty", "why": str(line.get("text_reason") or "it has no text")}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
-        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second"}]
+        return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"}]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
-        return [{"kind": "slow", "why": f"{n_words} words in {seconds:.1f} s"}]
+        why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
+        return [{"kind": "slow", "why": why}]
     return []
 
 
@@ -424,8 +426,7 @@ class TaggedLines(Editable):
         with self._path.open("rb") as file:
             for at in places:
                 file.seek(at)
-                line = parse_json(file.readline(), as_text(self._path), nan=True)
-                lines.append({field: None if value != value else value for field, value in line.items()})
+                lines.append(with_null(parse_json(file.readline(), as_text(self._path), nan=True)))
         return lines
 
 
@@ -498,7 +499,7 @@ class ClipsLines(Editable):
         entry = self._entry(name)
         if entry is None:
             return {}
-        entry = parse_json(json.dumps(entry), f"{self._path.name}: {name!r}", nan=True)
+        entry = with_null(entry)
         problem = entry_problem(self._path.name, name, entry)
         if problem:
             raise problem

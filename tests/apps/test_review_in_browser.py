@@ -80,7 +80,7 @@ def times(visited: Visit, which: str = "word") -> tuple[float, float]:
 
 
 def write(visited: Visit, text: str) -> None:
-    """Replace the text of the chosen line, and go to the next, by keys."""
+    """Replace the text of the chosen line by keys."""
     for key in ("Escape", "Enter", "Control+a"):
         visited.page.keyboard.press(key)
     visited.page.keyboard.type(text)
@@ -120,6 +120,49 @@ def test_a_text_that_rests_is_saved_without_leaving_it(browser: Any, server: Ser
         assert page.page.evaluate("document.activeElement.id") == "text"
         page.page.keyboard.type(" yes")
         assert value(page, "text").endswith(" indeed yes")
+
+
+def test_enter_saves_and_leaves_a_text_so_that_keys_are_keys_again(
+    browser: Any, server: Server, talks: Path
+) -> None:
+    with visit(browser, server.address, address="#item=talk-0011") as page:
+        opened(page, "talk-0011")
+        write(page, "guesthouse")
+        page.page.keyboard.press("t")
+        page.page.keyboard.type("sad")
+        page.page.keyboard.press("Enter")
+        page.wait(SAVED)
+        line = page.page.evaluate("fetch('api/item?id=talk-0011').then((answer) => answer.json())")["lines"][0]
+        assert (line["text"], line["tag"]) == ("guesthouse", "sad")
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("End")
+        page.page.keyboard.type("?")
+        assert "saves and leaves" in page.page.locator("#writing").inner_text()
+        page.page.keyboard.press("Control+/")
+        page.wait("document.querySelector('#dialog-help').open")
+        page.page.keyboard.press("Escape")
+        assert value(page, "text") == "guesthouse?"
+        page.page.keyboard.press("Shift+Enter")
+        assert page.page.evaluate("document.activeElement.id") == "text"
+        assert "line 2 of" in page.page.locator("#which").inner_text()
+        assert not page.page.locator("#dialog-help").is_visible()
+
+
+def test_a_row_or_a_part_of_a_name_leads_to_its_item(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0000") as page:
+        opened(page, "talk-0000")
+        assert value(page, "row") == "1"
+        for typed, name in (("31", "talk-0030"), ("0012", "talk-0012")):
+            page.page.keyboard.press("Shift+G")
+            page.page.keyboard.type(typed)
+            page.page.keyboard.press("Enter")
+            opened(page, name)
+            page.wait("document.activeElement.id === 'dialogue'")
+        page.wait("document.querySelector('#row').value === '13'")
+        page.page.keyboard.press("Shift+G")
+        page.page.keyboard.type("nobody")
+        page.page.keyboard.press("Enter")
+        assert "no row nobody" in page.page.locator("#notice").inner_text()
 
 
 def test_an_edge_is_dragged_without_a_jump_of_the_sound_and_undone_by_a_key(browser: Any, server: Server) -> None:
@@ -199,7 +242,7 @@ def test_lines_are_split_merged_inserted_deleted_and_swapped(browser: Any, serve
 
         def lines() -> list[tuple[str, str]]:
             page.wait(SAVED)
-            shown = page.page.evaluate("fetch('/api/item?id=talk-0005').then((answer) => answer.json())")["lines"]
+            shown = page.page.evaluate("fetch('api/item?id=talk-0005').then((answer) => answer.json())")["lines"]
             return [(one["channel"], one["text"]) for one in shown]
 
         press = page.page.keyboard.press
@@ -428,7 +471,7 @@ def breaking_off(port: int) -> Iterator[Event]:
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b'{"item"')
-            if self.path == "/api/edit":
+            if self.path.endswith("/api/edit"):
                 cut.set()
 
         def log_message(self, *said: object) -> None:
@@ -565,7 +608,7 @@ def test_the_place_is_that_of_the_last_time_at_another_port_and_in_another_brows
         page.page.keyboard.press("ArrowDown")
         page.page.keyboard.press(">")
         chosen = times(page, "line")
-        kept = "async () => (await (await fetch('/api/session')).json()).kept"
+        kept = "async () => (await (await fetch('api/session')).json()).kept"
         until = time.monotonic() + 20
         while page.page.evaluate(kept).get("speed") != 1.25:
             assert time.monotonic() < until

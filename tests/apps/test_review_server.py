@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import signal
 import socket
@@ -17,6 +18,7 @@ import pytest
 import requests
 import soundfile
 from command import Command, start
+from recordings import excerpt, save
 from reviewable import Server, dialogue, served, work_folder
 
 from dailytalk_contiguous.publish.items import open_items
@@ -231,8 +233,8 @@ def test_two_people_see_where_the_other_is_and_what_was_edited(server: Server) -
         assert ben.post("here", {"id": "call_000000"}).ok
         ada.edit("call_000000", 0, do="text", line=line, text="new")
         heard = [text for text in (next(told) for _ in range(8)) if text]
-    assert 'data: {"author": "Ben", "id": "call_000000"}' in heard
-    assert 'data: {"number": 1, "id": "call_000000", "author": "Ada"}' in heard
+    assert 'data: {"author":"Ben","id":"call_000000"}' in heard
+    assert 'data: {"number":1,"id":"call_000000","author":"Ada"}' in heard
     assert ada.get("item", id="call_000000")["here"] == ["Ben"]
 
 
@@ -331,6 +333,100 @@ def test_a_request_that_is_broken_or_too_large_is_one_sentence(ada: Client) -> N
         assert answer.status_code == 422
     large = requests.post(f"{ada.address}api/edit", data=b" " * (9 << 20), headers=JSON, timeout=20)
     assert "MiB" in large.json()["reason"]
+
+
+@pytest.mark.parametrize("wrong", ["", "x/", "x" * 24 + "/"])
+def test_who_does_not_know_the_secret_hears_and_edits_nothing(ada: Client, work: Path, wrong: str) -> None:
+    root = ada.address.rpartition("/")[0].rpartition("/")[0] + "/" + wrong
+    for path in ("", "assets/main.js", "api/session", "api/sound?id=call_000000", "api/events"):
+        assert requests.get(root + path, timeout=20).status_code == 404
+    edited = requests.post(f"{root}api/discard", json={"ids": ["call_000000"]}, timeout=20)
+    assert edited.status_code == 404
+    assert not (work / ".dailytalk-edits.jsonl").exists()
+
+
+def test_the_address_stays_over_a_restart_in_a_folder_of_ones_own_and_changes_with_the_port(work: Path) -> None:
+    with served(work) as server:
+        first = server.address
+    with served(work) as server:
+        assert server.address == first
+    for path in (Path(os.environ["XDG_STATE_HOME"]) / "dailytalk_contiguous" / "review").glob("*.json"):
+        assert path.parent.stat().st_mode & 0o077 == 0
+    with socket.create_server(("127.0.0.1", int(first.split("/")[2].rpartition(":")[2]))), served(work) as server:
+        assert server.address.split("/")[3] != first.split("/")[3]
+
+
+def test_the_command_line_of_the_browser_leads_to_the_page_once(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n', "utf-8")
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    with start("review", work, "--json") as process:
+        assert process.stdout
+        address = json.loads(process.stdout.readline())["address"]
+        until = time.monotonic() + 20
+        while not opened.exists():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        named = opened.read_text("utf-8").strip()
+        assert address.split("/")[3] not in named
+        assert requests.get(named, timeout=20).url == address
+        assert requests.get(named, timeout=20).status_code == 404
+        process.terminate()
+
+
+def test_a_clip_with_a_probability_that_is_no_number_can_be_corrected(tmp_path: Path) -> None:
+    save(tmp_path / "audio" / "a.wav", excerpt()[:, 0])
+    word = {"word": " hello", "start": 0.7, "end": 1.2, "probability": float("nan")}
+    segment = {"id": 0, "start": 0.7, "end": 3.5, "text": " hello", "words": [word]}
+    (tmp_path / "whisper.json").write_text(json.dumps({"a.wav": {"text": " hello", "segments": [segment]}}))
+    with served(tmp_path) as server:
+        ada = Client(server.address)
+        (line,) = ada.get("item", id="a.wav")["lines"]
+        assert line["words"][0]["probability"] is None
+        edited = ada.edit("a.wav", 0, do="text", line=line["id"], text="hello there")
+        assert edited.status_code == 200
+        assert [word["word"] for word in edited.json()["item"]["lines"][0]["words"]] == ["hello", "there"]
+
+
+def test_what_no_item_and_no_stretch_can_be_is_refused_without_a_traceback(tmp_path: Path) -> None:
+    save(tmp_path / "data_stereo" / "a.wav", excerpt())
+    (tmp_path / "data_stereo" / "a.json").write_text(json.dumps({"alignments": []}), "utf-8")
+    process, address = begun(tmp_path)
+    item = {"id": "data_stereo/a.wav", "count": 10}
+    with process:
+        for path, query in (
+            *(
+                (path, {"id": name})
+                for path in ("item", "sound")
+                for name in ("../../x", "x" * 300, "/etc/passwd")
+            ),
+            *(("peaks", item | {"start": start, "end": end}) for start, end in ((0, 1e18), (1e308, 1.1e308))),
+        ):
+            answer = requests.get(f"{address}api/{path}", params=query, timeout=20)
+            assert (path, query, answer.status_code) == (path, query, 422)
+        assert requests.get(f"{address}assets/{'x' * 300}", timeout=20).status_code == 404
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert said == "ended: every edit is saved\n"
+
+
+@pytest.mark.needs("a user who is not root")
+def test_a_folder_that_cannot_be_written_is_opened_to_listen(work: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*")}
+    work.chmod(0o555)
+    try:
+        with served(work) as server:
+            ada = Client(server.address)
+            session = ada.get("session")
+            assert (session["writable"], "can't be written to" in session["why_not"]) == (False, True)
+            line = ada.get("item", id="call_000000")["lines"][0]["id"]
+            assert ada.edit("call_000000", 0, do="text", line=line, text="x").status_code == 422
+    finally:
+        work.chmod(0o755)
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*")} == before
 
 
 def test_a_second_server_on_one_folder_says_so(server: Server, work: Path, dailytalk: Command) -> None:
@@ -466,7 +562,7 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
         assert "keeps the voice of the right side" in kept.json()["reason"]
         answer = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
         assert answer["proposal"]["tag"] == "excited"
-        wav = requests.get(f"{server.address.rstrip('/')}{answer['sound']}", timeout=20).content
+        wav = requests.get(f"{server.address}{answer['sound']}", timeout=20).content
         assert not (work / ".dailytalk-edits.jsonl").exists()
         assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
         refused = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})

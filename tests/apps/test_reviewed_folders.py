@@ -1,6 +1,7 @@
 """What can be reviewed besides a tagged folder: clips with their JSON, and training folders."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,26 @@ def _discards(folder: Path) -> dict[str, bool]:
     lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
     records = [json.loads(line) for line in lines]
     return {record["item"]: record["after"]["discarded"] for record in records if "item" in record}
+
+
+def test_suspects_are_found_also_of_a_clip_without_words_that_a_page_has_listed_already(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        tone(tmp_path / "audio" / name)
+    session = opened(tmp_path)
+    assert {item["duration"] for item in session.items()["items"]} == {None}
+    known: dict[str, Any] = {}
+    all_known = threading.Event()
+
+    def hear(kind: str, data: dict[str, Any]) -> None:
+        known[data["id"]] = data
+        if len(known) == 2:
+            all_known.set()
+
+    session.listen(hear)
+    session.start()
+    assert all_known.wait(60)
+    session.close()
+    assert {name: data["duration"] for name, data in known.items()} == {"a.wav": 2.0, "b.wav": 2.0}
 
 
 def moshi(folder: Path) -> Path:

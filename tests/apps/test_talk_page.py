@@ -45,7 +45,13 @@ def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: 
         assert b"no diagnosis" in answer.read()
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     root = page.address.rpartition("/")[0].rpartition("/")[0]
-    for wrong in ("/", "/index.html", "/x/", "/x/assets/talk.js"):
+    for wrong in (
+        "/",
+        "/index.html",
+        "/x/",
+        "/x/assets/talk.js",
+        page.address[len(root) :] + "assets/" + "x" * 300,
+    ):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(root + wrong)
     for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from command import Command
-from recordings import excerpt, save
+from recordings import excerpt, save, state
 
 from dailytalk_contiguous.pipelines import transcribe_stages
 from dailytalk_contiguous.run.passes import RunOptions
@@ -50,6 +50,19 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     assert (first["avg_logprob"], first["no_speech_prob"], first["temperature"]) == (None, None, None)
     assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
     assert not list((tmp_path / "cache/transcribe").iterdir())
+
+
+def test_a_dry_run_names_the_clips_that_would_be_heard_and_writes_nothing(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    clips(tmp_path / "in", "a.wav", "b.wav")
+    (tmp_path / "in/whisper.json").write_text(json.dumps({"a.wav": {"text": "Known.", "segments": []}}))
+    before = state(tmp_path / "in")
+    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--dry-run", "--json")
+    summary = json.loads(done.out)
+    assert (done.code, summary["heard"], summary["dry_run"]) == (0, ["b.wav"], True)
+    assert state(tmp_path / "in") == before
+    assert not (tmp_path / "cache/transcribe").exists()
 
 
 def test_whisper_gives_the_numbers_that_it_has(tmp_path: Path, dailytalk: Command, tiny_whisper: str) -> None:

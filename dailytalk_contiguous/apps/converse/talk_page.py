@@ -6,10 +6,8 @@ this run: whoever has not seen it finds nothing here, not even the page.
 """
 
 import asyncio
-import hmac
 import json
 import queue
-import secrets
 import struct
 import threading
 import time
@@ -30,7 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import latency_text, median_steps
-from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, page_file, refused
+from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import parse_json
@@ -108,9 +106,9 @@ class TalkPage:
     def __init__(self, port: int, notify: Callable[[str], None]) -> None:
         self._notify = notify
         self._socket = bound(_HOST, port)
-        self._key = secrets.token_urlsafe(18)
+        self._secret = new_secret()
         self._port = int(self._socket.getsockname()[1])
-        self.address = f"http://{_HOST}:{self._port}/{self._key}/"
+        self.address = f"http://{_HOST}:{self._port}/{self._secret}/"
         self._ring: queue.SimpleQueue[tuple[Samples, float] | None] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
@@ -134,13 +132,14 @@ class TalkPage:
         self._about = {"note": note, "push": push_to_talk, "state": ""}
         app = Starlette(
             routes=[
-                Route("/{key}/", self._file),
-                Route("/{key}/assets/{name}", self._file),
-                WebSocketRoute("/{key}/talk", self._window),
+                Route("/", self._file),
+                Route("/assets/{name}", self._file),
+                WebSocketRoute("/talk", self._window),
             ]
         )
+        self._guard = Guard(app, "dailytalk converse", _HOST, self._port, self._secret)
         config = uvicorn.Config(
-            Guard(app, "dailytalk converse", _HOST, self._port),
+            self._guard,
             ws="websockets-sansio",
             ws_max_size=_MOST_BYTES,
             log_level="critical",
@@ -161,6 +160,10 @@ class TalkPage:
         self._thread.start()
         if not ready.wait(30.0):
             raise DailytalkError("the page can't be served", "try again, or talk without --web")
+
+    def hand_over(self) -> str:
+        """The address for a browser that is started with it: it leads to the page once."""
+        return f"http://{_HOST}:{self._port}{self._guard.hand_over()}"
 
     # Blocks, in the thread of the talk.
 
@@ -248,9 +251,6 @@ class TalkPage:
         if self._current is not None:
             self._current.send(message)
 
-    def _knows(self, key: str) -> bool:
-        return hmac.compare_digest(key.encode(), self._key.encode())
-
     async def _end(self, text: str) -> None:
         """Tell all windows that the talk has ended, and let them go."""
         windows = list(self._windows)
@@ -262,13 +262,11 @@ class TalkPage:
 
     async def _file(self, request: Request) -> Response:
         """A file of the page."""
-        if not self._knows(request.path_params["key"]):
-            return refused(404, "there is no such page", "open the address that dailytalk converse printed")
         return page_file(_ASSETS, request.path_params.get("name", "index.html"))
 
     async def _window(self, socket: WebSocket) -> None:
         """A window, as long as it is open."""
-        if not self._knows(socket.path_params["key"]) or len(self._windows) >= _MOST_WINDOWS:
+        if len(self._windows) >= _MOST_WINDOWS:
             await socket.close(1008)
             return
         await socket.accept()

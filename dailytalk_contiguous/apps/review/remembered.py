@@ -1,6 +1,6 @@
-"""Where each reviewer was, and how the page was set: in the user's own folder of states, never in the data.
+"""Where each reviewer was, how the page was set, and its port and secret: in the user's own folder of states.
 
-A browser stores a page's data under its port, which differs at most starts.
+Never in the data: others get that. A browser stores a page's data under its port, which differs at most starts.
 """
 
 import hashlib
@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.apps.local_pages import new_secret
 from dailytalk_contiguous.core.documents import fits, read_json
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.machine import private_folder
+from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.store.files import json_document, write_text
 
 #: What is kept of a page, and the most bytes of JSON of each.
@@ -22,7 +23,7 @@ KEPT, MOST_KEPT = ("place", "filters", "speed", "with-alt"), 4096
 #: Reviewers of one folder whose place is kept: the latest.
 MOST_PEOPLE = 50
 
-_SHAPE = {"port": int, "people": {str: dict}}
+_SHAPE = {"port": int, "secret?": str, "people": {str: dict}}
 
 
 def state_folder() -> Path:
@@ -49,9 +50,15 @@ class Remembered:
         port: int = self._known["port"]
         return port if 0 < port < 65536 else 0
 
-    def served_at(self, port: int) -> None:
-        """Remember the port, so that a page that is still open finds the next server."""
-        self._write({"port": port})
+    def served_at(self, port: int) -> str:
+        """Remember the port, so that a page that is still open finds the next server; gives the page's secret.
+
+        It is that of the last time only at the same port: a page that is open goes on asking at its port, so what
+        listens there meanwhile gets to know it.
+        """
+        secret = self._known.get("secret") if port == self.port else None
+        self._write({"port": port, "secret": secret or new_secret()})
+        return str(self._known["secret"])
 
     def of(self, author: str) -> dict[str, Any]:
         """What is kept of an author's page."""
@@ -71,5 +78,5 @@ class Remembered:
     def _write(self, news: dict[str, Any]) -> None:
         self._known = self._known | news
         with suppress(OSError):
-            private_folder(self._path.parent)
+            private_folder(self._path.parent).chmod(PRIVATE)  # before a secret is in it
             write_text(self._path, json_document(self._known))

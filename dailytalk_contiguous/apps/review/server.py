@@ -6,7 +6,6 @@ into paths.
 
 import asyncio
 import errno
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +18,8 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from dailytalk_contiguous.apps.local_pages import Guard, json_response, page_file, refused
+from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
 from dailytalk_contiguous.apps.review.sound import (
@@ -33,7 +31,7 @@ from dailytalk_contiguous.apps.review.sound import (
     window_peaks,
 )
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.documents import is_number, parse_json
+from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.edit_journal import FolderGone
 
@@ -57,14 +55,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _Endpoint = Callable[[Request], Any]
 
 
-def make_app(
-    session: Session,
-    remembered: Remembered,
-    port: int,
-    host: str = "127.0.0.1",
-    password: str | None = None,
-) -> ASGIApp:
-    """The application for one session, whose server listens at `host` and `port`."""
+def make_app(session: Session, remembered: Remembered) -> Starlette:
+    """The application for one session; a `Guard` goes before it."""
     pages = Pages(session, remembered)
 
     @asynccontextmanager
@@ -76,10 +68,10 @@ def make_app(
     routes = [
         Route("/", pages.asset),
         Route("/assets/{name}", pages.asset),
-        *(Route(f"/api/{name}", _answered(answer)) for name, answer in pages.gets().items()),
-        *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in pages.posts().items()),
+        *(Route(f"/api/{name}", in_json(answer)) for name, answer in pages.gets().items()),
+        *(Route(f"/api/{name}", in_json(answer), methods=["POST"]) for name, answer in pages.posts().items()),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), "dailytalk review", host, port, password)
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 class Pages:
@@ -137,7 +129,7 @@ class Pages:
 
     async def keep(self, request: Request) -> Any:
         """Keep the place and the settings of the author's page."""
-        await run_in_threadpool(self.remembered.keep, self.author(request), await _body(request))
+        await run_in_threadpool(self.remembered.keep, self.author(request), await request_body(request))
         return {}
 
     # The page.
@@ -157,7 +149,7 @@ class Pages:
         name = _identity(request.query_params.get("id"))
         start, end = _number(request, "start"), _number(request, "end")
         count = _integer(request, "count", 0)
-        if not 0 <= start < end or not 1 <= count <= MOST_PEAKS:
+        if not 0 <= start < end <= LATEST or not 1 <= count <= MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
         of = REBUILT if request.query_params.get("of") == REBUILT else None
         peaks, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
@@ -200,7 +192,7 @@ class Pages:
 
     async def edit(self, request: Request) -> Any:
         """Do and save an action."""
-        body = await _body(request)
+        body = await request_body(request)
         action, base = body.get("action"), body.get("base", 0)
         if not isinstance(action, dict) or not isinstance(base, int):
             raise BadInput("the request has no action, or no base", "reload the page")
@@ -217,14 +209,14 @@ class Pages:
         return await self._again(request, again=True)
 
     async def _again(self, request: Request, again: bool) -> Any:
-        name = (await _body(request)).get("id")
+        name = (await request_body(request)).get("id")
         return await run_in_threadpool(
             self.session.undo, self.author(request), None if name is None else _identity(name), again
         )
 
     async def discard(self, request: Request) -> Any:
         """Discard items by their ids, or a range by the numbers in their names."""
-        body = await _body(request)
+        body = await request_body(request)
         if "ids" in body:
             names = _identities(body["ids"])
         else:
@@ -237,12 +229,12 @@ class Pages:
 
     async def restore(self, request: Request) -> Any:
         """Put discarded items back."""
-        names = _identities((await _body(request)).get("ids"))
+        names = _identities((await request_body(request)).get("ids"))
         return {"ids": await run_in_threadpool(self.session.restore, names, self.author(request))}
 
     async def sides(self, request: Request) -> Any:
         """Propose a side for every item."""
-        body = await _body(request)
+        body = await request_body(request)
         by, share, seed = body.get("by", "speaker"), body.get("share", 0.1), body.get("seed", 0)
         if not isinstance(by, str) or not is_number(share) or not isinstance(seed, int):
             raise BadInput("the request names no way, share and seed", "choose them in the page")
@@ -250,7 +242,7 @@ class Pages:
 
     async def divide(self, request: Request) -> Any:
         """Put items on sides, all at once; answers with the sides that they had."""
-        body = await _body(request)
+        body = await request_body(request)
         sides, since = body.get("sides"), body.get("since")
         if not isinstance(sides, dict) or not isinstance(since, int):
             raise BadInput("the request names no sides", "reload the page")
@@ -260,7 +252,7 @@ class Pages:
 
     async def ask(self, request: Request) -> Any:
         """What the stages say of a line now."""
-        body = await _body(request)
+        body = await request_body(request)
         key, what, tag = body.get("line"), body.get("what"), body.get("tag")
         if not isinstance(key, str) or not isinstance(what, str) or not isinstance(tag, str | None):
             raise BadInput("the request names no line, or nothing to ask", "reload the page")
@@ -268,7 +260,7 @@ class Pages:
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
-        sound = f"/api/proposal?number={self._proposed[0]}"
+        sound = f"api/proposal?number={self._proposed[0]}"
         return {"proposal": proposal.fields, "sound": sound, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
@@ -280,14 +272,14 @@ class Pages:
 
     async def here(self, request: Request) -> Any:
         """Note which item the author is on now."""
-        name = (await _body(request)).get("id")
+        name = (await request_body(request)).get("id")
         author = self.author(request)
         self.session.is_here(author, None if name is None else _identity(name))
         return {"here": self.session.here(name) if name else []}
 
     async def name(self, request: Request) -> Response:
         """Give the author another name, in a cookie."""
-        author = _author((await _body(request)).get("author"))
+        author = _author((await request_body(request)).get("author"))
         if not author:
             raise BadInput("that is no name", f"give one of at most {LONGEST_NAME} letters")
         answer = json_response({"author": author})
@@ -357,7 +349,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) < end else None
 
 
-def _answered(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def in_json(endpoint: _Endpoint) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence."""
 
     async def answer(request: Request) -> Response:
@@ -392,7 +384,7 @@ class NotThere(BadInput):
     """What is asked for does not exist."""
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def request_body(request: Request) -> dict[str, Any]:
     """The JSON of a request. Raises BadInput for one that is too long, or no object."""
     data = bytearray()
     async for part in request.stream():
@@ -442,7 +434,7 @@ def _number(request: Request, name: str) -> float:
 
 def _event(kind: str, data: Mapping[str, Any]) -> bytes:
     number = f"id: {data['number']}\n" if kind in ("edit", "edits") else ""
-    return f"{number}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (number.encode(), kind.encode(), page_json(data))
 
 
 def _quiet(data: Iterator[bytes]) -> Iterator[bytes]:

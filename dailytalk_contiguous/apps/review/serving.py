@@ -3,11 +3,13 @@
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
-from dailytalk_contiguous.apps.local_pages import PageServer, bound
+from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound
+from dailytalk_contiguous.apps.review.preparing import Preparation, is_unprepared
 from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.server import make_app
 from dailytalk_contiguous.apps.review.session import END, Session
@@ -25,43 +27,65 @@ BACKGROUND = ("listen", "peaks")
 
 
 class Serving:
-    """A folder, and where it is served."""
+    """A folder, and where it is served: to be reviewed, or first to be prepared for that."""
 
-    def __init__(self, place: str, author: str, host: str, port: int, password: str | None) -> None:
-        """Take the port. Raises DailytalkError if it is in use, or the place can't be reviewed."""
+    def __init__(
+        self, place: str, author: str, host: str, port: int, password: str | None, as_is: bool = False
+    ) -> None:
+        """Take the port. Raises DailytalkError if it is in use, or the place can't be reviewed.
+
+        `as_is`: whether sound that was not cut or transcribed is opened all the same.
+        """
         self._author, self._host, self._password = author, host, password
-        self.editable = _opened(place)
-        where = self.editable.root.absolute() if self.editable.root.exists() else self.editable.root
-        self._remembered = Remembered(str(where))
+        self._opened: Editable | Preparation
+        if as_is or not is_unprepared(Path(place)):
+            self._opened = _opened(place)
+            root = self._opened.root
+            where = str(root.absolute() if root.exists() else root)
+        elif password is not None:
+            raise DailytalkError(
+                f"{as_text(place)!r} was not transcribed yet, and commands run for this machine alone",
+                "leave --host and --password-env out, or pass --as-is",
+            )
+        else:
+            self._opened = Preparation(Path(place), author)
+            where = f"{self._opened.folder}\0prepared"
+        self._remembered = Remembered(where)
         self._socket = bound(host, port) if port else _bound_again(host, self._remembered.port)
         self.port = int(self._socket.getsockname()[1])
 
-    def run(self, ready: Callable[[str, str, int], None]) -> None:
-        """Serve until a signal ends it; `ready` gets the address, the kind of the folder and its items."""
+    def run(self, ready: Callable[[str, str, str, int], None]) -> None:
+        """Serve until a signal ends it.
+
+        `ready` gets the address, one for a browser that is started with it, the kind of the folder and its items.
+        """
         with ExitStack() as stack:
             stack.callback(self._socket.close)
-            if self.editable.why_not is None:
-                stack.enter_context(folder_locked(self.editable.root))
-            session = Session(self.editable, self._author)
-            app = make_app(session, self._remembered, self.port, self._host, self._password)
-            self._remembered.served_at(self.port)
+            opened, ending = self._opened, lambda: None
+            if isinstance(opened, Preparation):
+                stack.callback(opened.close)
+                app, count = opened.app(), opened.n_recordings
+            else:
+                if (opened.why_not or why_not_writable(opened.root)) is None:
+                    stack.enter_context(folder_locked(opened.root))
+                session = Session(opened, self._author)
+                stack.callback(session.close)
+                app, count = make_app(session, self._remembered), len(opened.names())
+                ending = partial(session.tell, END, {})
+            secret = self._remembered.served_at(self.port)
+            secret = "" if self._password else secret
+            guard = Guard(app, "dailytalk review", self._host, self.port, secret, self._password)
             config = uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+                guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
             )
-            stack.callback(session.close)
-            count = len(self.editable.names())
-            server = PageServer(
-                config,
-                ready=lambda: ready(self.address, self.editable.kind, count),
-                ending=lambda: session.tell(END, {}),
-            )
+            address = self._address(f"/{secret}/" if secret else "/")
+            browser_address = self._address(guard.hand_over())
+            server = PageServer(config, lambda: ready(address, browser_address, opened.kind, count), ending)
             server.run(sockets=[self._socket])
 
-    @property
-    def address(self) -> str:
-        """The address of the page."""
+    def _address(self, path: str) -> str:
         host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self._host, self._host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
 
 
 def _opened(place: str) -> Editable:

@@ -250,6 +250,7 @@ class Session:
 
     def place(self, name: str, of: str | None = None) -> SoundPlace:
         """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
+        self._refuse_unknown(name)
         if of != REBUILT:
             return self.editable.place(name)
         path = self._rebuilt_path(name)
@@ -678,10 +679,16 @@ class Session:
             self._seen = record["number"]
         return records
 
+    def _refuse_unknown(self, name: str) -> None:
+        """Raise BadInput for what is no item: no path is made of a name that is not looked up first."""
+        if not (name in self._known or name in (self._listed or ()) or name in self.editable.names()):
+            raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
+
     def _held(self, name: str) -> _Held:
         if name in self._lines:
             self._lines.move_to_end(name)
             return self._lines[name]
+        self._refuse_unknown(name)
         known = self._known.get(name)
         if known:
             laid = laid_edits(self.editable, name, known.records)
@@ -761,7 +768,7 @@ class Session:
 
     def _lines_before(self, name: str) -> Lines:
         """The lines that a discarded item had, where discarding took them out of their file."""
-        for record in reversed(self._known[name].records):
+        for record in reversed(self._known[name].records if name in self._known else ()):
             if record["after"].get("discarded"):
                 return {key: line for key, line in record["before"].get("lines", {}).items() if line}
         return {}

@@ -43,7 +43,7 @@ export const bytes = (path, query, signal) => answered(address(path, query), { s
 export const post = (path, body, settings = {}) =>
   answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings }, json);
 
-export const soundAddress = (id, of) => address("/api/sound", { id, of });
+export const soundAddress = (id, of) => address("api/sound", { id, of });
 
 /**
  * What others do, as it happens; a connection that broke is made again from where it was.
@@ -54,7 +54,7 @@ export const events = (since, hear) => {
   let wait = 500;
   let broken = false;
   const open = () => {
-    const source = new EventSource(address("/api/events", { since: since() }));
+    const source = new EventSource(address("api/events", { since: since() }));
     for (const kind of ["edit", "edits", "here", "item"]) {
       source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
     }

@@ -56,6 +56,7 @@ export class List {
       const row = event.target.closest("[role=option]");
       if (row) hear.open(this.found[Number(row.dataset.index)].id);
     });
+    $("row").addEventListener("blur", () => this.mark(false));
     $("filters").addEventListener("toggle", () => { if ($("filters").open) this.choices(); });
     options($("sort"), Object.entries(SORTS).map(([value, [text]]) => [value, text]));
     for (const [id, field] of Object.entries(FIELDS)) {
@@ -189,7 +190,7 @@ export class List {
     const { search } = this;
     search.timer = setTimeout(async () => {
       try {
-        const { ids, excerpts } = await get("/api/search", { q: query });
+        const { ids, excerpts } = await get("api/search", { q: query });
         if (search !== this.search) return; // another one is wanted by now
         Object.assign(search, { ids: new Set(ids), excerpts });
         this.filter();
@@ -211,7 +212,20 @@ export class List {
     say($("count"), shown === all ? counted(all, "item") : `${shown.toLocaleString("en")} of ${counted(all, "item")}`);
   }
 
-  mark(reveal) { this.rows.choose(this.found.findIndex((item) => item.id === this.current), reveal); }
+  mark(reveal) {
+    const place = this.found.findIndex((item) => item.id === this.current);
+    this.rows.choose(place, reveal);
+    if (document.activeElement !== $("row")) $("row").value = place < 0 ? "" : place + 1;
+  }
+
+  /** The id in a row, counted from 1; else the next one from the current with a text in it. Null if there is none. */
+  named(typed) {
+    if (/^[1-9]\d*$/.test(typed) && typed <= this.found.length) return this.found[typed - 1].id;
+    const text = plain(typed);
+    const at = this.found.findIndex((item) => item.id === this.current) + 1;
+    const has = (item) => plain(item.id).includes(text);
+    return (text && (this.found.slice(at).find(has) ?? this.found.slice(0, at).find(has))?.id) || null;
+  }
 
   choose(id) {
     this.current = id;

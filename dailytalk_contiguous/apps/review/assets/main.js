@@ -87,7 +87,7 @@ const saver = new Saver({
     panels.conflict({
       entry, newer, answer,
       again: async (state) => {
-        const made = await post("/api/edit", { id: entry.id, base: state.base, action: entry.action });
+        const made = await post("api/edit", { id: entry.id, base: state.base, action: entry.action });
         show(made.item);
         showSaving("saved");
       },
@@ -166,7 +166,7 @@ const flush = () => { settle(); editor.flush(); };
 // Opening an item.
 
 const fetchItem = (id) => {
-  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("/api/item", { id, of: heardOf });
+  const promise = ahead?.id === id && ahead.of === heardOf ? ahead.promise : get("api/item", { id, of: heardOf });
   ahead = null;
   return promise;
 };
@@ -196,7 +196,7 @@ const go = async (id, playing = false, wanted = null) => {
   isHere();
   const next = list.neighbour(1);
   if (next) {
-    ahead = { id: next, of: heardOf, promise: get("/api/item", { id: next, of: heardOf }) };
+    ahead = { id: next, of: heardOf, promise: get("api/item", { id: next, of: heardOf }) };
     ahead.promise.catch(() => { ahead = null; });
   }
 };
@@ -263,7 +263,7 @@ const reload = async () => {
   if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
   const { id } = item;
   try {
-    const newer = await get("/api/item", { id, of: item.of });
+    const newer = await get("api/item", { id, of: item.of });
     if (item?.id === id && (newer.of ?? null) === (item.of ?? null) && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
   } catch (error) { failed(error); }
 };
@@ -410,14 +410,14 @@ const history_ = async (path) => {
 
 const discardThese = async (body) => {
   flush();
-  const { ids } = await post("/api/discard", body);
+  const { ids } = await post("api/discard", body);
   lastDiscarded = ids;
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return ids;
 };
 const bringBack = async (ids) => {
-  const answer = await post("/api/restore", { ids });
+  const answer = await post("api/restore", { ids });
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return answer.ids ?? ids;
@@ -462,7 +462,7 @@ const ask = () => {
     panels.proposal(asked, "Asking…", {});
     sound.pause();
     try {
-      const answer = await post("/api/ask", { id: item.id, line: asked.id, what, tag });
+      const answer = await post("api/ask", { id: item.id, line: asked.id, what, tag });
       if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
       const action = editor.writable ? ACCEPTED[what](answer.proposal, asked) : null;
       const accept = async () => {
@@ -490,7 +490,7 @@ const writeWhole = () => {
 /** Put items on sides, all at once; gives the sides that they had. */
 const useSides = async (sides, since) => {
   flush();
-  const { before } = await post("/api/divide", { sides, since });
+  const { before } = await post("api/divide", { sides, since });
   await changedItems();
   await reload();
   return before;
@@ -498,7 +498,7 @@ const useSides = async (sides, since) => {
 
 const changeAuthor = async (name) => {
   try {
-    session = { ...session, ...(await post("/api/author", { author: name })) };
+    session = { ...session, ...(await post("api/author", { author: name })) };
     showAuthor();
   } catch (error) { failed(error); }
 };
@@ -526,6 +526,7 @@ const ACTIONS = [
   { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
   { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => toList() },
+  { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => { document.body.classList.add("listing"); $("row").focus(); $("row").select(); } },
   { name: "search", keys: ["/"], group: "Go", label: "search", run: () => { document.body.classList.add("listing"); $("search").focus(); $("search").select(); } },
   { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { document.body.classList.add("listing"); $("filters").open = true; $("sort").focus(); } },
   { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
@@ -551,7 +552,7 @@ const ACTIONS = [
   { name: "zoom-line", keys: ["z"], group: "See", label: "the line fills the view", run: () => { const one = line(); if (one) wave.look(one.start - 0.05 * (one.end - one.start), 1.1 * (one.end - one.start)); } },
   { name: "zoom-all", keys: ["0"], group: "See", label: "the whole item", run: () => wave.look(0, item.duration) },
 
-  { name: "edit-text", keys: ["Enter", "e"], group: "Edit", label: "write the text; Enter in it: save, next line", run: () => { $("text").focus(); } },
+  { name: "edit-text", keys: ["Enter", "e"], group: "Edit", label: "write the text; Enter in it saves and leaves it, Shift+Enter goes on to the next", run: () => { $("text").focus(); } },
   { name: "tag", keys: ["t"], group: "Edit", label: "choose the tag", run: () => $("tag").focus() },
   { name: "punctuation", keys: ["."], group: "Edit", label: "the next sign after the word or line: . , ? ! …", run: () => editor.punctuate() },
   { name: "edge-start", keys: ["["], group: "Edit", label: "take the start: ← → 10 ms, with Shift 100 ms", run: () => focusEdge(onWord(), "start") },
@@ -566,8 +567,8 @@ const ACTIONS = [
   { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => { if (line()) edit({ do: "swap", line: editor.line }, "the speaker"); } },
   { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, up to the selection's end or the playhead", run: soundText },
   { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
-  { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => history_("/api/undo") },
-  { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => history_("/api/redo") },
+  { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => history_("api/undo") },
+  { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => history_("api/redo") },
 
   { name: "reviewed", keys: ["r"], group: "Item", label: "reviewed, or not after all", run: () => { if (item) { flush(); reviewed(); } } },
   { name: "side", keys: ["v"], group: "Item", label: "to train, validation or neither", run: () => { if (item) setSide({ train: "validation", validation: null }[item.side ?? ""] ?? (item.side ? null : "train")); } },
@@ -581,7 +582,7 @@ const ACTIONS = [
   { name: "sides", keys: ["Shift+V"], group: "The whole", label: "train and validation", run: () => panels.sides(useSides) },
   { name: "author", keys: ["Shift+A"], group: "The whole", label: "your name", run: () => panels.author(session.author, changeAuthor) },
   { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },
-  { name: "help", keys: ["?"], group: "The whole", label: "these keys", run: () => panels.help(ACTIONS) },
+  { name: "help", keys: ["?", "Ctrl+/"], group: "The whole", label: "these keys", run: () => panels.help(ACTIONS) },
 ];
 const byName = new Map(ACTIONS.map((action) => [action.name, action]));
 const byKey = new Map(ACTIONS.flatMap((action) => action.keys.map((key) => [key, action])));
@@ -604,7 +605,7 @@ const toList = () => {
 };
 
 const act = (action) => {
-  const needsItem = !["list", "search", "filters", "only-unreviewed", "only-suspects", "clear-filters", "discard-many", "progress", "sides", "author", "retry", "help", "undo", "redo", "restore"].includes(action.name);
+  const needsItem = !["list", "row", "search", "filters", "only-unreviewed", "only-suspects", "clear-filters", "discard-many", "progress", "sides", "author", "retry", "help", "undo", "redo", "restore"].includes(action.name);
   if (needsItem && !item) return;
   if (["Edit", "Item"].includes(action.group) && action.name !== "accept") {
     settle();
@@ -617,6 +618,14 @@ document.addEventListener("click", (event) => {
   const action = byName.get(event.target.closest("[data-action]")?.dataset.action);
   if (action) act(action);
 });
+
+/** Go to a row of the list by its number, or to the next item whose name has what was typed: 000123, or Anna. */
+const toRow = (typed) => {
+  const id = list.named(typed);
+  if (!id) { notice(typed ? `The list has no row ${typed}, and no name with it.` : "Give the number of a row, or a part of a name."); return; }
+  notice("");
+  go(id).then(() => $("dialogue").focus());
+};
 
 // Keys.
 
@@ -644,6 +653,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 const inText = (event) => {
+  if (event.target.id === "row" && event.key === "Enter") {
+    event.preventDefault();
+    toRow($("row").value.trim());
+    return true;
+  }
   if (event.target.id !== "text") {
     // Enter takes over a time that was typed, and goes back to the lines.
     if (event.key === "Enter" && ["start", "end", "from", "to", "tag", "search"].includes(event.target.id)) {
@@ -657,7 +671,7 @@ const inText = (event) => {
   if (event.key !== "Enter") return false;
   event.preventDefault();
   editor.flush();
-  if (!editor.step(event.shiftKey ? -1 : 1)) $("dialogue").focus();
+  if (!event.shiftKey || !editor.step(1)) $("dialogue").focus();
   return true;
 };
 
@@ -749,7 +763,7 @@ for (const button of document.querySelectorAll("[data-action]")) {
 let asking = null;
 const changedItems = async () => {
   const since = number;
-  const answer = await get("/api/items", { since });
+  const answer = await get("api/items", { since });
   number = Math.max(number, answer.number);
   list.take(answer.items);
   list.mark(false);
@@ -802,12 +816,12 @@ const listen = () => events(() => number, {
 });
 
 // Others see where one is; who is not heard of for long is taken for gone.
-const isHere = () => { if (item) post("/api/here", { id: item.id }).catch(() => {}); };
+const isHere = () => { if (item) post("api/here", { id: item.id }).catch(() => {}); };
 setInterval(() => { if (!document.hidden) isHere(); }, 40_000);
 
 const start = async () => {
   try {
-    const [opened, all] = await Promise.all([get("/api/session"), get("/api/items")]);
+    const [opened, all] = await Promise.all([get("api/session"), get("api/items")]);
     session = opened;
     kept.load(session.kept);
     number = all.number;

@@ -58,7 +58,7 @@ export const kept = {
     clearTimeout(this.timer);
     this.timer = 0;
     if (!Object.keys(this.fresh).length) return;
-    post("/api/keep", this.fresh, { keepalive: true }).catch(() => {}); // no obstacle to a review
+    post("api/keep", this.fresh, { keepalive: true }).catch(() => {}); // no obstacle to a review
     this.fresh = {};
   },
 };

@@ -262,7 +262,7 @@ export const progress = async (review) => {
   $("progress").replaceChildren(make("p", "soft", "Counting…"));
   open("dialog-progress");
   try {
-    const answer = await get("/api/progress");
+    const answer = await get("api/progress");
     const bar = make("progress");
     bar.max = Math.max(1, answer.items);
     bar.value = answer.reviewed;
@@ -316,7 +316,7 @@ export const sides = (apply) => {
   const use = async (division, since, back) => {
     $("apply-sides").hidden = $("undo-sides").hidden = true;
     let before = null;
-    const now = await load(async () => { before = await apply(division, since); return get("/api/sides"); });
+    const now = await load(async () => { before = await apply(division, since); return get("api/sides"); });
     const count = Object.keys(before ?? {}).length;
     if (!now || !count) return;
     say($("sides-done"), `${counted(count, "item")} ${back ? "put back" : "moved"}.`);
@@ -327,12 +327,12 @@ export const sides = (apply) => {
   $("propose").onclick = async () => {
     say($("sides-done"), "");
     $("undo-sides").hidden = true;
-    const answer = await load(() => post("/api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
+    const answer = await load(() => post("api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
     $("apply-sides").hidden = !answer;
     $("apply-sides").onclick = () => use(Object.fromEntries(["train", "validation"].flatMap((side) => answer[side].map((id) => [id, side]))), answer.number, false);
   };
   open("dialog-sides");
-  load(() => get("/api/sides"));
+  load(() => get("api/sides"));
 };
 
 export const author = (name, change) => {

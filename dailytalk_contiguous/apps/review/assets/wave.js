@@ -52,7 +52,7 @@ class Peaks {
     const start = number * COLUMNS * column;
     const count = Math.min(COLUMNS, Math.ceil((this.duration - start) / column));
     const { id, of, tiles } = this;
-    bytes("/api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
+    bytes("api/peaks", { id, of, start, end: Math.min(this.duration, start + count * column), count }, tile.stop.signal)
       .then(({ values, channels, complete }) => {
         if (tiles.get(key) !== tile) return;
         // Of a long stretch the server makes an overview first; it tells when that is there.

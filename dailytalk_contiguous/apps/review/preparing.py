@@ -1,0 +1,395 @@
+"""The start page of `dailytalk review`: from recordings that were not cut yet to a review, one step at a time.
+
+A step is a command line, which the page shows and which runs in a process of its own: what is done here can be
+done in a terminal, too. A step is done when its result is on the disk, so a page that is reloaded, or a server
+that is started again, goes on. A request chooses a step and values of its settings, and no path.
+"""
+
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dailytalk_contiguous.apps.local_pages import page_file
+from dailytalk_contiguous.apps.review.server import ASSETS, in_json, request_body
+from dailytalk_contiguous.core.documents import as_text, is_number, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
+from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
+from dailytalk_contiguous.pipelines import split_stages
+from dailytalk_contiguous.run.events import RUNNING, run_status
+from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE
+from dailytalk_contiguous.run.transcribing import default_json, transcribe_folder
+from dailytalk_contiguous.sources.editable import ClipsLines, open_editable
+from dailytalk_contiguous.sources.reindexing import PLANS
+from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.store.edit_journal import has_journal
+from dailytalk_contiguous.store.files import is_inside
+
+#: Lines of a command's output that are shown, and the most characters of each.
+_MOST_LINES, _LONGEST_LINE = 400, 2000
+
+#: Seconds in which a review that is open must have settled and ended.
+_PATIENCE = 30.0
+
+#: What a language may be called: an ISO 639-1 code, or auto.
+_LANGUAGE = re.compile(r"[a-z]{2,3}|auto")
+
+#: The last line of `dailytalk silences`.
+_SUGGESTED = re.compile(r"--silence ([0-9.]+)")
+
+
+class Step(NamedTuple):
+    """A step: its command, what it does in a sentence, and the settings that can be chosen."""
+
+    command: str
+    title: str
+    about: str
+    settings: tuple[PlacedSetting, ...] = ()
+    has_dry_run: bool = True
+    cuts: bool = False
+
+
+_PROFILE = PlacedSetting(
+    Step, "profile", Setting("Set of models: {choices}.", choices=tuple(PROFILES)), True, STANDARD
+)
+
+STEPS = (
+    Step(
+        "silences",
+        "Silences",
+        "Measures how long the silences are, and suggests at which of them to cut. It writes nothing.",
+        has_dry_run=False,
+        cuts=True,
+    ),
+    Step(
+        "split",
+        "Split",
+        "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
+        "out: what can't be used is in “Non Usable”, with the reason.",
+        tuple(settings_in(*split_stages())),
+        cuts=True,
+    ),
+    Step(
+        "transcribe",
+        "Transcribe",
+        "Recognises what is said in each clip. Clips that have a text are not heard again.",
+        (_PROFILE, *(place for place in settings_in(Transcribe(device="cpu")) if place.option == "language")),
+    ),
+    Step(
+        "reindex",
+        "Reindex",
+        "Numbers the clips without gaps, once the bad ones are sorted out; texts and lists that name them follow.",
+    ),
+)
+_BY_COMMAND = {step.command: step for step in STEPS}
+
+
+def is_unprepared(folder: Path) -> bool:
+    """Whether a folder has sound that was neither cut nor transcribed, or pieces that were not transcribed."""
+    if _is_split(folder):
+        return True
+    editable = open_editable(folder) if folder.is_dir() else None
+    return (
+        isinstance(editable, ClipsLines)
+        and not has_journal(folder)
+        and not default_json(folder).exists()
+        and bool(editable.names())
+    )
+
+
+def _is_split(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() and (folder / USABLE).is_dir()
+
+
+@dataclass
+class _Run:
+    """A command that runs, or that ran last."""
+
+    step: str
+    dry: bool
+    command: str
+    journal: Path | None
+    process: "subprocess.Popen[bytes]"
+    began: float = field(default_factory=time.monotonic)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
+    code: int | None = None
+    seconds: float = 0.0
+
+    def read(self) -> None:
+        """Take in the output until the process ends."""
+        assert self.process.stdout
+        while line := self.process.stdout.readline(1 << 16):
+            self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
+        code = self.process.wait()
+        self.seconds, self.code = time.monotonic() - self.began, code
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the page shows of it."""
+        took = time.monotonic() - self.began if self.code is None else self.seconds
+        known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
+        return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
+
+    def progress(self) -> dict[str, Any]:
+        """How far it is by its journal: the share of its work from 0 to 1, and the seconds that are left."""
+        with suppress(DailytalkError, OSError):
+            for known in run_status(self.journal) if self.journal else ():
+                if known.pid == self.process.pid and known.state == RUNNING:
+                    return {"share": known.share, "left": known.left_seconds(datetime.now(UTC))}
+        return {"share": None, "left": None}
+
+
+class Preparation:
+    """The steps of one folder, and the review that they lead to.
+
+    Attributes:
+        folder: that was named. pieces: where `dailytalk split` puts what it makes of the folder's recordings, or
+            has put what the folder holds.
+    """
+
+    kind = "recordings"
+
+    def __init__(self, folder: Path, author: str) -> None:
+        self.folder, self._author = folder.absolute(), author
+        is_usable = self.folder.name == USABLE and _is_split(self.folder.parent)
+        self.is_cut = is_usable or _is_split(self.folder)
+        self.pieces = self.folder / "pieces"
+        if self.is_cut:
+            self.pieces = self.folder.parent if is_usable else self.folder
+        clips = self._clips(cut=False)
+        self._refuse_link(clips)
+        self.n_recordings = len(ClipsLines(clips).names())
+        self._lock = threading.Lock()
+        self._run: _Run | None = None
+        self._outputs: dict[str, _Run] = {}
+        self._review: subprocess.Popen[bytes] | None = None
+
+    def app(self) -> Starlette:
+        """The application; a `Guard` goes before it."""
+        return Starlette(
+            routes=[
+                Route("/", _page),
+                Route("/assets/{name}", _page),
+                Route("/api/state", in_json(self._state)),
+                Route("/api/run", in_json(self._begin), methods=["POST"]),
+                Route("/api/stop", in_json(self._stop), methods=["POST"]),
+                Route("/api/review", in_json(self._open), methods=["POST"]),
+            ]
+        )
+
+    def close(self) -> None:
+        """End what runs: a review settles, and a step goes on where it was when it is begun again."""
+        run = self._run
+        if run is not None and run.code is None:
+            run.process.terminate()
+            run.process.wait()
+        self._end_review()
+
+    # What the page asks for.
+
+    def _state(self, request: Request) -> dict[str, Any]:
+        run = self._run
+        running = run is not None and run.code is None
+        return {
+            "folder": as_text(self.folder),
+            "is_cut": self.is_cut,
+            "steps": [self._shown(step) for step in STEPS if not (step.cuts and self.is_cut)],
+            "running": run.as_dict() | run.progress() if run is not None and running else None,
+        }
+
+    async def _begin(self, request: Request) -> dict[str, Any]:
+        body = await request_body(request)
+        name, dry, cut, values = (body.get(key) for key in ("step", "dry", "cut", "values"))
+        step = _BY_COMMAND.get(name) if isinstance(name, str) else None
+        if step is None or not isinstance(dry, bool) or not isinstance(cut, bool) or not isinstance(values, dict):
+            raise BadInput("the request names no step", "reload the page")
+        await run_in_threadpool(self._start, step, cut, dry and step.has_dry_run, values)
+        return {}
+
+    async def _stop(self, request: Request) -> dict[str, Any]:
+        run = self._run
+        if run is not None and run.code is None:
+            run.process.send_signal(signal.SIGINT)
+        return {}
+
+    async def _open(self, request: Request) -> dict[str, Any]:
+        cut = (await request_body(request)).get("cut")
+        if not isinstance(cut, bool):
+            raise BadInput("the request does not say which clips", "reload the page")
+        return {"address": await run_in_threadpool(self._open_review, self._clips(cut))}
+
+    # Steps.
+
+    def _clips(self, cut: bool) -> Path:
+        """The folder of the clips: the usable pieces where the recordings are cut, else what was named."""
+        return self.pieces / USABLE if cut or self.is_cut else self.folder
+
+    def _refuse_link(self, path: Path) -> None:
+        """Raise BadInput for a folder that is a link out of the one that was named: others may have sent that."""
+        if not is_inside(path, self.pieces if self.is_cut else self.folder):
+            raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
+
+    def _shown(self, step: Step) -> dict[str, Any]:
+        output = self._outputs.get(step.command)
+        suggested = _SUGGESTED.search(output.lines[-1]) if output and output.lines and step.cuts else None
+        return {
+            "step": step.command,
+            "title": step.title,
+            "about": step.about,
+            "has_dry_run": step.has_dry_run,
+            "cuts": step.cuts,
+            "fields": [_field(place) for place in step.settings],
+            "done": {way: self._done(step.command, way == "cut") for way in ("cut", "whole")},
+            "output": output and output.as_dict(),
+            "suggested": float(suggested[1]) if suggested else None,
+        }
+
+    def _done(self, command: str, cut: bool) -> str | None:
+        """What there is of a step on the disk; None if it is still to be done."""
+        clips = self._clips(cut)
+        if command == "split" and _is_split(self.pieces):
+            return as_text(clips)
+        if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
+            return as_text(default_json(clips))
+        if command == "reindex" and (clips / PLANS).is_dir():
+            return f"as it was: {as_text(clips / PLANS)}"
+        return None
+
+    def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
+        """The command line of a step, without `dailytalk`. Raises BadInput for what a setting can't be."""
+        places = {place.option: place for place in step.settings}
+        if unknown := values.keys() - places.keys():
+            raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
+        targets: dict[str, list[Path | str]] = {
+            "silences": [self.folder],
+            "split": [self.folder, "--out", self.pieces],
+            "transcribe": [self._clips(cut)],
+            "reindex": [self._clips(cut)],
+        }
+        words = [step.command, *map(str, targets[step.command])]
+        words += [flag for name, value in values.items() for flag in _flags(places[name], value)]
+        return [*words, "--dry-run"] if dry else words
+
+    def _start(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> None:
+        words, clips = self._words(step, cut, dry, values), self._clips(cut)
+        for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
+            self._refuse_link(folder)
+        journal = self.pieces if step.command == "split" else None
+        if step.command == "transcribe" and clips.is_dir():
+            journal = transcribe_folder(clips, default_json(clips))
+        with self._lock:
+            if self._run is not None and self._run.code is None:
+                raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+            self._end_review()
+            command = as_text(shlex.join(["dailytalk", *words]))
+            run = _Run(step.command, dry, command, None if dry else journal, _started(words))
+            self._run = self._outputs[step.command] = run
+            threading.Thread(target=run.read, name="step", daemon=True).start()
+
+    # The review.
+
+    def _open_review(self, clips: Path) -> str:
+        """The address of the clips' review, which runs in a process of its own. Raises BadInput."""
+        with self._lock:
+            if self._run is not None and self._run.code is None:
+                raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+            self._end_review()
+            self._refuse_link(clips)
+            words = ["review", str(clips), "--as-is", "--author", self._author, "--no-browser", "--json"]
+            self._review = _started(words)
+            output = self._review.stdout
+            assert output
+            line = b""
+            while not line.startswith(b'{"address"'):  # before it there may be warnings
+                reason, line = line, output.readline(_LONGEST_LINE)
+                if not line:
+                    self._end_review()
+                    raise BadInput(reason.decode(errors="replace").strip(), "then open the review again")
+            threading.Thread(target=deque, args=(output, 0), name="step", daemon=True).start()  # drops the rest
+            address: str = parse_json(line, "the review's address")["address"]
+            return address
+
+    def _end_review(self) -> None:
+        review, self._review = self._review, None
+        if review is not None:
+            review.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                review.wait(_PATIENCE)
+
+
+def _page(request: Request) -> Response:
+    return page_file(ASSETS, request.path_params.get("name", "start.html"))
+
+
+def _started(words: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "dailytalk_contiguous", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
+    )
+
+
+def _field(place: PlacedSetting) -> dict[str, Any]:
+    """A setting as a field of the page."""
+    known = place.setting
+    return {
+        "name": place.option,
+        "flag": _flag(place),
+        "metavar": known.metavar,
+        "kind": _kind(place),
+        "about": known.about.replace("{choices}", " or ".join(known.choices)),
+        "value": place.value,
+        "shown": known.shown,
+        "choices": list(known.choices),
+        "least": known.least,
+        "most": known.most,
+    }
+
+
+def _flag(place: PlacedSetting) -> str:
+    return "--" + place.option.replace("_", "-")
+
+
+def _kind(place: PlacedSetting) -> str:
+    hint = get_type_hints(place.kind).get(place.name)
+    if hint is bool:
+        return "bool"
+    return "choice" if place.setting.choices else "language" if place.option == "language" else "number"
+
+
+def _flags(place: PlacedSetting, value: Any) -> list[str]:
+    """The option of a setting with a value of a request; none for null and false. Raises BadInput."""
+    flag, kind = _flag(place), _kind(place)
+    least = -math.inf if place.setting.least is None else place.setting.least
+    most = math.inf if place.setting.most is None else place.setting.most
+    if kind == "bool" and isinstance(value, bool):
+        return [flag] if value else []
+    if value is None:
+        return []
+    if kind == "number" and is_number(value, least, most):
+        return [f"{flag}={value}"]
+    if kind == "choice" and value in place.setting.choices:
+        return [f"{flag}={value}"]
+    if kind == "language" and isinstance(value, str) and _LANGUAGE.fullmatch(value):
+        return [f"{flag}={value}"]
+    raise BadInput(f"{flag} can't be {value!r}"[:100], "correct it")

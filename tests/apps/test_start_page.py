@@ -1,0 +1,196 @@
+"""The start page of `dailytalk review`: from recordings to their review, one step at a time."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from audio_files import room_tone
+from browser import Visit, chromium, needs_playwright, visit
+from command import Command
+from recordings import excerpt, save
+from reviewable import Server, served
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """One recording of two sentences, with a pause of 1.5 s between them."""
+    spoken = excerpt(seconds=4.0)[:, :1]
+    pause = room_tone(24000).reshape(-1, 1)
+    save(tmp_path / "calls" / "talk.wav", np.concatenate([spoken, pause, spoken, pause]))
+    return tmp_path / "calls"
+
+
+@pytest.fixture
+def server(recordings: Path) -> Iterator[Server]:
+    with served(recordings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+def run(server: Server, **body: Any) -> requests.Response:
+    body = {"dry": False, "cut": True, "values": {}} | body
+    return requests.post(f"{server.address}api/run", json=body, timeout=20)
+
+
+def state(server: Server) -> Any:
+    return requests.get(f"{server.address}api/state", timeout=20).json()
+
+
+def ended(server: Server) -> dict[str, Any]:
+    """The steps by their names, once nothing runs."""
+    until = time.monotonic() + 120
+    while (now := state(server))["running"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return {step["step"]: step for step in now["steps"]}
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@needs_playwright
+def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart(
+    browser: Any, recordings: Path
+) -> None:
+    def click(page: Visit, name: str, command: str) -> None:
+        """Have a step done whose command line ends so."""
+        page.wait("document.documentElement.dataset.ready === 'yes'")
+        page.page.get_by_role("button", name=name, exact=True).click()
+        shown = f"[...document.querySelectorAll('.command')].some((pre) => pre.textContent.endsWith('{command}'))"
+        page.wait(f"{shown} && !document.querySelector('#state').textContent.includes('running')")
+
+    with served(recordings) as server, visit(browser, server.address) as page:
+        click(page, "Silences", "calls")
+        suggested = page.page.locator("#split-silence").input_value()
+        assert f"--silence {suggested}" in page.page.locator("pre").all_inner_texts()[1]
+        page.page.fill("#split-silence", "0.9")
+        click(page, "Dry run of Split", "0.9 --dry-run")
+        assert files(recordings) == {"talk.wav"}
+        click(page, "Split", "0.9")
+        assert (recordings / "pieces/Usable/talk_000001.wav").is_file()
+        assert "--silence=0.9" in json.loads((recordings / "pieces/run.json").read_text("utf-8"))["command"]
+        assert page.violations() == []
+        assert page.complaints == []
+    with (
+        served(recordings) as server,
+        visit(browser, server.address, 390, color_scheme="dark") as page,
+    ):
+        page.wait("document.querySelector('#state').textContent === 'Next: Transcribe'")
+        assert page.overflow() == 0
+        page.page.select_option("#transcribe-profile", "embedded")
+        click(page, "Transcribe", "embedded")
+        assert page.page.evaluate("document.activeElement.textContent") == "Open the review"
+        assert (page.overflow(), page.violations(), page.complaints) == (0, [], [])
+        with page.page.expect_navigation(timeout=60_000):
+            page.page.keyboard.press("Enter")
+        page.wait("document.querySelector('#name')?.textContent === 'talk_000001.wav'")
+        assert "where should we go" in page.page.locator("#dialogue").inner_text()
+
+
+def test_one_step_runs_at_a_time_and_can_be_stopped_and_begun_again(server: Server, recordings: Path) -> None:
+    assert run(server, step="split").ok
+    assert ended(server)["split"]["done"]["cut"] == str(recordings / "pieces/Usable")
+    assert run(server, step="transcribe", values={"profile": "embedded"}).ok
+    refused = run(server, step="split")
+    assert (refused.status_code, "still running" in refused.json()["reason"]) == (422, True)
+    assert requests.post(f"{server.address}api/review", json={"cut": True}, timeout=20).status_code == 422
+    assert requests.post(f"{server.address}api/stop", json={}, timeout=20).ok
+    assert ended(server)["transcribe"]["output"]["code"] not in (0, None)
+    assert run(server, step="transcribe", values={"profile": "embedded"}).ok
+    assert ended(server)["transcribe"]["done"]["cut"].endswith("whisper.json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"step": "push"},
+        {"step": ["split"]},
+        {"step": "split", "values": {"out": "/tmp/elsewhere"}},
+        {"step": "split", "values": {"silence": "1 --out /tmp/elsewhere"}},
+        {"step": "split", "values": {"silence": -1}},
+        {"step": "split", "values": {"silence": 1e999}},
+        {"step": "split", "values": {"force": "yes"}},
+        {"step": "transcribe", "values": {"profile": "../models"}},
+        {"step": "transcribe", "values": {"profile": ["embedded"]}},
+        {"step": "transcribe", "values": {"language": "en --out /tmp/elsewhere"}},
+        {"step": "transcribe", "values": {"asr_model": "/tmp/model"}},
+        {"step": "split", "cut": "no"},
+        {"step": "split", "dry": None},
+    ],
+)
+def test_a_request_chooses_a_step_and_values_and_nothing_else(
+    server: Server, recordings: Path, body: dict[str, Any]
+) -> None:
+    data = json.dumps({"dry": False, "cut": True, "values": {}} | body)
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(f"{server.address}api/run", data=data, headers=headers, timeout=20)
+    assert (answer.status_code, answer.json()["remedy"] != "") == (422, True)
+    assert state(server)["running"] is None
+    assert files(recordings) == {"talk.wav"}
+
+
+@pytest.mark.parametrize("link", ["pieces", "pieces/Usable"])
+def test_a_link_out_of_the_folder_is_not_written_through(
+    server: Server, recordings: Path, tmp_path: Path, link: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (recordings / link).parent.mkdir(exist_ok=True)
+    (recordings / link).symlink_to(tmp_path / "elsewhere")
+    for step in ("split", "transcribe", "reindex"):
+        assert "link out of its folder" in run(server, step=step).json()["reason"]
+    review = requests.post(f"{server.address}api/review", json={"cut": True}, timeout=20)
+    assert review.status_code == 422
+    assert files(tmp_path / "elsewhere") == set()
+
+
+def test_commands_run_for_this_machine_and_its_secret_alone(
+    server: Server, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    root = server.address.rpartition("/")[0].rpartition("/")[0]
+    for address in (f"{root}/api/run", f"{root}/x/api/run"):
+        assert requests.post(address, json={"step": "split"}, timeout=20).status_code == 404
+    foreign = requests.post(
+        f"{server.address}api/run", json={"step": "split"}, headers={"Origin": "http://evil.example"}, timeout=20
+    )
+    assert foreign.status_code == 403
+    monkeypatch.setenv("REVIEW_SECRET", "s")
+    done = Command(monkeypatch, capfd)(
+        "review", recordings, "--no-browser", "--host", "0.0.0.0", "--password-env", "REVIEW_SECRET"
+    )
+    assert (done.code, "--as-is" in done.err) == (1, True)
+
+
+def test_clips_that_are_cut_already_are_transcribed_or_opened_where_they_are(
+    server: Server, recordings: Path
+) -> None:
+    opened = requests.post(f"{server.address}api/review", json={"cut": False}, timeout=60).json()
+    review = requests.get(f"{opened['address']}api/items", timeout=20).json()
+    assert [item["id"] for item in review["items"]] == ["talk.wav"]
+    assert run(server, step="transcribe", cut=False, dry=True, values={"profile": "embedded"}).ok
+    assert "1 clip would be heard" in ended(server)["transcribe"]["output"]["text"]
+    assert files(recordings) - {".dailytalk-lock"} == {"talk.wav"}
+
+
+def test_pieces_go_on_where_split_left_them(recordings: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    dailytalk = Command(monkeypatch, capfd)
+    pieces = recordings.parent / "pieces"
+    planned = json.loads(dailytalk("split", recordings, "--out", pieces, "--dry-run", "--json").out)
+    assert not pieces.exists()
+    made = json.loads(dailytalk("split", recordings, "--out", pieces, "--json").out)
+    assert {name: planned[name] for name in ("counts", "seconds", "non_usable")} == {
+        name: made[name] for name in ("counts", "seconds", "non_usable")
+    }
+    for folder in (pieces, pieces / "Usable"):
+        with served(folder) as server:
+            assert [step["step"] for step in state(server)["steps"]] == ["transcribe", "reindex"]
