@@ -7,7 +7,6 @@ no command sees less than the page showed.
 
 import hashlib
 import itertools
-import json
 import logging
 import os
 import re
