@@ -23,10 +23,7 @@ TABLE: dict[str, dict[str, object]] = {
         "LOWEST_RATE": 8000,
         "HIGHEST_RATE": 96_000,
         "MP3_TOLERANCE": 1.0,
-        "PROBE_TIMEOUT": 60,
-        "DECODE_TIMEOUT": 60.0,
-        "LONGEST_DECODE": 86_400.0,
-        "SHORT_BY": 1.0,
+        "PATIENCE": 60.0,
         "SILENT": 1e-08,
         "DEAD_DB": 40.0,
         "SAME": 0.95,
@@ -89,6 +86,11 @@ TABLE: dict[str, dict[str, object]] = {
         "CutRule.silence": 0.8,
         "CutRule.shortest": 0.6,
         "CutRule.longest": 11.0,
+    },
+    "core.decoding": {
+        "MOST_MEMORY": 1 << 30,
+        "TOLERANCE": 1.0,
+        "LONGEST_TAG": 10_000,
     },
     "core.documents": {
         "MOST_LEVELS": 64,
