@@ -743,7 +743,7 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     name = row["conversation_id"]
     is_first = name not in counts.ids
     if not is_first:
-        yield error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
+        yield occurs_twice(file, name)
     counts.ids.add(name)
     if row["problem"]:
         yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
@@ -752,6 +752,11 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if is_first:
         counts.tally.add(row)
         counts.judge.add(row)
+
+
+def occurs_twice(file: str, name: str) -> Finding:
+    """The finding of a second conversation of a name."""
+    return error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:

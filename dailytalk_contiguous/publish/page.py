@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tally import FarDelivery, Tally
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.checking import file_findings, row_findings
+from dailytalk_contiguous.publish.checking import file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
 from dailytalk_contiguous.publish.items import (
     SMALL,
@@ -327,7 +327,8 @@ def _write(
     details = parts.of_examples({number: listed[number].judged.name for number in examples})
     rejects = _count_rejects(tally, itertools.chain(refused, items.rejects()))
     run = _run_of(items)
-    verdict = verdict_of([*_checked(items, judge), *judge.findings(tally, run)], judge.n)
+    twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
+    verdict = verdict_of([*twice, *_checked(items, judge), *judge.findings(tally, run)], judge.n)
     sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]

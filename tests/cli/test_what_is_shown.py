@@ -1171,15 +1171,6 @@ def test_words_that_an_export_loses_are_counted_and_cut_ones_where_a_tokenizer_t
     assert export_command._words_text(words) == text
 
 
-def test_fact_of_a_check_is_read_as_people_do() -> None:
-    plain = export_command._plain
-    assert [plain(one) for one in (3, 0.12345, "x", {}, {"a_b": 1.5, "c": {"d": 2}})] == [
-        *("3", "0.123", "x", "none", "a b 1.5, c d 2"),
-    ]
-    hours = [plain(one, hours=True) for one in (0.0, 0.01, 0.5, 1.0, 2, {"eval": 0.25})]
-    assert hours == ["0", "0.01 (36.0 s)", "0.5 (30.0 min)", "1", "2", "eval 0.25 (15.0 min)"]
-
-
 @pytest.mark.parametrize(("level", "colour"), [("good", "32"), ("doubtful", "33"), ("empty", "33"), ("bad", "31")])
 def test_verdict_on_data_is_a_line_in_the_colour_of_its_level(level: str, colour: str) -> None:
     file = io.StringIO()

@@ -625,11 +625,12 @@ def test_unreadable_sound_is_said_and_the_rest_is_shown(tmp_path):
         {"audio": {"bytes": b"fLaC" + bytes(1000), "path": None}},
         {"audio": {"bytes": flac(np.zeros((6 * 24000, 2), np.float32), 24000), "path": None}},
         {"duration": 7.0},
+        {"conversation_id": "fine"},
     ],
-    ids=["undecodable", "silent", "of another length"],
+    ids=["undecodable", "silent", "of another length", "twice"],
 )
-def test_report_and_check_have_one_verdict_on_sound_that_is_not_what_its_row_says(tmp_path, damage):
-    folder = write_dataset(tmp_path, [built_row("fine"), built_row("wrong", **damage)])
+def test_report_and_check_have_one_verdict_on_a_row_that_is_wrong(tmp_path, damage):
+    folder = write_dataset(tmp_path, [built_row("fine"), built_row("wrong") | damage])
     findings, facts = check_folder(folder)
     written = write_report(folder, audio="none")
     assert written.verdict.level == verdict_of(findings, facts["conversations"]).level == "bad"
