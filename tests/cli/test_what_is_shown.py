@@ -783,7 +783,14 @@ READ = Read("esd", [], [], None, ["350 files, as published [1]"])  # type: ignor
 
 def corpus_record() -> dict[str, Any]:
     return {
-        "counts": {"read": 9, "clips": 6, "copies": 4, "by_emotion": {"happy": 4, "sad": 2}, "without_prompt": 2}
+        "counts": {
+            "read": 9,
+            "clips": 6,
+            "copies": 4,
+            "by_emotion": {"happy": 4, "sad": 2},
+            "without_text": 0,
+            "without_prompt": 2,
+        }
         | {"by_word_source": {"proportional": 5, "heard": 7}},
         "hours": {"audio": 0.05},
         "corpus": {"licence": "[none]"},
@@ -819,7 +826,7 @@ def test_corpus_is_shown_with_counts_split_shortfalls_and_rejects_by_stage() -> 
         '  rejected: "c0": reason 0; mend [it]',
     ]
     record = corpus_record() | {"split": None, "balance": None}
-    record["counts"] |= {"by_word_source": {"heard": 7}, "without_prompt": 0}
+    record["counts"] |= {"by_word_source": {"heard": 7}, "without_text": 0, "without_prompt": 0}
     assert len(corpus_lines(record=record)) == 4
     record |= {"split": {"share": 0.1, "disjoint_in": "x", "note": ""}, "settings": {"split": "speaker"}}
     assert corpus_lines(record=record)[3:-1] == ["  10% for validation, disjoint in x"]

@@ -66,6 +66,7 @@ def test_record_of_a_corpus_of_which_nothing_is_left_has_its_balance_in_minutes(
         "rejects_by_stage": {"Corpus": 1},
         "copies_refused": {"pitch": 2},
         "without_prompt": 0,
+        "without_text": 0,
     }
     assert (record["hours"], record["split"], record["kind"]) == ({"audio": 0.0, "by_emotion": {}}, None, "corpus")
     assert read_lines(tmp_path / "rejects.jsonl") == [read.problems[0].as_dict()]

@@ -15,7 +15,7 @@ from dailytalk_contiguous.sources.corpora.common import (
     decoded,
     known,
 )
-from dailytalk_contiguous.sources.corpora.downloads import Dataverse, Listed, RemoteFile
+from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, Dataverse, KnownFiles
 
 # RAVDESS: 24 actors speak and sing two sentences, in two strengths of up to eight emotions.
 #
@@ -69,15 +69,15 @@ class Ravdess(Corpus):
         PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
     )
     #: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
-    DOWNLOAD = Listed(
+    DOWNLOAD = KnownFiles(
         (
-            RemoteFile(
+            CorpusFile(
                 "Audio_Speech_Actors_01-24.zip",
                 "https://zenodo.org/api/records/1188976/files/Audio_Speech_Actors_01-24.zip/content",
                 208_468_073,
                 "md5:bc696df654c87fed845eb13823edef8a",
             ),
-            RemoteFile(
+            CorpusFile(
                 "Audio_Song_Actors_01-24.zip",
                 "https://zenodo.org/api/records/1188976/files/Audio_Song_Actors_01-24.zip/content",
                 225_505_317,

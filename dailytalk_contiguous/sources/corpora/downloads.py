@@ -47,7 +47,7 @@ _POINTER = re.compile(
 )
 
 
-class RemoteFile(NamedTuple):
+class CorpusFile(NamedTuple):
     """A file to fetch: its path in the folder, its address, its bytes, and its checksum (`md5:…`, `sha256:…`)."""
 
     name: str
@@ -59,18 +59,18 @@ class RemoteFile(NamedTuple):
 class Download(Protocol):
     """Where a corpus is had."""
 
-    def files(self) -> Sequence[RemoteFile]:
+    def files(self) -> Sequence[CorpusFile]:
         """What is to be fetched. Raises DailytalkError if nothing can be."""
         ...
 
 
 @dataclass(frozen=True)
-class Listed:
+class KnownFiles:
     """Files whose sizes and checksums are known here."""
 
-    listed: tuple[RemoteFile, ...]
+    listed: tuple[CorpusFile, ...]
 
-    def files(self) -> Sequence[RemoteFile]:
+    def files(self) -> Sequence[CorpusFile]:
         return self.listed
 
 
@@ -81,7 +81,7 @@ class Dataverse:
     server: str
     identifier: str
 
-    def files(self) -> Sequence[RemoteFile]:
+    def files(self) -> Sequence[CorpusFile]:
         address = f"{self.server}/api/datasets/:persistentId/versions/:latest-published/files"
         name = urlsplit(address).netloc
         document = parse_json(_document(f"{address}?persistentId={quote(self.identifier)}"), name)
@@ -90,7 +90,7 @@ class Dataverse:
             document, {"data": [{"dataFile": shape, "restricted?": bool, "directoryLabel?": str}]}, name
         )
         return [
-            RemoteFile(
+            CorpusFile(
                 str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
                 f"{self.server}/api/access/datafile/{file['id']}",
                 file["filesize"],
@@ -118,14 +118,14 @@ class GitLfs:
     folder: str
     tables: tuple[str, ...]
 
-    def files(self) -> Sequence[RemoteFile]:
+    def files(self) -> Sequence[CorpusFile]:
         try:
             with zipfile.ZipFile(io.BytesIO(_document(self.archive))) as archive:
                 return list(self._members(archive))
         except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError) as error:
             raise DailytalkError(f"{self.archive} is no zip archive that can be read ({error})", _AGAIN) from None
 
-    def _members(self, archive: zipfile.ZipFile) -> Iterator[RemoteFile]:
+    def _members(self, archive: zipfile.ZipFile) -> Iterator[CorpusFile]:
         for member in archive.infolist():
             name = member.filename.partition("/")[2]
             if member.is_dir() or member.file_size > MOST_LIST_BYTES:
@@ -133,15 +133,15 @@ class GitLfs:
             if name in self.tables:
                 content = archive.read(member)
                 digest = hashlib.sha256(content).hexdigest()
-                yield RemoteFile(name, f"{self.plain}/{quote(name)}", len(content), f"sha256:{digest}")
+                yield CorpusFile(name, f"{self.plain}/{quote(name)}", len(content), f"sha256:{digest}")
             elif name.startswith(f"{self.folder}/") and member.file_size < 1024:
                 pointer = _POINTER.fullmatch(archive.read(member))
                 if pointer:
                     digest = pointer[1].decode()
-                    yield RemoteFile(name, f"{self.lfs}/{quote(name)}", int(pointer[2]), f"sha256:{digest}")
+                    yield CorpusFile(name, f"{self.lfs}/{quote(name)}", int(pointer[2]), f"sha256:{digest}")
 
 
-def fetch_all(files: Sequence[RemoteFile], folder: Path, told: Callable[[int, int], None]) -> int:
+def fetch_all(files: Sequence[CorpusFile], folder: Path, told: Callable[[int, int], None]) -> int:
     """Fetch what is not in a folder yet; `told` is called after each with the bytes that are there, and all.
 
     Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as
@@ -160,7 +160,7 @@ def fetch_all(files: Sequence[RemoteFile], folder: Path, told: Callable[[int, in
     return n_fetched
 
 
-def _fetch(session: requests.Session, file: RemoteFile, folder: Path) -> bool:
+def _fetch(session: requests.Session, file: CorpusFile, folder: Path) -> bool:
     """Fetch a file unless it is there; whether it came."""
     path = inside(folder, file.name)
     if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
@@ -187,7 +187,7 @@ def _fetch(session: requests.Session, file: RemoteFile, folder: Path) -> bool:
     return True
 
 
-def _more(session: requests.Session, file: RemoteFile, part: Path, begun: int) -> float | None:
+def _more(session: requests.Session, file: CorpusFile, part: Path, begun: int) -> float | None:
     """Append what comes in one answer; gives the seconds that the server wants to be left alone."""
     if begun > file.size:
         part.write_bytes(b"")

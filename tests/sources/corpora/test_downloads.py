@@ -17,7 +17,7 @@ from corpus_trees import ravdess, read
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora.acted import Ravdess
-from dailytalk_contiguous.sources.corpora.downloads import Dataverse, GitLfs, Listed, RemoteFile, fetch_all
+from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, Dataverse, GitLfs, KnownFiles, fetch_all
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -79,14 +79,14 @@ def home() -> Iterator[Home]:
     server.server_close()
 
 
-def offered(home: Home, name: str, content: bytes = CONTENT, checksum: str = "") -> RemoteFile:
+def offered(home: Home, name: str, content: bytes = CONTENT, checksum: str = "") -> CorpusFile:
     home.files[f"/{name}"] = content
-    return RemoteFile(
+    return CorpusFile(
         name, f"{home.address}/{name}", len(content), checksum or f"md5:{hashlib.md5(content).hexdigest()}"
     )
 
 
-def fetch(file: RemoteFile, folder: Path) -> int:
+def fetch(file: CorpusFile, folder: Path) -> int:
     return fetch_all([file], folder, lambda arrived, total: None)
 
 
@@ -186,7 +186,7 @@ def offering(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
         for name, content in list(ravdess("01").items())[:10]:
             members.writestr(name, content)
     speech = offered(home, "Audio_Speech_Actors_01-24.zip", archive.getvalue())
-    monkeypatch.setattr(Ravdess, "DOWNLOAD", Listed((speech,)))
+    monkeypatch.setattr(Ravdess, "DOWNLOAD", KnownFiles((speech,)))
     return lambda: Path(speech.name)
 
 
@@ -215,8 +215,8 @@ def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: P
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "from pathlib import Path\n"
         "from dailytalk_contiguous.cli.terminal import guarded\n"
-        "from dailytalk_contiguous.sources.corpora.downloads import RemoteFile, fetch_all\n"
-        f"files, folder = [RemoteFile{tuple(file)!r}], Path(sys.argv[1])\n"
+        "from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, fetch_all\n"
+        f"files, folder = [CorpusFile{tuple(file)!r}], Path(sys.argv[1])\n"
         "sys.exit(guarded('dailytalk', lambda: fetch_all(files, folder, lambda arrived, total: None)))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
