@@ -367,7 +367,7 @@ class SpectrogramNetwork(nn.Module):
         whole = (loudness_and_length(bands, lengths) - self.usual_whole) / self.spread_whole
         inside = frames_inside(lengths, bands.shape[1])[:, None, :, None].float()
         stacked = ((bands - self.usual) / self.spread) @ self.harmonics
-        hidden = stacked.unflatten(2, (HARMONICS, FUNDAMENTALS)).transpose(1, 2) * inside
+        hidden = stacked.reshape(*stacked.shape[:2], HARMONICS, FUNDAMENTALS).transpose(1, 2) * inside
         for place, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             hidden = convolve(hidden)
             if place == 0:
