@@ -144,7 +144,7 @@ def plan(**options: Any) -> None:
     refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
     if options["as_json"]:
         rejected = [problem.as_dict() for problem in recordings.problems]
-        of_input = {"rejects": rejected, "transcripts": asdict(recordings.transcripts)}
+        of_input = {"rejects": rejected, "transcripts": vars(recordings.transcripts)}
         print_json(_summary(estimate) | of_input | {"refusal": refusal})
     else:
         _show(console, estimate)

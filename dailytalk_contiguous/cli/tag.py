@@ -431,7 +431,7 @@ def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence
         "hidden": recordings.left_out.hidden,
         "made_by_dailytalk": recordings.left_out.made,
         "paired": recordings.left_out.paired,
-        "transcripts": asdict(recordings.transcripts),
+        "transcripts": vars(recordings.transcripts),
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
         "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],
