@@ -39,7 +39,7 @@ tokens: install
 	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook --n-clusters 24
 	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
-	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 900 \
+	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 800 \
 		--frames-per-batch 600 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1 --source-licence CC0-1.0
 	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
 	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \

@@ -180,7 +180,7 @@ def test_every_field_that_people_change_is_taken_and_what_they_empty_has_its_def
         **told["vad"],
         "valence_bucket": "low",
         "arousal_bucket": "high",
-        "dominance_bucket": "",
+        "dominance_bucket": None,
         "recogniser": "ears",
         "words": [word | {"fitted": False} for word in told["words"]],
     }
@@ -189,10 +189,10 @@ def test_every_field_that_people_change_is_taken_and_what_they_empty_has_its_def
         "speaker": f"short/{own[0]['channel']}",
         "kind": "speech",
         "text_raw": "Hello.",
-        "rule": "",
+        "rule": None,
         "language": "en",  # of the other lines
         "models": {"recogniser": None, "affect": None},
-        **dict.fromkeys(["valence_bucket", "arousal_bucket", "dominance_bucket"], ""),
+        **dict.fromkeys(["valence_bucket", "arousal_bucket", "dominance_bucket"]),
         "recogniser": "",
         "words": [],
     }

@@ -126,7 +126,7 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "text": ["", "So what!"],
         "tagged_text": [None, "(excited) So what!"],
         "tag": ["calm", "excited"],
-        "rule": ["", "grid"],
+        "rule": [None, "grid"],
         "run": [3, 7],
         "words": [
             [],
@@ -216,11 +216,11 @@ def test_line_that_a_person_added_needs_only_its_channel_times_text_and_tag() ->
     assert made["text"] == made["text_raw"] == ["Oh.", "Oh.", ""]
     assert made["tagged_text"] == ["(calm) Oh.", "Oh.", None]
     assert made["speaker"] == ["call/left"] * 3
-    assert (made["kind"], made["rule"], made["words"]) == (["speech"] * 3, [""] * 3, [[]] * 3)
+    assert (made["kind"], made["rule"], made["words"]) == (["speech"] * 3, [None] * 3, [[]] * 3)
     assert made["recogniser"] == [""] * 3
     assert made["models"] == [{"recogniser": None, "affect": None}] * 3
     assert made["text_reason"] == made["confidence"] == made["valence"] == made["f0_mean"] == [None] * 3
-    assert made["energy_bucket"] == made["valence_bucket"] == [""] * 3
+    assert made["energy_bucket"] == made["valence_bucket"] == [None] * 3
 
 
 def test_reason_for_no_text_goes_where_a_person_wrote_one() -> None:
@@ -251,9 +251,10 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
         assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
     told = {name: made[name][silent[0]] for name in Script.adds if name != "main_language"}
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
-        ("tagged_text", "confidence", "context_seconds", "text_reason", *EDITS, *AFFECT, *PROSODY, *EMOTION_GUESS)
+        ("tagged_text", "rule", "confidence", "context_seconds", "text_reason")
+        + (*EDITS, *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS)
     )
-    empty = ("text_raw", "text", "tag", "rule", "recogniser", *BUCKETS)
+    empty = ("text_raw", "text", "tag", "recogniser")
     assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")
     assert (told["words"], told["language"]) == ([], "und")
     assert told["models"] == {"recogniser": None, "affect": None}
