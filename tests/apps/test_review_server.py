@@ -115,10 +115,13 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
     numbers = [record["number"] for record in records if "number" in record]
     assert numbers == [*range(1, len(numbers) + 1)]
     assert {*answered} <= {*numbers}
-    open_items(work)  # as any command that reads the folder
+    rows = open_items(work).rows()
+    read = {utterance["utterance_id"]: utterance["text"] for row in rows for utterance in row["utterances"]}
+    settle(work)
     lines = lines_of(work)
     for line, texts in known.items():
-        assert lines[line]["text"] in texts
+        assert read[line] == lines[line]["text"]
+        assert read[line] in texts
     assert len(lines) == sum(len(dialogue(f"call_{number:06d}", 5.0, 12)) for number in range(3))
 
 
