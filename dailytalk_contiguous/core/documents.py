@@ -111,19 +111,6 @@ def path_of(document: Readable) -> Path:
     return document.path if isinstance(document, Edited) else document
 
 
-def with_null(value: Any) -> Any:
-    """A copy of a JSON value in which null stands for NaN and infinity, at any depth.
-
-    >>> with_null({"words": [{"probability": float("nan")}]})
-    {'words': [{'probability': None}]}
-    """
-    if isinstance(value, Mapping):
-        return {name: with_null(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [with_null(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def read_json(path: Readable, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:
     """The value of a JSON file. Raises BadInput as `parse_json`, and for what is missing or no regular file."""
     return parse_json(read_bytes(path, remedy, limit), shown(path_of(path)), remedy, limit)
@@ -318,6 +305,19 @@ def _plain(values: list[Any], kind: type) -> bool:
 
 
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}
+
+
+def with_null(value: Any) -> Any:
+    """A copy of a JSON value in which null stands for NaN and infinity, at any depth.
+
+    >>> with_null({"words": [{"probability": float("nan")}]})
+    {'words': [{'probability': None}]}
+    """
+    if isinstance(value, Mapping):
+        return {name: with_null(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_null(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
