@@ -39,10 +39,9 @@ from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.run.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.sources.editable import ClipsLines, open_editable
-from dailytalk_contiguous.sources.reindexing import PLANS
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.edit_journal import has_journal
-from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.store.files import PLANS, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
