@@ -800,7 +800,7 @@ TABLE: dict[str, dict[str, object]] = {
         "MOST_APART": 0.1,
         "ALWAYS_APART": 1.0,
     },
-    "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": 6},
+    "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": None},
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
     "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
     "sources.transcript_formats": {
