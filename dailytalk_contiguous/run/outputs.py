@@ -588,7 +588,7 @@ def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
                 and word["speaker"] == utterance["channel"]
                 and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
             ],
-            "synthesis": synthesis and synthesis | {name: synthesis[name] or None for name in ("model", "voice")},
+            "synthesis": synthesis and {name: None if value == "" else value for name, value in synthesis.items()},
         }
 
 

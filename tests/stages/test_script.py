@@ -251,8 +251,10 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
         assert [made[name][place] for place in silent] == [both[name][place] for place in untagged]
     told = {name: made[name][silent[0]] for name in Script.adds if name != "main_language"}
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
-        ("tagged_text", "rule", "confidence", "context_seconds", "text_reason")
-        + (*EDITS, *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS)
+        (
+            *("tagged_text", "rule", "confidence", "context_seconds", "text_reason"),
+            *(*EDITS, *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
+        )
     )
     empty = ("text_raw", "text", "tag", "recogniser")
     assert {name: told[name] for name in empty} == dict.fromkeys(empty, "")
