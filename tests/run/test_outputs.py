@@ -272,6 +272,7 @@ def test_record_counts_utterances_hours_and_reasons_by_their_kind(monkeypatch: p
         "seconds": 0.123,
         "of_seconds": 3600.123,
         "reasons": {"why": 0.123},
+        "remedies": {"why": "mend it"},
     }
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", record["date"])
     assert record["notes"] == [{"conversation_id": "a", "note": note} for note in ("one", "two")]
