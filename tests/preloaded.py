@@ -232,6 +232,11 @@ def fork_workers(patch: Any) -> Callable[..., int]:
 class Forked(subprocess.Popen[str]):
     """A process of the interpreter that is forked, where that makes no difference."""
 
+    def __exit__(self, kind: Any, *others: Any) -> None:
+        if kind is not None:  # nothing else would end it, and a test that failed would wait for ever
+            self.kill()
+        super().__exit__(kind, *others)
+
     def _execute_child(
         self,
         args: Any,

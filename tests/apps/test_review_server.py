@@ -363,17 +363,17 @@ def test_the_command_line_of_the_browser_leads_to_the_page_once(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n', "utf-8")
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n', "utf-8")
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", f"{browser} %s")
     with start("review", work, "--json") as process:
         assert process.stdout
         address = json.loads(process.stdout.readline())["address"]
         until = time.monotonic() + 20
-        while not opened.exists():
+        while not (opened.exists() and (named := opened.read_text("utf-8")).endswith("\n")):
             assert time.monotonic() < until
             time.sleep(0.02)
-        named = opened.read_text("utf-8").strip()
+        named = named.strip()
         assert address.split("/")[3] not in named
         assert requests.get(named, timeout=20).url == address
         assert requests.get(named, timeout=20).status_code == 404
