@@ -47,4 +47,6 @@ def _cut(path: Path, number: int) -> None:
         {key: one[key] for key in ("channel", "text")} | {key: one[key] - begin for key in ("start", "end")}
         for one in pair
     ]
+    # Two lines are too few to find their language in.
+    told = [line | {"language": "en"} for line in told]
     path.with_suffix(".json").write_text(json.dumps({"utterances": told}), encoding="utf-8")

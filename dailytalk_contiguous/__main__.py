@@ -16,6 +16,7 @@ _TOO_LITTLE = (
 _NO_MEMORY = (
     "failed to map segment",
     "annot allocate memory",
+    "can't start new thread",
     "can't allocate memory",
     "NULL without setting an exc",
 )

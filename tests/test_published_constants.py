@@ -819,7 +819,7 @@ TABLE: dict[str, dict[str, object]] = {
         "Stage.refuses": False,
     },
     "stages.classify_emotion": {"ClassifyEmotion.confidence": 0.4, "COMPANY": 16},
-    "stages.clip_words": {"CutSpeech.refuses": True, "TimeWords.refuses": True},
+    "stages.clip_words": {"CutSpeech.refuses": True, "TimeWords.refuses": False},
     "stages.condition": {
         "Condition.refuses": True,
         "RATE": 24_000,

@@ -129,7 +129,8 @@ def plan(**options: Any) -> None:
         )
         show.left_out(console, recordings.left_out)
         if not options["as_json"]:
-            show.transcripts(console, recordings)
+            if recordings.rows:
+                show.transcripts(console, recordings)
             show.problems(console, recordings)
         estimate = estimate_run(
             recordings,

@@ -285,9 +285,9 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
     from_transcripts = counts["utterances_by_recogniser"].get(GIVEN, 0)
     if from_transcripts:
         console.print(f"  {from_transcripts} with the words of a transcript that came with the recording")
-        of_languages = counts["conversations_by_given_language"].items()
-        in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in of_languages)
-        console.print(f"  their language: {escape(in_them)}; --language sets another")
+        if languages := counts["conversations_by_given_language"]:
+            in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
+            console.print(f"  their language: {escape(in_them)}; --language sets another")
         if fitted := counts["words_fitted"]:
             console.print(
                 f"  {counted(fitted, 'word')} fitted to the speech that was found: the given times go beyond it"

@@ -107,7 +107,9 @@ def find_speech(
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        recordings = find(paths, out, segment.channel, shard_seconds, follow_links=follow_links, mono=segment.mono)
+        recordings = find(
+            paths, out, segment.channel, shard_seconds, follow_links=follow_links, language="", mono=segment.mono
+        )
         return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):

@@ -95,6 +95,8 @@ RECORD: dict[str, Any] = {
         "utterances": 9,
         "short_utterances": 3,
         "utterances_by_recogniser": {"given": 4, "medium": 5},
+        "conversations_by_given_language": {},
+        "words_fitted": 0,
         "utterances_without_text": {"nothing was heard": 1},
         "notes": 7,
         "rejects": 6,
@@ -247,6 +249,7 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
     plan = local.RunPlan([OUT / "a", OUT / "b"], [task(5400.0)], 4)
     assert shown(lambda console: show.tag_dry_run(console, found(7), plan, stages)) == [
         "2 recordings, 3 conversations, 3.0 h",
+        "transcripts for 0 of 2 recordings; words are recognised",
         "2 shards, 1 of them to make (90.0 min)",
         "stages to run: RateAffect, Bucket, Tag, Punctuate",
         "  affect: acoustic-estimate",
@@ -259,12 +262,13 @@ def test_dry_run_of_tag_shows_recordings_shards_stages_models_and_every_reject()
         "hidden": [".a.wav"],
         "made_by_dailytalk": ["run1/audio/"],
         "paired": [],
+        "transcripts": {"recordings": 0, "kinds": {}, "languages": {}},
         "shards": {"all": 2, "to_make": 1},
         "audio_seconds": 5400.0,
         "stages": ["RateAffect", "Bucket", "Tag", "Punctuate"],
     }
     done = local.RunPlan([OUT / "a"], [], 0)
-    assert len(shown(lambda console: show.tag_dry_run(console, found(0), done, stages))) == 2
+    assert len(shown(lambda console: show.tag_dry_run(console, found(0), done, stages))) == 3
     assert tag_command._intended(found(0), done, stages)["stages"] == []
 
 

@@ -406,7 +406,7 @@ def test_audio_says_what_it_holds_and_what_is_wrong_with_it() -> None:
     assert (list(found), len(found), "array" in found, "text" in found) == (["bytes", "path"], 2, True, False)
     assert repr(found) == "StereoAudio(path='call.flac', bytes=8)"
     for ask in (lambda: found.seconds, lambda: found["array"]):
-        with pytest.raises(DailytalkError, match="can't read it"):
+        with pytest.raises(DailytalkError, match="no audio that can be read"):
             ask()
     with pytest.raises(DailytalkError, match="the row has no audio"):
         StereoAudio({"path": "call.flac"}).read()

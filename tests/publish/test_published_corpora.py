@@ -256,7 +256,10 @@ def test_published_corpus_is_checked_and_reported(
         assert done.code == 0
         assert re.search(r" MB, 3 clips(, 4 measured)?, \d with sound\)\ndoubtful: ", done.out), done.out
     sections = [
-        {part[:16].partition('"')[0]: part for part in path.read_text(encoding="utf-8").split('<section id="')[1:]}
+        {
+            part[:16].partition('"')[0]: part.partition("</section>")[0]
+            for part in path.read_text(encoding="utf-8").split('<section id="')[1:]
+        }
         for path in pages
     ]
     assert sections[0].keys() == {

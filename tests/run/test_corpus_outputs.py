@@ -136,6 +136,7 @@ def test_clips_copies_and_hours_are_counted_by_every_kind_and_what_is_not_known_
     assert counts == {
         "clips": 2,
         "copies": 1,
+        "without_text": 2,
         "by_emotion": {"angry": 2, "unknown": 1},
         "by_style": {"loud": 1, "unknown": 2},
         "by_style_source": {"rule": 1, "unknown": 2},

@@ -29,7 +29,7 @@ SAID = [("left", 0.4, 2.4, "We could go to the sea."), ("right", 2.9, 5.6, "That
 def calls(tmp_path: Path) -> Path:
     """A recording with its words beside it, so that nothing is recognised."""
     save(tmp_path / "in/trip.wav", excerpt())
-    cues = [dict(zip(("channel", "start", "end", "text"), cue, strict=True)) for cue in SAID]
+    cues = [dict(zip(("channel", "start", "end", "text"), cue, strict=True)) | {"language": "en"} for cue in SAID]
     (tmp_path / "in/trip.json").write_text(json.dumps({"utterances": cues}))
     return tmp_path / "in"
 

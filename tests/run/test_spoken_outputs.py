@@ -209,6 +209,7 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     lost = {"lost_speech_seconds": 0.0, "lost_sound_seconds": 0.0}
     rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
+    assert [*record["rejected"].pop("remedies").values()] == ["run again"]
     assert record == {
         "date": record["date"],
         "settings": {},

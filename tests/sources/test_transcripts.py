@@ -195,7 +195,9 @@ def test_utterances_json_is_read_by_path(tmp_path: Path) -> None:
     utterance = {"channel": "right", "start": 1, "end": 2, "text": "hi", "words": None}
     path = save(tmp_path / "call.reference.json", {"utterances": [utterance]})
     times = {"start": 1.0, "end": 2.0}
-    assert read(path) == [{"channel": "right", **times, "text": "hi", "words": [], "speaker": None}]
+    assert read(path) == [
+        {"channel": "right", **times, "text": "hi", "words": [], "language": None, "speaker": None}
+    ]
 
 
 # Words in JSON
@@ -498,8 +500,9 @@ def test_parts_of_a_sentence_that_two_say_have_the_times_of_their_own_words(tmp_
     assert [word["word"] for word in first["words"]] == ["so", "well"]
     assert [word["word"] for word in second["words"]] == ["yes"]
     del first["words"], second["words"]
-    assert first == {"channel": "left", "start": 0.1, "end": 0.9, "text": "so well", "speaker": "Anna"}
-    assert second == {"channel": "right", "start": 1.3, "end": 1.5, "text": "yes", "speaker": "Bob"}
+    about = {"language": None}
+    assert first == about | {"channel": "left", "start": 0.1, "end": 0.9, "text": "so well", "speaker": "Anna"}
+    assert second == about | {"channel": "right", "start": 1.3, "end": 1.5, "text": "yes", "speaker": "Bob"}
 
 
 def test_sentence_that_one_says_keeps_its_own_times(tmp_path: Path) -> None:
@@ -1050,7 +1053,8 @@ def cue(start: float, end: float, text: str, *times: tuple[float, float], channe
         {"word": word, "start": a, "end": b, "probability": None}
         for word, (a, b) in zip(text.split(), times, strict=False)
     ]
-    return {"channel": channel, "start": start, "end": end, "text": text, "words": words, "speaker": None}
+    about = {"language": None, "speaker": None}
+    return about | {"channel": channel, "start": start, "end": end, "text": text, "words": words}
 
 
 def test_cue_with_words_is_cut_at_their_midpoints() -> None:

@@ -18,7 +18,7 @@ STAGES: dict[str, tuple[Callable[..., Stage], str]] = {
     "Transcribe": (Transcribe, "model"),
     "TimeWords": (TimeWords, "recogniser"),
     "Align": (Align, "recogniser"),
-    "Speak": (partial(Speak, engine="flite"), "verify"),
+    "Speak": (partial(Speak, engine="espeak"), "verify"),
 }
 
 

@@ -15,17 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
-
-import requests
-from urllib3.exceptions import HTTPError
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text, expect, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.paid import backoff, retry_after
 from dailytalk_contiguous.store.files import inside
+
+# A reader of a corpus imports this module, too, and asks no server.
+if TYPE_CHECKING:
+    import requests
 
 #: Bytes of a list of files, and of an archive that holds nothing but the list and small tables.
 MOST_LIST_BYTES = 128 << 20
@@ -147,6 +147,8 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, told: Callable[[int, in
     Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as
     the disk does.
     """
+    import requests
+
     total = sum(file.size for file in files)
     arrived = n_fetched = 0
     with requests.Session() as session, ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -160,8 +162,10 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, told: Callable[[int, in
     return n_fetched
 
 
-def _fetch(session: requests.Session, file: CorpusFile, folder: Path) -> bool:
+def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     """Fetch a file unless it is there; whether it came."""
+    from dailytalk_contiguous.models.paid import backoff
+
     path = inside(folder, file.name)
     if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
         return False
@@ -187,7 +191,7 @@ def _fetch(session: requests.Session, file: CorpusFile, folder: Path) -> bool:
     return True
 
 
-def _more(session: requests.Session, file: CorpusFile, part: Path, begun: int) -> float | None:
+def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int) -> float | None:
     """Append what comes in one answer; gives the seconds that the server wants to be left alone."""
     if begun > file.size:
         part.write_bytes(b"")
@@ -212,6 +216,10 @@ def _more(session: requests.Session, file: CorpusFile, part: Path, begun: int) -
 
 def _document(address: str) -> bytes:
     """A small file, in memory. Raises DailytalkError if it can't be had."""
+    import requests
+
+    from dailytalk_contiguous.models.paid import backoff
+
     with requests.Session() as session:
         for tries in range(TRIES):
             wait: float | None = None
@@ -229,7 +237,7 @@ def _document(address: str) -> bytes:
 
 
 @contextmanager
-def _answer(session: requests.Session, address: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+def _answer(session: "requests.Session", address: str, headers: dict[str, str]) -> Iterator["requests.Response"]:
     plain = headers | {"Accept-Encoding": "identity"}
     with session.get(address, headers=plain, stream=True, timeout=TIMEOUTS) as response:
         if address.startswith("https:") and not response.url.startswith("https:"):
@@ -240,6 +248,9 @@ def _answer(session: requests.Session, address: str, headers: dict[str, str]) ->
 @contextmanager
 def _passing() -> Iterator[None]:
     """Leave an answer that breaks off, and a server that can't be reached, to the next try."""
+    import requests
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
     except requests.TooManyRedirects:
@@ -250,7 +261,7 @@ def _passing() -> Iterator[None]:
         raise DailytalkError(f"the server can't be asked ({type(error).__name__})", "get it by hand") from None
 
 
-def _pieces(response: requests.Response, most: int) -> Iterator[bytes]:
+def _pieces(response: "requests.Response", most: int) -> Iterator[bytes]:
     """What comes of an answer, at most so many bytes."""
     while most > 0 and (piece := response.raw.read(min(_PIECE, most), decode_content=False)):
         interrupts.check_interrupt()
@@ -258,8 +269,10 @@ def _pieces(response: requests.Response, most: int) -> Iterator[bytes]:
         yield piece
 
 
-def _refused(response: requests.Response, what: str) -> float | None:
+def _refused(response: "requests.Response", what: str) -> float | None:
     """Seconds to wait before another try. Raises DailytalkError for a status that won't pass."""
+    from dailytalk_contiguous.models.paid import retry_after
+
     if response.status_code in (408, 429) or response.status_code >= 500:
         return min(retry_after(response.headers.get("Retry-After")) or 1.0, 60.0)
     raise DailytalkError(

@@ -54,6 +54,8 @@ def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
         "sample_rate": 0,
         "channels": 0,
         "given": [],
+        "given_language": None,
+        "transcripts": [],
         "input_digest": "",
         "problem": "DailyTalkContiguous is not known to hold a file like 'notes.docx'",
         "remedy": "take it out of the folder",
