@@ -264,13 +264,13 @@ def _download(console: Console, name: str, folder: Path, accepted: bool) -> None
     console.print(f"{counted(len(files), 'file')}, {size / 1e6:,.0f} MB")
     tenths = 0
 
-    def told(arrived: int, total: int) -> None:
+    def on_file(arrived: int, total: int) -> None:
         nonlocal tenths
         if (now := 10 * arrived // max(total, 1)) > tenths:
             tenths = now
             console.print(f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
 
-    came = fetch_all(files, folder, told)
+    came = fetch_all(files, folder, on_file)
     console.print(f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right")
     where = shlex.quote(as_text(folder))
     console.print(escape(f"go on with: dailytalk corpus {name} {where} --out DIR"))

@@ -185,13 +185,13 @@ def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, st
 
 def transcripts(console: Console, recordings: FoundRecordings) -> None:
     """Print which transcripts are used instead of recognition."""
-    given = recordings.transcripts
-    kinds = ", ".join(f"{name} ({n:,})" for name, n in given.kinds.items())
-    in_them = f", in {', '.join(given.languages)}" if given.languages else ""
+    counts = recordings.transcripts
+    kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
+    in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
     of_all = (
-        f"{given.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
+        f"{counts.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
     )
-    used = f"used instead of recognition: {kinds}{in_them}" if given.recordings else "words are recognised"
+    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else "words are recognised"
     console.print(escape(f"transcripts for {of_all}; {used}"), highlight=False)
 
 

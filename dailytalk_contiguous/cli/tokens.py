@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,16 +99,7 @@ def extract(
     """
     settings = chosen(options, EXTRACT_SETTINGS)
     stage = ExtractContours(**chosen_for(ExtractContours, settings))
-    _make(
-        inputs,
-        out,
-        stage,
-        Segment(mono=True, **chosen_for(Segment, settings)),
-        workers,
-        as_json,
-        prune,
-        follow_links,
-    )
+    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
 
 
 @with_options(ENCODE_SETTINGS)
@@ -126,16 +118,7 @@ def encode(
     """
     settings = chosen(options, ENCODE_SETTINGS)
     stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
-    _make(
-        inputs,
-        out,
-        stage,
-        Segment(mono=True, **chosen_for(Segment, settings)),
-        workers,
-        as_json,
-        prune,
-        follow_links,
-    )
+    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
 
 
 @with_options({})
@@ -340,13 +323,14 @@ def _make(
     inputs: list[str],
     out: Path,
     stage: ExtractContours | TokeniseProsody,
-    segment: Segment,
+    settings: Mapping[str, Any],
     workers: int,
     as_json: bool,
     prune: bool,
     follow_links: bool,
 ) -> None:
     on_this_machine("--out", out)
+    segment = Segment(mono=True, **chosen_for(Segment, settings))
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)

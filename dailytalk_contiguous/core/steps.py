@@ -1,7 +1,7 @@
-"""What a long command is doing, said by the loop that does it and shown by whoever listens.
+"""What a long command is doing, said by the loop that does it and shown by the listener, if there is one.
 
 Commands that run stages say it with their journal (`run.events`); this is for those that read what is finished. As
-with logging, a loop need not know whether anybody listens.
+with logging, a loop need not know whether there is a listener.
 """
 
 from collections.abc import Callable, Iterable, Iterator

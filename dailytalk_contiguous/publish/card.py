@@ -704,7 +704,7 @@ def _rounded(value: Any) -> Any:
 
 
 def quality_section(verdict: Verdict) -> str:
-    """The verdict on the data and what it is made of; remedies are for whoever builds it (`dailytalk check`)."""
+    """The verdict on the data and what it is made of; remedies are for those who build it (`dailytalk check`)."""
     points = [
         f"- **{finding.severity}:** {public_cell(finding.sentence)}."
         for finding in verdict.findings[:MOST_FINDINGS]

@@ -49,7 +49,7 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
 # Measures of a corpus's quality as histograms with the limits, to choose thresholds.
 
 
-#: The picture, and the limits that are drawn in it, for whoever looks at the measures later.
+#: The picture, and the limits that are drawn in it, for a later look at the measures.
 PLOT, LIMITS = "quality.png", "quality.json"
 
 

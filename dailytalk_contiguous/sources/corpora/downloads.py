@@ -141,8 +141,8 @@ class GitLfs:
                     yield CorpusFile(name, f"{self.lfs}/{quote(name)}", int(pointer[2]), f"sha256:{digest}")
 
 
-def fetch_all(files: Sequence[CorpusFile], folder: Path, told: Callable[[int, int], None]) -> int:
-    """Fetch what is not in a folder yet; `told` is called after each with the bytes that are there, and all.
+def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int, int], None]) -> int:
+    """Fetch what is not in a folder yet; `on_file` is called after each with the bytes that are there, and all.
 
     Returns how many files came. Raises DailytalkError for what a server doesn't give, or gives wrong; OSError as
     the disk does.
@@ -156,7 +156,7 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, told: Callable[[int, in
         try:
             for file, came in zip(files, pool.map(lambda file: _fetch(session, file, folder), files), strict=True):
                 arrived, n_fetched = arrived + file.size, n_fetched + came
-                told(arrived, total)
+                on_file(arrived, total)
         finally:
             pool.shutdown(cancel_futures=True)
     return n_fetched
