@@ -1534,7 +1534,7 @@ def folder_of_edits(stage: Stage) -> Job:
     audio = root / {"moshi": "data_stereo", "clips": "audios"}.get(layout, "")
     aside = audio / "Discarded Audios"
     records = journal_of(layout, rng.random() < 0.3)
-    path = root / ".dailytalk-edits.jsonl"
+    path = root / ".dailytalk-edits"
     path.write_bytes(b"".join(as_json(record) + b"\n" for record in records))
     how = rng.choice(("journal", "journal", "journal", "item", "side", "entries", "link", "linked folder"))
     match how:

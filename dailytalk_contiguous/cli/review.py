@@ -42,7 +42,7 @@ def review(
 ) -> None:
     """Listen and correct, in a page of your browser.
 
-    Every edit is saved at once, in .dailytalk-edits.jsonl beside the data, and a moment later in its files. The
+    Every edit is saved at once, in .dailytalk-edits beside the data, and a moment later in its files. The
     address holds a secret: without it nobody on this machine hears or edits anything. Of recordings that were not
     cut yet, the page leads through silences, split, transcribe and reindex to the review.
     """

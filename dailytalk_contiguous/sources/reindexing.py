@@ -571,7 +571,7 @@ def _followed(path: str, data: bytes, rename: Callable[[str], str | None], diges
         pattern = re.compile(r"()(.+)") if name == RECORD else _FIRST_COLUMN
         rows = re.split(r"(?<=\n)", data.decode("utf-8", "surrogateescape"))
         return "".join(_other_column(row, pattern, rename) for row in rows).encode("utf-8", "surrogateescape")
-    if name.endswith(".jsonl"):
+    if name == JOURNAL or name.endswith(".jsonl"):
         return b"".join(_other_line(path, line, rename, digests) for line in data.splitlines(keepends=True))
     try:
         value = parse_json(data, path, limit=len(data), nan=True)

@@ -27,7 +27,7 @@ MARKUP = "</script><img src=x onerror='ran=1'><b class=planted>\"'&amp;{{}}"
 #: What the page says when all that was done is in the journal.
 SAVED = "document.querySelector('#saving').dataset.state === 'saved'"
 
-JOURNAL = ".dailytalk-edits.jsonl"
+JOURNAL = ".dailytalk-edits"
 
 
 @pytest.fixture(scope="module")

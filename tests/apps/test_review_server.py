@@ -108,9 +108,7 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
             killer.cancel()
             server.kill()
     records = [
-        json.loads(line)
-        for line in (work / ".dailytalk-edits.jsonl").read_bytes().split(b"\n")
-        if line[-1:] == b"}"
+        json.loads(line) for line in (work / ".dailytalk-edits").read_bytes().split(b"\n") if line[-1:] == b"}"
     ]
     numbers = [record["number"] for record in records if "number" in record]
     assert numbers == [*range(1, len(numbers) + 1)]
@@ -289,7 +287,7 @@ def test_a_journal_whose_last_line_was_cut_short_goes_on(work: Path) -> None:
         ada = Client(server.address)
         line = ada.get("item", id="call_000000")["lines"][0]["id"]
         assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    journal = work / ".dailytalk-edits.jsonl"
+    journal = work / ".dailytalk-edits"
     journal.write_bytes(journal.read_bytes() + b'{"number": 2, "time": "2026-')
     with served(work) as server:
         ada = Client(server.address)
@@ -315,7 +313,7 @@ def test_other_pages_and_other_names_are_refused(
     answer = ada.post("discard", {"ids": ["call_000000"]}, **headers)
     assert answer.status_code == status
     assert {"reason", "remedy"} <= answer.json().keys()
-    assert not (work / ".dailytalk-edits.jsonl").exists()
+    assert not (work / ".dailytalk-edits").exists()
 
 
 @pytest.mark.parametrize("name", ["../secret.wav", "/etc/passwd", "call_000000/../../x", "x" * 5000, "a\0b", ""])
@@ -345,7 +343,7 @@ def test_who_does_not_know_the_secret_hears_and_edits_nothing(ada: Client, work:
         assert requests.get(root + path, timeout=20).status_code == 404
     edited = requests.post(f"{root}api/discard", json={"ids": ["call_000000"]}, timeout=20)
     assert edited.status_code == 404
-    assert not (work / ".dailytalk-edits.jsonl").exists()
+    assert not (work / ".dailytalk-edits").exists()
 
 
 def test_the_address_stays_over_a_restart_in_a_folder_of_ones_own_and_changes_with_the_port(work: Path) -> None:
@@ -546,7 +544,7 @@ def test_measures_that_were_accepted_are_what_speak_reads_and_can_be_taken_back(
 def test_measures_that_mean_nothing_are_refused(ada: Client, work: Path, measures: dict[str, Any]) -> None:
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
     assert ada.edit("call_000000", 0, do="measures", line=line, **measures).status_code == 422
-    assert not (work / ".dailytalk-edits.jsonl").exists()
+    assert not (work / ".dailytalk-edits").exists()
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -566,7 +564,7 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
         answer = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
         assert answer["proposal"]["tag"] == "excited"
         wav = requests.get(f"{server.address}{answer['sound']}", timeout=20).content
-        assert not (work / ".dailytalk-edits.jsonl").exists()
+        assert not (work / ".dailytalk-edits").exists()
         assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
         refused = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
         assert refused.status_code == 422
@@ -616,10 +614,10 @@ def test_a_folder_that_is_moved_while_it_is_open_takes_no_edit_until_it_is_back(
         assert not work.exists()
         moved.rename(work)
         assert ada.edit("call_000000", 1, do="text", line=line, text="two").ok
-        (work / ".dailytalk-edits.jsonl").rename(moved)
+        (work / ".dailytalk-edits").rename(moved)
         refused = ada.edit("call_000000", 2, do="text", line=line, text="three")
         assert "has lost edits" in refused.json()["reason"]
-        moved.rename(work / ".dailytalk-edits.jsonl")
+        moved.rename(work / ".dailytalk-edits")
     assert lines_of(work)[line]["text"] == "two"
 
 

@@ -194,7 +194,7 @@ def stopped_after(patch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def _discards(folder: Path) -> dict[str, bool]:
-    journal = folder / ".dailytalk-edits.jsonl"
+    journal = folder / ".dailytalk-edits"
     lines = journal.read_text("utf-8").splitlines() if journal.exists() else []
     records = [json.loads(line) for line in lines]
     return {record["item"]: record["after"]["discarded"] for record in records if "item" in record}
@@ -249,6 +249,7 @@ def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_traine
         ("Hello", "SPEAKER_OTHER"), ("again.", "SPEAKER_MAIN"),
     ]  # fmt: skip
     assert document["text_conditions"] == {"style": "calm"}
+    assert {path.name for path in tmp_path.rglob("*jsonl")} == {"train.jsonl", "eval.jsonl"}
     session = opened(tmp_path)
     lines = session.item(name)["lines"]
     assert [(line["text"], line["tag"]) for line in lines][::2] == [("Good old day.", None), ("again.", "happy")]
@@ -277,7 +278,7 @@ def test_a_journal_never_leads_out_of_its_folder(tmp_path: Path) -> None:
     folder = clips(tmp_path / "in")
     record = {"number": 1, "time": "2026-01-01T00:00:00+00:00", "author": "x", "action": "discard"}
     record |= {"item": "../../secret.wav", "before": {"discarded": False}, "after": {"discarded": True}}
-    (folder / ".dailytalk-edits.jsonl").write_text(json.dumps(record) + "\n", "utf-8")
+    (folder / ".dailytalk-edits").write_text(json.dumps(record) + "\n", "utf-8")
     tone(tmp_path / "secret.wav")
     settle(folder)
     assert (tmp_path / "secret.wav").exists()
@@ -317,10 +318,10 @@ def test_a_division_is_one_write_that_refuses_to_replace_somebody_elses_choice(t
     session.listen(lambda kind, data: told.append(kind))
     first = proposal["train"][0]
     session.edit(first, 0, {"do": "side", "value": "validation"}, "Ben")
-    journal = (tmp_path / ".dailytalk-edits.jsonl").read_bytes()
+    journal = (tmp_path / ".dailytalk-edits").read_bytes()
     with pytest.raises(BadInput, match="Ben has put"):
         session.divide(sides, proposal["number"], "Ada")
-    assert (tmp_path / ".dailytalk-edits.jsonl").read_bytes() == journal
+    assert (tmp_path / ".dailytalk-edits").read_bytes() == journal
     before = session.divide(sides, session.sides()["number"], "Ada")
     assert before == {name: "validation" if name == first else None for name in sides}
     assert {item["id"]: item["side"] for item in session.items()["items"]} == sides

@@ -113,7 +113,7 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         )
         + "\n",
         "whisper.json": whisper,
-        ".dailytalk-edits.jsonl": json.dumps(edit)
+        ".dailytalk-edits": json.dumps(edit)
         + "\n"
         + json.dumps({"settled": 1, "file": "whisper.json", "sha256": digest})
         + '\n{"number": 2, "ite',
@@ -128,7 +128,7 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         "conversation_id": "wavs/ann_000001",
         "text": "ann_000003",
     }
-    first, second, third, rest = after[".dailytalk-edits.jsonl"].split("\n")
+    first, second, third, rest = after[".dailytalk-edits"].split("\n")
     assert (json.loads(first)["item"], list(json.loads(first)["before"]["lines"])) == (
         "ann_000001.wav",
         ["ann_000001/left/0001"],
