@@ -28,8 +28,8 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_text, refuse_linked
 
-#: The journal in the folder of the data, and the lock that is held while one record is written. Its lines are JSON,
-#: and its name doesn't say so: moshi-finetune takes every file `*jsonl` in its folder for a manifest.
+#: The journal in the folder of the data, and the lock that is held while one record is written. Its lines are
+#: JSON, and its name doesn't say so: moshi-finetune takes every file `*jsonl` in its folder for a manifest.
 JOURNAL, JOURNAL_LOCK = ".dailytalk-edits", ".dailytalk-edits.lock"
 
 #: Seconds that a process waits for another one that writes.
