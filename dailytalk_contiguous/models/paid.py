@@ -478,7 +478,7 @@ class Client:
         def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind in _NO_STREAMS:
-                body = self._whole(connection, response, until).body
+                body = b"".join(self._parts(response, lambda: until, MOST_EVENT_BYTES))
                 try:  # of a server that does not stream: the whole answer is its only event
                     for piece in list(read(iter([ServerEvent("", body.decode(errors="replace"))]))):
                         feed.put(piece)
