@@ -95,6 +95,14 @@ def test_a_server_that_does_not_stream_and_obeys_no_limit_is_cut() -> None:
 
 
 @pytest.mark.usefixtures("_impatient")
+def test_an_answer_that_would_fill_memory_is_refused_where_it_is_no_stream_either() -> None:
+    with ChatServer("word " * 400_000, plan=["whole"] * 9) as server:
+        (error,) = and_error(model(server, "tiny").reply(ASKED, 10))
+        assert isinstance(error, NotAnswered)
+        assert "1 MiB" in error.reason
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_no_part_of_an_answer_is_spoken_that_is_not_the_assistant_s() -> None:
     with ChatServer(plan=["of-others", *["whole-of-user"] * 3]) as server:
         talker = model(server, "tiny")
