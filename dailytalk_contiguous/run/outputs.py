@@ -19,16 +19,17 @@ from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import AFFECT, BUILT, EMOTION_GUESS, PROSODY, UTTERANCE, Row
+from dailytalk_contiguous.core.schema import BUILT, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
+from dailytalk_contiguous.core.utterance import FIELDS, Field, line_of, words_within
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import EDITS, described, guessed, number, transcript_line
+from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.stages.transcribe import GIVEN
 from dailytalk_contiguous.store.files import (
     inside,
@@ -48,29 +49,21 @@ from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav
 
 
 #: Columns of a shard from which a line is made.
-COLUMNS = (
-    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "rejected", "unmatched"),
-    *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
-    *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
-    *("tag", "rule", "text", "tagged_text"),
-    *("valence_bucket", "arousal_bucket", "dominance_bucket"),
-    *("energy_bucket", "rate_bucket", "zcr_bucket", "pitch_bucket", "pitch_var_bucket"),
-    *AFFECT,
-    *PROSODY,
-    *EMOTION_GUESS,
-)
+COLUMNS = ("recording_id", "notes", "rejected", "unmatched", *Script.needs, *Script.uses)
 
 #: For input without a table of speakers.
 NOBODY: People = {}
 
 
-def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
+def lines(
+    row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
-    for place in range(len(row["utterance_id"])):
-        line = {"segment_id": first_id + place} | transcript_line(row, place)
+    for number, told in enumerate(transcript_lines(row, fields), first_id):
+        line = {"segment_id": number} | told
         if people and (person := people.get((row["recording_id"], line["channel"]))):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
@@ -366,12 +359,7 @@ def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, peop
 
 def _as_built(row: Row) -> Row:
     """A tagged row for the tally: as a finished conversation that was not rebuilt."""
-    utterances = []
-    for place, channel in enumerate(row["channel"]):
-        utterance = dict.fromkeys(UTTERANCE) | {name: row[name][place] for name in UTTERANCE if name in row}
-        times = {f"source_{edge}": row[edge][place] for edge in ("start", "end")}
-        models = {"recogniser": row["recogniser"][place], "affect": row["affect_model"][place]}
-        utterances.append(utterance | times | {"source_channel": channel, "models": models})
+    utterances = tagged_utterances(row)
     words = [word | {"source": None} for words in row["words"] for word in words]
     whole = {"source_duration": row["duration"], "language": None, "timeline": None}
     return whole | {"duration": row["duration"], "utterances": utterances, "alignments": words}
@@ -554,42 +542,18 @@ def edited_since(out: Path) -> bool:
     )
 
 
-def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
+def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    words = row["alignments"]
-    for place, utterance in enumerate(row["utterances"]):
-        start, end, synthesis = utterance["start"], utterance["end"], utterance["synthesis"]
-        yield {
-            "segment_id": first_id + place,
+    for number, utterance in enumerate(row["utterances"], first_id):
+        start, end = utterance["start"], utterance["end"]
+        about = {
+            "segment_id": number,
             "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
-            "channel": utterance["channel"],
-            "start": start,
-            "end": end,
+            "conversation_id": row["conversation_id"],
             "duration": None if start is None else round(end - start, 4),
-            **described(row["conversation_id"], utterance.__getitem__),
-            "language": utterance.get("language"),
-            "confidence": number(utterance.get("confidence"), 4),
-            "models": utterance.get("models"),
-            "context_seconds": number(utterance.get("context_seconds"), 3),
-            "text_reason": utterance.get("text_reason"),
-            **guessed(utterance.get),
-            **{name: texts for name in EDITS if (texts := utterance.get(name))},
-            "source_channel": utterance["source_channel"],
-            "source_start": utterance["source_start"],
-            "source_end": utterance["source_end"],
-            "status": utterance["status"],
-            "reason": utterance["reason"],
-            "event": utterance["event"],
-            "source_event": utterance["source_event"],
-            "words": [
-                {**word, "probability": number(word.get("probability"), 3)}
-                for word in words
-                if start is not None
-                and word["speaker"] == utterance["channel"]
-                and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
-            ],
-            "synthesis": synthesis and {name: None if value == "" else value for name, value in synthesis.items()},
+            "words": words_within(row["alignments"], utterance),
         }
+        yield line_of({**utterance, **about}, rebuilt=True, fields=fields)
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:
