@@ -505,9 +505,8 @@ def line_problem(
         if line["end"] <= line["start"]:
             return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
     for key, shape in _shapes(tuple(fields)).items():
-        reason = _misfit(line.get(key), shape, key)
-        if reason:
-            return LineProblem(key, reason)
+        if misfit := _misfit(line.get(key), shape, key):
+            return LineProblem(key, misfit)
     for field in fields:
         if field.required and field.taken(line) is None:
             return LineProblem(field.path[0], f"{'.'.join(field.path)} is missing")

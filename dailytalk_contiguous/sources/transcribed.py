@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Features
-
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
@@ -22,11 +20,11 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
-from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, seconds_within
+from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 #: What a run calls its transcript.
@@ -237,9 +235,6 @@ def _identity(path: Path) -> str:
 # the rest is used.
 
 
-#: What this source yields.
-TRANSCRIBED = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
-
 #: Columns that locate a part of a recording.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
@@ -254,9 +249,13 @@ class _Line(dict[str, Any]):
 
 
 def transcribed(
-    transcript: Readable, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
+    transcript: Readable,
+    tagged: Path | None,
+    recordings: Path | None,
+    rejects: list[Reject],
+    fields: Sequence[Field] = FIELDS,
 ) -> Iterator[Row]:
-    """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
+    """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
     Rows are kept compressed (`compress_row`): a corpus has millions of words.
 
@@ -266,6 +265,7 @@ def transcribed(
             the recordings.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
+        fields: those of a line.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -273,7 +273,7 @@ def transcribed(
         raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
     rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
-    groups = _grouped(transcript, rows_by_id, rejects)
+    groups = _grouped(transcript, rows_by_id, rejects, fields)
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
         row = rows_by_id.pop(name, None)
@@ -281,7 +281,7 @@ def transcribed(
             if name in unusable:
                 raise unusable[name]
             base = at_hand(expand_row(row), recordings) if row else from_recording(lines[0], recordings)
-            yield _row(name, lines, base, rejects)
+            yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
     rejects += _unspoken(rows_by_id)
@@ -304,16 +304,19 @@ def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+def _grouped(
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
+) -> dict[str, list[bytes]]:
     """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
-    for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
+    read = _lines(transcript, rows_by_id, rejects, fields)
+    for name, lines in itertools.groupby(read, key=lambda item: item[0]):
         groups.setdefault(name, []).append(compress([line for _, line in lines]))
     return groups
 
 
 def _lines(
-    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = path_of(transcript).name
@@ -324,7 +327,7 @@ def _lines(
         try:
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
-            line = _Line(checked(read))
+            line = _Line(checked(read, fields))
             conversation_id = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
@@ -368,10 +371,10 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
     return rows_by_id, unusable
 
 
-def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
+def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
-    row |= script_columns(base, _usable(name, lines, base, rejects))
+    row |= script_columns(base, _usable(name, lines, base, rejects), fields)
     # Of a field that no line has, the digest is that of runs which did not know it.
     facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)

@@ -97,8 +97,9 @@ class Script(Stage):
         return super().map(dataset, **{"remove_columns": columns_besides((*KEPT, *self.adds), dataset)} | options)
 
 
-#: What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find.
-SCRIPT = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
+def script_row(fields: Sequence[Field] = FIELDS) -> Features:
+    """What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find."""
+    return Features({**{name: SOURCE[name] for name in KEPT}, **script_features(fields)})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
