@@ -149,8 +149,10 @@ def test_rows_are_those_of_the_chain_by_every_engine(
         assert Command(monkeypatch, capfd)(*command).code == 0
     shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
     built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
+    counts = [utterance.pop("n_words", None) for row in built for utterance in row["utterances"]]
     assert told(built) == rows
     if "--letters" in command:
+        assert all(isinstance(count, int) for count in counts)
         differences = miscounts(tmp_path / "out", letters=5)
         assert (len(differences), any(map(any, differences))) == (2, False)
 

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import CHANNELS, PROSODY
 from dailytalk_contiguous.core.spans import speech_seconds
-from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack, utterance_of
+from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack_utterances, utterance_of
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
@@ -148,7 +148,7 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
     """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
     utterances = [utterance_of(line) | {"utterance_id": key, "text_raw": line["text"]} for key, line in ordered]
-    row = {name: [values] for name, values in unpack(utterances, UTTERANCE).items()}
+    row = {name: [values] for name, values in unpack_utterances(utterances, UTTERANCE).items()}
     row["question"] = [[line["text"].rstrip().endswith("?") for _, line in ordered]]
     bucket: Bucket = _stage_of(Bucket, stages)
     if bucket.unfitted:  # run.json has what is usual in the corpus
