@@ -74,9 +74,9 @@ def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_pat
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
         (("--asr-model", "tiny"), "Whisper 'tiny' is not in the cache and can't be downloaded"),
         (("--asr-model", "empty"), "empty is no Whisper model in CTranslate2 format: no model.bin"),
-        (("--affect-model", "empty"), "empty is no affect model: it has no config.json"),
-        (("--affect-model", "nobody/nothing"), "the affect model 'nobody/nothing' is not in the cache"),
-        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor an affect model on the Hub"),
+        (("--affect-model", "empty"), "'empty' is no model of transformers: it has no config.json"),
+        (("--affect-model", "nobody/nothing"), "the model 'nobody/nothing' is not in the cache"),
+        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor a model on the Hub"),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_nothing_is_written(

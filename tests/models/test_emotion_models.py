@@ -14,14 +14,8 @@ from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_feature
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
-from dailytalk_contiguous.models.emotion_models import (
-    ABOUT,
-    WEIGHTS,
-    AffectMap,
-    load_emotion_model,
-    model_of_folder,
-    write_emotion_folder,
-)
+from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
+from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model, model_of_folder
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes, own_share
 
 
