@@ -45,16 +45,19 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 
-def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callable[[str | float], float]:
+def time_of(
+    flag: str, words: Mapping[str, float], least: float = 0.0, needs_unit: bool = True
+) -> Callable[[str | float], float]:
     """A parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
-    A number without a unit is refused, except 0 where that is allowed: whoever writes 15 may mean minutes or
-    seconds. The parser raises DailytalkError.
+    The parser raises DailytalkError.
 
     Args:
         flag: the option, for the error.
         words: words in place of a time, such as `never`, and how many seconds each is.
         least: the shortest time in seconds.
+        needs_unit: whether a number alone is refused, except 0, because 15 may mean minutes or seconds; else it is
+            seconds.
 
     >>> time_of("--max-length", {"never": 0.0})("1.5m")
     90.0
@@ -66,8 +69,8 @@ def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callab
         bare = text.strip().lower()
         if bare in words:
             return words[bare]
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]*)", bare)
-        if match and not match[2] and float(match[1]):
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*([a-z]*)", bare)
+        if needs_unit and match and not match[2] and float(match[1]):
             raise DailytalkError(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
         seconds = float(match[1]) * UNITS.get(match[2] or "s", math.nan) if match else math.nan
         if not seconds >= least:
@@ -262,7 +265,7 @@ def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
     0
     """
     if setting.unit == "s":
-        return time_of(flag, setting.words, setting.least or 0.0)
+        return time_of(flag, setting.words, setting.least or 0.0, needs_unit=False)
     number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
 
     def parse(text: Any) -> Any:

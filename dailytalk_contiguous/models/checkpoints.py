@@ -16,7 +16,6 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
-from dailytalk_contiguous.store.hub import parse_reference
 
 #: Files of a checkpoint: its settings, how sound is prepared for it, and one of two files of weights.
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
@@ -90,11 +89,11 @@ def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """Those of the files of a model that are on this machine, in its folder or in the Hub's cache, by name."""
     if Path(name).is_dir():
         return {file: Path(name) / file for file in files if (Path(name) / file).is_file()}
-    reference = parse_reference(name)
-    if reference is None:
+    repo, _, revision = name.partition("@")
+    try:
+        cached = {file: try_to_load_from_cache(repo, file, revision=revision or None) for file in files}
+    except HFValidationError:
         return {}
-    repo, revision = reference
-    cached = {file: try_to_load_from_cache(repo, file, revision=revision) for file in files}
     # The cache also answers with a marker for "known not to exist", which is no path.
     return {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
 
@@ -106,13 +105,13 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     file of the repository is in the cache.
     """
     unknown = f"{name!r} is neither a folder nor a model on the Hub"
-    reference = parse_reference(name)
-    if reference is None:
+    repo, _, revision = name.partition("@")
+    if "/" not in repo:  # a folder, misspelt
         raise ModelMissing(unknown, FIND_REMEDY)
     paths = {}
     for file in files:
         try:
-            paths[file] = Path(hf_hub_download(reference.repo, file, revision=reference.revision))
+            paths[file] = Path(hf_hub_download(repo, file, revision=revision or None))
         except LocalEntryNotFoundError as error:
             if not stored_files(name, (CONFIG,)):
                 raise ModelMissing(
