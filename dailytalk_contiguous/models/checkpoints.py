@@ -1,7 +1,7 @@
 """The files of models by name: in a folder, in the Hub's cache, or downloaded.
 
 Apart from the networks that are made of them, so that naming a model or looking for its files does not import
-PyTorch and transformers. Nothing that comes with a checkpoint is run, and no file is opened outside its folder.
+PyTorch and transformers.
 """
 
 import re
@@ -101,8 +101,8 @@ def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
 def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     """Those of the files that a repository of the Hub has, downloaded where they are not in the cache, by name.
 
-    Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached and no
-    file of the repository is in the cache.
+    Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached, unless
+    `CONFIG` is in the cache: the file may then be one that the repository does not have.
     """
     unknown = f"{name!r} is neither a folder nor a model on the Hub"
     repo, _, revision = name.partition("@")
