@@ -39,10 +39,9 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
-from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
+from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.shards import chain_of  # noqa: E402
-from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 #: Words in a second of conversational speech, and what Whisper needs for one.
@@ -130,7 +129,7 @@ class Plain:
         self.clock = Clock()
         self._silero = silero_vad.load_silero_vad()
         self._whisper = WhisperModel(material.alone, "cpu", compute_type="float32", cpu_threads=THREADS)
-        self._affect = affect.load_affect_model(material.affect, "cpu")
+        self._affect = affect_network.load_affect_model(material.affect, "cpu")
         self._range = {"fmin": librosa.note_to_hz("C2"), "fmax": librosa.note_to_hz("C7"), "sr": ANALYSIS_RATE}
         torch.set_num_threads(THREADS)  # importing silero_vad leaves it at one
 
@@ -203,8 +202,7 @@ class Ours:
 def keep_models() -> None:
     """Let models of several sides stay loaded: a process of ours holds one of a kind."""
     whisper.load_whisper = lru_cache(maxsize=8)(whisper.load_whisper.__wrapped__)
-    affect.load_affect_model = lru_cache(maxsize=8)(affect.load_affect_model.__wrapped__)
-    affect_stage.load_affect_model = affect.load_affect_model
+    affect_network.load_affect_model = lru_cache(maxsize=8)(affect_network.load_affect_model.__wrapped__)
 
 
 @contextmanager

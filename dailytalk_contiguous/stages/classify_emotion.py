@@ -18,7 +18,8 @@ from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model, why_unheard
+from dailytalk_contiguous.models.emotion_folder import why_unheard
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference

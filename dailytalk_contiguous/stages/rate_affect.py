@@ -22,7 +22,6 @@ from dailytalk_contiguous.models.affect import (
     PRECISIONS,
     estimate_affect,
     find_affect_model,
-    load_affect_model,
     settled_precision,
     threads_of_one,
 )
@@ -137,7 +136,7 @@ class RateAffect(Stage):
         return columns | {"affect_model": [self.model] * len(batch["speech"])}
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
-        from dailytalk_contiguous.models.affect_network import Affect  # and PyTorch
+        from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch
 
         device = resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
