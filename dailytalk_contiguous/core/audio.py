@@ -659,9 +659,9 @@ def to_pcm(samples: Samples) -> Pcm:
 
 
 def pcm_to_float(pcm: Pcm | bytes) -> Samples:
-    """int16 samples, or their little-endian bytes, as new float32 samples in [-1, 1).
+    """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
 
-    Nothing keeps them for the next stage: to look them up took longer than to make them again.
+    A new array at each call: to keep it for the next stage took longer (`benchmarks/stages.py`).
     """
     samples = (np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm).astype(np.float32)
     samples /= 32768.0
@@ -675,8 +675,8 @@ def mixed_down(pcm: Pcm) -> Pcm:
 
 
 def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
-    """What 16 kHz samples hold between two seconds, of which negative ones count as 0."""
-    first, last = (max(0, round(second * ANALYSIS_RATE)) for second in (start, end))
+    """16 kHz samples from one second to another; one before the beginning counts as 0."""
+    first, last = (max(0, round(edge * ANALYSIS_RATE)) for edge in (start, end))
     return channel[first:last]
 
 
