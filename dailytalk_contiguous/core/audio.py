@@ -661,7 +661,7 @@ def to_pcm(samples: Samples) -> Pcm:
 def pcm_to_float(pcm: Pcm | bytes) -> Samples:
     """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
 
-    A new array at each call: to keep it for the next stage took longer (`benchmarks/stages.py`).
+    A new array at each call: to keep it for the next stage would save next to nothing (`benchmarks/stages.py`).
     """
     samples = (np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm).astype(np.float32)
     samples /= 32768.0
