@@ -2,8 +2,8 @@
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is one item in each of many list columns, so that stages for flat columns can be lifted; in
-what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way from
-one to the other, `line_of` and `utterance_of` the way to a transcript and back.
+what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
+from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
 import dataclasses

@@ -149,7 +149,7 @@ class _HeldSounds:
 
     def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
         for number in numbers:
-            yield pcm_to_float(self._sounds[number].tobytes())
+            yield pcm_to_float(self._sounds[number])
 
 
 def held_examples(

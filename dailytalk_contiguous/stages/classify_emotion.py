@@ -12,7 +12,7 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
 from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
 from dailytalk_contiguous.core.settings import Setting, setting
@@ -93,7 +93,7 @@ class ClassifyEmotion(Stage):
         shares: list[_Shares] = [()] * len(batch["speech"])
         for places, classify in _parts(model, batch):
             interrupts.check_interrupt()
-            answers = classify([batch["speech"][place] for place in places])
+            answers = classify([pcm_to_float(batch["speech"][place]) for place in places])
             for place, answer in zip(places, answers, strict=True):
                 shares[place] = answer
         return guess_columns(model, shares, self.confidence)
@@ -117,7 +117,7 @@ def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confid
     }
 
 
-_Classify = Callable[[list[bytes]], Sequence[_Shares]]
+_Classify = Callable[[list[Samples]], Sequence[_Shares]]
 
 
 def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
@@ -131,8 +131,8 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
         if rated:
             parts.append((rated, lambda sounds: _shares(_mapped(model, affect[rated], sounds))))
 
-    def classify(sounds: list[bytes], speakers: list[Hashable] | None) -> list[_Shares]:
-        return _shares(model.classify([pcm_to_float(sound) for sound in sounds], speakers))
+    def classify(sounds: list[Samples], speakers: list[Hashable] | None) -> list[_Shares]:
+        return _shares(model.classify(sounds, speakers))
 
     if "conversation_id" not in batch:
         alone = _kept(lambda sounds: classify(sounds, None), "alone")
@@ -153,8 +153,8 @@ def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
     return [tuple(guess.probabilities.tolist()) for guess in guesses]
 
 
-def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[bytes]) -> list[EmotionGuess]:
-    return model.of_affect(affect, [why_unheard(pcm_to_float(sound)) for sound in sounds])
+def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[Samples]) -> list[EmotionGuess]:
+    return model.of_affect(affect, [why_unheard(sound) for sound in sounds])
 
 
 def _affect(batch: Batch) -> np.ndarray:

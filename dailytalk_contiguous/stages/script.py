@@ -117,9 +117,7 @@ def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) 
         | {"words": words, "confidence": _confidence(avg_logprob)}
         | {"models": {"recogniser": recogniser, "affect": affect}}
         | {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
-        for utterance, (words, avg_logprob, recogniser, affect) in zip(
-            pack_utterances(row, fields), heard, strict=True
-        )
+        for utterance, words, avg_logprob, recogniser, affect in packed
     ]
 
 
