@@ -104,12 +104,12 @@ def field_names(fields: Mapping[str, Any]) -> Iterator[str]:
             yield from field_names(inner)
 
 
-def word(node: ast.AST) -> str | None:
-    """What a node names as a string, an attribute or a keyword argument; no docstring is the name of a field."""
+def word(node: ast.AST) -> str:
+    """The string, attribute or keyword argument that a node is, or empty; no docstring is a field's name."""
     match node:
-        case ast.Constant(value=str(name)) | ast.Attribute(attr=name) | ast.keyword(arg=name):
+        case ast.Constant(value=str(name)) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
             return name
-    return None
+    return ""
 
 
 def public_names(tree: ast.Module) -> set[str]:

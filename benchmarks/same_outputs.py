@@ -29,7 +29,7 @@ VARYING = {
 #: Files, and fields of files, that are not compared.
 IGNORED = {
     "journals of runs": r"(^|/)events\.jsonl",
-    "how long stages took": r"run\.json: (\w+\.)*(time\.|stages\[\]\.(seconds|realtime_factor)$)",
+    "how long stages took": r"\*\.json: (\w+\.)*(time\.|stages\[\]\.(seconds|realtime_factor)$)",
 }
 
 #: The columns that may name a row: the first that is another text in each.
@@ -46,16 +46,14 @@ class Comparison:
         self.roots = (before.resolve(), after.resolve())
         self.counts = Counter[str]()
         self.examples: dict[str, tuple[str, str, str]] = {}
-        before_groups, after_groups = (groups(root) for root in self.roots)
-        for name in sorted({*before_groups, *after_groups}):
-            if name not in before_groups or name not in after_groups:
-                self.add(
-                    name, "", "a file" if name in before_groups else "", "a file" if name in after_groups else ""
-                )
+        old, new = (groups(root) for root in self.roots)
+        for name in sorted({*old, *new}):
+            if name not in old or name not in new:
+                self.add(name, "", "exists" if name in old else "", "exists" if name in new else "")
             elif name.endswith(".parquet"):
-                self.compare_tables(name, before_groups[name], after_groups[name])
+                self.compare_tables(name, old[name], new[name])
             else:
-                self.compare_files(name, before_groups[name][0].read_bytes(), after_groups[name][0].read_bytes())
+                self.compare_files(name, old[name][0].read_bytes(), new[name][0].read_bytes())
 
     def add(self, place: str, row: str, before: str, after: str, times: int = 1) -> None:
         if not any(re.search(pattern, place) for pattern in IGNORED.values()):
@@ -78,11 +76,11 @@ class Comparison:
         elif isinstance(old, str) or isinstance(new, str):
             texts = (before.decode("utf-8", "replace"), after.decode("utf-8", "replace"))
             lines = [self.constant(text, side).splitlines() for side, text in enumerate(texts)]
-            changed = list(difflib.unified_diff(*lines, n=0, lineterm=""))[2:]
+            changed = list(difflib.unified_diff(lines[0], lines[1], n=0, lineterm=""))[2:]
             gone, added = ([line[1:] for line in changed if line[0] == sign] for sign in "-+")
             if changed:
-                first = ("".join(side[:1]) for side in (gone, added))
-                self.add(f"{name}: lines", "", *shown(*first), max(len(gone), len(added)))
+                examples = shown("".join(gone[:1]), "".join(added[:1]))
+                self.add(f"{name}: lines", "", *examples, max(len(gone), len(added)))
         elif name.endswith(".jsonl"):
             self.compare_rows(name, old, new)
         else:
@@ -94,7 +92,7 @@ class Comparison:
             if row in old and row in new:
                 self.compare(f"{name}: ", str(row), old[row], new[row])
             else:
-                self.add(f"{name}: rows", str(row), "a row" if row in old else "", "a row" if row in new else "")
+                self.add(f"{name}: rows", str(row), "exists" if row in old else "", "exists" if row in new else "")
         if old.keys() == new.keys() and [*old] != [*new]:
             self.add(f"{name}: order of rows", "", *shown(str([*old]), str([*new])))
 
