@@ -103,7 +103,7 @@ class Comparison:
                 inner = f"{place}{'' if place.endswith(' ') else '.'}{name}"
                 self.compare(inner, row, before.get(name, MISSING), after.get(name, MISSING))
             if before.keys() == after.keys() and [*before] != [*after]:
-                self.add(f"{place} (order of fields)", row, *shown(str([*before]), str([*after])))
+                self.add(f"{place.rstrip()} (order of fields)", row, *shown(str([*before]), str([*after])))
         elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
             for items in zip(before, after, strict=True):
                 self.compare(f"{place}[]", row, *items)
@@ -179,7 +179,7 @@ def by_id(rows: list[Any]) -> dict[Any, Any]:
 
 def shown(before: Any, after: Any) -> tuple[str, str]:
     """Both in a line each, from shortly before the first character that differs."""
-    texts = [f"{len(value):,} bytes" if isinstance(value, bytes) else str(value) for value in (before, after)]
+    texts = [f"{len(value):,} bytes" if isinstance(value, bytes) else repr(value) for value in (before, after)]
     start = max(0, next((at for at, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), 40) - 40)
     before, after = (("… " if start else "") + text[start : start + 120] for text in texts)
     return before, after
