@@ -24,12 +24,14 @@ VARYING = {
     "digests of code and settings, commits": r"\b(?:[0-9a-f]{40}|[0-9a-f]{20}|[0-9a-f]{16})\b",
     "dates and times": r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?",
     "ports of this machine": r"127\.0\.0\.1:\d+",
+    "how long a run took": r"(?<=[snh] in )[\d.]+ (?:s|min|h)\b(?: \([\d.]+× real time\))?",
+    "how long a stage took": r"(?m)(?<=\w) {2,}\d+\.\d(?: s| +\d+\.\d{4})$",
 }
 
 #: Files, and fields of files, that are not compared.
 IGNORED = {
-    "journals of runs": r"(^|/)events\.jsonl",
-    "how long stages took": r"\*\.json: (\w+\.)*(time\.|stages\[\]\.(seconds|realtime_factor)$)",
+    "journals and locks": r"(^|/)(events\.jsonl|\.publish\.lock)",
+    "times of runs": r"\*\.json: (\w+\.)*(time\.|stages\[\]\.(seconds|realtime_factor)$)",
 }
 
 #: The columns that may name a row: the first that is another text in each.
@@ -45,20 +47,20 @@ class Comparison:
     def __init__(self, before: Path, after: Path) -> None:
         self.roots = (before.resolve(), after.resolve())
         self.counts = Counter[str]()
-        self.examples: dict[str, tuple[str, str, str]] = {}
+        self.examples: dict[str, tuple[str, tuple[str, ...]]] = {}
         old, new = (groups(root) for root in self.roots)
         for name in sorted({*old, *new}):
             if name not in old or name not in new:
-                self.add(name, "", "exists" if name in old else "", "exists" if name in new else "")
+                self.add(f"{name}: only {'before' if name in old else 'after'}")
             elif name.endswith(".parquet"):
                 self.compare_tables(name, old[name], new[name])
             else:
                 self.compare_files(name, old[name][0].read_bytes(), new[name][0].read_bytes())
 
-    def add(self, place: str, row: str, before: str, after: str, times: int = 1) -> None:
+    def add(self, place: str, row: str = "", values: tuple[str, ...] = (), times: int = 1) -> None:
         if not any(re.search(pattern, place) for pattern in IGNORED.values()):
             self.counts[place] += times
-            self.examples.setdefault(place, (row, before, after))
+            self.examples.setdefault(place, (row, values))
 
     def compare_tables(self, name: str, before: list[Path], after: list[Path]) -> None:
         tables = [pa.concat_tables(map(pq.read_table, paths)) for paths in (before, after)]
@@ -72,7 +74,7 @@ class Comparison:
         old, new = content(name, before), content(name, after)
         if isinstance(old, bytes) or isinstance(new, bytes):
             if before != after:
-                self.add(f"{Path(name).parent}/*{Path(name).suffix}: bytes", name, *shown(before, after))
+                self.add(f"{Path(name).parent}/*{Path(name).suffix}: bytes", name, shown(before, after))
         elif isinstance(old, str) or isinstance(new, str):
             texts = (before.decode("utf-8", "replace"), after.decode("utf-8", "replace"))
             lines = [self.constant(text, side).splitlines() for side, text in enumerate(texts)]
@@ -80,7 +82,7 @@ class Comparison:
             gone, added = ([line[1:] for line in changed if line[0] == sign] for sign in "-+")
             if changed:
                 examples = shown("".join(gone[:1]), "".join(added[:1]))
-                self.add(f"{name}: lines", "", *examples, max(len(gone), len(added)))
+                self.add(f"{name}: lines", "", examples, max(len(gone), len(added)))
         elif name.endswith(".jsonl"):
             self.compare_rows(name, old, new)
         else:
@@ -92,9 +94,9 @@ class Comparison:
             if row in old and row in new:
                 self.compare(f"{name}: ", str(row), old[row], new[row])
             else:
-                self.add(f"{name}: rows", str(row), "exists" if row in old else "", "exists" if row in new else "")
+                self.add(f"{name}: rows only {'before' if row in old else 'after'}", str(row))
         if old.keys() == new.keys() and [*old] != [*new]:
-            self.add(f"{name}: order of rows", "", *shown(str([*old]), str([*new])))
+            self.add(f"{name}: order of rows", "", shown(str([*old]), str([*new])))
 
     def compare(self, place: str, row: str, before: Any, after: Any) -> None:
         """Compare two values; `place` ends as the names of their fields begin."""
@@ -103,12 +105,12 @@ class Comparison:
                 inner = f"{place}{'' if place.endswith(' ') else '.'}{name}"
                 self.compare(inner, row, before.get(name, MISSING), after.get(name, MISSING))
             if before.keys() == after.keys() and [*before] != [*after]:
-                self.add(f"{place.rstrip()} (order of fields)", row, *shown(str([*before]), str([*after])))
+                self.add(f"{place.rstrip()} (order of fields)", row, shown(str([*before]), str([*after])))
         elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
             for items in zip(before, after, strict=True):
                 self.compare(f"{place}[]", row, *items)
         elif type(before) is not type(after) or self.constant(before, 0) != self.constant(after, 1):
-            self.add(place, row, *shown(before, after))
+            self.add(place, row, shown(before, after))
 
     def constant(self, value: Any, side: int) -> Any:
         """The value without what varies between two runs; NaN, which equals nothing, as a word."""
@@ -124,9 +126,10 @@ class Comparison:
         for what, pattern in IGNORED.items():
             print(f"not compared: {what} ({pattern})")
         for place, times in self.counts.items():
-            row, before, after = self.examples[place]
-            print(f"\n{place}: {times}" + (f", as in {row}" if row else ""))
-            print(f"  before: {before or '-'}\n  after:  {after or '-'}")
+            row, values = self.examples[place]
+            print(f"{place}: {times}" + (f", as in {row}" if row else ""))
+            for side, value in zip(("before", "after"), values, strict=False):
+                print(f"  {side:6} {value}")
         print(f"\n{self.counts.total()} differences in {len(self.counts)} fields" if self.counts else "\nsame")
 
 
