@@ -12,13 +12,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.schema import UTTERANCE as FIELDS
+from dailytalk_contiguous.core import utterance
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dailytalk_contiguous"
 
-#: Where the fields of an utterance are defined, in `FIELDS`; it names them all, those that it composes too.
-TABLE = "dailytalk_contiguous.core.schema"
+#: The fields of an utterance, and the module that defines them; it names them all, those that it composes too.
+FIELDS, TABLE = utterance.UTTERANCE, utterance.__name__
 
 #: What the design aims at: at most so many modules and lines, and so large a share of modules with one reader.
 MODULES, LINES, ONE_READER = 120, 78_500, 0.10
