@@ -195,6 +195,9 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args()
+    for folder in (options.before, options.after):
+        if not folder.is_dir() or not any(folder.iterdir()):
+            parser.error(f"{folder} is no folder with files")
     comparison = Comparison(options.before, options.after)
     comparison.print()
     sys.exit(bool(comparison.counts))
