@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 #: What two runs of the same code don't have in common; it is the same word in all strings and lines.
 VARYING = {
-    "caches of downloads": r"[^\s\"']*/snapshots/[^\s/]+",
+    "caches of downloads": r"/[\w./-]{1,200}/snapshots/[^\s/]+",
     "digests of code and settings, commits": r"\b(?:[0-9a-f]{40}|[0-9a-f]{20}|[0-9a-f]{16})\b",
     "dates and times": r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?",
     "ports of this machine": r"127\.0\.0\.1:\d+",
