@@ -519,7 +519,7 @@ def line_problem(
     words = line.get("words") or []
     if not isinstance(words, list):
         return LineProblem("words", f"its words are {quoted(words)}, no list")
-    return next((LineProblem("words", reason) for word in words if (reason := _word_problem(word))), None)
+    return next((LineProblem("words", wrong) for word in words if (wrong := _word_problem(word))), None)
 
 
 def why_silent(fields: Mapping[str, Any]) -> str:
@@ -622,6 +622,12 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
     ]
 
 
+#: Columns that the row of one utterance has beside its fields (`core.schema.utterances`).
+_OF_ROWS = ("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split")
+
+#: The most fields that a file may describe.
+_MOST_FIELDS = 1000
+
 #: The shape of `described` (see `core.documents.expect`).
 DESCRIBED: list[dict[str, Any]] = [
     {"name": str, "type": object, "unit?": str, "about?": str, "digits?": int, "required?": bool}
@@ -631,8 +637,11 @@ DESCRIBED: list[dict[str, Any]] = [
 def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
     """The fields of `described`, which may come from outside; `where` is the file that has them.
 
-    Raises DailytalkError for a name or a type that no stage can publish.
+    Raises DailytalkError for a name or a type that no stage can publish, and for more than `_MOST_FIELDS`.
     """
+    listed = list(records)
+    if len(listed) > _MOST_FIELDS:
+        raise DailytalkError(f"{where} describes {len(listed):,} fields", f"describe {_MOST_FIELDS:,} at most")
     return checked_fields(
         (
             Field(
@@ -643,7 +652,7 @@ def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, 
                 digits=record.get("digits"),
                 required=bool(record.get("required")),
             )
-            for record in records
+            for record in listed
         ),
         where,
     )
@@ -651,7 +660,7 @@ def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
     """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
-    taken = {name for field in FIELDS for name in (field.name, field.path[0])}
+    taken = {*_OF_ROWS, *(name for field in FIELDS for name in (field.name, field.path[0]))}
     kept: dict[str, Field] = {}
     for field in fields:
         if field.name in taken or field.name in kept:
