@@ -10,18 +10,19 @@ from datasets import Features, IterableDataset, List
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.quality import FRAME
+from dailytalk_contiguous.core.quality import FRAME, NAMES
 from dailytalk_contiguous.core.schema import (
+    AFFECT,
     AUDIO,
     BUILT,
     CHANNELS,
     CONDITIONING,
     EMOTION_GUESS,
-    FINISHED,
+    LABELLED,
     PROSODIC_TOKENS,
+    PROSODY,
     SECONDS,
     SIDE,
-    TOLD,
     UTTERANCE,
     WORD,
     Batch,
@@ -193,34 +194,77 @@ class TakeConditioned(Stage):
         }
 
 
+#: Fields of the utterance of a clip that are known before it is conditioned; columns of these names on their way.
+SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
+
+
 @dataclass(frozen=True)
 class FinishClip(Stage):
-    """Closes rows: the columns of `core.schema.FINISHED`, each word with the source of its times."""
+    """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "duration", "words", "word_source"),
-        *TOLD,
+        *("conversation_id", "audio", "duration", "words", "word_source", "labels", "split"),
+        *SAID,
         *CONDITIONING,
     )
     uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
-    adds: ClassVar[Features] = FINISHED
+    adds: ClassVar[Features] = LABELLED
     final: ClassVar[bool] = True
 
     def row(self, row: Row) -> Row:
         conditioning = {name: row[name] for name in CONDITIONING}
-        if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
+        if (copy := row["labels"]["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        unchanged = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
-        return unchanged | {
-            "sample_rate": probe(row["audio"]).sample_rate,
-            "words": row["words"]
-            and [
-                {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}
-                for word in row["words"]
-            ],
-            "conditioning": conditioning,
-            **{name: row.get(name) for name in PROSODIC_TOKENS},
-        }
+        labels = row["labels"] | {"conditioning": conditioning}
+        words = [
+            {name: word[name] for name in ("word", "start", "end")}
+            | {"speaker": "left", "source": _source(word, row | labels), "probability": None}
+            for word in row["words"] or ()
+        ]
+        clip = row | {"labels": labels, "sample_rate": probe(row["audio"]).sample_rate}
+        return clip_row(clip, words) | {"audio": row["audio"]}
+
+
+def clip_row(clip: Row, words: list[Row]) -> Row:
+    """A clip as a conversation of one utterance, without its sound: before it, and on the right, may be a prompt.
+
+    `clip` has an id, a length, `labels`, a split, and what is known of what is said in columns named as fields.
+    """
+    name, labels, text, tag = clip["conversation_id"], clip["labels"], clip["text"], clip["labels"]["tag"]
+    utterance = dict.fromkeys(UTTERANCE) | {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
+    utterance |= {
+        "utterance_id": f"{name}/left/0000",
+        "channel": "left",
+        "source_channel": "left",
+        "speaker": labels["speaker"],
+        "start": (labels["conditioning"] or {}).get("clip_start") or 0.0,
+        "end": clip["duration"],
+        "kind": "speech",
+        "status": "kept",
+        "event": "turn",
+        "text_raw": text,
+        "tagged_text": f"({tag}) {text}" if tag and text else text,
+        "tag": tag,
+    }
+    quality = labels["quality"] or {}
+    measured = {measure: quality[measure] for measure in NAMES if measure in SIDE and measure in quality}
+    return {
+        "conversation_id": name,
+        "recording_id": labels["augmented_from"] or name,
+        "sample_rate": clip["sample_rate"],
+        "duration": clip["duration"],
+        "source_duration": None,
+        "language": clip["language"],
+        "utterances": [utterance],
+        "alignments": words,
+        "sounds": [],
+        "sides": [dict.fromkeys(SIDE) | {"channel": "left"} | measured],
+        "speakers": {"left": labels["speaker"], "right": None},
+        "timeline": None,
+        "provenance": None,
+        "labels": labels,
+        "split": clip["split"],
+    }
 
 
 def _source(word: dict[str, Any], row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import FINISHED
+from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.learn.emotion_examples import (
     EmotionExamples,
     held_examples,
@@ -59,7 +59,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(
     ]
     folder = corpus_folder(tmp_path / "corpus", rows)
     damaged = clip("ben-6", "sad", 270, audio={"bytes": b"fLaC, and nothing more", "path": None})
-    write_parquet(folder / "clips" / "shard-1.parquet", FINISHED, [[damaged]])
+    write_parquet(folder / "clips" / "shard-1.parquet", LABELLED, [[damaged]])
     examples = read_examples([str(folder)], mapping={"calm": "neutral"})
     assert examples.classes == ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
     assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ben-1", "acted/cat-1")

@@ -78,4 +78,4 @@ def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
     path.write_text("{")
     assert is_mix(mixed)
     with pytest.raises(DailytalkError, match="is not JSON"):
-        list(open_items(mixed).clips())
+        list(open_items(mixed).rows())

@@ -29,7 +29,7 @@ from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
@@ -282,7 +282,7 @@ def drawings(folder: Path) -> str:
     credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
     figures, tally = CorpusFigures(credits=credits), Tally()
     for number in range(30):
-        figures.tally.add_clip(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
+        figures.tally.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
         figures.tally.add_reject(
             {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
         )
@@ -361,8 +361,8 @@ def sections(folder: Path) -> str:
     for row in rich_rows():
         tally.add(row, "train")
         tagged.add(row)
-    for clip in open_items(corpus(folder / "acted")).clips():
-        figures.tally.add_clip(clip)
+    for clip in open_items(corpus(folder / "acted")).rows():
+        figures.tally.add(clip)
     for measured in open_items(folder / "acted").measures():
         figures.quality.add(measured)
     run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}, "settings": {"rules": "seed"}}
@@ -478,13 +478,8 @@ def card(folder: Path) -> str:
 def card_of_clips(folder: Path) -> str:
     work = corpus(folder / "acted", run={"corpus": ACTED, "stages": [{"name": "Condition", "digest": "d"}]})
     packed = pack_version(work, folder / "stage")
-    items = open_items(open_version(folder / "stage"))
-    figures = CorpusFigures(credits=[Credit("acted", "CC-BY-4.0", "Doe J (2020). Acted.", "https://a.org")])
-    for clip in items.listed_clips():
-        figures.tally.add_clip(clip)
-    examples = {"emotion": "happy", "style": 'a "b"', "speaker": None}
-    facts = CardFacts("owner/acted-clips", "v1.0.0", clips=ClipFacts(figures, examples))
-    made = render_card(None, packed, open_version(folder / "stage"), facts, {}, REJECTS[:3])
+    facts = CardFacts("owner/acted-clips", "v1.0.0")
+    made = render_card(None, packed, open_version(folder / "stage"), facts, {"corpus": ACTED}, REJECTS[:3])
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
 
 
