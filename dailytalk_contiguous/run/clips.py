@@ -312,12 +312,13 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
             name: labels[name] for name in ("emotion", "style") if labels[name] is not None
         }
     fields["word_sources"] = [word["source"] for word in words]
+    prosody = {name: utterance[name] for name in PROSODY}
     known = {
         "id": row["conversation_id"],
         **{name: row[name] for name in _COLUMNS},
         **{name: utterance[name] for name in _FIELDS},
         "affect": {**{name: utterance[name] for name in AFFECT}, "source": utterance["models"]["affect"]},
-        "prosody": None if labels["augmented_from"] else {name: utterance[name] for name in PROSODY},
+        "prosody": prosody if any(value is not None for value in prosody.values()) else None,
         **labels,
     }
     return fields | {name: _shown(value) for name, value in known.items()}
