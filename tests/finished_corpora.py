@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import soundfile
 
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, LABELLED, PROSODY
+from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, LABELLED, LABELS, PROSODY, UTTERANCE
 from dailytalk_contiguous.run.clips import annotated_clip, export_clips
 
 RATE = 24000
@@ -70,6 +70,7 @@ def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **c
 
 def finished_clip(fields: dict[str, Any]) -> dict[str, Any]:
     """A row with exactly the columns of LABELLED, from its audio, words and fields of its annotation."""
+    assert fields.keys() <= {"id", "words", "affect", "prosody", *LABELS, *LABELLED, *UTTERANCE}
     about = {"speaker": "left", "probability": None}
     words = [word and about | word for word in fields.get("words") or ()]
     row = annotated_clip(fields) | {"audio": fields.get("audio"), "alignments": words}

@@ -1018,11 +1018,11 @@ def _filled_of_clips(
         name: next((value for value in tally.by[name] if value != UNKNOWN and _PLAIN.fullmatch(value)), None)
         for name in ("emotion", "style", "speaker")
     }
-    whole = tally.total
-    n_clips = counted(whole.conversations + whole.copies, "clip")
+    held = [file for files in packed.configs[CONFIGS[0]].values() for file in files]  # copies and prompts, too
+    n_clips, seconds = counted(sum(file.rows for file in held), "clip"), sum(file.seconds for file in held)
     return {
-        "about": f"**{n_clips}, {length_text(whole.seconds + whole.copied)}**, in "
-        f"{languages}: with emotion, style, speaker, word times, affect and prosody.{about_version}",
+        "about": f"**{n_clips}, {length_text(seconds)}**, in {languages}: with emotion, style, speaker, word "
+        f"times, affect and prosody.{about_version}",
         "statistics": "\n\n".join(filter(None, (labels, style))),
         "splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
         f"own, where it publishes splits. {apart}",

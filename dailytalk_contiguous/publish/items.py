@@ -259,10 +259,9 @@ class Items(ABC):
         """The sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
 
     def listed(self, refused: list[Row] | None = None) -> Iterator[Row]:
-        """The rows that can be used, without audio; of clips those with labels, whose `weight` is how often a
-        manifest names each.
+        """The rows that can be used, without audio; the `weight` of a clip is how often a manifest names it.
 
-        Rows with a problem are added to `refused` as they are read.
+        Rows with a problem are added to `refused` as they are read; of clips, one without labels is left out.
         """
         clips = self.rows(SMALL) if self.labelled and self.kind != "mix" else ()  # in a mix they have it
         counts = listed_clips(row for row in clips if row["labels"] and not row["problem"])
@@ -270,9 +269,9 @@ class Items(ABC):
             if row["problem"]:
                 if refused is not None:
                     refused.append(row)
-            elif row["conversation_id"] in counts:
-                yield row | {"labels": row["labels"] | {"weight": counts[row["conversation_id"]]}}
-            elif row["labels"] or not self.labelled:
+            elif labels := row["labels"]:
+                yield row | {"labels": labels | {"weight": counts.get(row["conversation_id"], labels["weight"])}}
+            elif not self.labelled:
                 yield row
 
     def measures(self) -> Iterator[Row]:

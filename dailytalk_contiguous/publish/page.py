@@ -302,7 +302,7 @@ def _write(
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        tally.add(row)
+        tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
         strips = strips_of(row, items.rebuilt)
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
