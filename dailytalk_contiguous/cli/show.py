@@ -17,6 +17,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, share_text, show_rejects, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
@@ -342,7 +343,7 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
 
 
 def _preview(line: dict[str, Any]) -> str:
-    text = line["tagged_text"] or f"(no text: {line['text_reason']})"
+    text = line["tagged_text"] or f"(no text: {why_silent(line)})"
     return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(text)}"
 
 

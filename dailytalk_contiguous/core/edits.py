@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import AFFECT, DERIVED_KEYS, LONGEST_TEXT, NOT_SILENT, PROSODY, why_silent
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
@@ -38,7 +38,7 @@ EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 
 #: Fields that follow from others, and are no edits themselves; and those that record edits.
-_DERIVED = frozenset({"duration", "tagged_text", "text_reason", "rule", "tokens", *_BUCKETS_OF.values()})
+_DERIVED = DERIVED_KEYS | {"tokens"}
 _ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
 
 #: Fields that mean nothing without another one: words of a text, buckets of measures.
@@ -47,8 +47,8 @@ _BELONGS_TO = {"words": "text"} | {buckets: measures for measures, buckets in _B
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
 
-#: Characters of the text of one line, as in transcripts, and of the whole text of an item.
-LONGEST_TEXT, LONGEST_WHOLE = 20_000, 2_000_000
+#: Characters of the whole text of an item.
+LONGEST_WHOLE = 2_000_000
 
 #: Largest measure of prosody that an edit may give: Hz of a pitch are far below.
 LARGEST_MEASURE = 1e5
@@ -379,8 +379,8 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     if before is None:
         line |= {"duration": None, "tagged_text": None}
     line |= _derived(line)
-    if "text" in changed and line["text"] and line.get("text_reason"):
-        line["text_reason"] = None
+    if "text" in changed and line["text"] and why_silent(line):
+        line |= NOT_SILENT
     if "text" in changed and line.get("tokens"):
         line["tokens"] = []  # a recogniser's, of another text
     if before is not None and "tag" in changed and before.get("rule"):

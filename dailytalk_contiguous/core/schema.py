@@ -9,6 +9,20 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.utterance import AFFECT as AFFECT
+from dailytalk_contiguous.core.utterance import DELIVERY as DELIVERY
+from dailytalk_contiguous.core.utterance import EMOTION_GUESS as EMOTION_GUESS
+from dailytalk_contiguous.core.utterance import EVENTS as EVENTS
+from dailytalk_contiguous.core.utterance import FIELDS, Field, features_of_fields
+from dailytalk_contiguous.core.utterance import OPTIONAL_FIELDS as OPTIONAL_FIELDS
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS as PROSODIC_TOKENS
+from dailytalk_contiguous.core.utterance import PROSODY as PROSODY
+from dailytalk_contiguous.core.utterance import STATUSES as STATUSES
+from dailytalk_contiguous.core.utterance import SYNTHESIS as SYNTHESIS
+from dailytalk_contiguous.core.utterance import TAKE_PROSODY as TAKE_PROSODY
+from dailytalk_contiguous.core.utterance import UTTERANCE as UTTERANCE
+from dailytalk_contiguous.core.utterance import UTTERED_WORD as UTTERED_WORD
+from dailytalk_contiguous.core.utterance import WORD as WORD
 
 # Columns of a conversation on its way through the stages.
 #
@@ -35,14 +49,6 @@ MEASURE = Value("float32")
 
 #: Encoded audio: `bytes`, or null and a `path` (a plain path, or a `file://` URI where the name is not UTF-8).
 AUDIO = {"bytes": Value("binary"), "path": STRING}
-
-#: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
-#: format gives none.
-WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "probability": MEASURE}
-
-#: A word of an utterance. `fitted`: a transcript that came with the recording has other times for it, which reach
-#: beyond the speech that was found (see `core.word_times`); null or false for any other word.
-UTTERED_WORD = WORD | {"fitted": Value("bool")}
 
 #: A stretch of a transcript that came with the recording, on one of `CHANNELS` or `MIX`. `words` is empty where
 #: only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
@@ -92,17 +98,6 @@ SOURCE = Features(
 CONVERSATION_COLUMNS = frozenset(
     {"conversation_id", "recording_id", "sample_rate", "given_language", "voice_wav", "voice_text"}
 )
-
-#: Prosodic measures in the order in which transcripts show them.
-PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
-AFFECT = ("valence", "arousal", "dominance")
-
-#: Those of `PROSODY` that are measured on a take, to be compared with its source.
-TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
-
-#: How far a take is from its source in melody and loudness, and how alike both are to an encoder of prosodic
-#: tokens: the fields of `core.delivery.Delivery`.
-DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "delivery_cosine")
 
 
 def per_utterance(features: Features) -> Features:
@@ -161,86 +156,12 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
 # performance (affect, prosody, buckets) stays as it was.
 
 
-_BUCKETS = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
-
-#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
-#: to be resynthesised (flagged), or left out for want of text.
-STATUSES = ("spoken", "kept", "kept-original", "dropped")
-
-#: How an utterance enters (see `core.turns`).
-EVENTS = ("turn", "overlap", "backchannel", "interruption")
-
 #: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
 #: right one (kyutai-labs/moshi-finetune).
 MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
 
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
-
-#: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
-#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured. Null for
-#: utterances that were not resynthesised.
-SYNTHESIS = {
-    "engine": STRING,
-    "model": STRING,
-    "voice": STRING,
-    "cache_key": STRING,
-    "take": Value("int32"),
-    "tries": Value("int32"),
-    "cost": Value("float64"),
-    "word_error_rate": MEASURE,
-    **dict.fromkeys(TAKE_PROSODY, MEASURE),
-    **dict.fromkeys(DELIVERY, MEASURE),
-}
-
-#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
-PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": STRING}
-
-#: What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`): the likeliest class,
-#: `unsure`, or null where nothing can be said; the probability of each class; the classifier's name. Null, too,
-#: where nobody asked for it. It is a guess from sound, and apart from `emotion`, the label of a corpus.
-EMOTION_GUESS = {
-    "emotion_class": STRING,
-    "emotion_probabilities": List({"emotion": STRING, "probability": MEASURE}),
-    "emotion_model": STRING,
-}
-
-#: `edited_by`, `edited_fields`: who has corrected it, and which of its fields; null where nobody is known to have.
-#: `prosody_tokens`, `prosody_model`: how it sounds here, a token every 16 ms, and the codebook's name; null where
-#: none were asked for.
-UTTERANCE = {
-    "utterance_id": STRING,
-    "channel": STRING,
-    "source_channel": STRING,
-    "speaker": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "source_start": SECONDS,
-    "source_end": SECONDS,
-    "kind": STRING,
-    "status": STRING,
-    "reason": STRING,
-    "event": STRING,
-    "source_event": STRING,
-    "text_raw": STRING,
-    "text": STRING,
-    "tagged_text": STRING,
-    "text_reason": STRING,
-    "edited_by": List(STRING),
-    "edited_fields": List(STRING),
-    "language": STRING,
-    "confidence": MEASURE,
-    "models": {"recogniser": STRING, "affect": STRING},
-    "context_seconds": MEASURE,
-    "tag": STRING,
-    "rule": STRING,
-    **dict.fromkeys(AFFECT, MEASURE),
-    **dict.fromkeys(PROSODY, MEASURE),
-    **{f"{name}_bucket": STRING for name in _BUCKETS},
-    "synthesis": SYNTHESIS,
-    **PROSODIC_TOKENS,
-    **EMOTION_GUESS,
-}
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
 #: `synthesiser`, `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the
@@ -302,30 +223,33 @@ SIDE = {
     "unheard_words": Value("int32"),
 }
 
-BUILT = Features(
-    {
-        "conversation_id": STRING,
-        "recording_id": STRING,
-        "audio": Audio(num_channels=2),
-        "sample_rate": Value("int32"),
-        "duration": SECONDS,
-        "source_duration": SECONDS,
-        "language": STRING,
-        "utterances": List(UTTERANCE),
-        "alignments": List(ALIGNED_WORD),
-        "sounds": List(SOUND),
-        "sides": List(SIDE),
-        "speakers": {"left": STRING, "right": STRING},
-        "timeline": TIMELINE,
-        "provenance": STRING,
-    }
-)
+
+def built(fields: Iterable[Field] = FIELDS) -> Features:
+    """Columns of a finished conversation whose utterances have these fields."""
+    return Features(
+        {
+            "conversation_id": STRING,
+            "recording_id": STRING,
+            "audio": Audio(num_channels=2),
+            "sample_rate": Value("int32"),
+            "duration": SECONDS,
+            "source_duration": SECONDS,
+            "language": STRING,
+            "utterances": List(features_of_fields(fields)),
+            "alignments": List(ALIGNED_WORD),
+            "sounds": List(SOUND),
+            "sides": List(SIDE),
+            "speakers": {"left": STRING, "right": STRING},
+            "timeline": TIMELINE,
+            "provenance": STRING,
+        }
+    )
+
+
+BUILT = built()
 
 #: Columns of `BUILT` that a dataset may lack, which another version or another program made; its readers see null.
 OPTIONAL = frozenset({"sides"})
-
-#: Fields of `UTTERANCE` that such a dataset may lack; null, too.
-OPTIONAL_FIELDS = frozenset({"edited_by", "edited_fields", *PROSODIC_TOKENS, *EMOTION_GUESS})
 
 
 def measured_sides(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

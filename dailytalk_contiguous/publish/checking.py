@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.utterance import line_problem, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
@@ -1162,45 +1163,20 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
     lines_of: dict[str, int] = {}
     for number, fields in json_lines(laid_over(path), nan=True):
         location = f"{path.name}:{number}"
-        problem = fields.reason if isinstance(fields, BadInput) else _problem(fields)
-        if problem or isinstance(fields, BadInput):
-            yield error("bad-line", location, str(problem), "correct or delete the line")
+        if isinstance(fields, BadInput):
+            yield error("bad-line", location, fields.reason, "correct or delete the line")
+            continue
+        if problem := line_problem(fields, channels=(*CHANNELS, MIX)):
+            kind = "bad-word" if problem.key == "words" else "bad-line"
+            yield error(kind, location, problem.reason, "correct or delete the line")
             continue
         name = fields.get("utterance_id")
-        if name is not None and not isinstance(name, str):
-            yield error("bad-line", location, f"its utterance_id is {quoted(name)}, no text", "correct it")
-        elif name is not None and name in lines_of:
+        if name is not None and name in lines_of:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
         elif name is not None:
             lines_of[name] = number
-        if problem := _word_problem(fields.get("words")):
-            yield error("bad-word", location, problem, "correct its words, or leave them out")
         # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
-        silent = fields.get("text_reason") or fields.get("status", "spoken") != "spoken"
+        silent = why_silent(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")
-
-
-def _word_problem(words: Any) -> str | None:
-    """What is wrong with the words of a line, or None: a time that is no number would reach a trainer."""
-    if not isinstance(words or [], list):
-        return f"its words are {quoted(words)}, no list"
-    for word in words or []:
-        if not isinstance(word, dict) or not isinstance(word.get("word"), str):
-            return f"one of its words is {quoted(word)}, not a text with its start and end"
-        start, end = word.get("start"), word.get("end")
-        if not is_number(start, 0) or not is_number(end, 0) or float(end or 0) < float(start or 0):
-            return f"its word {quoted(word['word'])} has the start {quoted(start)} and the end {quoted(end)}"
-    return None
-
-
-def _problem(fields: dict[str, Any]) -> str | None:
-    if fields.get("channel") not in (*CHANNELS, "mix"):
-        return f"its channel is {quoted(fields.get('channel'))}, not left, right or mix"
-    if fields.get("status") == "dropped":
-        return None  # it was left out, and has no times
-    start, end = fields.get("start"), fields.get("end")
-    if is_number(start, 0) and is_number(end, 0) and float(start or 0) < float(end or 0):
-        return None
-    return f"its start {quoted(start)} and end {quoted(end)} are no stretch of time in seconds"

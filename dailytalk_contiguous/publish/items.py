@@ -37,7 +37,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
-    AFFECT,
     ALIGNED_WORD,
     BUILT,
     CHANNELS,
@@ -47,7 +46,6 @@ from dailytalk_contiguous.core.schema import (
     MAIN,
     OPTIONAL,
     OPTIONAL_FIELDS,
-    PROSODY,
     SIDE,
     SOUND,
     STRING,
@@ -56,6 +54,7 @@ from dailytalk_contiguous.core.schema import (
     Row,
 )
 from dailytalk_contiguous.core.turns import Timed, stretches
+from dailytalk_contiguous.core.utterance import line_problem, utterance_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
@@ -67,7 +66,6 @@ from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.stages.script import EDITS, guess_of, texts_of
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, refuse_half_renamed
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -929,17 +927,6 @@ def read_shaped(path: Readable, shape: Any, limit: int = MOST_BYTES) -> dict[str
 # as `dailytalk tag` writes them.
 
 
-#: The fields of a transcript's line that are read.
-_LINE = {
-    **dict.fromkeys(("conversation_id?", "audio_file?", "utterance_id?", "speaker?", "kind?", "text?"), str),
-    **dict.fromkeys(("tag?", "rule?", "language?", "text_raw?", "text_reason?"), str),
-    **dict.fromkeys(("vad?", "features?", "vad_bucket?", "prosody_bucket?"), dict),
-    "models?": {"recogniser?": str, "affect?": str},
-    **dict.fromkeys(("emotion_class?", "emotion_model?"), str),
-    "emotion_probabilities?": dict,
-    "words?": [{"word": str, "start": float, "end": float}],
-}
-
 #: Measures of a recording's sides in a tagged shard, which may come from outside.
 _SIDES = [{"channel": str} | {f"{name}?": float for name in SIDE if name != "channel"}]
 
@@ -1009,13 +996,19 @@ class TaggedItems(Items):
         is_made = entry is not None and not entry.reject
         tagged = tagged_row(self._base(shard).get(name)) if shard and is_made else {}
         offset = tagged.get("offset", 0.0)
-        path = path_of(self._transcript)
-        utterances = [_utterance(line, offset, path, number) for number, line in lines]
+
+        def moved(item: Row) -> Row:
+            return item | {edge: item[edge] - offset for edge in ("start", "end")}
+
+        utterances = []
+        for _, line in lines:
+            utterance = moved(utterance_of(line))
+            source = {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
+            utterances.append(utterance | source)
         words = [
-            {**word, "start": word["start"] - offset, "end": word["end"] - offset}
-            | {"speaker": line["channel"], "source": (line.get("models") or {}).get("recogniser")}
-            for _, line in lines
-            for word in line.get("words") or ()
+            moved(word) | {"speaker": utterance["channel"], "source": utterance["models"]["recogniser"]}
+            for utterance in utterances
+            for word in utterance.pop("words")
         ]
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
         furthest = max(utterance["end"] for utterance in utterances)
@@ -1046,46 +1039,6 @@ def _name(line: Mapping[str, Any]) -> str:
     return str(line.get("conversation_id") or line.get("audio_file") or "")
 
 
-def _utterance(line: Mapping[str, Any], offset: float, path: Path, number: int) -> dict[str, Any]:
-    start, end = line.get("start"), line.get("end")
-    if line.get("channel") not in ("left", "right") or not is_number(start) or not is_number(end):
-        raise DailytalkError(
-            f"line {number} of {path} has channel {line.get('channel')!r}, start {start!r} and end {end!r}",
-            "give it a channel (left or right) and two times in seconds, or delete the line",
-        )
-    times = {"start": line["start"] - offset, "end": line["end"] - offset}
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    same = (
-        "utterance_id",
-        "channel",
-        "speaker",
-        "kind",
-        "text_raw",
-        "text",
-        "text_reason",
-        "tag",
-        "rule",
-        "models",
-    )
-    return (
-        dict.fromkeys(UTTERANCE)
-        | {name: line.get(name) for name in same}
-        | {name: texts_of(line.get(name)) for name in EDITS}
-        | guess_of(line)
-        | {"confidence": _measure(line.get("confidence"))}
-        | {"source_channel": line["channel"], "source_start": times["start"], "source_end": times["end"]}
-        | {name: _measure(affect.get(name)) for name in AFFECT}
-        | {name: _measure(features.get(name)) for name in PROSODY}
-        | {f"{name}_bucket": value for name, value in buckets.items()}
-        | times
-    )
-
-
-def _measure(value: Any) -> float | None:
-    return value if is_number(value) else None
-
-
 def _json_lines(
     document: Readable, first: int = 1, last: int | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -1094,10 +1047,9 @@ def _json_lines(
     for number, line in json_lines(document, nan=True, first=first, last=last):
         if isinstance(line, BadInput):
             raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
-        try:
-            yield number, expect(line, _LINE, f"line {number} of {path}", "mend or delete the line")
-        except BadInput as error:
-            raise DailytalkError(error.reason, error.remedy) from None
+        if problem := line_problem(line):
+            raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
+        yield number, line
 
 
 # A row as exporters see it: the main speaker first, samples at one rate.

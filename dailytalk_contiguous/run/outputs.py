@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,16 +19,26 @@ from dailytalk_contiguous.core.documents import expect, fits, json_lines, read_j
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES
-from dailytalk_contiguous.core.schema import AFFECT, BUILT, EMOTION_GUESS, PROSODY, UTTERANCE, Row
+from dailytalk_contiguous.core.schema import BUILT, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import TIMELINE_MEANS, Tally
+from dailytalk_contiguous.core.utterance import (
+    DESCRIBED,
+    FIELDS,
+    UTTERANCE,
+    Field,
+    described,
+    line_of,
+    words_within,
+)
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.shards import Entry, ShardIndex, audio_digest, chain_of, read_rows
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.people import People
 from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.stages.script import EDITS, described, guessed, number, transcript_line
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
+from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.stages.transcribe import GIVEN
 from dailytalk_contiguous.store.files import (
     inside,
@@ -47,30 +57,25 @@ from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav
 # dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
 
 
-#: Columns of a shard from which a line is made.
-COLUMNS = (
-    *("conversation_id", "recording_id", "audio_file", "offset", "duration", "notes", "rejected", "unmatched"),
-    *("utterance_id", "channel", "speaker", "start", "end", "kind", "context_seconds"),
-    *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
-    *("tag", "rule", "text", "tagged_text"),
-    *("valence_bucket", "arousal_bucket", "dominance_bucket"),
-    *("energy_bucket", "rate_bucket", "zcr_bucket", "pitch_bucket", "pitch_var_bucket"),
-    *AFFECT,
-    *PROSODY,
-    *EMOTION_GUESS,
-)
+def columns_of(published: Iterable[Field]) -> tuple[str, ...]:
+    """Columns of a shard from which its lines are made, with those that stages publish."""
+    names = (field.name for field in published)
+    return ("recording_id", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
+
 
 #: For input without a table of speakers.
 NOBODY: People = {}
 
 
-def lines(row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY) -> Iterator[dict[str, Any]]:
+def lines(
+    row: Mapping[str, Any], first_id: int = 0, people: People = NOBODY, fields: Sequence[Field] = FIELDS
+) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
 
     `people` (by recording id and channel) give `speaker`, and `gender` and `language` if they are known.
     """
-    for place in range(len(row["utterance_id"])):
-        line = {"segment_id": first_id + place} | transcript_line(row, place)
+    for number, told in enumerate(transcript_lines(row, fields), first_id):
+        line = {"segment_id": number} | told
         if people and (person := people.get((row["recording_id"], line["channel"]))):
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
@@ -120,6 +125,8 @@ _OF_A_HALF = {
     },
     "fingerprint?": str,
     "transcript_sha256?": str,
+    "fields?": DESCRIBED,
+    "unpublished?": [str],
 }
 RECORD = _OF_A_HALF | {
     "speak?": _OF_A_HALF,
@@ -239,7 +246,8 @@ def write_outputs(
     edited = current_digest is not None and current_digest not in _ours(out, before)
     target = out / (NEW_TRANSCRIPT if edited else TRANSCRIPT)
     digest = hashlib.sha256()
-    pieces = _transcript(index, paths, results, people)
+    published = published_by(stages)
+    pieces = _transcript(index, paths, results, people, published)
     write_lines(target, _noted(pieces, digest, out, None if edited else current_digest))
     if edited and digest.hexdigest() == current_digest:
         # Nobody edited it: a run that was killed before it wrote run.json wrote the same.
@@ -252,6 +260,9 @@ def write_outputs(
         "transcript_sha256": before.get("transcript_sha256") if edited and before else digest.hexdigest(),
         "fingerprint": fingerprint,
     }
+    record |= {"fields": described(published)} if published else {}
+    if own := _unpublished(stages):
+        record["unpublished"] = own
     if before and "speak" in before:
         record["speak"] = before["speak"]
     write_text(out / RUN, json_document(record))
@@ -305,6 +316,14 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
 
 
+def _unpublished(stages: Sequence[Stage]) -> list[str]:
+    """Columns that people's own stages add and do not publish: they stay in the shards."""
+    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+    own = [stage for stage in inner if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}.")]
+    published = {field.name for field in published_by(stages)} | set(UTTERANCE)
+    return [name for stage in own for name in stage.adds if name not in published]
+
+
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
     """Digests of transcripts that runs have written: a transcript with another digest was edited by a person."""
     path = inside(out, _OURS)
@@ -353,25 +372,23 @@ def _noted(pieces: Iterator[str], digest: Any, out: Path, current_digest: str | 
     write_lines(out / _OURS, [f"{hexdigest}\n" for hexdigest in (current_digest, digest.hexdigest()) if hexdigest])
 
 
-def _transcript(index: ShardIndex, paths: Sequence[Path], results: Results, people: People) -> Iterator[str]:
+def _transcript(
+    index: ShardIndex, paths: Sequence[Path], results: Results, people: People, published: Sequence[Field]
+) -> Iterator[str]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
-        rows = read_rows(path, COLUMNS)
+        rows = read_rows(path, columns_of(published))
         for name, entry in index.of(path).items():
             if results.add(entry):
                 row = rows[name]
-                yield from map(json_text, lines(row, results.tally.total.utterances, people))
+                first = results.tally.total.utterances
+                yield from map(json_text, lines(row, first, people, (*FIELDS, *published)))
                 results.add_tagged(row)
 
 
 def _as_built(row: Row) -> Row:
     """A tagged row for the tally: as a finished conversation that was not rebuilt."""
-    utterances = []
-    for place, channel in enumerate(row["channel"]):
-        utterance = dict.fromkeys(UTTERANCE) | {name: row[name][place] for name in UTTERANCE if name in row}
-        times = {f"source_{edge}": row[edge][place] for edge in ("start", "end")}
-        models = {"recogniser": row["recogniser"][place], "affect": row["affect_model"][place]}
-        utterances.append(utterance | times | {"source_channel": channel, "models": models})
+    utterances = tagged_utterances(row)
     words = [word | {"source": None} for words in row["words"] for word in words]
     whole = {"source_duration": row["duration"], "language": None, "timeline": None}
     return whole | {"duration": row["duration"], "utterances": utterances, "alignments": words}
@@ -474,18 +491,26 @@ def write_spoken(
     failed = [reject.as_dict() for reject in rejects]
     fingerprint = fingerprint_of(paths, chain_of(stages)[-1:], failed, code_digest(write_spoken))
     before = (read_run(out) or {}).get("speak", {})
+    finish = find_stage(Finish, stages)
+    fields = finish.fields if finish else ()
     if before.get("fingerprint") == fingerprint and fits(before, _RECORD) and _speak_outputs_exist(out, entries):
         record = {**before, **_settled(about, stages)}
     else:
-        record = {**_settled(about, stages), **_written(out, entries, stages, rejects), "fingerprint": fingerprint}
+        written = _written(out, entries, stages, rejects, (*FIELDS, *fields))
+        record = {**_settled(about, stages), **written, "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
     whole.pop("stopped", None)
+    whole |= {"fields": described(fields)} if fields else {}
     write_text(out / RUN, json_document(whole))
     return record
 
 
 def _written(
-    out: Path, entries: Mapping[Path, Mapping[str, Entry]], stages: Sequence[Stage], rejects: Sequence[Reject]
+    out: Path,
+    entries: Mapping[Path, Mapping[str, Entry]],
+    stages: Sequence[Stage],
+    rejects: Sequence[Reject],
+    fields: Sequence[Field],
 ) -> dict[str, Any]:
     """Write sound, lines and rejects; returns their part of the record."""
     results = Results(stages, rejects, rebuilt=True)
@@ -510,7 +535,7 @@ def _written(
                 wanted.add(wav_path(out, name))
                 results.rejects += _rejected(rows[name])
                 tally.add(rows[name])
-                for line in shifted(rows[name], first):
+                for line in shifted(rows[name], first, fields):
                     first += 1
                     yield json_text(line)
 
@@ -554,42 +579,18 @@ def edited_since(out: Path) -> bool:
     )
 
 
-def shifted(row: Row, first_id: int = 0) -> Iterator[dict[str, Any]]:
+def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
-    words = row["alignments"]
-    for place, utterance in enumerate(row["utterances"]):
-        start, end, synthesis = utterance["start"], utterance["end"], utterance["synthesis"]
-        yield {
-            "segment_id": first_id + place,
+    for number, utterance in enumerate(row["utterances"], first_id):
+        start, end = utterance["start"], utterance["end"]
+        about = {
+            "segment_id": number,
             "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
-            "channel": utterance["channel"],
-            "start": start,
-            "end": end,
+            "conversation_id": row["conversation_id"],
             "duration": None if start is None else round(end - start, 4),
-            **described(row["conversation_id"], utterance.__getitem__),
-            "language": utterance.get("language"),
-            "confidence": number(utterance.get("confidence"), 4),
-            "models": utterance.get("models"),
-            "context_seconds": number(utterance.get("context_seconds"), 3),
-            "text_reason": utterance.get("text_reason"),
-            **guessed(utterance.get),
-            **{name: texts for name in EDITS if (texts := utterance.get(name))},
-            "source_channel": utterance["source_channel"],
-            "source_start": utterance["source_start"],
-            "source_end": utterance["source_end"],
-            "status": utterance["status"],
-            "reason": utterance["reason"],
-            "event": utterance["event"],
-            "source_event": utterance["source_event"],
-            "words": [
-                {**word, "probability": number(word.get("probability"), 3)}
-                for word in words
-                if start is not None
-                and word["speaker"] == utterance["channel"]
-                and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
-            ],
-            "synthesis": synthesis and {name: None if value == "" else value for name, value in synthesis.items()},
+            "words": words_within(row["alignments"], utterance),
         }
+        yield line_of({**utterance, **about}, rebuilt=True, fields=fields)
 
 
 def wav_path(out: Path, conversation_id: str) -> Path:

@@ -17,10 +17,12 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
+from dailytalk_contiguous.core.utterance import FIELDS, Field, published
 from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, open_budget
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import (
+    RUN,
     TRANSCRIPT,
     models_of,
     note_stop,
@@ -33,9 +35,9 @@ from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
-from dailytalk_contiguous.stages.script import SCRIPT
+from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed, sha256_of
 
@@ -53,7 +55,8 @@ class SynthesisInput:
     Conversations may be compressed (`shards`) except for `PLANNING_COLUMNS`.
 
     `models` are those that made the transcript, by role, as in run.json: their licences bind the result. `source`
-    is where the recordings are from, if run.json names it; `digest` is the transcript's SHA-256.
+    is where the recordings are from, if run.json names it; `digest` is the transcript's SHA-256. `fields` are
+    those of a line that stages of the first half publish.
     """
 
     groups: list[list[Row]]
@@ -61,6 +64,7 @@ class SynthesisInput:
     models: dict[str, Any] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
+    fields: tuple[Field, ...] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -94,13 +98,14 @@ def read_synthesis_input(
     rejects: list[Reject] = []
     path = transcript or inside(folder, TRANSCRIPT)
     edited = laid_over(path)
-    conversations = transcribed(edited, folder / "tagged", recordings, rejects)
+    run = (read_run(folder) or {}) if transcript is None else {}
+    fields = published(run.get("fields") or (), RUN)
+    conversations = transcribed(edited, folder / "tagged", recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
-    run = (read_run(folder) or {}) if transcript is None else {}
     models, source = run.get("models", {}), run.get("source", {})
-    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(edited))
+    return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(edited), fields)
 
 
 def speak_transcript(
@@ -181,7 +186,8 @@ def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], p
         "that the transcript or its recordings do not give any more",
         "put the recordings back, choose another --out, or pass --prune to drop them",
     )
-    return Pass(index, script.groups, with_provenance(stages, script.models), SCRIPT)
+    made = with_provenance(stages, script.models, script.fields)
+    return Pass(index, script.groups, made, script_row((*FIELDS, *script.fields)))
 
 
 @contextmanager
@@ -234,10 +240,11 @@ def revoiced(row: Row, voice: Speak) -> list[int]:
     return [place for place, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
 
-def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> Stages:
-    """The stages, the last of which writes into every row how it was made, as JSON.
+def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: tuple[Field, ...] = ()) -> Stages:
+    """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
-    `tagged` are the models that made the transcript, by role, as in run.json.
+    `tagged` are the models that made the transcript, by role, as in run.json, `fields` those that its stages
+    publish.
     """
     *before, last = stages
     if not isinstance(last, Finish):
@@ -249,4 +256,5 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any]) -> Stage
         "voice": voice.synthesiser().voice,
         "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }
-    return (*before, replace(last, provenance=json.dumps(provenance, sort_keys=True, ensure_ascii=False)))
+    text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+    return (*before, replace(last, provenance=text, fields=(*fields, *published_by(stages))))

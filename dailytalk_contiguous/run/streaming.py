@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.documents import MOST_BYTES, expect, numbered_lin
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
@@ -60,8 +61,8 @@ from dailytalk_contiguous.sources.hub_repository import (
 )
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
-from dailytalk_contiguous.stages.base import Stages
-from dailytalk_contiguous.stages.script import SCRIPT
+from dailytalk_contiguous.stages.base import Stages, published_by
+from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.store.files import inside, json_text, write_lines, write_text
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
@@ -401,7 +402,8 @@ class StreamJob:
         """The stages that tag, and those that speak, if any."""
         if not self.speaking:
             return self.tagging, ()
-        return self.tagging, with_provenance(self.speaking, models_of(self.tagging))
+        fields = published_by(self.tagging)
+        return self.tagging, with_provenance(self.speaking, models_of(self.tagging), fields)
 
     def about(self) -> dict[str, Any]:
         """Everything that the results depend on: streams that differ in it may not share a work folder."""
@@ -505,8 +507,10 @@ class StreamOutputs:
 
     def bytes_to_write(self) -> int:
         """Bytes that `write` would add to the disk, except rejects and the record. Reads all rows, no sound."""
-        rows = (row for path in self._tagged() for row in read_rows(path, outputs.COLUMNS).values())
-        lines = (json_text(line) for row in rows for line in outputs.lines(row))
+        published = published_by(self.tag_stages)
+        columns, fields = outputs.columns_of(published), (*FIELDS, *published)
+        rows = (row for path in self._tagged() for row in read_rows(path, columns).values())
+        lines = (json_text(line) for row in rows for line in outputs.lines(row, fields=fields))
         return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
@@ -770,7 +774,8 @@ class _Run:
             unsaid = script.rejects
             if script.rows:
                 check_script_tags(script, self.speak_stages)
-                dataset = self._make(Pass(self.dataset, [script.rows], self.speak_stages, SCRIPT), passes)
+                columns = script_row((*FIELDS, *script.fields))
+                dataset = self._make(Pass(self.dataset, [script.rows], self.speak_stages, columns), passes)
                 # A deterministic synthesiser would fail in the same way again.
                 if paid_voice(self.speak_stages):
                     held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
@@ -799,12 +804,14 @@ class _Run:
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
-        rows = read_rows(tagged, outputs.COLUMNS)
+        rows = read_rows(tagged, outputs.columns_of(published_by(self.tag_stages)))
         path = window.folder / TRANSCRIPT
-        lines = (line for row in rows.values() for line in outputs.lines(row))
+        published = published_by(self.tag_stages)
+        fields = (*FIELDS, *published)
+        lines = (line for row in rows.values() for line in outputs.lines(row, fields=fields))
         write_lines(path, map(json_text, lines))
-        script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source)
-        script.groups.append(list(transcribed(path, tagged, window.root, script.rejects)))
+        script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source, fields=published)
+        script.groups.append(list(transcribed(path, tagged, window.root, script.rejects, fields)))
         return script
 
     def _written(self, stream_outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:

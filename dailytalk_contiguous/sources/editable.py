@@ -38,6 +38,7 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
@@ -250,7 +251,7 @@ def line_suspects(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     seconds = end - start if is_number(start) and is_number(end) else 0.0
     n_words = len(text.split())
     if not text:
-        return [{"kind": "empty", "why": str(line.get("text_reason") or "it has no text")}]
+        return [{"kind": "empty", "why": why_silent(line) or "it has no text"}]
     if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
         return [{"kind": "fast", "why": f"{n_words / seconds:.1f} words a second: is all of it said here?"}]
     if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:

@@ -8,31 +8,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Features
-
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
 from dailytalk_contiguous.core.documents import (
     LATEST,
     Readable,
     as_text,
     expect,
-    is_number,
     json_lines,
     path_of,
-    quoted,
     shown,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    EMOTION_GUESS,
-    SOURCE,
-    Row,
-)
+from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
 from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
-from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, script_columns, seconds_within
+from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
 #: What a run calls its transcript.
@@ -44,80 +36,14 @@ RUN_TRANSCRIPT = "transcript.jsonl"
 # found here, with its position, before the line is used.
 
 
-#: Optional fields of a line with their types: text, or an object of texts or of numbers.
-_TEXTS = (
-    *("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason", "rule", "kind", "language"),
-    *("emotion_class", "emotion_model"),
-)
-_NUMBER = ("confidence", "context_seconds")
-_NUMBERS, _OBJECTS = ("vad", "features", "emotion_probabilities"), ("vad_bucket", "prosody_bucket", "models")
-
-#: Largest measure that a 32-bit column holds.
-_LARGEST = 3.4e38
-
-#: Characters of the text of one utterance; half an hour of speech has fewer.
-_LONGEST = 20_000
-
-
-def checked(line: dict[str, Any]) -> dict[str, Any]:
-    """The line, if it makes sense; raises ValueError, with what is wrong, if not."""
+def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
+    """The line, if it can be spoken; raises ValueError, with what is wrong, if not."""
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
-    if line["channel"] not in CHANNELS:
-        raise ValueError(f"channel is {quoted(line['channel'])}, not left or right")
-    for name in ("start", "end"):
-        if not is_number(line.get(name), 0, LATEST):
-            raise ValueError(f"{name} is {quoted(line.get(name))}, not a number of seconds from 0")
-    if line["end"] <= line["start"]:
-        raise ValueError(f"it ends at {line['end']} s, not after its start at {line['start']} s")
-    for name in _TEXTS:
-        if not isinstance(line.get(name) or "", str):
-            raise ValueError(f"{name} is {quoted(line[name])}, no text")
-    for name in _NUMBER:
-        if not (line.get(name) is None or _is_measure(line[name])):
-            raise ValueError(f"{name} is {quoted(line[name])}, no number")
-    for name in ("text", "text_raw", "tag", "audio_file", *_TEXTS):
-        if len(line.get(name) or "") > _LONGEST:
-            raise ValueError(f"{name} has {len(line[name]):,} characters, more than {_LONGEST:,}")
-    for name in (*_NUMBERS, *_OBJECTS):
-        values = line.get(name) or {}
-        is_right = _is_measure if name in _NUMBERS else _is_text
-        if not isinstance(values, dict) or not all(
-            is_right(value) for value in values.values() if value is not None
-        ):
-            kinds = "numbers" if name in _NUMBERS else "texts"
-            raise ValueError(f"{name} is {quoted(values)}, no object of {kinds}")
-    for name in EDITS:
-        texts = [line[name]] if isinstance(line.get(name), str) else line.get(name) or []
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"{name} is {quoted(texts)}, no text and no list of texts")
-        if sum(map(len, texts)) > _LONGEST:
-            raise ValueError(f"{name} has more than {_LONGEST:,} characters")
-    words = line.get("words") or []
-    if not isinstance(words, list) or not all(map(_is_word, words)):
-        raise ValueError("words is no list of objects with a word, its start and its end")
+    if problem := line_problem(line, fields):
+        raise ValueError(problem.reason)
     return line
-
-
-def _is_measure(value: Any) -> bool:
-    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
-    return value != value or is_number(value, -_LARGEST, _LARGEST)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_word(word: Any) -> bool:
-    return (
-        isinstance(word, dict)
-        and isinstance(word.get("word"), str)
-        and len(word["word"]) <= _LONGEST
-        and is_number(word.get("start"), 0, LATEST)
-        and is_number(word.get("end"), 0, LATEST)
-        and (not word.get("probability") or _is_measure(word["probability"]))
-    )
 
 
 # Locating the recording of a transcript: its path now, and whether it is the one that was tagged.
@@ -309,9 +235,6 @@ def _identity(path: Path) -> str:
 # the rest is used.
 
 
-#: What this source yields.
-TRANSCRIBED = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
-
 #: Columns that locate a part of a recording.
 _OF_PARTS = ("audio_file", "offset", "duration")
 
@@ -326,9 +249,13 @@ class _Line(dict[str, Any]):
 
 
 def transcribed(
-    transcript: Readable, tagged: Path | None, recordings: Path | None, rejects: list[Reject]
+    transcript: Readable,
+    tagged: Path | None,
+    recordings: Path | None,
+    rejects: list[Reject],
+    fields: Sequence[Field] = FIELDS,
 ) -> Iterator[Row]:
-    """Yield a row of `TRANSCRIBED` for each conversation, in order; unusable ones go to `rejects`.
+    """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
     Rows are kept compressed (`compress_row`): a corpus has millions of words.
 
@@ -338,6 +265,7 @@ def transcribed(
             the recordings.
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
+        fields: those of a line.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -345,7 +273,7 @@ def transcribed(
         raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
     rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
-    groups = _grouped(transcript, rows_by_id, rejects)
+    groups = _grouped(transcript, rows_by_id, rejects, fields)
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
         row = rows_by_id.pop(name, None)
@@ -353,7 +281,7 @@ def transcribed(
             if name in unusable:
                 raise unusable[name]
             base = at_hand(expand_row(row), recordings) if row else from_recording(lines[0], recordings)
-            yield _row(name, lines, base, rejects)
+            yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
     rejects += _unspoken(rows_by_id)
@@ -376,16 +304,19 @@ def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
             yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
 
 
-def _grouped(transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]) -> dict[str, list[bytes]]:
+def _grouped(
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
+) -> dict[str, list[bytes]]:
     """The lines of each conversation, compressed; one part for all lines that follow each other."""
     groups: dict[str, list[bytes]] = {}
-    for name, lines in itertools.groupby(_lines(transcript, rows_by_id, rejects), key=lambda item: item[0]):
+    read = _lines(transcript, rows_by_id, rejects, fields)
+    for name, lines in itertools.groupby(read, key=lambda item: item[0]):
         groups.setdefault(name, []).append(compress([line for _, line in lines]))
     return groups
 
 
 def _lines(
-    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject]
+    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
 ) -> Iterator[tuple[str, _Line]]:
     """Each line after the name of its conversation; invalid lines go to the rejects."""
     name_of_file = path_of(transcript).name
@@ -396,7 +327,7 @@ def _lines(
         try:
             if isinstance(read, BadInput):
                 raise ValueError(read.reason)
-            line = _Line(checked(read))
+            line = _Line(checked(read, fields))
             conversation_id = line.get("conversation_id") or _part_of(line, parts.get(line["audio_file"], []))
             refuse_outside(conversation_id)
             refuse_outside(line["audio_file"])
@@ -440,14 +371,12 @@ def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], d
     return rows_by_id, unusable
 
 
-def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject]) -> Row:
+def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fields: Sequence[Field]) -> Row:
     base |= {"conversation_id": name}
     row = {column: base[column] for column in KEPT if column in base}
-    row |= script_columns(base, _usable(name, lines, base, rejects))
-    # Where no editor of a line is known, the digest is that of runs which did not record editors; where emotion
-    # was not asked for, that of runs which could not classify it.
-    later = {*EDITS, *EMOTION_GUESS}
-    facts = {column: value for column, value in row.items() if column not in later or any(value)}
+    row |= script_columns(base, _usable(name, lines, base, rejects), fields)
+    # Of a field that no line has, the digest is that of runs which did not know it.
+    facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
     content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
 

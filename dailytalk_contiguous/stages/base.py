@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import pyarrow as pa
-from datasets import Audio, Dataset, Features, IterableDataset
+from datasets import Audio, Dataset, Features, IterableDataset, List
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.code import code_digest
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
 from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.core.utterance import UTTERANCE, Field, checked_fields
 from dailytalk_contiguous.models.devices import DEVICES
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
@@ -64,6 +65,8 @@ class Stage:
         needs: columns that must be there.
         uses: columns that are used if they are there.
         adds: the columns that a call returns, and their types.
+        publishes: those of `adds` that finished rows and transcripts have, too, as fields of an utterance beside
+            those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
         final: whether nothing but the columns of this stage, the last one, is kept.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
@@ -76,6 +79,7 @@ class Stage:
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     adds: ClassVar[Features] = Features({})
+    publishes: ClassVar[tuple[Field | str, ...]] = ()
     transient: ClassVar[tuple[str, ...]] = ()
     final: ClassVar[bool] = False
     prepares: ClassVar[bool] = False
@@ -283,6 +287,7 @@ class PerUtterance(Stage):
             ("needs", tuple(dict.fromkeys(("utterance_id", *self.stage.needs)))),
             ("uses", self.stage.uses),
             ("adds", per_utterance(self.stage.adds)),
+            ("publishes", self.stage.publishes),
             ("transient", self.stage.transient),
             ("batch_rows", 1),
             ("refuses", self.stage.refuses),
@@ -357,6 +362,31 @@ def find_stage(kind: type[_Kind], stages: Iterable[Stage]) -> _Kind | None:
     """The first stage of a class among these, taken out of its `PerUtterance`; None where there is none."""
     inner = (stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages)
     return next((stage for stage in inner if isinstance(stage, kind)), None)
+
+
+def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
+    """The fields of utterances that stages publish, with their types.
+
+    Raises DailytalkError for a field that its stage does not add to each utterance or adds with another type, for
+    one whose name is taken, and for a column that has the name of a field and another type.
+    """
+    fields = []
+    for stage in stages:
+        added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
+        for name in UTTERANCE.keys() & added.keys():
+            if added[name] != UTTERANCE[name]:
+                raise DailytalkError(
+                    f"{stage.name} adds {name!r} of another type than {UTTERANCE[name]}", "give it another name"
+                )
+        for entry in stage.publishes:
+            field = Field(entry) if isinstance(entry, str) else entry
+            if field.name not in added or field.feature not in (None, added[field.name]):
+                raise DailytalkError(
+                    f"{stage.name} publishes {field.name!r}, which it does not add to each utterance as that type",
+                    "name it in adds, and lift a stage for utterances with PerUtterance",
+                )
+            fields.append(dataclasses.replace(field, feature=added[field.name]))
+    return checked_fields(fields, "a stage")
 
 
 def flatten(batch: Batch, columns: Iterable[str], counts: list[int]) -> Batch:

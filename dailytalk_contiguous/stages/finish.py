@@ -12,23 +12,30 @@ from datasets.table import cast_table_to_features
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.quality import FRAME, NAMES
 from dailytalk_contiguous.core.schema import (
-    AFFECT,
     AUDIO,
     BUILT,
     CHANNELS,
     CONDITIONING,
-    EMOTION_GUESS,
     LABELLED,
-    PROSODIC_TOKENS,
-    PROSODY,
     SECONDS,
     SIDE,
-    UTTERANCE,
-    WORD,
     Batch,
     Row,
+    built,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
+from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    EMOTION_GUESS,
+    FIELDS,
+    OPTIONAL_FIELDS,
+    PROSODIC_TOKENS,
+    PROSODY,
+    UTTERANCE,
+    WORD,
+    Field,
+    pack,
+)
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
@@ -37,12 +44,9 @@ from dailytalk_contiguous.stages.script import columns_besides
 # Finish: the columns of a finished conversation, and nothing else of what was needed to make it.
 
 
-#: Columns of an utterance that go by another name on their way.
+#: Columns of an utterance that have another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 _RENAMED |= {"reason": "unspoken_reason"}
-
-#: Fields of an utterance that only some conversations have.
-_ASKED_FOR = (*PROSODIC_TOKENS, *EMOTION_GUESS)
 
 #: Fields of an utterance, a word or a sound that are seconds.
 _TIMES = frozenset({"start", "end", "source_start", "source_end"})
@@ -55,12 +59,14 @@ class Finish(Stage):
     Times are rounded to a tenth of a millisecond, as in transcript_shifted.jsonl. `map` drops all other
     columns, so that what it returns can be published as it is.
 
-    `revoice` is whose voice is new; `provenance` is JSON that says how the conversation was made. An utterance
-    that was left out has no start and no end.
+    `revoice` is whose voice is new; `provenance` is JSON that says how the conversation was made; `fields` are
+    those of utterances that stages before it publish (`published_by`). An utterance that was left out has no start
+    and no end.
     """
 
     revoice: str = setting(CHANNELS[0], REVOICE)
     provenance: str = unlisted("{}")
+    fields: tuple[Field, ...] = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
         *(
@@ -74,12 +80,17 @@ class Finish(Stage):
             "built_sides",
         ),
         *("alignments", "sounds", "timeline"),
-        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *_ASKED_FOR)),
+        *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
-    uses: ClassVar[tuple[str, ...]] = _ASKED_FOR
+    uses: ClassVar[tuple[str, ...]] = tuple(sorted(OPTIONAL_FIELDS))
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = BUILT
+
+    def __post_init__(self) -> None:
+        if self.fields:
+            object.__setattr__(self, "adds", built((*FIELDS, *self.fields)))
+            object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         mapped = super().map(dataset, **{"remove_columns": columns_besides(self.adds, dataset)} | options)
@@ -92,16 +103,10 @@ class Finish(Stage):
 
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
-        columns = {name: _RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *_ASKED_FOR)}
-        utterances = [
-            {
-                **dict.fromkeys(UTTERANCE),
-                **{name: row[name][place] for name in _ASKED_FOR if row.get(name)},
-                **{name: row[column][place] for name, column in columns.items()},
-                "channel": sides[row["source_channel"][place]],
-            }
-            for place in range(len(row["utterance_id"]))
-        ]
+        renamed = {name: row[column] for name, column in _RENAMED.items()}
+        utterances = pack({**row, **renamed}, (*FIELDS, *self.fields))
+        for utterance in utterances:
+            utterance["channel"] = sides[utterance["source_channel"]]
         sounds = [_sound(sound) for sound in row["sounds"]]
         words = [dict(word) for word in row["alignments"]]
         for item in (*utterances, *words, *sounds):

@@ -1,32 +1,32 @@
 """Script: what is to be said and kept of a tagged conversation, by its transcript.
 
 Between tagging and speaking there is a transcript for people to read and edit. It has times in milliseconds of the
-recording, measures of a few digits, and other names for some columns. Both directions are here: `dailytalk tag`
-writes lines with `transcript_line`, `dailytalk speak` reads them with `script_columns`, and `Script` does both at
-once where there is no file.
+recording, measures of a few digits, and other names for some columns (`core.utterance`). Both directions are here:
+`dailytalk tag` writes lines with `transcript_lines`, `dailytalk speak` reads them with `script_columns`, and
+`Script` does both at once where there is no file.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import (
-    AFFECT,
-    CHANNELS,
-    EMOTION_GUESS,
-    PROSODIC_TOKENS,
-    PROSODY,
-    SOURCE,
-    STRING,
-    UTTERANCE,
+from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.settings import unlisted
+from dailytalk_contiguous.core.utterance import (
+    FIELDS,
+    OPTIONAL_FIELDS,
     UTTERED_WORD,
-    Row,
-    per_utterance,
+    Field,
+    features_of_fields,
+    line_of,
+    pack,
+    rounded,
+    unpack,
+    utterance_of,
 )
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.segment import Segment
@@ -37,27 +37,16 @@ KEPT = (
     *("sample_rate", "channels", "input_digest"),
 )
 
-#: Buckets of prosody in the order of a transcript; those of affect go by the names of `AFFECT`.
-PROSODY_BUCKETS = ("energy", "rate", "zcr", "pitch", "pitch_var")
+#: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
+_IN_FLIGHT = {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING}
+_SAID_OTHERWISE = ("confidence", "models")
 
-_BUCKETS = tuple(f"{name}_bucket" for name in (*AFFECT, *PROSODY_BUCKETS))
 
-#: Who corrected a line, and what of it; not in a line that nobody has corrected.
-EDITS = ("edited_by", "edited_fields")
-
-#: Fields of a finished utterance that are made after the script.
-_LATER = frozenset(
-    {
-        *("channel", "source_start", "source_end", "status", "reason", "event", "source_event", "synthesis"),
-        *PROSODIC_TOKENS,
-    }
-)
-
-#: Columns of an utterance: fields of a finished one, and what is needed on the way.
-_UTTERANCE = Features(
-    {name: feature for name, feature in UTTERANCE.items() if name not in _LATER}
-    | {"run": Value("int32"), "words": List(UTTERED_WORD), "recogniser": STRING}
-)
+def script_features(fields: Sequence[Field] = FIELDS) -> Features:
+    """The columns of `Script` for utterances with these fields: those of a line, and what is needed on the way."""
+    of_lines = [field for field in fields if not field.part and field.name != "channel"]
+    utterance = {**features_of_fields(of_lines), "source_channel": STRING, **_IN_FLIGHT}
+    return Features({"main_language": STRING, **per_utterance(Features(utterance))})
 
 
 @dataclass(frozen=True)
@@ -66,31 +55,51 @@ class Script(Stage):
 
     They are those that `dailytalk speak` reads from an unedited transcript.jsonl: `source_channel`,
     `main_language`, times in whole milliseconds of the recording, utterances in order of start, and those of a
-    channel that was not tagged, without text. `map` drops what was only needed to tag.
+    channel that was not tagged, without text. `map` drops what was only needed to tag. `fields` are those that
+    stages before it publish (`published_by`).
 
     Raises BadInput for a conversation in which nobody speaks, or without a channel for each speaker.
     """
 
+    fields: tuple[Field, ...] = unlisted(())
+
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "recording_id", "audio", "audio_file", "offset", "duration", "channels"),
-        *("utterance_id", "channel", "speaker", "start", "end", "kind", "run", "context_seconds"),
-        *("text_raw", "words", "language", "avg_logprob", "recogniser", "text_reason", "affect_model"),
-        *("tag", "rule", "text", "tagged_text", *AFFECT, *PROSODY, *_BUCKETS),
+        *("run", "words", "avg_logprob", "recogniser", "affect_model"),
+        *(
+            field.name
+            for field in FIELDS
+            if not field.part and not field.optional and field.name not in _SAID_OTHERWISE
+        ),
     )
-    uses: ClassVar[tuple[str, ...]] = ("given", *EMOTION_GUESS)
+    uses: ClassVar[tuple[str, ...]] = ("given", *sorted(OPTIONAL_FIELDS))
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features({"main_language": STRING, **per_utterance(_UTTERANCE)})
+    adds: ClassVar[Features] = script_features()
+
+    def __post_init__(self) -> None:
+        if self.fields:
+            object.__setattr__(self, "adds", script_features((*FIELDS, *self.fields)))
+            object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
     def row(self, row: Row) -> Row:
-        return _script(row)
+        if "mix" in row["channel"]:
+            raise BadInput(
+                "it was tagged as one speaker (channel mix)", "tag both channels to re-voice one of them"
+            )
+        if not row["utterance_id"]:
+            raise BadInput("nobody speaks in it, so there is nothing to say", "leave it out")
+        fields = (*FIELDS, *self.fields)
+        lines = enumerate(transcript_lines(row, fields))
+        return script_columns(row, ((line["utterance_id"], place, line) for place, line in lines), fields)
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
         return super().map(dataset, **{"remove_columns": columns_besides((*KEPT, *self.adds), dataset)} | options)
 
 
-#: What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find.
-SCRIPT = Features({**{name: SOURCE[name] for name in KEPT}, **Script.adds})
+def script_row(fields: Sequence[Field] = FIELDS) -> Features:
+    """What `Script.map` leaves, and a transcript is read as: what `Speak` and the stages after it find."""
+    return Features({**{name: SOURCE[name] for name in KEPT}, **script_features(fields)})
 
 
 def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
@@ -99,106 +108,45 @@ def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
     return [name for name in dataset.features or dataset._resolve_features().features if name not in kept]
 
 
-def _script(row: Row) -> Row:
-    if "mix" in row["channel"]:
-        raise BadInput("it was tagged as one speaker (channel mix)", "tag both channels to re-voice one of them")
-    if not row["utterance_id"]:
-        raise BadInput("nobody speaks in it, so there is nothing to say", "leave it out")
-    lines = (transcript_line(row, place) for place in range(len(row["utterance_id"])))
-    return script_columns(row, ((line["utterance_id"], place, line) for place, line in enumerate(lines)))
+def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+    """The utterances of a tagged conversation, in seconds of it, each with its `words`."""
+    columns = ("words", "avg_logprob", "recogniser", "affect_model")
+    heard = zip(*(row[name] for name in columns), strict=True)
+    return [
+        utterance
+        | {"words": words, "confidence": _confidence(avg_logprob)}
+        | {"models": {"recogniser": recogniser, "affect": affect}}
+        | {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
+        for utterance, (words, avg_logprob, recogniser, affect) in zip(pack(row, fields), heard, strict=True)
+    ]
 
 
-def transcript_line(row: Mapping[str, Any], place: int) -> dict[str, Any]:
-    """The line of transcript.jsonl for utterance `place` of a tagged conversation, in seconds of its recording."""
+def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
+    """The lines of transcript.jsonl for a tagged conversation, in seconds of its recording."""
 
-    def value(column: str) -> Any:
-        return row[column][place]
+    def moved(item: Mapping[str, Any]) -> dict[str, Any]:
+        return {**item, **{edge: round(row["offset"] + item[edge], 3) for edge in ("start", "end")}}
 
-    start, end = (round(row["offset"] + value(edge), 3) for edge in ("start", "end"))
-    return {
-        "audio_file": row["audio_file"],
-        "channel": value("channel"),
-        "start": start,
-        "end": end,
-        "duration": round(end - start, 3),
-        **described(row["conversation_id"], value),
-        "words": [_word(word, row["offset"]) for word in value("words")],
-        "language": value("language"),
-        "confidence": _confidence(value("avg_logprob")),
-        "models": {"recogniser": value("recogniser"), "affect": value("affect_model")},
-        "context_seconds": number(value("context_seconds"), 3),
-        "text_reason": value("text_reason"),
-        **(guessed(value) if "emotion_model" in row else {}),
-    }
-
-
-def described(conversation_id: str, value: Callable[[str], Any]) -> dict[str, Any]:
-    """The part of a line that says what an utterance is; `value` gives its columns by name."""
-    return {
-        "vad": {name: number(value(name), 4) for name in AFFECT},
-        "features": {name: number(value(name), 5) for name in PROSODY},
-        "vad_bucket": {name: value(f"{name}_bucket") for name in AFFECT},
-        "prosody_bucket": {name: value(f"{name}_bucket") for name in PROSODY_BUCKETS},
-        **{name: value(name) for name in ("tag", "text_raw", "text", "tagged_text", "utterance_id")},
-        "conversation_id": conversation_id,
-        **{name: value(name) for name in ("speaker", "rule", "kind")},
-    }
-
-
-def guessed(value: Callable[[str], Any]) -> dict[str, Any]:
-    """The part of a line that says what a classifier of emotion makes of it; empty where none was asked."""
-    if not value("emotion_model"):
-        return {}
-    shares = value("emotion_probabilities") or ()
-    return {
-        "emotion_class": value("emotion_class"),
-        # What a file from outside holds may be empty.
-        "emotion_probabilities": {
-            share["emotion"]: number(share["probability"], 4) for share in shares if share and share["emotion"]
-        },
-        "emotion_model": value("emotion_model"),
-    }
-
-
-def guess_of(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `core.schema.EMOTION_GUESS` of a line; null where it has none."""
-    shares = line.get("emotion_probabilities") or {}
-    return {
-        "emotion_class": line.get("emotion_class"),
-        "emotion_probabilities": [
-            {"emotion": name, "probability": share} for name, share in shares.items() if is_number(share)
-        ]
-        or None,
-        "emotion_model": line.get("emotion_model"),
-    }
-
-
-def number(value: float | None, digits: int) -> float | None:
-    """A number rounded to decimals, or None for what is no number."""
-    return None if value is None or not math.isfinite(value) else round(value, digits)
-
-
-def _word(word: Mapping[str, Any], offset: float) -> dict[str, Any]:
-    return {
-        "word": word["word"],
-        "start": round(offset + word["start"], 3),
-        "end": round(offset + word["end"], 3),
-        "probability": number(word["probability"], 3),
-        **({"fitted": True} if word.get("fitted") else {}),
-    }
+    for utterance in tagged_utterances(row, fields):
+        line = moved(utterance) | {name: row[name] for name in ("audio_file", "conversation_id")}
+        line["duration"] = round(line["end"] - line["start"], 3)
+        yield line_of(line | {"words": [moved(word) for word in utterance["words"]]}, fields=fields)
 
 
 def _confidence(avg_logprob: float | None) -> float | None:
     """The geometric mean of the words' probabilities, in [0, 1]."""
-    return None if avg_logprob is None else number(math.exp(min(avg_logprob, 0.0)), 4)
+    return None if avg_logprob is None else rounded(math.exp(min(avg_logprob, 0.0)), 4)
 
 
-def script_columns(base: Row, lines: Iterable[tuple[str, int, Mapping[str, Any]]]) -> Row:
+def script_columns(
+    base: Row, lines: Iterable[tuple[str, int, Mapping[str, Any]]], fields: Sequence[Field] = FIELDS
+) -> Row:
     """The columns of `Script` for one conversation.
 
     Args:
         base: its columns of the source and of `Segment`; `given` may be missing.
         lines: of a transcript, each after the id of its utterance and its place among the conversation's lines.
+        fields: those of a line.
 
     Raises BadInput if there is no line, or no channel for each of two speakers.
     """
@@ -207,30 +155,19 @@ def script_columns(base: Row, lines: Iterable[tuple[str, int, Mapping[str, Any]]
             f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
-    utterances = [_utterance(identity, place, line, base, runs) for identity, place, line in lines]
+    utterances = [_utterance(identity, place, line, base, runs, fields) for identity, place, line in lines]
     if not utterances:
         raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
     present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
     for channel in sorted(set(CHANNELS) - present):
-        utterances += _silent_side(base, channel)
+        utterances += _silent_side(base, channel, fields)
     utterances.sort(key=lambda utterance: (utterance["start"], utterance["source_channel"]))
     language = _language(utterances)
     for utterance in utterances:  # an added line need not name what all others do
         utterance["language"] = utterance["language"] or language
-    return {"main_language": language} | {
-        column: [utterance[column] for utterance in utterances] for column in _UTTERANCE
-    }
-
-
-def texts_of(value: Any) -> list[str] | None:
-    """One text or several as a list, each once and none empty; None where there is none.
-
-    >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
-    (['Ann'], ['tag', 'text'], None)
-    """
-    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return [*dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())] or None
+    names = [name for name in script_features(fields) if name != "main_language"]
+    return {"main_language": language, **unpack(utterances, names)}
 
 
 def seconds_within(seconds: float, base: Row) -> float:
@@ -239,66 +176,44 @@ def seconds_within(seconds: float, base: Row) -> float:
 
 
 def _utterance(
-    identity: str, place: int, line: Mapping[str, Any], base: Row, runs: Mapping[str, int]
+    identity: str,
+    place: int,
+    line: Mapping[str, Any],
+    base: Row,
+    runs: Mapping[str, int],
+    fields: Sequence[Field],
 ) -> dict[str, Any]:
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    buckets = (line.get("vad_bucket") or {}) | (line.get("prosody_bucket") or {})
-    text, models = line["text"].strip(), line.get("models") or {}
-    return {
+    def within(item: Mapping[str, Any]) -> dict[str, Any]:
+        return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
+
+    utterance, text, tag = within(utterance_of(line, fields)), line["text"].strip(), line["tag"]
+    return utterance | {
         "utterance_id": identity,
         "source_channel": line["channel"],
-        "speaker": line.get("speaker") or f"{base['recording_id']}/{line['channel']}",
-        "start": seconds_within(line["start"], base),
-        "end": seconds_within(line["end"], base),
-        "kind": line.get("kind") or "speech",
-        "text_raw": line.get("text_raw") or text,
+        "speaker": utterance["speaker"] or f"{base['recording_id']}/{line['channel']}",
+        "kind": utterance["kind"] or "speech",
+        "text_raw": utterance["text_raw"] or text,
         "text": text,
         # Made again: a person edits the text and the tag, and forgets the line that holds both.
-        "tagged_text": f"({line['tag']}) {text}" if text and line["tag"] else text or None,
-        "tag": line["tag"],
-        "rule": line.get("rule") or None,
-        **{measure: affect.get(measure) for measure in AFFECT},
-        **{measure: features.get(measure) for measure in PROSODY},
-        **{column: buckets.get(column.removesuffix("_bucket")) or None for column in _BUCKETS},
+        "tagged_text": f"({tag}) {text}" if text and tag else text or None,
+        "tag": tag,
         # Nothing else has negative numbers: an added line is a separate run.
         "run": runs.get(identity, -1 - place),
-        "words": [
-            {
-                "word": word["word"],
-                "start": seconds_within(word["start"], base),
-                "end": seconds_within(word["end"], base),
-                "probability": word.get("probability"),
-                "fitted": word.get("fitted") is True,
-            }
-            for word in line.get("words") or []
-        ],
-        "recogniser": models.get("recogniser") or "",
-        "models": {name: models.get(name) for name in ("recogniser", "affect")},
-        "language": line.get("language"),
-        "confidence": line.get("confidence"),
-        "context_seconds": line.get("context_seconds"),
-        "text_reason": None if text else line.get("text_reason"),
-        **{name: texts_of(line.get(name)) for name in EDITS},
-        **guess_of(line),
+        "words": [within(word) for word in utterance["words"]],
+        "recogniser": utterance["models"]["recogniser"] or "",
+        "text_reason": None if text else utterance["text_reason"],
     }
 
 
-def _silent_side(base: Row, channel: str) -> list[dict[str, Any]]:
+def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[str, Any]]:
     """The utterances of a channel that the transcript leaves out: their times, without text."""
     needed = {column: [base[column]] for column in Segment.needs} | {"given": [base.get("given")]}
     segments = {column: values[0] for column, values in Segment(channel=channel)(needed).items()}
-    empty = dict.fromkeys((*AFFECT, *PROSODY, *_BUCKETS, "rule"))
+    silent = utterance_of({}, fields) | {"text_raw": "", "text": "", "tag": "", "recogniser": ""}
+    of_segment = ("utterance_id", "speaker", "start", "end", "kind", "run")
     return [
-        empty
-        | {
-            column: segments[column][place]
-            for column in ("utterance_id", "speaker", "start", "end", "kind", "run")
-        }
-        | {"source_channel": channel, "text_raw": "", "text": "", "tagged_text": None, "tag": ""}
-        | {"words": [], "recogniser": "", "language": None, "confidence": None, "context_seconds": None}
-        | {"models": dict.fromkeys(("recogniser", "affect")), "text_reason": None}
-        | dict.fromkeys((*EDITS, *EMOTION_GUESS))
-        for place in range(len(segments["utterance_id"]))
+        silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
+        for values in zip(*map(segments.__getitem__, of_segment), strict=True)
     ]
 
 

@@ -8,8 +8,9 @@ from audio_files import EXAMPLES, conversations
 from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, PROSODY
-from dailytalk_contiguous.stages.script import EDITS, KEPT, Script, number, script_columns, transcript_line
+from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import EMOTION_GUESS, rounded
+from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
 
@@ -80,6 +81,10 @@ LINE = {
 }
 
 
+def transcript_line(row: dict[str, Any], place: int) -> dict[str, Any]:
+    return list(transcript_lines(row))[place]
+
+
 def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digits() -> None:
     line = transcript_line(SOURCE | TAGGED, 0)
     assert (line, list(line)) == (LINE, list(LINE))
@@ -103,8 +108,8 @@ def test_confidence_is_a_probability(logprob: float | None, confidence: float | 
 
 @pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_null(nothing: float | None) -> None:
-    assert number(nothing, 2) is None
-    assert (number(0.0, 2), number(-1.255, 1)) == (0.0, -1.3)
+    assert rounded(nothing, 2) is None
+    assert (rounded(0.0, 2), rounded(-1.255, 1)) == (0.0, -1.3)
 
 
 def script(**columns: Any) -> dict[str, Any]:
@@ -253,7 +258,7 @@ def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     assert {name: value for name, value in told.items() if value is None} == dict.fromkeys(
         (
             *("tagged_text", "rule", "confidence", "context_seconds", "text_reason"),
-            *(*EDITS, *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
+            *("edited_by", "edited_fields", *AFFECT, *PROSODY, *BUCKETS, *EMOTION_GUESS),
         )
     )
     empty = ("text_raw", "text", "tag", "recogniser")

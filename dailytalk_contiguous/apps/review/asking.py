@@ -17,8 +17,9 @@ from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import Gate
-from dailytalk_contiguous.core.schema import AFFECT, CHANNELS, PROSODY
+from dailytalk_contiguous.core.schema import CHANNELS, PROSODY
 from dailytalk_contiguous.core.spans import speech_seconds
+from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack, utterance_of
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
@@ -28,7 +29,6 @@ from dailytalk_contiguous.sources.editable import SoundPlace
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
-from dailytalk_contiguous.stages.script import number
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -124,9 +124,9 @@ def _rated(asked: AskedLine) -> Proposal:
         name: [measured[name][0], *((line["features"] or {}).get(name) for line in compared)] for name in PROSODY
     }
     ratings = rate(batch)
-    affect = {name: number(ratings[name][0], 4) for name in AFFECT}
-    features = {name: number(measured[name][0], 5) for name in PROSODY}
-    line = {**asked.line, "vad": affect, "features": features}
+    measures = line_of({name: values[0] for name, values in {**measured, **ratings}.items()})
+    affect, features = measures["vad"], measures["features"]
+    line = asked.line | measures
     rows = _bucketed(asked._replace(lines={**asked.lines, asked.key: line}), stages)
     place = rows["utterance_id"][0].index(asked.key)
     buckets = {name.removesuffix("_bucket"): rows[name][0][place] for name in FEATURES.values()}
@@ -147,16 +147,9 @@ def _tagged(asked: AskedLine) -> Proposal:
 def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
     """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
-    row: dict[str, list[Any]] = {
-        "utterance_id": [[key for key, _ in ordered]],
-        "channel": [[line["channel"] for _, line in ordered]],
-        "text_raw": [[line["text"] for _, line in ordered]],
-        "emotion_class": [[_text(line.get("emotion_class")) for _, line in ordered]],
-        "question": [[line["text"].rstrip().endswith("?") for _, line in ordered]],
-    }
-    for group, names in (("vad", AFFECT), ("features", PROSODY)):
-        for name in names:
-            row[name] = [[(line.get(group) or {}).get(name) for _, line in ordered]]
+    utterances = [utterance_of(line) | {"utterance_id": key, "text_raw": line["text"]} for key, line in ordered]
+    row = {name: [values] for name, values in unpack(utterances, UTTERANCE).items()}
+    row["question"] = [[line["text"].rstrip().endswith("?") for _, line in ordered]]
     bucket: Bucket = _stage_of(Bucket, stages)
     if bucket.unfitted:  # run.json has what is usual in the corpus
         bucket = _recorded(Bucket, read_run(asked.folder) or {}) or bucket
@@ -271,10 +264,6 @@ def _stage_of(kind: type[Any], stages: Stages) -> Any:
     if stage is None:
         raise BadInput(f"the stages of this folder have no {kind.__name__}", "run dailytalk tag")
     return stage
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _flat(asked: AskedLine) -> dict[str, list[Any]]:

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.edits import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
+from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
@@ -888,7 +889,7 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, 
         ],
         "edited_by": line.get("edited_by"),
         "edited_fields": line.get("edited_fields") or [],
-        "reason": line.get("text_reason"),
+        "reason": why_silent(line) or None,
     }
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.edits import Lines, SpokenLine
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import line_of, words_within
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.sources.editable import Editable, SoundPlace, summary_of
-from dailytalk_contiguous.stages.script import guessed
 from dailytalk_contiguous.store.edit_journal import Record
 
 #: Why each kind can't be edited, and what to do.
@@ -92,24 +91,8 @@ def lines_of(row: Mapping[str, Any]) -> Lines:
         start, end = utterance["start"], utterance["end"]
         if start is None or end is None or end <= start:
             continue
-        line: SpokenLine = {name: utterance.get(name) for name in ("channel", "speaker", "tag", "rule", "kind")}
-        line |= {"start": start, "end": end, "text": utterance["text"] or ""}
-        line |= {"confidence": utterance.get("confidence"), "language": utterance.get("language")}
-        line |= guessed(utterance.get)
-        line |= {name: {} for name in ("vad", "features", "vad_bucket", "prosody_bucket")}
-        line["vad"] = {name: utterance.get(name) for name in AFFECT}
-        line["features"] = {name: utterance.get(name) for name in PROSODY}
-        line["vad_bucket"] = {
-            name.removesuffix("_bucket"): value
-            for name, value in utterance.items()
-            if name.endswith("_bucket") and value
-        }
-        line["words"] = [
-            {name: word[name] for name in ("word", "start", "end", "probability")}
-            for word in row["alignments"]
-            if word["speaker"] == utterance["channel"]
-            and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
-        ]
+        words = words_within(row["alignments"], utterance)
+        line: SpokenLine = line_of({**utterance, "text": utterance["text"] or "", "words": words})
         identity = utterance.get("utterance_id") or ""
         lines[identity if identity and identity not in lines else f"{place:06d}"] = line
     return lines

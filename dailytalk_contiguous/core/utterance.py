@@ -1,0 +1,673 @@
+"""An utterance: every field that it has, once, in a row and in a line of transcript.jsonl.
+
+Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
+In flight an utterance is one item in each of many list columns, so that stages for flat columns can be lifted; in
+what is finished it is a struct in the list `utterances`. `pack` and `unpack` are the way from one to the other,
+`line_of` and `utterance_of` the way to a transcript and back.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from datasets import List, Value
+
+from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
+from dailytalk_contiguous.core.errors import DailytalkError
+
+_TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
+
+#: Ratings of affect, each in [0, 1].
+AFFECT = ("valence", "arousal", "dominance")
+
+#: Prosodic measures in the order in which transcripts show them.
+PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
+
+#: Those of `PROSODY` that are measured on a take, to be compared with its source.
+TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
+
+#: How far a take is from its source in melody and loudness, and how alike both are to an encoder of prosodic
+#: tokens: the fields of `core.delivery.Delivery`.
+DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "delivery_cosine")
+
+#: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
+#: format gives none.
+WORD = {"word": _TEXT, "start": _SECONDS, "end": _SECONDS, "probability": _MEASURE}
+
+#: A word of an utterance. `fitted`: a transcript that came with the recording has other times for it, which reach
+#: beyond the speech that was found (see `core.word_times`); null or false for any other word.
+UTTERED_WORD = WORD | {"fitted": Value("bool")}
+
+#: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
+#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured. Null for
+#: utterances that were not resynthesised.
+SYNTHESIS = {
+    "engine": _TEXT,
+    "model": _TEXT,
+    "voice": _TEXT,
+    "cache_key": _TEXT,
+    "take": _COUNT,
+    "tries": _COUNT,
+    "cost": _SECONDS,
+    "word_error_rate": _MEASURE,
+    **dict.fromkeys(TAKE_PROSODY, _MEASURE),
+    **dict.fromkeys(DELIVERY, _MEASURE),
+}
+
+#: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
+PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
+
+#: What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`): the likeliest class,
+#: `unsure`, or null where nothing can be said; the probability of each class; the classifier's name. Null, too,
+#: where nobody asked for it. It is a guess from sound, and apart from `emotion`, the label of a corpus.
+EMOTION_GUESS = {
+    "emotion_class": _TEXT,
+    "emotion_probabilities": List({"emotion": _TEXT, "probability": _MEASURE}),
+    "emotion_model": _TEXT,
+}
+
+#: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
+#: to be resynthesised (flagged), or left out for want of text.
+STATUSES = ("spoken", "kept", "kept-original", "dropped")
+
+#: How an utterance enters (see `core.turns`).
+EVENTS = ("turn", "overlap", "backchannel", "interruption")
+
+#: Characters of the text of one utterance; half an hour of speech has fewer.
+LONGEST_TEXT = 20_000
+
+#: Largest measure that a 32-bit column holds.
+_LARGEST = 3.4e38
+
+#: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
+_PLAIN = ("string", "bool", "int8", "int16", "int32", "int64", "float32", "float64")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Field:
+    """A field of an utterance, as `FIELDS` has it, or a stage that publishes one (`Stage.publishes`).
+
+    Attributes:
+        name: in a row.
+        feature: its type there; None takes the type of the column that the stage adds.
+        about: what it is and where it comes from. unit: its unit or range, beside its type.
+        key: of a line of transcript.jsonl, `vad.valence` of an object in it; empty for the name.
+        digits: decimals of its numbers in a line; None for all.
+        required: whether null is no value.
+        editable: whether a person's edit of it counts; other fields follow from those.
+        part: `row` of rows alone, `line` of lines alone, `built` of what `speak` makes: not in transcript.jsonl.
+        only_with: the field without which a line has not this one either.
+        optional: whether rows of earlier versions may lack it; readers see null.
+        shape: its type in a line, where that is another. write, read: to this shape, and from it.
+    """
+
+    name: str
+    feature: Any = None
+    about: str = dataclasses.field(default="", repr=False)
+    unit: str = dataclasses.field(default="", repr=False)
+    key: str = ""
+    digits: int | None = None
+    required: bool = False
+    editable: bool = True
+    part: str = ""
+    only_with: str = ""
+    optional: bool = False
+    shape: Any = None
+    write: Callable[[Any], Any] | None = None
+    read: Callable[[Any], Any] | None = None
+
+    @cached_property
+    def path(self) -> tuple[str, ...]:
+        """The keys that lead to it in a line."""
+        return tuple((self.key or self.name).split("."))
+
+    def written(self, value: Any) -> Any:
+        """A value as a line has it."""
+        return self.write(value) if self.write else rounded(value, self.digits)
+
+    def taken(self, line: Mapping[str, Any]) -> Any:
+        """Its value in a line; null for what is empty or no number."""
+        value: Any = line
+        for name in self.path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if self.read:
+            return self.read(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(self.feature, dict):
+            return {name: (value or {}).get(name) for name in self.feature}
+        return None if value == "" else value
+
+
+def rounded(value: Any, digits: int | None) -> Any:
+    """A value with its numbers rounded to decimals, and None for those that are not finite."""
+    if isinstance(value, float | np.floating):
+        return None if not math.isfinite(value) else value if digits is None else round(float(value), digits)
+    if isinstance(value, list):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, dict):
+        return {name: rounded(item, digits) for name, item in value.items()}
+    return value
+
+
+def texts_of(value: Any) -> list[str] | None:
+    """One text or several as a list, each once and none empty; None where there is none.
+
+    >>> texts_of("Ann"), texts_of(["tag", "text", "tag"]), texts_of([])
+    (['Ann'], ['tag', 'text'], None)
+    """
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return [*dict.fromkeys(text for text in texts if isinstance(text, str) and text.strip())] or None
+
+
+def _shares_by_name(shares: Any) -> dict[str, float | None]:
+    # What a file from outside holds may be empty.
+    return {
+        share["emotion"]: rounded(share["probability"], 4) for share in shares or () if share and share["emotion"]
+    }
+
+
+def _shares(by_name: Any) -> list[dict[str, Any]] | None:
+    known = by_name.items() if isinstance(by_name, dict) else ()
+    return [{"emotion": name, "probability": share} for name, share in known if is_number(share)] or None
+
+
+def _words_written(words: Any) -> list[dict[str, Any]]:
+    # What is not fitted does not say so.
+    return [
+        {name: value for name, value in word.items() if name != "fitted" or value}
+        | {"probability": rounded(word.get("probability"), 3)}
+        for word in words
+    ]
+
+
+def _words_taken(words: Any) -> list[dict[str, Any]]:
+    return [
+        {**{name: word.get(name) for name in WORD}, "fitted": word.get("fitted") is True} for word in words or ()
+    ]
+
+
+def _synthesis_written(synthesis: Any) -> Any:
+    return synthesis and {name: None if value == "" else value for name, value in synthesis.items()}
+
+
+_BUCKET = "LOW, MID, HIGH"
+_OF_EDITS = {"feature": List(_TEXT), "editable": False, "optional": True, "shape": [_TEXT], "read": texts_of}
+
+#: All fields, in the order of a line.
+FIELDS: tuple[Field, ...] = (
+    Field("segment_id", _COUNT, "counts through the whole file", "from 0", part="line"),
+    Field("audio_file", _TEXT, "path of the recording under the input", part="line"),
+    Field("channel", _TEXT, "of the recording; in what is finished, of the result", "`left`, `right`, `mix`"),
+    Field(
+        "start",
+        _SECONDS,
+        "speech activity (Silero: threshold 0.5, pauses of 0.35 s, padding 30 ms); over 12 s cut at the quietest "
+        "point. In what is finished null where it was left out",
+        "seconds",
+    ),
+    Field("end", _SECONDS, "as `start`", "seconds"),
+    Field("duration", _SECONDS, "from start to end", "seconds", part="line", editable=False),
+    *(
+        Field(name, _MEASURE, "by the affect model that `models.affect` names", "[0, 1]", f"vad.{name}", 4)
+        for name in AFFECT
+    ),
+    Field(
+        "rms", _MEASURE, "loudness; frames of 1024/256 samples at 16 kHz", "linear full scale", "features.rms", 5
+    ),
+    Field("zcr", _MEASURE, "zero crossings", "crossings a sample", "features.zcr", 5),
+    Field(
+        "f0_mean",
+        _MEASURE,
+        "pitch by pYIN, frame for frame that of `librosa.pyin`, 65–500 Hz; null below 5 voiced frames",
+        "Hz",
+        "features.f0_mean",
+        5,
+    ),
+    Field("f0_std", _MEASURE, "its standard deviation", "Hz", "features.f0_std", 5),
+    Field("speech_rate", _MEASURE, "of the words", "words a second of speech", "features.speech_rate", 5),
+    Field("voiced_fraction", _MEASURE, "share of voiced frames", "[0, 1]", "features.voiced_fraction", 5),
+    *(
+        Field(
+            f"{name}_bucket",
+            _TEXT,
+            "within the speaker's utterances of this conversation",
+            _BUCKET,
+            f"vad_bucket.{name}",
+            editable=False,
+        )
+        for name in AFFECT
+    ),
+    *(
+        Field(
+            f"{name}_bucket", _TEXT, f"the same, of {measure}", _BUCKET, f"prosody_bucket.{name}", editable=False
+        )
+        for name, measure in (
+            ("energy", "rms"),
+            ("rate", "speech_rate"),
+            ("zcr", "zcr"),
+            ("pitch", "f0_mean"),
+            ("pitch_var", "f0_std"),
+        )
+    ),
+    Field("tag", _TEXT, "the style tag, of Fish Audio s1's list"),
+    Field(
+        "text_raw", _TEXT, "the recogniser's, or the given transcript's; empty where nothing was heard or believed"
+    ),
+    Field(
+        "text",
+        _TEXT,
+        "`text_raw` with a capital; where a recogniser wrote no end mark, with the one that the tag asks for",
+    ),
+    Field("tagged_text", _TEXT, "`(tag) text`", "or null", editable=False),
+    Field("utterance_id", _TEXT, "counted within its channel", "`conversation/channel/0007`"),
+    Field(
+        "conversation_id",
+        _TEXT,
+        "the recording's path without its ending; `.000`, `.001` … where a long one was cut",
+        part="line",
+    ),
+    Field(
+        "speaker",
+        _TEXT,
+        "the name in `--speakers`, that of a person in the given transcript, or `recording/channel`",
+    ),
+    Field("gender", _TEXT, "of the speaker, where `--speakers` has it", "or not there", part="line"),
+    Field(
+        "rule",
+        _TEXT,
+        "the rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
+        editable=False,
+    ),
+    Field("kind", _TEXT, "`short`: under 0.8 s", "`speech`, `short`"),
+    Field(
+        "words",
+        List(UTTERED_WORD),
+        "inside the utterance, sorted, none of no length; in finished rows they are in `alignments`. `fitted`: "
+        "the given transcript has other times, which reach beyond the speech",
+        "seconds; probability: [0, 1] or null; fitted: true, or not there",
+        part="line",
+        write=_words_written,
+        read=_words_taken,
+    ),
+    Field(
+        "language", _TEXT, "detected once a conversation, found in the given texts, or set", "ISO 639-1, or `und`"
+    ),
+    Field(
+        "confidence",
+        _MEASURE,
+        "geometric mean of the words' probabilities; null where the recogniser (pocketsphinx) or the given "
+        "transcript has none for each of them",
+        "[0, 1] or null",
+        digits=4,
+    ),
+    Field(
+        "models",
+        {"recogniser": _TEXT, "affect": _TEXT},
+        "names; `given` for a transcript by people; `acoustic-estimate` for affect that no trained model rated",
+        shape={str: _TEXT},
+    ),
+    Field(
+        "context_seconds",
+        _MEASURE,
+        "speech borrowed from the same speaker next to it (within 2 s, up to 3 s in all), so that the affect "
+        "model has enough; 0 where an estimate rated it",
+        "seconds",
+        digits=3,
+    ),
+    Field("text_reason", _TEXT, "why `text_raw` is empty", "or null", editable=False),
+    Field(
+        "emotion_class",
+        EMOTION_GUESS["emotion_class"],
+        "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
+        "none reaches `--emotion-confidence`, null where nothing can be said (silence, under 0.1 s)",
+        "or not there",
+        only_with="emotion_model",
+        optional=True,
+    ),
+    Field(
+        "emotion_probabilities",
+        EMOTION_GUESS["emotion_probabilities"],
+        "of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
+        "[0, 1], or not there",
+        only_with="emotion_model",
+        optional=True,
+        shape={str: _MEASURE},
+        write=_shares_by_name,
+        read=_shares,
+    ),
+    Field(
+        "emotion_model",
+        EMOTION_GUESS["emotion_model"],
+        "the classifier; `affect-map` is an estimate from valence, arousal and dominance, no trained classifier",
+        "or not there",
+        only_with="emotion_model",
+        optional=True,
+    ),
+    Field(
+        "edited_by",
+        about="who corrected the line; published with the rows",
+        unit="or not there; one name may be plain text",
+        only_with="edited_by",
+        **_OF_EDITS,
+    ),
+    Field(
+        "edited_fields",
+        about="what of it they corrected: `text`, `tag`, `start` …",
+        unit="or not there",
+        only_with="edited_fields",
+        **_OF_EDITS,
+    ),
+    Field("source_channel", _TEXT, "in the recording", "left, right", part="built"),
+    Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
+    Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
+    Field(
+        "status",
+        _TEXT,
+        "resynthesised; the other speaker; kept although it was to be resynthesised; left out for want of text",
+        ", ".join(STATUSES),
+        part="built",
+    ),
+    Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
+    Field("event", _TEXT, "how it enters, from times alone", ", ".join(EVENTS), part="built"),
+    Field("source_event", _TEXT, "the same in the recording", ", ".join(EVENTS), part="built"),
+    Field(
+        "synthesis",
+        SYNTHESIS,
+        "where it was resynthesised: cost in USD; rms, f0_mean, speech_rate of its take, as those of the source "
+        "are measured; with `--delivery contours`, delivery_distance (0 to 2.3, 0 is alike), delivery_semitones "
+        "and delivery_decibels: how far the take is from its source in melody and loudness, each against its own "
+        "speaker, with time warped; with `--delivery MODEL` delivery_cosine, too: of their embeddings by an "
+        "encoder of prosodic tokens",
+        "or null",
+        part="built",
+        write=_synthesis_written,
+    ),
+    Field(
+        "prosody_tokens",
+        PROSODIC_TOKENS["prosody_tokens"],
+        "with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start (docs/tokens.md)",
+        "0 to 119, or null",
+        part="row",
+        optional=True,
+    ),
+    Field(
+        "prosody_model",
+        PROSODIC_TOKENS["prosody_model"],
+        "the name of their codebook",
+        "or null",
+        part="row",
+        optional=True,
+    ),
+)
+
+
+def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+    """The types of an utterance of a finished row."""
+    return {field.name: field.feature for field in fields if field.part != "line"}
+
+
+UTTERANCE = features_of_fields()
+
+#: Fields that rows of earlier versions, or of other programs, may lack; their readers see null.
+OPTIONAL_FIELDS = frozenset(field.name for field in FIELDS if field.optional)
+
+#: Keys of lines that follow from others, and are no edits themselves.
+DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable)
+
+
+# Between list columns and structs.
+
+
+def pack(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+    """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
+    lacking = dict.fromkeys(features_of_fields(fields))
+    names = [name for name in lacking if row.get(name) is not None]
+    columns = [row[name] for name in names]
+    count = len(row["utterance_id"])
+    return [
+        {**lacking, **dict(zip(names, values, strict=True))}
+        for values in (zip(*columns, strict=True) if count else ())
+    ]
+
+
+def unpack(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+    """What `pack` packed: the list columns of some fields."""
+    listed = list(utterances)
+    return {name: [utterance[name] for utterance in listed] for name in names}
+
+
+def words_within(words: Iterable[Mapping[str, Any]], utterance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
+    start, end = utterance["start"], utterance["end"]
+    return [
+        dict(word)
+        for word in words
+        if start is not None
+        and word["speaker"] == utterance["channel"]
+        and start - 1e-6 <= (word["start"] + word["end"]) / 2 <= end + 1e-6
+    ]
+
+
+# Between utterances and the lines of a transcript.
+
+
+def line_of(
+    utterance: Mapping[str, Any], rebuilt: bool = False, fields: Iterable[Field] = FIELDS
+) -> dict[str, Any]:
+    """An utterance, with the fields of its line, as a line of transcript.jsonl or, `rebuilt`, of the shifted one.
+
+    Times are written as they are.
+    """
+    line: dict[str, Any] = {}
+    for field in fields:
+        if field.part == "row" or (field.part == "built" and not rebuilt) or field.name not in utterance:
+            continue
+        if field.only_with and not utterance.get(field.only_with):
+            continue
+        holder = line
+        for key in field.path[:-1]:
+            holder = holder.setdefault(key, {})
+        holder[field.path[-1]] = field.written(utterance[field.name])
+    return line
+
+
+def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+    """The fields of an utterance, and its words, from a line; null for what it lacks, or `speak` makes."""
+    return {
+        field.name: field.taken(line) if field.part != "built" else None
+        for field in fields
+        if field.part != "line" or field.name == "words"
+    }
+
+
+class LineProblem(NamedTuple):
+    """What is wrong with a line: the key, and a sentence."""
+
+    key: str
+    reason: str
+
+
+def line_problem(
+    line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, channels: Sequence[str] = ("left", "right")
+) -> LineProblem | None:
+    """What is wrong with a line of a transcript, or None: its channel, its times, or the type of a field."""
+    if line.get("channel") not in channels:
+        return LineProblem("channel", f"channel is {quoted(line.get('channel'))}, not {' or '.join(channels)}")
+    if line.get("status") != "dropped":  # what was left out has no times
+        for edge in ("start", "end"):
+            if not is_number(line.get(edge), 0, LATEST):
+                reason = f"{edge} is {quoted(line.get(edge))}, not a number of seconds from 0"
+                return LineProblem(edge, reason)
+        if line["end"] <= line["start"]:
+            return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
+    for key, shape in _shapes(tuple(fields)).items():
+        if misfit := _misfit(line.get(key), shape, key):
+            return LineProblem(key, misfit)
+    for field in fields:
+        if field.required and field.taken(line) is None:
+            return LineProblem(field.path[0], f"{'.'.join(field.path)} is missing")
+    words = line.get("words") or []
+    if not isinstance(words, list) or not all(map(_is_word, words)):
+        return LineProblem("words", "words is no list of objects with a word, its start and its end")
+    return None
+
+
+def why_silent(fields: Mapping[str, Any]) -> str:
+    """Why an utterance has no text, from its fields or its line; empty where nobody says."""
+    return str(fields.get("text_reason") or "")
+
+
+#: What a line that gets a text says in place of that.
+NOT_SILENT = {"text_reason": None}
+
+
+@lru_cache(maxsize=8)
+def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The type of each key of a line that the table says; of an object, that of all its values."""
+    shapes: dict[str, Any] = {}
+    for field in fields:
+        if field.part != "row" and field.name not in ("channel", "start", "end", "words", "duration", "synthesis"):
+            shape = field.feature if field.shape is None else field.shape
+            shapes[field.path[0]] = {str: shape} if len(field.path) > 1 else shape
+    return shapes
+
+
+def _misfit(value: Any, shape: Any, key: str) -> str | None:
+    """Why a value of a line has not the type of its field, in a sentence; null has any."""
+    if value is None or value == "":
+        return None
+    if isinstance(shape, dict) and str in shape:
+        kind = shape[str]
+        if isinstance(value, dict) and not any(_misfit(item, kind, key) for item in value.values()):
+            return None
+        return f"{key} is {quoted(value)}, no object of {'texts' if kind == _TEXT else 'numbers'}"
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{key} is {quoted(value)}, no object"
+        return next((why for name, kind in shape.items() if (why := _misfit(value.get(name), kind, name))), None)
+    if isinstance(shape, list):
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            return f"{key} is {quoted(texts)}, no text and no list of texts"
+        is_long = sum(map(len, texts)) > LONGEST_TEXT
+        return f"{key} has more than {LONGEST_TEXT:,} characters" if is_long else None
+    if isinstance(shape, List):
+        if not isinstance(value, list):
+            return f"{key} is {quoted(value)}, no list"
+        return next((why for item in value if (why := _misfit(item, shape.feature, key))), None)
+    if shape.dtype == "string":
+        if not isinstance(value, str):
+            return f"{key} is {quoted(value)}, no text"
+        is_long = len(value) > LONGEST_TEXT
+        return f"{key} has {len(value):,} characters, more than {LONGEST_TEXT:,}" if is_long else None
+    if shape.dtype == "bool":
+        return None if isinstance(value, bool) else f"{key} is {quoted(value)}, not true or false"
+    if shape.dtype.startswith("int"):
+        most = 1 << (int(shape.dtype[3:]) - 1)
+        is_whole = isinstance(value, int) and not isinstance(value, bool) and -most <= value < most
+        return None if is_whole else f"{key} is {quoted(value)}, no whole number"
+    return None if _is_measure(value) else f"{key} is {quoted(value)}, no number"
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
+    return value != value or is_number(value, -_LARGEST, _LARGEST)
+
+
+def _is_word(word: Any) -> bool:
+    return (
+        isinstance(word, dict)
+        and isinstance(word.get("word"), str)
+        and len(word["word"]) <= LONGEST_TEXT
+        and is_number(word.get("start"), 0, LATEST)
+        and is_number(word.get("end"), 0, LATEST)
+        and (not word.get("probability") or _is_measure(word["probability"]))
+    )
+
+
+# What stages publish beside `FIELDS`, as run.json and a version's manifest keep it.
+
+
+def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
+    """Fields that stages publish, as JSON."""
+    return [
+        {"name": field.name, "type": _type_text(field.feature), "unit": field.unit, "about": field.about}
+        | {"digits": field.digits, "required": field.required}
+        for field in fields
+    ]
+
+
+#: The shape of `described` (see `core.documents.expect`).
+DESCRIBED: list[dict[str, Any]] = [
+    {"name": str, "type": object, "unit?": str, "about?": str, "digits?": int, "required?": bool}
+]
+
+
+def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
+    """The fields of `described`, which may come from outside; `where` is the file that has them.
+
+    Raises DailytalkError for a name or a type that no stage can publish.
+    """
+    return checked_fields(
+        (
+            Field(
+                record["name"],
+                _type_of(record["type"]),
+                record.get("about") or "",
+                record.get("unit") or "",
+                digits=record.get("digits"),
+                required=bool(record.get("required")),
+            )
+            for record in records
+        ),
+        where,
+    )
+
+
+def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
+    """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
+    taken = {name for field in FIELDS for name in (field.name, field.path[0])}
+    kept: dict[str, Field] = {}
+    for field in fields:
+        if field.name in taken or field.name in kept:
+            raise DailytalkError(
+                f"{where} publishes {field.name!r}, and there is a field of that name", "give it another name"
+            )
+        if not field.name.isidentifier() or len(field.name) > 100:
+            raise DailytalkError(f"{where} publishes {field.name[:100]!r}", "name it with letters, digits and _")
+        if not _is_plain(field.feature):
+            raise DailytalkError(
+                f"{where} publishes {field.name!r} of the type {quoted(field.feature)}",
+                f"use {', '.join(_PLAIN)}, or lists and structs of these",
+            )
+        kept[field.name] = field
+    return tuple(kept.values())
+
+
+def _is_plain(feature: Any) -> bool:
+    if isinstance(feature, Value):
+        return feature.dtype in _PLAIN
+    if isinstance(feature, List):
+        return _is_plain(feature.feature)
+    return isinstance(feature, dict) and bool(feature) and all(map(_is_plain, feature.values()))
+
+
+def _type_text(feature: Any) -> Any:
+    """A type as JSON: the name of a plain one, a list of one type, an object of types by name."""
+    if isinstance(feature, List):
+        return [_type_text(feature.feature)]
+    if isinstance(feature, dict):
+        return {name: _type_text(part) for name, part in feature.items()}
+    return feature.dtype
+
+
+def _type_of(text: Any) -> Any:
+    if isinstance(text, list) and len(text) == 1:
+        return List(_type_of(text[0]))
+    if isinstance(text, dict):
+        return {str(name): _type_of(part) for name, part in text.items()}
+    return Value(text) if text in _PLAIN else None
