@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -259,17 +259,16 @@ def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
     """Seconds of each emotion in the training manifest, each clip as often as it is listed."""
-    rows = _manifest_rows(paths)
-    counts = listed_clips(rows)
+    counts = listed_clips(_manifest_rows(paths))
     seconds: dict[str, float] = defaultdict(float)
-    for row in rows:
+    for row in _manifest_rows(paths):
         if row["split"] == "train" and (emotion := row["labels"]["emotion"]):
             seconds[emotion] += counts[row["conversation_id"]] * own_seconds(row)
     return dict(seconds)
 
 
-def _manifest_rows(paths: Sequence[Path]) -> list[Row]:
-    return [row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values()]
+def _manifest_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    return (row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values())
 
 
 def is_complete(out: Path) -> bool:

@@ -10,7 +10,7 @@ from datasets import Features, IterableDataset, List
 from datasets.table import cast_table_to_features
 
 from dailytalk_contiguous.core.audio import probe
-from dailytalk_contiguous.core.quality import FRAME, NAMES
+from dailytalk_contiguous.core.quality import FRAME
 from dailytalk_contiguous.core.schema import (
     AUDIO,
     BUILT,
@@ -231,9 +231,9 @@ class FinishClip(Stage):
 
 
 def clip_row(clip: Row, words: list[Row]) -> Row:
-    """A clip as a conversation of one utterance, without its sound: before it, and on the right, may be a prompt.
+    """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
 
-    `clip` has an id, a length, `labels`, a split, and what is known of what is said in columns named as fields.
+    `clip` has what is known of it as it is on its way to `FinishClip`, with the `conditioning` among its `labels`.
     """
     name, labels, text, tag = clip["conversation_id"], clip["labels"], clip["text"], clip["labels"]["tag"]
     utterance = dict.fromkeys(UTTERANCE) | {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
@@ -251,8 +251,7 @@ def clip_row(clip: Row, words: list[Row]) -> Row:
         "tagged_text": f"({tag}) {text}" if tag and text else text,
         "tag": tag,
     }
-    quality = labels["quality"] or {}
-    measured = {measure: quality[measure] for measure in NAMES if measure in SIDE and measure in quality}
+    measured = {measure: value for measure, value in (labels["quality"] or {}).items() if measure in SIDE}
     return {
         "conversation_id": name,
         "recording_id": labels["augmented_from"] or name,
@@ -263,7 +262,7 @@ def clip_row(clip: Row, words: list[Row]) -> Row:
         "utterances": [utterance],
         "alignments": words,
         "sounds": [],
-        "sides": [dict.fromkeys(SIDE) | {"channel": "left"} | measured],
+        "sides": [dict.fromkeys(SIDE) | measured | {"channel": "left"}],
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
         "provenance": None,
