@@ -43,7 +43,7 @@ from dailytalk_contiguous.learn.emotion_evaluation import (
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples, read_examples
 from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.models.contracts import EmotionModel, Line
-from dailytalk_contiguous.models.emotion_models import EMOTION_KINDS
+from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
 from dailytalk_contiguous.sources.corpora import acted, esd
 from dailytalk_contiguous.sources.corpora import crema_d as crema

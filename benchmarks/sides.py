@@ -39,9 +39,10 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
-from dailytalk_contiguous.models import affect, affect_network, speech_activity, whisper  # noqa: E402
+from dailytalk_contiguous.models import affect_network, speech_activity, whisper  # noqa: E402
 from dailytalk_contiguous.run.shard import quiet_datasets  # noqa: E402
 from dailytalk_contiguous.shards import chain_of  # noqa: E402
+from dailytalk_contiguous.stages import measure_prosody, segment, transcribe  # noqa: E402
 from dailytalk_contiguous.stages import rate_affect as affect_stage  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
@@ -130,7 +131,7 @@ class Plain:
         self.clock = Clock()
         self._silero = silero_vad.load_silero_vad()
         self._whisper = WhisperModel(material.alone, "cpu", compute_type="float32", cpu_threads=THREADS)
-        self._affect = affect.load_affect_model(material.affect, "cpu")
+        self._affect = affect_network.load_affect_model(material.affect, "cpu")
         self._range = {"fmin": librosa.note_to_hz("C2"), "fmax": librosa.note_to_hz("C7"), "sr": ANALYSIS_RATE}
         torch.set_num_threads(THREADS)  # importing silero_vad leaves it at one
 
@@ -163,10 +164,10 @@ class Plain:
 
 
 class Ours:
-    """The pipeline: seconds of each stage, and of those the ones inside models and pitch."""
+    """The pipeline: seconds of each stage, and of those the ones inside models, pitch and `pcm_to_float`."""
 
     def __init__(self, stages: Stages) -> None:
-        self.clock, self.inside = Clock(), Clock()
+        self.clock, self.inside, self.floats = Clock(), Clock(), Clock()
         self.stages = stages
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}
@@ -180,7 +181,7 @@ class Ours:
         rows = {name: [value for batch in batches for value in batch[name]] for name in batches[0]}
         dataset = Dataset.from_dict(rows, Features({name: SOURCE[name] for name in rows}))
         chain = chain_of(self.stages)
-        with _watched(self.inside), quiet_datasets():
+        with _watched(self.inside, self.floats), quiet_datasets():
             for stage, digest in zip(self.stages, chain, strict=True):
                 alone = not stage.by_row and any(stage.models().values())
                 options = {"keep_in_memory": True, "new_fingerprint": digest}
@@ -203,13 +204,12 @@ class Ours:
 def keep_models() -> None:
     """Let models of several sides stay loaded: a process of ours holds one of a kind."""
     whisper.load_whisper = lru_cache(maxsize=8)(whisper.load_whisper.__wrapped__)
-    affect.load_affect_model = lru_cache(maxsize=8)(affect.load_affect_model.__wrapped__)
-    affect_stage.load_affect_model = affect.load_affect_model
+    affect_network.load_affect_model = lru_cache(maxsize=8)(affect_network.load_affect_model.__wrapped__)
 
 
 @contextmanager
-def _watched(clock: Clock) -> Iterator[None]:
-    """Time every model call, and pitch, while the block runs."""
+def _watched(clock: Clock, floats: Clock) -> Iterator[None]:
+    """Time every model call, pitch, and what makes floats of 16-bit sound, while the block runs."""
     features = Clock()
     # Both channels, and batches, run side by side: the time of the process would count the other ones', too. But
     # CTranslate2 computes in threads of its own.
@@ -219,6 +219,10 @@ def _watched(clock: Clock) -> Iterator[None]:
         (affect_network.AffectModel, "rate", "RateAffect", clock, time.thread_time),
         (whisper.Whisper, "transcribe", "Transcribe", clock, time.process_time),
         (whisper, "log_mel", "Transcribe", features, time.thread_time),
+        *(
+            (stage, "pcm_to_float", "floats", floats, time.thread_time)
+            for stage in (segment, transcribe, measure_prosody, affect_stage)
+        ),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]
     for (owner, name, *how), call in zip(watched, inner, strict=True):

@@ -2,8 +2,8 @@
 
 The two sides are those of `sides`; ours runs at equal precision (float32, beam 5, packed windows). Prints
 processor seconds of both, their ratios and the goals (2 times end to end, speech activity 5 times, pitch 8 times),
-wall seconds and real-time factors of our stages, and peak memory. `end_to_end.py` compares other precisions, too.
-Takes some minutes.
+wall seconds and real-time factors of our stages, the share in which each stage makes floats of the speech for
+itself (goal: at most 1 %), and peak memory. `end_to_end.py` compares other precisions, too. Takes some minutes.
 
     python benchmarks/stages.py [--whisper base] [--recordings 1] [--seconds 30]
 """
@@ -19,6 +19,9 @@ from sides import ROOT, Ours, Plain, prepare
 from dailytalk_contiguous import tag_stages
 
 GOALS = {"end to end": 2.0, "speech activity": 5.0, "pitch": 8.0}
+
+#: Share of our processor time in which each stage makes floats of the same speech for itself.
+FLOATS_GOAL = 0.01
 
 
 def main() -> int:
@@ -54,6 +57,9 @@ def _report(plain: Plain, ours: Ours, audio: float) -> int:
         print(f"{name:<18}{their:>9.2f}{own:>9.2f}{their / own:>8.1f}{goal or '':>7}")
     for name, seconds in ours.clock.wall.items():
         print(f"  our stage {name:<16}{seconds:>8.2f} s of wall time{seconds / audio:>9.4f} × real time")
+    floats = sum(ours.floats.cpu.values()) / sum(ours.clock.cpu.values())
+    met &= floats <= FLOATS_GOAL
+    print(f"speech made into floats: {floats:.3%} of our processor time (goal: at most {FLOATS_GOAL:.0%})")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of both sides: {peak:.0f} MB")
     print("goals met" if met else "goals MISSED")

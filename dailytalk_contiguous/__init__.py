@@ -19,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
     from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing, Reject
+    from dailytalk_contiguous.core.utterance import Field
     from dailytalk_contiguous.learn.clusters import ArrayClass, ClusteringPipeline
     from dailytalk_contiguous.learn.embeddings import read_embeddings
     from dailytalk_contiguous.learn.evaluation import evaluate_tokens
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.sources.folder import Folder
     from dailytalk_contiguous.sources.speech import add_speech
     from dailytalk_contiguous.stages.align import Align
-    from dailytalk_contiguous.stages.base import PerUtterance, Stage
+    from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
     from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
     from dailytalk_contiguous.stages.extract_contours import ExtractContours
     from dailytalk_contiguous.stages.finish import Finish
@@ -59,6 +60,7 @@ _HOMES = {
     "Codebook": "models.codebook",
     "DailytalkError": "core.errors",
     "ExtractContours": "stages.extract_contours",
+    "Field": "core.utterance",
     "Finish": "stages.finish",
     "Folder": "sources.folder",
     "MatchTranscript": "stages.match_transcript",
@@ -89,6 +91,7 @@ _HOMES = {
     "find_similar": "learn.similar",
     "load": "publish.loading",
     "moshi_windows": "publish.loading",
+    "published_by": "stages.base",
     "read_embeddings": "learn.embeddings",
     "run_recipe": "run.build",
     "speak_stages": "pipelines",
@@ -107,6 +110,7 @@ __all__ = [
     "Codebook",
     "DailytalkError",
     "ExtractContours",
+    "Field",
     "Finish",
     "Folder",
     "MatchTranscript",
@@ -137,6 +141,7 @@ __all__ = [
     "find_similar",
     "load",
     "moshi_windows",
+    "published_by",
     "read_embeddings",
     "run_recipe",
     "speak_stages",

@@ -7,10 +7,9 @@ not chosen comes from the profile, or else from the stage's defaults.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MIX
-from dailytalk_contiguous.core.settings import check_known, chosen_for
+from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
@@ -182,11 +181,9 @@ def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Sta
     Raises DailytalkError for a profile or an option that does not exist.
     """
     make = _Maker(profile, options)
-    stages: Stages = (make(CutAtSilences, rule=CutRule(**chosen_for(CutRule, options))),)
-    naming: Stages = (FirstWords(make(Transcribe), words),) if words else ()
-    if naming:
-        make.all_used(*stages, *naming)
-    return (*stages, *naming)
+    stages: Stages = with_settings((CutAtSilences(),), options)
+    check_known(options, *stages, Transcribe)
+    return (*stages, FirstWords(make(Transcribe), words)) if words else stages
 
 
 class _Maker:

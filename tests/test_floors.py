@@ -1,8 +1,9 @@
-"""The architecture, held by a test: imports only point down, and each file says what it is for."""
+"""The architecture, held by tests: imports only point down, in no circle, and each file says what it is for."""
 
 import ast
 import importlib.util
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "dailytalk_contiguous"
@@ -25,13 +26,12 @@ def module_of(path: Path) -> str:
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """Modules of the package that are imported, on any line; relative imports as `.`."""
+    """What is imported of the package, on any line: modules, and names in them; relative imports as `.`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = "." if node.level else str(node.module)
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == PACKAGE.name else [base]
+            names = ["."] if node.level else [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
         yield from (name for name in names if name == "." or name.split(".")[0] == PACKAGE.name)
@@ -39,6 +39,19 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 def arrows_up(module: str, tree: ast.Module) -> list[str]:
     return [name for name in imports(tree) if name == "." or floor(name) > floor(module)]
+
+
+def circle(trees: dict[str, ast.Module]) -> list[str]:
+    """Modules that import each other, each the one before it; empty where no modules do."""
+    imported = {
+        module: {name if name in trees else name.rpartition(".")[0] for name in imports(tree)}
+        for module, tree in trees.items()
+    }
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        return [*error.args[1]]
+    return []
 
 
 def test_imports_are_absolute_and_only_point_down() -> None:
@@ -63,6 +76,24 @@ def test_an_arrow_up_is_seen_wherever_it_stands() -> None:
         assert arrows_up("dailytalk_contiguous.core.audio", ast.parse(line)), line
     fine = "import numpy\nfrom dailytalk_contiguous.core.spans import Span\nfrom dailytalk_contiguous import core"
     assert arrows_up("dailytalk_contiguous.core.audio", ast.parse(fine)) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Nor in a function or under `TYPE_CHECKING`: there Python allows a circle, and people don't see it."""
+    assert circle({module_of(path): tree for path, tree in TREES.items()}) == []
+
+
+def test_a_circle_is_seen_wherever_its_imports_are() -> None:
+    room = f"{PACKAGE.name}.models"
+    sources = {
+        "above": f"from {room}.factory import load",
+        "factory": f"def load():\n    from {room} import product",
+        "product": f"if TYPE_CHECKING:\n    import {room}.base",
+        "base": f"from {room}.factory import Base",
+    }
+    trees = {f"{room}.{name}": ast.parse(source) for name, source in sources.items()}
+    assert {*circle(trees)} == {f"{room}.{name}" for name in ("factory", "product", "base")}
+    assert circle(trees | {f"{room}.base": ast.parse("import numpy")}) == []
 
 
 def test_every_part_of_the_package_has_a_floor() -> None:

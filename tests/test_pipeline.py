@@ -9,7 +9,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.pipelines import clip_stages, speak_stages, split_stages, tag_stages
 from dailytalk_contiguous.run.passes import fittable
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -149,7 +149,7 @@ def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets(
     assert fittable(settings) == settings
 
 
-@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages])
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])
 def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError) as refused:
         stages_of(profile="robot")
@@ -157,7 +157,7 @@ def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Ca
     assert refused.value.remedy == f"choose one of {', '.join(PROFILES)}"
 
 
-@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages])
+@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])
 def test_option_that_no_stage_has_is_refused_with_those_there_are(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError, match="there is no setting 'colour'") as refused:
         stages_of(colour="red")

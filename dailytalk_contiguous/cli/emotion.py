@@ -76,18 +76,20 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
-from dailytalk_contiguous.models.emotion_models import (
+from dailytalk_contiguous.models.emotion_folder import (
     ABOUT,
-    AFFECT_MAP,
     CARD,
     CHECKPOINTS,
     EMOTION_KINDS,
     WEIGHTS,
     check_new,
+    set_temperature,
+)
+from dailytalk_contiguous.models.emotion_models import (
+    AFFECT_MAP,
     emotion_facts,
     load_emotion_model,
     model_of_folder,
-    set_temperature,
 )
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically

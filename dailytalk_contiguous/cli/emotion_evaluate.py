@@ -26,12 +26,8 @@ from dailytalk_contiguous.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.learn.probes import FOLDS
 from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.emotion_models import (
-    AFFECT_MAP,
-    EMOTION_KINDS,
-    emotion_facts,
-    load_emotion_model,
-)
+from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, emotion_facts, load_emotion_model
 from dailytalk_contiguous.publish.page import page_of
 from dailytalk_contiguous.publish.plots import png
 from dailytalk_contiguous.store.files import write_bytes, write_lines

@@ -20,7 +20,6 @@ from dailytalk_contiguous.cli.options import (
     eval_share_option,
     on_this_machine,
     one_of,
-    place_of,
     seed_option,
     setting_options,
     time_of,
@@ -48,7 +47,7 @@ from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.publish.voice_exports import (
     VOICE_FORMATS,
     export_voice,
@@ -157,7 +156,7 @@ def export(
             if value:
                 raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
         _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate, as_json)
-    selection = _select(place_of(source, revision), format, split, eval_share)
+    selection = _select(version_or_path(source, revision), format, split, eval_share)
     if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     rows = selection.rows
@@ -225,7 +224,7 @@ def _export_voice(
         selection = _Selection(iter(()))
         clips = voice_folder(place)
     else:
-        selection = _select(place_of(source, revision), "moshi" if has_eval else "csm", split, eval_share)
+        selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
         clips = voice_rows(selection.rows)
     if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
@@ -323,7 +322,7 @@ def check(
     good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or
     empty.
     """
-    place, limits = place_of(source, revision), fitness_limits(options)
+    place, limits = version_or_path(source, revision), fitness_limits(options)
     moved = None
     if isinstance(place, Version):
         if snap_words:

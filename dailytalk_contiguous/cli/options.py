@@ -15,20 +15,17 @@ import typer
 from dailytalk_contiguous.cli.terminal import HelpPanel, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.profiles import PROFILES
-from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions
-from dailytalk_contiguous.run.storage import fetched
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
-from dailytalk_contiguous.store.hub import Reference, model_reference, parse_reference
+from dailytalk_contiguous.store.hub import check_token, model_reference
 
 # Values and words that several commands share.
 
@@ -48,16 +45,19 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 
-def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callable[[str | float], float]:
+def time_of(
+    flag: str, words: Mapping[str, float], least: float = 0.0, needs_unit: bool = True
+) -> Callable[[str | float], float]:
     """A parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
-    A number without a unit is refused, except 0 where that is allowed: whoever writes 15 may mean minutes or
-    seconds. The parser raises DailytalkError.
+    The parser raises DailytalkError.
 
     Args:
         flag: the option, for the error.
         words: words in place of a time, such as `never`, and how many seconds each is.
         least: the shortest time in seconds.
+        needs_unit: whether a number alone is refused, except 0, because 15 may mean minutes or seconds; else it is
+            seconds.
 
     >>> time_of("--max-length", {"never": 0.0})("1.5m")
     90.0
@@ -69,8 +69,8 @@ def time_of(flag: str, words: Mapping[str, float], least: float = 0.0) -> Callab
         bare = text.strip().lower()
         if bare in words:
             return words[bare]
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]*)", bare)
-        if match and not match[2] and float(match[1]):
+        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*([a-z]*)", bare)
+        if needs_unit and match and not match[2] and float(match[1]):
             raise DailytalkError(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
         seconds = float(match[1]) * UNITS.get(match[2] or "s", math.nan) if match else math.nan
         if not seconds >= least:
@@ -265,7 +265,7 @@ def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
     0
     """
     if setting.unit == "s":
-        return time_of(flag, setting.words, setting.least or 0.0)
+        return time_of(flag, setting.words, setting.least or 0.0, needs_unit=False)
     number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
 
     def parse(text: Any) -> Any:
@@ -444,8 +444,6 @@ def model_to_push(push: str | None, private: bool) -> str | None:
     repo, revision = model_reference(push)
     if revision is not None:
         raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
-    from dailytalk_contiguous.publish.pushing import check_token  # which few commands need
-
     check_token()
     return repo
 
@@ -465,30 +463,6 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def place_of(source: str, revision: str | None) -> Path | Version:
-    """A path of this machine (a store's folder is copied), or a version: on the Hub, or downloaded.
-
-    Args:
-        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
-        revision: of `--revision`.
-
-    Raises:
-        DailytalkError: a revision is given twice or for a path, or the version can't be opened.
-    """
-    path = fetched(Path(source))
-    named = None if path.exists() else parse_reference(source)
-    if named is None:
-        if revision is not None:
-            raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
-        return _downloaded(path) or path
-    if revision is not None and named.revision is not None:
-        raise DailytalkError(f"{source} names a revision, and so does --revision {revision!r}", "give one of them")
-    try:
-        return open_version(Reference(named.repo, revision or named.revision))
-    except DailytalkError as problem:
-        raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
-
-
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
     """Where else to look for the recordings of a work folder, and the mirrors that hold them.
 
@@ -505,9 +479,3 @@ def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, t
     if some_gone(folder / TAGGED):
         mirrors = fetch_inputs(addresses)[1]
     return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
-
-
-def _downloaded(path: Path) -> Version | None:
-    """The version that was downloaded to a folder; None if the folder is no dataset of ours."""
-    version = open_version(path) if path.is_dir() else None
-    return version if version and CONFIGS[0] in version.configs() else None

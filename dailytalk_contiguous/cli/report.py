@@ -11,7 +11,6 @@ from dailytalk_contiguous.cli.options import (
     RevisionOption,
     either,
     on_this_machine,
-    place_of,
     seed_option,
     with_options,
 )
@@ -41,7 +40,7 @@ from dailytalk_contiguous.publish.listening import (
     write_paired_test,
 )
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import Version, version_or_path
 
 # `dailytalk report`: a page to look at and listen to what was made.
 
@@ -117,7 +116,7 @@ def report(
     """
     on_this_machine("--out", out)
     on_this_machine("--markdown", markdown)
-    place = place_of(source, revision)
+    place = version_or_path(source, revision)
     if isinstance(place, Path) and not place.is_dir():
         raise DailytalkError(f"{as_text(place)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
@@ -170,7 +169,7 @@ def _other(against: str | None, place: Path | Version, listening_test: int | Non
         return None
     if listening_test is not None:
         raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
-    other = place_of(against, None)
+    other = version_or_path(against, None)
     if isinstance(place, Version) or isinstance(other, Version):
         raise DailytalkError("--against compares folders of ours, and no published dataset", "name a work folder")
     if not other.is_dir():

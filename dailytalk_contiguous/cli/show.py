@@ -332,6 +332,8 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
     if record["transcript"] == NEW_TRANSCRIPT:
         console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
     console.print(f"shards      {escape(as_text(out / TAGGED))}")
+    if kept := record.get("unpublished"):
+        console.print(f"  (only there: {escape(', '.join(kept))}, which no stage publishes)")
     console.print(f"record      {escape(as_text(out / RUN))}")
     try:
         preview = [_preview(line) for line in _read(out / record["transcript"], SHOWN)]

@@ -300,7 +300,7 @@ def plot(
     place = CHANNELS.index(one_of("--side", side, CHANNELS))
     if place >= channels.shape[1]:
         raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
-    samples = pcm_to_float(channels[:, place].tobytes())
+    samples = pcm_to_float(channels[:, place])
     contours = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing, output_normalize=False)
     features = as_features(
         ProsodicFeatureExtractor(smoothing_level=codebook.smoothing).extract(audio_tensor=samples)

@@ -658,11 +658,26 @@ def to_pcm(samples: Samples) -> Pcm:
     return scaled.astype(np.int16)
 
 
-def pcm_to_float(data: bytes) -> Samples:
-    """Little-endian int16 bytes as float32 in [-1, 1), shape (n,)."""
-    samples = np.frombuffer(data, "<i2").astype(np.float32)
+def pcm_to_float(pcm: Pcm | bytes) -> Samples:
+    """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
+
+    A new array at each call: to keep it for the next stage would save next to nothing (`benchmarks/stages.py`).
+    """
+    samples = (np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm).astype(np.float32)
     samples /= 32768.0
     return samples
+
+
+def mixed_down(pcm: Pcm) -> Pcm:
+    """The mean of all channels; of one channel, that one."""
+    mixed: Pcm = pcm.mean(axis=1).round().astype(np.int16)
+    return mixed
+
+
+def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
+    """16 kHz samples from one second to another; one before the beginning counts as 0."""
+    first, last = (max(0, round(edge * ANALYSIS_RATE)) for edge in (start, end))
+    return channel[first:last]
 
 
 def _sound_file_blocks(

@@ -45,18 +45,18 @@ class CutRule:
     """
 
     silence: float = setting(
-        0.8, "Cut at the midpoint of silences of at least so long.", panel="result", least=0.05, metavar="SECONDS"
+        0.8, "Cut at the midpoint of silences of at least so long.", panel="result", unit="s", least=0.05
     )
     shortest: float = setting(
-        0.6, "Shorter pieces are Non Usable.", option="min", panel="result", least=0.0, metavar="SECONDS"
+        0.6, "Shorter pieces are Non Usable.", option="min", panel="result", unit="s", least=0.0
     )
     longest: float = setting(
         11.0,
         "Longer pieces are cut again, at silences half as long, down to 50 ms.",
         option="max",
         panel="result",
+        unit="s",
         least=0.5,
-        metavar="SECONDS",
     )
     force: bool = setting(
         False, "Cut what is still too long at its quietest point, inside speech, too.", panel="result"

@@ -296,7 +296,7 @@ PROVENANCE = {
 PUBLISHED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING, "probability": MEASURE}
 
 
-def conversations(sample_rate: int | None, labelled: bool = False) -> Features:
+def conversations(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
     """Columns of the config `conversations`; `sample_rate` in Hz, or None where rows differ.
 
     Those of `core.schema.BUILT`, with `audio` (stereo FLAC) declared as such, `provenance` as a struct, and
@@ -304,7 +304,7 @@ def conversations(sample_rate: int | None, labelled: bool = False) -> Features:
     """
     return Features(
         {
-            **BUILT,
+            **built(fields),
             "audio": Audio(sampling_rate=sample_rate, num_channels=2),
             "audio_sha256": STRING,
             "provenance": PROVENANCE,
@@ -313,13 +313,12 @@ def conversations(sample_rate: int | None, labelled: bool = False) -> Features:
     )
 
 
-def utterances(sample_rate: int | None, labelled: bool = False) -> Features:
+def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:
     """Columns of the config `utterances`: one row for each utterance that can be heard; arguments as above.
 
     `audio` is mono FLAC of its speaker's channel from `start` to `end`, which stay seconds of the conversation;
     `duration` is that of this audio in seconds.
     """
-    columns = {name: feature for name, feature in UTTERANCE.items() if name != "utterance_id"}
     return Features(
         {
             "utterance_id": STRING,
@@ -330,7 +329,7 @@ def utterances(sample_rate: int | None, labelled: bool = False) -> Features:
             "sample_rate": Value("int32"),
             "duration": SECONDS,
             "language": STRING,
-            **columns,
+            **{name: kind for name, kind in features_of_fields(fields).items() if name != "utterance_id"},
             "words": List(PUBLISHED_WORD),
             **({"labels": LABELS} if labelled else {}),
         }
@@ -354,11 +353,13 @@ SOURCE_RECORDINGS = Features(
 )
 
 
-def published_features(config: str, sample_rate: int | None, labelled: bool = False) -> Features:
+def published_features(
+    config: str, sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS
+) -> Features:
     """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
     if config == "source":
         return SOURCE_RECORDINGS
-    return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled)
+    return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 
 # Columns of expressive corpora: one acted or natural clip of one speaker, with one vocabulary for every corpus.

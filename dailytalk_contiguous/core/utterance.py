@@ -2,8 +2,8 @@
 
 Rows, transcripts, their readers and checks, exports, the review page and tables for people are made from `FIELDS`.
 In flight an utterance is one item in each of many list columns, so that stages for flat columns can be lifted; in
-what is finished it is a struct in the list `utterances`. `pack` and `unpack` are the way from one to the other,
-`line_of` and `utterance_of` the way to a transcript and back.
+what is finished it is a struct in the list `utterances`. `pack_utterances` and `unpack_utterances` are the way
+from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
 import dataclasses
@@ -126,7 +126,7 @@ class Field:
 
     def written(self, value: Any) -> Any:
         """A value as a line has it."""
-        return self.write(value) if self.write else rounded(value, self.digits)
+        return self.write(value) if self.write else in_digits(value, self.digits)
 
     def taken(self, line: Mapping[str, Any]) -> Any:
         """Its value in a line; null for what is empty or no number."""
@@ -142,14 +142,14 @@ class Field:
         return None if value == "" else value
 
 
-def rounded(value: Any, digits: int | None) -> Any:
+def in_digits(value: Any, digits: int | None) -> Any:
     """A value with its numbers rounded to decimals, and None for those that are not finite."""
     if isinstance(value, float | np.floating):
         return None if not math.isfinite(value) else value if digits is None else round(float(value), digits)
     if isinstance(value, list):
-        return [rounded(item, digits) for item in value]
+        return [in_digits(item, digits) for item in value]
     if isinstance(value, dict):
-        return {name: rounded(item, digits) for name, item in value.items()}
+        return {name: in_digits(item, digits) for name, item in value.items()}
     return value
 
 
@@ -166,7 +166,9 @@ def texts_of(value: Any) -> list[str] | None:
 def _shares_by_name(shares: Any) -> dict[str, float | None]:
     # What a file from outside holds may be empty.
     return {
-        share["emotion"]: rounded(share["probability"], 4) for share in shares or () if share and share["emotion"]
+        share["emotion"]: in_digits(share["probability"], 4)
+        for share in shares or ()
+        if share and share["emotion"]
     }
 
 
@@ -179,7 +181,7 @@ def _words_written(words: Any) -> list[dict[str, Any]]:
     # What is not fitted does not say so.
     return [
         {name: value for name, value in word.items() if name != "fitted" or value}
-        | {"probability": rounded(word.get("probability"), 3)}
+        | {"probability": in_digits(word.get("probability"), 3)}
         for word in words
     ]
 
@@ -422,7 +424,7 @@ DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable
 # Between list columns and structs.
 
 
-def pack(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+def pack_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
     """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
     lacking = dict.fromkeys(features_of_fields(fields))
     names = [name for name in lacking if row.get(name) is not None]
@@ -434,8 +436,8 @@ def pack(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[
     ]
 
 
-def unpack(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
-    """What `pack` packed: the list columns of some fields."""
+def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+    """What `pack_utterances` packed: the list columns of some fields."""
     listed = list(utterances)
     return {name: [utterance[name] for utterance in listed] for name in names}
 
@@ -492,11 +494,15 @@ class LineProblem(NamedTuple):
 
 
 def line_problem(
-    line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, channels: Sequence[str] = ("left", "right")
+    line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, mixed: bool = False
 ) -> LineProblem | None:
-    """What is wrong with a line of a transcript, or None: its channel, its times, or the type of a field."""
-    if line.get("channel") not in channels:
-        return LineProblem("channel", f"channel is {quoted(line.get('channel'))}, not {' or '.join(channels)}")
+    """What is wrong with a line of a transcript, or None: its channel, its times, or the type of a field.
+
+    `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
+    """
+    if line.get("channel") not in ("left", "right", *(["mix"] if mixed else [])):
+        what = "left, right or mix" if mixed else "left or right"
+        return LineProblem("channel", f"channel is {quoted(line.get('channel'))}, not {what}")
     if line.get("status") != "dropped":  # what was left out has no times
         for edge in ("start", "end"):
             if not is_number(line.get(edge), 0, LATEST):
@@ -584,9 +590,24 @@ def _is_word(word: Any) -> bool:
         and isinstance(word.get("word"), str)
         and len(word["word"]) <= LONGEST_TEXT
         and is_number(word.get("start"), 0, LATEST)
-        and is_number(word.get("end"), 0, LATEST)
+        and is_number(word.get("end"), word["start"], LATEST)
         and (not word.get("probability") or _is_measure(word["probability"]))
     )
+
+
+def type_in_words(feature: Any) -> str:
+    """A type for people: text, number, list of text, {word, start}.
+
+    >>> type_in_words(List({"word": Value("string"), "start": Value("float64")}))
+    'list of {word, start}'
+    """
+    if isinstance(feature, List):
+        inner = type_in_words(feature.feature)
+        return f"list of {inner}{'s' if inner in ('integer', 'number') else ''}"
+    if isinstance(feature, dict):
+        return f"{{{', '.join(feature)}}}"
+    plain = {"string": "text", "bool": "true or false"}
+    return plain.get(feature.dtype, "integer" if feature.dtype.startswith("int") else "number")
 
 
 # What stages publish beside `FIELDS`, as run.json and a version's manifest keep it.

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.learn.token_rows import utterance_items
 from dailytalk_contiguous.learn.utterance_sound import cut_sound
 from dailytalk_contiguous.models.devices import thread_count
-from dailytalk_contiguous.models.emotion_models import why_unheard
+from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place
 from dailytalk_contiguous.sources.corpora.crema_d import vote_shares
 from dailytalk_contiguous.sources.folder import side_by_side
@@ -149,7 +149,7 @@ class _HeldSounds:
 
     def sounds(self, numbers: Sequence[int]) -> Iterator[Samples]:
         for number in numbers:
-            yield pcm_to_float(self._sounds[number].tobytes())
+            yield pcm_to_float(self._sounds[number])
 
 
 def held_examples(

@@ -45,6 +45,7 @@ from dailytalk_contiguous.learn.emotion_settings import (
 )
 from dailytalk_contiguous.learn.feature_store import FeatureStore
 from dailytalk_contiguous.models.affect import fast_precisions
+from dailytalk_contiguous.models.checkpoints import find_checkpoint
 from dailytalk_contiguous.models.devices import is_out_of_memory
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
@@ -67,7 +68,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     pooled_layers,
 )
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
-from dailytalk_contiguous.models.speech_models import find_checkpoint, load_speech_encoder
+from dailytalk_contiguous.models.speech_models import load_speech_encoder
 from dailytalk_contiguous.store.files import sha256_of, write_bytes
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 

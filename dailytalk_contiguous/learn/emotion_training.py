@@ -30,7 +30,7 @@ from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, sou
 from dailytalk_contiguous.learn.probes import divided
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
-from dailytalk_contiguous.models.emotion_models import (
+from dailytalk_contiguous.models.emotion_folder import (
     CARD,
     EMOTION_KINDS,
     EmotionFolder,

@@ -13,7 +13,8 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MIX, Row
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import EmotionModel
-from dailytalk_contiguous.models.emotion_models import AffectMap, why_unheard
+from dailytalk_contiguous.models.emotion_folder import why_unheard
+from dailytalk_contiguous.models.emotion_models import AffectMap
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.rate_affect import RateAffect

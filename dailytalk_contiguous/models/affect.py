@@ -1,24 +1,19 @@
 """Models of affect by name, and the one that comes with the package: an estimate from acoustic measures."""
 
 import math
-import os
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.devices import device_of, lacking, thread_count, within_memory
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.models.affect_network import AffectModel
+from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
+from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 
 # An estimate of affect from loudness, pitch, speech rate and words: no weights, nothing to download.
 #
@@ -130,21 +125,14 @@ def _analyser() -> Any:
     return SentimentIntensityAnalyzer()
 
 
-# Affect models by name: where their files are, and the one that this process has loaded.
+# Affect models by name: where their files are, and what they are computed in.
 #
-# Separate from the network (`models.affect_network`), so that naming a model or checking its files does
-# not import PyTorch and transformers.
+# Apart from the network (`models.affect_network`), so that naming a model or looking for its files does not import
+# PyTorch and transformers.
 
 
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
 AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
-
-#: What a model is made of: its configuration, and one of two files of weights.
-CONFIG_FILE = "config.json"
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-
-REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
-
 
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -154,25 +142,6 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 #: The first major compute capability of CUDA cards that multiply faster in float16 than in float32.
 FLOAT16_CAPABILITY = 7
-
-
-@lru_cache(maxsize=1)
-def load_affect_model(name: str, device: str, precision: str = "float32") -> "AffectModel":
-    """The model of this process; `device` is `cpu` or `cuda` (see `models.devices.resolve_device`).
-
-    Raises ModelMissing, or DailytalkError if it does not fit into memory.
-    """
-    from dailytalk_contiguous.models.affect_network import AffectModel
-
-    # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
-    # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(cache, "64")
-    config, weights = find_affect_model(name)
-    load = partial(AffectModel, config, weights, device, precision)
-    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
-    ready = partial(threads_of_one().submit(load).result) if device == "cpu" else load
-    return within_memory(ready, f"the affect model {name!r}")
 
 
 @lru_cache(maxsize=1)
@@ -237,55 +206,19 @@ def _multiplies_bfloat16() -> bool:
 
 def available(name: str) -> bool:
     """Whether the files of a model (a folder, or a name on the Hub) are all here. Does not ask the network."""
-    return _local_files(name) is not None
+    try:
+        find_checkpoint(name, fetch=False)
+    except ModelMissing:
+        return False
+    return True
 
 
-def find_affect_model(name: str) -> tuple[Path, Path]:
-    """The configuration and the weights of a model: in the folder `name`, in the Hub's cache, or downloaded.
+def find_affect_model(name: str) -> StoredModel:
+    """A model in the folder `name`, in the Hub's cache, or downloaded.
 
-    Raises:
-        ModelMissing: the folder lacks one of them, or the Hub can't be reached or has no such model.
+    Raises ModelMissing for one that lacks a file, and where the Hub can't be reached or has no such model.
     """
-    paths = _local_files(name)
-    if paths:
-        return paths
-    if Path(name).is_dir():
-        names = {path.name for path in Path(name).iterdir()}
-        lacking = [] if CONFIG_FILE in names else [CONFIG_FILE]
-        lacking += [] if names & set(WEIGHT_FILES) else [" or ".join(WEIGHT_FILES)]
-        raise ModelMissing(f"{name} is no affect model: it has no {' and no '.join(lacking)}", REMEDY)
     try:
-        return Path(hf_hub_download(name, CONFIG_FILE)), _download_weights(name)
-    except LocalEntryNotFoundError as error:
-        raise ModelMissing(
-            f"the affect model {name!r} is not in the cache and the Hub can't be reached",
-            "connect to the Hub once, or " + REMEDY,
-        ) from error
-    except (OSError, EntryNotFoundError, HFValidationError) as error:
-        raise ModelMissing(
-            f"{name!r} is neither a folder nor an affect model on the Hub ({type(error).__name__})", REMEDY
-        ) from error
-
-
-def _local_files(name: str) -> tuple[Path, Path] | None:
-    """The files of a model that are on this machine already, or None if one lacks."""
-    if Path(name).is_dir():
-        paths = {file: Path(name) / file for file in (CONFIG_FILE, *WEIGHT_FILES) if (Path(name) / file).is_file()}
-    else:
-        try:
-            cached = {file: try_to_load_from_cache(name, file) for file in (CONFIG_FILE, *WEIGHT_FILES)}
-        except HFValidationError:
-            return None
-        # The cache also answers with a marker for "known not to exist", which is no path.
-        paths = {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
-    weights = next((paths[file] for file in WEIGHT_FILES if file in paths), None)
-    return (paths[CONFIG_FILE], weights) if CONFIG_FILE in paths and weights else None
-
-
-def _download_weights(name: str) -> Path:
-    try:
-        return Path(hf_hub_download(name, WEIGHT_FILES[0]))
-    except LocalEntryNotFoundError:
-        raise
-    except EntryNotFoundError:  # the repository has the older kind of file only
-        return Path(hf_hub_download(name, WEIGHT_FILES[1]))
+        return find_checkpoint(name, fetch=not available(name))
+    except ModelMissing as error:
+        raise ModelMissing(error.reason, f"{error.remedy}, or pass --profile embedded") from error

@@ -7,9 +7,9 @@ masked in the encoder and left out of the mean. The encoder may run in bfloat16 
 a hundredth; mean and head are float32 always.
 """
 
-import json
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,9 +22,12 @@ from transformers.activations import GELUActivation
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.affect import REMEDY
-from dailytalk_contiguous.models.devices import Room
+from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model, threads_of_one
+from dailytalk_contiguous.models.checkpoints import StoredModel
+from dailytalk_contiguous.models.devices import Room, within_memory
 from dailytalk_contiguous.models.stored_weights import load_weights
+
+_REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
 
 
 class Affect(NamedTuple):
@@ -42,12 +45,12 @@ class AffectModel:
         room: how large its batches may be, as far as is known.
     """
 
-    def __init__(self, config_file: Path, weights_file: Path, device: str, precision: str = "float32") -> None:
-        config = _read_config(config_file)
+    def __init__(self, checkpoint: StoredModel, device: str, precision: str = "float32") -> None:
+        config = _read_config(checkpoint)
         self._columns = [config.id2label.index(name) for name in Affect._fields]
-        self._shortest = _receptive_field(config.encoder)
+        self._shortest = receptive_field(config.encoder)
         self._device = torch.device(device)
-        self._module = _load_module(config, weights_file).to(self._device).eval()
+        self._module = _load_module(config, checkpoint).to(self._device).eval()
         if device == "cpu" and config.encoder.feat_extract_norm == "layer":
             encoder = self._module.wav2vec2
             encoder.feature_extractor = FrameEncoder(encoder.feature_extractor)  # type: ignore[assignment]
@@ -85,6 +88,22 @@ class AffectModel:
             )
         rated = out[:, self._columns].clamp(0.0, 1.0).cpu().tolist()
         return [Affect(*row) for row in rated]
+
+
+@lru_cache(maxsize=1)
+def load_affect_model(name: str, device: str, precision: str = "float32") -> AffectModel:
+    """The model of this process; `device` is `cpu` or `cuda` (see `models.devices.resolve_device`).
+
+    Raises ModelMissing, or DailytalkError if it does not fit into memory.
+    """
+    # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
+    # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, "64")
+    load = partial(AffectModel, find_affect_model(name), device, precision)
+    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
+    ready = partial(threads_of_one().submit(load).result) if device == "cpu" else load
+    return within_memory(ready, f"the affect model {name!r}")
 
 
 class Regressor(nn.Module):
@@ -218,22 +237,24 @@ class _Config(NamedTuple):
     id2label: list[str]
 
 
-def _read_config(path: Path) -> _Config:
+def _read_config(checkpoint: StoredModel) -> _Config:
     """The configuration of a checkpoint. Raises ModelMissing if it is not for rating affect."""
-    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    fields = checkpoint.config
     labels = [label for _, label in sorted((int(key), label) for key, label in fields.get("id2label", {}).items())]
-    kind = fields.get("model_type")
+    kind = checkpoint.model_type
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
-        raise ModelMissing(f"{path.parent} is no affect model: it is {kind!r} with the outputs {labels}", REMEDY)
+        raise ModelMissing(
+            f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {labels}", _REMEDY
+        )
     # The real one says `"vocab_size": null`, having no use for one; not every transformers takes that.
     return _Config(Wav2Vec2Config(**{key: value for key, value in fields.items() if value is not None}), labels)
 
 
-def _load_module(config: _Config, path: Path) -> Regressor:
+def _load_module(config: _Config, checkpoint: StoredModel) -> Regressor:
     """The module with the checkpoint's weights, all of them and no others. Raises ModelMissing."""
     with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
         module = Regressor(config.encoder, len(config.id2label))
-    load_weights([path], module, str(path.parent), REMEDY)
+    load_weights(checkpoint.weights, module, checkpoint.name, _REMEDY)
     # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
     remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")
     return module
@@ -246,7 +267,7 @@ def _frames(samples: torch.Tensor, config: Wav2Vec2Config) -> torch.Tensor:
     return samples
 
 
-def _receptive_field(config: Wav2Vec2Config) -> int:
+def receptive_field(config: Wav2Vec2Config) -> int:
     """Samples that the encoder's convolutions need for one frame (400, 25 ms, in the real model)."""
     samples = 1
     for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):

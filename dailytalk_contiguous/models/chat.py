@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMiss
 from dailytalk_contiguous.core.listening_rules import listen
 from dailytalk_contiguous.core.machine import is_this_machine
 from dailytalk_contiguous.core.settings import SEED, setting
-from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces
+from dailytalk_contiguous.models.contracts import ChatMessage, ReplyPieces
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.paid import Client, NotServed, Reply, ServerEvent, ShortRead, Token
 from dailytalk_contiguous.models.pieces import Feed, Pieces
@@ -84,32 +84,6 @@ class ChatSettings:
     device: str = setting(
         "auto", "Where models run: {choices}.", execution=True, panel="models", choices=DEVICES, shown="auto"
     )
-
-
-def load_chat(name: str, settings: ChatSettings | None = None) -> ChatModel:
-    """The model of a name; nothing is loaded or asked before its `preflight`.
-
-    Args:
-        name: `listener`; the address of a server, `http://…` or `https://…`, with `#MODEL` behind it where that
-            is not the first of its models; or a model for transformers: a folder, or OWNER/NAME on the Hub, with
-            @TAG for a version.
-        settings: how it answers.
-
-    Raises DailytalkError for a name that can't be any of these.
-    """
-    settings = settings or ChatSettings()
-    if name == LISTENER:
-        return RuleListener()
-    if re.match(r"(?i)https?://", name):
-        return ChatServer(name, settings)
-    if "://" in name or not name.strip():
-        raise DailytalkError(
-            f"{name!r} is no model that chats",
-            f"name {LISTENER}, the address of a server like http://localhost:8080, a folder, or OWNER/NAME",
-        )
-    from dailytalk_contiguous.models.chat_network import ChatNetwork
-
-    return ChatNetwork(name, settings)
 
 
 class RuleListener:

@@ -26,24 +26,23 @@ from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, s
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models.affect import threads_of_one
+from dailytalk_contiguous.models.affect_network import receptive_field
+from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched, run_side_by_side, within_memory
-from dailytalk_contiguous.models.emotion_models import EmotionFolder, nothing_said, why_unheard
+from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
 from dailytalk_contiguous.models.speech_models import (
     WHISPER_FRAME,
     WHOLE,
     PaddedFrames,
     SpeechEncoder,
-    StoredModel,
     build_module,
     encoder_config,
-    find_checkpoint,
     multiplied_out,
     own_config,
     own_settings,
     padded_samples,
-    receptive_field,
     whisper_frames,
 )
 from dailytalk_contiguous.models.stored_weights import load_weights
@@ -665,7 +664,7 @@ def _encoder_network(settings: dict[str, Any], n_classes: int) -> EncoderNetwork
 
 
 def _load(load: Callable[[], Any], name: str, device: str) -> Any:
-    # Each length of window is a shape of its own to oneDNN: see `models.affect.load_affect_model`.
+    # Each length of window is a shape of its own to oneDNN: see `models.affect_network.load_affect_model`.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(cache, "64")
     # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.

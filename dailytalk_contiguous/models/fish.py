@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
@@ -65,7 +66,7 @@ def _plain(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int] | None
     kind, channels, sample_rate, _, _, bits = struct.unpack_from("<HHIIHH", shape)
     if (kind, channels, bits) != (1, 1, 16) or not sample_rate:
         return None
-    return np.frombuffer(audio[: len(audio) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768.0), sample_rate
+    return pcm_to_float(audio[: len(audio) // 2 * 2]), sample_rate
 
 
 def _any(shape: bytes, audio: bytes) -> tuple[NDArray[np.float32], int]:

@@ -7,7 +7,7 @@ classified together, the more his own counts. So one utterance alone has an answ
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,7 @@ from dailytalk_contiguous.core.emotions import softmax
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.egemaps import EGEMAPS_NUMBERS, check_egemaps, egemaps
-from dailytalk_contiguous.models.emotion_models import nothing_said, why_unheard
-
-if TYPE_CHECKING:
-    from dailytalk_contiguous.models.emotion_models import EmotionFolder
+from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
 
 #: What may be measured of an utterance: by this package, or by opensmile.
 FEATURE_KINDS = ("contours", "egemaps")
@@ -121,7 +118,7 @@ class LinearEmotion:
         self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(features, len(classes))}
 
     @classmethod
-    def of_folder(cls, folder: "EmotionFolder") -> "LinearEmotion":
+    def of_folder(cls, folder: EmotionFolder) -> "LinearEmotion":
         """The model of a folder. Raises ModelMissing for settings or weights that are not of this kind."""
         features = folder.settings.get("features")
         if features not in FEATURE_KINDS:

@@ -23,6 +23,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words
@@ -307,7 +308,7 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
         failed = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
     if failed:
         raise SynthesisFailed(f"espeak failed with status {failed} on {text!r}", "reword or delete the line")
-    return np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / np.float32(32768), events, rate
+    return pcm_to_float(b"".join(blocks)), events, rate
 
 
 def parameters(prosody: StyleProsody) -> dict[int, int]:

@@ -7,18 +7,14 @@ memory is taken (`models.stored_weights`). Nothing that comes with a checkpoint 
 """
 
 import math
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, StrictDataclassError
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from transformers import (
@@ -35,12 +31,10 @@ from transformers import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import fits, read_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.models.affect import WEIGHT_FILES
-from dailytalk_contiguous.models.affect_network import normalised
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.affect_network import normalised, receptive_field
+from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel
 from dailytalk_contiguous.models.stored_weights import load_weights
-from dailytalk_contiguous.store.hub import model_reference
 
 #: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
 #: the names of its weights.
@@ -51,20 +45,8 @@ ENCODERS: dict[str, tuple[type[Any], type[Any], tuple[str, ...]]] = {
     "whisper": (WhisperConfig, WhisperEncoder, ("", "model.encoder.", "encoder.")),
 }
 
-#: Files of a checkpoint: its settings, and how sound is prepared for it.
-CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
-
-#: What follows the name of a file of weights for the list of files that they are in, where these are several.
-_LIST = ".index.json"
-
-#: What a file in a list of weights may be called: nothing that leads to another folder.
-_PART = re.compile(r"[\w-][\w.-]*")
-
 #: Samples of a frame of Whisper's encoder.
 WHISPER_FRAME = 320
-
-#: Bytes that a JSON file of a checkpoint may have, and files that its weights may be in.
-_MOST_JSON, _MOST_FILES = 16 << 20, 100
 
 #: The largest number, the most layers and the longest list in a configuration: Whisper knows 51,866 words.
 _MOST_NUMBER, _MOST_LAYERS, _MOST_ITEMS = 1 << 20, 256, 4096
@@ -78,110 +60,8 @@ _MISFITS = (
 # WavLM hands PyTorch two masks of different types, which is of no consequence here.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
-_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
-
 #: What to do about weights of another model.
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
-
-
-class StoredModel(NamedTuple):
-    """Files of a model of transformers, and what its JSON says.
-
-    Attributes:
-        name: as it was asked for. config, preparation: values of `CONFIG` and `PREPARATION`, the latter empty if
-            there is none. weights: paths of its files of weights.
-    """
-
-    name: str
-    config: dict[str, Any]
-    preparation: dict[str, Any]
-    weights: list[Path]
-
-    @property
-    def model_type(self) -> str:
-        """`wav2vec2`, `whisper`, …; empty if the configuration has none."""
-        kind = self.config.get("model_type")
-        return kind if isinstance(kind, str) else ""
-
-    @property
-    def normalises(self) -> bool:
-        """Whether sound is brought to zero mean and unit variance. Raises ModelMissing for another rate."""
-        rate = self.preparation.get("sampling_rate", ANALYSIS_RATE)
-        if rate != ANALYSIS_RATE:
-            raise ModelMissing(f"{self.name!r} hears {rate} Hz, not {ANALYSIS_RATE}", "name another model")
-        return self.preparation.get("do_normalize", True) is True
-
-
-def find_checkpoint(name: str) -> StoredModel:
-    """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
-
-    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. Raises
-    ModelMissing where it is not there, or has none.
-    """
-    find = partial(_present, Path(name)) if Path(name).is_dir() else partial(_download, name)
-    paths = find((CONFIG, PREPARATION))
-    if CONFIG not in paths:
-        raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", _REMEDY)
-    config = _read_object(name, paths[CONFIG])
-    preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
-    for file in WEIGHT_FILES:
-        if paths := find((file,)):
-            return StoredModel(name, config, preparation, [paths[file]])
-        if listed := find((file + _LIST,)):
-            weights = _listed(name, listed[file + _LIST], Path(file).suffix)
-            return StoredModel(name, config, preparation, weights)
-    raise ModelMissing(f"{name!r} has no {' and no '.join(WEIGHT_FILES)}", _REMEDY)
-
-
-def _present(folder: Path, files: Sequence[str]) -> dict[str, Path]:
-    return {file: folder / file for file in files if (folder / file).is_file()}
-
-
-def _download(name: str, files: Sequence[str]) -> dict[str, Path]:
-    """Those of the files that a repository has, by name."""
-    try:
-        repo, revision = model_reference(name)
-    except DailytalkError as error:
-        raise ModelMissing(error.reason, _REMEDY) from None
-    paths = {}
-    for file in files:
-        try:
-            paths[file] = Path(hf_hub_download(repo, file, revision=revision))
-        except (OSError, EntryNotFoundError, HFValidationError) as error:
-            # Of a file that a repository lacks the Hub says so; where it can't be reached that is an OSError, too.
-            if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
-                continue
-            if isinstance(error, FileNotFoundError) and file != CONFIG:
-                continue
-            raise ModelMissing(
-                f"{name!r} is no model that is here or on the Hub ({type(error).__name__})",
-                "correct the name, or connect to the Hub once",
-            ) from error
-    return paths
-
-
-def _read_object(name: str, path: Path) -> dict[str, Any]:
-    try:
-        value = read_json(path, limit=_MOST_JSON)
-    except BadInput as error:
-        raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", _REMEDY) from None
-    if not isinstance(value, dict):
-        raise ModelMissing(f"{name!r} can't be loaded ({path.name} holds no object)", _REMEDY)
-    return value
-
-
-def _listed(name: str, path: Path, suffix: str) -> list[Path]:
-    """The files with a suffix that a list of weights names, in the folder or repository of the list."""
-    places = _read_object(name, path).get("weight_map")
-    named = [*places.values()] if isinstance(places, dict) else []
-    files = sorted(set(named)) if fits(named, [str]) else []
-    fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
-    if not 0 < len(files) <= _MOST_FILES or not fitting:
-        raise ModelMissing(f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)", _REMEDY)
-    paths = _present(Path(name), files) if Path(name).is_dir() else _download(name, files)
-    if lacking := sorted(set(files) - paths.keys()):
-        raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
-    return [paths[file] for file in files]
 
 
 def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
@@ -346,14 +226,6 @@ def _normalised_channels(hidden: Tensor, lengths: Tensor, norm: nn.GroupNorm) ->
     return (scaled * norm.weight[:, None] + norm.bias[:, None]).to(hidden.dtype)
 
 
-def receptive_field(config: Any) -> int:
-    """Samples that a wav2vec2-like encoder needs for one frame: 400, 25 ms, in all real ones."""
-    samples = 1
-    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
 def encoder_config(kind: str, values: dict[str, Any]) -> Any:
     """The configuration of an encoder: nothing in it is dropped or masked at random.
 
@@ -375,7 +247,7 @@ def load_speech_encoder(checkpoint: StoredModel) -> SpeechEncoder:
         config = encoder_config(checkpoint.model_type, checkpoint.config)
         encoder = SpeechEncoder(checkpoint.model_type, config, checkpoint.normalises)
     except ValueError as error:
-        raise ModelMissing(f"{checkpoint.name!r} can't be loaded as an encoder ({error})", _REMEDY) from None
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded as an encoder ({error})", FIND_REMEDY) from None
     prefixes = ENCODERS[checkpoint.model_type][2]
     load_weights(checkpoint.weights, encoder.encoder, checkpoint.name, WHOLE, prefixes, strict=False)
     encoder.ready()

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.licensing import (
 )
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
+from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
@@ -41,6 +42,7 @@ from dailytalk_contiguous.publish.render import (
     credit_cells,
     escaped,
     is_path,
+    markdown_cell,
     markdown_table,
     model_name,
     public_cell,
@@ -830,7 +832,7 @@ def render_card(
         filled = _filled_of_clips(figures, packed, facts.tag, assets)
     else:
         filled = _filled_of_conversations(tally, packed, facts.tag, assets)
-    filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
+    filled |= _filled(tally, packed, replace(facts, contact=contact), run, values, origins, against)
     filled |= sample_section(choice, items, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
@@ -952,6 +954,7 @@ def _chosen(values: Mapping[str, Any]) -> list[str]:
 
 def _filled(
     tally: Tally,
+    packed: Packed,
     facts: CardFacts,
     run: Mapping[str, Any],
     values: Mapping[str, Any],
@@ -967,6 +970,7 @@ def _filled(
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
         "warnings": warned(against),
         "made": markdown(made_parts(tally, run)),
+        "fields": fields_table((*FIELDS, *packed.fields)),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
@@ -1030,6 +1034,17 @@ def _filled_of_clips(
         "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
         **{name: json.dumps(value) if value else "None" for name, value in examples.items()},
     }
+
+
+def fields_table(fields: Iterable[Field]) -> str:
+    """The fields of an utterance of a row as a table; what people's own stages say of theirs is escaped."""
+    lines = ["| field | type, unit, range | what |", "|---|---|---|"]
+    for column in fields:
+        if column.part != "line":
+            cells = [", ".join(filter(None, (type_in_words(column.feature), column.unit))), column.about]
+            shown = cells if column in FIELDS else map(markdown_cell, cells)
+            lines.append(f"| `{column.name}` | {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def _citation(facts: CardFacts, title: str) -> str:

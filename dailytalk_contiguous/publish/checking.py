@@ -29,13 +29,13 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, CONFIGS, LABELLED, MAIN, OTHER, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import line_problem, why_silent
+from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_figures import corpus_figures
@@ -82,7 +82,7 @@ from dailytalk_contiguous.publish.verdict import (
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
-from dailytalk_contiguous.run.outputs import REJECTS, SHIFTED, TRANSCRIPT, read_run
+from dailytalk_contiguous.run.outputs import REJECTS, RUN, SHIFTED, TRANSCRIPT, read_run
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.store.files import inside, refuse_half_renamed
@@ -1160,13 +1160,14 @@ def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:
     """Findings on the lines of a transcript, with their numbers."""
+    known = (*FIELDS, *published((read_run(path.parent) or {}).get("fields") or (), RUN))
     lines_of: dict[str, int] = {}
     for number, fields in json_lines(laid_over(path), nan=True):
         location = f"{path.name}:{number}"
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
             continue
-        if problem := line_problem(fields, channels=(*CHANNELS, MIX)):
+        if problem := line_problem(fields, known, mixed=True):
             kind = "bad-word" if problem.key == "words" else "bad-line"
             yield error(kind, location, problem.reason, "correct or delete the line")
             continue

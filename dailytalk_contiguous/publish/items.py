@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features
+from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, embedded, probe, read_pcm, to_uri
 from dailytalk_contiguous.core.dialogue import CUT_MARK
@@ -52,11 +52,20 @@ from dailytalk_contiguous.core.schema import (
     SYNTHESIS,
     UTTERANCE,
     Row,
+    built,
 )
 from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.core.utterance import line_problem, utterance_of
+from dailytalk_contiguous.core.utterance import (
+    FIELDS,
+    Field,
+    checked_fields,
+    line_problem,
+    published,
+    utterance_of,
+)
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import read_clip
+from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.clips import annotated_clip, listed_clips
@@ -224,6 +233,11 @@ class Items(ABC):
     def labelled(self) -> bool:
         """Whether rows are clips (in a mix: may be), and have `labels`."""
         return self.kind in ("clips", "measured", "mix")
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """Fields of utterances that stages of people's own publish. Raises DailytalkError for impossible ones."""
+        return published((read_run(self.folder) or {}).get("fields") or (), RUN) if self.folder else ()
 
     @property
     def folder(self) -> Path | None:
@@ -416,6 +430,16 @@ class Shards(FiledItems):
                         sounds[row["conversation_id"]] = row["audio"]
         return sounds
 
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """As in `Items`, and those that the shards have and nobody described."""
+        described = {field.name: field for field in super().fields}
+        with open_parquet(self.files[0], "build the dataset again") as opened:
+            utterance = Features.from_arrow_schema(opened.schema).get("utterances")
+        stored = utterance.feature if isinstance(utterance, List) else {}
+        own = [described.get(name) or Field(name, kind) for name, kind in stored.items() if name not in UTTERANCE]
+        return checked_fields(own, as_text(self.files[0]))
+
     def splits(self) -> dict[str, str]:
         """As in `Items`: only clips have splits before they are published."""
         return super().splits() if self.labelled else {}
@@ -435,7 +459,8 @@ class Shards(FiledItems):
                 opened.check(_TYPED, LABELLED.keys())
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                opened.check(_TYPED, BUILT.keys() - OPTIONAL, remedy)
+                typed = {**_TYPED, "utterances": built((*FIELDS, *self.fields))["utterances"]}
+                opened.check(Features(typed), BUILT.keys() - OPTIONAL, remedy)
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
@@ -503,6 +528,11 @@ class VersionItems(FiledItems):
     @property
     def name(self) -> str:
         return str(self._version)
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """As in `Items`."""
+        return published((self._version.manifest() or {}).get("fields") or (), MANIFEST)
 
     def rejects(self) -> Iterator[dict[str, str]]:
         """None: those of the runs are not published line by line."""
@@ -950,14 +980,14 @@ class TaggedItems(Items):
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """As in `Items`. No row has audio, or is of a split."""
-        groups = groupby(_json_lines(self._transcript), lambda pair: _name(pair[1]))
+        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
         return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
 
     def row(self, name: str) -> Row:
         if name not in self._numbers:
             raise self._missing(name)
         first, last = self._numbers[name]
-        return self._row(name, list(_json_lines(self._transcript, first, last)))
+        return self._row(name, list(self._lines(first, last)))
 
     def sound(self, name: str) -> ItemSound:
         """As in `Items`: the recording, and where in it the conversation begins.
@@ -978,9 +1008,19 @@ class TaggedItems(Items):
     @cached_property
     def _numbers(self) -> dict[str, tuple[int, int]]:
         """By conversation: the numbers of its first and its last line."""
-        groups = groupby(_json_lines(self._transcript), lambda pair: _name(pair[1]))
+        groups = groupby(self._lines(), lambda pair: _name(pair[1]))
         numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
         return {name: (lines[0], lines[-1]) for name, lines in numbers}
+
+    def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
+        path, fields = path_of(self._transcript), (*FIELDS, *self.fields)
+        for number, line in json_lines(self._transcript, nan=True, first=first, last=last):
+            if isinstance(line, BadInput):
+                raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
+            if problem := line_problem(line, fields):
+                raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
+            yield number, line
 
     def _base(self, path: Path) -> dict[str, Row]:
         """What a shard knows of its recordings; neighbours in the transcript are mostly of one shard."""
@@ -1002,7 +1042,7 @@ class TaggedItems(Items):
 
         utterances = []
         for _, line in lines:
-            utterance = moved(utterance_of(line))
+            utterance = moved(utterance_of(line, (*FIELDS, *self.fields)))
             source = {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
             utterances.append(utterance | source)
         words = [
@@ -1037,19 +1077,6 @@ class TaggedItems(Items):
 def _name(line: Mapping[str, Any]) -> str:
     """The conversation of a line; the older tool's lines name only their recording."""
     return str(line.get("conversation_id") or line.get("audio_file") or "")
-
-
-def _json_lines(
-    document: Readable, first: int = 1, last: int | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of some lines of a file, with their numbers. Raises DailytalkError for an invalid line."""
-    path = path_of(document)
-    for number, line in json_lines(document, nan=True, first=first, last=last):
-        if isinstance(line, BadInput):
-            raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
-        if problem := line_problem(line):
-            raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
-        yield number, line
 
 
 # A row as exporters see it: the main speaker first, samples at one rate.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
 
 #: Name of the manifest in a repository, and the version of its layout.
 MANIFEST = "manifest.json"
@@ -22,6 +23,7 @@ MANIFEST_SHAPE: dict[str, Any] = {
     "version?": str,
     "changes?": dict,
     "assets?": [str],
+    "fields?": DESCRIBED,
     "totals?": {str: {"rows?": int, "hours?": float, "size": int}},
     "files?": {str: {"sha256": str, "size?": int, "rows?": int, "seconds?": float}},
 }
@@ -57,12 +59,14 @@ class Packed:
         sample_rate: Hz of all conversations, or None where they differ.
         disjoint: what no two splits share: `speakers` (of the kept side), `recordings`, or `conversations`.
         rejects: conversations that could not be published.
+        fields: those of utterances that stages of people's own publish.
     """
 
     files: tuple[DataFile, ...]
     sample_rate: int | None
     disjoint: str
     rejects: tuple[Reject, ...] = ()
+    fields: tuple[Field, ...] = ()
 
     @property
     def configs(self) -> dict[str, dict[str, list[DataFile]]]:
@@ -90,6 +94,7 @@ def manifest(packed: Packed, tag: str | None, changes: Mapping[str, Any]) -> dic
         "version": tag,
         "splits_disjoint_in": packed.disjoint,
         "changes": dict(changes),
+        **({"fields": described(packed.fields)} if packed.fields else {}),
         "totals": {
             config: {
                 "rows": sum(file.rows for file in files),

@@ -22,7 +22,8 @@ from datasets import Features
 from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
 from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, UTTERANCE, Row, published_features
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, published_features
+from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.items import (
     SMALL,
@@ -437,7 +438,7 @@ def utterance_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Ite
         seconds = len(part) / rate
         published = utterance(fields)
         yield (
-            {name: published.get(name) for name in UTTERANCE}
+            published
             | {
                 "conversation_id": finished.id,
                 "recording_id": finished.recording_id,
@@ -809,8 +810,17 @@ def pack_version(
             f"the disk of {stage} is full", "make room and push again: what is packed already stays"
         ) from None
     return Packed(
-        tuple(files_by_name[name] for name in sorted(files_by_name)), index.sample_rate, disjoint, index.rejects
+        tuple(files_by_name[name] for name in sorted(files_by_name)),
+        index.sample_rate,
+        disjoint,
+        index.rejects,
+        index.items.fields,
     )
+
+
+def _features(config: str, index: Index) -> Features:
+    items = index.items
+    return published_features(config, index.sample_rate, items.labelled, (*FIELDS, *items.fields))
 
 
 def _jobs(
@@ -842,7 +852,7 @@ def _jobs(
             _CODE,
             pa.__version__,
             soundfile.__libsndfile_version__,
-            str(published_features(config, index.sample_rate, index.items.labelled)),
+            str(_features(config, index)),
             asdict(made_by),
         ]
         for number, shard in enumerate(shards):
@@ -875,7 +885,7 @@ def _write_missing(
         path = stage / job.name
         written = write_rows(
             path,
-            published_features(job.config, index.sample_rate, index.items.labelled),
+            _features(job.config, index),
             _rows(job, index, made_by, stopped),
         )
         file = DataFile(job.name, path, job.config, job.split, sha256_of(path), path.stat().st_size, *written)

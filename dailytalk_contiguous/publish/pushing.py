@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from datasets import Dataset, DatasetDict, load_dataset
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token, hf_hub_url
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
@@ -47,7 +47,7 @@ from dailytalk_contiguous.publish.packing import exclusive, pack_version
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
-from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, without_tokens
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 
 # Retries of requests to a server that fails: a few, at growing intervals.
 #
@@ -179,12 +179,6 @@ class State:
     files: dict[str, RemoteFile] = field(default_factory=dict)
     manifest: dict[str, Any] | None = None
     card: str | None = None
-
-
-def check_token() -> None:
-    """Raise DailytalkError if there is no token for the Hub."""
-    if get_token() is None:
-        raise DailytalkError("there is no token for the Hub", "log in with `hf auth login`, or set HF_TOKEN")
 
 
 def check_access(api: HfApi, target: Target, patience: RetryPolicy) -> bool:

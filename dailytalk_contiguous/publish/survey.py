@@ -85,9 +85,7 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
     probabilities: list[NDArray[np.float32]] = []
     for block in pcm_blocks(row["audio"], ANALYSIS_RATE, tap=meter.push):
         interrupts.check_interrupt()
-        heard = [
-            activity.push(pcm_to_float(block[:, number].tobytes())) for number, activity in enumerate(channels)
-        ]
+        heard = [activity.push(pcm_to_float(channel)) for activity, channel in zip(channels, block.T, strict=True)]
         probabilities.append(np.max(heard, axis=0))
     probabilities.append(np.max([activity.flush() for activity in channels], axis=0))
     levels = meter.levels()

@@ -18,8 +18,9 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_js
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
+from dailytalk_contiguous.run.storage import fetched
 from dailytalk_contiguous.store.files import is_inside
-from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 # Reading a version of a dataset, on the Hub or in a folder, without downloading more than needed.
@@ -190,6 +191,31 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
         info = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
     return Version(where, info.sha, tuple(file.rfilename for file in info.siblings or ()), files)
+
+
+def version_or_path(source: str, revision: str | None) -> Path | Version:
+    """A version on the Hub or in a folder, or else a path of this machine (a store's folder is copied).
+
+    Args:
+        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Anything else is a path, too.
+        revision: of `--revision`.
+
+    Raises:
+        DailytalkError: a revision is given twice or for a path, or the version can't be opened.
+    """
+    path = fetched(Path(source))
+    named = None if path.exists() else parse_reference(source)
+    if named is None:
+        if revision is not None:
+            raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
+        version = open_version(path) if path.is_dir() else None
+        return version if version and CONFIGS[0] in version.configs() else path
+    if revision is not None and named.revision is not None:
+        raise DailytalkError(f"{source} names a revision, and so does --revision {revision!r}", "give one of them")
+    try:
+        return open_version(Reference(named.repo, revision or named.revision))
+    except DailytalkError as problem:
+        raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 
 
 def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:

@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from dailytalk_contiguous.core.audio import Pcm, read_pcm
+from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.publish.items import conversation
@@ -332,8 +330,4 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
 
 
 def _mono(audio: dict[str, Any]) -> Callable[[int], Pcm]:
-    def load(sample_rate: int) -> Pcm:
-        pcm = read_pcm(audio, sample_rate)
-        return pcm[:, 0] if pcm.shape[1] == 1 else pcm.mean(axis=1).round().astype(np.int16)
-
-    return load
+    return lambda sample_rate: mixed_down(read_pcm(audio, sample_rate))

@@ -57,7 +57,7 @@ from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav
 # dominance); ours follow. Times are in seconds of the recording, to a millisecond; what is not a number is null.
 
 
-def columns_of(published: Iterable[Field]) -> tuple[str, ...]:
+def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
     """Columns of a shard from which its lines are made, with those that stages publish."""
     names = (field.name for field in published)
     return ("recording_id", "notes", "rejected", "unmatched", *Script.needs, *Script.uses, *names)
@@ -377,7 +377,7 @@ def _transcript(
 ) -> Iterator[str]:
     """The lines of the transcript; `results` counts them as they are read."""
     for path in paths:
-        rows = read_rows(path, columns_of(published))
+        rows = read_rows(path, transcript_columns(published))
         for name, entry in index.of(path).items():
             if results.add(entry):
                 row = rows[name]

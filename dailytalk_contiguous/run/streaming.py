@@ -508,7 +508,7 @@ class StreamOutputs:
     def bytes_to_write(self) -> int:
         """Bytes that `write` would add to the disk, except rejects and the record. Reads all rows, no sound."""
         published = published_by(self.tag_stages)
-        columns, fields = outputs.columns_of(published), (*FIELDS, *published)
+        columns, fields = outputs.transcript_columns(published), (*FIELDS, *published)
         rows = (row for path in self._tagged() for row in read_rows(path, columns).values())
         lines = (json_text(line) for row in rows for line in outputs.lines(row, fields=fields))
         return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
@@ -804,7 +804,7 @@ class _Run:
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
-        rows = read_rows(tagged, outputs.columns_of(published_by(self.tag_stages)))
+        rows = read_rows(tagged, outputs.transcript_columns(published_by(self.tag_stages)))
         path = window.folder / TRANSCRIPT
         published = published_by(self.tag_stages)
         fields = (*FIELDS, *published)

@@ -35,7 +35,7 @@ from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, f
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.files import inside
 
@@ -219,8 +219,11 @@ def tag_recordings(
         about: goes into run.json as it is.
         progress: called with every stage of every batch. planned: called with what is left to do, before it is
             done.
+
+    Raises DailytalkError as `published_by` does.
     """
     started = time.perf_counter()
+    published_by(stages)  # a field that clashes is found before any work
     index = ShardIndex(out / TAGGED)
     refuse_to_lose(index, recordings, options.prune)
     todo = Pass(index, recordings.groups, fittable(stages))
@@ -270,6 +273,7 @@ def intended_tag(
 
     Raises DailytalkError for whatever `tag_recordings` would reject before its first shard.
     """
+    published_by(stages)
     index = ShardIndex(out / TAGGED)
     refuse_to_lose(index, recordings, options.prune)
     todo = Pass(index, recordings.groups, fittable(stages))

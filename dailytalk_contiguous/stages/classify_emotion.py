@@ -12,13 +12,14 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import pcm_to_float
+from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
 from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model, why_unheard
+from dailytalk_contiguous.models.emotion_folder import why_unheard
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 from dailytalk_contiguous.store.hub import model_reference
@@ -92,7 +93,7 @@ class ClassifyEmotion(Stage):
         shares: list[_Shares] = [()] * len(batch["speech"])
         for places, classify in _parts(model, batch):
             interrupts.check_interrupt()
-            answers = classify([batch["speech"][place] for place in places])
+            answers = classify([pcm_to_float(batch["speech"][place]) for place in places])
             for place, answer in zip(places, answers, strict=True):
                 shares[place] = answer
         return guess_columns(model, shares, self.confidence)
@@ -116,7 +117,7 @@ def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confid
     }
 
 
-_Classify = Callable[[list[bytes]], Sequence[_Shares]]
+_Classify = Callable[[list[Samples]], Sequence[_Shares]]
 
 
 def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
@@ -130,8 +131,8 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
         if rated:
             parts.append((rated, lambda sounds: _shares(_mapped(model, affect[rated], sounds))))
 
-    def classify(sounds: list[bytes], speakers: list[Hashable] | None) -> list[_Shares]:
-        return _shares(model.classify([pcm_to_float(sound) for sound in sounds], speakers))
+    def classify(sounds: list[Samples], speakers: list[Hashable] | None) -> list[_Shares]:
+        return _shares(model.classify(sounds, speakers))
 
     if "conversation_id" not in batch:
         alone = _kept(lambda sounds: classify(sounds, None), "alone")
@@ -152,8 +153,8 @@ def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
     return [tuple(guess.probabilities.tolist()) for guess in guesses]
 
 
-def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[bytes]) -> list[EmotionGuess]:
-    return model.of_affect(affect, [why_unheard(pcm_to_float(sound)) for sound in sounds])
+def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[Samples]) -> list[EmotionGuess]:
+    return model.of_affect(affect, [why_unheard(sound) for sound in sounds])
 
 
 def _affect(batch: Batch) -> np.ndarray:

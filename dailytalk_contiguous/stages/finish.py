@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.utterance import (
     UTTERANCE,
     WORD,
     Field,
-    pack,
+    pack_utterances,
 )
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
@@ -104,7 +104,7 @@ class Finish(Stage):
     def row(self, row: Row) -> Row:
         sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
         renamed = {name: row[column] for name, column in _RENAMED.items()}
-        utterances = pack({**row, **renamed}, (*FIELDS, *self.fields))
+        utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
         for utterance in utterances:
             utterance["channel"] = sides[utterance["source_channel"]]
         sounds = [_sound(sound) for sound in row["sounds"]]

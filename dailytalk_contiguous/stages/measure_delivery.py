@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import Setting, setting
@@ -71,11 +71,10 @@ class MeasureDelivery(Stage):
     def row(self, row: Row) -> Row:
         channel = read_analysis(row["audio"], row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
         lines = zip(*(row[name] for name in ("source_channel", "start", "end", "text")), strict=True)
-        sounds = []
-        for side, start, end, text in lines:
-            first = round(start * ANALYSIS_RATE)
-            last = round(end * ANALYSIS_RATE) if side == self.revoice and text.strip() else first
-            sounds.append(pcm_to_float(channel[first:last].tobytes()))
+        sounds = [
+            pcm_to_float(excerpt(channel, start, end if side == self.revoice and text.strip() else start))
+            for side, start, end, text in lines
+        ]
         performances = [performance_of(sound) for sound in sounds]
         embeddings: list[list[float]] = [[] for _ in sounds]
         heard = [place for place, sound in enumerate(sounds) if len(sound)]

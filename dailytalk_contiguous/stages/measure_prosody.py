@@ -34,5 +34,6 @@ class MeasureProsody(Stage):
             n_words: float = len(timed) if timed is not None else len((text or "").split())
             if timed is None and text is None:
                 n_words = math.nan
-            rows.append(measure_prosody(pcm_to_float(speech), n_words, spoken or len(speech) / 2 / ANALYSIS_RATE))
+            samples = pcm_to_float(speech)
+            rows.append(measure_prosody(samples, n_words, spoken or len(samples) / ANALYSIS_RATE))
         return {name: [row[name] for row in rows] for name in self.adds}

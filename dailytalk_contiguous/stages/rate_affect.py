@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
 from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.spans import Taken, borrowed
+from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.models.affect import (
     ACOUSTIC_ESTIMATE,
     AUDEERING,
     PRECISIONS,
     estimate_affect,
     find_affect_model,
-    load_affect_model,
     settled_precision,
     threads_of_one,
 )
@@ -137,15 +137,15 @@ class RateAffect(Stage):
         return columns | {"affect_model": [self.model] * len(batch["speech"])}
 
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
-        from dailytalk_contiguous.models.affect_network import Affect  # and PyTorch
+        from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch
 
         device = resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
         chosen, borrowed_seconds = self._filled_up(batch)
-        lengths = [len(pcm) / 2 / ANALYSIS_RATE for pcm in chosen]
+        lengths = [len(pcm) / ANALYSIS_RATE for pcm in chosen]
         budget = self.batch_seconds or BATCH_SECONDS[device]
 
-        def rate(group: list[bytes]) -> list[Affect]:
+        def rate(group: list[Pcm]) -> list[Affect]:
             return model.rate([pcm_to_float(pcm) for pcm in group])
 
         call = checkpointed(rate, lambda value: Affect(*map(float, value)))
@@ -157,9 +157,10 @@ class RateAffect(Stage):
             "context_seconds": borrowed_seconds
         }
 
-    def _filled_up(self, batch: Batch) -> tuple[list[bytes], list[float]]:
+    def _filled_up(self, batch: Batch) -> tuple[list[Pcm], list[float]]:
         """What is heard for each utterance, and the seconds of it that are of others."""
-        heard, seconds = list(batch["speech"]), [0.0] * len(batch["speech"])
+        speech: list[Pcm] = [np.frombuffer(data, "<i2") for data in batch["speech"]]
+        heard, seconds = list(speech), [0.0] * len(speech)
         if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
             return heard, seconds
         speakers: dict[Hashable, list[int]] = {}
@@ -170,11 +171,11 @@ class RateAffect(Stage):
             spans = [(batch["start"][place], batch["end"][place]) for place in places]
             for index, place in enumerate(places):
                 before, after = borrowed(spans, index, self.context, self.reach)
-                parts = [
-                    _cut(batch["speech"][places[part.span]], spans[part.span][0], part)
-                    for part in (*before, *after)
-                ]
-                heard[place] = b"".join((*parts[: len(before)], heard[place], *parts[len(before) :]))
+                parts = []
+                for part in (*before, *after):
+                    begin = spans[part.span][0]
+                    parts.append(excerpt(speech[places[part.span]], part.start - begin, part.end - begin))
+                heard[place] = np.concatenate((*parts[: len(before)], speech[place], *parts[len(before) :]))
                 seconds[place] = sum(part.seconds for part in (*before, *after))
         return heard, seconds
 
@@ -192,12 +193,6 @@ class RateAffect(Stage):
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
     return {name: [values[index] for index in indices] for name, values in batch.items()}
-
-
-def _cut(speech: bytes, begin: float, part: Taken) -> bytes:
-    """A part of the 16-bit speech that begins at the second `begin`."""
-    first, last = (2 * round((edge - begin) * ANALYSIS_RATE) for edge in (part.start, part.end))
-    return speech[first:last]
 
 
 def _floats(values: list[float | None]) -> list[float]:

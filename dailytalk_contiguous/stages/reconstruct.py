@@ -159,7 +159,7 @@ class Reconstruct(Stage):
             meter = SideMeter(rate, len(rebuilt) / rate)
             for first in range(0, len(rebuilt), round(BLOCK_SECONDS * rate)):  # a side is never held as floats
                 block = rebuilt[first : first + round(BLOCK_SECONDS * rate), place]
-                meter.push(pcm_to_float(block.tobytes()))
+                meter.push(pcm_to_float(block))
             sides.append(
                 {
                     "channel": name,
@@ -305,7 +305,7 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
 def _loudest_leak(leak: Leakage, channel: Pcm) -> NDArray[np.float64]:
     """Mean square of the loudest leak around each frame; 0 where the channel is too loud for one."""
     loudest = np.max(sliding_window_view(np.pad(leak.predicted(), LEAK_EDGE), 2 * LEAK_EDGE + 1), axis=1)
-    levels = frame_levels(pcm_to_float(channel.tobytes()), HOP)
+    levels = frame_levels(pcm_to_float(channel), HOP)
     return np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
 
 

@@ -22,10 +22,10 @@ from dailytalk_contiguous.core.utterance import (
     UTTERED_WORD,
     Field,
     features_of_fields,
+    in_digits,
     line_of,
-    pack,
-    rounded,
-    unpack,
+    pack_utterances,
+    unpack_utterances,
     utterance_of,
 )
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
@@ -111,13 +111,13 @@ def columns_besides(names: Iterable[str], dataset: AnyDataset) -> list[str]:
 def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
     """The utterances of a tagged conversation, in seconds of it, each with its `words`."""
     columns = ("words", "avg_logprob", "recogniser", "affect_model")
-    heard = zip(*(row[name] for name in columns), strict=True)
+    packed = zip(pack_utterances(row, fields), *(row[name] for name in columns), strict=True)
     return [
         utterance
         | {"words": words, "confidence": _confidence(avg_logprob)}
         | {"models": {"recogniser": recogniser, "affect": affect}}
         | {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
-        for utterance, (words, avg_logprob, recogniser, affect) in zip(pack(row, fields), heard, strict=True)
+        for utterance, words, avg_logprob, recogniser, affect in packed
     ]
 
 
@@ -135,7 +135,7 @@ def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -
 
 def _confidence(avg_logprob: float | None) -> float | None:
     """The geometric mean of the words' probabilities, in [0, 1]."""
-    return None if avg_logprob is None else rounded(math.exp(min(avg_logprob, 0.0)), 4)
+    return None if avg_logprob is None else in_digits(math.exp(min(avg_logprob, 0.0)), 4)
 
 
 def script_columns(
@@ -167,7 +167,7 @@ def script_columns(
     for utterance in utterances:  # an added line need not name what all others do
         utterance["language"] = utterance["language"] or language
     names = [name for name in script_features(fields) if name != "main_language"]
-    return {"main_language": language, **unpack(utterances, names)}
+    return {"main_language": language, **unpack_utterances(utterances, names)}
 
 
 def seconds_within(seconds: float, base: Row) -> float:

@@ -13,7 +13,16 @@ import numpy as np
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.audio import (
+    ANALYSIS_RATE,
+    Pcm,
+    Samples,
+    excerpt,
+    mixed_down,
+    pcm_to_float,
+    probe,
+    read_analysis,
+)
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
@@ -133,7 +142,7 @@ class Segment(Stage):
         for index, audio in enumerate(batch["audio"]):
             pcm = self._pcm(read_analysis(audio, batch["offset"][index], batch["duration"][index]))
             spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
-            speech.append([_cut(pcm[channel], start, end) for channel, start, end in spans])
+            speech.append([excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans])
         return {"speech": speech}
 
     def row(self, row: Row) -> Row:
@@ -171,7 +180,7 @@ class Segment(Stage):
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
-            "speech": [_cut(pcm[channel], start, end) for channel, start, end in spans],
+            "speech": [excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
             "sides": [side.side for side in searched],
             "notes": [note for side in searched for note in side.notes],
             "rejected": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
@@ -194,7 +203,7 @@ class Segment(Stage):
         count = samples.shape[1]
         names = self._names(count)
         if names == CHANNEL_CHOICES["mix"]:
-            return {"mix": samples.mean(axis=1).round().astype(np.int16)}
+            return {"mix": mixed_down(samples)}
         if not names:
             raise BadInput(
                 f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
@@ -257,7 +266,7 @@ def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     activity = SpeechActivity()
     probabilities, levels = [], [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
-        block = pcm_to_float(channel[start : start + BLOCK].tobytes())
+        block = pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))
         levels.append(frame_levels(block, FRAME))
     return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
@@ -277,10 +286,6 @@ def _numbered(prefixes: list[str]) -> list[str]:
         ids.append(f"{prefix}{counts.get(prefix, 0):04d}")
         counts[prefix] = counts.get(prefix, 0) + 1
     return ids
-
-
-def _cut(channel: Pcm, start: float, end: float) -> bytes:
-    return channel[round(start * ANALYSIS_RATE) : round(end * ANALYSIS_RATE)].tobytes()
 
 
 def _whole(seconds: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, embedded, read_analysis
+from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_analysis
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
@@ -99,5 +99,4 @@ def _cut(samples: Pcm, span: dict[str, Any]) -> bytes:
             f"{span['utterance_id']} is on the channel {span['channel']!r}, and its audio has {count}",
             "build the dataset again",
         )
-    first, last = (max(0, round(span[edge] * ANALYSIS_RATE)) for edge in ("start", "end"))
-    return voice[first:last].tobytes()
+    return excerpt(voice, span["start"], span["end"]).tobytes()

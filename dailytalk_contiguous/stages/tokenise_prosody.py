@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
@@ -125,7 +125,10 @@ class TokeniseResult(Stage):
     def row(self, row: Row) -> Row:
         samples = read_analysis(row["built_audio"])
         lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
-        speech = [_between(samples[:, int(channel != self.revoice)], start, end) for channel, start, end in lines]
+        speech = [
+            excerpt(samples[:, int(channel != self.revoice)], start or 0.0, end or 0.0).tobytes()
+            for channel, start, end in lines
+        ]
         return _tokens_of(self.codebook, {"speech": speech, "channel": row["source_channel"]})
 
 
@@ -147,15 +150,9 @@ class TokeniseClip(Stage):
 
     def row(self, row: Row) -> Row:
         samples = read_analysis(row["audio"])
-        speech = _between(samples[:, 0], row["clip_start"] or 0.0, row["duration"])
+        speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
         (tokens,), (model,) = _tokens_of(self.codebook, {"speech": [speech]}).values()
         return {"prosody_tokens": tokens, "prosody_model": model}
-
-
-def _between(channel: Pcm, start: float | None, end: float | None) -> bytes:
-    """16 kHz speech between two seconds; none where there are none."""
-    first, last = (round((at or 0.0) * ANALYSIS_RATE) for at in (start, end))
-    return channel[first:last].tobytes()
 
 
 def _tokens_of(codebook: str, batch: Batch) -> Batch:

@@ -171,6 +171,12 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
     return DailytalkError(reason.format(what=what, host=host, kind=kind), remedy.format(kind=kind))
 
 
+def check_token() -> None:
+    """Raise DailytalkError if there is no token for the Hub."""
+    if get_token() is None:
+        raise DailytalkError("there is no token for the Hub", _LOG_IN)
+
+
 @contextmanager
 def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
     """Raise errors of the Hub, or of the disk to which it is read, as a DailytalkError about `what`, a `kind`.

@@ -65,8 +65,6 @@ def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_pat
             ("--max-conversation", "0"),
             "--max-conversation can't be '0': give a time such as 15m, 90s or 1h or never.",
         ),
-        (("--affect-context", "3"), "--affect-context 3 has no unit: give 3m for minutes or 3s for seconds."),
-        (("--min-duration", "0.8"), "--min-duration 0.8 has no unit: give 0.8m for minutes or 0.8s for seconds."),
         (("--min-duration", "-1s"), "--min-duration can't be '-1s': give a time such as 15m, 90s or 1h."),
         (("--punctuate", "x"), "--punctuate can't be 'x': choose one of missing, always."),
         (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a file of many recordings"),
@@ -74,9 +72,9 @@ def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_pat
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
         (("--asr-model", "tiny"), "Whisper 'tiny' is not in the cache and can't be downloaded"),
         (("--asr-model", "empty"), "empty is no Whisper model in CTranslate2 format: no model.bin"),
-        (("--affect-model", "empty"), "empty is no affect model: it has no config.json"),
-        (("--affect-model", "nobody/nothing"), "the affect model 'nobody/nothing' is not in the cache"),
-        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor an affect model on the Hub"),
+        (("--affect-model", "empty"), "'empty' is no model of transformers: it has no config.json"),
+        (("--affect-model", "nobody/nothing"), "the model 'nobody/nothing' is not in the cache"),
+        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor a model on the Hub"),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_nothing_is_written(

@@ -3,16 +3,22 @@
 That it runs in other processes is seen in tests/test_chain.py.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import EMBEDDED, Command
+from datasets import load_dataset
+from huggingface_hub import hf_hub_download
 from own_stages import OWN_STAGE, miscounts, own_stage
 from recordings import excerpt, save
 
+from dailytalk_contiguous import load
 from dailytalk_contiguous.run.outputs import read_run
+
+pytest_plugins = ["hub.hub_fixtures"]
 
 
 @pytest.fixture
@@ -45,20 +51,62 @@ def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
     assert "stages to run: CountWords\n" in done.out
 
 
+@pytest.mark.needs("espeakng_loader")
+@pytest.mark.usefixtures("impatient", "hub")
+def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
+    file: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
+    tag = ("tag", tmp_path / "in", *EMBEDDED, "--source-licence", "CC0-1.0", "--out")
+    assert dailytalk(*tag, tmp_path / "out", "--stage", file).code == 0
+    lines = [json.loads(line) for line in (tmp_path / "out/transcript.jsonl").read_text().splitlines()]
+    lines[0]["n_words"] = 7  # as a person counts them
+    (tmp_path / "out/transcript.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    file.unlink()  # later commands read what it publishes in run.json
+    counts = [line["n_words"] for line in lines]
+    for command in ("speak", "check"):
+        assert dailytalk(command, tmp_path / "out").code == 0
+    shifted = (tmp_path / "out/transcript_shifted.jsonl").read_text().splitlines()
+    assert [json.loads(line)["n_words"] for line in shifted] == counts
+    push = ("push", tmp_path / "out", "tester/words", "--create", "--tag")
+    assert dailytalk(*push, "v1.0.0").code == 0
+    version = {"path": "tester/words", "revision": "v1.0.0", "split": "train"}
+    for rows in (load_dataset(**version), load_dataset(**version, streaming=True).decode(False)):
+        (row,) = rows.remove_columns("audio")
+        assert [utterance["n_words"] for utterance in row["utterances"]] == counts
+    utterances = load_dataset(**version, name="utterances").remove_columns("audio")
+    assert (utterances["n_words"][:], utterances.features["n_words"].dtype) == (counts, "int32")
+    (row,) = load("tester/words", revision="v1.0.0", split="train", columns=["utterances"])
+    assert [utterance["n_words"] for utterance in row["utterances"]] == counts
+    card = Path(hf_hub_download("tester/words", "README.md", repo_type="dataset", revision="v1.0.0"))
+    assert "| `n_words` | integer | how many words it has |" in card.read_text(encoding="utf-8")
+    assert dailytalk(*tag, tmp_path / "without").code == 0
+    assert dailytalk("speak", tmp_path / "without").code == 0
+    assert dailytalk("push", tmp_path / "without", "tester/words", "--tag", "auto").code == 0
+    told = dailytalk("diff", "tester/words@v1.0.0", "tester/words@v2.0.0").out
+    assert "utterances.n_words is gone" in told
+    assert "major" in told
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (OWN_STAGE.replace('Field("n_words", about="how many words it has")', '"words_n"'), "does not add"),
+        (OWN_STAGE.replace("n_words", "start"), "adds 'start' of another type"),
+        (OWN_STAGE.replace("n_words", "vad"), "publishes 'vad', and there is a field of that name"),
+        (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
         (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "has no list of stages"),
         (OWN_STAGE.replace("letters", "beam"), "--beam is an option already"),
         (None, "is no file of Python"),
     ],
 )
-def test_file_without_stages_is_refused_in_a_sentence(
+def test_file_whose_stages_can_not_run_is_refused_in_a_sentence(
     text: str | None, reason: str, file: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     file.unlink()
     if text:
         file.write_text(text, encoding="utf-8")
+    save(tmp_path / "call.wav", excerpt(seconds=2.0))
     done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True)
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
-"""Times on the command line: what has a unit is taken, what has none could mean two things and is refused."""
+"""Times on the command line: with a unit, or as a number of seconds where that can't mean minutes."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from audio_files import ROOT
 from command import Command
+from recordings import save
 
 from dailytalk_contiguous.cli.main import COMMANDS, command_of
 from dailytalk_contiguous.cli.options import TIME, time_of
@@ -16,7 +18,7 @@ OPTIONS = {name: command_of(name).params for name in COMMANDS}
 
 #: Options that take a number because their names are a unit.
 NAMED = {"shard_minutes", "limit_hours", "sample_minutes", "target_minutes", "min_seconds", "max_seconds", "hours"}
-NAMED |= {"voice_hours", "language_hours", "min_length_ratio", "max_length_ratio", "silence"}
+NAMED |= {"voice_hours", "language_hours", "min_length_ratio", "max_length_ratio"}
 
 #: Every option that is a time, by the commands that have it.
 TIMES = {
@@ -25,6 +27,9 @@ TIMES = {
     for one in options
     if one.metavar == TIME and name != "plan"
 }
+
+#: Those of which a number alone may mean minutes or seconds.
+AMBIGUOUS = {"--end", "--listen", "--max-conversation", "--max-length", "--start"}
 
 
 @pytest.fixture
@@ -43,6 +48,17 @@ def test_time_with_its_unit_is_in_seconds(text: str, seconds: float) -> None:
 def test_default_stays_as_it_is_and_a_word_means_what_the_option_says() -> None:
     assert time_of("--x", {})(2.5) == 2.5
     assert time_of("--x", {"inf": math.inf})("inf") == math.inf
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("15", 15.0), (" 0.8 ", 0.8), (".8", 0.8), ("2.", 2.0), ("0", 0.0)])
+def test_number_alone_is_seconds_where_an_option_needs_no_unit(text: str, seconds: float) -> None:
+    assert time_of("--x", {}, needs_unit=False)(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", ".", "-1", "1e3", "inf", "nan", "0.8.1", "1_0", "0.8 x"])
+def test_what_is_no_time_is_refused_without_a_unit_too(text: str) -> None:
+    with pytest.raises(DailytalkError, match="--x can't be"):
+        time_of("--x", {}, needs_unit=False)(text)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +83,7 @@ def test_options_that_are_times_are_these() -> None:
         "--listen",
         "--long-pause",
         "--longest-turn",
+        "--max",
         "--max-conversation",
         "--max-length",
         "--max-monologue",
@@ -74,16 +91,30 @@ def test_options_that_are_times_are_these() -> None:
         "--max-silence",
         "--max-start",
         "--max-turn",
+        "--min",
         "--min-duration",
         "--pause",
         "--reply-within",
+        "--silence",
         "--start",
     }
     others = {one.name for options in OPTIONS.values() for one in options if one.metavar != TIME}
     assert {name for name in others if re.search("second|minute|hour|duration|length|silence", name)} == NAMED
 
 
-@pytest.mark.parametrize(("command", "option"), sorted(TIMES))
+@pytest.mark.parametrize("text", ["0.8", ".8", "0.8s", "0.8 S", "800ms"])
+def test_silence_of_split_and_shortest_utterance_of_tag_are_spelt_alike(
+    tmp_path: Path, dailytalk: Command, text: str
+) -> None:
+    save(tmp_path / "in/call.wav")
+    embedded = ("--profile", "embedded", "--language", "en")
+    for command, option, *others in (("split", "silence"), ("tag", "min_duration", *embedded)):
+        out = tmp_path / command
+        dailytalk(command, tmp_path / "in", "--out", out, "--" + option.replace("_", "-"), text, *others)
+        assert json.loads((out / "run.json").read_text("utf-8"))["settings"][option] == 0.8
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(time for time in TIMES if time[1] in AMBIGUOUS))
 def test_number_without_a_unit_is_one_sentence_with_both_readings(
     tmp_path: Path, dailytalk: Command, command: str, option: str
 ) -> None:

@@ -566,6 +566,7 @@ def test_the_content_decides_and_not_the_extension(tmp_path: Path, name: str, ki
 def test_pcm_and_back_is_the_same_and_what_is_too_loud_is_clipped() -> None:
     pcm = np.arange(-32768, 32768, dtype=np.int16)
     np.testing.assert_array_equal(to_pcm(pcm_to_float(pcm.tobytes())), pcm)
+    np.testing.assert_array_equal(to_pcm(pcm_to_float(pcm[::-3])), pcm[::-3])
     assert to_pcm(np.array([1.0, 2.0, -2.0], np.float32)).tolist() == [32767, 32767, -32768]
 
 

@@ -18,7 +18,8 @@ from dailytalk_contiguous.learn.emotion_training import (
     training_facts,
 )
 from dailytalk_contiguous.learn.model_cards import DataSource
-from dailytalk_contiguous.models.emotion_models import CARD, load_emotion_model, open_emotion_folder
+from dailytalk_contiguous.models.emotion_folder import CARD, open_emotion_folder
+from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.store.files import write_text
 

@@ -21,9 +21,9 @@ from dailytalk_contiguous.models.chat import (
     ChatSettings,
     RuleListener,
     limited_text,
-    load_chat,
     without_thoughts,
 )
+from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.paid import Client, ShortRead, Token
 

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.chat import ChatSettings, load_chat
+from dailytalk_contiguous.models.chat import ChatSettings
+from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.chat_network import ChatNetwork, _rendered
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
 

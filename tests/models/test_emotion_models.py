@@ -8,21 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 from emotional_voices import drawn_voices
+from huggingface_hub import HfApi, constants
 from safetensors.numpy import load_file, save_file
 
 from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
-from dailytalk_contiguous.models.emotion_models import (
-    ABOUT,
-    WEIGHTS,
-    AffectMap,
-    load_emotion_model,
-    model_of_folder,
-    write_emotion_folder,
-)
+from dailytalk_contiguous.models.emotion_folder import ABOUT, WEIGHTS, write_emotion_folder
+from dailytalk_contiguous.models.emotion_models import AffectMap, load_emotion_model, model_of_folder
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, linear_shapes, own_share
+
+pytest_plugins = ["hub.hub_fixtures"]
 
 
 def random_model(seed: int = 0) -> LinearEmotion:
@@ -41,6 +38,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "mood"
     write_emotion_folder(random_model(), out, {"utterances": 12})
     return out
+
+
+@pytest.mark.usefixtures("hub")
+def test_published_model_loads_offline_once_it_was_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = HfApi()
+    upload.create_repo("tester/mood")
+    upload.upload_folder(repo_id="tester/mood", folder_path=folder)
+    assert load_emotion_model("tester/mood").classes == SIX
+    load_emotion_model.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert load_emotion_model("tester/mood").name == "tester/mood"
+    with pytest.raises(ModelMissing, match="'tester/none' is not in the cache and the Hub can't be reached"):
+        load_emotion_model("tester/none")
 
 
 def equal(one: EmotionGuess, other: EmotionGuess) -> bool:

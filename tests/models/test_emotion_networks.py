@@ -20,7 +20,9 @@ from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models import emotion_networks
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import normalised
-from dailytalk_contiguous.models.emotion_models import load_emotion_model, write_emotion_folder
+from dailytalk_contiguous.models.checkpoints import find_checkpoint
+from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
+from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.emotion_networks import (
     BANDS,
     HIGHEST,
@@ -35,7 +37,7 @@ from dailytalk_contiguous.models.emotion_networks import (
     SpectrogramNetwork,
     TrainedNetwork,
 )
-from dailytalk_contiguous.models.speech_models import find_checkpoint, load_speech_encoder
+from dailytalk_contiguous.models.speech_models import load_speech_encoder
 
 RNG = np.random.default_rng(3)
 SOUNDS = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in (16000, 1600, 40000, 23456, 8000)]

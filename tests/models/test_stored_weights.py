@@ -20,8 +20,9 @@ from tiny_speech_models import make_speech_model
 from torch import Tensor, nn
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models import speech_models
-from dailytalk_contiguous.models.speech_models import find_checkpoint, load_speech_encoder
+from dailytalk_contiguous.models import checkpoints
+from dailytalk_contiguous.models.checkpoints import find_checkpoint
+from dailytalk_contiguous.models.speech_models import load_speech_encoder
 from dailytalk_contiguous.models.stored_weights import load_weights, saved_tensors
 
 WEIGHT, BIAS = torch.arange(6.0).reshape(2, 3), torch.tensor([0.5, -0.5])
@@ -74,7 +75,7 @@ def test_of_a_repository_safetensors_are_taken_before_what_torch_saved(
             raise EntryNotFoundError("it has none")
         return str(tmp_path / file)
 
-    monkeypatch.setattr(speech_models, "hf_hub_download", download)
+    monkeypatch.setattr(checkpoints, "hf_hub_download", download)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").touch()
     assert find_checkpoint("microsoft/wavlm-large").weights == [tmp_path / "pytorch_model.bin"]

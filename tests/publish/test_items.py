@@ -246,10 +246,10 @@ def test_manifest_that_names_what_is_no_wav_of_its_folder_is_one_sentence(
     [
         (
             {"channel": "mix"},
-            "line 2 of .*transcript.jsonl has channel 'mix', start 0.0 and end 1.0: give it a channel",
+            "line 2 of .*transcript.jsonl: channel is 'mix', not left or right: mend or delete the line",
         ),
-        ({"start": None}, "line 2 of .*transcript.jsonl has channel 'left', start None and end 1.0"),
-        ({"end": True}, "line 2 of .*transcript.jsonl has channel 'left', start 0.0 and end True"),
+        ({"start": None}, "line 2 of .*transcript.jsonl: start is None"),
+        ({"end": True}, "line 2 of .*transcript.jsonl: end is True"),
         ({"text": 7}, "line 2 of .*transcript.jsonl.*text.*: mend or delete the line"),
         ({"words": [{"word": "a"}]}, "line 2 of .*transcript.jsonl.*: mend or delete the line"),
     ],

@@ -229,7 +229,8 @@ def test_outputs_depend_on_who_speaks_and_not_on_the_order_of_the_table(tmp_path
 def counted(name: str, **columns: Any) -> dict[str, Any]:
     """What is read of a tagged conversation of an hour with two utterances."""
     row: dict[str, Any] = {"conversation_id": name, "duration": 3600.0, "start": [1.0, 10.0], "end": [19.0, 28.0]}
-    row |= {key: [None, None] for key in (*AFFECT, *PROSODY, "text", "affect_model")} | {"words": [[], []]}
+    row |= {key: [None, None] for key in (*AFFECT, *PROSODY, "text", "affect_model", "avg_logprob")}
+    row |= {"utterance_id": [f"{name}/0", f"{name}/1"], "words": [[], []]}
     row |= {"kind": ["speech", "short"], "tag": ["calm", "sad"], "channel": ["right", "left"]}
     row |= {"recogniser": ["tiny", None], "text_reason": [None, "too fast (23 words in 0.5 s)"]}
     return row | {"rejected": [], "unmatched": [], "notes": []} | columns

@@ -1,28 +1,32 @@
 import json
 import os
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from audio_files import example, reference, tones
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from recordings import calls, excerpt, read_lines, results, run, save, state
 from scripted import SHORT, folder
 
-from dailytalk_contiguous import DailytalkError, ModelMissing, tag_stages
+from dailytalk_contiguous import DailytalkError, Folder, ModelMissing, Segment, tag_stages
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.passes import Runner, RunOptions
+from dailytalk_contiguous.run.shard import features_of
 from dailytalk_contiguous.run.tagging import FoundRecordings, find, intended_tag, tag_recordings
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
-from dailytalk_contiguous.stages.base import Stages, find_stage
+from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.owned_folder import mark
@@ -31,6 +35,12 @@ from dailytalk_contiguous.store.owned_folder import mark
 @pytest.fixture(scope="module")
 def settings(tiny_whisper: str) -> Stages:
     return tag_stages(profile="embedded", language="en", asr_model=tiny_whisper)
+
+
+@pytest.fixture(scope="module")
+def every_stage(tiny_whisper: str) -> Stages:
+    models = {"asr_model": tiny_whisper, "emotion": "affect-map", "prosodic_tokens": "bundled"}
+    return tag_stages(profile="embedded", language="en", **models)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +59,45 @@ def rejected(out: Path) -> dict[str, str]:
 
 def changed_setting(settings: Stages, **changes: object) -> Stages:
     return with_settings(settings, changes)
+
+
+# Sound
+
+
+def test_tag_decodes_each_sample_of_a_recording_once(tmp_path: Path, every_stage: Stages) -> None:
+    path, decoded = save(tmp_path / "in/call.flac"), 0
+
+    def count(frame: FrameType, event: str, returned: Any) -> None:
+        nonlocal decoded
+        if event == "return" and frame.f_code is soundfile.SoundFile.read.__code__:
+            decoded += len(returned)
+
+    sys.setprofile(count)
+    try:
+        run(tmp_path / "in", tmp_path / "out", every_stage)
+    finally:
+        sys.setprofile(None)
+    assert (ids(tmp_path / "out"), decoded) == (["call"], soundfile.info(path).frames)
+
+
+def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
+    tmp_path: Path, every_stage: Stages
+) -> None:
+    save(tmp_path / "in/call.flac")
+    run(tmp_path / "in", tmp_path / "out", every_stage)
+    (path,) = (tmp_path / "out/tagged").glob("*.parquet")
+    (made,) = read_rows(path, features_of(every_stage)).values()
+    (found,) = Segment().map(Folder(inputs=(str(tmp_path / "in"),)).as_streaming_dataset("train"))
+    n_utterances = len(found["utterance_id"])
+    columns = {name: found[name] for name in ("speech", "channel", "start", "end", "speech_seconds")}
+    utterances = Dataset.from_dict(columns | {"conversation_id": ["call"] * n_utterances})
+    lifted = [stage.stage for stage in every_stage if isinstance(stage, PerUtterance)]
+    hearing = [stage for stage in lifted if "speech" in stage.needs]
+    assert (n_utterances > 1, len(hearing)) == (True, 5)
+    for stage in hearing:
+        utterances = stage.map(utterances)
+        for name in stage.adds:
+            assert repr(utterances[name][:]) == repr(made[name]), name  # in which NaN equals itself
 
 
 # Ids in = ids out + rejects

@@ -7,9 +7,9 @@ from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import in_digits
 from dailytalk_contiguous.run.outputs import lines, shifted
 from dailytalk_contiguous.sources.people import Person
-from dailytalk_contiguous.stages.script import _confidence, number
 from dailytalk_contiguous.store.files import json_text
 
 #: The fields of the older tool, in its order, and then ours.
@@ -65,11 +65,7 @@ def test_file_is_strict_json_without_nan(written: Path) -> None:
 
 
 def test_what_is_no_number_is_null() -> None:
-    assert [number(value, 2) for value in (math.nan, math.inf, None, 1.239)] == [None, None, None, 1.24]
-
-
-def test_confidence_is_a_probability_and_null_where_none_is_known() -> None:
-    assert [_confidence(value) for value in (-0.5, 0.0, 0.1, None, math.nan)] == [0.6065, 1.0, 1.0, None, None]
+    assert [in_digits(value, 2) for value in (math.nan, math.inf, None, 1.239)] == [None, None, None, 1.24]
 
 
 def test_text_that_is_not_ascii_and_line_breaks_stay_on_one_readable_line() -> None:
@@ -77,7 +73,7 @@ def test_text_that_is_not_ascii_and_line_breaks_stay_on_one_readable_line() -> N
 
 
 def test_conversation_without_utterances_has_no_lines() -> None:
-    assert list(lines({"utterance_id": []}, 7)) == []
+    assert list(lines({**ROW, **{name: [] for name, value in ROW.items() if isinstance(value, list)}}, 7)) == []
 
 
 #: An utterance that begins 100 s into its recording, and the next, of which nothing is known.

@@ -12,7 +12,8 @@ from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import EmotionGuess
-from dailytalk_contiguous.models.emotion_models import AffectMap, nothing_said
+from dailytalk_contiguous.models.emotion_folder import nothing_said
+from dailytalk_contiguous.models.emotion_models import AffectMap
 from dailytalk_contiguous.pipelines import clip_stages, tag_stages
 from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS, rounded
+from dailytalk_contiguous.core.utterance import EMOTION_GUESS, in_digits
 from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -108,8 +108,8 @@ def test_confidence_is_a_probability(logprob: float | None, confidence: float | 
 
 @pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_null(nothing: float | None) -> None:
-    assert rounded(nothing, 2) is None
-    assert (rounded(0.0, 2), rounded(-1.255, 1)) == (0.0, -1.3)
+    assert in_digits(nothing, 2) is None
+    assert (in_digits(0.0, 2), in_digits(-1.255, 1)) == (0.0, -1.3)
 
 
 def script(**columns: Any) -> dict[str, Any]:

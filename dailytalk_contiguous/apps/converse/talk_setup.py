@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.models.chat import LISTENER, ChatSettings, load_chat
+from dailytalk_contiguous.models.chat import LISTENER, ChatSettings
+from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap, load_emotion_model

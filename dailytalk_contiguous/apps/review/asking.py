@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, probe, read_analysis
 from dailytalk_contiguous.core.buckets import FEATURES
@@ -19,7 +18,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import Gate
 from dailytalk_contiguous.core.schema import CHANNELS, PROSODY
 from dailytalk_contiguous.core.spans import speech_seconds
-from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack, utterance_of
+from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack_utterances, utterance_of
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.engines import CLONE, SpendingLimit, load_synthesiser
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
@@ -148,7 +147,7 @@ def _bucketed(asked: AskedLine, stages: Stages) -> dict[str, list[Any]]:
     """All lines of the item as one row, with the buckets of their measures."""
     ordered = in_order(asked.lines)
     utterances = [utterance_of(line) | {"utterance_id": key, "text_raw": line["text"]} for key, line in ordered]
-    row = {name: [values] for name, values in unpack(utterances, UTTERANCE).items()}
+    row = {name: [values] for name, values in unpack_utterances(utterances, UTTERANCE).items()}
     row["question"] = [[line["text"].rstrip().endswith("?") for _, line in ordered]]
     bucket: Bucket = _stage_of(Bucket, stages)
     if bucket.unfitted:  # run.json has what is usual in the corpus
@@ -273,17 +272,17 @@ def _flat(asked: AskedLine) -> dict[str, list[Any]]:
     return {"speech": [samples.tobytes()], "conversation_id": [asked.item], "channel": [line["channel"]]}
 
 
-def _channel_samples(asked: AskedLine, start: float) -> NDArray[np.int16]:
+def _channel_samples(asked: AskedLine, start: float) -> Pcm:
     """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
     seconds = asked.line["end"] - asked.offset - start
-    pcm: Pcm = read_analysis(asked.place.audio, asked.place.start + start, seconds)
+    pcm = read_analysis(asked.place.audio, asked.place.start + start, seconds)
     channel = min(CHANNELS.index(asked.line["channel"]), pcm.shape[1] - 1)
-    return np.ascontiguousarray(pcm[:, channel])
+    return pcm[:, channel]
 
 
 def _speech_seconds(asked: AskedLine) -> float:
     """Seconds of speech in a line, as `Segment` counts them: the model also gets the sound before the line."""
     start, end = (asked.line[edge] - asked.offset for edge in ("start", "end"))
     first = int(max(0.0, start - _SECONDS_BEFORE) / FRAME_SECONDS) * FRAME_SECONDS
-    probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first).tobytes()))
+    probabilities = speech_probabilities(pcm_to_float(_channel_samples(asked, first)))
     return speech_seconds((start - first, end - first), probabilities, FRAME_SECONDS)

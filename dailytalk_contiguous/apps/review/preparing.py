@@ -354,7 +354,7 @@ def _field(place: PlacedSetting) -> dict[str, Any]:
     return {
         "name": place.option,
         "flag": _flag(place),
-        "metavar": known.metavar,
+        "metavar": known.metavar or known.unit,
         "kind": _kind(place),
         "about": known.about.replace("{choices}", " or ".join(known.choices)),
         "value": place.value,

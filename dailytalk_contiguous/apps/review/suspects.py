@@ -89,7 +89,7 @@ def _without_words(
             if end - start < LONG_SPEECH:
                 continue
             pcm = read_analysis(place.audio, place.start + start, min(end - start, 30.0))
-            samples = pcm_to_float(np.ascontiguousarray(pcm[:, channel]).tobytes())
+            samples = pcm_to_float(pcm[:, channel])
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
                 suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
     return suspects

@@ -1,0 +1,148 @@
+"""The files of models by name: in a folder, in the Hub's cache, or downloaded.
+
+Apart from the networks that are made of them, so that naming a model or looking for its files does not import
+PyTorch and transformers.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.documents import fits, read_json
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+
+#: Files of a checkpoint: its settings, how sound is prepared for it, and one of two files of weights.
+CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+#: What follows the name of a file of weights for the list of files that they are in, where these are several.
+_LIST = ".index.json"
+
+#: What a file in a list of weights may be called: nothing that leads to another folder.
+_PART = re.compile(r"[\w-][\w.-]*")
+
+#: Bytes that a JSON file of a checkpoint may have, and files that its weights may be in.
+_MOST_JSON, _MOST_FILES = 16 << 20, 100
+
+FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
+
+
+class StoredModel(NamedTuple):
+    """Files of a model of transformers, and what its JSON says.
+
+    Attributes:
+        name: as it was asked for. config, preparation: values of `CONFIG` and `PREPARATION`, the latter empty if
+            there is none. weights: paths of its files of weights.
+    """
+
+    name: str
+    config: dict[str, Any]
+    preparation: dict[str, Any]
+    weights: list[Path]
+
+    @property
+    def model_type(self) -> str:
+        """`wav2vec2`, `whisper`, …; empty if the configuration has none."""
+        kind = self.config.get("model_type")
+        return kind if isinstance(kind, str) else ""
+
+    @property
+    def normalises(self) -> bool:
+        """Whether sound is brought to zero mean and unit variance. Raises ModelMissing for another rate."""
+        rate = self.preparation.get("sampling_rate", ANALYSIS_RATE)
+        if rate != ANALYSIS_RATE:
+            raise ModelMissing(f"{self.name!r} hears {rate} Hz, not {ANALYSIS_RATE}", "name another model")
+        return self.preparation.get("do_normalize", True) is True
+
+
+def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
+    """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
+
+    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. Without
+    `fetch` only what is on this machine counts. Raises ModelMissing where it is not there, or has none.
+    """
+    find = partial(hub_files if fetch and not Path(name).is_dir() else stored_files, name)
+    paths = find((CONFIG, PREPARATION))
+    if CONFIG not in paths:
+        raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", FIND_REMEDY)
+    config = _read_object(name, paths[CONFIG])
+    preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
+    for file in WEIGHT_FILES:
+        if paths := find((file,)):
+            return StoredModel(name, config, preparation, [paths[file]])
+        if listed := find((file + _LIST,)):
+            files = _listed(name, listed[file + _LIST], Path(file).suffix)
+            paths = find(files)
+            if lacking := sorted(set(files) - paths.keys()):
+                raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
+            return StoredModel(name, config, preparation, [paths[part] for part in files])
+    raise ModelMissing(f"{name!r} has no {' and no '.join(WEIGHT_FILES)}", f"download it again, or {FIND_REMEDY}")
+
+
+def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
+    """Those of the files of a model that are on this machine, in its folder or in the Hub's cache, by name."""
+    if Path(name).is_dir():
+        return {file: Path(name) / file for file in files if (Path(name) / file).is_file()}
+    repo, _, revision = name.partition("@")
+    try:
+        cached = {file: try_to_load_from_cache(repo, file, revision=revision or None) for file in files}
+    except HFValidationError:
+        return {}
+    # The cache also answers with a marker for "known not to exist", which is no path.
+    return {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
+
+
+def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
+    """Those of the files that a repository of the Hub has, downloaded where they are not in the cache, by name.
+
+    Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached, unless
+    `CONFIG` is in the cache: the file may then be one that the repository does not have.
+    """
+    unknown = f"{name!r} is neither a folder nor a model on the Hub"
+    repo, _, revision = name.partition("@")
+    if "/" not in repo:  # a folder, misspelt
+        raise ModelMissing(unknown, FIND_REMEDY)
+    paths = {}
+    for file in files:
+        try:
+            paths[file] = Path(hf_hub_download(repo, file, revision=revision or None))
+        except LocalEntryNotFoundError as error:
+            if not stored_files(name, (CONFIG,)):
+                raise ModelMissing(
+                    f"the model {name!r} is not in the cache and the Hub can't be reached",
+                    "connect to the Hub once, or name a folder",
+                ) from error
+        except EntryNotFoundError:
+            pass
+        except (OSError, HFValidationError) as error:
+            raise ModelMissing(f"{unknown} ({type(error).__name__})", FIND_REMEDY) from error
+    return paths
+
+
+def _read_object(name: str, path: Path) -> dict[str, Any]:
+    try:
+        value = read_json(path, limit=_MOST_JSON)
+    except BadInput as error:
+        raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
+    if not isinstance(value, dict):
+        raise ModelMissing(f"{name!r} can't be loaded ({path.name} holds no object)", FIND_REMEDY)
+    return value
+
+
+def _listed(name: str, path: Path, suffix: str) -> list[str]:
+    """The files with a suffix that a list of weights names, all beside it."""
+    places = _read_object(name, path).get("weight_map")
+    named = [*places.values()] if isinstance(places, dict) else []
+    files = sorted(set(named)) if fits(named, [str]) else []
+    fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
+    if not 0 < len(files) <= _MOST_FILES or not fitting:
+        raise ModelMissing(
+            f"{name!r} can't be loaded ({path.name} lists no {suffix} files beside it)", FIND_REMEDY
+        )
+    return files

@@ -1,0 +1,49 @@
+"""dataset_card/fields.md shows each field as the table of fields has it.
+
+`python tests/test_fields_page.py` writes its tables again.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
+
+PAGE = Path(__file__).parents[1] / "dataset_card" / "fields.md"
+
+#: The parts of the table by the headings under which the page shows them.
+PARTS = {"## A line of transcript.jsonl": ("", "line"), "Fields of an utterance beside": ("built", "row")}
+
+
+def table(fields: Iterator[Field]) -> str:
+    lines = ["| field | type, unit, range | what |", "|---|---|---|"]
+    for field in fields:
+        kind = ", ".join(filter(None, (type_in_words(field.feature), field.unit)))
+        lines.append(f"| {'.'.join(field.path)} | {kind} | {field.about} |")
+    return "\n".join(lines) + "\n"
+
+
+def renewed(page: str) -> str:
+    for heading, parts in PARTS.items():
+        before, _, after = page.partition(heading)
+        old = re.search(r"\| field .*?\n(?=\n)", after, flags=re.DOTALL)
+        assert old
+        made = table(field for field in FIELDS if field.part in parts)
+        page = before + heading + after[: old.start()] + made + after[old.end() :]
+    return page
+
+
+def test_page_shows_the_fields_as_they_are() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == renewed(page)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_field_says_what_it_is(field: Field) -> None:
+    assert field.about
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
