@@ -802,7 +802,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": None},
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
-    "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
+    "sources.transcribed": {"TOLERANCE": 0.05},
     "sources.transcript_formats": {
         "MOST_IN_A_LINE": 200_000,
         "CUE_GAP": 0.35,

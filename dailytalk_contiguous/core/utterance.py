@@ -517,9 +517,9 @@ def line_problem(
         if field.required and field.taken(line) is None:
             return LineProblem(field.path[0], f"{'.'.join(field.path)} is missing")
     words = line.get("words") or []
-    if not isinstance(words, list) or not all(map(_is_word, words)):
-        return LineProblem("words", "words is no list of objects with a word, its start and its end")
-    return None
+    if not isinstance(words, list):
+        return LineProblem("words", f"its words are {quoted(words)}, no list")
+    return next((LineProblem("words", reason) for word in words if (reason := _word_problem(word))), None)
 
 
 def why_silent(fields: Mapping[str, Any]) -> str:
@@ -584,15 +584,15 @@ def _is_measure(value: Any) -> bool:
     return value != value or is_number(value, -_LARGEST, _LARGEST)
 
 
-def _is_word(word: Any) -> bool:
-    return (
-        isinstance(word, dict)
-        and isinstance(word.get("word"), str)
-        and len(word["word"]) <= LONGEST_TEXT
-        and is_number(word.get("start"), 0, LATEST)
-        and is_number(word.get("end"), word["start"], LATEST)
-        and (not word.get("probability") or _is_measure(word["probability"]))
-    )
+def _word_problem(word: Any) -> str | None:
+    if not isinstance(word, dict) or not isinstance(word.get("word"), str):
+        return f"one of its words is {quoted(word)}, not a text with its start and end"
+    start, end, probability = (word.get(name) for name in ("start", "end", "probability"))
+    if not is_number(start, 0, LATEST) or not is_number(end, start, LATEST):
+        return f"its word {quoted(word['word'])} has the start {quoted(start)} and the end {quoted(end)}"
+    if len(word["word"]) > LONGEST_TEXT or (probability and not _is_measure(probability)):
+        return f"its word {quoted(word['word'])} is too long, or has the probability {quoted(probability)}"
+    return None
 
 
 def type_in_words(feature: Any) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
@@ -832,7 +832,7 @@ def render_card(
         filled = _filled_of_clips(figures, packed, facts.tag, assets)
     else:
         filled = _filled_of_conversations(tally, packed, facts.tag, assets)
-    filled |= _filled(tally, packed, replace(facts, contact=contact), run, values, origins, against)
+    filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
     filled |= sample_section(choice, items, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
@@ -954,7 +954,6 @@ def _chosen(values: Mapping[str, Any]) -> list[str]:
 
 def _filled(
     tally: Tally,
-    packed: Packed,
     facts: CardFacts,
     run: Mapping[str, Any],
     values: Mapping[str, Any],
@@ -970,7 +969,6 @@ def _filled(
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
         "warnings": warned(against),
         "made": markdown(made_parts(tally, run)),
-        "fields": fields_table((*FIELDS, *packed.fields)),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
@@ -984,6 +982,7 @@ def _filled_of_conversations(
 ) -> dict[str, str]:
     return {
         "about": about(tally, tag),
+        "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
         "statistics": statistics(tally, packed, assets),
         "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
         "splits": splits(tally, packed.disjoint),
@@ -1032,15 +1031,16 @@ def _filled_of_clips(
         f"own, where it publishes splits. {apart}",
         "limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}",
         "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
+        "fields": fields_table((*FIELDS, *packed.fields), ("line", "built")),
         **{name: json.dumps(value) if value else "None" for name, value in examples.items()},
     }
 
 
-def fields_table(fields: Iterable[Field]) -> str:
-    """The fields of an utterance of a row as a table; what people's own stages say of theirs is escaped."""
+def fields_table(fields: Iterable[Field], without: Container[str]) -> str:
+    """The fields of an utterance as a table, but those of some parts; what people's own stages say is escaped."""
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for column in fields:
-        if column.part != "line":
+        if column.part not in without:
             cells = [", ".join(filter(None, (type_in_words(column.feature), column.unit))), column.about]
             shown = cells if column in FIELDS else map(markdown_cell, cells)
             lines.append(f"| `{column.name}` | {' | '.join(shown)} |")

@@ -1167,16 +1167,16 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
             continue
-        if problem := line_problem(fields, known, mixed=True):
-            kind = "bad-word" if problem.key == "words" else "bad-line"
-            yield error(kind, location, problem.reason, "correct or delete the line")
+        problem = line_problem(fields, known, mixed=True)
+        if problem and problem.key == "words":
+            yield error("bad-word", location, problem.reason, "correct its words, or leave them out")
+        elif problem:
+            yield error("bad-line", location, problem.reason, "correct or delete the line")
             continue
         name = fields.get("utterance_id")
-        if name is not None and name in lines_of:
+        if isinstance(name, str) and lines_of.setdefault(name, number) != number:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
-        elif name is not None:
-            lines_of[name] = number
         # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
         silent = why_silent(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:

@@ -197,8 +197,8 @@ def test_speakers_beyond_twenty_five_are_one_line_unless_there_is_just_one(tmp_p
         assert "1 others" not in text
 
 
-def test_every_published_column_is_described() -> None:
-    names = set(re.findall(r"`(\w+)`", card_template()))
+def test_every_published_column_is_described(made: Made) -> None:
+    names = set(re.findall(r"`(\w+)`", render(made).text))
     for config in ("conversations", "utterances", "source"):
         assert set(published_features(config, 24000)) <= names
 
