@@ -191,6 +191,12 @@ def test_damaged_shard_of_a_corpus_is_one_sentence_and_so_is_one_of_another_kind
         list(open_items(folder).rows())
 
 
+def test_shards_of_clips_are_read_from_their_work_folder_alone(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "acted")
+    with pytest.raises(DailytalkError, match=r"shard-0\.parquet holds clips: name the work folder"):
+        list(open_items(folder / "clips").rows())
+
+
 def test_word_of_a_training_folder_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     out = tmp_path / "moshi"
     export_moshi(open_items(conversations(tmp_path / "work")).rows(), out)
