@@ -750,7 +750,7 @@ TABLE: dict[str, dict[str, object]] = {
         "find(follow_links)": False,
         "find(shard_seconds)": 600.0,
     },
-    "shards": {"LAYOUT": 1, "INDEX_FROM": 50},
+    "shards": {"LAYOUT": 1, "INDEX_FROM": 50, "_GROUP_BYTES": 1_000_000},
     "sources.corpora.common": {
         "CorpusConfig.follow_links": False,
         "LARGEST": 500_000_000,
