@@ -354,7 +354,7 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows in groups of `_GROUP_BYTES` of encoded audio, or a row more: what a reader of one row has to read."""
+    """The rows in groups of `_GROUP_BYTES` of encoded audio, or a row more: what is read for one row."""
     group, held = list[Row](), 0
     for row in rows:
         group.append(row)
