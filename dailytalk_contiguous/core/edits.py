@@ -161,7 +161,7 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
         first = earlier["end"] = _rounded(first - borrowed, earlier["start"])
     elif lacking > 0 and later:
         borrowed = min(lacking, (later["end"] - later["start"]) / 2)
-        last = later["start"] = _rounded(later["start"] + borrowed, later["start"])
+        last = later["start"] = _rounded(later["start"] + borrowed, later["start"], later["end"])
     room = max(last - first, 10 ** -(2 * _DIGITS))
     laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
     digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
@@ -171,9 +171,9 @@ def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, 
             word["end"] = word["start"] + 10**-digits
 
 
-def _rounded(seconds: float, above: float) -> float:
+def _rounded(seconds: float, above: float, below: float = math.inf) -> float:
     rounded = round(seconds, _DIGITS)
-    return rounded if rounded > above else seconds
+    return rounded if above < rounded < below else seconds
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:

@@ -166,6 +166,13 @@ def test_only_an_edit_of_text_or_a_deletion_changes_what_is_said(data: st.DataOb
     assert said == kept
 
 
+def test_word_of_a_millisecond_keeps_a_length_beside_a_new_one() -> None:
+    words = [{"word": "yes", "start": 0.4, "end": 0.401}, {"word": "so", "start": 0.401, "end": 0.5}]
+    lines = {"u": line("left", 0.4, "yes so") | {"end": 0.5, "words": words}}
+    after = done(lines, do="text", line="u", text="so yes")["u"]
+    assert all(word["start"] < word["end"] for word in after["words"])
+
+
 @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12), st.booleans())
 def test_words_that_stay_keep_where_they_begin(old: list[str], new: list[str], front: bool) -> None:
     lines = {"u": line("left", 1.0, " ".join(old))}
