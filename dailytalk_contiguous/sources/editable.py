@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
-from dailytalk_contiguous.core.utterance import why_silent
+from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
@@ -448,7 +448,7 @@ class _Scanned(NamedTuple):
 _NUMBER = re.compile(rb'^\{"segment_id": \d+')
 
 #: Fields that all lines of a transcript have.
-_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
+_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *NOT_SILENT})
 
 
 def _item_of(data: bytes) -> tuple[str, SpokenLine]:
@@ -554,7 +554,8 @@ class ClipsLines(Editable):
         """The entries of the file, and of what is discarded, with other lines of some of them."""
         texts, aside = dict(self._texts), dict(self._discarded)
         for name, lines in changed.items():
-            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
+            is_aside = name in self._keys_aside and name not in self._keys
+            entries, key = (aside, self._keys_aside[name]) if is_aside else (texts, self._keys.get(name, name))
             entries[key] = _clip_entry(entries.get(key), lines)
         return texts, aside
 
@@ -632,9 +633,6 @@ class ClipsLines(Editable):
     def _aside_path(self) -> Path:
         return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
 
-    def _is_aside(self, name: str) -> bool:
-        return name in self._keys_aside and name not in self._keys
-
     def _file(self, name: str) -> Path:
         if name in self._listed.both:
             path = inside(self._audio, name)
@@ -653,9 +651,6 @@ class ClipsLines(Editable):
         if name in self._keys:
             return self._texts[self._keys[name]]
         return self._discarded.get(self._keys_aside.get(name, ""))
-
-    def _key(self, name: str) -> str:
-        return self._keys.get(name, name)
 
     @cached_property
     def _listed(self) -> "_Listed":

@@ -35,7 +35,6 @@ from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 #: What a recording that is cut calls its parts, and what another one may therefore not be called.
 _PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
 
-
 #: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
 LONGEST_PART, LONGEST_NAME = 226, 1024
 

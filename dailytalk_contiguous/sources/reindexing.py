@@ -286,7 +286,9 @@ class _Contents:
         """Read the documents that may name an item, and forget the others. Raises BadInput."""
         prefixes = {prefix for _, prefix in self.series}
         hints = {
-            form for prefix in prefixes for form in (prefix.encode("utf-8", "surrogateescape"), _escaped(prefix))
+            form
+            for prefix in prefixes  # as it is, and in JSON that holds nothing but ASCII
+            for form in (prefix.encode("utf-8", "surrogateescape"), json.dumps(prefix)[1:-1].encode())
         }
         hint = re.compile(b"(?:" + b"|".join(map(re.escape, sorted(hints))) + b")[0-9]") if hints else None
         for path in [*self.documents, *self.above]:
@@ -349,11 +351,6 @@ def _listed(folder: Path) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError:
         return []
-
-
-def _escaped(text: str) -> bytes:
-    """A text as JSON that holds nothing but ASCII has it."""
-    return json.dumps(text)[1:-1].encode()
 
 
 def _raise(error: OSError) -> None:
@@ -662,7 +659,9 @@ def _carry_out(
             if new != file:
                 renames.append([posixpath.join(item.folder, file), posixpath.join(item.folder, new)])
     documents = _new_documents(held, contents, names, undoes)
-    _refuse_taken(contents, renames)
+    old_names, new_names = {old for old, _ in renames}, {new for _, new in renames}
+    if taken := sorted(new_names & (contents.files - old_names)):
+        raise DailytalkError(f"the name {taken[0]!r} is taken", "move that file away")
     changed = {path: new for path, new in names.items() if new != posixpath.basename(path)}
     below = held.folder.name
 
@@ -725,13 +724,6 @@ def _new_documents(
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _refuse_taken(contents: _Contents, renames: Iterable[list[str]]) -> None:
-    """Raise DailytalkError if a file that is not renamed has a new name already."""
-    new = {new for _, new in renames}
-    if taken := sorted(new & (contents.files - {old for old, _ in renames})):
-        raise DailytalkError(f"the name {taken[0]!r} is taken", "move that file away")
 
 
 def _plans(root: Path) -> list[int]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features
@@ -175,27 +175,21 @@ class RateAffect(Stage):
 
     def _estimate(self, batch: Batch) -> dict[str, list[float]]:
         count = len(batch["speech"])
-        measures = batch if all(name in batch for name in MEASURES) else batch | _measured(batch)
+        measures = batch
+        if any(name not in batch for name in MEASURES):
+            from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+
+            measures = MeasureProsody()(batch) | batch
         groups = None
         if "conversation_id" in batch:
             channels = batch.get("channel") or [None] * count
             groups = list(zip(batch["conversation_id"], channels, strict=True))
-        rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
+        rms, f0_mean, speech_rate = (
+            [math.nan if value is None else value for value in measures[name]] for name in MEASURES
+        )
         estimated = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
         return {name: values.tolist() for name, values in estimated.items()}
 
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
     return {name: [values[index] for index in indices] for name, values in batch.items()}
-
-
-def _floats(values: list[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
-
-
-def _measured(batch: Batch) -> dict[str, list[Any]]:
-    """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
-    from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-
-    measured = MeasureProsody()(batch)
-    return {name: measured[name] for name in MEASURES if name not in batch}

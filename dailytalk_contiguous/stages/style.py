@@ -298,10 +298,8 @@ class Punctuate(Stage):
     def __call__(self, batch: Batch) -> Batch:
         languages = batch.get("language", [None] * len(batch["tag"]))
         recognisers = batch.get("recogniser", [None] * len(batch["tag"]))
-        columns = zip(batch["text_raw"], batch["tag"], languages, map(self._sets, recognisers), strict=True)
+        sets = ["never" if self.marks == "missing" and name == GIVEN else self.marks for name in recognisers]
+        columns = zip(batch["text_raw"], batch["tag"], languages, sets, strict=True)
         texts = [punctuate(text_raw or "", *rest) for text_raw, *rest in columns]
         spoken = [tagged(text, tag, self.synthesiser) for text, tag in zip(texts, batch["tag"], strict=True)]
         return {"text": texts, "tagged_text": spoken}
-
-    def _sets(self, recogniser: str | None) -> str:
-        return "never" if self.marks == "missing" and recogniser == GIVEN else self.marks

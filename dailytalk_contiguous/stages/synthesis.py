@@ -570,11 +570,9 @@ def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:
     if len(words) != len(split_words(text)):
         return []
     return [
-        {
-            "word": word.text.strip(),
-            "start": min(max(word.start - take.trimmed.start, 0.0), seconds),
-            "end": min(max(word.end - take.trimmed.start, 0.0), seconds),
-            "probability": word.probability,
-        }
+        word._replace(
+            start=min(max(word.start - take.trimmed.start, 0.0), seconds),
+            end=min(max(word.end - take.trimmed.start, 0.0), seconds),
+        ).row()
         for word in words
     ]

@@ -9,21 +9,13 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_analysis
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.utterance import UTTERANCE, unpack_utterances
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.parquet import open_parquet
 
 #: What is known of an utterance before its speech is taken, in seconds of its conversation.
-_SPAN = {
-    "utterance_id": schema.STRING,
-    "channel": schema.STRING,
-    "speaker": schema.STRING,
-    "start": schema.SECONDS,
-    "end": schema.SECONDS,
-    "text": schema.STRING,
-    "language": schema.STRING,
-    "tag": schema.STRING,
-    "words": List(schema.WORD),
-}
+_NAMES = ("utterance_id", "channel", "speaker", "start", "end", "text", "language", "tag")
+_SPAN = {name: UTTERANCE[name] for name in _NAMES} | {"words": List(schema.WORD)}
 
 #: A conversation whose utterances are known. Its sound is in `audio`, or, where `row_group` is not null, in the
 #: column `audio` of a row of the Parquet file that `audio` names.
@@ -62,9 +54,9 @@ class TakeUtterances(Stage):
 
     def row(self, row: schema.Row) -> schema.Row:
         samples = _samples(row)
-        taken = {name: [span[name] for span in row["spans"]] for name in _SPAN}
         speech = [_cut(samples, span) for span in row["spans"]]
-        return taken | {"speech": speech, "labels": row.get("labels"), "split": row.get("split")}
+        known = {"labels": row.get("labels"), "split": row.get("split")}
+        return unpack_utterances(row["spans"], _SPAN) | known | {"speech": speech}
 
     def restore(self, batch: schema.Batch) -> schema.Batch:
         rows = [

@@ -85,7 +85,8 @@ class TokeniseProsody(Stage):
             usual = speaker_levels([features[place] for place in places], [words[place] for place in places])
             for place in places:
                 tokens, _ = codebook.assign(seen_by(codebook, features[place], usual.f0))
-                origin = _origin(batch, place)
+                starts = (batch[name][place] for name in ("speech_start", "start") if name in batch)
+                origin = next((start for start in starts if start is not None), 0.0)
                 rows[place] = {
                     "prosody_tokens": tokens.tolist(),
                     "prosody_runs": [run._asdict() for run in to_runs(tokens)],
@@ -164,9 +165,3 @@ def _speaker(batch: schema.Batch, place: int) -> Hashable:
     if "conversation_id" not in batch:
         return place
     return batch["conversation_id"][place], batch["channel"][place] if "channel" in batch else None
-
-
-def _origin(batch: schema.Batch, place: int) -> float:
-    """The second at which an utterance begins, in the time of its words."""
-    starts = (batch[name][place] for name in ("speech_start", "start") if name in batch)
-    return next((start for start in starts if start is not None), 0.0)

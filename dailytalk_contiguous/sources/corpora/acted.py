@@ -270,7 +270,13 @@ def read_tess_name(file: FoundFile) -> Row:
     speaker, word, label = match.groups()
     age = known(TESS_SPEAKERS, speaker, "speaker")
     emotion = known(TESS_EMOTIONS, label, "emotion")
-    _check_folder(file, speaker, label)
+    folder = file.pure.parent.name
+    if named := _FOLDER.fullmatch(folder.lower()):
+        written = "ps" if named[2] in _SURPRISES else named[2]
+        if (named[1].upper(), written) != (speaker, label):
+            raise BadInput(
+                f"its name says {speaker} and {label}, its folder {folder!r}", "put it where it belongs"
+            )
     return {
         "clip": match.group(),
         "text": f"Say the word {word}.",
@@ -282,13 +288,3 @@ def read_tess_name(file: FoundFile) -> Row:
         "emotion": emotion,
         "label": label,
     }
-
-
-def _check_folder(file: FoundFile, speaker: str, label: str) -> None:
-    folder = file.pure.parent.name
-    match = _FOLDER.fullmatch(folder.lower())
-    if match is None:
-        return
-    written = "ps" if match[2] in _SURPRISES else match[2]
-    if (match[1].upper(), written) != (speaker, label):
-        raise BadInput(f"its name says {speaker} and {label}, its folder {folder!r}", "put it where it belongs")

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import find_recordings
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 # DailyTalk as clips: two people act dialogues, with one file a turn.
 #
@@ -193,10 +194,8 @@ MOST_OVERLAP = 0.5
 CHANNELS = {"0": "left", "1": "right"}
 
 #: A turn in a conversation, with what the corpus says of it.
-SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS, "emotion": STRING, "label": STRING} | {
-    "act": STRING,
-    "topic": STRING,
-}
+SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS}
+SAID |= dict.fromkeys(("emotion", "label", "act", "topic"), STRING)
 
 #: What a source of conversations yields, and the labels of every turn.
 CONVERSATION = Features({**SOURCE, "said": List(SAID)})
@@ -259,28 +258,25 @@ def dailytalk_conversation(
     `unfit`: why an existing recording can't be used, by dialogue and number of the turn.
     """
     name = f"dailytalk/{dialogue}"
-    row = _blank(name, f"{dialogue}.wav")
+    row = _blank(name, f"{dialogue}.wav") | {"given_language": "en", "said": []}
     try:
         if missing := sorted(expected - turns.keys()):
-            raise _lack(dialogue, missing[0], unfit.get((dialogue, missing[0])))
+            lacking, problem = f"turn {missing[0]} of dialogue {dialogue}", unfit.get((dialogue, missing[0]))
+            if problem is None:
+                raise BadInput(f"{lacking} has no recording", "download the dialogue again")
+            raise BadInput(f"{lacking} can't be used ({problem.reason})", problem.remedy)
         placed, rate = _place_turns([turns[number] for number in sorted(turns)], dialogue, seed)
         encoded = _mixed(placed, rate)
     except BadInput as error:
         return row | {"problem": error.reason, "remedy": error.remedy}
     audio = {"bytes": encoded, "path": None}
-    identity = common.identity_of_audio(audio, Path())
-    cues: list[dict[str, Any]] = [
-        {
-            "channel": CHANNELS[placed_turn.turn.speaker],
-            "start": placed_turn.start,
-            "end": placed_turn.end,
-            "text": placed_turn.turn.text,
-            "words": [],
-            "speaker": None,
-            "language": "en",
-        }
-        for placed_turn in placed
-    ]
+    identity = identity_of(Path(), encoded)
+    cues, said = list[Row](), list[Row]()
+    for turn, _, start, end in placed:
+        span = {"channel": CHANNELS[turn.speaker], "start": start, "end": end}
+        cues.append(span | {"text": turn.text, "words": [], "speaker": None, "language": "en"})
+        labels = {"label": turn.label, "act": turn.act, "topic": turn.topic}
+        said.append(span | {"emotion": EMOTIONS[turn.label]} | labels)
     content = repr([name, identity, cues]).encode()
     return row | {
         "audio": audio,
@@ -289,7 +285,7 @@ def dailytalk_conversation(
         "sample_rate": rate,
         "channels": 2,
         "given": cues,
-        "said": [_label_row(placed_turn) for placed_turn in placed],
+        "said": said,
         "input_digest": hashlib.sha256(content).hexdigest()[:20],
     }
 
@@ -306,16 +302,12 @@ def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
         if not begun:
             begun.append(0.0)
             continue
-        offset = OFFSET_MEAN + OFFSET_DEVIATION * _bounded(random)
+        while abs(drawn := float(random.standard_normal())) > OFFSET_LIMIT:
+            pass
+        offset = OFFSET_MEAN + OFFSET_DEVIATION * drawn
         earliest = 0.0 if speaker == speakers[index - 1] else -MOST_OVERLAP * min(length, lengths[index - 1])
         begun.append(begun[-1] + lengths[index - 1] + max(offset, earliest))
     return begun
-
-
-def _bounded(random: np.random.Generator) -> float:
-    while abs(drawn := float(random.standard_normal())) > OFFSET_LIMIT:
-        pass
-    return drawn
 
 
 def _grouped(
@@ -336,19 +328,12 @@ def _grouped(
                 raise BadInput(f"it is the same turn as {numbered[turn.number][1].name!r}", "keep one of them")
             numbered[turn.number] = turn, file
         except BadInput as error:
-            row = _blank(f"dailytalk/{file.name}", file.name) | {"audio": file.place()}
-            rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
+            row = _blank(f"dailytalk/{file.name}", file.name) | {"given_language": "en", "said": []}
+            row |= {"audio": file.place(), "problem": error.reason, "remedy": error.remedy}
+            rejected.append(row)
             if match := NAME.fullmatch(file.pure.stem):
                 unfit.setdefault((match["dialogue"], int(match["number"])), error)
     return dialogues, rejected, unfit
-
-
-def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
-    """The problem of a dialogue without one of its turns."""
-    turn = f"turn {number} of dialogue {dialogue}"
-    if unfit is None:
-        return BadInput(f"{turn} has no recording", "download the dialogue again")
-    return BadInput(f"{turn} can't be used ({unfit.reason})", unfit.remedy)
 
 
 def _place_turns(
@@ -385,23 +370,10 @@ def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
     return file.getvalue()
 
 
-def _label_row(at: PlacedTurn) -> Row:
-    turn = at.turn
-    row = {"channel": CHANNELS[turn.speaker], "start": at.start, "end": at.end, "emotion": EMOTIONS[turn.label]}
-    return row | {"label": turn.label, "act": turn.act, "topic": turn.topic}
-
-
 def _blank(name: str, file: str) -> Row:
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
-    row |= {
-        "audio_file": file,
-        "audio_identity": "",
-        "offset": 0.0,
-        "duration": 0.0,
-        "sample_rate": 0,
-        "channels": 0,
-    }
-    row |= {"given": [], "given_language": "en", "transcripts": [], "said": [], "input_digest": ""}
+    row |= {"audio_file": file, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
+    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
     return row | {"problem": None, "remedy": None}
 
 
@@ -449,13 +421,6 @@ class DailyTalkContiguous(common.Corpus):
         with ExitStack() as stack:
             for file in common.open_tree(folder, stack, config.follow_links).files:
                 if file.name not in names and not cls.is_beside(file.name):
-                    yield _stranger(file.name)
-
-
-def _stranger(name: str) -> Row:
-    """The row of a file that is neither a recording nor known to come beside them."""
-    reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
-    row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
-    row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
-    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
-    return row | {"problem": reason, "remedy": "take it out of the folder"}
+                    reason = f"DailyTalkContiguous is not known to hold a file like {file.name!r}"
+                    problem = {"problem": reason, "remedy": "take it out of the folder"}
+                    yield _blank(file.name, file.name) | problem

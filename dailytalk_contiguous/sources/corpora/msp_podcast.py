@@ -71,7 +71,11 @@ class MspPodcast(common.Corpus):
         if table is None:
             raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
         lines = common.by_clip(table, common.read_table(table, _COLUMNS), "FileName")
-        texts = {file.pure.stem: file for file in tree.files if _is_transcript(file)}
+        texts = {
+            file.pure.stem: file
+            for file in tree.files
+            if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
+        }
 
         def read(file: common.FoundFile) -> Row:
             line = lines.get(file.pure.name)
@@ -117,7 +121,3 @@ def _scaled(text: str, column: str) -> float | None:
     if not LOWEST <= value <= HIGHEST:
         raise BadInput(f"its {column} is {text!r}, not a number from 1 to 7", "download the table again")
     return common.measure_of((value - LOWEST) / (HIGHEST - LOWEST))
-
-
-def _is_transcript(file: common.FoundFile) -> bool:
-    return file.pure.suffix == ".txt" and any(part.lower() == "transcripts" for part in file.pure.parent.parts)

@@ -82,7 +82,13 @@ class Clips(common.Corpus):
                 )
             first: dict[str, str] = {}
             for file in folder.clips:
-                yield _heard_whole(cls.row(file, folder.read, first), config)
+                row = cls.row(file, folder.read, first)
+                if config.texts and not row["problem"] and not row["text"] and row["duration"] > WINDOW_SECONDS:
+                    # A recogniser hears a clip in one window.
+                    whole, heard = f"{row['duration']:.1f} s", f"the first {WINDOW_SECONDS:g} s"
+                    row["problem"] = f"it has no text, and of its {whole} {heard} would be heard"
+                    row["remedy"] = "run dailytalk transcribe, or cut it with dailytalk split"
+                yield row
             for name, problem in folder.strays.items():
                 stray = common.FoundFile(name, source, problem=problem.reason, remedy=problem.remedy)
                 yield cls.row(stray, folder.read, first) | {"id": f"{cls.NAME}/{whisper_json.WHISPER_JSON}/{name}"}
@@ -90,16 +96,6 @@ class Clips(common.Corpus):
     @classmethod
     def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         return _Folder(Path(config.source), tree, config).read
-
-
-def _heard_whole(row: Row, config: ClipsConfig) -> Row:
-    """The row, with a problem where a recogniser, which hears a clip in one window, would miss its end."""
-    if config.texts and row["problem"] is None and not row["text"] and row["duration"] > WINDOW_SECONDS:
-        reason = (
-            f"it has no text, and of its {row['duration']:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
-        )
-        row |= {"problem": reason, "remedy": "run dailytalk transcribe, or cut it with dailytalk split"}
-    return row
 
 
 class _Folder:
