@@ -83,6 +83,9 @@ def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
 METADATA_KEY = b"dailytalk_contiguous"
 LAYOUT = 1
 
+#: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
+_GROUP_BYTES = 1_000_000
+
 _DAMAGED = "delete it and run the command that wrote it again"
 
 
@@ -184,9 +187,7 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
     entries = {name: _entry_json(entry) | {"audio": sounds.get(name, "")} for name, entry in shard.entries.items()}
     record = {"layout": LAYOUT, "entries": entries}
-    # `load_dataset` fails on a row group without rows, and not on a file without row groups.
-    groups = [[row] for row in shard.rows] if _holds_audio(shard) else [shard.rows] if shard.rows else []
-    write_parquet(path, features, groups, {METADATA_KEY: json.dumps(record).encode()})
+    write_parquet(path, features, _row_groups(shard.rows), {METADATA_KEY: json.dumps(record).encode()})
 
 
 def audio_digest(row: Row) -> str:
@@ -352,9 +353,17 @@ def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _holds_audio(shard: Shard) -> bool:
-    """Whether rows hold encoded audio, as finished ones do: then each row is a row group, to be read alone."""
-    return any((row.get("audio") or {}).get("bytes") for row in shard.rows)
+def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows in groups of `_GROUP_BYTES` of encoded audio, or a row more: what is read for one row."""
+    group, held = list[Row](), 0
+    for row in rows:
+        group.append(row)
+        held += len((row.get("audio") or {}).get("bytes") or b"")
+        if held >= _GROUP_BYTES:
+            yield group
+            group, held = [], 0
+    if group:  # `load_dataset` fails on a row group without rows, and not on a file without row groups
+        yield group
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import soundfile
 
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, FINISHED, PROSODY
-from dailytalk_contiguous.run.clips import export_clips
+from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, LABELLED, LABELS, PROSODY, UTTERANCE
+from dailytalk_contiguous.run.clips import annotated_clip, export_clips
 
 RATE = 24000
 
@@ -31,11 +31,12 @@ def sound(seconds: float) -> bytes:
 
 
 def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **columns: Any) -> dict[str, Any]:
-    """A row with exactly the columns of FINISHED; `name` is the id without its corpus."""
+    """A row with exactly the columns of LABELLED; `name` is the id without its corpus.
+
+    `columns` are the audio, words, and fields of its annotation.
+    """
     corpus = columns.get("corpus", "acted")
-    row: dict[str, Any] = dict.fromkeys(FINISHED)
-    row |= {
-        "conversation_id": f"{corpus}/{name}",
+    fields: dict[str, Any] = {
         "id": f"{corpus}/{name}",
         "corpus": corpus,
         "text": "Hello there.",
@@ -56,14 +57,24 @@ def clip_row(name: str, emotion: str | None = "happy", seconds: float = 1.0, **c
         "weight": 1.0,
         "licence": "CC-BY-4.0",
         "audio_file": f"{name}.wav",
-        "audio": {"bytes": sound(seconds), "path": None},
         "sample_rate": RATE,
         "duration": round(seconds * RATE) / RATE,
-        "words": [{"word": "Hello", "start": 0.1 * seconds, "end": 0.9 * seconds, "source": "proportional"}],
         "conditioning": dict.fromkeys(CONDITIONING),
     }
-    row |= columns
-    assert set(row) == set(FINISHED)
+    row = finished_clip({"audio": {"bytes": sound(seconds), "path": None}} | fields | columns)
+    if "words" not in columns:
+        said = {"word": "Hello", "start": 0.1 * seconds, "end": 0.9 * seconds, "source": "proportional"}
+        row["alignments"] = [said | {"speaker": "left", "probability": None}]
+    return row
+
+
+def finished_clip(fields: dict[str, Any]) -> dict[str, Any]:
+    """A row with exactly the columns of LABELLED, from its audio, words and fields of its annotation."""
+    assert fields.keys() <= {"id", "words", "affect", "prosody", *LABELS, *LABELLED, *UTTERANCE}
+    about = {"speaker": "left", "probability": None}
+    words = [word and about | word for word in fields.get("words") or ()]
+    row = annotated_clip(fields) | {"audio": fields.get("audio"), "alignments": words}
+    assert set(row) == set(LABELLED)
     return row
 
 
@@ -78,7 +89,7 @@ def corpus_folder(
     if rows:
         shard = folder / "clips" / "shard-0.parquet"
         shard.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=FINISHED.arrow_schema), shard, row_group_size=1)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=LABELLED.arrow_schema), shard, row_group_size=1)
         export_clips([shard], folder / "data")
         (folder / "run.json").write_text(json.dumps({"kind": "corpus", **(run or {})}))
         (folder / "rejects.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rejects))

@@ -10,7 +10,7 @@ from audio_files import Samples, wav_bytes
 from clips import RATE, line
 from corpus_trees import POINTER, put
 
-from dailytalk_contiguous.core.schema import FINISHED, Row
+from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, build_corpus, read_corpus
 from dailytalk_contiguous.run.passes import RunOptions
@@ -78,7 +78,7 @@ def run(
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:
     """The finished clips by their ids."""
-    wanted = list(FINISHED if columns is None else columns)
+    wanted = list(LABELLED if columns is None else columns)
     return {
         name: row
         for path in sorted((out / "clips").glob("shard-*.parquet"))

@@ -1,5 +1,6 @@
 """The stages as a chain of `stage.map(dataset)`, typed by hand: what it makes is what `dailytalk build` makes."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,7 +101,7 @@ WAYS = {
     "two workers": ("--workers", "2", "--letters", "5"),
     "small shards": ("--shard-minutes", "0.1"),
     "Ray": ("--runner", "ray", "--workers", "2", "--letters", "5"),
-    "stream": ("--streaming",),
+    "stream": ("--streaming", "--letters", "5"),
 }
 
 NAMES = {"weekend.wav": ("weekend_trip", 0.0, 6.0), "dinner.wav": ("burnt_dinner", 3.21, 5.0)}
@@ -140,7 +141,8 @@ def test_rows_are_those_of_the_chain_by_every_engine(
         source = "tester/calls"
     command = ["build", source, "--out", tmp_path / "out", *EMBEDDED, *WAYS[way]]
     if "--letters" in command:
-        command += ["--stage", own_stage(tmp_path, monkeypatch), "--shard-minutes", "0.1"]
+        command += ["--stage", own_stage(tmp_path, monkeypatch)]
+        command += [] if way == "stream" else ["--shard-minutes", "0.1"]
         # Ray in this process would spoil what other tests do with theirs.
         process = start(*command)
         _, err = process.communicate()
@@ -155,6 +157,8 @@ def test_rows_are_those_of_the_chain_by_every_engine(
         assert all(isinstance(count, int) for count in counts)
         differences = miscounts(tmp_path / "out", letters=5)
         assert (len(differences), any(map(any, differences))) == (2, False)
+        shifted = (tmp_path / "out/transcript_shifted.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["n_words"] for line in shifted] == counts
 
 
 def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_recipe_builds_its_corpus(
         runpy.run_path(str(RECIPE), run_name="__main__")
     assert leave.value.code == 3
     assert f"2 clips in {tmp_path / 'out'}, 1 rejected" in capsys.readouterr().out
-    assert {row["emotion"] for row in rows_of(tmp_path / "out").values()} == {"angry"}
+    assert {row["labels"]["emotion"] for row in rows_of(tmp_path / "out").values()} == {"angry"}
     assert (tmp_path / "out/data/expressive_dataset.jsonl").is_file()
 
 

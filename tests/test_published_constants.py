@@ -750,7 +750,7 @@ TABLE: dict[str, dict[str, object]] = {
         "find(follow_links)": False,
         "find(shard_seconds)": 600.0,
     },
-    "shards": {"LAYOUT": 1, "INDEX_FROM": 50},
+    "shards": {"LAYOUT": 1, "INDEX_FROM": 50, "_GROUP_BYTES": 1_000_000},
     "sources.corpora.common": {
         "CorpusConfig.follow_links": False,
         "LARGEST": 500_000_000,
@@ -802,7 +802,7 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "sources.reindexing": {"LARGEST_DOCUMENT": 1_073_741_824, "reindex_folder(digits)": None},
     "sources.remote": {"_AT_A_TIME": 8, "Mirror.stamped": False},
-    "sources.transcribed": {"TOLERANCE": 0.05, "_LONGEST": 20_000},
+    "sources.transcribed": {"TOLERANCE": 0.05},
     "sources.transcript_formats": {
         "MOST_IN_A_LINE": 200_000,
         "CUE_GAP": 0.35,

@@ -361,16 +361,24 @@ SOUND = Features(
 )
 
 
-def test_finished_rows_are_read_one_at_a_time_and_their_sound_is_known_by_its_digest(tmp_path: Path) -> None:
+def test_conversations_are_row_groups_and_clips_share_them(tmp_path: Path) -> None:
+    sizes = {"a": 1_000_000, "b": 2_000_000, "c": 10, "d": 10}
+    rows = [
+        {"conversation_id": name, "audio": {"bytes": bytes(size), "path": None}} for name, size in sizes.items()
+    ]
+    write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in sizes}), SOUND)
+    file = pq.ParquetFile(tmp_path / "s.parquet")
+    groups = [file.read_row_group(number, ["conversation_id"]) for number in range(file.num_row_groups)]
+    assert [group["conversation_id"].to_pylist() for group in groups] == [["a"], ["b"], ["c", "d"]]
+
+
+def test_sound_of_finished_rows_is_known_by_its_digest(tmp_path: Path) -> None:
     audio = [{"bytes": b"sound", "path": None}, {"bytes": None, "path": "x"}, None]
     rows = [{"conversation_id": name, "audio": one} for name, one in zip("abc", audio, strict=True)]
     write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in "abc"}), SOUND)
-    assert pq.read_metadata(tmp_path / "s.parquet").num_row_groups == 3
     known = read_entries(tmp_path / "s.parquet")
     assert known is not None
     assert [known[name].audio for name in "abc"] == [hashlib.sha256(b"sound").hexdigest()[:20], "", ""]
-    write_shard(tmp_path / "t.parquet", Shard(rows[1:], {name: entry() for name in "bc"}), SOUND)
-    assert pq.read_metadata(tmp_path / "t.parquet").num_row_groups == 1
 
 
 def test_seconds_of_a_stage_are_kept_to_a_tenth_of_a_millisecond(tmp_path: Path) -> None:

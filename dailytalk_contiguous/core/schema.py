@@ -428,22 +428,11 @@ CLIP = Features(
 )
 
 
-# Columns of a finished clip: a row of `clips/`, and the annotation beside a WAV.
+# A finished clip: a conversation with labels, as a row of `clips/`, as it is published, and beside a WAV.
 #
 # What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
 # null; its labels, affect and tag are those of its source, which `core.copies` sees to.
 
-
-#: The columns of a copy; null in any other row. `augmentation` is its `Recipe`.
-COPY = Features(
-    {
-        "augmented_from": STRING,
-        "augmentation": {"kind": STRING, "amount": Value("float64"), "detail": STRING, "seed": Value("int64")},
-    }
-)
-
-#: A word in seconds of the finished clip; `source` says how its times are known (`stages.clip_words`).
-TIMED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING}
 
 #: How a source was conditioned (`stages.condition`).
 CONDITIONING = {
@@ -456,14 +445,12 @@ CONDITIONING = {
     "true_peak_dbtp_after": MEASURE,
 }
 
-#: What is known of a clip before it is conditioned. `style_source` is `label` or `rule` (null without a style),
-#: `affect.source` `raters` or the model; `weight` is how often a trainer should see it.
-TOLD = {
-    "id": STRING,
+#: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
+#: `style_source` is `label` or `rule` (null without a style); `weight` is how often a trainer should see it;
+#: `augmented_from` and `augmentation`, a `core.copies.Recipe`, are null except in a copy.
+LABELS = {
     "corpus": STRING,
-    "text": STRING,
     "text_source": STRING,
-    "language": STRING,
     "speaker": STRING,
     "gender": STRING,
     "age": Value("int32"),
@@ -481,49 +468,24 @@ TOLD = {
     "intensity": STRING,
     "style": STRING,
     "style_source": STRING,
-    "affect": {**dict.fromkeys(AFFECT, MEASURE), "source": STRING},
-    "prosody": dict.fromkeys(PROSODY, MEASURE),
     "quality": dict.fromkeys(NAMES, MEASURE),
     "tag": STRING,
-    "rule": STRING,
     "official_split": STRING,
     "split": STRING,
     "weight": MEASURE,
-    **COPY,
+    "augmented_from": STRING,
+    "augmentation": {"kind": STRING, "amount": Value("float64"), "detail": STRING, "seed": Value("int64")},
     "prompt_id": STRING,
     "licence": STRING,
     "audio_file": STRING,
-    **EMOTION_GUESS,
+    "conditioning": CONDITIONING,
 }
 
-#: `duration` is that of the audio, with a prompt before the clip; `conversation_id` is the id: shards find their
-#: rows by it.
-FINISHED = Features(
-    {
-        "conversation_id": STRING,
-        **TOLD,
-        "audio": Audio(),
-        "sample_rate": Value("int32"),
-        "duration": SECONDS,
-        "words": List(TIMED_WORD),
-        "conditioning": CONDITIONING,
-        **PROSODIC_TOKENS,
-    }
-)
-
-
-#: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
-LABELS = {
-    name: FINISHED[name]
-    for name in (*TOLD, "conditioning")
-    if name not in ("id", "text", "language", "affect", "prosody", "rule", *EMOTION_GUESS)
-}
-
-
-#: Labels that clips of an earlier version lack; their readers see null.
-OPTIONAL_LABELS = frozenset({"perceived_votes"})
+#: A row of `clips/`. Its one utterance is on the left, where there may be a prompt before it, as on the right.
+LABELLED = Features({**BUILT, "labels": LABELS, "split": STRING})
 
 
 def own_seconds(row: Mapping[str, Any]) -> float:
     """Seconds of a finished clip without the prompt before it."""
-    return float(row["duration"] - ((row.get("conditioning") or {}).get("clip_start") or 0.0))
+    conditioning = row["labels"].get("conditioning") or {}
+    return float(row["duration"] - (conditioning.get("clip_start") or 0.0))

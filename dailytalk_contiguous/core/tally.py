@@ -398,7 +398,7 @@ _CROSSED = (("emotion", "perceived"), ("gender", "emotion"), ("speaker", "emotio
 #: Labels of a clip; those of an utterance are tag, style, sentence type, length and speaker or voice.
 _CLIP_LABELS = (
     *("corpus", "emotion", "style", "style_source", "tag", "act", "speaker", "gender"),
-    *("sentence_type", "length", "split", "language", "licence"),
+    *("sentence_type", "length", "licence"),
 )
 
 
@@ -496,7 +496,14 @@ class Tally:
     emotion_models: LimitedCounter[str] = field(default_factory=LimitedCounter)
 
     def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
-        """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known."""
+        """Count a conversation: a row of `core.schema.BUILT`, with or without audio, of a split where known.
+
+        One with `labels` is a clip, which counts in the split that its row has.
+        """
+        self._count_provenance(row.get("provenance"))
+        if row.get("labels"):
+            self._add_clip(row, row["labels"])
+            return
         utterances, words = row["utterances"] or (), row["alignments"] or ()
         seconds = row["duration"] or 0.0
         amount = Sum(1, len(utterances), len(words), seconds)
@@ -524,33 +531,33 @@ class Tally:
             part.conversations += 1
         self._count_tags(audible)
         self._count_turns(row, audible)
-        self._count_provenance(row.get("provenance"))
 
-    def add_clip(self, row: Mapping[str, Any]) -> None:
-        """Count a finished clip or copy: a row of `core.schema.FINISHED`, with or without audio."""
-        copy, trains, seconds = row["augmented_from"] is not None, row["split"] == "train", own_seconds(row)
-        seen = seconds * (1.0 if row["weight"] is None else row["weight"]) if trains else 0.0
-        words, affect = row.get("words") or (), row["affect"] or {}
-        amount = Sum(copies=1, copied=seconds, seen=seen) if copy else Sum(1, 1, len(words), seconds, seen=seen)
-        labels = {name: row.get(name) for name in _CLIP_LABELS} | {"affect_source": affect.get("source")}
-        labels |= {"emotion_class": row.get("emotion_class")} if row.get("emotion_model") else {}
+    def _add_clip(self, row: Mapping[str, Any], labels: Mapping[str, Any]) -> None:
+        """Count a recorded clip, or a copy of one."""
+        (utterance,), words, split = row["utterances"], row["alignments"] or (), row["split"]
+        copy, trains, seconds = labels["augmented_from"] is not None, split == "train", own_seconds(row)
+        seen = seconds * (1.0 if labels["weight"] is None else labels["weight"]) if trains else 0.0
+        recorded = Sum(1, 1, len(words), seconds, left=seconds, seen=seen)
+        amount = Sum(copies=1, copied=seconds, seen=seen) if copy else recorded
+        said = {"language": row["language"], "affect_source": (utterance["models"] or {}).get("affect")}
+        said |= {"emotion_class": utterance["emotion_class"]} if utterance["emotion_model"] else {}
         self.total.add(amount)
         self._count_word_sources(words)
-        self._count(labels, amount)
-        if row["speaker"] and row["split"]:
-            self.splits_of[row["speaker"]].add(row["split"])
+        self._count({name: labels[name] for name in _CLIP_LABELS} | {"split": split} | said, amount)
+        if labels["speaker"] and split:
+            self.splits_of[labels["speaker"]].add(split)
         if copy:
             return
         self.heard.add(amount)
-        self._measure([{**affect, **(row["prosody"] or {})}], [seconds], [row["emotion"]])
-        self.agreement.add(row.get("agreement"))
+        self._measure([utterance], [seconds], [labels["emotion"]])
+        self.agreement.add(labels["agreement"])
         for pair in _CROSSED:
-            self._cross(pair, row)
-        self._count_emotion(row, ("emotion", "speaker"))
+            self._cross(pair, labels)
+        self._count_emotion(utterance | {"emotion": labels["emotion"]}, ("emotion", "speaker"))
         if trains:
-            self.training[row["emotion"] or UNKNOWN] += seconds
-            kind = [row[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
-            self.trained.append(BalanceItem._make((row["id"], *kind, seconds, ())))
+            self.training[labels["emotion"] or UNKNOWN] += seconds
+            kind = [labels[name] for name in ("emotion", "style", "sentence_type", "length", "speaker")]
+            self.trained.append(BalanceItem._make((row["conversation_id"], *kind, seconds, ())))
 
     def add_reject(self, reject: Mapping[str, str]) -> None:
         """Count a line of rejects.jsonl by its stage and the kind of its reason."""

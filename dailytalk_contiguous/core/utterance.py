@@ -76,6 +76,8 @@ STATUSES = ("spoken", "kept", "kept-original", "dropped")
 #: How an utterance enters (see `core.turns`).
 EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
+_STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
+
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
 
@@ -196,8 +198,16 @@ def _synthesis_written(synthesis: Any) -> Any:
     return synthesis and {name: None if value == "" else value for name, value in synthesis.items()}
 
 
-_BUCKET = "LOW, MID, HIGH"
-_OF_EDITS = {"feature": List(_TEXT), "editable": False, "optional": True, "shape": [_TEXT], "read": texts_of}
+_LEVELS = "LOW, MID, HIGH"
+_OF_BUCKET = "among the speaker's utterances in this conversation"
+_OF_EDITS: dict[str, Any] = {
+    "feature": List(_TEXT),
+    "editable": False,
+    "optional": True,
+    "shape": [_TEXT],
+    "read": texts_of,
+}
+_HEARD: dict[str, Any] = {"only_with": "emotion_model", "optional": True}
 
 #: All fields, in the order of a line.
 FIELDS: tuple[Field, ...] = (
@@ -205,104 +215,64 @@ FIELDS: tuple[Field, ...] = (
     Field("audio_file", _TEXT, "path of the recording under the input", part="line"),
     Field("channel", _TEXT, "of the recording; in what is finished, of the result", "`left`, `right`, `mix`"),
     Field(
-        "start",
-        _SECONDS,
-        "speech activity (Silero: threshold 0.5, pauses of 0.35 s, padding 30 ms); over 12 s cut at the quietest "
-        "point. In what is finished null where it was left out",
-        "seconds",
+        "start", _SECONDS, "where speech begins (Silero); null in what is finished if it was left out", "seconds"
     ),
-    Field("end", _SECONDS, "as `start`", "seconds"),
+    Field("end", _SECONDS, "where it ends; over 12 s it is cut at the quietest point", "seconds"),
     Field("duration", _SECONDS, "from start to end", "seconds", part="line", editable=False),
     *(
         Field(name, _MEASURE, "by the affect model that `models.affect` names", "[0, 1]", f"vad.{name}", 4)
         for name in AFFECT
     ),
-    Field(
-        "rms", _MEASURE, "loudness; frames of 1024/256 samples at 16 kHz", "linear full scale", "features.rms", 5
-    ),
+    Field("rms", _MEASURE, "in frames of 1024/256 samples at 16 kHz", "linear full scale", "features.rms", 5),
     Field("zcr", _MEASURE, "zero crossings", "crossings a sample", "features.zcr", 5),
     Field(
-        "f0_mean",
-        _MEASURE,
-        "pitch by pYIN, frame for frame that of `librosa.pyin`, 65–500 Hz; null below 5 voiced frames",
-        "Hz",
-        "features.f0_mean",
-        5,
+        "f0_mean", _MEASURE, "pitch by pYIN, 65–500 Hz; null below 5 voiced frames", "Hz", "features.f0_mean", 5
     ),
     Field("f0_std", _MEASURE, "its standard deviation", "Hz", "features.f0_std", 5),
     Field("speech_rate", _MEASURE, "of the words", "words a second of speech", "features.speech_rate", 5),
     Field("voiced_fraction", _MEASURE, "share of voiced frames", "[0, 1]", "features.voiced_fraction", 5),
     *(
-        Field(
-            f"{name}_bucket",
-            _TEXT,
-            "within the speaker's utterances of this conversation",
-            _BUCKET,
-            f"vad_bucket.{name}",
-            editable=False,
-        )
+        Field(f"{name}_bucket", _TEXT, _OF_BUCKET, _LEVELS, f"vad_bucket.{name}", editable=False)
         for name in AFFECT
     ),
     *(
-        Field(
-            f"{name}_bucket", _TEXT, f"the same, of {measure}", _BUCKET, f"prosody_bucket.{name}", editable=False
-        )
-        for name, measure in (
-            ("energy", "rms"),
-            ("rate", "speech_rate"),
-            ("zcr", "zcr"),
-            ("pitch", "f0_mean"),
-            ("pitch_var", "f0_std"),
+        Field(f"{name}_bucket", _TEXT, f"{of}, {_OF_BUCKET}", _LEVELS, f"prosody_bucket.{name}", editable=False)
+        for name, of in (
+            *(("energy", "rms"), ("rate", "speech_rate"), ("zcr", "zcr")),
+            *(("pitch", "f0_mean"), ("pitch_var", "f0_std")),
         )
     ),
     Field("tag", _TEXT, "the style tag, of Fish Audio s1's list"),
+    Field("text_raw", _TEXT, "recognised, or of the given transcript; empty where nothing was heard or believed"),
     Field(
-        "text_raw", _TEXT, "the recogniser's, or the given transcript's; empty where nothing was heard or believed"
-    ),
-    Field(
-        "text",
-        _TEXT,
-        "`text_raw` with a capital; where a recogniser wrote no end mark, with the one that the tag asks for",
+        "text", _TEXT, "`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none"
     ),
     Field("tagged_text", _TEXT, "`(tag) text`", "or null", editable=False),
     Field("utterance_id", _TEXT, "counted within its channel", "`conversation/channel/0007`"),
     Field(
-        "conversation_id",
-        _TEXT,
-        "the recording's path without its ending; `.000`, `.001` … where a long one was cut",
-        part="line",
+        "conversation_id", _TEXT, "the recording's path without its ending, `.000` … if it was cut", part="line"
     ),
-    Field(
-        "speaker",
-        _TEXT,
-        "the name in `--speakers`, that of a person in the given transcript, or `recording/channel`",
-    ),
+    Field("speaker", _TEXT, "as `--speakers` or the given transcript name the person, or `recording/channel`"),
     Field("gender", _TEXT, "of the speaker, where `--speakers` has it", "or not there", part="line"),
     Field(
-        "rule",
-        _TEXT,
-        "the rule that chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
-        editable=False,
+        "rule", _TEXT, "what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False
     ),
     Field("kind", _TEXT, "`short`: under 0.8 s", "`speech`, `short`"),
     Field(
         "words",
         List(UTTERED_WORD),
-        "inside the utterance, sorted, none of no length; in finished rows they are in `alignments`. `fitted`: "
-        "the given transcript has other times, which reach beyond the speech",
-        "seconds; probability: [0, 1] or null; fitted: true, or not there",
+        "inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
+        "there: the given transcript has other times, which reach beyond the speech",
+        "seconds, [0, 1] or null",
         part="line",
         write=_words_written,
         read=_words_taken,
     ),
-    Field(
-        "language", _TEXT, "detected once a conversation, found in the given texts, or set", "ISO 639-1, or `und`"
-    ),
+    Field("language", _TEXT, "set, detected once a conversation, or found in given texts", "ISO 639-1, or `und`"),
     Field(
         "confidence",
         _MEASURE,
-        "geometric mean of the words' probabilities; null where the recogniser (pocketsphinx) or the given "
-        "transcript has none for each of them",
+        "geometric mean of the words' probabilities; null where a word has none (pocketsphinx, given transcripts)",
         "[0, 1] or null",
         digits=4,
     ),
@@ -313,12 +283,7 @@ FIELDS: tuple[Field, ...] = (
         shape={str: _TEXT},
     ),
     Field(
-        "context_seconds",
-        _MEASURE,
-        "speech borrowed from the same speaker next to it (within 2 s, up to 3 s in all), so that the affect "
-        "model has enough; 0 where an estimate rated it",
-        "seconds",
-        digits=3,
+        "context_seconds", _MEASURE, "of the speaker's speech near it that was rated with it", "seconds", digits=3
     ),
     Field("text_reason", _TEXT, "why `text_raw` is empty", "or null", editable=False),
     Field(
@@ -327,35 +292,26 @@ FIELDS: tuple[Field, ...] = (
         "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
         "none reaches `--emotion-confidence`, null where nothing can be said (silence, under 0.1 s)",
         "or not there",
-        only_with="emotion_model",
-        optional=True,
+        **_HEARD,
     ),
     Field(
         "emotion_probabilities",
         EMOTION_GUESS["emotion_probabilities"],
         "of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
         "[0, 1], or not there",
-        only_with="emotion_model",
-        optional=True,
         shape={str: _MEASURE},
         write=_shares_by_name,
         read=_shares,
+        **_HEARD,
     ),
     Field(
         "emotion_model",
         EMOTION_GUESS["emotion_model"],
         "the classifier; `affect-map` is an estimate from valence, arousal and dominance, no trained classifier",
         "or not there",
-        only_with="emotion_model",
-        optional=True,
+        **_HEARD,
     ),
-    Field(
-        "edited_by",
-        about="who corrected the line; published with the rows",
-        unit="or not there; one name may be plain text",
-        only_with="edited_by",
-        **_OF_EDITS,
-    ),
+    Field("edited_by", about="who corrected it", unit="or not there", only_with="edited_by", **_OF_EDITS),
     Field(
         "edited_fields",
         about="what of it they corrected: `text`, `tag`, `start` …",
@@ -363,19 +319,15 @@ FIELDS: tuple[Field, ...] = (
         only_with="edited_fields",
         **_OF_EDITS,
     ),
-    Field("source_channel", _TEXT, "in the recording", "left, right", part="built"),
+    Field("source_channel", _TEXT, "in the recording", "`left`, `right`", part="built"),
     Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
     Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
     Field(
-        "status",
-        _TEXT,
-        "resynthesised; the other speaker; kept although it was to be resynthesised; left out for want of text",
-        ", ".join(STATUSES),
-        part="built",
+        "status", _TEXT, "resynthesised; the other speaker; kept all the same; left out", _STATUSES, part="built"
     ),
     Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
-    Field("event", _TEXT, "how it enters, from times alone", ", ".join(EVENTS), part="built"),
-    Field("source_event", _TEXT, "the same in the recording", ", ".join(EVENTS), part="built"),
+    Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
+    Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),
     Field(
         "synthesis",
         SYNTHESIS,
@@ -396,14 +348,7 @@ FIELDS: tuple[Field, ...] = (
         part="row",
         optional=True,
     ),
-    Field(
-        "prosody_model",
-        PROSODIC_TOKENS["prosody_model"],
-        "the name of their codebook",
-        "or null",
-        part="row",
-        optional=True,
-    ),
+    Field("prosody_model", _TEXT, "the name of their codebook", "or null", part="row", optional=True),
 )
 
 
@@ -517,9 +462,9 @@ def line_problem(
         if field.required and field.taken(line) is None:
             return LineProblem(field.path[0], f"{'.'.join(field.path)} is missing")
     words = line.get("words") or []
-    if not isinstance(words, list) or not all(map(_is_word, words)):
-        return LineProblem("words", "words is no list of objects with a word, its start and its end")
-    return None
+    if not isinstance(words, list):
+        return LineProblem("words", f"its words are {quoted(words)}, no list")
+    return next((LineProblem("words", wrong) for word in words if (wrong := _word_problem(word))), None)
 
 
 def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, Any]:
@@ -590,15 +535,15 @@ def _is_measure(value: Any) -> bool:
     return value != value or is_number(value, -_LARGEST, _LARGEST)
 
 
-def _is_word(word: Any) -> bool:
-    return (
-        isinstance(word, dict)
-        and isinstance(word.get("word"), str)
-        and len(word["word"]) <= LONGEST_TEXT
-        and is_number(word.get("start"), 0, LATEST)
-        and is_number(word.get("end"), word["start"], LATEST)
-        and (not word.get("probability") or _is_measure(word["probability"]))
-    )
+def _word_problem(word: Any) -> str | None:
+    if not isinstance(word, dict) or not isinstance(word.get("word"), str):
+        return f"one of its words is {quoted(word)}, not a text with its start and end"
+    start, end, probability = (word.get(name) for name in ("start", "end", "probability"))
+    if not is_number(start, 0, LATEST) or not is_number(end, start, LATEST):
+        return f"its word {quoted(word['word'])} has the start {quoted(start)} and the end {quoted(end)}"
+    if len(word["word"]) > LONGEST_TEXT or (probability and not _is_measure(probability)):
+        return f"its word {quoted(word['word'])} is too long, or has the probability {quoted(probability)}"
+    return None
 
 
 def type_in_words(feature: Any) -> str:
@@ -628,6 +573,12 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
     ]
 
 
+#: Columns that the row of one utterance has beside its fields (`core.schema.utterances`).
+_OF_ROWS = ("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split")
+
+#: The most fields that a file may describe.
+_MOST_FIELDS = 1000
+
 #: The shape of `described` (see `core.documents.expect`).
 DESCRIBED: list[dict[str, Any]] = [
     {"name": str, "type": object, "unit?": str, "about?": str, "digits?": int, "required?": bool}
@@ -637,8 +588,11 @@ DESCRIBED: list[dict[str, Any]] = [
 def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
     """The fields of `described`, which may come from outside; `where` is the file that has them.
 
-    Raises DailytalkError for a name or a type that no stage can publish.
+    Raises DailytalkError for a name or a type that no stage can publish, and for more than `_MOST_FIELDS`.
     """
+    listed = list(records)
+    if len(listed) > _MOST_FIELDS:
+        raise DailytalkError(f"{where} describes {len(listed):,} fields", f"describe {_MOST_FIELDS:,} at most")
     return checked_fields(
         (
             Field(
@@ -649,7 +603,7 @@ def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, 
                 digits=record.get("digits"),
                 required=bool(record.get("required")),
             )
-            for record in records
+            for record in listed
         ),
         where,
     )
@@ -657,7 +611,7 @@ def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
     """Fields beside `FIELDS`. Raises DailytalkError for a name that is taken, or a type that none may have."""
-    taken = {name for field in FIELDS for name in (field.name, field.path[0])}
+    taken = {*_OF_ROWS, *(name for field in FIELDS for name in (field.name, field.path[0]))}
     kept: dict[str, Field] = {}
     for field in fields:
         if field.name in taken or field.name in kept:

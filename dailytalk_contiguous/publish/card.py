@@ -3,11 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from string import Template
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import yaml
@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.publish.items import SMALL, open_items
+from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import (
@@ -637,7 +637,7 @@ class SampleChoice:
 
 
 def sample_section(
-    choice: SampleChoice, version: Version, facts: "CardFacts", assets: dict[str, bytes]
+    choice: SampleChoice, items: Items, facts: "CardFacts", assets: dict[str, bytes]
 ) -> dict[str, str]:
     """An element that plays the chosen sound, and a part of its row; empty where its sound can't be read.
 
@@ -645,7 +645,6 @@ def sample_section(
     """
     if choice.name is None:
         return {"sample": "", "example": ""}
-    items = open_items(version)
     row = items.row(choice.name)
     whole, name = row["duration"] or 0.0, escaped(choice.name)
     try:
@@ -656,7 +655,7 @@ def sample_section(
         return {"sample": "", "example": example_row(row)}
     address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     part = "All" if whole <= SAMPLE_SECONDS else f"The first {SAMPLE_SECONDS:g} seconds"
-    sides = "the clip" if facts.clips else "left the synthesised voice, right the recorded one"
+    sides = "the clip" if row["labels"] else "left the synthesised voice, right the recorded one"
     player = f'<audio controls preload="none" src="{quote(address, safe=":/@")}"></audio>'
     return {
         "sample": f"{player}\n\n{part} of {name} (split `{choice.split}`): {sides}.",
@@ -740,18 +739,6 @@ TAGS = ("speech", "dialogue", "full-duplex", "turn-taking", "prosody", "emotion"
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
 
-class ClipFacts(NamedTuple):
-    """What a card of clips says of them.
-
-    Attributes:
-        figures: what is counted of them by label, with the corpora and their authors.
-        examples: a value of `emotion`, `style` and `speaker` that a clip has, for the lines that load by one.
-    """
-
-    figures: CorpusFigures
-    examples: Mapping[str, str | None]
-
-
 @dataclass(frozen=True)
 class CardFacts:
     """What a card says that the data does not.
@@ -767,7 +754,6 @@ class CardFacts:
         contact: how to reach the publisher; None: that of an earlier version, else the
             repository's discussions.
         citation: BibTeX; None: one made from the rest.
-        clips: what is known of a version of clips; None for conversations.
     """
 
     repo: str
@@ -778,7 +764,6 @@ class CardFacts:
     changes: Mapping[str, Any] = field(default_factory=dict)
     contact: str | None = None
     citation: str | None = None
-    clips: ClipFacts | None = None
 
     def __post_init__(self) -> None:
         if self.licence and self.licence != self.licence.lower():
@@ -820,15 +805,13 @@ def render_card(
     Raises:
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
-    tally, choice = Tally(), SampleChoice()
-    judge = Judge(unit="clip" if facts.clips else "conversation")
-    for split, row in version.rows("conversations", [*SMALL, *(["labels"] if facts.clips else [])]):
-        tally.add(row, split)
-        if facts.clips:
-            judge.add_clip(row)
-        else:
-            judge.add(row)
-        choice.add(row, split)
+    items, tally, choice = open_items(version), Tally(), SampleChoice()
+    figures = CorpusFigures.of_run(run, tally=tally) if items.labelled else None
+    judge = Judge(unit="clip" if figures else "conversation")
+    for row in items.listed():
+        tally.add(row, row["split"])
+        judge.add(row)
+        choice.add(row, row["split"])
     for reject in rejects:
         tally.add_reject(reject)
     front, body = divide(old or "")
@@ -837,7 +820,7 @@ def render_card(
     contact = facts.contact or memory.get("contact")
     sources = sorted(tally.sources, key=lambda source: (source[0] or "", source[1] or ""))
     origins = [Origin("source", name or "", licence) for name, licence in sources] + tally.origins()
-    values_now = _values(tally, packed, version, facts, origins)
+    values_now = _values(tally, packed, version, facts, figures, origins)
     chosen = [*(LICENCE_KEYS if facts.licence else ()), *(("pretty_name",) if facts.pretty_name else ())]
     values_before |= {key: values_now[key] for key in chosen}
     values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
@@ -845,16 +828,20 @@ def render_card(
     against = tuple(
         dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
     )
-    filled = _filled(tally, packed, replace(facts, contact=contact), run, values, assets, origins, against)
-    filled |= sample_section(choice, version, facts, assets)
-    findings = corpus_findings(facts.clips.figures, judge, run) if facts.clips else judge.findings(tally, run)
+    if figures:
+        filled = _filled_of_clips(figures, packed, facts.tag, assets)
+    else:
+        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
+    filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
+    filled |= sample_section(choice, items, facts, assets)
+    findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
     written = _written(
         {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
     )
     new_front = rewrite(front, values)
     line = "\r\n" if "\r\n" in new_front else "\n"
-    template = card_template(CLIPS_CARD if facts.clips else CONVERSATIONS_CARD)
+    template = card_template(CLIPS_CARD if figures else CONVERSATIONS_CARD)
     sections = {name: _tidy(Template(raw).substitute(filled)) for name, raw in sections_of(template).items()}
     new_body = update_body(body, escaped(values["pretty_name"]), sections, written, contact)
     return Card(f"---{line}{new_front}---{line}{new_body}", assets, against)
@@ -898,7 +885,12 @@ def _tidy(section: str) -> str:
 
 
 def _values(
-    tally: Tally, packed: Packed, version: Version, facts: CardFacts, origins: Sequence[Origin]
+    tally: Tally,
+    packed: Packed,
+    version: Version,
+    facts: CardFacts,
+    clips: CorpusFigures | None,
+    origins: Sequence[Origin],
 ) -> dict[str, Any]:
     models = [origin for origin in origins if origin.role != "source"]
     licence = facts.licence or derived([origin.licence for origin in origins if origin.role == "source"], models)
@@ -910,9 +902,9 @@ def _values(
         "license_link": f"{_HOME}/{facts.repo}#licences" if is_other else None,
         "pretty_name": facts.pretty_name or facts.repo.partition("/")[2].replace("-", " ").replace("_", " "),
         "language": _languages(tally) or None,
-        "task_categories": list(CLIP_TASKS if facts.clips else TASKS),
-        "tags": list(CLIP_TAGS if facts.clips else TAGS),
-        "size_categories": [_size(tally.total.conversations)],
+        "task_categories": list(CLIP_TASKS if clips else TASKS),
+        "tags": list(CLIP_TAGS if clips else TAGS),
+        "size_categories": [_size(tally.total.conversations + tally.total.copies)],
         "configs": [_config(config, splits) for config, splits in configs.items()],
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
     }
@@ -962,28 +954,21 @@ def _chosen(values: Mapping[str, Any]) -> list[str]:
 
 def _filled(
     tally: Tally,
-    packed: Packed,
     facts: CardFacts,
     run: Mapping[str, Any],
     values: Mapping[str, Any],
-    assets: dict[str, bytes],
     origins: Sequence[Origin],
     against: Sequence[str],
 ) -> dict[str, str]:
     revision = f', revision="{facts.tag}"' if facts.tag else ""
     contact = facts.contact or f"{_HOME}/{facts.repo}/discussions"
-    if facts.clips:
-        filled = _filled_of_clips(tally, packed, facts.tag, facts.clips, assets)
-    else:
-        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
-    return filled | {
+    return {
         "repo": facts.repo,
         "split": next(iter(tally.by["split"]), "train"),
         "revision": revision,
         "revision_option": f" --revision {facts.tag}" if facts.tag else "",
         "warnings": warned(against),
         "made": markdown(made_parts(tally, run)),
-        "fields": fields_table((*FIELDS, *packed.fields)),
         "licences": licence_section(", ".join(_chosen(values)), values.get("license_name"), origins, against),
         "contact": f"To have a recording of yourself removed, write to {contact} and name the conversation's id; "
         "it is taken out of the next version, and old versions that hold it should be deleted.",
@@ -997,6 +982,7 @@ def _filled_of_conversations(
 ) -> dict[str, str]:
     return {
         "about": about(tally, tag),
+        "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
         "statistics": statistics(tally, packed, assets),
         "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
         "splits": splits(tally, packed.disjoint),
@@ -1004,10 +990,14 @@ def _filled_of_conversations(
     }
 
 
+#: A label that can be written into a line of code.
+_PLAIN = re.compile(r"[\w ./-]+")
+
+
 def _filled_of_clips(
-    tally: Tally, packed: Packed, tag: str | None, clips: ClipFacts, assets: dict[str, bytes]
+    figures: CorpusFigures, packed: Packed, tag: str | None, assets: dict[str, bytes]
 ) -> dict[str, str]:
-    figures, speakers = clips.figures, clips.figures.tally.splits_of
+    tally, speakers = figures.tally, figures.tally.splits_of
     shared = sum(len(heard_in) > 1 for heard_in in speakers.values())
     apart = (
         "No speaker is heard in two splits."
@@ -1024,26 +1014,33 @@ def _filled_of_clips(
     about_version = f" This card is about version `{tag}`." if tag else ""
     languages = ", ".join(f"`{escaped(name)}`" for name in _languages(tally)) or "a language that nobody named"
     labels = markdown(label_parts(figures))
-    affect = affect_maps("Valence and arousal by emotion", figures.tally.affect, "clip", "affect_by_emotion")
-    pictures = (tags_table(tally), *crossed_parts(figures), affect, measures_table(figures.tally))
+    affect = affect_maps("Valence and arousal by emotion", tally.affect, "clip", "affect_by_emotion")
+    pictures = (tags_table(tally), *crossed_parts(figures), affect, measures_table(tally))
     style = markdown(pictures, assets)
+    examples = {  # a value that a clip has, for the lines that load by one
+        name: next((value for value in tally.by[name] if value != UNKNOWN and _PLAIN.fullmatch(value)), None)
+        for name in ("emotion", "style", "speaker")
+    }
+    held = [file for files in packed.configs[CONFIGS[0]].values() for file in files]  # copies and prompts, too
+    n_clips, seconds = counted(sum(file.rows for file in held), "clip"), sum(file.seconds for file in held)
     return {
-        "about": f"**{counted(tally.total.conversations, 'clip')}, {length_text(tally.total.seconds)}**, in "
-        f"{languages}: with emotion, style, speaker, word times, affect and prosody.{about_version}",
+        "about": f"**{n_clips}, {length_text(seconds)}**, in {languages}: with emotion, style, speaker, word "
+        f"times, affect and prosody.{about_version}",
         "statistics": "\n\n".join(filter(None, (labels, style))),
         "splits": f"They are those that the corpus was built with; `labels.official_split` has the corpus's "
         f"own, where it publishes splits. {apart}",
         "limits": "\n".join(f"- {point}" for point in points) + f"\n\n{_rejected(tally)}",
         "credits": markdown_table(("source", "licence", "citation"), map(credit_cells, figures.credits)),
-        **{name: json.dumps(value) if value else "None" for name, value in clips.examples.items()},
+        "fields": fields_table((*FIELDS, *packed.fields), ("line", "built")),
+        **{name: json.dumps(value) if value else "None" for name, value in examples.items()},
     }
 
 
-def fields_table(fields: Iterable[Field]) -> str:
-    """The fields of an utterance of a row as a table; what people's own stages say of theirs is escaped."""
+def fields_table(fields: Iterable[Field], without: Container[str]) -> str:
+    """The fields of an utterance as a table, but those of some parts; what people's own stages say is escaped."""
     lines = ["| field | type, unit, range | what |", "|---|---|---|"]
     for column in fields:
-        if column.part != "line":
+        if column.part not in without:
             cells = [", ".join(filter(None, (type_in_words(column.feature), column.unit))), column.about]
             shown = cells if column in FIELDS else map(markdown_cell, cells)
             lines.append(f"| `{column.name}` | {' | '.join(shown)} |")

@@ -29,11 +29,11 @@ from dailytalk_contiguous.core.documents import (
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, BUILT, CONFIGS, MAIN, OTHER, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CONFIGS, LABELLED, MAIN, OTHER, Row
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tags import tags_among
-from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.turns import Timed
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, published, why_silent
 from dailytalk_contiguous.core.word_times import frame_of
@@ -686,6 +686,7 @@ class _Counts:
 
     judge: Judge
     tally: Tally = field(default_factory=Tally)
+    total: Sum = field(default_factory=Sum)
     ids: set[str] = field(default_factory=set)
 
 
@@ -727,7 +728,7 @@ def _together(
     findings: list[Finding], counts: _Counts, run: Mapping[str, Any]
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Findings on single rows with those on all together, and the facts."""
-    judge, total = counts.judge, counts.tally.total
+    judge, total = counts.judge, counts.total
     facts = {
         "kind": "dataset",
         "conversations": len(counts.ids),
@@ -753,6 +754,9 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if is_first:
         counts.tally.add(row)
         counts.judge.add(row)
+        counts.total.add(
+            Sum(1, len(row["utterances"] or ()), len(row["alignments"] or ()), row["duration"] or 0.0)
+        )
 
 
 def occurs_twice(file: str, name: str) -> Finding:
@@ -844,7 +848,7 @@ def check_version(version: Version, limits: FitnessLimits | None = None) -> tupl
     splits: dict[str, int] = {}
 
     def rows() -> Iterator[tuple[str, Row]]:
-        for row in items.rows([*BUILT, "audio_sha256"]):
+        for row in items.rows([*LABELLED, "audio_sha256"]):
             splits[row["split"]] = splits.get(row["split"], 0) + 1
             name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
             if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
@@ -1163,16 +1167,16 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
         if isinstance(fields, BadInput):
             yield error("bad-line", location, fields.reason, "correct or delete the line")
             continue
-        if problem := line_problem(fields, known, mixed=True):
-            kind = "bad-word" if problem.key == "words" else "bad-line"
-            yield error(kind, location, problem.reason, "correct or delete the line")
+        problem = line_problem(fields, known, mixed=True)
+        if problem and problem.key == "words":
+            yield error("bad-word", location, problem.reason, "correct its words, or leave them out")
+        elif problem:
+            yield error("bad-line", location, problem.reason, "correct or delete the line")
             continue
         name = fields.get("utterance_id")
-        if name is not None and name in lines_of:
+        if isinstance(name, str) and lines_of.setdefault(name, number) != number:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
-        elif name is not None:
-            lines_of[name] = number
         # What was not resynthesised may lack a text: the recogniser heard none, or the conversation says why.
         silent = why_silent(fields) or fields.get("status", "spoken") != "spoken"
         if not str(fields.get("text") or "").strip() and not silent:

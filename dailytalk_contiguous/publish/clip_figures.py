@@ -13,7 +13,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.items import Items, conversation_of, record_of
+from dailytalk_contiguous.publish.items import Items, record_of
 from dailytalk_contiguous.publish.plots import sheet
 from dailytalk_contiguous.publish.render import Credit
 from dailytalk_contiguous.publish.sections import CorpusFigures, QualityTally, quality_plots
@@ -35,12 +35,14 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     )
     published: dict[Credit, None] = {}
     chosen_by = []
-    for row in items.listed_clips(refused):
-        figures.tally.add_clip(row)
-        judge.add_clip(conversation_of(row))
-        chosen_by.append({name: row[name] for name in ("id", "emotion", "style", "speaker", "augmented_from")})
-        if items.kind == "version" and row["corpus"]:
-            published[Credit(row["corpus"], row["licence"] or "", "see the card of the dataset")] = None
+    for row in items.listed(refused):
+        figures.tally.add(row)
+        judge.add(row)
+        labels = row["labels"]
+        names = ("emotion", "style", "speaker", "augmented_from")
+        chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
+        if items.kind == "version" and labels["corpus"]:
+            published[Credit(labels["corpus"], labels["licence"] or "", "see the card of the dataset")] = None
     for row in items.measures():
         figures.quality.add(row)
     return replace(figures, credits=figures.credits or tuple(published)), chosen_by

@@ -37,22 +37,18 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import (
-    AFFECT,
     ALIGNED_WORD,
     BUILT,
     CHANNELS,
     CONFIGS,
-    EMOTION_GUESS,
-    FINISHED,
+    LABELLED,
     LABELS,
     MAIN,
     OPTIONAL,
     OPTIONAL_FIELDS,
-    OPTIONAL_LABELS,
-    PROSODIC_TOKENS,
-    PROSODY,
     SIDE,
     SOUND,
+    STRING,
     SYNTHESIS,
     UTTERANCE,
     Row,
@@ -72,7 +68,7 @@ from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import COPY, Version, open_version
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.clips import listed_clips
+from dailytalk_contiguous.run.clips import annotated_clip, listed_clips
 from dailytalk_contiguous.run.outputs import RECORD, RUN, TRANSCRIPT, read_run, rejects_in
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED
@@ -97,7 +93,7 @@ _PROVENANCE: dict[str, Any] = {
 }
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
-_TYPED = Features({name: BUILT[name] for name in BUILT if name != "provenance"})
+_TYPED = Features({name: LABELLED[name] for name in LABELLED if name != "provenance"})
 
 #: Statuses of utterances that are not in the audio.
 _UNHEARD = ("dropped",)
@@ -121,6 +117,7 @@ def judged(row: Row, name: str) -> Row:
     utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
         "utterances": utterances,
+        "labels": row["labels"] and dict.fromkeys(LABELS) | row["labels"],
         "conversation_id": identity,
         "problem": problem and problem.reason,
         "problem_column": problem and problem.column,
@@ -199,14 +196,11 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
 # each row is, is found once for each reader, on the first request for a row by its id.
 
 
-#: All columns of `core.schema.BUILT` except the audio.
-SMALL = tuple(name for name in BUILT if name != "audio")
+#: All columns of a row except the audio.
+SMALL = tuple(name for name in LABELLED if name != "audio")
 
 #: Columns that are checked before a row can be used (`problem_of`).
 _JUDGED = frozenset({"conversation_id", "duration", "source_duration", *_LISTS})
-
-#: Columns of a finished clip that are the same in the row of a conversation.
-_SHARED = frozenset({"conversation_id", "split", "audio", "sample_rate", "duration", "language"})
 
 _CORPUS_AGAIN = "run `dailytalk corpus` again"
 
@@ -276,21 +270,21 @@ class Items(ABC):
     def sound(self, name: str) -> ItemSound:
         """The sound of the row of an id; no other row's is read. Raises BadInput if there is none."""
 
-    def clips(self, refused: list[Row] | None = None) -> Iterator[Row]:
-        """The rows that have labels, flat: with the columns of `core.schema.FINISHED`, except the audio.
+    def listed(self, refused: list[Row] | None = None) -> Iterator[Row]:
+        """The rows that can be used, without audio; the `weight` of a clip is how often a manifest names it.
 
-        Rows with a problem are left out, and added to `refused` as they are read.
+        Rows with a problem are added to `refused` as they are read; of clips, one without labels is left out.
         """
-        for row in self.rows([*SMALL, "labels", "split"]):
-            if not row["problem"] and row["labels"]:
-                yield clip_of(row)
-            elif row["problem"] and refused is not None:
-                refused.append(row)
-
-    def listed_clips(self, refused: list[Row] | None = None) -> Iterator[Row]:
-        """`clips`, with how often a manifest names each as its `weight`."""
-        counts = {} if self.kind == "mix" else listed_clips(self.clips())  # in a mix they have it
-        return (clip | {"weight": counts.get(clip["id"], clip["weight"])} for clip in self.clips(refused))
+        clips = self.rows(SMALL) if self.labelled and self.kind != "mix" else ()  # in a mix they have it
+        counts = listed_clips(row for row in clips if row["labels"] and not row["problem"])
+        for row in self.rows(SMALL):
+            if row["problem"]:
+                if refused is not None:
+                    refused.append(row)
+            elif labels := row["labels"]:
+                yield row | {"labels": labels | {"weight": counts.get(row["conversation_id"], labels["weight"])}}
+            elif not self.labelled:
+                yield row
 
     def measures(self) -> Iterator[Row]:
         """`conversation_id`, `duration` and the measures of `core.quality` of every clip that was measured.
@@ -338,7 +332,7 @@ class FiledItems(Items):
                     yield row
 
     def row(self, name: str) -> Row:
-        return self.at(self._place_of(name), [*SMALL, "labels", "split"])
+        return self.at(self._place_of(name), SMALL)
 
     def sound(self, name: str) -> ItemSound:
         return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
@@ -349,9 +343,9 @@ class FiledItems(Items):
         with self._opened(file, wanted) as opened:
             sizes = enumerate(opened.group_sizes)
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
-            rows = opened.rows(self._stored(opened.schema.names, wanted))
+            rows = opened.rows(_stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                item = self._made(row, file, wanted, count)
+                item = self._item(row, file, wanted, count)
                 self._latest = item["conversation_id"], place
                 yield place, item
 
@@ -359,21 +353,29 @@ class FiledItems(Items):
         """The row at a place. Raises BadInput if there is none any more."""
         wanted = None if columns is None else {*columns}
         with self._opened(place.file, wanted) as opened:
-            row = opened.row(place.group, place.number, self._stored(opened.schema.names, wanted))
+            row = opened.row(place.group, place.number, _stored(opened.schema.names, wanted))
         if row is None:
             raise BadInput(f"{place.file} has changed meanwhile", "run the same command again")
-        return self._made(row, place.file, wanted, place.number + 1)
+        return self._item(row, place.file, wanted, place.number + 1)
+
+    def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
+        """An item from a row of a file; `number` is that of the row."""
+        item = {"labels": None, "split": None, **_lacking(columns), **row, **self._known(row, file)}
+        if "audio" in row:
+            item["audio"] = embedded(row["audio"])
+        name = f"row {number} of {self._named(file)}"
+        return judged(item, name) if item.keys() >= _JUDGED else item
 
     @abstractmethod
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
 
     @abstractmethod
-    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
-        """The columns of a file, which has `names`, that these are made from."""
+    def _known(self, row: Row, file: Path | str) -> Row:
+        """Columns of an item that the row of a file has not, or not in this form."""
 
     @abstractmethod
-    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        """An item from a row of a file."""
+    def _named(self, file: Path | str) -> str:
+        """What a file is called."""
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return True
@@ -395,7 +397,10 @@ class FiledItems(Items):
 
 
 class Shards(FiledItems):
-    """A work folder of finished conversations or clips, or a folder of their shards."""
+    """A work folder of finished conversations or clips, or a folder of shards of conversations.
+
+    `provenance` is that of all clips, which have none in their rows; None of conversations.
+    """
 
     files: Sequence[Path]
 
@@ -404,7 +409,7 @@ class Shards(FiledItems):
         self._root = folder
         self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
-        self._provenance = _provenance(folder) if labelled else None
+        self.provenance = _provenance(folder) if labelled else None
 
     def measures(self) -> Iterator[Row]:
         for path in clip_shards(self._root / MEASURED):
@@ -435,11 +440,6 @@ class Shards(FiledItems):
         own = [described.get(name) or Field(name, kind) for name, kind in stored.items() if name not in UTTERANCE]
         return checked_fields(own, as_text(self.files[0]))
 
-    def as_row(self, stored: Row) -> Row:
-        """The columns of BUILT and `labels`, from all columns of a shard of clips."""
-        row = conversation_of(stored) | {"provenance": self._provenance}
-        return {name: row[name] for name in (*BUILT, "labels")}
-
     def splits(self) -> dict[str, str]:
         """As in `Items`: only clips have splits before they are published."""
         return super().splits() if self.labelled else {}
@@ -456,29 +456,26 @@ class Shards(FiledItems):
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
             if self.labelled:
-                opened.check(FINISHED, FINISHED.keys() - OPTIONAL_FIELDS - OPTIONAL_LABELS)
+                opened.check(_TYPED, LABELLED.keys())
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
                 typed = {**_TYPED, "utterances": built((*FIELDS, *self.fields))["utterances"]}
                 opened.check(Features(typed), BUILT.keys() - OPTIONAL, remedy)
+                if "labels" in opened.schema.names:
+                    raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
 
-    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
-        if not self.labelled:
-            wanted = set(BUILT) if columns is None else {"conversation_id", *columns}
-            return [name for name in BUILT if name in wanted and name in names]
-        stored = [name for name in FINISHED if name in names]
-        if columns is not None and columns <= _SHARED:
-            return [name for name in stored if name in {"conversation_id", "split", *columns}]
-        return [name for name in stored if name != "audio" or columns is None or name in columns]
+    def _known(self, row: Row, file: Path | str) -> Row:
+        return {"provenance": self.provenance} if self.labelled and "provenance" in row else {}
 
-    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        item = {"labels": None, "split": None, **_lacking(columns), **row}
-        if "words" in row:
-            item = conversation_of(row) | {"provenance": self._provenance}
-        if "audio" in row:
-            item["audio"] = embedded(row["audio"])
-        return judged(item, f"row {number} of {Path(file).name}") if item.keys() >= _JUDGED else item
+    def _named(self, file: Path | str) -> str:
+        return Path(file).name
+
+
+def _stored(names: Collection[str], columns: Set[str] | None) -> list[str]:
+    """The columns of a file, which has `names`, that an item with these columns is made of."""
+    wanted = LABELLED.keys() if columns is None else {"conversation_id", *columns}
+    return [name for name in names if name in wanted]
 
 
 def _is_as_measured(row: Row) -> bool:
@@ -501,7 +498,7 @@ def _lacking(columns: Set[str] | None) -> Row:
 
 
 def _provenance(folder: Path) -> str:
-    """That of clips, which have none in their rows: what run.json says of all of them."""
+    """What run.json says of all clips."""
     run = read_run(folder) or {}
     tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
     return json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
@@ -545,19 +542,13 @@ class VersionItems(FiledItems):
         required = set(BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
         return self._version.parquet(str(file), required - OPTIONAL)
 
-    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
-        wanted = {*BUILT, "labels"} if columns is None else {"conversation_id", *columns}
-        return [name for name in names if name in wanted]
+    def _known(self, row: Row, file: Path | str) -> Row:
+        provenance = row.get("provenance")
+        made = {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True)}
+        return {"split": self._split_of[str(file)]} | (made if "provenance" in row else {})
 
-    def _made(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
-        split = self._split_of[str(file)]
-        item = {"labels": None, **_lacking(columns), **row, "split": split}
-        if "audio" in row:
-            item["audio"] = embedded(row["audio"])
-        if "provenance" in row:
-            item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
-        name = f"row {number} of {CONFIGS[0]}/{split}"
-        return judged(item, name) if item.keys() >= _JUDGED else item
+    def _named(self, file: Path | str) -> str:
+        return f"{CONFIGS[0]}/{self._split_of[str(file)]}"
 
     def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
         return splits is None or self._split_of[str(file)] in splits
@@ -651,92 +642,6 @@ def _shards(folder: Path) -> list[Path]:
     return paths
 
 
-# A clip as a conversation, and back.
-
-
-def conversation_of(clip: Row) -> Row:
-    """The row of a clip as that of a conversation with `labels` and `split`; `clip` has the columns of FINISHED.
-
-    The clip is on the left; before it, and on the right, there may be a prompt.
-    """
-    start = (clip["conditioning"] or {}).get("clip_start") or 0.0
-    affect, prosody = clip["affect"] or {}, clip["prosody"] or {}
-    name, text = clip["conversation_id"], clip["text"]
-    utterance = dict.fromkeys(UTTERANCE) | {
-        "utterance_id": f"{name}/left/0000",
-        "channel": "left",
-        "source_channel": "left",
-        "speaker": clip["speaker"],
-        "start": start,
-        "end": clip["duration"],
-        "kind": "speech",
-        "status": "kept",
-        "event": "turn",
-        "text_raw": text,
-        "text": text,
-        "tagged_text": f"({clip['tag']}) {text}" if clip["tag"] and text else text,
-        "language": clip["language"],
-        "models": {"recogniser": None, "affect": affect.get("source")},
-        "tag": clip["tag"],
-        "rule": clip["rule"],
-        **{measure: affect.get(measure) for measure in AFFECT},
-        **{measure: prosody.get(measure) for measure in PROSODY},
-        **{name: clip.get(name) for name in (*PROSODIC_TOKENS, *EMOTION_GUESS)},
-    }
-    # An empty item of a damaged shard stays one, and is a problem of the row.
-    words = [word and {"probability": None, **word, "speaker": "left"} for word in clip["words"] or ()]
-    return {
-        "conversation_id": name,
-        "recording_id": clip["augmented_from"] or name,
-        **({"audio": clip["audio"]} if "audio" in clip else {}),
-        "sample_rate": clip["sample_rate"],
-        "duration": clip["duration"],
-        "source_duration": None,
-        "language": clip["language"],
-        "utterances": [utterance],
-        "alignments": words,
-        "sounds": [],
-        "sides": [_side_of(clip["quality"])],
-        "speakers": {"left": clip["speaker"], "right": None},
-        "timeline": None,
-        "provenance": None,
-        "labels": {label: clip.get(label) if label in OPTIONAL_LABELS else clip[label] for label in LABELS},
-        "split": clip["split"],
-    }
-
-
-def _side_of(quality: Any) -> dict[str, Any]:
-    """The measures of a clip's one side: those that were taken of its file as it came."""
-    measured = {name: quality.get(name) for name in NAMES if name in SIDE} if isinstance(quality, Mapping) else {}
-    return dict.fromkeys(SIDE) | {"channel": "left"} | measured
-
-
-def clip_of(row: Row) -> Row:
-    """What `conversation_of` made a row from, without its audio."""
-    (utterance,) = row["utterances"]
-    clip: Row = dict.fromkeys(LABELS) | row["labels"]
-    clip |= {
-        "conversation_id": row["conversation_id"],
-        "id": row["conversation_id"],
-        "text": utterance["text"],
-        "language": row["language"],
-        "affect": {
-            **{name: utterance[name] for name in AFFECT},
-            "source": (utterance["models"] or {}).get("affect"),
-        },
-        "prosody": {name: utterance[name] for name in PROSODY},
-        "rule": utterance["rule"],
-        **{name: utterance.get(name) for name in (*PROSODIC_TOKENS, *EMOTION_GUESS)},
-        "sample_rate": row["sample_rate"],
-        "duration": row["duration"],
-        "words": [
-            word and {name: word[name] for name in ("word", "start", "end", "source")}
-            for word in row["alignments"] or ()
-        ],
-    }
-    return clip
-
-
 # Training folders: WAVs with JSON beside them, named by manifests, as moshi-finetune reads them.
 #
 # The facts of a clip are in the JSON, and how often it is seen is how often the manifest names it. Conversations
@@ -762,11 +667,9 @@ _HEADERS = (b"RIFF", b"RF64", b"RIFX")
 _ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
 
 #: The fields of the JSON beside a WAV that a mix takes over.
-ANNOTATION: dict[str, Any] = {
-    f"{name}?": str for name in ("id", "corpus", "licence", "speaker", "emotion", "style", "split")
-}
-ANNOTATION |= dict.fromkeys(("text?", "tag?", "rule?", "language?", "augmented_from?"), str)
-ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?"), dict)
+ANNOTATION: dict[str, Any] = {f"{name}?": str for name, kind in LABELS.items() if kind == STRING}
+ANNOTATION |= dict.fromkeys(("id?", "text?", "rule?", "language?"), str)
+ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?", "quality?"), dict)
 ANNOTATION |= dict.fromkeys(("emotion_class?", "emotion_model?"), str)
 ANNOTATION |= {"emotion_probabilities?": [{"emotion": str, "probability": float}]}
 ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
@@ -830,15 +733,14 @@ class TrainingItems(Items):
         side, seconds, times = self._lines[path]
         annotation = annotated(self._root, path)[1]
         sources = annotation.get("word_sources") or itertools.repeat(None)
-        clip = {column: annotation.get(column) for column in FINISHED if column not in ("audio", "words")}
-        clip |= {
-            "conversation_id": annotation.get("id") or path,
+        known = {
+            "id": annotation.get("id") or path,
             "corpus": annotation.get("corpus") or Path(path).parent.name,
             "duration": seconds,
             "split": _SPLITS[side],
             "weight": float(times),
         }
-        row = conversation_of(clip | {"words": []}) | {"sides": None}
+        row = annotated_clip(annotation | known) | {"sides": None}
         for aligned, source in zip(annotation["alignments"], sources, strict=False):
             match aligned:
                 case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:

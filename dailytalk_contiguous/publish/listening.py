@@ -312,7 +312,8 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     Raises DailytalkError if the folder has no clips with an emotion.
     """
     items = open_items(folder)
-    rows = {row["id"]: {name: row[name] for name in (*_KEPT, "augmented_from")} for row in items.clips()}
+    clips = (row["labels"] | {"id": row["conversation_id"]} for row in items.listed() if row["labels"])
+    rows = {clip["id"]: {name: clip[name] for name in (*_KEPT, "augmented_from")} for clip in clips}
     chosen = spread_over(rows.values(), count, seed)
     if not chosen:
         raise DailytalkError(

@@ -29,21 +29,19 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
-from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import (
     AUDIO,
     BUILT,
     CHANNELS,
     CONFIGS,
-    FINISHED,
-    LABELS,
+    LABELLED,
     OPTIONAL,
     SPLITS,
     Row,
     wrong_type,
 )
-from dailytalk_contiguous.publish.items import AlignedWord, Shards, conversation_of, finished_items, words_between
+from dailytalk_contiguous.publish.items import AlignedWord, Shards, finished_items, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
 from dailytalk_contiguous.stages.base import undecoded
@@ -462,34 +460,33 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     """The clips of a work folder as `load_dataset` gives conversations, in the splits that they have."""
     present = set(items.splits().values())
     names = [name for name in SPLITS if name in present]
-    features = Features({**BUILT, "audio": StereoFeature(), "labels": LABELS})
+    features = Features({**LABELLED, "audio": StereoFeature()})
+    shown = [name for name in features if name != "split"]
     if split is not None and split not in names:
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
-    if missing := [name for name in columns or () if name not in features]:
+    if missing := [name for name in columns or () if name not in shown]:
         raise DailytalkError(
-            f"{items.where} has no column {', '.join(missing)}", f"choose among {', '.join(features)}"
+            f"{items.where} has no column {', '.join(missing)}", f"choose among {', '.join(shown)}"
         )
     clips = load_dataset(
         "parquet", data_files=[escape(str(path)) for path in items.files], split="train", streaming=streaming
     )
+    made = partial(_with_provenance, items.provenance)
     parts = {}
     for name in names if split is None else [split]:
         part = undecoded(clips).filter(partial(operator.eq, name), input_columns=["split"])
-        row_of = partial(_clip_row, items, code_digest(conversation_of))
         if streaming:  # a stream does not decode what a map with features gives
-            part = part.map(row_of, remove_columns=list(FINISHED)).cast(features)
+            part = part.map(made).cast(features)
         else:
-            options = {"features": features, "writer_batch_size": _CLIPS_AT_A_TIME}
-            part = part.map(row_of, remove_columns=list(FINISHED), **options)
-        parts[name] = part.select_columns(list(columns)) if columns else part
+            part = part.map(made, features=features, writer_batch_size=_CLIPS_AT_A_TIME)
+        parts[name] = part.select_columns(list(columns or shown))
     if split is not None:
         return parts[split]
     return datasets.IterableDatasetDict(parts) if streaming else datasets.DatasetDict(parts)
 
 
-def _clip_row(items: Shards, code: str, stored: Row) -> Row:
-    """`code` is not used: it makes rows of older code no match in the cache of `datasets`."""
-    return items.as_row(stored)
+def _with_provenance(provenance: str | None, row: Row) -> Row:
+    return {"provenance": provenance}
 
 
 def _data_files(version: Version, config: str, items: Shards | None) -> dict[str, list[str]]:

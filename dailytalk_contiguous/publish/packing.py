@@ -159,7 +159,7 @@ def _index_shard(items: Shards, path: Path) -> Iterator[tuple[int, Finished | Re
     entries = read_entries(path) or {}
     stat = path.stat()
     chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
-    for place, row in items.rows_of(path, [*SMALL, "labels", "split"]):
+    for place, row in items.rows_of(path, SMALL):
         try:
             _refuse_unfit(row)
         except BadInput as problem:

@@ -32,7 +32,6 @@ from dailytalk_contiguous.publish.items import (
     Items,
     ItemSound,
     TaggedItems,
-    clip_of,
     is_mix,
     open_items,
 )
@@ -167,13 +166,9 @@ def _compared(folder: Path, name: str) -> Compared:
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
     side = Compared(name, unit, Tally(items.rebuilt))
-    if items.labelled:
-        for clip in items.clips():
-            side.tally.add_clip(clip)
-    else:
-        for row in items.rows(SMALL):
-            if not row.get("problem"):
-                side.tally.add(row)
+    for row in items.rows(SMALL):
+        if not row.get("problem"):
+            side.tally.add(row)
     if not side.n:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
@@ -307,7 +302,7 @@ def _write(
         if row.get("problem"):
             refused.append(_refusal(row))
             continue
-        tally.add(row)
+        tally.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
         strips = strips_of(row, items.rebuilt)
         listed.append(_Listed(judge.add(row), row["duration"] or 0.0, row["source_duration"], *strips))
     examples = _chosen(items, listed, shown)
@@ -818,10 +813,10 @@ def _write_clips(
     figures, chosen_by = corpus_figures(items, refused, judge)
     examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
     audible = left_channels(items, spread_over(chosen_by, SAMPLES))
-    shown = {name: clip_of(items.row(name)) for name in audible}
+    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
     sections = [*corpus_sections(figures, examples, _against(sides))]
     if figures.tally.total.conversations:
-        sections.append(Section("listen", "Listen", [samples(shown, audible)]))
+        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
     sections += _beyond_limits(items, figures.quality)
     run = _run_of(items)
     verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
@@ -842,21 +837,15 @@ def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
         for name in reasons
         if name in sounds
     }
-    nothing = dict.fromkeys(("emotion", "style", "intensity", "speaker", "split"))
-    rows = {name: nothing | {"id": name, "text": f"{reasons[name]}."} for name in heard}
+    cards = joined(heard_card(name, "", f"{reasons[name]}.", mp3) for name, mp3 in heard.items())
     title = "Listen to what is beyond a limit"
-    return [Section("beyond", title, [samples(rows, heard)])] if heard else []
+    return [Section("beyond", title, [fill('<div class="samples">{}</div>', cards)])] if heard else []
 
 
-def samples(rows: Mapping[str, Row], heard: Mapping[str, bytes]) -> Html:
-    """Clips to listen to, in the order of `heard`."""
-    return fill('<div class="samples">{}</div>', joined(_sample(rows[name], mp3) for name, mp3 in heard.items()))
-
-
-def _sample(row: Mapping[str, Any], sound: bytes) -> Html:
-    names = ("emotion", "style", "intensity", "speaker", "split")
-    facts = " · ".join(str(row[name]) for name in names if row[name])
-    return heard_card(row["id"], facts, row["text"] or "", sound)
+def _sample(row: Row, sound: bytes) -> Html:
+    labels, names = row["labels"], ("emotion", "style", "intensity", "speaker", "split")
+    facts = " · ".join(str(labels[name]) for name in names if labels[name])
+    return heard_card(row["conversation_id"], facts, row["utterances"][0]["text"] or "", sound)
 
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:

@@ -31,9 +31,9 @@ from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
-from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, divide, render_card, values_of
+from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.items import finished_items, open_items, record_of
+from dailytalk_contiguous.publish.items import finished_items, open_items
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
     MANIFEST,
@@ -44,7 +44,6 @@ from dailytalk_contiguous.publish.manifest import (
     manifest_text,
 )
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
-from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.publish.version import Version, list_versions, open_version
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
 from dailytalk_contiguous.store.files import write_text
@@ -1115,28 +1114,9 @@ def _card(
         history=(*new, *history),
         changes=changes_record,
         contact=settings.contact,
-        clips=_clip_facts(folder, after),
     )
     rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
-
-
-#: A label that can be written into a line of code.
-_PLAIN = re.compile(r"[\w ./-]+")
-
-
-def _clip_facts(folder: Path, version: Version) -> ClipFacts | None:
-    items = open_items(version)
-    if not items.labelled:
-        return None
-    figures = CorpusFigures.of_run(record_of(folder))
-    examples: dict[str, str | None] = dict.fromkeys(("emotion", "style", "speaker"))
-    for clip in items.listed_clips():
-        figures.tally.add_clip(clip)
-        for name in examples:
-            if examples[name] is None and clip[name] and _PLAIN.fullmatch(clip[name]):
-                examples[name] = clip[name]
-    return ClipFacts(figures, examples)
 
 
 def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:

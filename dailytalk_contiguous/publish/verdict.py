@@ -786,7 +786,9 @@ class Judge:
         self._beyond: dict[str, _Beyond] = {bound.kind: _Beyond() for bound in _BOUNDS}
 
     def add(self, row: Row) -> Judged:
-        """Judge a row that can be used, and count it."""
+        """Judge a row that can be used, and count it, except for the copy of a clip: that says nothing more."""
+        if (row.get("labels") or {}).get("augmented_from") is not None:
+            return Judged(row["conversation_id"], {}, (), 0.0)
         measured = measure_conversation(row, self.rebuilt)
         hours = (row["duration"] or 0.0) / 3600
         for voice in voices(row):
@@ -799,11 +801,6 @@ class Judge:
             measured["least_talk"] = None  # its program was killed before the voice said anything
         unsure, overlap = unsure_utterances(row), recorded_overlap(row)
         return self.add_measured(row["conversation_id"], measured, unsure, named, talk, overlap)
-
-    def add_clip(self, row: Row) -> None:
-        """Judge a clip that can be used, in the form of a conversation with `labels`; a copy says nothing more."""
-        if (row["labels"] or {}).get("augmented_from") is None:
-            self.add(row)
 
     def _is_misheard(self, name: str, values: MeasuredConversation, unsure: Mapping[str, int]) -> bool:
         """Whether its words can't be trusted: a recogniser that knows no telephones heard one, and is not sure.

@@ -114,30 +114,22 @@ class Version:
                 return Features.from_arrow_schema(file.schema)
         return None
 
-    def rows(self, config: str, columns: Sequence[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Split and row, in the order of the files. Holds one row group of these columns.
+    def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of one data file. Holds one row group of these columns.
 
         Args:
-            config: nothing is yielded where there is no such config.
+            name: of the file.
             columns: names of whole columns; None for all. Audio is as `core.audio.embedded` makes it.
 
-        Raises:
-            DailytalkError: a column or a file is missing or damaged, or the Hub can't be read.
+        Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
-        for split, names in self._layout().get(config, {}).items():
-            for name in names:
-                for row in self.rows_of(name, columns):
-                    yield split, row
-
-    def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of one data file; arguments and errors as in `rows`."""
         with self.parquet(name, columns or ()) as file:
             for row in file.rows(columns):
                 yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
 
     @contextmanager
     def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
-        """A data file to read from, which has the `required` columns. Raises DailytalkError as `rows` does."""
+        """A data file to read from, which has the `required` columns. Raises DailytalkError as `rows_of` does."""
         config = name.partition("/")[0]
         features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
         remedy = "publish or download this version again"

@@ -29,11 +29,11 @@ from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit
 from dailytalk_contiguous.core.schema import (
     AFFECT,
     AUDIO,
-    EMOTION_GUESS,
-    OPTIONAL_LABELS,
+    LABELS,
     PROSODY,
     SOURCE,
-    TOLD,
+    STRING,
+    UTTERANCE,
     Row,
 )
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
@@ -50,7 +50,7 @@ from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish import SAID, FinishClip, TakeConditioned
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.measure_quality import MeasureQuality
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -338,10 +338,21 @@ _WORK = {
     **{name: TimeWords.adds[name] for name in ("words", "word_source")},
 }
 
+#: Labels that are known before a clip is conditioned.
+_LABELS = {name: feature for name, feature in LABELS.items() if name != "conditioning"}
+
 #: Columns of a row to finish. `prompt` is the audio of the line before it, null where it has none.
 PLANNED = Features(
-    {**TOLD, **_WORK, "prompt": AUDIO}
-    | {name: SOURCE[name] for name in ("conversation_id", "recording_id", "input_digest")}
+    {
+        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "input_digest")},
+        **_WORK,
+        **{name: UTTERANCE[name] for name in SAID},
+        "id": STRING,
+        "labels": _LABELS,
+        "split": STRING,
+        "prompt": AUDIO,
+        "augmentation": LABELS["augmentation"],
+    }
 )
 
 
@@ -513,27 +524,27 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
 
 
 def _planned_columns(row: Row, side: str, weight: float) -> Row:
-    """The columns of `TOLD` for a clip that is not a copy."""
-    return {name: row.get(name) for name in TOLD} | {
+    """What is known of a clip that is not a copy: fields of its utterance, its labels and its split."""
+    quality = {name: row[name] for name in NAMES}
+    return {
+        **{name: row.get(name) for name in SAID},
+        **{name: _finite_or_none(row[name]) for name in (*AFFECT, *PROSODY)},
         "text": row["text_raw"],
-        "affect": {name: _finite_or_none(row[name]) for name in AFFECT} | {"source": row["affect_source"]},
-        "prosody": {name: _finite_or_none(row[name]) for name in PROSODY},
-        "quality": {name: row[name] for name in NAMES},
+        "models": {"recogniser": None, "affect": row["affect_source"]},
+        "labels": {name: row.get(name) for name in _LABELS}
+        | {"quality": quality, "split": side, "weight": weight},
         "split": side,
-        "weight": weight,
     }
 
 
 def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
     """A row for the finishing stages: the source itself, or a copy of it."""
-    planned = columns | {name: row[name] for name in _WORK} | {"prompt_id": prompt["id"] if prompt else None}
+    planned = columns | {name: row[name] for name in _WORK} | {"id": row["id"], "augmentation": None}
+    planned["labels"] = columns["labels"] | {"prompt_id": prompt["id"] if prompt else None}
     if copy is not None:
-        planned |= {"id": copy_id(row["id"], copy), "augmented_from": row["id"], "augmentation": copy._asdict()}
-        planned |= {"prosody": None, "quality": None}
-    # Without classes of emotion, or votes, the digest equals that of versions that had none.
-    later = {*EMOTION_GUESS, *OPTIONAL_LABELS}
-    facts = {name: value for name, value in planned.items() if name not in later or value is not None}
-    seen = [facts | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
+        planned |= {"id": copy_id(row["id"], copy), "augmentation": copy._asdict(), **dict.fromkeys(PROSODY)}
+        planned["labels"] |= {"augmented_from": row["id"], "augmentation": copy._asdict(), "quality": None}
+    seen = [planned | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
     planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
     return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}

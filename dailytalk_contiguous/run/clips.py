@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +27,10 @@ from dailytalk_contiguous.core.schema import (
     AUDIO_FOLDER,
     CLIP,
     EMOTION_GUESS,
-    FINISHED,
+    LABELLED,
+    LABELS,
     MAIN,
+    PROSODIC_TOKENS,
     PROSODY,
     SOURCE,
     Row,
@@ -71,6 +73,7 @@ from dailytalk_contiguous.sources.corpora.registry import (
     options_of,
 )
 from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.finish import clip_row
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
 
@@ -212,9 +215,6 @@ def _about(name: str, info: DatasetInfo) -> dict[str, Any]:
 #: Manifests by split.
 MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
 
-#: Columns that only shards have.
-_SHARD_COLUMNS = frozenset({"conversation_id", "audio", "words"})
-
 
 def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False) -> dict[str, int]:
     """Write the folder from shards of finished clips, a shard at a time; the same shards give the same bytes.
@@ -225,16 +225,16 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
     counts = listed_clips(_manifest_rows(paths))
     for path in paths:
-        for row in read_rows(path, list(FINISHED)).values():
-            if not counts[row["id"]]:
+        for clip_id, row in read_rows(path, list(LABELLED)).items():
+            if not counts[clip_id]:
                 continue
-            name = f"{AUDIO_FOLDER}/{file_name(row['id'])}"
+            name = f"{AUDIO_FOLDER}/{file_name(clip_id)}"
             pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
             target.write_wav(f"{name}.wav", pcm, rate)
             target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
             entry = {"path": f"{name}.wav", "duration": row["duration"]}
-            entry |= {key: row[key] for key in ("emotion", "style")}
-            lines[row["split"]] += [(row["id"], json_text(entry))] * counts[row["id"]]
+            entry |= {key: row["labels"][key] for key in ("emotion", "style")}
+            lines[row["split"]] += [(clip_id, json_text(entry))] * counts[clip_id]
     target.finish(
         {
             MANIFESTS[split]: "".join(line for _, line in sorted(entries))
@@ -249,27 +249,26 @@ def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How often the manifest lists each clip: whole numbers that give each emotion the seconds of its weights."""
     counts, train = {}, []
     for row in rows:
-        counts[row["id"]] = 1
+        clip_id, labels = row["conversation_id"], row["labels"]
+        counts[clip_id] = 1
         if row["split"] == "train":
-            weight = 1.0 if row["weight"] is None else row["weight"]
-            train.append(Weighted(row["id"], own_seconds(row), weight, row["emotion"] or ""))
+            weight = 1.0 if labels["weight"] is None else labels["weight"]
+            train.append(Weighted(clip_id, own_seconds(row), weight, labels["emotion"] or ""))
     return counts | times(train, math.fsum(clip.seconds * clip.weight for clip in train))
 
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
     """Seconds of each emotion in the training manifest, each clip as often as it is listed."""
-    rows = _manifest_rows(paths)
-    counts = listed_clips(rows)
+    counts = listed_clips(_manifest_rows(paths))
     seconds: dict[str, float] = defaultdict(float)
-    for row in rows:
-        if row["split"] == "train" and row["emotion"]:
-            seconds[row["emotion"]] += counts[row["id"]] * own_seconds(row)
+    for row in _manifest_rows(paths):
+        if row["split"] == "train" and (emotion := row["labels"]["emotion"]):
+            seconds[emotion] += counts[row["conversation_id"]] * own_seconds(row)
     return dict(seconds)
 
 
-def _manifest_rows(paths: Sequence[Path]) -> list[Row]:
-    columns = ("id", "duration", "conditioning", "emotion", "weight", "split")
-    return [row for path in paths for row in read_rows(path, columns).values()]
+def _manifest_rows(paths: Sequence[Path]) -> Iterator[Row]:
+    return (row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values())
 
 
 def is_complete(out: Path) -> bool:
@@ -288,14 +287,19 @@ def is_complete(out: Path) -> bool:
     return bool(named) and all({name, str(Path(name).with_suffix(".json"))} <= files for name in named)
 
 
+#: Columns of a clip, and fields of its utterance, that its annotation has under their names, beside its labels.
+_COLUMNS = ("language", "sample_rate", "duration")
+_FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
+
+
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
-    """The JSON beside a clip's WAV: `alignments` first, then its columns; measures to six digits.
+    """The JSON beside a clip's WAV: `alignments` first, then what is known of it; measures to six digits.
 
     Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
     """
-    first = (row["conditioning"] or {}).get("clip_start") or 0.0
-    words = row["words"] or []
-    spans = place_words([SpokenWord(w["start"], w["end"], 1, first, row["duration"]) for w in words]).times
+    labels, (utterance,), words = row["labels"], row["utterances"], row["alignments"]
+    first, last = utterance["start"], row["duration"]
+    spans = place_words([SpokenWord(word["start"], word["end"], 1, first, last) for word in words]).times
     fields: dict[str, Any] = {
         "alignments": [
             [word["word"], [round(start, 6), round(end, 6)], MAIN]
@@ -303,9 +307,30 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
         ]
     }
     if text_conditions:
-        fields["text_conditions"] = {name: row[name] for name in ("emotion", "style") if row[name] is not None}
+        fields["text_conditions"] = {
+            name: labels[name] for name in ("emotion", "style") if labels[name] is not None
+        }
     fields["word_sources"] = [word["source"] for word in words]
-    return fields | {name: _shown(value) for name, value in row.items() if name not in _SHARD_COLUMNS}
+    prosody = {name: utterance[name] for name in PROSODY}
+    known = {
+        "id": row["conversation_id"],
+        **{name: row[name] for name in _COLUMNS},
+        **{name: utterance[name] for name in _FIELDS},
+        "affect": {**{name: utterance[name] for name in AFFECT}, "source": utterance["models"]["affect"]},
+        "prosody": prosody if any(value is not None for value in prosody.values()) else None,
+        **labels,
+    }
+    return fields | {name: _shown(value) for name, value in known.items()}
+
+
+def annotated_clip(fields: Mapping[str, Any]) -> Row:
+    """The row that `annotation` took these fields of, without its sound and words; null where one is missing."""
+    affect, prosody = fields.get("affect") or {}, fields.get("prosody") or {}
+    known = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
+    known |= {name: affect.get(name) for name in AFFECT} | {name: prosody.get(name) for name in PROSODY}
+    models = {"recogniser": None, "affect": affect.get("source")}
+    labels = {name: fields.get(name) for name in LABELS}
+    return clip_row(known | {"conversation_id": fields["id"], "models": models, "labels": labels}, [])
 
 
 def _shown(value: Any) -> Any:
@@ -384,9 +409,9 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Clips, copies and kinds of clips in the finished shards; and hours, in total and by emotion."""
     tally, without_text = Tally(), 0
     for path in paths:
-        for row in read_rows(path, [name for name in FINISHED if name != "audio"]).values():
-            tally.add_clip(row)
-            without_text += row["text"] is None and row["augmented_from"] is None
+        for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
+            tally.add(row)
+            without_text += row["utterances"][0]["text"] is None and row["labels"]["augmented_from"] is None
     heard = ("emotion_class",) if tally.emotion_models else ()
     kinds = {name: tally.by[name] for name in (*_COUNTED, "affect_source", *heard)}
     numbers = {
@@ -619,7 +644,7 @@ def _ids(done: Pass) -> tuple[set[str], list[Reject]]:
 
 def _check_balance(read: Read, planned: PlannedClips, finished: set[str], rejects: Sequence[Reject]) -> None:
     """Every clip and every copy is finished or rejected, once. A failure here is a bug, and stops everything."""
-    copies = {row["id"] for row in planned.rows if row["augmented_from"] is not None}
+    copies = {row["id"] for row in planned.rows if row["labels"]["augmented_from"] is not None}
     went_in = [*(row["id"] for row in read.rows), *(problem.id for problem in read.problems), *copies]
     came_out = [*finished, *(reject.id for reject in rejects)]
     if sorted(went_in) != sorted(came_out):

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -368,9 +369,12 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
     """The fields of utterances that stages publish, with their types.
 
     Raises DailytalkError for a field that its stage does not add to each utterance or adds with another type, for
-    one whose name is taken, and for a column that has the name of a field and another type.
+    one whose name is taken, also by a column of another stage, and for a column that has the name of a field and
+    another type.
     """
     fields = []
+    stages = tuple(stages)
+    columns = Counter(name for stage in stages for name in stage.adds)
     for stage in stages:
         added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
         for name in UTTERANCE.keys() & added.keys():
@@ -385,6 +389,9 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
                     f"{stage.name} publishes {field.name!r}, which it does not add to each utterance as that type",
                     "name it in adds, and lift a stage for utterances with PerUtterance",
                 )
+            if columns[field.name] > 1:
+                reason = f"{stage.name} publishes {field.name!r}, which another stage adds, too"
+                raise DailytalkError(reason, "give it another name")
             fields.append(dataclasses.replace(field, feature=added[field.name]))
     return checked_fields(fields, "a stage")
 

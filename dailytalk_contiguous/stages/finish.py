@@ -16,19 +16,21 @@ from dailytalk_contiguous.core.schema import (
     BUILT,
     CHANNELS,
     CONDITIONING,
-    FINISHED,
+    LABELLED,
     SECONDS,
     SIDE,
-    TOLD,
     Batch,
     Row,
     built,
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import (
+    AFFECT,
+    EMOTION_GUESS,
     FIELDS,
     OPTIONAL_FIELDS,
     PROSODIC_TOKENS,
+    PROSODY,
     UTTERANCE,
     WORD,
     Field,
@@ -197,34 +199,76 @@ class TakeConditioned(Stage):
         }
 
 
+#: Fields of the utterance of a clip that are known before it is conditioned; columns of these names on their way.
+SAID = ("text", "language", "models", "rule", *AFFECT, *PROSODY, *EMOTION_GUESS)
+
+
 @dataclass(frozen=True)
 class FinishClip(Stage):
-    """Closes rows: the columns of `core.schema.FINISHED`, each word with the source of its times."""
+    """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "duration", "words", "word_source"),
-        *TOLD,
+        *("conversation_id", "audio", "duration", "words", "word_source", "labels", "split"),
+        *SAID,
         *CONDITIONING,
     )
     uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
-    adds: ClassVar[Features] = FINISHED
+    adds: ClassVar[Features] = LABELLED
     final: ClassVar[bool] = True
 
     def row(self, row: Row) -> Row:
         conditioning = {name: row[name] for name in CONDITIONING}
-        if (copy := row["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
+        if (copy := row["labels"]["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        unchanged = {name: row[name] for name in ("conversation_id", "audio", "duration", *TOLD)}
-        return unchanged | {
-            "sample_rate": probe(row["audio"]).sample_rate,
-            "words": row["words"]
-            and [
-                {name: word[name] for name in ("word", "start", "end")} | {"source": _source(word, row)}
-                for word in row["words"]
-            ],
-            "conditioning": conditioning,
-            **{name: row.get(name) for name in PROSODIC_TOKENS},
-        }
+        labels = row["labels"] | {"conditioning": conditioning}
+        words = [
+            {name: word[name] for name in ("word", "start", "end")}
+            | {"speaker": "left", "source": _source(word, row | labels), "probability": None}
+            for word in row["words"] or ()
+        ]
+        clip = row | {"labels": labels, "sample_rate": probe(row["audio"]).sample_rate}
+        return clip_row(clip, words) | {"audio": row["audio"]}
+
+
+def clip_row(clip: Row, words: list[Row]) -> Row:
+    """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
+
+    `clip` has what is known of it as it is on its way to `FinishClip`, with the `conditioning` among its `labels`.
+    """
+    name, labels, text, tag = clip["conversation_id"], clip["labels"], clip["text"], clip["labels"]["tag"]
+    utterance = dict.fromkeys(UTTERANCE) | {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
+    utterance |= {
+        "utterance_id": f"{name}/left/0000",
+        "channel": "left",
+        "source_channel": "left",
+        "speaker": labels["speaker"],
+        "start": (labels["conditioning"] or {}).get("clip_start") or 0.0,
+        "end": clip["duration"],
+        "kind": "speech",
+        "status": "kept",
+        "event": "turn",
+        "text_raw": text,
+        "tagged_text": f"({tag}) {text}" if tag and text else text,
+        "tag": tag,
+    }
+    measured = {measure: value for measure, value in (labels["quality"] or {}).items() if measure in SIDE}
+    return {
+        "conversation_id": name,
+        "recording_id": labels["augmented_from"] or name,
+        "sample_rate": clip["sample_rate"],
+        "duration": clip["duration"],
+        "source_duration": None,
+        "language": clip["language"],
+        "utterances": [utterance],
+        "alignments": words,
+        "sounds": [],
+        "sides": [dict.fromkeys(SIDE) | measured | {"channel": "left"}],
+        "speakers": {"left": labels["speaker"], "right": None},
+        "timeline": None,
+        "provenance": None,
+        "labels": labels,
+        "split": clip["split"],
+    }
 
 
 def _source(word: dict[str, Any], row: dict[str, Any]) -> str:

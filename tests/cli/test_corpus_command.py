@@ -120,12 +120,14 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
     done = dailytalk("corpus", "savee", source, "--out", work, *PLAIN, *options)
     assert done.code == 0, done.err
     assert "8 clips without text: enough for emotion" in done.out
-    rows = {row["conversation_id"]: row for row in rows_of(work).values() if row["augmented_from"] is None}
+    rows = {row["conversation_id"]: row for row in rows_of(work).values()}
+    rows = {name: row for name, row in rows.items() if row["labels"]["augmented_from"] is None}
     assert sorted(rows) == sorted(f"savee/{Path(name).stem}" for name in names)
     for row in rows.values():
-        assert (row["text"], row["words"], row["prosody"]["speech_rate"]) == (None, None, None)
-        assert row["prosody"]["f0_mean"] > 50
-        assert row["emotion_class"] is not None
+        (utterance,) = row["utterances"]
+        assert (utterance["text"], row["alignments"], utterance["speech_rate"]) == (None, [], None)
+        assert utterance["f0_mean"] > 50
+        assert utterance["emotion_class"] is not None
     annotation = json.loads(next((work / "data/data_stereo").glob("savee-DC_a01-*.json")).read_text())
     assert (annotation["alignments"], annotation["emotion"]) == ([], "angry")
     contours = dailytalk("tokens", "extract", work, "--out", tmp_path / "contours")
@@ -141,8 +143,10 @@ def test_recogniser_that_hears_the_text_gives_the_times(tmp_path: Path, dailytal
     done = dailytalk("corpus", "dailytalk", source, "--out", tmp_path / "out", "--profile", "embedded")
     assert done.code == 0
     (row,) = rows_of(tmp_path / "out").values()
-    assert (row["text"], row["emotion"], row["label"]) == (said["text"], "happy", "happiness")
-    assert [word["source"] for word in row["words"]].count("recogniser") > len(row["words"]) / 2
+    labels, words = row["labels"], row["alignments"]
+    assert row["utterances"][0]["text"] == said["text"]
+    assert (labels["emotion"], labels["label"]) == ("happy", "happiness")
+    assert [word["source"] for word in words].count("recogniser") > len(words) / 2
 
 
 def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(

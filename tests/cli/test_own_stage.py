@@ -94,6 +94,8 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
         (OWN_STAGE.replace('Field("n_words", about="how many words it has")', '"words_n"'), "does not add"),
         (OWN_STAGE.replace("n_words", "start"), "adds 'start' of another type"),
         (OWN_STAGE.replace("n_words", "vad"), "publishes 'vad', and there is a field of that name"),
+        (OWN_STAGE.replace("n_words", "audio"), "publishes 'audio'"),
+        (OWN_STAGE.replace("n_words", "question"), "publishes 'question', which another stage adds, too"),
         (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
         (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "has no list of stages"),
         (OWN_STAGE.replace("letters", "beam"), "--beam is an option already"),

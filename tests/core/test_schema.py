@@ -71,4 +71,4 @@ def test_type_that_no_reader_can_take_is_named_with_its_column(
     ],
 )
 def test_length_of_a_finished_clip_is_without_the_prompt_before_it(conditioning: dict, seconds: float) -> None:
-    assert own_seconds({"duration": 5.0, **conditioning}) == seconds
+    assert own_seconds({"duration": 5.0, "labels": conditioning}) == seconds

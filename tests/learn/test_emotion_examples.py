@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
-from dailytalk_contiguous.core.schema import FINISHED
+from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.learn.emotion_examples import (
     EmotionExamples,
     held_examples,
@@ -59,7 +59,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_keeps_what_is_known(
     ]
     folder = corpus_folder(tmp_path / "corpus", rows)
     damaged = clip("ben-6", "sad", 270, audio={"bytes": b"fLaC, and nothing more", "path": None})
-    write_parquet(folder / "clips" / "shard-1.parquet", FINISHED, [[damaged]])
+    write_parquet(folder / "clips" / "shard-1.parquet", LABELLED, [[damaged]])
     examples = read_examples([str(folder)], mapping={"calm": "neutral"})
     assert examples.classes == ("angry", "disgusted", "fearful", "happy", "neutral", "sad")
     assert examples.ids == ("acted/ann-1", "acted/ann-2", "acted/ben-1", "acted/cat-1")
@@ -84,9 +84,8 @@ def test_a_clip_after_its_prompt_is_heard_without_it(tmp_path: Path) -> None:
     file = io.BytesIO()
     prompt = np.stack([np.concatenate([tone(900), tone(300)])] * 2, axis=1)
     soundfile.write(file, prompt, RATE, format="FLAC")
-    conditioning = clip_row("x")["conditioning"] | {"clip_start": 0.3}
-    row = clip("ann-1", "sad", 0, audio={"bytes": file.getvalue(), "path": None}, duration=0.6)
-    rows = [row | {"conditioning": conditioning}, clip("ben-1", "happy", 310)]
+    sound = {"audio": {"bytes": file.getvalue(), "path": None}, "duration": 0.6}
+    rows = [clip("ann-1", "sad", 0, conditioning={"clip_start": 0.3}, **sound), clip("ben-1", "happy", 310)]
     examples = read_examples([str(corpus_folder(tmp_path / "corpus", rows))])
     assert [(pitch(sound), len(sound)) for sound in examples.sounds()] == [(300, 4800), (310, 4800)]
 
@@ -143,7 +142,7 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     lines = ["100001,1001_IEO_ANG_HI,8,1,0,0,1,0", "100002,1001_IEO_SAD_HI,0,0,0,0,5,5", "200001,x,9,0,0,0,0,0"]
     table.write_text("\n".join([",fileName,A,D,F,H,N,S", *lines, "100003,1002_IEO_SAD_HI,0,0,6,0,2,2"]))
     shares = [{"emotion": name, "share": share} for name, share in (("happy", 0.75), ("sad", 0.25))]
-    rows[0] |= {"perceived_votes": shares}
+    rows[0]["labels"] |= {"perceived_votes": shares}
     kept = read_examples([str(corpus_folder(tmp_path / "kept", rows))], ("happy", "sad"), "votes")
     assert (kept.ids, [kept.classes[label] for label in kept.labels]) == (("crema_d/1001_IEO_ANG_HI",), ["happy"])
     assert kept.votes is not None

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.schema import conversations, published_features
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish import sections
 from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, render_card, written_of
-from dailytalk_contiguous.publish.items import SMALL
+from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.render import public_cell
 from dailytalk_contiguous.publish.verdict import Judge
@@ -171,7 +171,7 @@ def test_quality_is_judged_in_the_words_of_check_without_advice_to_its_builder(t
     late = [("left", 6.0, 7.5, "Hello there."), ("right", 7.4, 8.4, "Hi, hello.")]
     packed, version = write_version(tmp_path, {"train": [published_row("late", lines=late, seconds=12.0)]})
     judge = Judge()
-    for _, row in version.rows("conversations", SMALL):
+    for row in open_items(version).rows():
         judge.add(row)
     verdict = judge.verdict(Tally())
     told = section(render((packed, version)), "quality")
@@ -197,8 +197,8 @@ def test_speakers_beyond_twenty_five_are_one_line_unless_there_is_just_one(tmp_p
         assert "1 others" not in text
 
 
-def test_every_published_column_is_described() -> None:
-    names = set(re.findall(r"`(\w+)`", card_template()))
+def test_every_published_column_is_described(made: Made) -> None:
+    names = set(re.findall(r"`(\w+)`", render(made).text))
     for config in ("conversations", "utterances", "source"):
         assert set(published_features(config, 24000)) <= names
 

@@ -239,19 +239,14 @@ def test_levels_of_a_long_file_are_those_of_frames_that_follow_each_other():
     assert found.dbfs[:-1, 0] == pytest.approx(20 * math.log10(0.5), abs=0.01)
 
 
-#: What is said of words of which one is not whole.
-NO_WORDS = "words is no list of objects with a word, its start and its end"
-
-
 @pytest.mark.parametrize(
     ("change", "what"),
     [
         ({"utterance_id": 7}, "utterance_id is 7, no text"),
-        ({"words": "none"}, NO_WORDS),
-        ({"words": [{"word": "a", "start": -0.1, "end": 0.2}]}, NO_WORDS),
-        ({"words": [{"word": "a", "start": 0.1, "end": None}]}, NO_WORDS),
-        ({"words": [{"word": "a", "start": 0.3, "end": 0.2}]}, NO_WORDS),
-        ({"words": [{"start": 0.1, "end": 0.2}]}, NO_WORDS),
+        ({"words": "none"}, "its words are 'none', no list"),
+        ({"words": [{"word": "a", "start": -0.1, "end": 0.2}]}, "its word 'a' has the start -0.1 and the end 0.2"),
+        ({"words": [{"word": "a", "start": 0.1, "end": None}]}, "its word 'a' has the start 0.1 and the end None"),
+        ({"words": [{"start": 0.1, "end": 0.2}]}, "one of its words is {'start': 0.1, 'end': 0.2}, not a text"),
         ({"start": None}, "start is None, not a number of seconds from 0"),
         ({"start": 1.0}, "it ends at 1.0 s, not after its start at 1.0 s"),
         ({"channel": "up"}, "channel is 'up', not left, right or mix"),

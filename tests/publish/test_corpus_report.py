@@ -14,7 +14,7 @@ from finished_corpora import clip_row, corpus_folder, measures
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.core.schema import FINISHED
+from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
@@ -52,7 +52,7 @@ def page(folder: Path, **options: Any) -> str:
 def tally() -> Tally:
     found = Tally()
     for row in rows():
-        found.add_clip(row)
+        found.add(row)
     return found
 
 
@@ -248,9 +248,8 @@ def test_a_damaged_shard_is_told_of(tmp_path: Path) -> None:
 def test_clip_that_can_not_be_counted_is_rejected_with_its_reason_and_the_rest_is_shown(
     tmp_path: Path, changed: dict[str, Any], reason: str
 ) -> None:
-    rows = [clip_row("s1-0"), clip_row("s2-0", "sad"), clip_row("s3-0", "angry")]
-    rows[1] |= changed
-    table = pa.Table.from_pylist(rows, schema=FINISHED.arrow_schema)
+    rows = [clip_row("s1-0"), clip_row("s2-0", "sad", **changed), clip_row("s3-0", "angry")]
+    table = pa.Table.from_pylist(rows, schema=LABELLED.arrow_schema)
     corpus_folder(tmp_path, rows[:1])
     pq.write_table(table, tmp_path / "clips/shard-0.parquet")
     written = write_report(tmp_path)
@@ -266,7 +265,7 @@ def verdict_of_clips(folder: Path, clips: list[dict[str, Any]], **options: Any) 
 
 
 def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emotions(tmp_path: Path) -> None:
-    sound = clip_row("s0-0")["quality"] | {"snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
+    sound = clip_row("s0-0")["labels"]["quality"] | {"snr_db": 40.0, "bandwidth_hz": 8000.0, "clipping_ratio": 0.0}
     clips = [
         clip_row(f"s{number}-0", "happy", perceived="happy" if number < 2 else "sad", quality=sound)
         for number in range(5)

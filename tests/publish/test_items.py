@@ -16,16 +16,15 @@ from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import BUILT, FINISHED, SIDE, measured_sides
+from dailytalk_contiguous.core.schema import BUILT, SIDE, measured_sides
 from dailytalk_contiguous.publish.exports import export_moshi
 from dailytalk_contiguous.publish.items import (
-    clip_of,
-    conversation_of,
     finished_items,
     open_items,
     problem_of,
 )
 from dailytalk_contiguous.publish.mixture import Settings, mix_folders
+from dailytalk_contiguous.run.clips import annotated_clip, annotation
 from dailytalk_contiguous.shards import read_rows
 
 
@@ -145,8 +144,8 @@ def test_tagged_conversation_is_read_by_its_id_from_the_lines_of_the_transcript(
 
 
 def test_clip_is_a_conversation_of_one_utterance_with_labels(tmp_path: Path) -> None:
-    clip = clip_row("s1-0", tag="calm", augmented_from="acted/s1-1", official_split="train")
-    clip["conditioning"] = clip["conditioning"] | {"clip_start": 0.25}
+    columns = {"augmented_from": "acted/s1-1", "official_split": "train", "conditioning": {"clip_start": 0.25}}
+    clip = clip_row("s1-0", tag="calm", **columns)
     [row] = open_items(corpus_folder(tmp_path, [clip], {"models": {"affect": {"name": "m"}}})).rows()
     [utterance] = row["utterances"]
     assert [utterance[name] for name in ("channel", "start", "end", "text", "tag", "status")] == [
@@ -159,13 +158,15 @@ def test_clip_is_a_conversation_of_one_utterance_with_labels(tmp_path: Path) -> 
     assert json.loads(row["provenance"])["models"] == {"affect": {"name": "m"}}
 
 
-def test_clip_comes_back_from_its_conversation_whole() -> None:
+def test_clip_comes_back_from_its_annotation_whole() -> None:
     clip = clip_row("s1-0", tag="calm", rule="r", weight=2.0)
-    assert clip_of(conversation_of(clip)) == {name: clip[name] for name in FINISHED if name != "audio"}
+    assert annotated_clip(annotation(clip)) == {name: clip[name] for name in clip if name != "audio"} | {
+        "alignments": []
+    }
 
 
 def test_row_with_labels_and_another_number_of_utterances_is_no_clip() -> None:
-    row = conversation_of(clip_row("s1-0"))
+    row = clip_row("s1-0")
     assert problem_of(row) is None
     for times, utterances in ((0, "0 utterances"), (2, "2 utterances")):
         problem = problem_of(row | {"utterances": times * row["utterances"]})
@@ -183,11 +184,17 @@ def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: 
 def test_damaged_shard_of_a_corpus_is_one_sentence_and_so_is_one_of_another_kind(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "acted")
     shard = folder / "clips/shard-0.parquet"
-    pq.write_table(pq.read_table(shard).drop_columns("emotion"), shard)
+    pq.write_table(pq.read_table(shard).drop_columns("labels"), shard)
     with pytest.raises(
-        DailytalkError, match=r"shard-0\.parquet has no column emotion: run `dailytalk corpus` again"
+        DailytalkError, match=r"shard-0\.parquet has no column labels: run `dailytalk corpus` again"
     ):
         list(open_items(folder).rows())
+
+
+def test_shards_of_clips_are_read_from_their_work_folder_alone(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "acted")
+    with pytest.raises(DailytalkError, match=r"shard-0\.parquet holds clips: name the work folder"):
+        list(open_items(folder / "clips").rows())
 
 
 def test_word_of_a_training_folder_that_is_none_is_one_sentence(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import io
+import json
 import re
 from pathlib import Path
 
@@ -78,4 +79,11 @@ def test_a_damaged_annotation_is_told_of(mixed: Path) -> None:
     path.write_text("{")
     assert is_mix(mixed)
     with pytest.raises(DailytalkError, match="is not JSON"):
-        list(open_items(mixed).clips())
+        list(open_items(mixed).rows())
+
+
+def test_label_beside_a_wav_that_is_no_text_is_one_sentence(mixed: Path) -> None:
+    path = next(mixed.rglob("acted-s1-0*.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"gender": ["female"]}))
+    with pytest.raises(DailytalkError, match=r"gender.* is .*, not text"):
+        write_report(mixed)

@@ -130,7 +130,7 @@ def test_ten_voices_and_fifteen_reasons_are_listed() -> None:
 
 def test_nothing_is_missing_where_no_clip_trains() -> None:
     figures = CorpusFigures()
-    figures.tally.add_clip(clip_row("s1-0", split="validation"))
+    figures.tally.add(clip_row("s1-0", split="validation"))
     table = missing_table(figures)
     assert (figures.shortfalls(), table.rows, table.nothing) == ([], [], "no clip trains")
 
@@ -307,7 +307,7 @@ def test_affect_of_each_tag_is_drawn_on_axes_that_fit_all_of_it() -> None:
 def emotions(*clips: tuple[str, str | None, str, str], **run: Any) -> CorpusFigures:
     figures = CorpusFigures(**run)
     for number, (emotion, perceived, speaker, gender) in enumerate(clips):
-        figures.tally.add_clip(
+        figures.tally.add(
             clip_row(f"c-{number}", emotion, perceived=perceived, speaker=speaker, gender=gender, agreement=0.75)
         )
     return figures

@@ -1,8 +1,10 @@
 import json
 import random
 import re
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Features, Value
@@ -14,7 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.compare import Changes, compare_versions
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -22,9 +24,18 @@ pytest_plugins = ["hub.hub_fixtures"]
 FILE = "conversations/train-00000-of-00001.parquet"
 
 
+def rows_in(
+    version: Version, config: str, columns: Sequence[str] | None = None
+) -> Generator[tuple[str, dict[str, Any]], None, None]:
+    """Split and row, in the order of the files."""
+    for split in version.configs().get(config, ()):
+        for name in version.files(config, split):
+            yield from ((split, one) for one in version.rows_of(name, columns))
+
+
 def ids(where: Reference | Path, config: str = "conversations") -> list[tuple[str, str]]:
     return [
-        (split, one["conversation_id"]) for split, one in open_version(where).rows(config, ["conversation_id"])
+        (split, one["conversation_id"]) for split, one in rows_in(open_version(where), config, ["conversation_id"])
     ]
 
 
@@ -65,7 +76,7 @@ def pathless(made: Row) -> Row:
 def test_row_is_whole_and_its_audio_is_the_bytes_without_a_path(tmp_path: Path) -> None:
     made = row("a")
     write_version(tmp_path, {"train": [[made]]})
-    assert list(open_version(tmp_path).rows("conversations")) == [("train", pathless(made))]
+    assert list(rows_in(open_version(tmp_path), "conversations")) == [("train", pathless(made))]
 
 
 def test_config_that_push_to_hub_calls_default_lies_in_data(tmp_path: Path) -> None:
@@ -83,14 +94,14 @@ def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path
         first,
         second,
     )
-    made = next(one for _, one in open_version(Reference(REPO)).rows("conversations"))
+    made = next(one for _, one in rows_in(open_version(Reference(REPO)), "conversations"))
     assert made == pathless(row("b"))
 
 
 def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Path) -> None:
     upload(write_version(tmp_path / "one", {"train": [[row("a")], [row("b")]]}, tag="v1.0.0"))
     version = open_version(Reference(REPO))
-    rows = version.rows("conversations", ["conversation_id"])
+    rows = rows_in(version, "conversations", ["conversation_id"])
     assert next(rows)[1]["conversation_id"] == "a"
     upload(write_version(tmp_path / "two", {"train": [[row("x")], [row("y")]]}, tag="v2.0.0"))
     assert [one["conversation_id"] for _, one in rows] == ["b"]
@@ -108,7 +119,7 @@ def test_columns_without_audio_travel_without_audio(hub: HubServer, tmp_path: Pa
     upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
     version = open_version(Reference(REPO))
     hub.requests.clear()
-    assert len(list(version.rows("conversations", ["conversation_id", "duration", "utterances"]))) == 4
+    assert len(list(rows_in(version, "conversations", ["conversation_id", "duration", "utterances"]))) == 4
     assert sum(request.bytes_sent for request in hub.requests) < 300_000 < 4 * 500_000
 
 
@@ -116,7 +127,7 @@ def test_first_row_needs_one_row_group(hub: HubServer, tmp_path: Path) -> None:
     upload(write_version(tmp_path, {"train": [[heavy(n) for n in range(4)]]}))
     version = open_version(Reference(REPO))
     hub.requests.clear()
-    rows = version.rows("conversations")
+    rows = rows_in(version, "conversations")
     assert next(rows)[1]["conversation_id"] == "talk0"
     assert 500_000 < sum(request.bytes_sent for request in hub.requests) < 800_000
     rows.close()
@@ -159,7 +170,7 @@ def test_private_dataset_stays_shut_to_a_token_that_may_not_read_it_and_no_token
 def test_network_that_is_gone_is_one_sentence(hub: HubServer, tmp_path: Path, impatient: None) -> None:
     upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
     version = open_version(Reference(REPO))
-    rows = version.rows("conversations", ["conversation_id"])
+    rows = rows_in(version, "conversations", ["conversation_id"])
     next(rows)
     hub.stop()
     with pytest.raises(DailytalkError, match=re.escape(f"127.0.0.1:{hub.port} failed")):
@@ -175,7 +186,10 @@ def test_passing_fault_while_rows_are_read_loses_none(
     upload(write_version(tmp_path, {"train": [[row("a")], [row("b")]]}))
     version = open_version(Reference(REPO))
     hub.faults.arm(kind, path="/resolve/")
-    assert [one["conversation_id"] for _, one in version.rows("conversations", ["conversation_id"])] == ["a", "b"]
+    assert [one["conversation_id"] for _, one in rows_in(version, "conversations", ["conversation_id"])] == [
+        "a",
+        "b",
+    ]
 
 
 def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, tmp_path: Path) -> None:
@@ -184,9 +198,9 @@ def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, t
     )
     upload(tmp_path)
     version = open_version(Reference(REPO))
-    assert list(version.rows("default")) == [("train", {"text": "hi"})]
+    assert list(rows_in(version, "default")) == [("train", {"text": "hi"})]
     with pytest.raises(DailytalkError, match=f"of {REPO} has no column conversation_id"):
-        list(version.rows("default", ["conversation_id"]))
+        list(rows_in(version, "default", ["conversation_id"]))
 
 
 def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
@@ -214,7 +228,7 @@ def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None
     for broken in (b"", whole[:-100], whole[: len(whole) // 2] + b"\0" * 4000):
         (tmp_path / FILE).write_bytes(broken)
         with pytest.raises(DailytalkError, match="can't be read"):
-            list(open_version(tmp_path).rows("conversations"))
+            list(rows_in(open_version(tmp_path), "conversations"))
     for told in ("{", json.dumps([1])):
         (tmp_path / "manifest.json").write_text(told)
         with pytest.raises(DailytalkError, match="is damaged"):
@@ -227,14 +241,14 @@ def test_what_stands_in_for_a_file_of_a_version_is_refused(tmp_path: Path) -> No
     (tmp_path / FILE).unlink()
     (tmp_path / FILE).mkdir()
     with pytest.raises(DailytalkError, match=f"{FILE} of .* is not a regular file: download this version again"):
-        list(version.rows("conversations"))
+        list(rows_in(version, "conversations"))
 
 
 def test_column_of_another_type_in_a_version_is_named(tmp_path: Path) -> None:
     features = Features({"conversation_id": Value("int64")})
     write_file(tmp_path / FILE, [{"conversation_id": 3}], features)
     with pytest.raises(DailytalkError, match=f"{FILE} of .*conversation_id.*: name a dataset that this tool"):
-        list(open_version(tmp_path).rows("conversations", ["conversation_id"]))
+        list(rows_in(open_version(tmp_path), "conversations", ["conversation_id"]))
 
 
 def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:
@@ -261,8 +275,8 @@ def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None
     version = open_version(tmp_path)
     name = version.files("conversations", "train")[1]
     assert list(version.rows_of(name, ["conversation_id"])) == [{"conversation_id": "b"}, {"conversation_id": "c"}]
-    assert [set(one) for _, one in version.rows("conversations")] == 3 * [set(conversations(24000))]
-    assert list(version.rows("none")) == []
+    assert [set(one) for _, one in rows_in(version, "conversations")] == 3 * [set(conversations(24000))]
+    assert list(rows_in(version, "none")) == []
     with pytest.raises(DailytalkError, match="has no column x, y"):
         list(version.rows_of(name, ["x", "conversation_id", "y"]))
 

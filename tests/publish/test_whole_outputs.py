@@ -29,7 +29,7 @@ from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import Sum, Tally
-from dailytalk_contiguous.publish.card import Card, CardFacts, ClipFacts, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
@@ -166,12 +166,9 @@ def transcript(folder: Path) -> Path:
 
 
 def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus": ACTED}) -> Path:
-    rows = [
-        clip_row(f"s{n % 5}-{n}", ("happy", "sad", "angry", None)[n % 4], 0.5 + 0.25 * n, corpus=name)
-        for n in range(10)
-    ]
-    for number, row in enumerate(rows):
-        row |= {
+    rows = []
+    for number in range(10):
+        columns = {
             "weight": 1.0 + number % 3,
             "split": "validation" if number % 5 == 4 else "train",
             "gender": ("female", "male", None)[number % 3],
@@ -185,8 +182,10 @@ def corpus(folder: Path, name: str = "acted", run: Mapping[str, Any] = {"corpus"
             "tag": ("calm", None)[number % 2],
             "affect": {**dict.fromkeys(AFFECT, number / 10), "source": ("raters", "model")[number % 2]},
             "prosody": dict.fromkeys(PROSODY, 10.0 * number),
+            "augmented_from": f"{name}/s3-8" if number == 9 else None,
         }
-    rows[9] |= {"augmented_from": f"{name}/s3-8", "augmentation": None}
+        emotion = ("happy", "sad", "angry", None)[number % 4]
+        rows.append(clip_row(f"s{number % 5}-{number}", emotion, 0.5 + 0.25 * number, corpus=name, **columns))
     settings = {"min_snr": 20.0, "max_seconds": None, "target_minutes": 25.0}
     balance = {"minutes_before": {"happy": 45.0, "sad": 10.0, "angry": 29.5}}
     measured = [
@@ -282,7 +281,7 @@ def drawings(folder: Path) -> str:
     credits = [Credit("x"), Credit("y", "MIT", "Z", "ftp://a")]
     figures, tally = CorpusFigures(credits=credits), Tally()
     for number in range(30):
-        figures.tally.add_clip(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
+        figures.tally.add(clip_row(f"s{number}-0", speaker=f"acted/{number}", duration=1.0 + number))
         figures.tally.add_reject(
             {"stage": f"Stage{'abc'[number % 3]}", "reason": "abcdefghijklmnopqrstuvwxyzABCD"[number:]}
         )
@@ -361,8 +360,8 @@ def sections(folder: Path) -> str:
     for row in rich_rows():
         tally.add(row, "train")
         tagged.add(row)
-    for clip in open_items(corpus(folder / "acted")).clips():
-        figures.tally.add_clip(clip)
+    for clip in open_items(corpus(folder / "acted")).rows():
+        figures.tally.add(clip)
     for measured in open_items(folder / "acted").measures():
         figures.quality.add(measured)
     run = {"speak": {"money": {"spent": 0.5, "saved_by_cache": 0.25}}, "settings": {"rules": "seed"}}
@@ -478,13 +477,8 @@ def card(folder: Path) -> str:
 def card_of_clips(folder: Path) -> str:
     work = corpus(folder / "acted", run={"corpus": ACTED, "stages": [{"name": "Condition", "digest": "d"}]})
     packed = pack_version(work, folder / "stage")
-    items = open_items(open_version(folder / "stage"))
-    figures = CorpusFigures(credits=[Credit("acted", "CC-BY-4.0", "Doe J (2020). Acted.", "https://a.org")])
-    for clip in items.listed_clips():
-        figures.tally.add_clip(clip)
-    examples = {"emotion": "happy", "style": 'a "b"', "speaker": None}
-    facts = CardFacts("owner/acted-clips", "v1.0.0", clips=ClipFacts(figures, examples))
-    made = render_card(None, packed, open_version(folder / "stage"), facts, {}, REJECTS[:3])
+    facts = CardFacts("owner/acted-clips", "v1.0.0")
+    made = render_card(None, packed, open_version(folder / "stage"), facts, {"corpus": ACTED}, REJECTS[:3])
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
 
 
@@ -518,6 +512,11 @@ def sparse(value: Any) -> Any:
     return [sparse(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def affect(row: Mapping[str, Any]) -> dict[str, Any]:
+    utterance = row["utterances"][0]
+    return {name: utterance[name] for name in AFFECT} | {"source": (utterance["models"] or {}).get("affect")}
+
+
 def items(folder: Path) -> str:
     """What the one reader gives of each kind of folder."""
     work(folder / "talks")
@@ -536,7 +535,8 @@ def items(folder: Path) -> str:
         told.append([found.kind, found.rebuilt, found.labelled, found.name, found.splits(), [*found.rejects()]])
         told += [] if name in ("talks", "version") else found.rows()
         ids = [row["conversation_id"] for row in found.rows(["conversation_id"])]
-        told.append([(clip["id"], clip["weight"], clip["affect"]) for clip in found.listed_clips()])
+        clips = [row for row in found.listed() if row["labels"]]
+        told.append([(row["conversation_id"], row["labels"]["weight"], affect(row)) for row in clips])
         told.append([(row_id, found.row(row_id)["duration"]) for row_id in ids])
         told.append([row["conversation_id"] for row in found.rows(["duration"], ["train"])])
         told += [tuple(found.sound(row_id)) for row_id in ids if name not in ("lines", "acted")]

@@ -78,7 +78,7 @@ def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
     source = put(crema_d(tmp_path / "in", actors=(1001, 1002)), faults())
     outcome = run(source, tmp_path / "out")
     rejects = {line["id"]: line for line in read_lines(tmp_path / "out/rejects.jsonl")}
-    assert len(rows_of(tmp_path / "out", ["id"])) == 6
+    assert len(rows_of(tmp_path / "out", [])) == 6
     assert {name: line["stage"] for name, line in rejects.items()} == {
         "crema_d/AudioWAV/1091_DFA_ANG_XX.wav": "Corpus",
         "crema_d/AudioWAV/1091_DFA_UPSET_XX.wav": "Corpus",
@@ -140,14 +140,14 @@ def test_words_lie_where_the_clip_is_heard(built: Path) -> None:
     assert len(rows) == 18
     for row in rows.values():
         samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
-        assert row["words"]
-        for word in row["words"]:
+        assert row["alignments"]
+        for word in row["alignments"]:
             own = samples[round(word["start"] * rate) : round(word["end"] * rate)]
             assert np.sqrt(np.mean(own[:, 0] ** 2)) > 20 * np.sqrt(np.mean(own[:, 1] ** 2))
 
 
 def test_no_speaker_is_on_both_sides(built: Path) -> None:
-    rows = rows_of(built, ["speaker", "split"]).values()
+    rows = [row["labels"] for row in rows_of(built, ["labels"]).values()]
     sides = {
         row["speaker"]: {other["split"] for other in rows if other["speaker"] == row["speaker"]} for row in rows
     }
@@ -180,30 +180,31 @@ def test_clips_are_a_dataset_with_encoded_audio(built: Path) -> None:
 def test_copies_are_of_training_clips_and_name_their_source_and_recipe(source: Path, out: Path) -> None:
     run(source, out, augment=("noise", "room"))
     rows = rows_of(out)
-    copies = [row for row in rows.values() if row["augmented_from"]]
-    trained = [row for row in rows.values() if row["split"] == "train" and not row["augmented_from"]]
+    copies = [row for row in rows.values() if row["labels"]["augmented_from"]]
+    trained = [row for row in rows.values() if row["split"] == "train" and not row["labels"]["augmented_from"]]
     assert len(copies) == len(trained) == 15
     for copy in copies:
+        source, labels = rows[copy["labels"]["augmented_from"]], copy["labels"]
         assert copy["split"] == "train"
-        assert copy["augmentation"]["kind"] in ("noise", "room")
-        assert copy["emotion"] == rows[copy["augmented_from"]]["emotion"]
-        assert copy["audio"]["bytes"] != rows[copy["augmented_from"]]["audio"]["bytes"]
-        assert copy["quality"] is copy["prosody"] is None
+        assert labels["augmentation"]["kind"] in ("noise", "room")
+        assert labels["emotion"] == source["labels"]["emotion"]
+        assert copy["audio"]["bytes"] != source["audio"]["bytes"]
+        assert labels["quality"] is copy["utterances"][0]["rms"] is None
 
 
 def test_prompt_is_a_neutral_line_of_another_speaker_of_the_same_side(source: Path, out: Path) -> None:
     outcome = run(source, out, prompt_channel=True)
     rows = rows_of(out)
-    prompted = [row for row in rows.values() if row["prompt_id"]]
+    prompted = [row for row in rows.values() if row["labels"]["prompt_id"]]
     assert outcome.record is not None
     # The one speaker of validation has nobody to prompt him.
     assert outcome.record["counts"]["without_prompt"] == 3
     assert len(prompted) == 15
     for row in prompted:
-        prompt = rows[row["prompt_id"]]
-        assert (prompt["emotion"], prompt["split"]) == ("neutral", row["split"])
-        assert prompt["speaker"] != row["speaker"]
-        assert row["words"][0]["start"] >= row["conditioning"]["clip_start"] > 1.0
+        prompt = rows[row["labels"]["prompt_id"]]
+        assert (prompt["labels"]["emotion"], prompt["split"]) == ("neutral", row["split"])
+        assert prompt["labels"]["speaker"] != row["labels"]["speaker"]
+        assert row["alignments"][0]["start"] >= row["labels"]["conditioning"]["clip_start"] > 1.0
 
 
 def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
@@ -222,7 +223,7 @@ def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(
 
 def test_weights_stand_in_the_rows(source: Path, out: Path) -> None:
     run(source, out, balance="weights", target_minutes=0.3)
-    rows = rows_of(out, ["split", "weight"]).values()
+    rows = [row["labels"] for row in rows_of(out, ["labels"]).values()]
     assert all(row["weight"] > 1 for row in rows if row["split"] == "train")
     assert {row["weight"] for row in rows if row["split"] == "validation"} == {1.0}
 
@@ -288,7 +289,7 @@ def test_archive_is_read_as_its_folder_is(tmp_path: Path) -> None:
     run(put(tmp_path / "in", files), tmp_path / "folder", name="ravdess")
     out = tmp_path / os.fsdecode(b"archive \xff")  # a name that is no UTF-8
     run(zipped(tmp_path / "speech.zip", files), out, name="ravdess")
-    columns = ["audio", "words", "emotion", "split"]
+    columns = ["audio", "alignments", "labels"]
     assert rows_of(tmp_path / "folder", columns) == rows_of(out, columns)
 
 

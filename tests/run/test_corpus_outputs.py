@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_corpora import finished_clip
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.sampling import Balance, Shortfall
-from dailytalk_contiguous.core.schema import FINISHED, own_seconds
+from dailytalk_contiguous.core.schema import LABELLED, own_seconds
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.clip_plan import PlannedClips
-from dailytalk_contiguous.run.clips import MANIFESTS, Read, listed_clips, write_corpus_outputs
+from dailytalk_contiguous.run.clips import MANIFESTS, Read, write_corpus_outputs
 from dailytalk_contiguous.shards import Shard, write_shard
 from dailytalk_contiguous.sources.corpora.registry import corpus_info
 from dailytalk_contiguous.store.owned_folder import file_name
@@ -28,9 +29,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tally(out: Path) -> Tally:
     found = Tally()
-    counts = listed_clips(open_items(out).clips())
-    for row in open_items(out).clips():
-        found.add_clip(row | {"weight": counts[row["id"]]})
+    for row in open_items(out).listed():
+        found.add(row)
     return found
 
 
@@ -80,10 +80,8 @@ def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
     assert outcome.record is not None
     after = outcome.record["balance"]["minutes_after"]
     manifest = read_lines(tmp_path / "data" / MANIFESTS["train"])
-    own = {
-        file_name(row["id"]): own_seconds(row)
-        for row in rows_of(tmp_path, ["id", "duration", "conditioning"]).values()
-    }
+    clips = rows_of(tmp_path, ["duration", "labels"])
+    own = {file_name(name): own_seconds(row) for name, row in clips.items()}
     minutes: dict[str, float] = defaultdict(float)
     for line in manifest:
         minutes[str(line["emotion"])] += own[Path(str(line["path"])).stem] / 60
@@ -92,31 +90,28 @@ def test_weights_reach_the_target_in_run_json_in_the_report_and_in_the_manifest(
     assert after == pytest.approx(dict.fromkeys(("angry", "happy", "neutral"), 0.3), abs=max(own.values()) / 120)
     seen = {name: group.seen / 60 for name, group in tally(tmp_path).by["emotion"].items()}
     assert seen == pytest.approx(after, abs=0.001)
-    train = [row for row in rows_of(tmp_path, ["id", "weight", "split"]).values() if row["split"] == "train"]
+    train = {name: row["labels"]["weight"] for name, row in clips.items() if row["labels"]["split"] == "train"}
     named = Counter(line["path"] for line in manifest)
-    assert named.total() == pytest.approx(sum(row["weight"] for row in train), abs=3)
-    for row in train:
-        assert abs(named[f"data_stereo/{file_name(row['id'])}.wav"] - row["weight"]) < 1
+    assert named.total() == pytest.approx(sum(train.values()), abs=3)
+    for name, weight in train.items():
+        assert abs(named[f"data_stereo/{file_name(name)}.wav"] - weight) < 1
     assert [finding for finding in check_folder(tmp_path)[0] if finding.level == "error"] == []
 
 
 def test_clips_are_counted_by_where_their_affect_and_their_words_are_from(source: Path, tmp_path: Path) -> None:
     record = run(source, tmp_path).record
     assert record is not None
-    rows = rows_of(tmp_path, ["affect", "words"]).values()
-    assert record["counts"]["by_affect_source"] == Counter(row["affect"]["source"] or "unknown" for row in rows)
-    words = Counter(word["source"] for row in rows for word in row["words"])
+    rows = rows_of(tmp_path, ["utterances", "alignments"]).values()
+    models = Counter(row["utterances"][0]["models"]["affect"] or "unknown" for row in rows)
+    assert record["counts"]["by_affect_source"] == models
+    words = Counter(word["source"] for row in rows for word in row["alignments"])
     assert record["counts"]["by_word_source"] == words
     assert words.total() > record["counts"]["clips"] > 0
 
 
 def finished(name: str, **columns: Any) -> dict[str, Any]:
     """A finished clip of which nothing is known but its length, with `columns` in place of that."""
-    row: dict[str, Any] = dict.fromkeys(FINISHED) | {"conversation_id": name, "id": name, "words": []} | columns
-    return {
-        column: dict.fromkeys(kind) | (row[column] or {}) if isinstance(kind, dict) else row[column]
-        for column, kind in FINISHED.items()
-    }
+    return finished_clip({"id": name} | columns)
 
 
 def test_clips_copies_and_hours_are_counted_by_every_kind_and_what_is_not_known_is_unknown(tmp_path: Path) -> None:
@@ -130,7 +125,7 @@ def test_clips_copies_and_hours_are_counted_by_every_kind_and_what_is_not_known_
     ]
     paths = [tmp_path / f"shard-{number}.parquet" for number in range(2)]
     for path, part in zip(paths, (rows[2:], rows[:2]), strict=True):
-        write_shard(path, Shard(part), FINISHED)
+        write_shard(path, Shard(part), LABELLED)
     counts, hours = clips._counted(paths)
     assert hours == {"audio": 6.0, "by_emotion": {"angry": 5.0, "unknown": 1.0}}
     assert counts == {

@@ -120,9 +120,10 @@ def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 12
     for row in rows.values():
-        assert row["emotion"] in SIX
-        assert row["emotion_class"] in SIX
-        assert [share["emotion"] for share in row["emotion_probabilities"]] == list(SIX)
+        (utterance,) = row["utterances"]
+        assert row["labels"]["emotion"] in SIX
+        assert utterance["emotion_class"] in SIX
+        assert [share["emotion"] for share in utterance["emotion_probabilities"]] == list(SIX)
     assert outcome.record
     assert outcome.record["models"]["emotion"]["name"] == AFFECT_MAP
     assert outcome.record["settings"]["emotion_confidence"] == 0.0

@@ -82,23 +82,31 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         for name in ("vad_bucket", "prosody_bucket", "models")
         for value in ("low", ["low"], {"valence": 1})
     ),
+    *(({"words": words}, f"its words are {words!r}, no list") for words in ("yes", {"word": "yes"})),
     *(
-        ({"words": words}, "words is no list of objects with a word, its start and its end")
-        for words in (
-            "yes",
-            {"word": "yes"},
-            ["yes"],
-            [WORD, WORD | {"word": None}],
-            [WORD | {"word": "x" * 20_001}],
-            [WORD | {"start": None}],
-            [WORD | {"start": -0.1}],
-            [WORD | {"start": 1e9 + 1}],
-            [WORD | {"end": None}],
-            [WORD | {"end": -0.1}],
-            [WORD | {"end": 1e9 + 1}],
-            [WORD | {"probability": "1"}],
-            [WORD | {"probability": 3.5e38}],
+        ({"words": [WORD, word]}, f"one of its words is {word!r}, not a text with its start and end")
+        for word in ("yes", WORD | {"word": None})
+    ),
+    *(
+        (
+            {"words": [WORD | times]},
+            f"its word 'yes' has the start {(WORD | times)['start']} and the end {(WORD | times)['end']}",
         )
+        for times in (
+            *({"start": start} for start in (None, -0.1, 1e9 + 1, 0.5)),
+            *({"end": end} for end in (None, -0.1, 1e9 + 1)),
+        )
+    ),
+    *(
+        (
+            {"words": [WORD | {"probability": value}]},
+            f"its word 'yes' is too long, or has the probability {value!r}",
+        )
+        for value in ("1", 3.5e38)
+    ),
+    (
+        {"words": [WORD | {"word": "x" * 20_001}]},
+        f"its word '{'x' * 119}… is too long, or has the probability None",
     ),
 ]
 

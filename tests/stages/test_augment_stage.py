@@ -18,11 +18,12 @@ from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
-from dailytalk_contiguous.core.schema import AUDIO, COPY, PROBLEM, SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, WORD, Batch
 from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.augment import Augment, change
 
-FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD), **COPY})
+FEATURES = Features({"id": STRING, "audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
+FEATURES |= {"augmented_from": STRING, "augmentation": LABELS["augmentation"]}
 WORDS = [
     {"word": "so", "start": 0.25, "end": 0.75, "probability": 0.5},
     {"word": "what", "start": 1.0, "end": 1.6, "probability": None},

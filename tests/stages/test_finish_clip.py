@@ -5,9 +5,9 @@ from clips import clips, line
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.schema import CONDITIONING, TOLD
+from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
 from dailytalk_contiguous.stages.condition import Condition
-from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
+from dailytalk_contiguous.stages.finish import SAID, FinishClip, TakeConditioned
 
 
 def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:
@@ -40,48 +40,76 @@ def test_moved_words_lie_in_the_clip_in_order(starts: list[float], clip_start: f
     assert all(clip_start <= edge <= clip_start + 5.0 for edge in edges)
 
 
+def finished(**columns: Any) -> dict[str, Any]:
+    """A finished clip of which nothing is known except `columns`."""
+    labels = {name: columns.pop(name, None) for name in LABELS}
+    row: dict[str, Any] = dict.fromkeys((*SAID, *CONDITIONING)) | {"conversation_id": "corpus/a", "duration": 4.0}
+    row |= {"audio": clips(line())["audio"][0], "words": [], "word_source": "", "labels": labels, "split": None}
+    added = FinishClip()({name: [value] for name, value in (row | columns).items()})
+    return {name: values[0] for name, values in added.items()}
+
+
 @pytest.mark.parametrize(
     ("kind", "amount", "start"), [("stretch", 1.1, 2.2), ("stretch", 0.9, 1.8), ("pitch", 1.5, 2.0)]
 )
 def test_copy_begins_where_its_stretched_prompt_ends(kind: str, amount: float, start: float) -> None:
-    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING))
-    row |= {
-        "conversation_id": "corpus/a",
-        "audio": clips(line())["audio"][0],
-        "duration": 4.0,
-        "words": [],
-        "word_source": "",
-    }
-    row |= {"clip_start": 2.0, "augmentation": {"kind": kind, "amount": amount, "detail": None, "seed": 0}}
-    added = FinishClip()({name: [value] for name, value in row.items()})
-    assert added["conditioning"][0]["clip_start"] == pytest.approx(start)
+    recipe = {"kind": kind, "amount": amount, "detail": None, "seed": 0}
+    row = finished(clip_start=2.0, augmentation=recipe)
+    assert row["labels"]["conditioning"]["clip_start"] == pytest.approx(start)
+    assert row["utterances"][0]["start"] == pytest.approx(start)
 
 
 def test_word_that_a_recogniser_did_not_hear_as_written_says_that_its_times_are_shared_out() -> None:
-    audio = clips(line())["audio"]
-    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING))
-    row |= {"conversation_id": "corpus/a", "audio": audio[0], "duration": 2.0, "text_source": "given"}
-    row |= {"words": [word("a", 0.1, 0.9), word("b", 0.4, 0.0)], "word_source": "recogniser"}
-    added = FinishClip()({name: [value] for name, value in row.items()})
-    assert [one["source"] for one in added["words"][0]] == ["recogniser", "proportional"]
-    assert added["sample_rate"] == [16000]
+    words = [word("a", 0.1, 0.9), word("b", 0.4, 0.0)]
+    row = finished(text_source="given", words=words, word_source="recogniser")
+    assert [one["source"] for one in row["alignments"]] == ["recogniser", "proportional"]
+    assert row["sample_rate"] == 16000
 
 
 def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
-    audio = clips(line())["audio"][0]
-    told: dict[str, Any] = {name: f"its {name}" for name in TOLD} | {"augmentation": None, "text_source": "given"}
-    conditioning = {name: float(place) for place, name in enumerate(CONDITIONING)}
-    row = told | conditioning | {"conversation_id": "corpus/a", "audio": audio, "duration": 2.5, "heard": []}
-    row |= {"words": [word("a", 0.25, 0.5) | {"more": 1}], "word_source": "recogniser", "clip_start": 0.5}
-    assert FinishClip().row(row) == told | {
+    labels: dict[str, Any] = {name: f"its {name}" for name in LABELS} | {
+        "augmentation": None,
+        "text_source": "given",
+    }
+    labels["quality"] = {"snr_db": 30.0, "peak_dbfs": -3.0}
+    said = {name: f"its {name}" for name in SAID}
+    conditioning = {name: float(place) for place, name in enumerate(CONDITIONING)} | {"clip_start": 0.5}
+    words = [word("a", 0.25, 0.5) | {"more": 1}]
+    row = finished(**labels | said | conditioning, words=words, word_source="recogniser", duration=2.5, heard=[])
+    assert row["labels"] == labels | {"conditioning": conditioning}
+    [utterance] = row.pop("utterances")
+    assert {name: value for name, value in utterance.items() if value is not None} == said | {
+        "utterance_id": "corpus/a/left/0000",
+        "channel": "left",
+        "source_channel": "left",
+        "speaker": "its speaker",
+        "start": 0.5,
+        "end": 2.5,
+        "kind": "speech",
+        "status": "kept",
+        "event": "turn",
+        "text_raw": "its text",
+        "tagged_text": "(its tag) its text",
+        "tag": "its tag",
+    }
+    about = {"speaker": "left", "source": "recogniser", "probability": None}
+    assert row["alignments"] == [{"word": "a", "start": 0.25, "end": 0.45} | about]
+    assert [(side["channel"], side["snr_db"], "peak_dbfs" in side) for side in row["sides"]] == [
+        ("left", 30.0, False)
+    ]
+    rest = {name: row[name] for name in row if name not in ("audio", "alignments", "labels", "sides")}
+    assert rest == {
         "conversation_id": "corpus/a",
-        "audio": audio,
-        "duration": 2.5,
+        "recording_id": "its augmented_from",
         "sample_rate": 16000,
-        "words": [{"word": "a", "start": 0.25, "end": 0.45, "source": "recogniser"}],
-        "conditioning": conditioning | {"clip_start": 0.5},
-        "prosody_tokens": None,
-        "prosody_model": None,
+        "duration": 2.5,
+        "source_duration": None,
+        "language": "its language",
+        "sounds": [],
+        "speakers": {"left": "its speaker", "right": None},
+        "timeline": None,
+        "provenance": None,
+        "split": None,
     }
 
 
@@ -98,14 +126,12 @@ def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
 def test_source_of_a_word_of_a_clip(
     word_source: str, text_source: str, probability: float | None, source: str
 ) -> None:
-    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING)) | {"conversation_id": "a", "duration": 2.0}
-    row |= {"audio": clips(line())["audio"][0], "words": [word("a", 0.1, probability)]}
-    made = FinishClip().row(row | {"word_source": word_source, "text_source": text_source})
-    assert [one["source"] for one in made["words"]] == [source]
+    row = finished(words=[word("a", 0.1, probability)], word_source=word_source, text_source=text_source)
+    assert [one["source"] for one in row["alignments"]] == [source]
 
 
 @pytest.mark.parametrize("copy", [None, {"kind": "stretch", "amount": 1.1, "detail": None, "seed": 0}])
 def test_clip_that_does_not_say_where_it_begins_is_finished_too(copy: dict[str, Any] | None) -> None:
-    row: dict[str, Any] = dict.fromkeys((*TOLD, *CONDITIONING)) | {"conversation_id": "a", "duration": 2.0}
-    row |= {"audio": clips(line())["audio"][0], "words": [], "word_source": "", "augmentation": copy}
-    assert FinishClip().row(row)["conditioning"] == dict.fromkeys(CONDITIONING)
+    row = finished(augmentation=copy)
+    assert row["labels"]["conditioning"] == dict.fromkeys(CONDITIONING)
+    assert row["utterances"][0]["start"] == 0.0

@@ -74,7 +74,7 @@ class Viewed(Editable):
         if self._listed is None:
             self._listed = {
                 row["conversation_id"]: (row["duration"], summary_of(lines_of(row).values()))
-                for row in self._items.rows([*SMALL, "labels", "split"])
+                for row in self._items.rows(SMALL)
                 if not row["problem"]
             }
         return self._listed

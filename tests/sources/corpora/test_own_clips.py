@@ -135,5 +135,8 @@ def test_clips_are_finished_with_the_texts_that_there_are(tmp_path: Path) -> Non
     done = run(put(tmp_path / "in", files), tmp_path / "out", "clips")
     assert not done.rejects
     rows = rows_of(tmp_path / "out")
-    assert {row["text"] for row in rows.values()} == {None, *(f"This is line {n}." for n in range(3))}
-    assert {row["speaker"] for row in rows.values()} == {"clips/ANN"}
+    assert {row["utterances"][0]["text"] for row in rows.values()} == {
+        None,
+        *(f"This is line {n}." for n in range(3)),
+    }
+    assert {row["labels"]["speaker"] for row in rows.values()} == {"clips/ANN"}

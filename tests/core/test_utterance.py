@@ -1,0 +1,94 @@
+"""The table of fields: what a stage may publish, and what a file from outside may say that one did."""
+
+from typing import Any
+
+import pytest
+from datasets import List, Value
+
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.utterance import (
+    FIELDS,
+    UTTERANCE,
+    Field,
+    described,
+    line_of,
+    line_problem,
+    pack_utterances,
+    published,
+    unpack_utterances,
+    utterance_of,
+)
+
+OWN = (
+    Field("n_words", Value("int32"), "its words", "words", required=True),
+    Field("pace", Value("float32"), digits=2),
+    Field("topics", List({"name": Value("string"), "sure": Value("bool")})),
+)
+LINE: dict[str, Any] = {"channel": "left", "start": 0.5, "end": 1.25, "text": "Yes.", "tag": "calm", "n_words": 1}
+
+
+def test_fields_that_stages_publish_come_back_from_a_file() -> None:
+    again = published(described(OWN), "run.json")
+    assert described(again) == described(OWN)
+    assert [field.feature for field in again] == [field.feature for field in OWN]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"name": "text", "type": "string"}, "there is a field of that name"),
+        ({"name": "vad", "type": "string"}, "there is a field of that name"),
+        ({"name": "audio", "type": "string"}, "there is a field of that name"),
+        ({"name": "n_words", "type": "int32"}, "there is a field of that name"),
+        ({"name": "a b", "type": "int32"}, "publishes 'a b'"),
+        ({"name": "x" * 101, "type": "int32"}, "publishes 'xxx"),
+        ({"name": "a", "type": "large_binary"}, "of the type None"),
+        ({"name": "a", "type": {}}, "of the type"),
+        ({"name": "a", "type": ["int32", "int32"]}, "of the type None"),
+        ({"name": "a", "type": 7}, "of the type None"),
+    ],
+)
+def test_file_can_not_describe_what_no_stage_can_publish(record: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DailytalkError, match=reason):
+        published([*described(OWN[:1]), record], "run.json")
+
+
+def test_file_can_not_describe_fields_without_end() -> None:
+    with pytest.raises(DailytalkError, match="describes 2,000 fields"):
+        published([{"name": f"a{number}", "type": "bool"} for number in range(2000)], "run.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"n_words": None}, "n_words is missing"),
+        ({"n_words": 1.5}, "n_words is 1.5, no whole number"),
+        ({"n_words": 1 << 31}, "n_words is 2147483648, no whole number"),
+        ({"n_words": True}, "n_words is True, no whole number"),
+        ({"pace": "fast"}, "pace is 'fast', no number"),
+        ({"topics": {"name": "x"}}, "topics is {'name': 'x'}, no list"),
+        ({"topics": ["x"]}, "topics is 'x', no object"),
+        ({"topics": [{"name": "x", "sure": 1}]}, "sure is 1, not true or false"),
+    ],
+)
+def test_line_with_another_type_than_a_stage_publishes_says_so(change: dict[str, Any], reason: str) -> None:
+    problem = line_problem(LINE | change, (*FIELDS, *OWN))
+    assert (problem and problem.reason) == reason
+
+
+def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
+    fields, topics = (*FIELDS, *OWN), [{"name": "bicycles", "sure": True}]
+    utterance = utterance_of(LINE, fields) | {"pace": 2.34567, "topics": topics}
+    line = line_of(utterance, fields=fields)
+    assert (line["n_words"], line["pace"], line["topics"]) == (1, 2.35, topics)
+    assert line_problem(line, fields) is None
+    assert utterance_of(line, fields) == utterance | {"pace": 2.35}
+
+
+def test_packed_utterances_have_all_fields_and_are_unpacked_to_their_columns() -> None:
+    columns = {"utterance_id": ["a/left/0000", "a/right/0000"], "text": ["Yes.", "No."], "start": [0.0, 1.5]}
+    utterances = pack_utterances(columns)
+    assert [list(utterance) for utterance in utterances] == [list(UTTERANCE)] * 2
+    assert unpack_utterances(utterances, columns) == columns
+    assert unpack_utterances(utterances, ["tag"]) == {"tag": [None, None]}
+    assert pack_utterances({"utterance_id": []}) == []
