@@ -186,7 +186,7 @@ def audio_files(paths: Iterable[str]) -> list[str]:
         path
         for path in names
         if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
-        and not any(map(_hidden, path.split("/")))
+        and not any(part.startswith(".") for part in path.split("/"))
         and ours.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
     )
 
@@ -314,10 +314,6 @@ def _folder_and_stem(path: str) -> tuple[str, str]:
     """Folder of a path, and its name without the ending."""
     pure = PurePosixPath(path)
     return str(pure.parent), pure.stem
-
-
-def _hidden(part: str) -> bool:
-    return part.startswith(".")
 
 
 # Reading the rows of one shard, Parquet or WebDataset, over the network without a copy of the shard.

@@ -289,7 +289,13 @@ class Session:
     def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
         """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
         with _Writing(self):
-            self._refuse_old(name, base)
+            known = self._known.get(name)
+            if known and known.base != base:
+                last = known.records[-1]
+                reason = f"{last['author']} has changed it meanwhile"
+                raise Conflict(reason, self.item(name), last["author"], last["time"])
+            if not known and base != 0:
+                raise Conflict("it is another state than the page shows", self.item(name), "", "")
             if self._fields(name)["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
             change = self._change(name, action, author)
@@ -349,15 +355,6 @@ class Session:
         used = {key for record in (known.records if known else ()) for key in record["before"].get("lines", {})}
         end = max([offset + seconds, *(line["end"] for line in self._held(name).lines.values())])
         return Item(offset, end, self.editable.channels(name), TAGS, used)
-
-    def _refuse_old(self, name: str, base: int) -> None:
-        known = self._known.get(name)
-        if known and known.base != base:
-            last = known.records[-1]
-            reason = f"{last['author']} has changed it meanwhile"
-            raise Conflict(reason, self.item(name), last["author"], last["time"])
-        if not known and base != 0:
-            raise Conflict("it is another state than the page shows", self.item(name), "", "")
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
         """Raise `Conflict` if somebody has changed again what an edit changed."""

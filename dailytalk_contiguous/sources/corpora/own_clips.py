@@ -108,7 +108,9 @@ class _Folder:
         whole = source.resolve() if source.is_dir() else source.resolve().with_suffix("")
         self._everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
         texts, audio = _texts(source, tree, config)
-        self.clips = [file for file in tree.files if _is_clip(file)]
+        # Those to account for: audio that was not left out, and what can't be looked into.
+        listed = (file for file in tree.files if not set(LEFT_OUT) & {*file.pure.parent.parts})
+        self.clips = [file for file in listed if file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem]
         self._outside = {file.name for file in self.clips if not file.name.startswith(audio)}
         names = {file.name.removeprefix(audio): file.name for file in self.clips if file.name not in self._outside}
         matches = whisper_json.match_names(texts.entries if texts else (), names)
@@ -163,13 +165,6 @@ def _as_moved(tree: common.Tree, source: Path) -> common.Tree:
     names = {place: as_text(target.relative_to(top)) for place, target in moves.items()}
     files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
     return common.Tree(tuple(sorted(files, key=lambda file: file.name))) if names else tree
-
-
-def _is_clip(file: common.FoundFile) -> bool:
-    """Whether a file is one to account for: audio that was not left out, and what can't be looked into."""
-    return not set(LEFT_OUT) & {*file.pure.parent.parts} and (
-        file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem is not None
-    )
 
 
 def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whisper_json.WhisperJson | None, str]:
