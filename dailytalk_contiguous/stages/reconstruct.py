@@ -148,11 +148,9 @@ class Reconstruct(Stage):
             others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
             leaky = any(event.start < other.end and other.start < event.end for event in kept for other in others)
             meter = SideMeter(rate, len(rebuilt) / rate)
-            for first in range(
-                0, len(rebuilt), round(audio.BLOCK_SECONDS * rate)
-            ):  # a side is never held as floats
-                block = rebuilt[first : first + round(audio.BLOCK_SECONDS * rate), place]
-                meter.push(audio.pcm_to_float(block))
+            step = round(audio.BLOCK_SECONDS * rate)
+            for first in range(0, len(rebuilt), step):  # a side is never held as floats
+                meter.push(audio.pcm_to_float(rebuilt[first : first + step, place]))
             sides.append(
                 {
                     "channel": name,

@@ -188,25 +188,22 @@ def _utterance(
         return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
 
     utterance, text, tag = within(utterance_of(line, fields)), line["text"].strip(), line["tag"]
-    return (
-        utterance
-        | {
-            "utterance_id": identity,
-            "source_channel": line["channel"],
-            "speaker": utterance["speaker"] or f"{base['recording_id']}/{line['channel']}",
-            "kind": utterance["kind"] or "speech",
-            "text_raw": utterance["text_raw"] or text,
-            "text": text,
-            # Made again: a person edits the text and the tag, and forgets the line that holds both.
-            "tagged_text": f"({tag}) {text}" if text and tag else text or None,
-            "tag": tag,
-            # Nothing else has negative numbers: an added line is a separate run.
-            "run": runs.get(identity, -1 - place),
-            "words": [within(word) for word in utterance["words"]],
-            "recogniser": utterance["models"]["recogniser"] or "",
-        }
-        | (NOT_SILENT if text else {})
-    )
+    return utterance | {
+        "utterance_id": identity,
+        "source_channel": line["channel"],
+        "speaker": utterance["speaker"] or f"{base['recording_id']}/{line['channel']}",
+        "kind": utterance["kind"] or "speech",
+        "text_raw": utterance["text_raw"] or text,
+        "text": text,
+        # Made again: a person edits the text and the tag, and forgets the line that holds both.
+        "tagged_text": f"({tag}) {text}" if text and tag else text or None,
+        "tag": tag,
+        # Nothing else has negative numbers: an added line is a separate run.
+        "run": runs.get(identity, -1 - place),
+        "words": [within(word) for word in utterance["words"]],
+        "recogniser": utterance["models"]["recogniser"] or "",
+        **(NOT_SILENT if text else {}),
+    }
 
 
 def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[str, Any]]:
