@@ -105,11 +105,6 @@ def _decoded(audio: dict[str, Any], **request: Any) -> Iterator[Any]:
                 decoder.end()
 
 
-def is_needed(message: str) -> bool:
-    """Whether libsndfile's message means an unknown format, and not a damaged file of a known one."""
-    return "not recognised" in message or "unknown format" in message.lower() or "unimplemented" in message.lower()
-
-
 # Completeness: whether a file has all the audio that its header promises.
 #
 # libsndfile quietly shortens a WAV, RF64, W64, AIFF, AU, CAF or Ogg file that was cut short, and believes the
@@ -510,8 +505,10 @@ def blocks(
             yield from _sound_file_blocks(file, start, duration, block_seconds)
             return
     except soundfile.LibsndfileError as error:
-        if not is_needed(str(error)):
-            raise BadInput(f"it can't be decoded ({_cause(error)})", "copy or export the file again") from None
+        message = str(error).lower()
+        if not any(unknown in message for unknown in ("not recognised", "unknown format", "unimplemented")):
+            cause = str(getattr(error, "error_string", error)).rstrip(".")  # without the path before it
+            raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
     decoded = _decoded(audio, decode=True, start=start, duration=duration, block_seconds=block_seconds)
     facts = next(decoded)
     for data in decoded:
@@ -735,11 +732,6 @@ def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
             yield file
 
 
-def _cause(error: Exception) -> str:
-    """libsndfile's own words without the path that it puts before them."""
-    return str(getattr(error, "error_string", error)).rstrip(".")
-
-
 @contextmanager
 def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
     """The encoded audio as a binary file, and its size in bytes."""
@@ -753,15 +745,11 @@ def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
         )
     path = from_uri(audio["path"])
     _refuse_irregular(path.stat().st_mode)
-    with open(path, "rb", opener=_without_waiting) as file:
+    # A pipe put in a recording's place would be waited on for ever.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         status = os.fstat(file.fileno())
         _refuse_irregular(status.st_mode)
         yield file, status.st_size
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    # A pipe put in a recording's place would be waited on for ever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _refuse_irregular(mode: int) -> None:

@@ -39,7 +39,9 @@ class _Module:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef):  # under `if` and `try`, too
                 for inner in ast.walk(node):
                     self.imports |= _imported(inner)
-            if not _only_imports(node) and not _is_text(node):
+            # What does nothing but import of this package, under `if TYPE_CHECKING` too, defines nothing.
+            parts = [*node.body, *node.orelse] if isinstance(node, ast.If) else [node]
+            if not all(map(_imported, parts)) and not _is_text(node):
                 statement = _Statement(self, node)
                 for bound in (names := set(_bound(node))):
                     self.defines.setdefault(bound, []).append(statement)
@@ -126,22 +128,16 @@ def _code_digest(keys: frozenset[_Key], without: _Key) -> str:
             continue
         visited.add(key)
         home, name = key
-        if name in _module(home).imports:
-            waiting.append(_module(home).imports[name])
+        code = _module(home)
+        if name in code.imports:
+            waiting.append(code.imports[name])
             continue
-        for statement in _statements_of(*key):
+        # All of a module's statements, where none defines the name.
+        defining = code.defines.get(name) or [part for defined in code.defines.values() for part in defined]
+        for statement in (*defining, *code.loose):
             waiting += statement.refers
             digests.add(statement.digest)
     return hashlib.sha256("\0".join(sorted(digests)).encode()).hexdigest()
-
-
-def _statements_of(module: str, name: str) -> list[_Statement]:
-    """The statements that define a name of a module; all of its statements where none does."""
-    code = _module(module)
-    statements = code.defines.get(name) or [
-        statement for defined in code.defines.values() for statement in defined
-    ]
-    return [*statements, *code.loose]
 
 
 _module = lru_cache(maxsize=None)(_Module)
@@ -160,11 +156,6 @@ def _imported(node: ast.AST) -> dict[str, _Key]:
             for alias in node.names
         }
     return {}
-
-
-def _only_imports(node: ast.AST) -> bool:
-    """Whether a statement does nothing but import of this package, under `if TYPE_CHECKING` too."""
-    return all(map(_imported, [*node.body, *node.orelse] if isinstance(node, ast.If) else [node]))
 
 
 def _attribute(node: ast.Attribute, imports: dict[str, _Key]) -> set[_Key]:

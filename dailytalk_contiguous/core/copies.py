@@ -270,6 +270,8 @@ def room_response(sample_rate: int, rt60: float, generator: np.random.Generator)
     `rt60` is the reverberation time in seconds, as extrapolated from the decay from −5 to −25 dB (ISO 3382-2,
     T20).
     """
+    from scipy.signal import butter, sosfilt
+
     distances, orders, direct = _images(rt60, generator)
     delays = (distances - direct) / SOUND_SPEED
     inside = delays < KEPT * rt60
@@ -277,7 +279,8 @@ def room_response(sample_rate: int, rt60: float, generator: np.random.Generator)
     kept = _reflection(distances, orders, delays, rt60)
     places = np.rint(delays * sample_rate).astype(np.int64)
     response = np.bincount(places, kept**orders * direct / distances).astype(np.float64)
-    reflected = _high_passed(response, sample_rate)
+    passing = butter(2, HIGH_PASS, "high", fs=sample_rate, output="sos")
+    reflected = np.asarray(sosfilt(passing, response), np.float64)
     reflected[0] += 1.0
     return reflected.astype(np.float32)
 
@@ -327,12 +330,6 @@ def _reflection(
     powers = np.arange(width)
     times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
     return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
-
-
-def _high_passed(response: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
-    from scipy.signal import butter, sosfilt
-
-    return np.asarray(sosfilt(butter(2, HIGH_PASS, "high", fs=sample_rate, output="sos"), response), np.float64)
 
 
 # Noise and rooms around a clip: the changes that are plain arithmetic on samples.

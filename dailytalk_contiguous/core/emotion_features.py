@@ -123,7 +123,7 @@ def _spectra(samples: Samples) -> _Spectra:
                 10 * np.log10(np.maximum(np.einsum("ij,ij->i", frames, frames) / FRAME, _FLOOR)).astype(float),
                 np.einsum("ij,jk->ik", bands, cosines),
                 _between(power, hertz, *_ALPHA),
-                _peaks_between(power, hertz, *_HAMMARBERG),
+                10 * np.log10(np.divide(*(power[:, _within(hertz, band)].max(axis=1) for band in _HAMMARBERG))),
                 np.log2(np.maximum((power * hertz).sum(axis=1) / power.sum(axis=1), 1.0) / 1000),
             )
         )
@@ -170,14 +170,6 @@ def _between(
 ) -> NDArray[np.float64]:
     """Level of the high band over that of the low one, dB."""
     shares = power[:, _within(hertz, high)].sum(axis=1) / power[:, _within(hertz, low)].sum(axis=1)
-    return np.asarray(10 * np.log10(shares), np.float64)
-
-
-def _peaks_between(
-    power: NDArray[np.float64], hertz: NDArray[np.float64], low: tuple[float, float], high: tuple[float, float]
-) -> NDArray[np.float64]:
-    """The strongest bin of the low band over that of the high one, dB."""
-    shares = power[:, _within(hertz, low)].max(axis=1) / power[:, _within(hertz, high)].max(axis=1)
     return np.asarray(10 * np.log10(shares), np.float64)
 
 

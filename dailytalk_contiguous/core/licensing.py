@@ -119,7 +119,10 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
         users: names of the folders or corpora under each licence (None: not known).
         also: keys of `SAYS` that models ask for, by which the data was made.
     """
-    names = {licence: _users_in_words(licence, folders) for licence, folders in users.items()}
+    names = {
+        licence: (licence or "no licence") + (f" ({', '.join(sorted(folders))})" if folders else "")
+        for licence, folders in users.items()
+    }
     terms = {licence: asked(licence) for licence in users}
     union = frozenset(what for asked_for in terms.values() for what in asked_for.what) | frozenset(also)
     asks = tuple(what for what in SAYS if what in union)
@@ -184,10 +187,6 @@ def _clashes(names: Mapping[str | None, str], terms: Mapping[str | None, Asked])
 def _family(licence: str | None) -> str:
     """A licence without its version: a later one of the same kind takes up the earlier."""
     return re.sub(r"-\d+(\.\d+)*$", "", (licence or "").strip().lower())
-
-
-def _users_in_words(licence: str | None, users: Collection[str]) -> str:
-    return f"{licence or 'no licence'} ({', '.join(sorted(users))})" if users else str(licence or "no licence")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -152,12 +152,13 @@ def measure_quality(samples: Samples, sample_rate: int, speech: SpanPairs, heard
         heard: spans in which anything is heard, speech or not.
     """
     peak = float(np.abs(samples).max(initial=0.0))
+    gaps = (after[0] - before[1] for before, after in pairwise(heard))
     return {
         "snr_db": snr_db(samples, sample_rate, speech, heard),
         "clipping_ratio": clipping_ratio(samples),
         "bandwidth_hz": bandwidth_hz(samples, sample_rate),
         "speech_ratio": _total(speech) / (heard[-1][1] - heard[0][0]) if speech else 0.0,
-        "silence_seconds": _longest_gap(heard) if heard else None,
+        "silence_seconds": max(gaps, default=0.0) if heard else None,
         "peak_dbfs": _finite(decibels(peak)),
         "loudness_lufs": _finite(clip_loudness(samples, sample_rate)),
         "dc_offset": float(np.mean(samples, dtype=np.float64)) if len(samples) else None,
@@ -313,10 +314,6 @@ def _frames_in(spans: SpanPairs, count: int, margin: float, frame: float = FRAME
 
 def _total(spans: SpanPairs) -> float:
     return sum(end - start for start, end in spans)
-
-
-def _longest_gap(spans: SpanPairs) -> float:
-    return max((after[0] - before[1] for before, after in pairwise(spans)), default=0.0)
 
 
 def _finite(value: float) -> float | None:

@@ -153,8 +153,9 @@ def plan_balance(
         seconds_seen = (
             weights[clip.id] * _seconds_with_copies(clip)
             if weighs
-            else _seconds_listed(clip, int(weights[clip.id]))
+            else clip.seconds + math.fsum(clip.copies[: int(weights[clip.id]) - 1])
             for clip in members
+            if weighs or int(weights[clip.id])
         )
         plan.after[emotion] = math.fsum(seconds_seen)
         lack = target - plan.after[emotion]
@@ -203,11 +204,6 @@ def _cells(clips: Iterable[BalanceItem]) -> dict[Cell, list[BalanceItem]]:
 def _seconds_with_copies(clip: BalanceItem) -> float:
     """Seconds of a clip with all its copies."""
     return clip.seconds + math.fsum(clip.copies)
-
-
-def _seconds_listed(clip: BalanceItem, times: int) -> float:
-    """Seconds of a clip with its first `times` − 1 copies; 0 of one that is left out."""
-    return clip.seconds + math.fsum(clip.copies[: times - 1]) if times else 0.0
 
 
 def _weights(clips: Sequence[BalanceItem], target: float) -> dict[str, float]:

@@ -208,8 +208,6 @@ ENDED = frozenset(".．｡。։۔।॥።။")
 #: Which end marks `punctuate` sets: none, one where there is none, and also one in place of a mark of `REPLACED`.
 SETS = ("never", "missing", "always")
 
-#: An apostrophe at the end closes a quotation only if one of these opened it ("the dogs'" stays as it is).
-_OPENERS = {"'": "'", "’": "‘‚"}
 _OPENING = frozenset('"“„([{«')
 
 

@@ -99,7 +99,8 @@ def cut_long(
     pieces: list[Span] = []
     for run, (start, end) in enumerate(spans):
         while end - start > longest:
-            cut = _quietest(smooth, frame, *_cut_range(start, end, longest))
+            low, high = balanced_range(end - start, longest)
+            cut = _quietest(smooth, frame, start + low, start + high)
             pieces.append(Span(start, cut, run))
             start = cut
         pieces.append(Span(start, end, run))
@@ -157,11 +158,6 @@ def _runs(
     if start is not None:
         runs.append((start * frame, total))
     return runs
-
-
-def _cut_range(start: float, end: float, longest: float) -> tuple[float, float]:
-    low, high = balanced_range(end - start, longest)
-    return start + low, start + high
 
 
 def _quietest(smooth: NDArray[np.float32], frame: float, low: float, high: float) -> float:

@@ -41,14 +41,12 @@ FISH_S1: dict[str, tuple[str, ...]] = {
 class Style(NamedTuple):
     """How a synthesiser takes style tags.
 
-    `opening` and `closing` enclose a tag; `groups` are the tags it knows (none: it takes any words);
-    tags of the groups in `start_only` work only at the start of a sentence, the others anywhere.
+    `opening` and `closing` enclose a tag; `groups` are the tags it knows (none: it takes any words).
     """
 
     opening: str
     closing: str
     groups: Mapping[str, tuple[str, ...]]
-    start_only: frozenset[str]
 
     @property
     def tags(self) -> frozenset[str]:
@@ -57,8 +55,8 @@ class Style(NamedTuple):
 
 
 STYLES: dict[str, Style] = {
-    "fish-s1": Style("(", ")", FISH_S1, frozenset({"basic", "advanced"})),
-    "fish-s2": Style("[", "]", {}, frozenset()),
+    "fish-s1": Style("(", ")", FISH_S1),
+    "fish-s2": Style("[", "]", {}),
 }
 
 
@@ -67,12 +65,6 @@ def style_of(synthesiser: str) -> Style:
     if synthesiser not in STYLES:
         raise ValueError(f"synthesiser {synthesiser!r} has no style list: choose one of {', '.join(STYLES)}")
     return STYLES[synthesiser]
-
-
-def only_at_start(tag: str, synthesiser: str) -> bool:
-    """Whether a tag works only at the start of a sentence."""
-    style = style_of(synthesiser)
-    return any(tag in style.groups[group] for group in style.start_only)
 
 
 def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -88,8 +80,10 @@ def check_tags(tags: Iterable[str], synthesiser: str, mapping: Mapping[str, str]
     if not unknown:
         return sent
     unknown_in_words = ", ".join(repr(tag) + (f" (as {sent[tag]!r})" if tag in mapping else "") for tag in unknown)
-    entries = ", ".join(f'"{tag}": "{_nearest(tag, style)}"' for tag in unknown)
-    tags_in_words = f", with tags out of: {', '.join(sorted(style.tags))}" if style.groups else ""
+    known = sorted(style.tags)  # where none is spelled alike, three dots are left to fill in
+    nearest = {tag: next(iter(difflib.get_close_matches(tag, known, n=1)), "...") for tag in unknown}
+    entries = ", ".join(f'"{tag}": "{other}"' for tag, other in nearest.items())
+    tags_in_words = f", with tags out of: {', '.join(known)}" if style.groups else ""
     raise DailytalkError(
         f"{synthesiser} does not know {unknown_in_words}", f"add to the tag mapping {{{entries}}}{tags_in_words}"
     )
@@ -105,11 +99,6 @@ def _knows(style: Style, tag: str) -> bool:
     if style.groups:
         return tag in style.tags
     return bool(tag.strip()) and style.opening not in tag and style.closing not in tag
-
-
-def _nearest(tag: str, style: Style) -> str:
-    """A known tag that is spelled alike, or three dots for the user to fill in."""
-    return next(iter(difflib.get_close_matches(tag, sorted(style.tags), n=1)), "...")
 
 
 # Choosing the style tag of an utterance, and the name of the rule that chose it.

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)
@@ -649,9 +650,9 @@ class Tally:
                 self.edited_fields.add(name, OTHER_VALUES)
             if len(self.editors) < MAX_VALUES:
                 self.editors.update(editors)
-        if utterance["text_reason"]:
+        if reason := why_silent(utterance):
             # Reasons hold figures (`23 words in 0.5 s`); what is counted is their kind.
-            self.without_text[utterance["text_reason"].partition("(")[0].strip()] += 1
+            self.without_text[reason.partition("(")[0].strip()] += 1
         if utterance["status"]:
             self.statuses[utterance["status"]] += 1
         if utterance["reason"]:

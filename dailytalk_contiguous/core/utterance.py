@@ -467,6 +467,12 @@ def line_problem(
     return next((LineProblem("words", wrong) for word in words if (wrong := _word_problem(word))), None)
 
 
+def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, Any]:
+    """The fields of `EMOTION_GUESS`, by the probabilities of a model's classes; none where nothing can be said."""
+    listed = [{"emotion": name, "probability": float(share)} for name, share in shares.items()]
+    return dict(zip(EMOTION_GUESS, (emotion, listed or None, model), strict=True))
+
+
 def why_silent(fields: Mapping[str, Any]) -> str:
     """Why an utterance has no text, from its fields or its line; empty where nobody says."""
     return str(fields.get("text_reason") or "")

@@ -53,6 +53,11 @@ class Word(NamedTuple):
     end: float
     probability: float | None
 
+    def row(self, offset: float = 0.0) -> dict[str, Any]:
+        """As a row has it (`core.schema.WORD`), so many seconds later."""
+        times = {"start": self.start + offset, "end": self.end + offset}
+        return {"word": self.text.strip(), **times, "probability": self.probability}
+
 
 def pack_windows(
     seconds: Sequence[float],

@@ -38,26 +38,12 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.edits import Laid, Lines, SpokenLine, in_order, lay_edits, shown_words
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
-from dailytalk_contiguous.core.utterance import why_silent
+from dailytalk_contiguous.core.utterance import NOT_SILENT, why_silent
 from dailytalk_contiguous.core.word_times import join_words, split_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.shards import Entry, ShardIndex, read_rows
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.transcribed import BASE, RUN_TRANSCRIPT, at_hand, tagged_row
-from dailytalk_contiguous.sources.whisper_json import (
-    AUDIO_FOLDERS,
-    WHISPER_JSON,
-    begins_with_clip,
-    clips_folder,
-    encoded_entry,
-    entry_problem,
-    entry_texts,
-    match_names,
-    quick_entries,
-    read_whisper_json,
-    text_of,
-    whisper_json_text,
-    write_whisper_json,
-)
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, Record, has_journal
 from dailytalk_contiguous.store.files import (
     inside,
@@ -462,7 +448,7 @@ class _Scanned(NamedTuple):
 _NUMBER = re.compile(rb'^\{"segment_id": \d+')
 
 #: Fields that all lines of a transcript have.
-_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", "text_reason"})
+_OURS = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *NOT_SILENT})
 
 
 def _item_of(data: bytes) -> tuple[str, SpokenLine]:
@@ -487,9 +473,12 @@ class ClipsLines(Editable):
     kind = "clips"
 
     def __init__(self, place: Path) -> None:
-        folder = clips_folder(place)
+        folder = whisper_json.clips_folder(place)
         super().__init__(place if place.is_dir() else place.parent)
-        self._audio, self._path = folder.audio, folder.json or emptied_json(self.root) or self.root / WHISPER_JSON
+        self._audio, self._path = (
+            folder.audio,
+            folder.json or emptied_json(self.root) or self.root / whisper_json.WHISPER_JSON,
+        )
         self._folder, self._signature = _signature(self._audio), _signature(self._path)
 
     def names(self) -> Sequence[str]:
@@ -500,12 +489,12 @@ class ClipsLines(Editable):
         if entry is None:
             return {}
         entry = with_null(entry)
-        problem = entry_problem(self._path.name, name, entry)
+        problem = whisper_json.entry_problem(self._path.name, name, entry)
         if problem:
             raise problem
         segments = entry.get("segments")
         if segments is None:
-            text = text_of(entry)
+            text = whisper_json.text_of(entry)
             return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
         lines: Lines = {}
         for place, segment in enumerate(segments):
@@ -549,14 +538,14 @@ class ClipsLines(Editable):
     def write(self, file: str, changed: Mapping[str, Lines]) -> None:
         texts, aside = self._changed(changed)
         if aside != self._discarded:
-            write_whisper_json(self._aside_path, aside)
+            whisper_json.write_whisper_json(self._aside_path, aside)
             self._drop("_discarded", "_keys_aside")
         if texts != self._texts:
             self._write_texts(texts)
 
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
         texts = self._put_aside(states, *self._changed(changed))[0]
-        return whisper_json_text(texts).encode("utf-8", "surrogatepass").splitlines(keepends=True)
+        return whisper_json.whisper_json_text(texts).encode("utf-8", "surrogatepass").splitlines(keepends=True)
 
     def listing(self) -> Sequence[str]:
         return [self._path.name]
@@ -565,7 +554,8 @@ class ClipsLines(Editable):
         """The entries of the file, and of what is discarded, with other lines of some of them."""
         texts, aside = dict(self._texts), dict(self._discarded)
         for name, lines in changed.items():
-            entries, key = (aside, self._keys_aside[name]) if self._is_aside(name) else (texts, self._key(name))
+            is_aside = name in self._keys_aside and name not in self._keys
+            entries, key = (aside, self._keys_aside[name]) if is_aside else (texts, self._keys.get(name, name))
             entries[key] = _clip_entry(entries.get(key), lines)
         return texts, aside
 
@@ -583,12 +573,12 @@ class ClipsLines(Editable):
     def _write_texts(self, texts: dict[str, Any]) -> None:
         """Write the entries. The text of those that did not change is copied: to encode all takes far longer."""
         changed = {name for name, entry in texts.items() if self._texts.get(name) is not entry}
-        pieces = entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
+        pieces = whisper_json.entry_texts(self._path, texts.keys() - changed) if self._path.exists() else None
         if pieces is None:
-            write_whisper_json(self._path, texts)
+            whisper_json.write_whisper_json(self._path, texts)
             self._drop("_texts", "_keys")
             return
-        pieces |= {name: encoded_entry(name, texts[name]) for name in changed}
+        pieces |= {name: whisper_json.encoded_entry(name, texts[name]) for name in changed}
         data = "{\n" + ",\n".join(pieces[name] for name in sorted(texts)) + "\n}\n" if texts else "{}\n"
         write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
         self._drop("_texts", "_keys")
@@ -620,7 +610,7 @@ class ClipsLines(Editable):
         # Who stops here leaves an entry in both files, never in none.
         if aside != self._discarded:
             self.aside.mkdir(exist_ok=True)
-            write_whisper_json(self._aside_path, aside)
+            whisper_json.write_whisper_json(self._aside_path, aside)
         if texts != self._texts:
             keep_backup(self._path)
             self._write_texts(texts)
@@ -629,7 +619,9 @@ class ClipsLines(Editable):
             source.rename(target)
         back = {self._keys_aside[name] for name, gone in states.items() if not gone and name in self._keys_aside}
         if back:
-            write_whisper_json(self._aside_path, {key: entry for key, entry in aside.items() if key not in back})
+            whisper_json.write_whisper_json(
+                self._aside_path, {key: entry for key, entry in aside.items() if key not in back}
+            )
         self._drop("_listed", "_discarded", "_keys", "_keys_aside")
 
     def moves(self, states: Mapping[str, bool]) -> Iterator[tuple[Path, Path]]:
@@ -640,9 +632,6 @@ class ClipsLines(Editable):
     @property
     def _aside_path(self) -> Path:
         return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
-
-    def _is_aside(self, name: str) -> bool:
-        return name in self._keys_aside and name not in self._keys
 
     def _file(self, name: str) -> Path:
         if name in self._listed.both:
@@ -663,9 +652,6 @@ class ClipsLines(Editable):
             return self._texts[self._keys[name]]
         return self._discarded.get(self._keys_aside.get(name, ""))
 
-    def _key(self, name: str) -> str:
-        return self._keys.get(name, name)
-
     @cached_property
     def _listed(self) -> "_Listed":
         here = _audio_below(self._audio, skip=DISCARDED)
@@ -677,11 +663,11 @@ class ClipsLines(Editable):
         """The entries of the file. Each is checked when it is looked at: to check all takes long."""
         if not self._path.exists():
             return {}
-        return quick_entries(inside(self.root, self._path.name))
+        return whisper_json.quick_entries(inside(self.root, self._path.name))
 
     @cached_property
     def _discarded(self) -> dict[str, Any]:
-        return read_whisper_json(self._aside_path).entries if self._aside_path.exists() else {}
+        return whisper_json.read_whisper_json(self._aside_path).entries if self._aside_path.exists() else {}
 
     @cached_property
     def _keys(self) -> dict[str, str]:
@@ -696,7 +682,7 @@ def _matched(keys: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
     """The key of the entry about each audio file; most are called alike."""
     if keys.keys() == {*names}:
         return {name: name for name in names}
-    return match_names(keys, names).keys
+    return whisper_json.match_names(keys, names).keys
 
 
 class _Listed(NamedTuple):
@@ -1027,7 +1013,7 @@ def emptied_json(folder: Path) -> Path | None:
     """The JSON of clips that were all discarded, so that nothing but its backup says what it is."""
     for backup in sorted(folder.glob("*_backup.json")):
         path = backup.with_name(f"{backup.stem.removesuffix('_backup')}.json")
-        if path.is_file() and begins_with_clip(backup) and is_inside(path, folder):
+        if path.is_file() and whisper_json.begins_with_clip(backup) and is_inside(path, folder):
             return path
     return None
 
@@ -1041,7 +1027,7 @@ def open_editable(folder: Path) -> Editable | None:
     Raises BadInput for a folder whose links lead out of it, or a JSON whose folder has another one.
     """
     if folder.is_file() and folder.suffix.lower() == ".json":
-        meant = clips_folder(folder.parent).json
+        meant = whisper_json.clips_folder(folder.parent).json
         if meant is not None and meant != folder:
             raise BadInput(
                 f"the texts of {as_text(folder.parent)!r} are those of {meant.name!r}",
@@ -1058,7 +1044,7 @@ def open_editable(folder: Path) -> Editable | None:
         return MoshiLines(folder)
     if any((folder / name).exists() for name in (_TAGGED, "dataset", "clips", "measured", "run.json")):
         return None
-    clips = clips_folder(folder)
+    clips = whisper_json.clips_folder(folder)
     if clips.json is not None or _audio_below(clips.audio, skip=DISCARDED) or emptied_json(folder):
         return ClipsLines(folder)
     return None
@@ -1066,7 +1052,7 @@ def open_editable(folder: Path) -> Editable | None:
 
 def edited_root(place: Path) -> Path:
     """The folder whose journal has the edits of a place: that of a whisper.json, or of the audio beside it."""
-    beside = place.is_file() or (place.name in AUDIO_FOLDERS and has_journal(place.parent))
+    beside = place.is_file() or (place.name in whisper_json.AUDIO_FOLDERS and has_journal(place.parent))
     return place.parent if beside else place
 
 

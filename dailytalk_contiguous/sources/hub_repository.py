@@ -94,12 +94,9 @@ class Repository:
     @property
     def revoiced(self) -> bool:
         """Whether what is read of it is what `push` wrote of finished conversations, not their recordings."""
-        conversations, utterances, source = (self._has(config) for config in PUBLISHED)
-        chosen = self.choice.config or PUBLISHED[2 if source else 0]
-        return conversations and utterances and chosen == PUBLISHED[0]
-
-    def _has(self, config: str) -> bool:
-        return any(path.startswith(f"{config}/") for path in self.files)
+        folders = {path.partition("/")[0] for path in self.files if "/" in path}
+        chosen = self.choice.config or PUBLISHED[2 if PUBLISHED[2] in folders else 0]
+        return {*PUBLISHED[:2]} <= folders and chosen == PUBLISHED[0]
 
 
 def open_repository(reference: Reference, choice: HubChoice) -> Repository:
@@ -189,7 +186,7 @@ def audio_files(paths: Iterable[str]) -> list[str]:
         path
         for path in names
         if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES
-        and not any(map(_hidden, path.split("/")))
+        and not any(part.startswith(".") for part in path.split("/"))
         and ours.isdisjoint(f"{parent}/" for parent in PurePosixPath(path).parents)
     )
 
@@ -221,8 +218,15 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     }
 
 
-def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
-    """Fetch the recordings, several at a time, and yield each with the root of its name."""
+class HubRecording(NamedTuple):
+    """A recording on this machine: its file, and the root of its name."""
+
+    path: Path
+    root: Path
+
+
+def fetch_files(repository: Repository) -> Iterator[HubRecording]:
+    """Fetch the recordings, several at a time."""
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
     with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
@@ -231,7 +235,8 @@ def fetch_files(repository: Repository) -> Iterator[tuple[Path, Path]]:
             needed = list(dict.fromkeys(path for name in group for path in (name, *beside[name])))
             local = dict(zip(needed, pool.map(lambda path: fetch_file(repository, path), needed), strict=True))
             for path in group:
-                yield local[path], _split_folder(local[path], path, repository.choice.split)
+                above = len(path.split("/")) - 1 - _depth(path, repository.choice.split)
+                yield HubRecording(local[path], local[path].parents[above])
 
 
 def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
@@ -253,7 +258,9 @@ def missing_files(repository: Repository) -> list[str]:
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
     needed = dict.fromkeys(path for name in recordings for path in (name, *beside[name]))
-    return [path for path in needed if not _is_here(repository, path)]
+    kind = {"repo_type": "dataset", "revision": repository.commit}
+    cached = {path: try_to_load_from_cache(repository.reference.repo, path, **kind) for path in needed}
+    return [path for path in needed if not isinstance(cached[path], str)]
 
 
 def chosen_files(repository: Repository) -> list[str]:
@@ -273,11 +280,6 @@ def chosen_files(repository: Repository) -> list[str]:
             f"choose --split from {', '.join(folders)}" if folders else "leave --split out",
         )
     return chosen
-
-
-def _split_folder(local: Path, path: str, split: str) -> Path:
-    """The folder of the repository, or of the split in it, that a fetched file is in."""
-    return local.parents[len(path.split("/")) - 1 - _depth(path, split)]
 
 
 def _depth(path: str, split: str) -> int:
@@ -301,13 +303,6 @@ def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
     return {path: path[len(shared) :].lstrip("/") for path in recordings}
 
 
-def _is_here(repository: Repository, path: str) -> bool:
-    cached = try_to_load_from_cache(
-        repository.reference.repo, path, repo_type="dataset", revision=repository.commit
-    )
-    return isinstance(cached, str)
-
-
 def _transcript_keys(path: str) -> list[tuple[str, str]]:
     """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
     folder, stem = _folder_and_stem(path)
@@ -319,10 +314,6 @@ def _folder_and_stem(path: str) -> tuple[str, str]:
     """Folder of a path, and its name without the ending."""
     pure = PurePosixPath(path)
     return str(pure.parent), pure.stem
-
-
-def _hidden(part: str) -> bool:
-    return part.startswith(".")
 
 
 # Reading the rows of one shard, Parquet or WebDataset, over the network without a copy of the shard.
@@ -361,7 +352,7 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
         raise _damaged(repository, path, error) from error
-    return list(first), [name for name in first if _suffix(name) in AUDIO_SUFFIXES]
+    return list(first), [name for name in first if PurePosixPath(f"_.{name}").suffix.lower() in AUDIO_SUFFIXES]
 
 
 def rows_of(
@@ -377,7 +368,12 @@ def rows_of(
     """
     with _opened(repository, path) as file:
         if path.lower().endswith(PARQUET):
-            yield from _parquet_rows(repository, path, file, columns, start)
+            try:
+                with _parquet(repository, path, file) as parquet:
+                    yield from _rows_of_groups(parquet, columns, start)
+            except BadInput as problem:
+                if not start:  # else it was reported at the start of the shard
+                    yield problem, 1
             return
         size = file.seek(0, os.SEEK_END)
         if start and start >= size:
@@ -389,17 +385,6 @@ def rows_of(
                 yield bad or {name: sample.get(name) for name in columns}, start + after
         except _DAMAGE as error:
             yield _damaged(repository, path, error), size
-
-
-def _parquet_rows(
-    repository: Repository, path: str, file: BinaryIO, columns: Sequence[str], start: int
-) -> Iterator[tuple[Row | BadInput, int]]:
-    try:
-        with _parquet(repository, path, file) as parquet:
-            yield from _rows_of_groups(parquet, columns, start)
-    except BadInput as problem:
-        if not start:  # else it was reported at the start of the shard
-            yield problem, 1
 
 
 def _rows_of_groups(
@@ -491,10 +476,6 @@ def _is_audio(feature: Any) -> bool:
     return isinstance(feature, Audio) or (isinstance(feature, dict) and feature.keys() == {"bytes", "path"})
 
 
-def _suffix(column: str) -> str:
-    return PurePosixPath(f"_.{column}").suffix.lower()
-
-
 # Repositories of tables: a row a recording, in Parquet or WebDataset shards.
 #
 # Each row's encoded audio is written once, as it is, to a file of this machine's cache, named by the row's id,
@@ -549,7 +530,7 @@ class TablePlan(NamedTuple):
         return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
 
 
-def fetch_tables(repository: Repository) -> Iterator[tuple[Path, Path] | Reject]:
+def fetch_tables(repository: Repository) -> Iterator[HubRecording | Reject]:
     """Write the recordings to files, and yield each with its folder; rows that can't be used are Rejects."""
     with hub_errors(repository.reference):
         folder = _tables_folder(repository)
@@ -557,7 +538,7 @@ def fetch_tables(repository: Repository) -> Iterator[tuple[Path, Path] | Reject]
         if record is None:
             yield from _write_all(plan_of(repository, folder), repository)
         else:
-            yield from ((folder / name, folder) for name in record["recordings"])
+            yield from (HubRecording(folder / name, folder) for name in record["recordings"])
             yield from (Reject(**problem) for problem in record["problems"])
 
 
@@ -609,7 +590,7 @@ def write_row(
         return Reject(name, "Hub", error.reason, error.remedy)
 
 
-def _write_all(plan: TablePlan, repository: Repository) -> Iterator[tuple[Path, Path] | Reject]:
+def _write_all(plan: TablePlan, repository: Repository) -> Iterator[HubRecording | Reject]:
     written: dict[str, Path] = {}
     problems: list[Reject] = []
     for split, shards in plan.shards.items():
@@ -623,7 +604,7 @@ def _write_all(plan: TablePlan, repository: Repository) -> Iterator[tuple[Path, 
                     yield written_row
                 else:
                     written[written_row[0]] = written_row[1]
-                    yield written_row[1], plan.folder
+                    yield HubRecording(written_row[1], plan.folder)
     record = {
         "recordings": [path.relative_to(plan.folder).as_posix() for path in written.values()],
         "problems": [problem.as_dict() for problem in problems],
@@ -790,13 +771,6 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 # the next.
 
 
-class HubRecording(NamedTuple):
-    """A recording on this machine: its file, and the root of its name."""
-
-    path: Path
-    root: Path
-
-
 class Fetched(NamedTuple):
     """What a repository became: folders to read as any others, and the rows that could not be used."""
 
@@ -843,11 +817,7 @@ def hub_recordings(repository: Repository) -> Iterator[HubRecording | Reject]:
     Raises DailytalkError if there is nothing to fetch, if a column, config or split has to be chosen, and for what
     the Hub, the network or the disk refuses.
     """
-    if in_tables(repository):
-        for recording in fetch_tables(repository):
-            yield recording if isinstance(recording, Reject) else HubRecording(*recording)
-    else:
-        yield from (HubRecording(path, root) for path, root in fetch_files(repository))
+    yield from fetch_tables(repository) if in_tables(repository) else fetch_files(repository)
 
 
 def fetch(repository: Repository) -> Fetched:

@@ -15,18 +15,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import soundfile
 
-from dailytalk_contiguous.core.audio import (
-    AUDIO_SUFFIXES,
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    Probe,
-    Samples,
-    blocks_at,
-    is_fine,
-    probe,
-    to_pcm,
-    to_uri,
-)
+from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
@@ -45,7 +34,6 @@ from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 
 #: What a recording that is cut calls its parts, and what another one may therefore not be called.
 _PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
-
 
 #: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
 LONGEST_PART, LONGEST_NAME = 226, 1024
@@ -209,7 +197,7 @@ def channels_of(path: Path) -> int | None:
             with soundfile.SoundFile(os.fsencode(path)) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
-            return probe(_audio(path)).channels
+            return audio.probe(_audio(path)).channels
     return None
 
 
@@ -241,16 +229,16 @@ def put_together(pair: Pair, name: str) -> Path:
     return target
 
 
-def _probed(path: Path, channel: str) -> Probe:
+def _probed(path: Path, channel: str) -> audio.Probe:
     try:
-        info = probe(_audio(path))
+        info = audio.probe(_audio(path))
     except BadInput as error:
         raise BadInput(f"its {channel} side {_name(path)}: {error.reason}", error.remedy) from None
-    if not info.seconds or info.channels != 1 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+    if not info.seconds or info.channels != 1 or not audio.LOWEST_RATE <= info.sample_rate <= audio.HIGHEST_RATE:
         facts = f"{info.seconds:g} s, {info.channels} channels, {info.sample_rate} Hz"
         raise BadInput(
             f"its {channel} side {_name(path)} is no mono recording that can be used ({facts})",
-            f"export it again with one channel at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
+            f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
         )
     return info
 
@@ -263,16 +251,16 @@ def _key(pair: Pair) -> str:
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:
-    fine = any(is_fine(_audio(path)) for path in pair.files)
+    fine = any(audio.is_fine(_audio(path)) for path in pair.files)
     subtype = "PCM_24" if fine else "PCM_16"
     with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, 2, subtype, format="FLAC") as flac:
-        sides = ((block[:, 0] for block in blocks_at(_audio(path), rate)) for path in pair.files)
+        sides = ((block[:, 0] for block in audio.blocks_at(_audio(path), rate)) for path in pair.files)
         for block in _together(*sides):
-            flac.write(block if fine else to_pcm(block))  # soundfile clips floats
+            flac.write(block if fine else audio.to_pcm(block))  # soundfile clips floats
             disk.check()
 
 
-def _together(left: Iterator[Samples], right: Iterator[Samples]) -> Iterator[Samples]:
+def _together(left: Iterator[audio.Samples], right: Iterator[audio.Samples]) -> Iterator[audio.Samples]:
     """Both sides as blocks of shape (n, 2), with silence after the end of the shorter one."""
     nothing = np.zeros(0, np.float32)
     held = [nothing, nothing]
@@ -297,7 +285,7 @@ def _name(path: Path) -> str:
 
 
 def _audio(path: Path) -> dict[str, str | None]:
-    return {"bytes": None, "path": to_uri(path.absolute())}
+    return {"bytes": None, "path": audio.to_uri(path.absolute())}
 
 
 # Finding recordings: which files of the inputs they are, in which order, and with which names.
@@ -464,7 +452,7 @@ class _Walk:
 
 def is_recording(name: str) -> bool:
     """Whether a file is named like a recording; macOS's companion files (`._x.wav`) are not."""
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("._")
+    return Path(name).suffix.lower() in audio.AUDIO_SUFFIXES and not name.startswith("._")
 
 
 def _hides_recordings(folder: Path) -> bool:

@@ -29,24 +29,8 @@ from dailytalk_contiguous.core.documents import as_text, expect, parse_json, rea
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.editable import DISCARDED, settle
 from dailytalk_contiguous.sources.whisper_json import clips_folder
+from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.edit_journal import JOURNAL, has_journal
-from dailytalk_contiguous.store.files import (
-    DONE,
-    FOLDER_LOCK,
-    PLANNED,
-    PLANS,
-    STAGED,
-    folder_locked,
-    folders_in,
-    inside,
-    is_inside,
-    refuse_half_renamed,
-    remove_unfinished,
-    sync_folder,
-    unfinished_plans,
-    write_bytes,
-    write_text,
-)
 from dailytalk_contiguous.store.owned_folder import RECORD
 
 #: Words in the names of JSON files that are kept as somebody left them.
@@ -141,9 +125,9 @@ def finish_reindex(folder: Path) -> None:
     Raises DailytalkError while a reindex is at work, and OSError where the folder can't be written to.
     """
     real = Path(os.path.realpath(folder))
-    for root, name in ((real, ""), (real.parent, real.name), *((inner, "") for inner in folders_in(real))):
-        if unfinished_plans(root):
-            with folder_locked(root):
+    for root, name in ((real, ""), (real.parent, real.name), *((inner, "") for inner in files.folders_in(real))):
+        if files.unfinished_plans(root):
+            with files.folder_locked(root):
                 _finish(root, name)
 
 
@@ -160,7 +144,7 @@ class _Held(NamedTuple):
 
     def lock(self, root: Path) -> None:
         if root not in self.locked:
-            self.stack.enter_context(folder_locked(root))
+            self.stack.enter_context(files.folder_locked(root))
             self.locked.append(root)
 
 
@@ -172,10 +156,10 @@ def _opened(folder: Path, dry_run: bool) -> Iterator[_Held]:
     with ExitStack() as stack:
         held = _Held(Path(os.path.realpath(folder)), stack, [])
         held.lock(held.folder)
-        if any(os.path.lexists(held.top / name) for name in (PLANS, FOLDER_LOCK)):
+        if any(os.path.lexists(held.top / name) for name in (files.PLANS, files.FOLDER_LOCK)):
             held.lock(held.top)
         if dry_run:
-            refuse_half_renamed(held.folder)
+            files.refuse_half_renamed(held.folder)
         else:
             _finish(held.folder)
             _finish(held.top, held.folder.name)
@@ -279,21 +263,23 @@ class _Contents:
                 self.orphans.append(item)
         path = self.root / place / name
         # A link to a document of the folder changes with that.
-        if _is_document(name) and not (path.is_symlink() and is_inside(path, self.folder)):
+        if _is_document(name) and not (path.is_symlink() and files.is_inside(path, self.folder)):
             self.documents[posixpath.join(place, name)] = b""
 
     def read_documents(self) -> None:
         """Read the documents that may name an item, and forget the others. Raises BadInput."""
         prefixes = {prefix for _, prefix in self.series}
         hints = {
-            form for prefix in prefixes for form in (prefix.encode("utf-8", "surrogateescape"), _escaped(prefix))
+            form
+            for prefix in prefixes  # as it is, and in JSON that holds nothing but ASCII
+            for form in (prefix.encode("utf-8", "surrogateescape"), json.dumps(prefix)[1:-1].encode())
         }
         hint = re.compile(b"(?:" + b"|".join(map(re.escape, sorted(hints))) + b")[0-9]") if hints else None
         for path in [*self.documents, *self.above]:
             is_above = path in self.above and path not in self.documents
             try:
                 root = self.root if is_above else self.folder
-                document = inside(root, (self.root / path).relative_to(root))
+                document = files.inside(root, (self.root / path).relative_to(root))
                 if is_above and document.is_symlink():
                     raise BadInput(f"{path!r} is a link", "leave it")
                 data = read_bytes(document, "mend it, or move it away", LARGEST_DOCUMENT)
@@ -349,11 +335,6 @@ def _listed(folder: Path) -> list[str]:
         return sorted(os.listdir(folder))
     except OSError:
         return []
-
-
-def _escaped(text: str) -> bytes:
-    """A text as JSON that holds nothing but ASCII has it."""
-    return json.dumps(text)[1:-1].encode()
 
 
 def _raise(error: OSError) -> None:
@@ -648,7 +629,7 @@ class _Plan(NamedTuple):
 
 
 def _folder(number: int) -> Path:
-    return Path(PLANS, f"{number:04d}")
+    return Path(files.PLANS, f"{number:04d}")
 
 
 def _carry_out(
@@ -662,7 +643,9 @@ def _carry_out(
             if new != file:
                 renames.append([posixpath.join(item.folder, file), posixpath.join(item.folder, new)])
     documents = _new_documents(held, contents, names, undoes)
-    _refuse_taken(contents, renames)
+    old_names, new_names = {old for old, _ in renames}, {new for _, new in renames}
+    if taken := sorted(new_names & (contents.files - old_names)):
+        raise DailytalkError(f"the name {taken[0]!r} is taken", "move that file away")
     changed = {path: new for path, new in names.items() if new != posixpath.basename(path)}
     below = held.folder.name
 
@@ -684,14 +667,14 @@ def _carry_out(
 
     for path, data in documents.items():
         for state, content in (("backup", contents.documents[path]), ("after", data)):
-            write_bytes(_unlinked(root, _folder(number) / state / path_in(path)), content)
+            files.write_bytes(_unlinked(root, _folder(number) / state / path_in(path)), content)
     plan: dict[str, Any] = {"folder": path_in(below) if root == held.top else ""}
     plan["renames"] = [[path_in(old), path_in(new)] for old, new in renames]
     plan["names"] = [[path_in(path), new] for path, new in names.items()]
     plan["documents"] = {path_in(path): _digest(data) for path, data in documents.items()}
     if undoes:
         plan["undoes"] = undoes.number
-    write_text(_unlinked(root, _folder(number) / PLANNED), json.dumps(plan, indent=1) + "\n")
+    files.write_text(_unlinked(root, _folder(number) / files.PLANNED), json.dumps(plan, indent=1) + "\n")
     _finish(root, held.folder.name if root != held.folder else "")
     result.backup = root / _folder(number) / "backup" if documents else None
     return result
@@ -727,31 +710,24 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _refuse_taken(contents: _Contents, renames: Iterable[list[str]]) -> None:
-    """Raise DailytalkError if a file that is not renamed has a new name already."""
-    new = {new for _, new in renames}
-    if taken := sorted(new & (contents.files - {old for old, _ in renames})):
-        raise DailytalkError(f"the name {taken[0]!r} is taken", "move that file away")
-
-
 def _plans(root: Path) -> list[int]:
     """The numbers of the plans of a folder, in order, whatever they are."""
-    return sorted(int(name) for name in _listed(root / PLANS) if re.fullmatch(r"[0-9]{4,18}", name))
+    return sorted(int(name) for name in _listed(root / files.PLANS) if re.fullmatch(r"[0-9]{4,18}", name))
 
 
 def _done(root: Path, held: _Held) -> Iterator[_Plan]:
     """The plans of a folder that were carried out: of the one above, those of the folder that is held."""
     for number in _plans(root):
-        if os.path.lexists(root / _folder(number) / DONE):
-            content = _read_plan(root, number, DONE)
+        if os.path.lexists(root / _folder(number) / files.DONE):
+            content = _read_plan(root, number, files.DONE)
             if root == held.folder or content["folder"] == held.folder.name:
                 yield _Plan(root, number, content)
 
 
 def _read_plan(root: Path, number: int, state: str) -> dict[str, Any]:
     """A plan. Raises BadInput for one that `reindex` has not written."""
-    name = f"{PLANS}/{number:04d}/{state}"
-    remedy = f"delete the folder {PLANS!r}: nothing else needs it"
+    name = f"{files.PLANS}/{number:04d}/{state}"
+    remedy = f"delete the folder {files.PLANS!r}: nothing else needs it"
     data = read_bytes(_document(root, name), limit=LARGEST_DOCUMENT)
     plan: dict[str, Any] = expect(
         parse_json(data, name, limit=LARGEST_DOCUMENT, surrogates=True), _PLAN, name, remedy
@@ -801,20 +777,20 @@ def _finish(root: Path, only: str = "") -> None:
     """
     for number in _plans(root):
         plan_folder = root / _folder(number)
-        if plan_folder.is_symlink() or os.path.lexists(plan_folder / DONE):
+        if plan_folder.is_symlink() or os.path.lexists(plan_folder / files.DONE):
             continue
-        state = next((name for name in (PLANNED, STAGED) if os.path.lexists(plan_folder / name)), None)
+        state = next((name for name in (files.PLANNED, files.STAGED) if os.path.lexists(plan_folder / name)), None)
         if only and (state is None or _read_plan(root, number, state)["folder"] != only):
             continue
-        if os.path.lexists(plan_folder / PLANNED):
-            plan = _read_plan(root, number, PLANNED)
+        if os.path.lexists(plan_folder / files.PLANNED):
+            plan = _read_plan(root, number, files.PLANNED)
             for place, (old, _) in enumerate(plan["renames"]):
                 source, between = _unlinked(root, old), _between(root, old, place)
                 if os.path.lexists(source) and not os.path.lexists(between):
                     os.rename(source, between)
-            _mark(root, plan, plan_folder / PLANNED, plan_folder / STAGED)
-        if os.path.lexists(plan_folder / STAGED):
-            plan = _read_plan(root, number, STAGED)
+            _mark(root, plan, plan_folder / files.PLANNED, plan_folder / files.STAGED)
+        if os.path.lexists(plan_folder / files.STAGED):
+            plan = _read_plan(root, number, files.STAGED)
             for place, (old, new) in enumerate(plan["renames"]):
                 between, target = _between(root, old, place), _unlinked(root, new)
                 if os.path.lexists(between):
@@ -826,19 +802,19 @@ def _finish(root: Path, only: str = "") -> None:
             for path, digest in plan["documents"].items():
                 _replace(root, _folder(number), path, digest)
             shutil.rmtree(plan_folder / "after", ignore_errors=True)
-            _mark(root, plan, plan_folder / STAGED, plan_folder / DONE)
-        if not os.path.lexists(plan_folder / DONE):
+            _mark(root, plan, plan_folder / files.STAGED, plan_folder / files.DONE)
+        if not os.path.lexists(plan_folder / files.DONE):
             shutil.rmtree(_unlinked(root, _folder(number)))
 
 
 def _between(root: Path, old: str, place: int) -> Path:
-    return _unlinked(root, old).with_name(f"{PLANS}-{place}.tmp")
+    return _unlinked(root, old).with_name(f"{files.PLANS}-{place}.tmp")
 
 
 def _replace(root: Path, plan_folder: Path, path: str, digest: str) -> None:
     """Give a document its new content. Raises DailytalkError if somebody else has changed it meanwhile."""
     document, before = _document(root, path), _document(root, plan_folder / "backup" / path)
-    remove_unfinished(document.parent)
+    files.remove_unfinished(document.parent)
     now = read_bytes(document, limit=LARGEST_DOCUMENT) if document.exists() else b""
     if _digest(now) == digest:
         return
@@ -847,13 +823,13 @@ def _replace(root: Path, plan_folder: Path, path: str, digest: str) -> None:
             f"{path!r} was changed while its files were renamed",
             f"put back what is in {as_text(before)!r}, and run this again",
         )
-    write_bytes(document, read_bytes(_document(root, plan_folder / "after" / path), limit=LARGEST_DOCUMENT))
+    files.write_bytes(document, read_bytes(_document(root, plan_folder / "after" / path), limit=LARGEST_DOCUMENT))
 
 
 def _mark(root: Path, plan: Mapping[str, Any], state: Path, next_state: Path) -> None:
     """Make the renames last, and then say that they are done."""
     for parent in {_unlinked(root, old).parent for old, _ in plan["renames"]}:
         if parent.is_dir():
-            sync_folder(parent)
+            files.sync_folder(parent)
     os.rename(state, next_state)
-    sync_folder(state.parent)
+    files.sync_folder(state.parent)

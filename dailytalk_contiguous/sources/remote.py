@@ -158,9 +158,13 @@ class Mirror:
         copied = notes_of(self.folder).copied(name)
         if copied and (stored is None or copied == stored.token):
             return
-        if stored and stored.size == path.stat().st_size and stored.token in _md5(path):
-            notes_of(self.folder).add(name, stored.token)  # made again here, with the same bytes
-            return
+        if stored and stored.size == path.stat().st_size:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+            # What Google and S3 call an object of these bytes, if it came in one piece: made again here.
+            if stored.token in (digest.hex(), base64.b64encode(digest).decode()):
+                notes_of(self.folder).add(name, stored.token)
+                return
         status = path.stat()
         with store_errors(self.address):
             files, root = self._open()
@@ -265,13 +269,6 @@ def _remote(info: dict[str, Any]) -> Remote:
     named = (info.get(name) for name in ("ETag", "md5Hash", "etag", "xet_hash", "blob_id"))
     token = next(filter(None, named), None) or f"{info['size']} {modified}"
     return Remote(int(info["size"]), str(token).strip('"'), modified)
-
-
-def _md5(path: Path) -> tuple[str, str]:
-    """What S3 and Google call an object of these bytes, if it came in one piece."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    return digest.hex(), base64.b64encode(digest).decode()
 
 
 def is_plain(name: str) -> bool:

@@ -1,10 +1,12 @@
 """A transcript of ours as a source: edited by a person or not, with the recordings that it is about."""
 
 import hashlib
+import io
 import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,6 @@ from dailytalk_contiguous.store.files import inside
 
 #: What a run calls its transcript.
 RUN_TRANSCRIPT = "transcript.jsonl"
-
-# Validating the lines of a transcript.
-#
-# Edited lines break in many ways: a comma too many, a time that is text, a list where an object was. Each is
-# found here, with its position, before the line is used.
 
 
 def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str, Any]:
@@ -80,15 +77,17 @@ TAG_AGAIN = "run dailytalk tag again"
 _BLOCK = 64 * 1024
 
 
-def identity_of(path: Path) -> str:
+def identity_of(path: Path, data: bytes | None = None) -> str:
     """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
+
+    `data`: the bytes themselves, of what is in no file of its own.
 
     Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
     in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if data is None else len(data)
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with path.open("rb") if data is None else io.BytesIO(data) as file:
         for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
             file.seek(max(0, offset))
             digest.update(file.read(_BLOCK))
@@ -273,7 +272,10 @@ def transcribed(
         raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
     _refuse_mix(transcript)
     rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
-    groups = _grouped(transcript, rows_by_id, rejects, fields)
+    groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
+    read = _lines(transcript, rows_by_id, rejects, fields)
+    for name, numbered in itertools.groupby(read, key=itemgetter(0)):
+        groups.setdefault(name, []).append(compress([line for _, line in numbered]))
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
         row = rows_by_id.pop(name, None)
@@ -284,7 +286,10 @@ def transcribed(
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))
-    rejects += _unspoken(rows_by_id)
+    # Those without speech have no line; the lines of others were deleted on purpose.
+    silent = (name for name, row in rows_by_id.items() if not expand_row(row)["utterance_id"])
+    why = "nobody speaks in it, so there is nothing to say"
+    rejects += (Reject(name, "transcript", why, "leave it out") for name in silent)
 
 
 def _refuse_mix(transcript: Readable) -> None:
@@ -295,24 +300,6 @@ def _refuse_mix(transcript: Readable) -> None:
             f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
             "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
-
-
-def _unspoken(rows_by_id: Mapping[str, Row]) -> Iterator[Reject]:
-    """Conversations without a line because they have no speech. The lines of others were deleted on purpose."""
-    for name, row in rows_by_id.items():
-        if not expand_row(row)["utterance_id"]:
-            yield Reject(name, "transcript", "nobody speaks in it, so there is nothing to say", "leave it out")
-
-
-def _grouped(
-    transcript: Readable, rows_by_id: Mapping[str, Row], rejects: list[Reject], fields: Sequence[Field]
-) -> dict[str, list[bytes]]:
-    """The lines of each conversation, compressed; one part for all lines that follow each other."""
-    groups: dict[str, list[bytes]] = {}
-    read = _lines(transcript, rows_by_id, rejects, fields)
-    for name, lines in itertools.groupby(read, key=lambda item: item[0]):
-        groups.setdefault(name, []).append(compress([line for _, line in lines]))
-    return groups
 
 
 def _lines(
@@ -396,7 +383,8 @@ def _usable(
     identities = {*base["utterance_id"], *(line["utterance_id"] for line in lines if line.get("utterance_id"))}
     first: dict[str, int] = {}
     for index, line in enumerate(lines):
-        identity = line.get("utterance_id") or _free_identity(f"{name}/{line['channel']}", index, identities)
+        numbered = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
+        identity = line.get("utterance_id") or next(new for new in numbered if new not in identities)
         identities.add(identity)
         problem, remedy = None, "mend or delete the line"
         if (
@@ -414,8 +402,3 @@ def _usable(
             continue
         first[identity] = line.number
         yield identity, index, line
-
-
-def _free_identity(prefix: str, first: int, identities: set[str]) -> str:
-    numbered = (f"{prefix}/{number:04d}" for number in itertools.count(first))
-    return next(identity for identity in numbered if identity not in identities)

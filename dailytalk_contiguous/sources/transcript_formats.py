@@ -27,14 +27,8 @@ from dailytalk_contiguous.core.documents import (
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, join_words
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.editable import laid_over
-from dailytalk_contiguous.sources.whisper_json import (
-    SEGMENT,
-    EntryNames,
-    begins_with_clip,
-    entry_problem,
-    read_whisper_json,
-)
 
 # Channels by name: which channel of a recording the name of a file, a tier or a speaker means.
 #
@@ -500,7 +494,7 @@ def _grouped_lines(path: Path, text: str) -> "_Lines":
 
 def _read_json(path: Path, side: str | None, pick: Pick) -> list[Passage]:
     """A JSON document: a whisper.json, or one of the kinds of `DOCUMENTS`. NeMo calls JSON Lines `.json`, too."""
-    if begins_with_clip(path):
+    if whisper_json.begins_with_clip(path):
         return _read_clips(path, pick)
     text = read_text(path)
     try:
@@ -525,7 +519,7 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
         names, entries = _clips_of(path, path.stat().st_mtime_ns)
     passages = []
     for name in pick(names):
-        if problem := entry_problem(path.name, name, entries[name]):
+        if problem := whisper_json.entry_problem(path.name, name, entries[name]):
             raise problem
         if entries[name].get("segments") is None:
             raise broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
@@ -534,9 +528,9 @@ def _read_clips(path: Path, pick: Pick) -> list[Passage]:
 
 
 @lru_cache(maxsize=2)
-def _clips_of(path: Path, modified: int) -> tuple[EntryNames, dict[str, Any]]:
-    entries = read_whisper_json(laid_over(path)).entries
-    return EntryNames(entries), entries
+def _clips_of(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
+    entries = whisper_json.read_whisper_json(laid_over(path)).entries
+    return whisper_json.EntryNames(entries), entries
 
 
 _CLIPS_LOCK = threading.Lock()
@@ -622,7 +616,7 @@ def _segments(path: Path, data: Any, where: str = "") -> list[Passage]:
     passages = []
     for number, item in enumerate(segments, 1):
         position = f"{where}segment {number}"
-        segment = _expected(path, position, item, SEGMENT, _like("Whisper and WhisperX"))
+        segment = _expected(path, position, item, whisper_json.SEGMENT, _like("Whisper and WhisperX"))
         listed = segment.get("words") or []
         words = [
             make_word(

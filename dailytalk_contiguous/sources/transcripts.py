@@ -39,6 +39,9 @@ _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)",
 #: Seconds: a word further from every turn of a diarisation has no known speaker.
 NEAR_TURN = 1.0
 
+#: What a cue has of the passage with its text.
+_OF_CUES = ("channel", "start", "end", "text", "words", "language")
+
 # The one channel of a recording that was not split into two; it does not identify a speaker.
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
@@ -127,7 +130,7 @@ def read_transcripts(
             spoken.append((path, [item._replace(channel=side or MIX) for item in with_words]))
             continue
         spoken.append((path, _placed(path, with_words, side)))
-        turns += _placed_turns(path, silent, side)
+        turns += [turn for turn in _placed(path, silent, side) if turn.channel is not None]
     turns = _agreeing(turns, [item for _, passages in spoken for item in passages])
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
@@ -144,7 +147,8 @@ def read_transcripts(
             origin[channel] = path
             items = [item for item in placed if item.channel == channel]
             cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
-            cues += [_cue(item) for item in items if item.text is not None]
+            with_text = (item for item in items if item.text is not None)
+            cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
             for item in items:
                 if name := person(item.speaker):
                     seconds[channel, name] += item.end - item.start
@@ -371,11 +375,6 @@ def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[P
     ]
 
 
-def _placed_turns(path: Path, turns: Sequence[Passage], side: str | None) -> list[Passage]:
-    """Turns of named speakers, with their channels."""
-    return [turn for turn in _placed(path, turns, side) if turn.channel is not None]
-
-
 def _agreeing(turns: list[Passage], passages: Sequence[Passage]) -> list[Passage]:
     """Turns on the sides on which the passages agree more with them.
 
@@ -460,9 +459,3 @@ def _distance(turn: Passage, passage: Passage) -> float:
     """Seconds from a turn to the middle of a passage; 0 inside it."""
     middle = (passage.start + passage.end) / 2
     return max(turn.start - middle, middle - turn.end, 0.0)
-
-
-def _cue(passage: Passage) -> Cue:
-    times = {"start": passage.start, "end": passage.end}
-    about = {"text": passage.text, "words": passage.words, "language": passage.language}
-    return {"channel": passage.channel, **times, **about}

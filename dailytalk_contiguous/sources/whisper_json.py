@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -302,9 +302,12 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     left, free = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
     key_by_name: dict[str, str] = {}
     for form in _FORMS:
-        pairs = [*_unique(left, free, form)]
-        key_by_name |= {name: key for key, name in pairs}
-        matched = {key for key, _ in pairs}
+        by_form = _grouped(free, form)
+        matched: set[str] = set()
+        for shape, same in _grouped((key for key in left if _is_for(form, key)), form).items():
+            if len(same) == 1 and len(by_form.get(shape, ())) == 1:
+                key_by_name[by_form[shape][0]] = same[0]
+                matched |= {*same}
         left = [key for key in left if key not in matched]
         free = [name for name in free if name not in key_by_name]
     alike = _grouped(names, _loosest)
@@ -343,14 +346,6 @@ def _base(form: Callable[[str], str]) -> Callable[[str], str]:
 #: How names are compared, the strictest way first; the first three compare folders, too.
 _WITH_FOLDERS = 3
 _FORMS: tuple[Callable[[str], str], ...] = (str, _composed, _folded, _base(str), _base(_composed), _base(_folded))
-
-
-def _unique(keys: Iterable[str], names: Iterable[str], form: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    """Keys and names that are alike in a form that no other key and no other name has."""
-    by_form = _grouped(names, form)
-    for alike, same in _grouped((key for key in keys if _is_for(form, key)), form).items():
-        if len(same) == 1 and len(by_form.get(alike, ())) == 1:
-            yield same[0], by_form[alike][0]
 
 
 def _is_for(form: Callable[[str], str], key: str) -> bool:

@@ -88,8 +88,7 @@ class Align(Stage):
                 for word, source in zip(fit(words, end - start), sources, strict=True)
             ]
         aligned = [
-            {"word": word.text.strip(), "start": word.start, "end": word.end, "speaker": speaker, "source": source}
-            | {"probability": word.probability}
+            word.row() | {"speaker": speaker, "source": source}
             for speaker, words_of in by_speaker.items()
             for word, source in _parted(words_of, row["built_duration"])
         ]

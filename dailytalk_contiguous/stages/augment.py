@@ -13,16 +13,8 @@ import numpy as np
 import soundfile
 from datasets import Features, List
 
+from dailytalk_contiguous.core import copies
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Samples, blocks, probe, read_at, to_pcm, to_uri
-from dailytalk_contiguous.core.copies import (
-    KINDS,
-    Recipe,
-    coloured_noise,
-    generator,
-    in_room,
-    room_response,
-    with_noise,
-)
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
@@ -49,11 +41,11 @@ class Augment(Stage):
     """
 
     kinds: tuple[str, ...] = setting(
-        KINDS,
-        f"Copies of training clips, by comma: {', '.join(KINDS)}.",
+        copies.KINDS,
+        f"Copies of training clips, by comma: {', '.join(copies.KINDS)}.",
         option="augment",
         panel="balance",
-        choices=KINDS,
+        choices=copies.KINDS,
         metavar="NAME,…",
         shown="none",
     )
@@ -71,8 +63,10 @@ class Augment(Stage):
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.kinds) - set(KINDS)):
-            raise DailytalkError(f"there is no augmentation {unknown[0]!r}", f"choose one of {', '.join(KINDS)}")
+        if unknown := sorted(set(self.kinds) - set(copies.KINDS)):
+            raise DailytalkError(
+                f"there is no augmentation {unknown[0]!r}", f"choose one of {', '.join(copies.KINDS)}"
+            )
         if self.noise_folder and "noise" not in self.kinds:
             raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
 
@@ -109,7 +103,7 @@ class Augment(Stage):
         return self._changed(row) if row["augmentation"] else row
 
     def _changed(self, row: dict[str, Any]) -> dict[str, Any]:
-        recipe = Recipe(**row["augmentation"])
+        recipe = copies.Recipe(**row["augmentation"])
         if recipe.kind not in self.kinds:
             raise ValueError(f"an augmentation of kind {recipe.kind!r} is not among the settings {self.kinds}")
         rate = probe(row["audio"]).sample_rate
@@ -129,21 +123,21 @@ class Augment(Stage):
         }
 
 
-def change(samples: Samples, sample_rate: int, recipe: Recipe, noise_folder: str = "") -> Samples:
+def change(samples: Samples, sample_rate: int, recipe: copies.Recipe, noise_folder: str = "") -> Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
         return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
     if recipe.kind == "stretch":
         return voice_effects.stretch(samples, sample_rate, recipe.amount, recipe.seed)
-    chance = generator(recipe.seed)
+    chance = copies.generator(recipe.seed)
     if recipe.kind == "room":
-        return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
+        return copies.in_room(samples, sample_rate, copies.room_response(sample_rate, recipe.amount, chance))
     if recipe.kind == "noise" and recipe.detail:
         if noise_folder:
             noise = _recorded_noise(Path(noise_folder), recipe.detail, len(samples), sample_rate, chance)
         else:
-            noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
-        return with_noise(samples, sample_rate, noise, recipe.amount)
+            noise = copies.coloured_noise(len(samples), sample_rate, recipe.detail, chance)
+        return copies.with_noise(samples, sample_rate, noise, recipe.amount)
     raise ValueError(f"{recipe} is no way to change a clip")
 
 

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
 from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
 from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.core.utterance import emotion_guess, unpack_utterances
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.models.emotion_folder import why_unheard
@@ -101,20 +102,15 @@ class ClassifyEmotion(Stage):
 
 def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confidence: float) -> Batch:
     """The columns of `core.schema.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
-    probabilities = [
-        [
-            {"emotion": name, "probability": share}
-            for name, share in zip(model.classes, map(float, distribution), strict=True)
-        ]
-        if len(distribution)
-        else None
+    guesses = (
+        emotion_guess(
+            choose_emotion(distribution, model.classes, confidence),
+            dict(zip(model.classes, distribution, strict=True)) if len(distribution) else {},
+            model.name,
+        )
         for distribution in shares
-    ]
-    return {
-        "emotion_class": [choose_emotion(distribution, model.classes, confidence) for distribution in shares],
-        "emotion_probabilities": probabilities,
-        "emotion_model": [model.name] * len(shares),
-    }
+    )
+    return unpack_utterances(guesses, EMOTION_GUESS)
 
 
 _Classify = Callable[[list[Samples]], Sequence[_Shares]]
@@ -129,7 +125,9 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
         rated = [place for place in heard if np.isfinite(affect[place]).all()]
         heard = [place for place in heard if not np.isfinite(affect[place]).all()]
         if rated:
-            parts.append((rated, lambda sounds: _shares(_mapped(model, affect[rated], sounds))))
+            parts.append(
+                (rated, lambda sounds: _shares(model.of_affect(affect[rated], list(map(why_unheard, sounds)))))
+            )
 
     def classify(sounds: list[Samples], speakers: list[Hashable] | None) -> list[_Shares]:
         return _shares(model.classify(sounds, speakers))
@@ -151,10 +149,6 @@ def _kept(classify: _Classify, about: str) -> _Classify:
 
 def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
     return [tuple(guess.probabilities.tolist()) for guess in guesses]
-
-
-def _mapped(model: AffectMap, affect: np.ndarray, sounds: Sequence[Samples]) -> list[EmotionGuess]:
-    return model.of_affect(affect, [why_unheard(sound) for sound in sounds])
 
 
 def _affect(batch: Batch) -> np.ndarray:

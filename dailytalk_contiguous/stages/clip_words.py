@@ -100,17 +100,17 @@ class TimeWords(Stage):
         heard = self._hear(batch)
         rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
+            words: list[Word] = []
             text, start = batch["text"][index], batch["speech_start"][index]
             if text:
                 words, source = _timed(split_words(text), heard.get(index, []), speech)
-                row = {"words": _shifted(words, start), "text_raw": text, "text_source": GIVEN}
-                row |= {"word_source": source}
+                row = {"text_raw": text, "text_source": GIVEN, "word_source": source}
             elif heard.get(index):
-                row = {"words": _shifted(heard[index], start), "word_source": RECOGNISER}
-                row |= {"text_raw": join_words(word.text for word in heard[index]), "text_source": RECOGNISER}
+                words, text = heard[index], join_words(word.text for word in heard[index])
+                row = {"text_raw": text, "text_source": RECOGNISER, "word_source": RECOGNISER}
             else:
                 row = dict.fromkeys(self.adds)
-            rows.append(row)
+            rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[Word]]:
@@ -135,9 +135,7 @@ class TimeWords(Stage):
                 }
             )
             for place, words in zip(places, heard["words"], strict=True):
-                recognised[place] = [
-                    Word(word["word"], word["start"], word["end"], word["probability"]) for word in words
-                ]
+                recognised[place] = [Word(*(word[name] for name in WORD)) for word in words]
         return recognised
 
 
@@ -156,15 +154,3 @@ def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[lis
     if matched is not None:
         return matched, RECOGNISER
     return by_proportion(text_words, spans, length), PROPORTIONAL
-
-
-def _shifted(words: list[Word], offset: float) -> list[dict[str, Any]]:
-    return [
-        {
-            "word": word.text.strip(),
-            "start": word.start + offset,
-            "end": word.end + offset,
-            "probability": word.probability,
-        }
-        for word in words
-    ]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features
@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_
 from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import borrowed
+from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.affect import (
     ACOUSTIC_ESTIMATE,
     AUDEERING,
@@ -26,13 +27,6 @@ from dailytalk_contiguous.models.affect import (
     settled_precision,
     threads_of_one,
 )
-from dailytalk_contiguous.models.devices import (
-    SHORTEST,
-    device_of,
-    resolve_device,
-    run_batched,
-    run_side_by_side,
-)
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
@@ -41,7 +35,7 @@ from dailytalk_contiguous.store.checkpoint import checkpointed
 #: padding (`benchmarks/affect.py --batches`). Batches alone gain nothing from 3 s on, which `context` fills short
 #: utterances up to (unfilled, eight of 0.5 s together take 29 % less, of 1 s 20 %). On CUDA this keeps the device
 #: busy within some gigabytes.
-BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
+BATCH_SECONDS = {"cpu": devices.SHORTEST, "cuda": 240.0}
 
 #: The measures that the embedded estimate needs.
 MEASURES = ("rms", "f0_mean", "speech_rate")
@@ -115,7 +109,7 @@ class RateAffect(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if self._estimates:
             return
-        device_of(self.device)  # not whether it is here: the work may be done elsewhere
+        devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or Path(self.model).is_dir():
             find_affect_model(self.model)
 
@@ -139,7 +133,7 @@ class RateAffect(Stage):
     def _rate(self, batch: Batch) -> dict[str, list[float]]:
         from dailytalk_contiguous.models.affect_network import Affect, load_affect_model  # and PyTorch
 
-        device = resolve_device(self.device)
+        device = devices.resolve_device(self.device)
         model = load_affect_model(self.model, device, self.precision)
         chosen, borrowed_seconds = self._filled_up(batch)
         lengths = [len(pcm) / ANALYSIS_RATE for pcm in chosen]
@@ -150,9 +144,9 @@ class RateAffect(Stage):
 
         call = checkpointed(rate, lambda value: Affect(*map(float, value)))
         if device == "cpu":
-            rated = run_side_by_side(chosen, lengths, budget, call, threads_of_one())
+            rated = devices.run_side_by_side(chosen, lengths, budget, call, threads_of_one())
         else:
-            rated = run_batched(chosen, lengths, budget, call, model.room)
+            rated = devices.run_batched(chosen, lengths, budget, call, model.room)
         return {name: [getattr(affect, name) for affect in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }
@@ -181,27 +175,21 @@ class RateAffect(Stage):
 
     def _estimate(self, batch: Batch) -> dict[str, list[float]]:
         count = len(batch["speech"])
-        measures = batch if all(name in batch for name in MEASURES) else batch | _measured(batch)
+        measures = batch
+        if any(name not in batch for name in MEASURES):
+            from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
+
+            measures = MeasureProsody()(batch) | batch
         groups = None
         if "conversation_id" in batch:
             channels = batch.get("channel") or [None] * count
             groups = list(zip(batch["conversation_id"], channels, strict=True))
-        rms, f0_mean, speech_rate = (_floats(measures[name]) for name in MEASURES)
+        rms, f0_mean, speech_rate = (
+            [math.nan if value is None else value for value in measures[name]] for name in MEASURES
+        )
         estimated = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
         return {name: values.tolist() for name, values in estimated.items()}
 
 
 def _chosen(batch: Batch, indices: list[int]) -> Batch:
     return {name: [values[index] for index in indices] for name, values in batch.items()}
-
-
-def _floats(values: list[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
-
-
-def _measured(batch: Batch) -> dict[str, list[Any]]:
-    """The measures that the batch lacks; words and seconds are counted as MeasureProsody counts them."""
-    from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-
-    measured = MeasureProsody()(batch)
-    return {name: measured[name] for name in MEASURES if name not in batch}

@@ -15,16 +15,7 @@ from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import turns
-from dailytalk_contiguous.core.audio import (
-    BLOCK_SECONDS,
-    Pcm,
-    Samples,
-    pcm_to_float,
-    read_analysis,
-    read_at,
-    to_pcm,
-)
+from dailytalk_contiguous.core import audio, turns
 from dailytalk_contiguous.core.crosstalk import HOP, Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import Levelled, Piece, lay, level, limit, loudness, rearrange, room_tone
@@ -49,7 +40,7 @@ class Part(NamedTuple):
 
     event: TurnEvent
     utterance: int | None
-    spoken: Samples | None
+    spoken: audio.Samples | None
 
 
 @dataclass(frozen=True)
@@ -103,9 +94,9 @@ class Reconstruct(Stage):
     def row(self, row: Row) -> Row:
         _refuse_failed(row)
         rate = self.sample_rate or row["sample_rate"]
-        source = read_at(row["audio"], rate, row["offset"], row["duration"])
+        source = audio.read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
-        analysed = read_analysis(row["audio"], row["offset"], row["duration"])
+        analysed = audio.read_analysis(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
         sounds = self._sounds(row, analysed, leaks)
         parts = self._parts(row, sounds, rate)
@@ -119,7 +110,7 @@ class Reconstruct(Stage):
         heard = float(np.mean(np.square(tones[kept]))) * 10 ** (HEARD_DB / 10)
         replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
-        rebuilt = to_pcm(np.stack((left, right), axis=1))
+        rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
         measures = turns.compare_turns(
             [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
         )
@@ -140,7 +131,7 @@ class Reconstruct(Stage):
         }
 
     def _sides(
-        self, parts: list[Part], starts: list[float], leaks: tuple[Leakage, Leakage], rebuilt: Pcm, rate: int
+        self, parts: list[Part], starts: list[float], leaks: tuple[Leakage, Leakage], rebuilt: audio.Pcm, rate: int
     ) -> list[dict[str, Any]]:
         """The measures of both sides of the result, and when anything can be heard there.
 
@@ -157,9 +148,9 @@ class Reconstruct(Stage):
             others = [part.event for part in parts if part.event.channel != CHANNELS[side]]
             leaky = any(event.start < other.end and other.start < event.end for event in kept for other in others)
             meter = SideMeter(rate, len(rebuilt) / rate)
-            for first in range(0, len(rebuilt), round(BLOCK_SECONDS * rate)):  # a side is never held as floats
-                block = rebuilt[first : first + round(BLOCK_SECONDS * rate), place]
-                meter.push(pcm_to_float(block))
+            step = round(audio.BLOCK_SECONDS * rate)
+            for first in range(0, len(rebuilt), step):  # a side is never held as floats
+                meter.push(audio.pcm_to_float(rebuilt[first : first + step, place]))
             sides.append(
                 {
                     "channel": name,
@@ -171,7 +162,7 @@ class Reconstruct(Stage):
         return sides
 
     def _sounds(
-        self, row: dict[str, Any], analysed: Pcm, leaks: tuple[Leakage, Leakage]
+        self, row: dict[str, Any], analysed: audio.Pcm, leaks: tuple[Leakage, Leakage]
     ) -> list[tuple[float, float]]:
         """Laughs, breaths and coughs of the kept channel."""
         side = 1 - CHANNELS.index(self.revoice)
@@ -192,7 +183,7 @@ class Reconstruct(Stage):
         ):
             status = row["status"][place]
             run = next(kept_runs) if channel != self.revoice else run
-            spoken = pcm_to_float(row["spoken"][place]) if status == "spoken" else None
+            spoken = audio.pcm_to_float(row["spoken"][place]) if status == "spoken" else None
             length = len(spoken) / rate if spoken is not None else _whole_seconds(start, end, rate)
             if status != "dropped":
                 kept = spoken is None
@@ -210,12 +201,12 @@ class Reconstruct(Stage):
         self,
         row: dict[str, Any],
         parts: list[Part],
-        source: Samples,
+        source: audio.Samples,
         leaks: tuple[Leakage, Leakage],
         side: int,
         length: int,
         rate: int,
-    ) -> Samples:
+    ) -> audio.Samples:
         """Room tone of a side of the source, from where neither speaker does anything and nothing leaks."""
         events, others = (
             [(round(start * rate), round(end * rate)) for start, end in _busy(row, parts, name)]
@@ -231,11 +222,11 @@ class Reconstruct(Stage):
         row: dict[str, Any],
         parts: list[Part],
         starts: list[float],
-        source: Samples,
-        tones: list[Samples],
+        source: audio.Samples,
+        tones: list[audio.Samples],
         length: int,
         rate: int,
-    ) -> tuple[Samples, Levelled]:
+    ) -> tuple[audio.Samples, Levelled]:
         place = CHANNELS.index(self.revoice)
         side = source[:, place]
         side_parts = [
@@ -259,12 +250,12 @@ class Reconstruct(Stage):
         self,
         parts: list[Part],
         starts: list[float],
-        source: Samples,
-        tones: list[Samples],
+        source: audio.Samples,
+        tones: list[audio.Samples],
         replaced: list[tuple[int, int]],
         length: int,
         rate: int,
-    ) -> tuple[Samples, float, float]:
+    ) -> tuple[audio.Samples, float, float]:
         """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
         place = 1 - CHANNELS.index(self.revoice)
         side = source[:, place]
@@ -302,10 +293,10 @@ def _refuse_failed(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _loudest_leak(leak: Leakage, channel: Pcm) -> NDArray[np.float64]:
+def _loudest_leak(leak: Leakage, channel: audio.Pcm) -> NDArray[np.float64]:
     """Mean square of the loudest leak around each frame; 0 where the channel is too loud for one."""
     loudest = np.max(sliding_window_view(np.pad(leak.predicted(), LEAK_EDGE), 2 * LEAK_EDGE + 1), axis=1)
-    levels = frame_levels(pcm_to_float(channel), HOP)
+    levels = frame_levels(audio.pcm_to_float(channel), HOP)
     return np.where(levels < loudest * 10 ** (OWN_DB / 10), loudest, 0.0)
 
 
@@ -317,7 +308,7 @@ def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float
     ]
 
 
-def _piece(event: TurnEvent, start: float, side: Samples, rate: int) -> Piece:
+def _piece(event: TurnEvent, start: float, side: audio.Samples, rate: int) -> Piece:
     first, last = round(event.start * rate), round(event.end * rate)
     around = round(AROUND * rate)
     return Piece(
@@ -330,11 +321,11 @@ def _whole_seconds(start: float, end: float, rate: int) -> float:
     return (round(end * rate) - round(start * rate)) / rate
 
 
-def _cut(side: Samples, start: float, end: float, rate: int) -> Samples:
+def _cut(side: audio.Samples, start: float, end: float, rate: int) -> audio.Samples:
     return side[round(start * rate) : round(end * rate)]
 
 
-def _loudness(pieces: list[Samples], rate: int) -> float:
+def _loudness(pieces: list[audio.Samples], rate: int) -> float:
     return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")
 
 
@@ -369,7 +360,7 @@ def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: 
     return times
 
 
-def _flac(samples: Pcm, rate: int) -> bytes:
+def _flac(samples: audio.Pcm, rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
     return file.getvalue()

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, SOURCE, STRING, Row, per_
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
+    NOT_SILENT,
     OPTIONAL_FIELDS,
     UTTERED_WORD,
     Field,
@@ -201,7 +202,7 @@ def _utterance(
         "run": runs.get(identity, -1 - place),
         "words": [within(word) for word in utterance["words"]],
         "recogniser": utterance["models"]["recogniser"] or "",
-        "text_reason": None if text else utterance["text_reason"],
+        **(NOT_SILENT if text else {}),
     }
 
 

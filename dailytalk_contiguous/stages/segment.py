@@ -146,7 +146,8 @@ class Segment(Stage):
         return {"speech": speech}
 
     def row(self, row: Row) -> Row:
-        meters = self._meters(row)
+        info = probe(row["audio"])
+        meters = {name: SideMeter(info.sample_rate, row["duration"]) for name in self._names(info.channels)}
 
         def measure(block: Samples) -> None:
             for name, meter in meters.items():
@@ -183,14 +184,16 @@ class Segment(Stage):
             "speech": [excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
             "sides": [side.side for side in searched],
             "notes": [note for side in searched for note in side.notes],
-            "rejected": [self._too_short(prefix, span) for prefix, _, span, _ in dropped],
+            "rejected": [
+                {
+                    "id": f"{prefix}@{start:.3f}",
+                    "stage": self.name,
+                    "reason": f"{end - start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
+                    "remedy": "lower --min-duration to keep it",
+                }
+                for prefix, _, (start, end, _), _ in dropped
+            ],
         }
-
-    def _meters(self, row: Row) -> dict[str, SideMeter]:
-        """A meter for each of the chosen channels; none where the recording has no such channels."""
-        info = probe(row["audio"])
-        names = self._names(info.channels)
-        return {name: SideMeter(info.sample_rate, row["duration"]) for name in names}
 
     def _names(self, count: int) -> tuple[str, ...]:
         """The channels that are listened to of a recording with so many; none where it has no such channels."""
@@ -251,14 +254,6 @@ class Segment(Stage):
                 "pass --channel mix to take it as one speaker",
             )
         return dict(zip(("left", "right"), leaks, strict=True))
-
-    def _too_short(self, prefix: str, span: Span) -> dict[str, str]:
-        return {
-            "id": f"{prefix}@{span.start:.3f}",
-            "stage": self.name,
-            "reason": f"{span.end - span.start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
-            "remedy": "lower --min-duration to keep it",
-        }
 
 
 def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

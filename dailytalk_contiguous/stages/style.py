@@ -9,19 +9,7 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.buckets import (
-    FEATURES,
-    FLOORS,
-    MIN_VALUES,
-    Buckets,
-    Statistic,
-    corpus_statistic,
-    gain_db,
-    over_median,
-    percentile,
-    robust,
-    seed,
-)
+from dailytalk_contiguous.core import buckets
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
@@ -49,9 +37,9 @@ BUCKET_PRESETS = ("percentile", "robust", "seed")
 
 #: The margins: column, the measure it compares with the channel's median, and how.
 MARGINS = {
-    "rms_gain_db": ("rms", gain_db),
-    "f0_ratio": ("f0_mean", over_median),
-    "rate_ratio": ("speech_rate", over_median),
+    "rms_gain_db": ("rms", buckets.gain_db),
+    "f0_ratio": ("f0_mean", buckets.over_median),
+    "rate_ratio": ("speech_rate", buckets.over_median),
 }
 
 #: The setting `corpus`: (feature, median, spread) for every feature.
@@ -78,8 +66,8 @@ class Bucket(Stage):
         panel="style",
         choices=tuple(BUCKET_PRESETS),
     )
-    floors: tuple[tuple[str, float], ...] = unlisted(tuple(FLOORS))
-    min_values: int = unlisted(MIN_VALUES)
+    floors: tuple[tuple[str, float], ...] = unlisted(tuple(buckets.FLOORS))
+    min_values: int = unlisted(buckets.MIN_VALUES)
     corpus: CorpusStatistics = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
@@ -95,7 +83,7 @@ class Bucket(Stage):
         "speech_rate",
     )
     adds: ClassVar[Features] = per_utterance(
-        Features({**dict.fromkeys(FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
+        Features({**dict.fromkeys(buckets.FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
     )
 
     def __post_init__(self) -> None:
@@ -106,8 +94,10 @@ class Bucket(Stage):
         if self.min_values < 1:
             raise ValueError(f"min_values must be at least 1, not {self.min_values}")
         named = [entry[0] for entry in (*self.floors, *self.corpus)]
-        if unknown := sorted(set(named) - set(FEATURES)):
-            raise ValueError(f"unknown features {unknown} in floors or corpus: they are {', '.join(FEATURES)}")
+        if unknown := sorted(set(named) - set(buckets.FEATURES)):
+            raise ValueError(
+                f"unknown features {unknown} in floors or corpus: they are {', '.join(buckets.FEATURES)}"
+            )
         if bad := [entry for entry in self.floors if not entry[1] >= 0]:
             raise ValueError(f"floors must be numbers from 0 up, not {bad}")
         if bad_corpus := [entry for entry in self.corpus if not (math.isfinite(entry[1]) and entry[2] >= 0)]:
@@ -131,7 +121,7 @@ class Bucket(Stage):
         return replace(self, corpus=corpus_of(rows))
 
     def preflight(self, fetch: bool = True) -> None:
-        missing = sorted(set(FEATURES) - {entry[0] for entry in self.corpus})
+        missing = sorted(set(buckets.FEATURES) - {entry[0] for entry in self.corpus})
         if self.preset == "robust" and missing:
             raise DailytalkError(
                 f"the bucket preset 'robust' has no corpus statistics of {', '.join(missing)}",
@@ -142,7 +132,7 @@ class Bucket(Stage):
         channels = _places(row["channel"])
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
         columns: dict[str, list[Any]] = {}
-        for feature, name in FEATURES.items():
+        for feature, name in buckets.FEATURES.items():
             columns[name] = [""] * n_utterances
             values = _array(row[feature], n_utterances)
             for places in groups:
@@ -157,13 +147,13 @@ class Bucket(Stage):
             columns[name] = margins.tolist()
         return columns
 
-    def _bucket(self, values: NDArray[np.float64], feature: str) -> Buckets:
+    def _bucket(self, values: NDArray[np.float64], feature: str) -> buckets.Buckets:
         if self.preset == "percentile":
-            return percentile(values, feature, self.floors, self.min_values)
+            return buckets.percentile(values, feature, self.floors, self.min_values)
         if self.preset == "robust":
-            usual = {name: Statistic(median, spread) for name, median, spread in self.corpus}
-            return robust(values, usual[feature])
-        return seed(values)
+            usual = {name: buckets.Statistic(median, spread) for name, median, spread in self.corpus}
+            return buckets.robust(values, usual[feature])
+        return buckets.seed(values)
 
 
 def corpus_of(rows: Iterable[Mapping[str, Any]], min_values: int = 3) -> CorpusStatistics:
@@ -172,13 +162,15 @@ def corpus_of(rows: Iterable[Mapping[str, Any]], min_values: int = 3) -> CorpusS
     A channel of a conversation counts for a feature if it has `min_values` finite values of it. Raises
     `DailytalkError` if no channel of any row does.
     """
-    arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in FEATURES}
+    arrays: dict[str, list[NDArray[np.float64]]] = {feature: [] for feature in buckets.FEATURES}
     for row in rows:
         for places in _places(row["channel"]):
-            for feature in FEATURES:
+            for feature in buckets.FEATURES:
                 arrays[feature].append(_array(row[feature], len(row["channel"]))[places])
     try:
-        return tuple((feature, *corpus_statistic(values, min_values)) for feature, values in arrays.items())
+        return tuple(
+            (feature, *buckets.corpus_statistic(values, min_values)) for feature, values in arrays.items()
+        )
     except ValueError as error:
         raise DailytalkError(f"corpus statistics are impossible: {error}", "give more or longer rows") from error
 
@@ -306,10 +298,8 @@ class Punctuate(Stage):
     def __call__(self, batch: Batch) -> Batch:
         languages = batch.get("language", [None] * len(batch["tag"]))
         recognisers = batch.get("recogniser", [None] * len(batch["tag"]))
-        columns = zip(batch["text_raw"], batch["tag"], languages, map(self._sets, recognisers), strict=True)
+        sets = ["never" if self.marks == "missing" and name == GIVEN else self.marks for name in recognisers]
+        columns = zip(batch["text_raw"], batch["tag"], languages, sets, strict=True)
         texts = [punctuate(text_raw or "", *rest) for text_raw, *rest in columns]
         spoken = [tagged(text, tag, self.synthesiser) for text, tag in zip(texts, batch["tag"], strict=True)]
         return {"text": texts, "tagged_text": spoken}
-
-    def _sets(self, recogniser: str | None) -> str:
-        return "never" if self.marks == "missing" and recogniser == GIVEN else self.marks

@@ -26,7 +26,7 @@ import soxr
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core import interrupts, schema
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.delivery import (
     Delivery,
@@ -40,16 +40,6 @@ from dailytalk_contiguous.core.delivery import (
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    DELIVERY,
-    MEASURE,
-    STRING,
-    SYNTHESIS,
-    TAKE_PROSODY,
-    WORD,
-    Batch,
-)
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
@@ -164,7 +154,7 @@ class Speak(Stage):
         shown="the synthesiser's; for Fish, FISH_AUDIO_REFERENCE_ID",
         reference=True,
     )
-    revoice: str = setting(CHANNELS[0], REVOICE)
+    revoice: str = setting(schema.CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     temperature: float = setting(
         0.7, "Sampling temperature, for engines that have one.", panel="voice", least=0, most=1
@@ -223,19 +213,19 @@ class Speak(Stage):
     )
     adds: ClassVar[Features] = Features(
         {
-            "status": STRING,
-            "unspoken_reason": STRING,
-            "unspoken_remedy": STRING,
+            "status": schema.STRING,
+            "unspoken_reason": schema.STRING,
+            "unspoken_remedy": schema.STRING,
             "spoken": Value("binary"),
-            "spoken_seconds": MEASURE,
-            "spoken_words": List(WORD),
-            "synthesis": SYNTHESIS,
+            "spoken_seconds": schema.MEASURE,
+            "spoken_words": List(schema.WORD),
+            "synthesis": schema.SYNTHESIS,
         }
     )
 
     def __post_init__(self) -> None:
         for name, value, choices in (
-            ("revoice", self.revoice, CHANNELS),
+            ("revoice", self.revoice, schema.CHANNELS),
             ("no_text", self.no_text, NO_TEXT),
             ("on_failure", self.on_failure, ON_FAILURE),
             ("measure_takes", self.measure_takes, MEASURE_TAKES),
@@ -269,7 +259,7 @@ class Speak(Stage):
         parts = json.dumps([super().digest, engine.voice, engine.settings()], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:20]
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: schema.Batch) -> schema.Batch:
         synthesiser = self.synthesiser()
         rows: list[dict[str, Any]] = [_row("kept") for _ in batch["utterance_id"]]
         asked = []
@@ -418,16 +408,16 @@ class Speak(Stage):
             "cost": cost,
             "word_error_rate": chosen.error_rate,
             **self._prosody(take, utterance["text"]),
-            **dict(zip(DELIVERY, chosen.delivery or [None] * len(DELIVERY), strict=True)),
+            **dict(zip(schema.DELIVERY, chosen.delivery or [None] * len(schema.DELIVERY), strict=True)),
         }
         return row
 
     def _prosody(self, take: Take, text: str) -> dict[str, float | None]:
         """The fields of `TAKE_PROSODY`, as `MeasureProsody` measures a source; None where one is not defined."""
         if self.measure_takes == "none":
-            return dict.fromkeys(TAKE_PROSODY)
+            return dict.fromkeys(schema.TAKE_PROSODY)
         measured = measure_prosody(_for_analysis(take.trimmed), len(text.split()), take.trimmed.spoken)
-        return {name: measured[name] if is_number(measured[name]) else None for name in TAKE_PROSODY}
+        return {name: measured[name] if is_number(measured[name]) else None for name in schema.TAKE_PROSODY}
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"
@@ -487,7 +477,7 @@ class Speak(Stage):
         return SpeechCache(Path(self.cache) if self.cache else None)
 
 
-def _utterance(batch: Batch, index: int) -> dict[str, Any]:
+def _utterance(batch: schema.Batch, index: int) -> dict[str, Any]:
     def value(name: str, otherwise: Any) -> Any:
         return batch[name][index] if name in batch else otherwise
 
@@ -580,11 +570,9 @@ def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:
     if len(words) != len(split_words(text)):
         return []
     return [
-        {
-            "word": word.text.strip(),
-            "start": min(max(word.start - take.trimmed.start, 0.0), seconds),
-            "end": min(max(word.end - take.trimmed.start, 0.0), seconds),
-            "probability": word.probability,
-        }
+        word._replace(
+            start=min(max(word.start - take.trimmed.start, 0.0), seconds),
+            end=min(max(word.end - take.trimmed.start, 0.0), seconds),
+        ).row()
         for word in words
     ]

@@ -6,45 +6,27 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_analysis
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    LABELS,
-    SECONDS,
-    SOURCE,
-    STRING,
-    WORD,
-    Batch,
-    Row,
-    per_utterance,
-)
+from dailytalk_contiguous.core.utterance import UTTERANCE, unpack_utterances
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.parquet import open_parquet
 
 #: What is known of an utterance before its speech is taken, in seconds of its conversation.
-_SPAN = {
-    "utterance_id": STRING,
-    "channel": STRING,
-    "speaker": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "text": STRING,
-    "language": STRING,
-    "tag": STRING,
-    "words": List(WORD),
-}
+_NAMES = ("utterance_id", "channel", "speaker", "start", "end", "text", "language", "tag")
+_SPAN = {name: UTTERANCE[name] for name in _NAMES} | {"words": List(schema.WORD)}
 
 #: A conversation whose utterances are known. Its sound is in `audio`, or, where `row_group` is not null, in the
 #: column `audio` of a row of the Parquet file that `audio` names.
 KNOWN_SPEECH = Features(
     {
-        **SOURCE,
+        **schema.SOURCE,
         "row_group": Value("int32"),
         "row_number": Value("int32"),
         "spans": List(_SPAN),
-        "labels": LABELS,
-        "split": STRING,
+        "labels": schema.LABELS,
+        "split": schema.STRING,
     }
 )
 
@@ -63,23 +45,27 @@ class TakeUtterances(Stage):
     prepares: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
-        {**per_utterance(Features(_SPAN | {"speech": Value("binary")})), "labels": LABELS, "split": STRING}
+        {
+            **schema.per_utterance(Features(_SPAN | {"speech": Value("binary")})),
+            "labels": schema.LABELS,
+            "split": schema.STRING,
+        }
     )
 
-    def row(self, row: Row) -> Row:
+    def row(self, row: schema.Row) -> schema.Row:
         samples = _samples(row)
-        taken = {name: [span[name] for span in row["spans"]] for name in _SPAN}
         speech = [_cut(samples, span) for span in row["spans"]]
-        return taken | {"speech": speech, "labels": row.get("labels"), "split": row.get("split")}
+        known = {"labels": row.get("labels"), "split": row.get("split")}
+        return unpack_utterances(row["spans"], _SPAN) | known | {"speech": speech}
 
-    def restore(self, batch: Batch) -> Batch:
+    def restore(self, batch: schema.Batch) -> schema.Batch:
         rows = [
             dict(zip(self.needs, values, strict=True)) for values in zip(*map(batch.get, self.needs), strict=True)
         ]
         return {"speech": [self.row(row)["speech"] for row in rows]}
 
 
-def _samples(row: Row) -> Pcm:
+def _samples(row: schema.Row) -> Pcm:
     audio = row["audio"]
     if row["row_group"] is not None:
         with open_parquet(Path(audio["path"]), "build the dataset again") as file:
@@ -92,8 +78,8 @@ def _cut(samples: Pcm, span: dict[str, Any]) -> bytes:
     count = samples.shape[1]
     if count == 1:
         voice = samples[:, 0]
-    elif count == 2 and span["channel"] in CHANNELS:
-        voice = samples[:, CHANNELS.index(span["channel"])]
+    elif count == 2 and span["channel"] in schema.CHANNELS:
+        voice = samples[:, schema.CHANNELS.index(span["channel"])]
     else:
         raise BadInput(
             f"{span['utterance_id']} is on the channel {span['channel']!r}, and its audio has {count}",

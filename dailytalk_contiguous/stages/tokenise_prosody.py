@@ -6,18 +6,9 @@ from typing import Any, ClassVar
 
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
-from dailytalk_contiguous.core.schema import (
-    CHANNELS,
-    MEASURE,
-    PROSODIC_TOKENS,
-    SECONDS,
-    STRING,
-    Batch,
-    Row,
-    per_utterance,
-)
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
 from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
@@ -28,14 +19,14 @@ TOKEN = Value("int16")
 
 #: How a word is said (see `models.prosodic_sequences.word_prosody`).
 WORD_PROSODY = {
-    "word": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
+    "word": schema.STRING,
+    "start": schema.SECONDS,
+    "end": schema.SECONDS,
     "tokens": List(TOKEN),
-    "pitch": MEASURE,
-    "slope": MEASURE,
-    "duration": MEASURE,
-    "energy": MEASURE,
+    "pitch": schema.MEASURE,
+    "slope": schema.MEASURE,
+    "duration": schema.MEASURE,
+    "energy": schema.MEASURE,
 }
 
 #: A setting of several stages.
@@ -71,7 +62,7 @@ class TokeniseProsody(Stage):
             "prosody_tokens": List(TOKEN),
             "prosody_runs": List({"token": TOKEN, "frames": Value("int32")}),
             "prosody_words": List(WORD_PROSODY),
-            "prosody_model": STRING,
+            "prosody_model": schema.STRING,
         }
     )
 
@@ -81,7 +72,7 @@ class TokeniseProsody(Stage):
     def models(self) -> dict[str, str]:
         return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: schema.Batch) -> schema.Batch:
         codebook = Codebook.load(self.codebook)
         extractor = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing)
         features = [as_features(extractor.extract(audio_tensor=pcm_to_float(pcm))) for pcm in batch["speech"]]
@@ -94,7 +85,8 @@ class TokeniseProsody(Stage):
             usual = speaker_levels([features[place] for place in places], [words[place] for place in places])
             for place in places:
                 tokens, _ = codebook.assign(seen_by(codebook, features[place], usual.f0))
-                origin = _origin(batch, place)
+                starts = (batch[name][place] for name in ("speech_start", "start") if name in batch)
+                origin = next((start for start in starts if start is not None), 0.0)
                 rows[place] = {
                     "prosody_tokens": tokens.tolist(),
                     "prosody_runs": [run._asdict() for run in to_runs(tokens)],
@@ -109,12 +101,12 @@ class TokeniseResult(Stage):
     """Prosodic tokens of the utterances of a rebuilt conversation, as they sound in it; none of a dropped one."""
 
     codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
-    revoice: str = setting(CHANNELS[0], REVOICE)
+    revoice: str = setting(schema.CHANNELS[0], REVOICE)
 
     needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = per_utterance(Features(PROSODIC_TOKENS))
+    adds: ClassVar[Features] = schema.per_utterance(Features(schema.PROSODIC_TOKENS))
 
     def preflight(self, fetch: bool = True) -> None:
         Codebook.load(self.codebook)
@@ -122,7 +114,7 @@ class TokeniseResult(Stage):
     def models(self) -> dict[str, str]:
         return TokeniseProsody(self.codebook).models()
 
-    def row(self, row: Row) -> Row:
+    def row(self, row: schema.Row) -> schema.Row:
         samples = read_analysis(row["built_audio"])
         lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
         speech = [
@@ -140,7 +132,7 @@ class TokeniseClip(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "clip_start", "duration")
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(PROSODIC_TOKENS)
+    adds: ClassVar[Features] = Features(schema.PROSODIC_TOKENS)
 
     def preflight(self, fetch: bool = True) -> None:
         Codebook.load(self.codebook)
@@ -148,34 +140,28 @@ class TokeniseClip(Stage):
     def models(self) -> dict[str, str]:
         return TokeniseProsody(self.codebook).models()
 
-    def row(self, row: Row) -> Row:
+    def row(self, row: schema.Row) -> schema.Row:
         samples = read_analysis(row["audio"])
         speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
         (tokens,), (model,) = _tokens_of(self.codebook, {"speech": [speech]}).values()
         return {"prosody_tokens": tokens, "prosody_model": model}
 
 
-def _tokens_of(codebook: str, batch: Batch) -> Batch:
+def _tokens_of(codebook: str, batch: schema.Batch) -> schema.Batch:
     """The columns of `PROSODIC_TOKENS` of a batch of utterances of one conversation."""
     batch["conversation_id"] = [""] * len(batch["speech"])
     columns = TokeniseProsody(codebook)(batch)
-    return {name: columns[name] for name in PROSODIC_TOKENS}
+    return {name: columns[name] for name in schema.PROSODIC_TOKENS}
 
 
-def _words(batch: Batch) -> list[list[dict[str, Any]]]:
+def _words(batch: schema.Batch) -> list[list[dict[str, Any]]]:
     """The words of each utterance, as far as any are known."""
     nothing = [None] * len(batch["speech"])
     pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
     return [list(words or transcribed or ()) for words, transcribed in pairs]
 
 
-def _speaker(batch: Batch, place: int) -> Hashable:
+def _speaker(batch: schema.Batch, place: int) -> Hashable:
     if "conversation_id" not in batch:
         return place
     return batch["conversation_id"][place], batch["channel"][place] if "channel" in batch else None
-
-
-def _origin(batch: Batch, place: int) -> float:
-    """The second at which an utterance begins, in the time of its words."""
-    starts = (batch[name][place] for name in ("speech_start", "start") if name in batch)
-    return next((start for start in starts if start is not None), 0.0)

@@ -228,11 +228,7 @@ def _mean_logprob(probabilities: Sequence[float | None]) -> float:
 def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
     return {
         "text_raw": text,
-        "words": [
-            {"word": word.text.strip(), "start": word.start, "end": word.end, "probability": word.probability}
-            for word in words
-            if word.text.strip()
-        ],
+        "words": [word.row() for word in words if word.text.strip()],
         "avg_logprob": math.nan,
         "no_speech_prob": math.nan,
         "recogniser": "",

@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.tags import (
     Evidence,
     check_tags,
     choose_tag,
-    only_at_start,
     render,
     rules_of,
     style_of,
@@ -215,14 +214,6 @@ def test_fish_s1_lists_are_complete() -> None:
         "special": 5,
     }
     assert len(style_of("fish-s1").tags) == 69
-
-
-def test_emotions_stand_only_at_the_start_of_a_sentence_for_s1() -> None:
-    assert only_at_start("angry", "fish-s1")
-    assert only_at_start("determined", "fish-s1")
-    assert not only_at_start("shouting", "fish-s1")
-    assert not only_at_start("sighing", "fish-s1")
-    assert not only_at_start("angry", "fish-s2")
 
 
 def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:

@@ -25,12 +25,12 @@ from dailytalk_contiguous.core.documents import LATEST
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.sources.transcribed import (
     TOLERANCE,
-    TRANSCRIBED,
     identity_of,
     refuse_outside,
     tagged_row,
     transcribed,
 )
+from dailytalk_contiguous.stages.script import script_row
 
 Line = dict[str, Any]
 Row = dict[str, Any]
@@ -87,9 +87,9 @@ def test_a_transcript_that_nobody_edited_comes_back_as_it_was(
         line["prosody_bucket"]["pitch_var"] for line in lines
     ]
     assert all(run >= 0 for run in column(rows, "run").values())
-    written = Dataset.from_list(rows, features=TRANSCRIBED)
+    written = Dataset.from_list(rows, features=script_row())
     assert written.num_rows == len(rows)
-    assert all(set(row) == set(TRANSCRIBED) for row in rows)
+    assert all(set(row) == set(script_row()) for row in rows)
 
 
 def test_conversations_of_a_long_recording_are_in_their_own_seconds(
@@ -265,7 +265,7 @@ def test_an_added_line_needs_few_fields_and_gets_an_id_and_a_run_of_its_own(
         assert runs.count(rows[0]["run"][ids.index(one)]) == 1
     assert rows[0]["language"][ids.index(added[0])] == "en"  # as all other lines say
     assert {rows[0]["speaker"][ids.index(one)] for one in added} == {"short/left"}
-    Dataset.from_list(rows, features=TRANSCRIBED)
+    Dataset.from_list(rows, features=script_row())
 
 
 def test_an_added_line_belongs_to_the_part_of_its_recording_that_it_lies_in(
@@ -462,7 +462,7 @@ def test_lines_of_the_older_tool_are_enough_with_a_folder_of_recordings(
     assert [row["text"][place] for place in left] == [line["text"] for line in told]
     assert [row["start"][place] for place in left] == [line["start"] for line in told]
     assert {row["tag"][place] for place in left} == {"curious"}
-    Dataset.from_list(rows, features=TRANSCRIBED)
+    Dataset.from_list(rows, features=script_row())
 
 
 def test_the_other_side_of_an_older_transcript_is_found_without_text(

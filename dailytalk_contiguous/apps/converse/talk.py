@@ -17,34 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import soxr
 
+from dailytalk_contiguous.apps.converse import sound_blocks
 from dailytalk_contiguous.apps.converse.mouth import Mouth, Said
-from dailytalk_contiguous.apps.converse.sound_blocks import (
-    BLOCK,
-    BLOCK_SECONDS,
-    TALK_RATE,
-    AnalysisBlocks,
-    SoundBlocks,
-)
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
-from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core import dialogue, interrupts
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.dialogue import (
-    CUT_MARK,
-    BargeIn,
-    Endpointer,
-    ReplySentence,
-    SentenceCutter,
-    SpokenFeeling,
-    TalkMemory,
-    TurnChange,
-    TurnRules,
-    means_to_speak,
-    user_turn,
-)
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import believed_words
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
+from dailytalk_contiguous.core.utterance import emotion_guess, in_digits
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, ReplyPieces, Spoken
 from dailytalk_contiguous.models.hearing import Listening
@@ -89,7 +71,7 @@ class TurnFeeling(NamedTuple):
     model: str
     probabilities: dict[str, float]
     affect: dict[str, float]
-    spoken: SpokenFeeling
+    spoken: dialogue.SpokenFeeling
 
 
 @dataclass(frozen=True)
@@ -114,10 +96,10 @@ class TalkParts:
     listening: Listening
     feel: Callable[[Samples], TurnFeeling | None] | None
     chat: ChatModel
-    speak: Callable[[ReplySentence], Spoken]
+    speak: Callable[[dialogue.ReplySentence], Spoken]
     instructions: str
     language: str = "en"
-    rules: TurnRules = field(default_factory=TurnRules)
+    rules: dialogue.TurnRules = field(default_factory=dialogue.TurnRules)
     most_tokens: int = 200
     budget_tokens: int = 2000
     unsure_under: float = LEAST_CONFIDENCE
@@ -191,7 +173,7 @@ class _Reply:
     ended: bool = False
     first_piece: float | None = None
     first_sound: float | None = None
-    sentences: list[ReplySentence] = field(default_factory=list)
+    sentences: list[dialogue.ReplySentence] = field(default_factory=list)
     settled: int = 0
     waiting: int = 0
     heard: list[str] = field(default_factory=list)
@@ -211,7 +193,7 @@ class Talk:
     def __init__(
         self,
         parts: TalkParts,
-        blocks: SoundBlocks,
+        blocks: sound_blocks.SoundBlocks,
         tell: Callable[[TalkEvent], None],
         record: TalkRecord | None = None,
         threaded: bool = True,
@@ -222,11 +204,11 @@ class Talk:
         self._ear, self._heart, self._voice, self._pen = (
             TalkWorker(name, threaded) for name in ("ear", "heart", "voice", "pen")
         )
-        self._activity, self._endpointer = SpeechActivity(), Endpointer(parts.rules, parts.language)
-        self._barge = BargeIn(parts.rules)
+        self._activity, self._endpointer = SpeechActivity(), dialogue.Endpointer(parts.rules, parts.language)
+        self._barge = dialogue.BargeIn(parts.rules)
         self._mouth = Mouth()
-        self._memory = TalkMemory(parts.instructions, parts.chat.count_tokens, parts.budget_tokens)
-        self._analysis = AnalysisBlocks()
+        self._memory = dialogue.TalkMemory(parts.instructions, parts.chat.count_tokens, parts.budget_tokens)
+        self._analysis = sound_blocks.AnalysisBlocks()
         self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
         self._count = self._turns = 0
         self._turn: _Turn | None = None
@@ -236,7 +218,7 @@ class Talk:
         self._echo_until = 0.0
         self._record_failed = False
         self._state = ""
-        self._shown: ReplySentence | None = None
+        self._shown: dialogue.ReplySentence | None = None
         self.latencies: list[dict[str, float]] = []
 
     # What the outside may ask and do, in any thread.
@@ -244,7 +226,7 @@ class Talk:
     @property
     def time(self) -> float:
         """Seconds of the talk, at the end of the block in hand."""
-        return self._count * BLOCK_SECONDS
+        return self._count * sound_blocks.BLOCK_SECONDS
 
     @property
     def idle(self) -> bool:
@@ -274,7 +256,7 @@ class Talk:
         self._count += 1
         self._read_inbox()
         closed = self._closed()
-        heard = np.zeros(BLOCK, np.float32) if closed else block
+        heard = np.zeros(sound_blocks.BLOCK, np.float32) if closed else block
         self._hear(self._analysis.push(heard))
         self._read_inbox()
         self._settle()
@@ -305,10 +287,8 @@ class Talk:
 
     def _close_record(self) -> None:
         assert self._record is not None
-        try:
+        with suppress(OSError):  # said when it first failed
             self._record.discard()
-        except OSError:  # said when it first failed
-            return
 
     def _now(self) -> float:
         """Seconds of the talk, with what has passed since the block in hand was there."""
@@ -391,7 +371,7 @@ class Talk:
         spoken = reply is None or (reply.ended and not reply.waiting)
         return spoken and not self._mouth.paused and self._mouth.left <= TERMINAL_OVERLAP
 
-    def _change(self, change: TurnChange) -> None:
+    def _change(self, change: dialogue.TurnChange) -> None:
         turn = self._turn
         if turn is None:
             return
@@ -528,7 +508,7 @@ class Talk:
     def _answer(self, turn: _Turn) -> None:
         text = turn.text
         if turn.over_voice and not turn.interrupts:
-            if not means_to_speak(text, turn.end - turn.start):
+            if not dialogue.means_to_speak(text, turn.end - turn.start):
                 if text:
                     self._keep_user(turn)
                 return
@@ -542,7 +522,7 @@ class Talk:
             self._stop_voice()  # it was about less than the person had to say
         self._keep_user(turn)
         feeling = turn.feeling.spoken if turn.feeling else None
-        self._memory.add("user", user_turn(text, feeling, self.parts.unsure_under))
+        self._memory.add("user", dialogue.user_turn(text, feeling, self.parts.unsure_under))
         self._reply = reply = _Reply(turn, self._now())
         messages = [ChatMessage(role, content) for role, content in self._memory.messages()]
         think = partial(self._think, reply, messages)
@@ -553,7 +533,7 @@ class Talk:
 
     def _think(self, reply: _Reply, messages: Sequence[ChatMessage]) -> None:
         """In a thread of its own."""
-        error, written, cutter = "", 0, SentenceCutter()
+        error, written, cutter = "", 0, dialogue.SentenceCutter()
         try:
             reply.pieces = pieces = self.parts.chat.reply(messages, self.parts.most_tokens)
             if reply.cancelled:
@@ -583,7 +563,7 @@ class Talk:
         if reply.first_piece is None:
             reply.first_piece = self._now()
 
-    def _take_sentence(self, reply: _Reply, sentence: ReplySentence) -> None:
+    def _take_sentence(self, reply: _Reply, sentence: dialogue.ReplySentence) -> None:
         if reply.cancelled:
             return
         number = len(reply.sentences)
@@ -594,7 +574,7 @@ class Talk:
         elif not reply.waiting and not self._mouth.active:
             self._settle_sentences(reply, number + 1)
 
-    def _synthesise(self, reply: _Reply, number: int, sentence: ReplySentence) -> None:
+    def _synthesise(self, reply: _Reply, number: int, sentence: dialogue.ReplySentence) -> None:
         """In the voice's thread."""
         if reply.cancelled:
             return
@@ -602,10 +582,10 @@ class Talk:
         try:
             spoken = self.parts.speak(sentence)
             samples = spoken.samples
-            if spoken.sample_rate != TALK_RATE:
-                samples = soxr.resample(samples, spoken.sample_rate, TALK_RATE)
+            if spoken.sample_rate != sound_blocks.TALK_RATE:
+                samples = soxr.resample(samples, spoken.sample_rate, sound_blocks.TALK_RATE)
             words = spoken.words
-            seconds = len(samples) / TALK_RATE
+            seconds = len(samples) / sound_blocks.TALK_RATE
             if words is None:
                 words = by_proportion(split_words(sentence.text), [(0.0, seconds)], seconds)
             sound = np.asarray(samples, np.float32), words
@@ -617,13 +597,13 @@ class Talk:
             self._inbox.put(partial(self._take_sound, reply, number, sentence, *sound))
 
     def _take_sound(
-        self, reply: _Reply, number: int, sentence: ReplySentence, samples: Samples, words: list[Word]
+        self, reply: _Reply, number: int, sentence: dialogue.ReplySentence, samples: Samples, words: list[Word]
     ) -> None:
         if not reply.cancelled:
             reply.waiting -= 1
             self._mouth.add(number, sentence, samples, words)
 
-    def _not_spoken(self, reply: _Reply, number: int, sentence: ReplySentence, error: str) -> None:
+    def _not_spoken(self, reply: _Reply, number: int, sentence: dialogue.ReplySentence, error: str) -> None:
         if reply.cancelled:
             return
         reply.waiting -= 1
@@ -647,7 +627,7 @@ class Talk:
         reply = self._reply
         before = self._mouth.begun
         turn = self._turn
-        out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
+        out, done = self._mouth.pull(sound_blocks.BLOCK, hold=turn is not None and not turn.over_voice)
         if reply is not None and reply.first_sound is None and (done or self._mouth.begun) and not before:
             reply.first_sound = self._now() + self._blocks.lag
             self._tell_latency(reply)
@@ -663,7 +643,8 @@ class Talk:
                 self._settle_said(reply, said)
             if reply.ended and not reply.waiting and not self._mouth.active:
                 self._settle_sentences(reply, len(reply.sentences))
-                self._finish_reply(reply)
+                self._memory.add("assistant", " ".join(filter(None, reply.heard)))
+                self._reply = None
         return out
 
     def _settle_sentences(self, reply: _Reply, until: int) -> None:
@@ -676,10 +657,6 @@ class Talk:
         reply.settled = said.number + 1
         reply.heard.append(said.sentence.written.strip() if said.complete else said.heard)
         self._keep("utterance", "left", *_kept(said))
-
-    def _finish_reply(self, reply: _Reply) -> None:
-        self._memory.add("assistant", " ".join(filter(None, reply.heard)))
-        self._reply = None
 
     def _over_voice(self, effect: str) -> None:
         if effect == "pause":
@@ -699,7 +676,7 @@ class Talk:
             return
         self._stop_voice()
         if reply.first_sound is not None:  # else nobody has heard anything that was cut off
-            self._tell(TalkEvent("heard", self.time, CUT_MARK))
+            self._tell(TalkEvent("heard", self.time, dialogue.CUT_MARK))
             self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
     def _stop_voice(self) -> None:
@@ -715,8 +692,8 @@ class Talk:
             self._settle_sentences(reply, said.number)
             self._settle_said(reply, said)
         heard = " ".join(filter(None, reply.heard))
-        if heard and not heard.endswith(CUT_MARK):
-            heard += f" {CUT_MARK}"
+        if heard and not heard.endswith(dialogue.CUT_MARK):
+            heard += f" {dialogue.CUT_MARK}"
         self._memory.add("assistant", heard)
 
     def _clear(self) -> None:
@@ -733,7 +710,7 @@ class Talk:
             (word.text.strip(), word.start + turn.sound_start, word.end + turn.sound_start)
             for word in turn.words or ()
         ]
-        feeling = turn.feeling
+        feeling, data = turn.feeling, dict[str, Any]()
         fields: dict[str, Any] = {
             "start": turn.start,
             "end": turn.end,
@@ -745,18 +722,9 @@ class Talk:
         }
         if feeling is not None:
             sure = feeling.spoken.confidence >= self.parts.unsure_under
-            fields |= {name: round(value, 4) for name, value in feeling.affect.items()}
-            fields |= {
-                "emotion_class": feeling.spoken.emotion if sure else UNSURE,
-                "emotion_probabilities": [
-                    {"emotion": name, "probability": round(share, 4)}
-                    for name, share in feeling.probabilities.items()
-                ],
-                "emotion_model": feeling.model,
-            }
-        data: dict[str, Any] = {}
-        if feeling is not None:
-            data = {"emotion": fields["emotion_class"], "confidence": feeling.spoken.confidence} | feeling.affect
+            emotion = feeling.spoken.emotion if sure else UNSURE
+            data = {"emotion": emotion, "confidence": feeling.spoken.confidence} | feeling.affect
+            fields |= in_digits(feeling.affect | emotion_guess(emotion, feeling.probabilities, feeling.model), 4)
         if turn.text:
             self._tell(TalkEvent("user", self.time, turn.text, data))
         self._keep("utterance", "right", words, fields)
@@ -821,7 +789,7 @@ def _sentence_of(error: Exception) -> str:
     return f"{type(error).__name__}{': ' if detail else ''}{detail}"
 
 
-def run_talk(talk: Talk, blocks: SoundBlocks) -> None:
+def run_talk(talk: Talk, blocks: sound_blocks.SoundBlocks) -> None:
     """Let a talk go on until there is no more sound, or a Ctrl-C; then end it."""
     try:
         while True:

@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,8 @@ class TalkRecord:
             self._begun = None
         if words or channel == "right":
             kept, utterance = self._as_kept(channel, words, fields)
-            self._words = sorted([*self._words, *kept], key=_word_start)
-            self._utterances = sorted([*self._utterances, utterance], key=_start)
+            self._words += kept
+            self._utterances.append(utterance)
         self._write_transcript()
 
     def _as_kept(
@@ -182,20 +183,11 @@ class TalkRecord:
                 (self.folder / f"{self.name}.{ending}").unlink(missing_ok=True)
 
     def _write_transcript(self) -> None:
-        words, utterances = self._words, self._utterances
-        if self._begun is not None:
-            words = sorted([*words, *self._begun[0]], key=_word_start)
-            utterances = sorted([*utterances, self._begun[1]], key=_start)
-        talk = self._about | {"utterances": utterances}
+        words, utterance = self._begun or ([], None)
+        words = sorted([*self._words, *words], key=lambda word: word[1][0])
+        utterances = [*self._utterances, *([utterance] if utterance else [])]
+        talk = self._about | {"utterances": sorted(utterances, key=itemgetter("start"))}
         write_text(self.folder / f"{self.name}.json", json_document({"alignments": words, "talk": talk}))
-
-
-def _word_start(word: list[Any]) -> float:
-    return float(word[1][0])
-
-
-def _start(utterance: Mapping[str, Any]) -> float:
-    return float(utterance["start"])
 
 
 def keep_consent(folder: Path, digest: str, consent: Mapping[str, Any]) -> None:

@@ -169,7 +169,9 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
     text = _words_of(models, profile, sample)
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
-    return TalkVoice(synthesiser, service, VoiceSample(_as_wav(sample), text), consent)
+    wav = io.BytesIO()
+    soundfile.write(wav, to_pcm(sample), 24000, format="WAV", subtype="PCM_16")
+    return TalkVoice(synthesiser, service, VoiceSample(wav.getvalue(), text), consent)
 
 
 def _synthesiser(models: TalkModels, engine: str, voice: str) -> Synthesiser:
@@ -197,12 +199,6 @@ def _words_of(models: TalkModels, profile: str, sample: Samples) -> str:
     name = models.recogniser or profile_named(profile).models["recogniser"]
     (words,) = recognise_at(name, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
     return "".join(word.text for word in words).strip()
-
-
-def _as_wav(sample: Samples) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, to_pcm(sample), 24000, format="WAV", subtype="PCM_16")
-    return buffer.getvalue()
 
 
 def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence], Spoken]:

@@ -26,19 +26,15 @@ MOST_PEOPLE = 50
 _SHAPE = {"port": int, "secret?": str, "people": {str: dict}}
 
 
-def state_folder() -> Path:
-    """`dailytalk_contiguous` in the user's folder of states, which only they may enter."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return private_folder(base / "dailytalk_contiguous")
-
-
 class Remembered:
     """What is remembered of the review of one place: nothing, without an error, if the disk refuses."""
 
     def __init__(self, place: str) -> None:
         """`place` is the absolute path of a folder, or the name of a version."""
         name = hashlib.sha256(os.fsencode(place)).hexdigest()[:20]
-        self._path, self._lock = state_folder() / "review" / f"{name}.json", threading.Lock()
+        states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        folder = private_folder(states / "dailytalk_contiguous")  # which only this user may enter
+        self._path, self._lock = folder / "review" / f"{name}.json", threading.Lock()
         known: Any = None
         with suppress(BadInput, OSError):
             known = read_json(self._path)

@@ -107,7 +107,7 @@ class Pages:
         return {
             "edit": self.edit,
             "undo": self.undo,
-            "redo": self.redo,
+            "redo": self.undo,
             "here": self.here,
             "author": self.name,
             "keep": self.keep,
@@ -201,15 +201,8 @@ class Pages:
         )
 
     async def undo(self, request: Request) -> Any:
-        """Undo the author's last edit."""
-        return await self._again(request, again=False)
-
-    async def redo(self, request: Request) -> Any:
-        """Redo the edit that the author undid last."""
-        return await self._again(request, again=True)
-
-    async def _again(self, request: Request, again: bool) -> Any:
-        name = (await request_body(request)).get("id")
+        """Undo the author's last edit, or redo the one that the author undid last."""
+        name, again = (await request_body(request)).get("id"), request.url.path.endswith("/redo")
         return await run_in_threadpool(
             self.session.undo, self.author(request), None if name is None else _identity(name), again
         )

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +51,12 @@ class Serving:
             self._opened = Preparation(Path(place), author)
             where = f"{self._opened.folder}\0prepared"
         self._remembered = Remembered(where)
-        self._socket = bound(host, port) if port else _bound_again(host, self._remembered.port)
+        try:  # on the port of the last time, so that an open page goes on
+            self._socket = bound(host, port or self._remembered.port)
+        except DailytalkError:
+            if port:
+                raise
+            self._socket = bound(host, 0)
         self.port = int(self._socket.getsockname()[1])
 
     def run(self, ready: Callable[[str, str, str, int], None]) -> None:
@@ -100,10 +105,3 @@ def _opened(place: str) -> Editable:
     if not editable.names() and not has_journal(editable.root):
         raise DailytalkError(f"{as_text(place)!r} holds nothing to listen to", "name a folder with recordings")
     return editable
-
-
-def _bound_again(host: str, port: int) -> socket.socket:
-    """A socket on the port of the last time, so that an open page goes on; on a free one if that is taken."""
-    with suppress(DailytalkError):
-        return bound(host, port)
-    return bound(host, 0)

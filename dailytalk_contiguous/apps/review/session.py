@@ -220,7 +220,12 @@ class Session:
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
-                "open": [_moved_value(miss, offset) for miss in held.open],
+                "open": [
+                    miss | {"value": round(miss["value"] - offset, 6)}
+                    if miss["field"] in ("start", "end") and isinstance(miss["value"], int | float)
+                    else miss
+                    for miss in held.open
+                ],
                 "here": self.here(name),
             }
         if name not in self._suspects:
@@ -283,8 +288,14 @@ class Session:
 
     def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
         """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
-        with self._writing():
-            self._refuse_old(name, base)
+        with _Writing(self):
+            known = self._known.get(name)
+            if known and known.base != base:
+                last = known.records[-1]
+                reason = f"{last['author']} has changed it meanwhile"
+                raise Conflict(reason, self.item(name), last["author"], last["time"])
+            if not known and base != 0:
+                raise Conflict("it is another state than the page shows", self.item(name), "", "")
             if self._fields(name)["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
             change = self._change(name, action, author)
@@ -294,7 +305,7 @@ class Session:
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
         """Undo the last edit of an author (of an item); with `again`, redo what was undone last."""
-        with self._writing():
+        with _Writing(self):
             done, undone = self._stacks(author, name)
             if not (undone if again else done):
                 what = "taken back" if again else "edited"
@@ -326,16 +337,12 @@ class Session:
             if all(now[key] == new for key, new in after.items()):
                 return EditChange({}, {})
             return EditChange({key: now[key] for key in after}, after)
-        return edit(self._held(name).lines, self._in_file(name, action), self._bounds(name), author)
-
-    def _in_file(self, name: str, action: Mapping[str, Any]) -> dict[str, Any]:
-        """An action with its times in seconds of the file."""
-        offset = self.editable.offset(name)
-        moved = dict(action)
-        for key in ("start", "end", "at"):
-            if offset and isinstance(moved.get(key), int | float):
-                moved[key] = moved[key] + offset
-        return moved
+        offset, times = self.editable.offset(name), ("start", "end", "at")
+        in_file = {
+            key: value + offset if offset and key in times and isinstance(value, int | float) else value
+            for key, value in action.items()
+        }
+        return edit(self._held(name).lines, in_file, self._bounds(name), author)
 
     def _bounds(self, name: str) -> Item:
         offset = self.editable.offset(name)
@@ -348,15 +355,6 @@ class Session:
         used = {key for record in (known.records if known else ()) for key in record["before"].get("lines", {})}
         end = max([offset + seconds, *(line["end"] for line in self._held(name).lines.values())])
         return Item(offset, end, self.editable.channels(name), TAGS, used)
-
-    def _refuse_old(self, name: str, base: int) -> None:
-        known = self._known.get(name)
-        if known and known.base != base:
-            last = known.records[-1]
-            reason = f"{last['author']} has changed it meanwhile"
-            raise Conflict(reason, self.item(name), last["author"], last["time"])
-        if not known and base != 0:
-            raise Conflict("it is another state than the page shows", self.item(name), "", "")
 
     def _refuse_changed(self, record: Record, change: EditChange) -> None:
         """Raise `Conflict` if somebody has changed again what an edit changed."""
@@ -420,27 +418,13 @@ class Session:
                 self._relist(name)
             else:
                 self._listed[name] |= self._fields(name)
-        self._tell_edits(records)
-
-    def _tell_edits(self, records: Sequence[Record]) -> None:
         for kind, data in _edit_events(records):
             self.tell(kind, data)
 
     def _answer(self, name: str) -> dict[str, Any]:
         return {"number": self.journal.number, "item": self.item(name)}
 
-    def _writing(self) -> "_Writing":
-        return _Writing(self)
-
     # Discarding.
-
-    def discard(self, names: Sequence[str], author: str) -> list[str]:
-        """Discard items: their files and entries are moved at once, or when the folder is opened next."""
-        return self._set_discarded(names, author, discarded=True)
-
-    def restore(self, names: Sequence[str], author: str) -> list[str]:
-        """Put discarded items back into their place."""
-        return self._set_discarded(names, author, discarded=False)
 
     def numbered(self, first: int, last: int) -> list[str]:
         """The items with a number in their names from `first` to `last`, both included. Raises BadInput."""
@@ -452,33 +436,37 @@ class Session:
             raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
         return names
 
-    def _set_discarded(self, names: Sequence[str], author: str, discarded: bool) -> list[str]:
-        with self._writing():
+    def restore(self, names: Sequence[str], author: str) -> list[str]:
+        """Put discarded items back into their place."""
+        return self.discard(names, author, discarded=False)
+
+    def discard(self, names: Sequence[str], author: str, discarded: bool = True) -> list[str]:
+        """Discard items: their files and entries are moved at once, or when the folder is opened next."""
+        with _Writing(self):
             edits = []
             for name in dict.fromkeys(names):
                 if self._fields(name)["discarded"] == discarded:
                     continue
-                edits.append(self._discarding(name, author) if discarded else self._restoring(name, author))
+                if discarded:
+                    lines = self._held(name).lines  # raises BadInput for an unknown item
+                    self.editable.refuse_discarding(name)
+                    lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
+                    before, after = {**lost.before, "discarded": False}, {**lost.after, "discarded": True}
+                    edits.append(NewEdit(author, name, "discard", before, after))
+                else:
+                    known = reversed(self._known[name].records)
+                    record = next(record for record in known if record["after"].get("discarded"))
+                    edits.append(NewEdit(author, name, "restore", record["after"], record["before"]))
             if edits:
-                records = self.journal.append(edits)
-                self._catch_up()
-                self._changed(records)
+                self._record(edits)
         if edits:
             self._settle_or_say()
         return [edit.item for edit in edits]
 
-    def _discarding(self, name: str, author: str) -> NewEdit:
-        lines = self._held(name).lines  # raises BadInput for an unknown item
-        self.editable.refuse_discarding(name)
-        lost = difference(lines, {}) if self.editable.kind == "tagged" else EditChange({}, {})
-        return NewEdit(
-            author, name, "discard", {**lost.before, "discarded": False}, {**lost.after, "discarded": True}
-        )
-
-    def _restoring(self, name: str, author: str) -> NewEdit:
-        known = self._known[name].records
-        record = next(record for record in reversed(known) if record["after"].get("discarded"))
-        return NewEdit(author, name, "restore", record["after"], record["before"])
+    def _record(self, edits: Sequence[NewEdit]) -> None:
+        records = self.journal.append(edits)
+        self._catch_up()
+        self._changed(records)
 
     # How far everybody is, and who is on which side.
 
@@ -506,7 +494,7 @@ class Session:
         `since` is the number of an edit: a side that somebody else chose after it is not replaced, but all is
         refused. Raises BadInput, and OSError as the disk does.
         """
-        with self._writing():
+        with _Writing(self):
             before: dict[str, str | None] = {}
             edits: list[NewEdit] = []
             listed = {item["id"] for item in self.items()["items"]}
@@ -525,9 +513,7 @@ class Session:
                 before[name] = now
                 edits.append(NewEdit(author, name, "side", {"side": now}, {"side": side}))
             if edits:
-                records = self.journal.append(edits)
-                self._catch_up()
-                self._changed(records)
+                self._record(edits)
         return before
 
     def _kept(self) -> tuple[list[dict[str, Any]], int]:
@@ -656,17 +642,14 @@ class Session:
 
     def _notice(self) -> None:
         """Read again what another program has changed: the files, and the journal."""
-        self._take_news()
+        self.journal.refresh()
+        self._changed(self._catch_up())
         signature = self._files_signature()
         if signature != self._signature:
             self._signature = signature
             self.editable.reread()
             self._lines.clear()
             self._listed = None
-
-    def _take_news(self) -> None:
-        self.journal.refresh()
-        self._changed(self._catch_up())
 
     def _catch_up(self) -> list[Record]:
         """Take in the records of the journal that are new here."""
@@ -861,59 +844,28 @@ class _Writing:
 
 def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:
     """A line as the page gets it, in seconds of the item; `sided`: its channel says who speaks."""
-    affect, features = line.get("vad") or {}, line.get("features") or {}
-    return {
-        "id": key,
-        "channel": line["channel"],
-        "side": line["channel"] if sided else None,
-        "speaker": line.get("speaker"),
-        "start": _within(line["start"], offset),
-        "end": _within(line["end"], offset),
-        "text": line["text"],
-        "tag": line.get("tag"),
-        "rule": line.get("rule"),
-        "kind": line.get("kind"),
-        "confidence": line.get("confidence"),
-        "emotion": _emotion_shown(line),
-        "affect": affect,
-        "features": features,
-        "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
-        "words": [
-            {
-                "word": word["word"],
-                "start": _within(word["start"], offset),
-                "end": _within(word["end"], offset),
-                "probability": word.get("probability"),
-            }
-            for word in shown_words(line)
-        ],
-        "edited_by": line.get("edited_by"),
-        "edited_fields": line.get("edited_fields") or [],
-        "reason": why_silent(line) or None,
-    }
 
+    def moved(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
+        times = {edge: round(item[edge] - offset, 6) for edge in ("start", "end")}
+        return {name: item.get(name) for name in names} | times
 
-def _emotion_shown(line: SpokenLine) -> dict[str, Any] | None:
-    """The class of a line by a classifier of emotion, and its probability; None without a classifier."""
     model, shares = line.get("emotion_model"), line.get("emotion_probabilities")
-    if not isinstance(model, str) or not model:
-        return None
     known = shares.values() if isinstance(shares, dict) else ()
-    return {
+    emotion = {
         "class": line.get("emotion_class"),
-        "probability": max((share for share in known if is_number(share)), default=None),
+        "probability": max(filter(is_number, known), default=None),
         "model": model,
         "estimate": model == AFFECT_MAP,
     }
-
-
-def _within(seconds: float, offset: float) -> float:
-    return round(seconds - offset, 6)
-
-
-def _moved_value(miss: Mapping[str, Any], offset: float) -> dict[str, Any]:
-    """An open edit with its times in seconds of the item."""
-    value = miss["value"]
-    if miss["field"] in ("start", "end") and isinstance(value, int | float):
-        value = _within(value, offset)
-    return {**miss, "value": value}
+    return {
+        "id": key,
+        **moved(line, "channel", "speaker", "text", "tag", "rule", "kind", "confidence", "edited_by"),
+        "side": line["channel"] if sided else None,
+        "emotion": emotion if isinstance(model, str) and model else None,
+        "affect": line.get("vad") or {},
+        "features": line.get("features") or {},
+        "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
+        "words": [moved(word, "word", "probability") for word in shown_words(line)],
+        "edited_fields": line.get("edited_fields") or [],
+        "reason": why_silent(line) or None,
+    }

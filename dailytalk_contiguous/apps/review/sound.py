@@ -104,30 +104,18 @@ def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Pea
     at = first
     seconds = (min(last, final) - first) / rate
     for block in blocks(place.audio, first / rate, seconds) if seconds > 0 else ():
-        _add_peaks(low, high, block, at, edges)
+        inner = np.floor(edges).astype(np.int64) - at
         at += len(block)
+        parts = np.flatnonzero((inner[1:] > 0) & (inner[:-1] < len(block)))
+        if not len(parts) or not len(block):
+            continue
+        starts = np.clip(inner[parts], 0, len(block) - 1)
+        stop = min(max(int(inner[parts[-1] + 1]), int(starts[-1]) + 1), len(block))
+        for channel in range(block.shape[1]):
+            samples = np.ascontiguousarray(block[:stop, channel])
+            low[channel, parts] = np.minimum(low[channel, parts], np.minimum.reduceat(samples, starts))
+            high[channel, parts] = np.maximum(high[channel, parts], np.maximum.reduceat(samples, starts))
     return _scaled(low, high)
-
-
-def _add_peaks(
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    block: NDArray[np.float32],
-    at: int,
-    edges: NDArray[np.float64],
-) -> None:
-    """Take in the samples of a block that begins at sample `at`."""
-    count = low.shape[1]
-    inner = (np.arange(count + 1) * 1.0, np.floor(edges).astype(np.int64) - at)[1]
-    parts = np.flatnonzero((inner[1:] > 0) & (inner[:-1] < len(block)))
-    if not len(parts) or not len(block):
-        return
-    starts = np.clip(inner[parts], 0, len(block) - 1)
-    stop = min(max(int(inner[parts[-1] + 1]), int(starts[-1]) + 1), len(block))
-    for channel in range(block.shape[1]):
-        samples = np.ascontiguousarray(block[:stop, channel])
-        low[channel, parts] = np.minimum(low[channel, parts], np.minimum.reduceat(samples, starts))
-        high[channel, parts] = np.maximum(high[channel, parts], np.maximum.reduceat(samples, starts))
 
 
 def _scaled(low: NDArray[np.float32], high: NDArray[np.float32]) -> Peaks:

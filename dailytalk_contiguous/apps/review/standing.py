@@ -87,7 +87,11 @@ def agreement_on(verdicts: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | 
 
 def shared_sample(names: Sequence[str], count: int, seed: int) -> list[str]:
     """Items that all reviewers should look at, the same for everybody; items added later change few of them."""
-    chosen = {*sorted(names, key=lambda name: _order(name, seed))[:count]}
+
+    def order(name: str) -> str:
+        return hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest()
+
+    chosen = {*sorted(names, key=order)[:count]}
     return [name for name in names if name in chosen]
 
 
@@ -107,11 +111,8 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     seconds = _seconds(items)
     groups: dict[str, str | None] = {}
     for item in items:
-        groups[item["id"]] = None
-        if by == "speaker":
-            groups[item["id"]] = _people(item)[0] if _people(item) else None
-        elif by == "sentence":
-            groups[item["id"]] = _sentence(item) or None
+        sentence = _sentence(item) if by == "sentence" else ""
+        groups[item["id"]] = next(iter(_people(item)), None) if by == "speaker" else sentence or None
     division = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
     return {name: "validation" if side == "eval" else "train" for name, side in division.side.items()}
 
@@ -185,7 +186,3 @@ def _seconds(items: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     known = [item["duration"] for item in items if item["duration"]]
     mean = sum(known) / len(known) if known else 1.0
     return {item["id"]: item["duration"] or mean for item in items}
-
-
-def _order(name: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest()

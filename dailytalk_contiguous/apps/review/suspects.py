@@ -61,13 +61,17 @@ def sound_suspects(
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
         if share > CLIPPED:
-            suspects.append({"kind": "clipped", "why": f"{share:.1%} of the {_side(channel, heard)} channel"})
+            side = CHANNELS[channel] if len(heard.audible) == 2 else f"{channel + 1}."
+            suspects.append({"kind": "clipped", "why": f"{share:.1%} of the {side} channel"})
     for key, line in lines.items():
-        channel = min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)
+        spans = heard.audible[min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)]
         silent = [
             word["word"]
             for word in shown_words(line)
-            if not _touches(heard.audible[channel], word["start"] - offset - _OFF, word["end"] - offset + _OFF)
+            if not any(
+                first < word["end"] - offset + _OFF and last > word["start"] - offset - _OFF
+                for first, last in spans
+            )
         ]
         if silent:
             named = ", ".join(repr(word) for word in silent[:3]) + (" …" if len(silent) > 3 else "")
@@ -95,14 +99,6 @@ def _without_words(
     return suspects
 
 
-def _side(channel: int, heard: HeardItem) -> str:
-    return CHANNELS[channel] if len(heard.audible) == 2 else f"{channel + 1}."
-
-
-def _touches(spans: Sequence[tuple[float, float]], start: float, end: float) -> bool:
-    return any(first < end and last > start for first, last in spans)
-
-
 def _outside(
     spans: Iterable[tuple[float, float]], taken: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
@@ -122,7 +118,7 @@ def _outside(
 
 
 class Listener:
-    """Listens to items in the background; `told` gets the id of each whose suspects are known.
+    """Listens to items in the background; `on_suspects` gets the id of each whose suspects are known.
 
     `look` gives the lines, the sound and the offset of an item, and raises BadInput for one without a sound.
     """

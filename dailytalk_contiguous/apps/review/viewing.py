@@ -1,8 +1,8 @@
 """What can only be listened to: versions, mixes, finished corpora and conversations without a transcript."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.edits import Lines, SpokenLine
@@ -59,14 +59,10 @@ class Viewed(Editable):
     def file_of(self, name: str) -> str:
         return ""
 
-    def write(self, file: str, changed: Mapping[str, Lines]) -> None:
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise BadInput("nothing can be changed here", self._remedy)
 
-    def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
-        raise BadInput("nothing can be changed here", self._remedy)
-
-    def refuse_discarding(self, name: str) -> None:
-        raise BadInput("nothing can be changed here", self._remedy)
+    write = content = refuse_discarding = _refuse
 
     def put_aside(self, states: Mapping[str, bool], records: Sequence[Record]) -> None:
         """Nothing was discarded."""

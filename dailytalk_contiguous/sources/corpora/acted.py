@@ -5,16 +5,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.corpora.common import (
-    About,
-    Corpus,
-    FoundFile,
-    PublishedCounts,
-    Reader,
-    Tree,
-    decoded,
-    known,
-)
+from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.corpora.downloads import CorpusFile, Dataverse, KnownFiles
 
 # RAVDESS: 24 actors speak and sing two sentences, in two strengths of up to eight emotions.
@@ -46,11 +37,11 @@ _RAVDESS_NAME = re.compile(r"\d\d(-\d\d){6}")
 _SUNG = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
 
-class Ravdess(Corpus):
+class Ravdess(common.Corpus):
     """Speech and song of RAVDESS. `label` is the word that its makers give for the code of the emotion."""
 
     NAME = "ravdess"
-    ABOUT = About(
+    ABOUT = common.About(
         title="RAVDESS",
         description="Ryerson Audio-Visual Database of Emotional Speech and Song: 24 professional actors, two "
         "statements in a neutral North American accent, eight emotions in speech and six in song",
@@ -62,11 +53,11 @@ class Ravdess(Corpus):
     )
     PUBLISHED = (
         # 60 takes of 24 actors; neutral has no strong one, so half as many (Zenodo record 1188976).
-        PublishedCounts(
+        common.PublishedCounts(
             1440, 24, {w: 96 if w == "neutral" else 192 for w, _ in RAVDESS_EMOTIONS.values()}, part="speech"
         ),
         # 44 takes of 23 actors: actor 18 did not sing.
-        PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
+        common.PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
     )
     #: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
     DOWNLOAD = KnownFiles(
@@ -88,7 +79,7 @@ class Ravdess(Corpus):
     SUFFIXES = (".wav", ".mp4")
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         return read_ravdess_name
 
     @classmethod
@@ -96,7 +87,7 @@ class Ravdess(Corpus):
         return "song" if row["style"] == "sung" else "speech"
 
 
-def read_ravdess_name(file: FoundFile) -> Row:
+def read_ravdess_name(file: common.FoundFile) -> Row:
     """Columns from a name such as `03-01-06-01-02-01-12.wav`; BadInput names an unknown code."""
     stem = file.pure.stem
     if not _RAVDESS_NAME.fullmatch(stem):
@@ -104,7 +95,7 @@ def read_ravdess_name(file: FoundFile) -> Row:
             f"its name {file.pure.name!r} is not seven numbers such as 03-01-06-01-02-01-12", "rename it"
         )
     modality, channel, emotion, intensity, statement, repetition, actor = stem.split("-")
-    kind = known(MODALITIES, modality, "modality")
+    kind = common.known(MODALITIES, modality, "modality")
     if modality != "03":
         raise BadInput(
             f"its modality is {modality} ({kind})",
@@ -112,26 +103,26 @@ def read_ravdess_name(file: FoundFile) -> Row:
         )
     if file.pure.suffix.lower() != ".wav":
         raise BadInput(f"an audio-only file is not {file.pure.suffix}", "use the WAV files")
-    label, common = known(RAVDESS_EMOTIONS, emotion, "emotion")
-    sung = known(CHANNELS, channel, "vocal channel") == "song"
+    label, ours = common.known(RAVDESS_EMOTIONS, emotion, "emotion")
+    sung = common.known(CHANNELS, channel, "vocal channel") == "song"
     if sung and label not in _SUNG:
         raise BadInput(f"its emotion is {emotion} ({label}), which nobody sang", "correct the name")
     if label == "neutral" and intensity == "02":
         raise BadInput(
             "its name says strong (02) and neutral (01), which is not in the corpus", "correct the name"
         )
-    sentence, text = known(STATEMENTS, statement, "statement")
-    known(REPETITIONS, repetition, "repetition")
+    sentence, text = common.known(STATEMENTS, statement, "statement")
+    common.known(REPETITIONS, repetition, "repetition")
     return {
         "clip": stem,
         "text": text,
         "language": "en",
         "speaker": f"ravdess/{actor}",
-        "gender": known(ACTORS, actor, "actor"),
+        "gender": common.known(ACTORS, actor, "actor"),
         "sentence": sentence,
-        "emotion": common,
+        "emotion": ours,
         "label": label,
-        "intensity": known(INTENSITIES, intensity, "intensity"),
+        "intensity": common.known(INTENSITIES, intensity, "intensity"),
         "style": "sung" if sung else None,
     }
 
@@ -157,11 +148,11 @@ SAVEE_SPEAKERS = {"DC": "male", "JE": "male", "JK": "male", "KL": "male"}
 _SAVEE_NAME = re.compile(r"(?:([A-Z]{2})_)?([a-z]{1,2})(\d\d)")
 
 
-class Savee(Corpus):
+class Savee(common.Corpus):
     """Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name."""
 
     NAME = "savee"
-    ABOUT = About(
+    ABOUT = common.About(
         title="SAVEE",
         description="Surrey Audio-Visual Expressed Emotion database: four male speakers of British English, seven "
         "emotions, 480 utterances",
@@ -170,33 +161,35 @@ class Savee(Corpus):
         citation="Jackson P, Haq S (2011). Surrey Audio-Visual Expressed Emotion (SAVEE) database. University of "
         "Surrey. http://kahlan.eps.surrey.ac.uk/savee/",
     )
-    PUBLISHED = (PublishedCounts(480, 4, {letters: 120 if letters == "n" else 60 for letters in SAVEE_EMOTIONS}),)
+    PUBLISHED = (
+        common.PublishedCounts(480, 4, {letters: 120 if letters == "n" else 60 for letters in SAVEE_EMOTIONS}),
+    )
     SIGNED = True
     BESIDE = ("*.txt",)
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         texts = {file.name.lower(): file for file in tree.files if file.pure.suffix.lower() == ".txt"}
 
-        def read(file: FoundFile) -> Row:
+        def read(file: common.FoundFile) -> Row:
             row = read_savee_name(file)
             written = texts.get(str(file.pure.with_suffix(".txt")).lower())
             if written is not None:
-                row["text"] = " ".join(decoded(written, written.read()).split()) or None
+                row["text"] = " ".join(common.decoded(written, written.read()).split()) or None
             return row
 
         return read
 
 
-def read_savee_name(file: FoundFile) -> Row:
+def read_savee_name(file: common.FoundFile) -> Row:
     """Columns from the name, or from the folder and the name. Raises BadInput, naming a code that is unknown."""
     match = _SAVEE_NAME.fullmatch(file.pure.stem)
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like DC_a01.wav or DC/a01.wav", "rename it")
     letters, number = match[2], match[3]
     speaker = match[1] or file.pure.parent.name
-    gender = known(SAVEE_SPEAKERS, speaker, "speaker")
-    emotion = known(SAVEE_EMOTIONS, letters, "emotion")
+    gender = common.known(SAVEE_SPEAKERS, speaker, "speaker")
+    emotion = common.known(SAVEE_EMOTIONS, letters, "emotion")
     last = 30 if letters == "n" else 15
     if not 1 <= int(number) <= last:
         raise BadInput(
@@ -240,11 +233,11 @@ _FOLDER = re.compile(r"(oaf|yaf)_([a-z_]+)")
 _SURPRISES = ("pleasant_surprise", "pleasant_surprised")
 
 
-class Tess(Corpus):
+class Tess(common.Corpus):
     """Clips of TESS; `label` is the word in the file's name."""
 
     NAME = "tess"
-    ABOUT = About(
+    ABOUT = common.About(
         title="TESS",
         description="Toronto emotional speech set: two actresses aged 26 and 64, 200 words in a carrier phrase, "
         "seven emotions",
@@ -253,24 +246,30 @@ class Tess(Corpus):
         citation="Pichora-Fuller MK, Dupuis K (2020). Toronto emotional speech set (TESS). Borealis. "
         "https://doi.org/10.5683/SP2/E8H2MF",
     )
-    PUBLISHED = (PublishedCounts(2800, 2, dict.fromkeys(TESS_EMOTIONS, 400)),)
+    PUBLISHED = (common.PublishedCounts(2800, 2, dict.fromkeys(TESS_EMOTIONS, 400)),)
     DOWNLOAD = Dataverse("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF")
     BESIDE = ("*manifest.txt",)
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         return read_tess_name
 
 
-def read_tess_name(file: FoundFile) -> Row:
+def read_tess_name(file: common.FoundFile) -> Row:
     """Columns from a name such as `OAF_back_angry.wav`; BadInput if a code is unknown or the folder differs."""
     match = _TESS_NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
         raise BadInput(f"its name {file.pure.name!r} is not like OAF_back_angry.wav", "rename it")
     speaker, word, label = match.groups()
-    age = known(TESS_SPEAKERS, speaker, "speaker")
-    emotion = known(TESS_EMOTIONS, label, "emotion")
-    _check_folder(file, speaker, label)
+    age = common.known(TESS_SPEAKERS, speaker, "speaker")
+    emotion = common.known(TESS_EMOTIONS, label, "emotion")
+    folder = file.pure.parent.name
+    if named := _FOLDER.fullmatch(folder.lower()):
+        written = "ps" if named[2] in _SURPRISES else named[2]
+        if (named[1].upper(), written) != (speaker, label):
+            raise BadInput(
+                f"its name says {speaker} and {label}, its folder {folder!r}", "put it where it belongs"
+            )
     return {
         "clip": match.group(),
         "text": f"Say the word {word}.",
@@ -282,13 +281,3 @@ def read_tess_name(file: FoundFile) -> Row:
         "emotion": emotion,
         "label": label,
     }
-
-
-def _check_folder(file: FoundFile, speaker: str, label: str) -> None:
-    folder = file.pure.parent.name
-    match = _FOLDER.fullmatch(folder.lower())
-    if match is None:
-        return
-    written = "ps" if match[2] in _SURPRISES else match[2]
-    if (match[1].upper(), written) != (speaker, label):
-        raise BadInput(f"its name says {speaker} and {label}, its folder {folder!r}", "put it where it belongs")

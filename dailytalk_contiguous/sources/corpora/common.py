@@ -120,7 +120,6 @@ _PIECE = 1 << 20
 _PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 _LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
-_BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -222,18 +221,6 @@ def stamp(source: Path, follow_links: bool = False) -> str:
         status = os.lstat(file.path) if file.problem else file.path.stat()
         facts.append([file.name, status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def identity_of_audio(audio: dict[str, Any], path: Path) -> str:
-    """`sources.transcribed.identity_of` of encoded audio, at `path` or in bytes: 20 hex digits."""
-    data: bytes | None = audio["bytes"]
-    if data is None:
-        return identity_of(path)
-    size = len(data)
-    digest = hashlib.sha256(str(size).encode())
-    for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
-        digest.update(data[max(0, offset) :][:_BLOCK])
-    return digest.hexdigest()[:20]
 
 
 def _walk(folder: Path, follow_links: bool) -> Iterator[FoundFile]:
@@ -625,7 +612,7 @@ def measured(file: FoundFile) -> Row:
         "duration": info.seconds,
         "sample_rate": info.sample_rate,
         "channels": info.channels,
-        "identity": identity_of_audio(audio, file.path),
+        "identity": identity_of(file.path, audio["bytes"]),
     }
 
 

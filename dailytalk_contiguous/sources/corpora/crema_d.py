@@ -13,20 +13,7 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.corpora.common import (
-    About,
-    Corpus,
-    CorpusConfig,
-    FoundFile,
-    PublishedCounts,
-    Reader,
-    Tree,
-    by_clip,
-    known,
-    measure_of,
-    read_table,
-    table_text,
-)
+from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.corpora.downloads import GitLfs
 
 #: The repository as it was when this was written.
@@ -74,18 +61,18 @@ class VoteCount(NamedTuple):
 
 
 @dataclass
-class CremaDConfig(CorpusConfig):
+class CremaDConfig(common.CorpusConfig):
     """Settings of `CremaD`. `agreed_only` rejects every clip in which raters did not hear what was intended."""
 
     agreed_only: bool = False
 
 
-class CremaD(Corpus):
+class CremaD(common.Corpus):
     """Clips of CREMA-D, with the raters' votes where these are in the source."""
 
     BUILDER_CONFIG_CLASS = CremaDConfig
     NAME = "crema_d"
-    ABOUT = About(
+    ABOUT = common.About(
         title="CREMA-D",
         description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
         "twelve sentences in six emotions, rated by 2,443 people",
@@ -95,7 +82,7 @@ class CremaD(Corpus):
         "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
         "https://doi.org/10.1109/TAFFC.2014.2336244",
     )
-    PUBLISHED = (PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
+    PUBLISHED = (common.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
     DOWNLOAD = GitLfs(
         archive=f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
         lfs=f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
@@ -109,7 +96,7 @@ class CremaD(Corpus):
     BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
 
     @classmethod
-    def reader(cls, tree: Tree, config: CremaDConfig) -> Reader:
+    def reader(cls, tree: common.Tree, config: CremaDConfig) -> common.Reader:
         actors = _actors(tree)
         votes_by_clip = votes(tree)
         if config.agreed_only and not votes_by_clip:
@@ -118,7 +105,7 @@ class CremaD(Corpus):
                 "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
             )
 
-        def read(file: FoundFile) -> Row:
+        def read(file: common.FoundFile) -> Row:
             row = read_crema_name(file, actors)
             row |= _perceived(votes_by_clip.get(row["clip"]))
             if config.agreed_only and row["perceived"] != row["emotion"]:
@@ -131,7 +118,7 @@ class CremaD(Corpus):
         return read
 
 
-def read_crema_name(file: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
+def read_crema_name(file: common.FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
     """Columns from a name such as `1001_DFA_ANG_XX` and the table of actors; BadInput names an unknown code."""
     match = _NAME.fullmatch(MISNAMED.get(file.pure.stem, file.pure.stem))
     if match is None:
@@ -142,28 +129,30 @@ def read_crema_name(file: FoundFile, actors: dict[str, tuple[int, str]]) -> Row:
     age, gender = actors.get(actor, (None, None))
     return {
         "clip": match.group(),
-        "text": known(SENTENCES, sentence, "sentence"),
+        "text": common.known(SENTENCES, sentence, "sentence"),
         "language": "en",
         "speaker": f"crema_d/{actor}",
         "gender": gender,
         "age": age,
         "sentence": sentence,
-        "emotion": known(EMOTIONS, emotion, "emotion"),
+        "emotion": common.known(EMOTIONS, emotion, "emotion"),
         "label": emotion,
-        "intensity": known(LEVELS, level, "level"),
+        "intensity": common.known(LEVELS, level, "level"),
     }
 
 
-def votes(tree: Tree) -> dict[str, VoteCount]:
+def votes(tree: common.Tree) -> dict[str, VoteCount]:
     """What raters of the voice alone heard in each clip: by tabulatedVotes.csv, or else by summaryTable.csv."""
     votes_by_clip: dict[str, VoteCount] = {}
     if summary := tree.named("summaryTable.csv"):
-        lines = read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
-        for line in by_clip(summary, lines, "FileName").values():
+        lines = common.read_table(summary, ("FileName", "VoiceVote", "VoiceLevel"))
+        for line in common.by_clip(summary, lines, "FileName").values():
             votes_by_clip[line["FileName"]] = VoteCount(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
-        lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
-        for clip, line in by_clip(table, lines, "fileName").items():
+        lines = [
+            line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
+        ]
+        for clip, line in common.by_clip(table, lines, "fileName").items():
             level = votes_by_clip[clip].level if clip in votes_by_clip else None
             votes_by_clip[clip] = _counted(
                 [_number(line[letter], table, line) for letter in VOTES], level, clip, table
@@ -184,9 +173,9 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
     Raises DailytalkError for a table that can't be used.
     """
-    table = FoundFile(path.name, path)
-    if "VoiceVote" in table_text(table).partition("\n")[0]:
-        winners = by_clip(table, read_table(table, ("FileName", "VoiceVote")), "FileName")
+    table = common.FoundFile(path.name, path)
+    if "VoiceVote" in common.table_text(table).partition("\n")[0]:
+        winners = common.by_clip(table, common.read_table(table, ("FileName", "VoiceVote")), "FileName")
         letters = {clip: line["VoiceVote"].split(":") for clip, line in winners.items()}
         if unknown := {letter for clip_letters in letters.values() for letter in clip_letters} - {*VOTES}:
             raise DailytalkError(f"the vote {min(unknown)!r} in {table.name!r} is unknown", _AGAIN)
@@ -194,9 +183,11 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
             f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(clip_letters) for letter in clip_letters}
             for clip, clip_letters in letters.items()
         }
-    lines = [line for line in read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])]
+    lines = [
+        line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
+    ]
     shares = {}
-    for clip, line in by_clip(table, lines, "fileName").items():
+    for clip, line in common.by_clip(table, lines, "fileName").items():
         numbers = {VOTES[letter]: _number(line[letter], table, line) for letter in VOTES}
         if not (total := sum(numbers.values())):
             raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
@@ -204,17 +195,17 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
     return shares
 
 
-def _counted(numbers: list[int], level: float | None, clip: str, table: FoundFile) -> VoteCount:
+def _counted(numbers: list[int], level: float | None, clip: str, table: common.FoundFile) -> VoteCount:
     most = max(numbers)
     if not most:
         raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
     letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
     total = sum(numbers)
     shares = {letter: number / total for letter, number in zip(VOTES, numbers, strict=True) if number}
-    return VoteCount(":".join(letters), measure_of(most / total), level, shares)
+    return VoteCount(":".join(letters), common.measure_of(most / total), level, shares)
 
 
-def _level(line: dict[str, str], table: FoundFile) -> float:
+def _level(line: dict[str, str], table: common.FoundFile) -> float:
     """The level of 0 to 100 that raters gave the emotion they heard; of several emotions, their mean."""
     try:
         levels = [float(level) for level in line["VoiceLevel"].split(":")]
@@ -223,10 +214,10 @@ def _level(line: dict[str, str], table: FoundFile) -> float:
             f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}",
             _AGAIN,
         ) from None
-    return measure_of(sum(levels) / len(levels) / 100)
+    return common.measure_of(sum(levels) / len(levels) / 100)
 
 
-def _number(text: str, table: FoundFile, line: dict[str, str]) -> int:
+def _number(text: str, table: common.FoundFile, line: dict[str, str]) -> int:
     if not text.isdecimal():
         raise DailytalkError(f"{line['fileName']} has {text!r} votes in {table.name!r}", _AGAIN)
     return int(text)
@@ -242,19 +233,21 @@ def _perceived(vote: VoteCount | None) -> Row:
         "perceived_label": vote.letters,
         "perceived_votes": None
         if vote.shares is None
-        else [{"emotion": VOTES[letter], "share": measure_of(share)} for letter, share in vote.shares.items()],
+        else [
+            {"emotion": VOTES[letter], "share": common.measure_of(share)} for letter, share in vote.shares.items()
+        ],
         "agreement": vote.agreement,
         "perceived_intensity": vote.level,
     }
 
 
-def _actors(tree: Tree) -> dict[str, tuple[int, str]]:
+def _actors(tree: common.Tree) -> dict[str, tuple[int, str]]:
     """Age in years and gender of each actor; empty without the table."""
     table = tree.named("VideoDemographics.csv")
     if table is None:
         return {}
     actors = {}
-    for line in read_table(table, ("ActorID", "Age", "Sex")):
+    for line in common.read_table(table, ("ActorID", "Age", "Sex")):
         if not line["Age"].isdecimal() or line["Sex"] not in GENDERS:
             raise DailytalkError(
                 f"actor {line['ActorID']} is {line['Age']!r} years old and {line['Sex']!r} in {table.name!r}",

@@ -18,24 +18,10 @@ from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.sources.corpora.common import (
-    About,
-    Corpus,
-    CorpusConfig,
-    FoundFile,
-    PublishedCounts,
-    Reader,
-    Tree,
-    decoded,
-    existing,
-    identity_of_audio,
-    known,
-    measured,
-    open_tree,
-    table_text,
-)
+from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.recordings import find_recordings
+from dailytalk_contiguous.sources.transcribed import identity_of
 
 # DailyTalk as clips: two people act dialogues, with one file a turn.
 #
@@ -55,7 +41,7 @@ EMOTIONS = {
 }
 SPEAKERS = ("0", "1")
 
-ABOUT = About(
+ABOUT = common.About(
     title="DailyTalk",
     description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
     homepage="https://github.com/keonlee9420/DailyTalk",
@@ -89,20 +75,20 @@ class Turn:
         return f"{self.number}_{self.speaker}_d{self.dialogue}"
 
 
-class DailyTalk(Corpus):
+class DailyTalk(common.Corpus):
     """Turns of DailyTalk; `label` is the emotion in the metadata."""
 
     NAME = "dailytalk"
     ABOUT = ABOUT
     #: Clips by a listing of the published folder; its makers count the dialogues (2,541).
-    PUBLISHED = (PublishedCounts(23_773, 2),)
+    PUBLISHED = (common.PublishedCounts(23_773, 2),)
     BESIDE = BESIDE
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         read = Turns(tree)
 
-        def row(file: FoundFile) -> Row:
+        def row(file: common.FoundFile) -> Row:
             turn = read(file)
             return {
                 "clip": turn.clip,
@@ -125,12 +111,12 @@ class Turns:
     have, or which they contradict.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: common.Tree) -> None:
         table = tree.named("metadata.json")
         if table is None:
             raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
         try:
-            self.metadata = parse_json(table_text(table), repr(table.name), "download it again")
+            self.metadata = parse_json(common.table_text(table), repr(table.name), "download it again")
         except BadInput as error:  # without it every label would be missing
             raise DailytalkError(error.reason, error.remedy) from None
         if not isinstance(self.metadata, dict) or not all(
@@ -144,7 +130,7 @@ class Turns:
                 )
         self._texts = {item.name: item for item in tree.files if item.pure.suffix == ".txt"}
 
-    def __call__(self, file: FoundFile) -> Turn:
+    def __call__(self, file: common.FoundFile) -> Turn:
         match = NAME.fullmatch(file.pure.stem)
         if match is None:
             raise BadInput(f"its name {file.pure.name!r} is not like 0_1_d25.wav", "rename it")
@@ -161,7 +147,7 @@ class Turns:
         if str(turn.get("speaker", speaker)) != speaker:
             raise BadInput(f"its speaker is {speaker}, but {turn['speaker']} in metadata.json", "correct the name")
         label = str(turn.get("emotion"))
-        known(EMOTIONS, label, "emotion", "metadata.json")
+        common.known(EMOTIONS, label, "emotion", "metadata.json")
         return Turn(
             dialogue=dialogue,
             number=int(number),
@@ -172,10 +158,10 @@ class Turns:
             topic=_optional(turn, "topic"),
         )
 
-    def _text(self, file: FoundFile, entry: Row) -> str:
+    def _text(self, file: common.FoundFile, entry: Row) -> str:
         text = entry.get("text")
         if text is None and (written := self._texts.get(str(file.pure.with_suffix(".txt")))):
-            text = decoded(written, written.read())
+            text = common.decoded(written, written.read())
         if not isinstance(text, str) or not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
         return " ".join(text.split())
@@ -208,10 +194,8 @@ MOST_OVERLAP = 0.5
 CHANNELS = {"0": "left", "1": "right"}
 
 #: A turn in a conversation, with what the corpus says of it.
-SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS, "emotion": STRING, "label": STRING} | {
-    "act": STRING,
-    "topic": STRING,
-}
+SAID = {"channel": STRING, "start": SECONDS, "end": SECONDS}
+SAID |= dict.fromkeys(("emotion", "label", "act", "topic"), STRING)
 
 #: What a source of conversations yields, and the labels of every turn.
 CONVERSATION = Features({**SOURCE, "said": List(SAID)})
@@ -221,25 +205,25 @@ class PlacedTurn(NamedTuple):
     """A turn with its file, and its start and end in seconds of the conversation."""
 
     turn: Turn
-    file: FoundFile
+    file: common.FoundFile
     start: float
     end: float
 
 
 @dataclass
-class ConversationsConfig(CorpusConfig):
+class ConversationsConfig(common.CorpusConfig):
     """Settings of `DailyTalkConversations`. `seed` decides the gaps."""
 
     seed: int = 0
 
 
-class DailyTalkConversations(Corpus):
+class DailyTalkConversations(common.Corpus):
     """Conversations of DailyTalk, made when it is their turn; columns are those of `CONVERSATION`."""
 
     BUILDER_CONFIG_CLASS = ConversationsConfig
     NAME = "dailytalk_conversations"
     ABOUT = ABOUT
-    PUBLISHED = (PublishedCounts(2541, unit="dialogues"),)
+    PUBLISHED = (common.PublishedCounts(2541, unit="dialogues"),)
     BESIDE = BESIDE
 
     @classmethod
@@ -249,7 +233,7 @@ class DailyTalkConversations(Corpus):
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
         with ExitStack() as stack:
-            tree = open_tree(existing(config.source), stack, config.follow_links)
+            tree = common.open_tree(common.existing(config.source), stack, config.follow_links)
             read = Turns(tree)
             dialogues, rejected, unfit = _grouped(cls.audio_files(tree), read, cls.SUFFIXES)
             if not dialogues and not rejected:
@@ -264,7 +248,7 @@ class DailyTalkConversations(Corpus):
 
 def dailytalk_conversation(
     dialogue: str,
-    turns: dict[int, tuple[Turn, FoundFile]],
+    turns: dict[int, tuple[Turn, common.FoundFile]],
     expected: set[int],
     seed: int,
     unfit: Mapping[tuple[str, int], BadInput] = {},
@@ -274,28 +258,25 @@ def dailytalk_conversation(
     `unfit`: why an existing recording can't be used, by dialogue and number of the turn.
     """
     name = f"dailytalk/{dialogue}"
-    row = _blank(name, f"{dialogue}.wav")
+    row = _blank(name, f"{dialogue}.wav") | {"given_language": "en", "said": []}
     try:
         if missing := sorted(expected - turns.keys()):
-            raise _lack(dialogue, missing[0], unfit.get((dialogue, missing[0])))
+            lacking, problem = f"turn {missing[0]} of dialogue {dialogue}", unfit.get((dialogue, missing[0]))
+            if problem is None:
+                raise BadInput(f"{lacking} has no recording", "download the dialogue again")
+            raise BadInput(f"{lacking} can't be used ({problem.reason})", problem.remedy)
         placed, rate = _place_turns([turns[number] for number in sorted(turns)], dialogue, seed)
         encoded = _mixed(placed, rate)
     except BadInput as error:
         return row | {"problem": error.reason, "remedy": error.remedy}
     audio = {"bytes": encoded, "path": None}
-    identity = identity_of_audio(audio, Path())
-    cues: list[dict[str, Any]] = [
-        {
-            "channel": CHANNELS[placed_turn.turn.speaker],
-            "start": placed_turn.start,
-            "end": placed_turn.end,
-            "text": placed_turn.turn.text,
-            "words": [],
-            "speaker": None,
-            "language": "en",
-        }
-        for placed_turn in placed
-    ]
+    identity = identity_of(Path(), encoded)
+    cues, said = list[Row](), list[Row]()
+    for turn, _, start, end in placed:
+        span = {"channel": CHANNELS[turn.speaker], "start": start, "end": end}
+        cues.append(span | {"text": turn.text, "words": [], "speaker": None, "language": "en"})
+        labels = {"label": turn.label, "act": turn.act, "topic": turn.topic}
+        said.append(span | {"emotion": EMOTIONS[turn.label]} | labels)
     content = repr([name, identity, cues]).encode()
     return row | {
         "audio": audio,
@@ -304,7 +285,7 @@ def dailytalk_conversation(
         "sample_rate": rate,
         "channels": 2,
         "given": cues,
-        "said": [_label_row(placed_turn) for placed_turn in placed],
+        "said": said,
         "input_digest": hashlib.sha256(content).hexdigest()[:20],
     }
 
@@ -321,23 +302,19 @@ def starts(lengths: list[float], speakers: list[str], key: str) -> list[float]:
         if not begun:
             begun.append(0.0)
             continue
-        offset = OFFSET_MEAN + OFFSET_DEVIATION * _bounded(random)
+        while abs(drawn := float(random.standard_normal())) > OFFSET_LIMIT:
+            pass
+        offset = OFFSET_MEAN + OFFSET_DEVIATION * drawn
         earliest = 0.0 if speaker == speakers[index - 1] else -MOST_OVERLAP * min(length, lengths[index - 1])
         begun.append(begun[-1] + lengths[index - 1] + max(offset, earliest))
     return begun
 
 
-def _bounded(random: np.random.Generator) -> float:
-    while abs(drawn := float(random.standard_normal())) > OFFSET_LIMIT:
-        pass
-    return drawn
-
-
 def _grouped(
-    files: list[FoundFile], read: Turns, suffixes: tuple[str, ...]
-) -> tuple[dict[str, dict[int, tuple[Turn, FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
+    files: list[common.FoundFile], read: Turns, suffixes: tuple[str, ...]
+) -> tuple[dict[str, dict[int, tuple[Turn, common.FoundFile]]], list[Row], dict[tuple[str, int], BadInput]]:
     """Turns by dialogue and number, a row for each file that is no turn, and why, for those named like one."""
-    dialogues: dict[str, dict[int, tuple[Turn, FoundFile]]] = {}
+    dialogues: dict[str, dict[int, tuple[Turn, common.FoundFile]]] = {}
     unfit: dict[tuple[str, int], BadInput] = {}
     rejected = []
     for file in files:
@@ -351,27 +328,22 @@ def _grouped(
                 raise BadInput(f"it is the same turn as {numbered[turn.number][1].name!r}", "keep one of them")
             numbered[turn.number] = turn, file
         except BadInput as error:
-            row = _blank(f"dailytalk/{file.name}", file.name) | {"audio": file.place()}
-            rejected.append(row | {"problem": error.reason, "remedy": error.remedy})
+            row = _blank(f"dailytalk/{file.name}", file.name) | {"given_language": "en", "said": []}
+            row |= {"audio": file.place(), "problem": error.reason, "remedy": error.remedy}
+            rejected.append(row)
             if match := NAME.fullmatch(file.pure.stem):
                 unfit.setdefault((match["dialogue"], int(match["number"])), error)
     return dialogues, rejected, unfit
 
 
-def _lack(dialogue: str, number: int, unfit: BadInput | None) -> BadInput:
-    """The problem of a dialogue without one of its turns."""
-    turn = f"turn {number} of dialogue {dialogue}"
-    if unfit is None:
-        return BadInput(f"{turn} has no recording", "download the dialogue again")
-    return BadInput(f"{turn} can't be used ({unfit.reason})", unfit.remedy)
-
-
-def _place_turns(turns: list[tuple[Turn, FoundFile]], dialogue: str, seed: int) -> tuple[list[PlacedTurn], int]:
+def _place_turns(
+    turns: list[tuple[Turn, common.FoundFile]], dialogue: str, seed: int
+) -> tuple[list[PlacedTurn], int]:
     """The turns with their times, and the highest of their rates in Hz. Raises BadInput, naming the turn."""
     lengths, rates = [], []
     for turn, file in turns:
         try:
-            facts = measured(file)
+            facts = common.measured(file)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             remedy = error.remedy if isinstance(error, BadInput) else "check the file and its permissions"
@@ -398,23 +370,10 @@ def _mixed(placed: list[PlacedTurn], rate: int) -> bytes:
     return file.getvalue()
 
 
-def _label_row(at: PlacedTurn) -> Row:
-    turn = at.turn
-    row = {"channel": CHANNELS[turn.speaker], "start": at.start, "end": at.end, "emotion": EMOTIONS[turn.label]}
-    return row | {"label": turn.label, "act": turn.act, "topic": turn.topic}
-
-
 def _blank(name: str, file: str) -> Row:
     row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
-    row |= {
-        "audio_file": file,
-        "audio_identity": "",
-        "offset": 0.0,
-        "duration": 0.0,
-        "sample_rate": 0,
-        "channels": 0,
-    }
-    row |= {"given": [], "given_language": "en", "transcripts": [], "said": [], "input_digest": ""}
+    row |= {"audio_file": file, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
+    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
     return row | {"problem": None, "remedy": None}
 
 
@@ -424,11 +383,11 @@ def _blank(name: str, file: str) -> Row:
 # without its alignment is rejected: recognised words would make another baseline.
 
 
-class DailyTalkContiguous(Corpus):
+class DailyTalkContiguous(common.Corpus):
     """Conversations of kyutai/DailyTalkContiguous, from a folder; columns are those of `core.schema.SOURCE`."""
 
     NAME = "dailytalk_contiguous"
-    ABOUT = About(
+    ABOUT = common.About(
         title="DailyTalkContiguous",
         description="DailyTalk with the turns of each dialogue put together as a stereo recording with word times",
         homepage="https://huggingface.co/datasets/kyutai/DailyTalkContiguous",
@@ -436,7 +395,7 @@ class DailyTalkContiguous(Corpus):
         citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
         "Text-to-Speech. arXiv:2207.01063. Put together by Kyutai as kyutai/DailyTalkContiguous",
     )
-    PUBLISHED = (PublishedCounts(2541, unit="conversations"),)
+    PUBLISHED = (common.PublishedCounts(2541, unit="conversations"),)
     BESIDE = ("*.json", "*.jsonl")
 
     @classmethod
@@ -460,15 +419,8 @@ class DailyTalkContiguous(Corpus):
                     yield row | {"problem": "it has no alignment beside it", "remedy": "get its .json, too"}
         names = {recording.audio_file for recording in recordings}
         with ExitStack() as stack:
-            for file in open_tree(folder, stack, config.follow_links).files:
+            for file in common.open_tree(folder, stack, config.follow_links).files:
                 if file.name not in names and not cls.is_beside(file.name):
-                    yield _stranger(file.name)
-
-
-def _stranger(name: str) -> Row:
-    """The row of a file that is neither a recording nor known to come beside them."""
-    reason = f"DailyTalkContiguous is not known to hold a file like {name!r}"
-    row: Row = {"conversation_id": name, "recording_id": name, "audio": {"bytes": None, "path": None}}
-    row |= {"audio_file": name, "audio_identity": "", "offset": 0.0, "duration": 0.0, "sample_rate": 0}
-    row |= {"channels": 0, "given": [], "given_language": None, "transcripts": [], "input_digest": ""}
-    return row | {"problem": reason, "remedy": "take it out of the folder"}
+                    reason = f"DailyTalkContiguous is not known to hold a file like {file.name!r}"
+                    problem = {"problem": reason, "remedy": "take it out of the folder"}
+                    yield _blank(file.name, file.name) | problem

@@ -8,19 +8,7 @@ from typing import Any
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.corpora.common import (
-    About,
-    Corpus,
-    FoundFile,
-    PublishedCounts,
-    Reader,
-    Tree,
-    by_clip,
-    decoded,
-    known,
-    measure_of,
-    read_table,
-)
+from dailytalk_contiguous.sources.corpora import common
 
 #: O is another emotion than these, X is no agreement among the raters.
 EMOTIONS = {
@@ -45,11 +33,11 @@ TABLE = "labels_consensus.csv"
 _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
 
 
-class MspPodcast(Corpus):
+class MspPodcast(common.Corpus):
     """Speaking turns of MSP-Podcast; `label` is the letter of the consensus."""
 
     NAME = "msp_podcast"
-    ABOUT = About(
+    ABOUT = common.About(
         title="MSP-Podcast",
         description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
         "valence and dominance",
@@ -62,9 +50,9 @@ class MspPodcast(Corpus):
     #: Turns with published labels, that is without Test3.
     SIGNED = True
     PUBLISHED = (
-        PublishedCounts(149_307, release="1.11", unit="labelled turns"),
-        PublishedCounts(203_936, release="1.12", unit="labelled turns"),
-        PublishedCounts(264_705, release="2.0", unit="labelled turns"),
+        common.PublishedCounts(149_307, release="1.11", unit="labelled turns"),
+        common.PublishedCounts(203_936, release="1.12", unit="labelled turns"),
+        common.PublishedCounts(264_705, release="2.0", unit="labelled turns"),
     )
     SPLIT = "official"
     BESIDE = (
@@ -78,14 +66,18 @@ class MspPodcast(Corpus):
     )
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         table = tree.named(TABLE)
         if table is None:
             raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
-        lines = by_clip(table, read_table(table, _COLUMNS), "FileName")
-        texts = {file.pure.stem: file for file in tree.files if _is_transcript(file)}
+        lines = common.by_clip(table, common.read_table(table, _COLUMNS), "FileName")
+        texts = {
+            file.pure.stem: file
+            for file in tree.files
+            if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
+        }
 
-        def read(file: FoundFile) -> Row:
+        def read(file: common.FoundFile) -> Row:
             line = lines.get(file.pure.name)
             if line is None:
                 raise BadInput(
@@ -94,7 +86,7 @@ class MspPodcast(Corpus):
                 )
             row = read_line(file.pure.stem, line)
             written = texts.get(file.pure.stem)
-            row["text"] = " ".join(decoded(written, written.read()).split()) or None if written else None
+            row["text"] = " ".join(common.decoded(written, written.read()).split()) or None if written else None
             return row
 
         return read
@@ -102,18 +94,18 @@ class MspPodcast(Corpus):
 
 def read_line(clip: str, line: dict[str, str]) -> Row:
     """The columns of a line of the table. Raises BadInput, naming a code or a number that can't be."""
-    emotion = known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
+    emotion = common.known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
     speaker = line["SpkrID"].strip()
     return {
         "clip": clip,
         "language": "en",
         "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
-        "gender": known(GENDERS, line["Gender"].strip(), "gender", TABLE),
+        "gender": common.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
         "emotion": emotion,
         "label": line["EmoClass"],
         "perceived": emotion,
         "perceived_label": line["EmoClass"],
-        "official_split": known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
+        "official_split": common.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
         **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
     }
 
@@ -128,8 +120,4 @@ def _scaled(text: str, column: str) -> float | None:
         value = float("nan")
     if not LOWEST <= value <= HIGHEST:
         raise BadInput(f"its {column} is {text!r}, not a number from 1 to 7", "download the table again")
-    return measure_of((value - LOWEST) / (HIGHEST - LOWEST))
-
-
-def _is_transcript(file: FoundFile) -> bool:
-    return file.pure.suffix == ".txt" and any(part.lower() == "transcripts" for part in file.pure.parent.parts)
+    return common.measure_of((value - LOWEST) / (HIGHEST - LOWEST))

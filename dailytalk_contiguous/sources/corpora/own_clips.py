@@ -16,29 +16,10 @@ from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
-from dailytalk_contiguous.sources.corpora.common import (
-    About,
-    Corpus,
-    CorpusConfig,
-    FoundFile,
-    Reader,
-    Tree,
-    decoded,
-    existing,
-    open_tree,
-)
+from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.sources.corpora import common
 from dailytalk_contiguous.sources.editable import laid_moves, laid_over
 from dailytalk_contiguous.sources.recordings import identities
-from dailytalk_contiguous.sources.whisper_json import (
-    AUDIO_FOLDERS,
-    WHISPER_JSON,
-    WhisperJson,
-    clips_folder,
-    match_names,
-    parse_whisper_json,
-    read_whisper_json,
-    text_of,
-)
 from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: What `dailytalk split` writes beside its pieces: its manifest says why those in `LEFT_OUT[0]` are there.
@@ -48,7 +29,9 @@ MANIFEST = "manifest.jsonl"
 LEFT_OUT = ("Non Usable", "Discarded Audios")
 
 #: Folders, in lower case, that are not named after a speaker.
-_PLAIN_FOLDERS = frozenset({*AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"})
+_PLAIN_FOLDERS = frozenset(
+    {*whisper_json.AUDIO_FOLDERS, "clips", "usable", "wavs", "wav", "data", "train", "eval"}
+)
 
 #: Names, in lower case, that count clips and name no speaker.
 _PLAIN_NAMES = frozenset(
@@ -60,13 +43,13 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass
-class ClipsConfig(CorpusConfig):
+class ClipsConfig(common.CorpusConfig):
     """Settings of `Clips`: whether the `texts` of a whisper.json are used."""
 
     texts: bool = True
 
 
-class Clips(Corpus):
+class Clips(common.Corpus):
     """Clips of a folder; nothing is known of them but their texts, their languages and who speaks.
 
     The speaker is the recording that `dailytalk split` cut the clip from, the folder of the clip
@@ -75,7 +58,7 @@ class Clips(Corpus):
 
     BUILDER_CONFIG_CLASS = ClipsConfig
     NAME = "clips"
-    ABOUT = About(
+    ABOUT = common.About(
         title="clips",
         description="Clips of one's own, with the texts of a whisper.json or a recogniser",
         homepage="",
@@ -87,10 +70,10 @@ class Clips(Corpus):
     @classmethod
     def rows(cls, config: Any) -> Iterator[Row]:
         """As of any corpus; an entry of the whisper.json that is about no clip is a row with a problem, too."""
-        source = existing(config.source)
+        source = common.existing(config.source)
         refuse_half_renamed(source)
         with ExitStack() as stack:
-            tree = _as_moved(open_tree(source, stack, config.follow_links), source)
+            tree = _as_moved(common.open_tree(source, stack, config.follow_links), source)
             folder = _Folder(source, tree, config)
             if not folder.clips and not folder.strays:
                 raise DailytalkError(
@@ -99,24 +82,20 @@ class Clips(Corpus):
                 )
             first: dict[str, str] = {}
             for file in folder.clips:
-                yield _heard_whole(cls.row(file, folder.read, first), config)
+                row = cls.row(file, folder.read, first)
+                if config.texts and not row["problem"] and not row["text"] and row["duration"] > WINDOW_SECONDS:
+                    # A recogniser hears a clip in one window.
+                    whole, heard = f"{row['duration']:.1f} s", f"the first {WINDOW_SECONDS:g} s"
+                    row["problem"] = f"it has no text, and of its {whole} {heard} would be heard"
+                    row["remedy"] = "run dailytalk transcribe, or cut it with dailytalk split"
+                yield row
             for name, problem in folder.strays.items():
-                stray = FoundFile(name, source, problem=problem.reason, remedy=problem.remedy)
-                yield cls.row(stray, folder.read, first) | {"id": f"{cls.NAME}/{WHISPER_JSON}/{name}"}
+                stray = common.FoundFile(name, source, problem=problem.reason, remedy=problem.remedy)
+                yield cls.row(stray, folder.read, first) | {"id": f"{cls.NAME}/{whisper_json.WHISPER_JSON}/{name}"}
 
     @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
+    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
         return _Folder(Path(config.source), tree, config).read
-
-
-def _heard_whole(row: Row, config: ClipsConfig) -> Row:
-    """The row, with a problem where a recogniser, which hears a clip in one window, would miss its end."""
-    if config.texts and row["problem"] is None and not row["text"] and row["duration"] > WINDOW_SECONDS:
-        reason = (
-            f"it has no text, and of its {row['duration']:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
-        )
-        row |= {"problem": reason, "remedy": "run dailytalk transcribe, or cut it with dailytalk split"}
-    return row
 
 
 class _Folder:
@@ -125,14 +104,16 @@ class _Folder:
     `clips` are the files. `strays` has the names of entries that are about none of them, and why.
     """
 
-    def __init__(self, source: Path, tree: Tree, config: ClipsConfig) -> None:
+    def __init__(self, source: Path, tree: common.Tree, config: ClipsConfig) -> None:
         whole = source.resolve() if source.is_dir() else source.resolve().with_suffix("")
         self._everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
         texts, audio = _texts(source, tree, config)
-        self.clips = [file for file in tree.files if _is_clip(file)]
+        # Those to account for: audio that was not left out, and what can't be looked into.
+        listed = (file for file in tree.files if not set(LEFT_OUT) & {*file.pure.parent.parts})
+        self.clips = [file for file in listed if file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem]
         self._outside = {file.name for file in self.clips if not file.name.startswith(audio)}
         names = {file.name.removeprefix(audio): file.name for file in self.clips if file.name not in self._outside}
-        matches = match_names(texts.entries if texts else (), names)
+        matches = whisper_json.match_names(texts.entries if texts else (), names)
         problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in texts.rejects} if texts else {}
         self._entries = {names[name]: texts.entries[key] for name, key in matches.keys.items()} if texts else {}
         self._problems = {names[name]: problems[key] for name, key in matches.keys.items() if key in problems}
@@ -144,7 +125,7 @@ class _Folder:
         self._audio = audio
         self._pieces = _pieces(tree)
 
-    def read(self, file: FoundFile) -> Row:
+    def read(self, file: common.FoundFile) -> Row:
         """The columns of a clip. Raises BadInput for one that is not meant to be used, or whose entry can't be."""
         piece = self._pieces.get(file.name, {})
         if file.name in self._outside:
@@ -154,7 +135,7 @@ class _Folder:
         if file.name in self._problems:
             raise self._problems[file.name]
         entry = self._entries.get(file.name, {})
-        text = text_of(entry) if entry else ""
+        text = whisper_json.text_of(entry) if entry else ""
         language = entry.get("language") or ""
         return {
             "clip": self._ids[file.name.removeprefix(self._audio)],
@@ -165,7 +146,7 @@ class _Folder:
             "sentence": " ".join(re.findall(r"\w+", text.casefold())) or None,
         }
 
-    def _speaker(self, file: FoundFile, piece: Row) -> str:
+    def _speaker(self, file: common.FoundFile, piece: Row) -> str:
         if isinstance(piece.get("source"), str) and (stem := PurePosixPath(piece["source"]).stem):
             return stem
         folders = PurePosixPath(file.name.removeprefix(self._audio)).parent.parts
@@ -177,42 +158,35 @@ class _Folder:
         return self._everybody
 
 
-def _as_moved(tree: Tree, source: Path) -> Tree:
+def _as_moved(tree: common.Tree, source: Path) -> common.Tree:
     """The files with the names that they get where `review` has not moved a discarded clip yet."""
     moves = laid_moves(source) if source.is_dir() else {}
     top = source.absolute()
     names = {place: as_text(target.relative_to(top)) for place, target in moves.items()}
     files = (replace(file, name=names.get(file.path.absolute(), file.name)) for file in tree.files)
-    return Tree(tuple(sorted(files, key=lambda file: file.name))) if names else tree
+    return common.Tree(tuple(sorted(files, key=lambda file: file.name))) if names else tree
 
 
-def _is_clip(file: FoundFile) -> bool:
-    """Whether a file is one to account for: audio that was not left out, and what can't be looked into."""
-    return not set(LEFT_OUT) & {*file.pure.parent.parts} and (
-        file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem is not None
-    )
-
-
-def _texts(source: Path, tree: Tree, config: ClipsConfig) -> tuple[WhisperJson | None, str]:
+def _texts(source: Path, tree: common.Tree, config: ClipsConfig) -> tuple[whisper_json.WhisperJson | None, str]:
     """The whisper.json of a source, and the folder of its clips as a prefix of their names."""
     try:
         if source.is_dir():
-            audio, path = clips_folder(source, config.follow_links)
+            audio, path = whisper_json.clips_folder(source, config.follow_links)
             prefix = "" if audio == source else f"{audio.name}/"
-            return (read_whisper_json(laid_over(path)) if path and config.texts else None), prefix
-        packed = tree.named(WHISPER_JSON) if config.texts else None
-        return (parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
+            return (whisper_json.read_whisper_json(laid_over(path)) if path and config.texts else None), prefix
+        packed = tree.named(whisper_json.WHISPER_JSON) if config.texts else None
+        return (whisper_json.parse_whisper_json(packed.read(), Path(packed.name)) if packed else None), ""
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
 
 
-def _pieces(tree: Tree) -> dict[str, Row]:
+def _pieces(tree: common.Tree) -> dict[str, Row]:
     """The lines of all manifests of `dailytalk split`, by the name of the file that they are about."""
     pieces: dict[str, Row] = {}
     for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
         folder = f"{manifest.pure.parent}/" if len(manifest.pure.parts) > 1 else ""
         try:
-            text = decoded(manifest, manifest.read())
+            text = common.decoded(manifest, manifest.read())
         except BadInput as error:
             raise DailytalkError(f"{manifest.name}: {error.reason}", error.remedy) from None
         for number, line in enumerate(text.split("\n"), 1):

@@ -12,7 +12,7 @@ from corpus_trees import POINTER, clip, good, problems, put, read, zipped
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.corpora import common
-from dailytalk_contiguous.sources.corpora.common import FoundFile, identity_of_audio, open_tree, stamp
+from dailytalk_contiguous.sources.corpora.common import FoundFile, open_tree, stamp
 from dailytalk_contiguous.sources.transcribed import identity_of
 from dailytalk_contiguous.store.files import FOLLOW_LINKS, LINK_OUT
 
@@ -234,8 +234,7 @@ def test_bytes_and_files_have_the_same_identity(tmp_path: Path, seconds: float) 
     data = wav_bytes(tones(seconds, channels=1))
     put(tmp_path, {NAME: data})
     identity = identity_of(tmp_path / NAME)
-    assert identity_of_audio({"bytes": data, "path": None}, Path()) == identity
-    assert identity_of_audio({"bytes": None, "path": "…"}, tmp_path / NAME) == identity
+    assert identity_of(Path(), data) == identity
 
 
 def test_a_file_that_vanished_is_told(tmp_path: Path) -> None:
