@@ -1,7 +1,5 @@
 """`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,9 +20,11 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.documents import as_text
@@ -70,19 +70,18 @@ def transcribe(
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
     console = Console(stderr=as_json)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with bar(console, quiet=as_json) as run_bar:
         done = transcribe_clips(
             source,
             out or default_json(source),
             stages,
             RunOptions(workers),
-            command,
+            command_line(),
             follow_links,
             planned=run_bar.planned,
             dry_run=dry_run,
         )
-    code = 1 if not done.entries and not (dry_run and done.heard) else 3 if done.rejects else 0
+    code = exit_code(done.entries + dry_run * len(done.heard), len(done.rejects))
     if as_json:
         print_json({"dry_run": dry_run} | _summary(done))
     else:
@@ -117,6 +116,4 @@ def _show(console: Console, done: TranscribedClips, dry_run: bool) -> None:
         console.print(
             f"without a word: {len(done.empty):,} ({escape(shown)}{', …' if len(done.empty) > 3 else ''})"
         )
-    if done.rejects:
-        rejects = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, f"{len(done.rejects):,}", "all with --json", rejects)
+    show_rejected(console, done.rejects)

@@ -19,9 +19,10 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    exit_code,
     option,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -103,7 +104,7 @@ def convert(
             planned=lambda count, left: progress.update(shown, total=count, completed=count - left),
             finished=lambda: progress.advance(shown),
         )
-    code = 1 if not done.made + done.done_before else 3 if done.rejects else 0
+    code = exit_code(done.made + done.done_before, len(done.rejects))
     if as_json:
         rejects = [reject.as_dict() for reject in done.rejects]
         seconds = round(done.seconds, 3)
@@ -114,10 +115,8 @@ def convert(
     before = f", {done.done_before:,} done before" if done.done_before else ""
     made = f"{counted(done.made, 'file')} ({length_text(done.seconds)}) made{before}"
     console.print(f"{made} in {escape(as_text(out))}")
-    if done.rejects:
-        rejected = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, counted(len(done.rejects), "recording"), f"in {as_text(out / REJECTS)}", rejected)
-    elif code:
+    show_rejected(console, done.rejects, f"in {as_text(out / REJECTS)}", "recording")
+    if code and not done.rejects:
         console.print("no recording could be used")
     show_verdict(console, code)
     raise typer.Exit(code)

@@ -1,7 +1,6 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
@@ -41,7 +39,10 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
+    plain_table,
     print_json,
     show_rejects,
     show_verdict,
@@ -197,7 +198,7 @@ def corpus(
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         written = write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
-        raise typer.Exit(_code(written.conversations, len(written.rejects)))
+        raise typer.Exit(exit_code(written.conversations, len(written.rejects)))
     corpus_pipeline(
         profile, **settings
     )  # raises DailytalkError for impossible settings before anything is written
@@ -218,8 +219,7 @@ def corpus(
         plan, left = intended_corpus(read, work.folder, stages, clip_plan, run_options)
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    about: dict[str, Any] = {"command": command, "settings": {"profile": profile}}
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = build_corpus(
@@ -235,7 +235,7 @@ def corpus(
         )
     work.settle(OF_CORPUS if outcome.record else ())
     corpus_outcome(console, read, outcome, work.folder, clip_plan, as_json)
-    code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
+    code = (3 if outcome.rejects else 0) if outcome.n_missing else exit_code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
     if profile_stages:
@@ -274,10 +274,6 @@ def _download(console: Console, name: str, folder: Path, accepted: bool) -> None
     console.print(f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right")
     where = shlex.quote(as_text(folder))
     console.print(escape(f"go on with: dailytalk corpus {name} {where} --out DIR"))
-
-
-def _code(count: int, rejected: int) -> int:
-    return 1 if not count else 3 if rejected else 0
 
 
 # What `dailytalk corpus` prints at its end: what was read and rejected, what was made, and what is missing.
@@ -345,10 +341,7 @@ def laid_out(console: Console, result: WrittenConversations, out: Path, as_json:
 
 
 def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("measure")
-    for percentile in _PERCENTILES:
-        table.add_column(f"{percentile} %", justify="right")
+    table = plain_table("measure", *(f">{percentile} %" for percentile in _PERCENTILES))
     for name, values in _quantiles(result.measured).items():
         table.add_row(name, *(f"{value:.4g}" for value in values))
     console.print(table)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.emotion_evaluate import (
@@ -46,10 +45,12 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    exit_code,
     option,
+    plain_table,
     print_json,
     say,
-    show_rejects,
+    show_rejected,
 )
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -402,12 +403,10 @@ def emotion_predict(
         if classifier.is_estimate:
             console.labelled("note", f"{classifier.name} is a rule of thumb that was never trained on emotion")
         console.labelled("note", NO_DIAGNOSIS)
-        if reader.rejects:
-            rejects = (reject.as_dict() for reject in reader.rejects)
-            show_rejects(console, f"{len(reader.rejects):,}", "all with --json", rejects)
+        show_rejected(console, reader.rejects)
     if voice is not None and sentences:
         _speak(voice, sentences, say_to)
-    raise typer.Exit(1 if not heard else 3 if reader.rejects else 0)
+    raise typer.Exit(exit_code(len(heard), len(reader.rejects)))
 
 
 def _from_microphone(console: Console, reader: MoodReader, seconds: float) -> RecordingMoods:
@@ -423,9 +422,8 @@ def _show_recording(console: Console, recording: RecordingMoods) -> None:
         console.print("  nobody speaks in it", markup=False)
         return
     two = len({mood.speaker for mood in recording.utterances}) > 1
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("  time", *(["who"] if two else []), "emotion", "sure", "valence", "arousal"):
-        table.add_column(heading, justify="right" if heading in ("sure", "valence", "arousal") else "left")
+    headings = ("  time", *(["who"] if two else []), "emotion", ">sure", ">valence", ">arousal")
+    table = plain_table(*headings, padding=(0, 2, 0, 0))
     for mood in recording.utterances:
         time = f"  {_clock(mood.start)}–{_clock(mood.end)}"
         table.add_row(time, *([mood.speaker] if two else []), *map(escape, _cells(mood)))

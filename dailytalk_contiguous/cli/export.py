@@ -29,10 +29,11 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    exit_code,
     option,
     print_json,
     show_judgement,
-    show_rejects,
+    show_rejected,
     shown_steps,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -197,7 +198,7 @@ def export(
         print_json(summary)
     else:
         _show_export(sentence, out, rejects)
-    raise typer.Exit(1 if not count else 3 if rejects else 0)
+    raise typer.Exit(exit_code(count, len(rejects)))
 
 
 def _export_voice(
@@ -401,6 +402,4 @@ def _plain(value: object, unit: str) -> str:
 def _show_export(sentence: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
     console = Console()
     console.print(f"{sentence} in {escape(str(out))}")
-    if rejects:
-        share = counted(len(rejects), noun)
-        show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))
+    show_rejected(console, rejects, of=noun)

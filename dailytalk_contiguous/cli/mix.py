@@ -13,7 +13,7 @@ from dailytalk_contiguous.cli.options import (
     on_this_machine,
     seed_option,
 )
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejected
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import MIX_REJECTS
@@ -99,6 +99,4 @@ def _show(done: Mixed, out: Path) -> None:
     console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)")
     for warning in done.warnings:
         console.print(f"warning: {escape(warning)}")
-    if done.rejects:
-        rejects = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, f"{len(done.rejects):,}", f"in {as_text(out / MIX_REJECTS)}", rejects)
+    show_rejected(console, done.rejects, f"in {as_text(out / MIX_REJECTS)}")

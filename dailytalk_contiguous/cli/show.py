@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import SHOWN, Console, share_text, show_rejects, visible
+from dailytalk_contiguous.cli.terminal import SHOWN, Console, plain_table, share_text, show_rejects, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -50,28 +50,25 @@ from dailytalk_contiguous.stages.transcribe import GIVEN
 # to stdout, which may be JSON.
 
 
-class Working(ProgressColumn):
+class _Working(ProgressColumn):
     """The stage that works now."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
         return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
 
 
-class WorkBar(ProgressColumn):
+class _WorkBar(ProgressColumn):
     """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
 
     def render(self, task: Task) -> ProgressBar:
-        """The column's bar, as wide as the other columns leave it."""
         share = task.fields["forecast"].share
         return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
 
 
-class StageProgress(ProgressColumn):
+class _StageProgress(ProgressColumn):
     """Audio that is finished, and money."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
         done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
         spent = task.fields["spent"]
@@ -79,11 +76,10 @@ class StageProgress(ProgressColumn):
         return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
 
 
-class Left(ProgressColumn):
+class _Left(ProgressColumn):
     """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
         forecast: Forecast = task.fields["forecast"]
         left = forecast.seconds_left
         if left is None:
@@ -115,7 +111,7 @@ def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None)
     with (
         nullcontext() if shown else _logged(),
         Progress(
-            *(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),
+            *(_Working(), _WorkBar(table_column=Column(ratio=1)), _StageProgress(), _Left()),
             console=console,
             expand=True,
             transient=True,
@@ -154,10 +150,7 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
         "writing outputs": account.outputs,
     }
     whole = sum(account.stages.values()) + sum(outside.values())
-    table = Table(box=None, pad_edge=False)
-    table.add_column("where the time went")
-    for heading in ("seconds", "share", "real-time factor"):
-        table.add_column(heading, justify="right")
+    table = plain_table("where the time went", ">seconds", ">share", ">real-time factor")
     for name, took in (*account.stages.items(), *outside.items()):
         audio = account.audio.get(name)
         share = f"{took / whole if whole else 0.0:.1%}"
@@ -237,17 +230,18 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
     )
     for names, what in kinds:
         if names:
-            shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-            more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            console.print(escape(f"{what.format(len(names))}: {shown}{more}"), highlight=False)
+            console.print(escape(f"{what.format(len(names))}: {_first(names)}"), highlight=False)
 
 
 def strangers(console: Console, names: Sequence[str]) -> None:
     """Print which recordings the table of speakers names that are not in the input."""
     if names:
-        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
+        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {_first(names)}"))
+
+
+def _first(names: Sequence[str]) -> str:
+    shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+    return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
@@ -311,9 +305,7 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
 
 
 def _stages(console: Console, record: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "seconds", "real-time factor"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    table = plain_table("stage", ">seconds", ">real-time factor")
     for stage in record["stages"]:
         factor = stage["realtime_factor"]
         table.add_row(stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}")
@@ -336,7 +328,8 @@ def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
         console.print(f"  (only there: {escape(', '.join(kept))}, which no stage publishes)")
     console.print(f"record      {escape(as_text(out / RUN))}")
     try:
-        preview = [_preview(line) for line in _read(out / record["transcript"], SHOWN)]
+        lines = (line for _, line in islice(json_lines(out / record["transcript"], nan=True), SHOWN))
+        preview = [_preview(line) for line in lines if isinstance(line, dict)]
     except (ValueError, KeyError, TypeError) as error:
         console.print(f"  (its first lines are not as they were written: {escape(repr(error))})")
         return
@@ -354,10 +347,6 @@ def nothing_to_do(n_shards: int) -> str:
     return (
         "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
     )
-
-
-def _read(path: Path, count: int) -> list[Any]:
-    return [line for _, line in islice(json_lines(path, nan=True), count) if isinstance(line, dict)]
 
 
 # What `dailytalk speak` prints: what it would cost, and what it made.

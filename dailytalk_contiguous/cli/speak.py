@@ -3,8 +3,6 @@
 import contextlib
 import inspect
 import io
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +35,8 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
     print_json,
     say,
@@ -50,7 +50,6 @@ from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.speaking import (
-    SpeakOutcome,
     intended_speak,
     read_synthesis_input,
     speak_stage_of,
@@ -128,13 +127,14 @@ def speak(
             engine.preflight(left, fetch=False)
         raise typer.Exit(0)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile}}
+    about = {"command": command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as run_bar:
         outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_SPEAK)
-    code = _exit_code(outcome) or tagging_code
+    counts = outcome.record["counts"]
+    code = exit_code(counts.get("conversations", 0), counts["rejects"]) or tagging_code
     if as_json:
         print_json(outcome.record)
     else:
@@ -233,10 +233,3 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
         return {}
     known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
     return {name: str(value) for name, value in known.items() if value and name not in settings}
-
-
-def _exit_code(outcome: SpeakOutcome) -> int:
-    counts = outcome.record["counts"]
-    if not counts.get("conversations"):
-        return 1
-    return 3 if counts["rejects"] else 0

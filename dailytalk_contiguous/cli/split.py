@@ -1,13 +1,10 @@
 """`dailytalk split` and `dailytalk silences`: recordings cut into pieces, and what their silences are like."""
 
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
@@ -25,9 +22,12 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
+    plain_table,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.cuts import CutRule
@@ -90,7 +90,7 @@ def split(
     console = Console(stderr=as_json)
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
-    about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    about = {"command": command_line()}
     if dry_run:
         cut = find_stage(CutAtSilences, stages)
         assert cut is not None
@@ -100,19 +100,13 @@ def split(
             outcome = run_splitting(
                 recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
             )
-    code = _exit_code(outcome)
+    code = exit_code(outcome.record["counts"]["recordings"], len(outcome.rejects))
     if as_json:
         print_json({"dry_run": dry_run} | _summary(outcome, out))
     else:
         _show(console, outcome, out, dry_run)
         show_verdict(console, code)
     raise typer.Exit(code)
-
-
-def _exit_code(outcome: SplitOutcome) -> int:
-    if not outcome.record["counts"]["recordings"]:
-        return 1
-    return 3 if outcome.rejects else 0
 
 
 def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
@@ -146,10 +140,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> 
     console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
     for kind, took in sorted(outcome.record["non_usable"].items(), key=lambda item: -item[1]):
         console.print(f"    {kind}: {length_text(took)}", markup=False)
-    if outcome.rejects:
-        rejects = [reject.as_dict() for reject in outcome.rejects]
-        where = "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
-        show_rejects(console, f"{len(rejects):,}", where, rejects)
+    show_rejected(console, outcome.rejects, "all with --json" if dry_run else f"in {as_text(out / REJECTS)}")
     for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
         console.print(f"{label:<8}{as_text(out / name)}", markup=False)
 
@@ -211,11 +202,10 @@ def silences(
     else:
         if whole:
             _show_silences(console, surveys, whole)
-        if rejects:
-            show_rejects(console, f"{len(rejects):,}", "all with --json", [reject.as_dict() for reject in rejects])
+        show_rejected(console, rejects)
         if png is not None and whole:
             console.print(f"picture  {as_text(png)}", markup=False)
-    raise typer.Exit(1 if whole is None else 3 if rejects else 0)
+    raise typer.Exit(exit_code(len(surveys), len(rejects)))
 
 
 def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
@@ -226,10 +216,7 @@ def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
 
 
 def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recording")
-    for heading in ("length", "by", "silences", "min", "mean", "median", "max"):
-        table.add_column(heading, justify="left" if heading == "by" else "right")
+    table = plain_table("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
     for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
         for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):
             spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
@@ -248,9 +235,7 @@ def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: Silenc
     console.print("\nsilences by level")
     for name, count in zip(bin_names(), figures.histogram, strict=True):
         console.print(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("--silence", "pieces", "usable", "usable audio", "cuts inside speech", ""):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = plain_table(">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
     choice = whole.choice
     for outcome in whole.outcomes:
         table.add_row(

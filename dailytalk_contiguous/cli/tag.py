@@ -1,7 +1,5 @@
 """`dailytalk tag`, whole or as a stream."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +40,8 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
     print_json,
     show_rejects,
@@ -152,9 +152,8 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         return 0
     show.slow_precision(console, tagging, chosen(options, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
-    command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=options["as_json"]) as run_bar:
-        done = run_streaming(job, out, limits, command, planned=run_bar.planned)
+        done = run_streaming(job, out, limits, {"command": command_line()}, planned=run_bar.planned)
     if options["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:
@@ -376,10 +375,7 @@ def tag(
         else:
             show.tag_dry_run(console, recordings, plan, stages)
         raise typer.Exit(0)
-    about: dict[str, Any] = {
-        "command": as_text(shlex.join(["dailytalk", *sys.argv[1:]])),
-        "settings": {"profile": profile},
-    }
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {RECORDINGS: addresses} if addresses else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = run_tagging(recordings, out, stages, run_options, about, planned=run_bar.planned)
@@ -419,9 +415,7 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
 def _exit_code(outcome: TagOutcome) -> int:
     n_rejects = outcome.record["counts"]["rejects"] if outcome.record else len(outcome.problems)
     n_rows = outcome.record["counts"]["conversations"] if outcome.record else outcome.n_conversations
-    if not n_rows:
-        return 1
-    return 3 if n_rejects else 0
+    return exit_code(n_rows, n_rejects)
 
 
 def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:

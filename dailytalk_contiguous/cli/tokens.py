@@ -1,14 +1,11 @@
 """`dailytalk tokens`: how something is said, as contours, clusters and sequences of tokens."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import (
@@ -29,9 +26,12 @@ from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
+    plain_table,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_analysis, to_uri
@@ -245,23 +245,23 @@ def weights_of(text: str | None) -> dict[str, float]:
 
 
 def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence", ""):
-        table.add_column(heading, justify="right" if heading else "left")
+    numbers = ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence")
+    table = plain_table(*(f">{heading}" for heading in numbers), "")
     for report in reports:
+        silhouettes = report["silhouette"], report["silhouette_with_silence"]
         table.add_row(
             f"{len(report['sizes']):,}",
             f"{report['frames'] - report['silent']:,}",
             f"{report['inertia']:,.1f}",
             f"{report['perplexity']:.1f}",
             f"{report['dead']}",
-            *("–" if report[name] is None else f"{report[name]:.3f}" for name in _SILHOUETTES),
+            *(
+                "–" if report[name] is None else f"{report[name]:.3f}"
+                for name in ("silhouette", "silhouette_with_silence")
+            ),
             report["out"],
         )
     console.print(table)
-
-
-_SILHOUETTES = ("silhouette", "silhouette_with_silence")
 
 
 @with_options(PLOT_SETTINGS)
@@ -334,12 +334,11 @@ def _make(
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with show.bar(console, quiet=as_json) as run_bar:
         outcome = make_prosody(
-            speech, out, stage, RunOptions(workers, prune=prune), command, planned=run_bar.planned
+            speech, out, stage, RunOptions(workers, prune=prune), command_line(), planned=run_bar.planned
         )
-    code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
+    code = exit_code(outcome.record["counts"]["conversations"], len(outcome.rejects))
     shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
     if as_json:
         print_json(_as_dict(outcome, shards))
@@ -367,8 +366,6 @@ def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) ->
         console.print("nothing to do: all of it is there")
     counts, hours = outcome.record["counts"], outcome.record["hours"]["audio"]
     console.print(f"{counted(counts['conversations'], 'conversation')}, {length_text(hours * 3600)}")
-    if outcome.rejects:
-        rejects = [reject.as_dict() for reject in outcome.rejects]
-        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+    show_rejected(console, outcome.rejects, f"in {as_text(out / REJECTS)}")
     if counts["conversations"]:
         console.print(f"in {as_text(shards)}", markup=False)
