@@ -151,7 +151,11 @@ def converse(
     folder = None if no_save else out
     console = Console(stderr=as_json)
     instructions = read_instructions(system)
-    voice = open_voice(models, profile, folder, lambda question: consent or _asked(question))
+
+    def asked(question: str) -> bool:
+        return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
+
+    voice = open_voice(models, profile, folder, asked)
     talks: list[Talk] = []
     screen = TalkScreen(console)
 
@@ -265,12 +269,6 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     if medians:
         console.labelled("medians", latency_text(medians))
     console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
-
-
-def _asked(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return typer.confirm(visible(question), default=False)
 
 
 def _obey_lines(talk: Talk, push_to_talk: bool) -> None:

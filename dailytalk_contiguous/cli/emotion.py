@@ -393,7 +393,15 @@ def emotion_predict(
                 "affect_model": affect_model,
                 "classes": [*classifier.classes],
                 "confidence": confidence,
-                "recordings": [_as_dict(recording) for recording in heard],
+                "recordings": [
+                    {
+                        "recording": as_text(recording.name),
+                        "seconds": round(recording.seconds, 3),
+                        "utterances": [_mood_dict(mood) for mood in recording.utterances],
+                        "speakers": [_mood_dict(mood) for mood in recording.speakers],
+                    }
+                    for recording in heard
+                ],
                 "rejects": [reject.as_dict() for reject in reader.rejects],
                 "said": sentences,
                 "note": NO_DIAGNOSIS,
@@ -447,15 +455,6 @@ def _cells(mood: Mood) -> tuple[str, str, str, str]:
 def _clock(seconds: float) -> str:
     tenths = round(10 * seconds)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
-
-
-def _as_dict(recording: RecordingMoods) -> dict[str, Any]:
-    return {
-        "recording": as_text(recording.name),
-        "seconds": round(recording.seconds, 3),
-        "utterances": [_mood_dict(mood) for mood in recording.utterances],
-        "speakers": [_mood_dict(mood) for mood in recording.speakers],
-    }
 
 
 def _mood_dict(mood: Mood) -> dict[str, Any]:

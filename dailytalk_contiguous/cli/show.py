@@ -50,25 +50,28 @@ from dailytalk_contiguous.stages.transcribe import GIVEN
 # to stdout, which may be JSON.
 
 
-class _Working(ProgressColumn):
+class Working(ProgressColumn):
     """The stage that works now."""
 
     def render(self, task: Task) -> Text:
+        """The column\'s text."""
         return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
 
 
-class _WorkBar(ProgressColumn):
+class WorkBar(ProgressColumn):
     """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
 
     def render(self, task: Task) -> ProgressBar:
+        """The column\'s bar, as wide as the other columns leave it."""
         share = task.fields["forecast"].share
         return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
 
 
-class _StageProgress(ProgressColumn):
+class StageProgress(ProgressColumn):
     """Audio that is finished, and money."""
 
     def render(self, task: Task) -> Text:
+        """The column\'s text."""
         done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
         spent = task.fields["spent"]
@@ -76,10 +79,11 @@ class _StageProgress(ProgressColumn):
         return Text(f"{done / size:.1f} of {whole / size:.1f} {unit}{money}", no_wrap=True)
 
 
-class _Left(ProgressColumn):
+class Left(ProgressColumn):
     """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
+        """The column\'s text."""
         forecast: Forecast = task.fields["forecast"]
         left = forecast.seconds_left
         if left is None:
@@ -111,7 +115,7 @@ def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None)
     with (
         nullcontext() if shown else _logged(),
         Progress(
-            *(_Working(), _WorkBar(table_column=Column(ratio=1)), _StageProgress(), _Left()),
+            *(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),
             console=console,
             expand=True,
             transient=True,

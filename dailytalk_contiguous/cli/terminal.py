@@ -135,9 +135,11 @@ class Console(rich_console.Console):
         A table that is wider than the terminal is printed a row at a time, a line for each of its cells.
         """
         alone = objects[0] if len(objects) == 1 else None
-        if isinstance(alone, Table) and self.is_terminal and self._is_too_wide(alone):
-            self._print_stacked(alone)
-            return
+        if isinstance(alone, Table) and self.is_terminal:
+            wide = self.options.update(max_width=_WIDE)
+            if Measurement.get(self, wide, alone).maximum > self.width:
+                self._print_stacked(alone)
+                return
         if isinstance(alone, str | Text):
             text = alone
             if isinstance(text, str):
@@ -146,9 +148,6 @@ class Console(rich_console.Console):
             objects = (_broken(text, self.width) if self.is_terminal else text,)
             options = {"soft_wrap": True} | options
         super().print(*objects, **options)
-
-    def _is_too_wide(self, table: Table) -> bool:
-        return Measurement.get(self, self.options.update(max_width=_WIDE), table).maximum > self.width
 
     def _print_stacked(self, table: Table) -> None:
         heads = [column.header for column in table.columns]

@@ -255,10 +255,7 @@ def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
             f"{report['inertia']:,.1f}",
             f"{report['perplexity']:.1f}",
             f"{report['dead']}",
-            *(
-                "–" if report[name] is None else f"{report[name]:.3f}"
-                for name in ("silhouette", "silhouette_with_silence")
-            ),
+            *("–" if score is None else f"{score:.3f}" for score in silhouettes),
             report["out"],
         )
     console.print(table)

@@ -384,7 +384,10 @@ class ClusteringPipeline:
         if reduced_dims:
             reduce = self._pca if dim_reducer_method == "pca" else self._umap
             blank = replace(blank, reducer=reduce(frames, blank, reduced_dims))
-        sample = self._sample(frames, voiced, n_centres)
+        sample = self._drawn(frames, voiced, self.sample_per_cluster * n_centres, voiced_only=True)
+        different = len(np.unique(sample, axis=0))
+        if different < n_centres:
+            raise self._too_few(n_centres, different)
         codebook = replace(blank, centres=self._start(blank, sample, max_iter))
         for _ in range(self.passes):
             codebook = self._moved(frames, codebook, self._pass(frames, codebook))
@@ -516,13 +519,6 @@ class ClusteringPipeline:
                 at = int(apart.argmax())
                 best, place, value = float(apart[at]), before + at, self._values(codebook, voiced[at : at + 1])[0]
         return place, value
-
-    def _sample(self, frames: FeatureArray, voiced: int, n_centres: int) -> FeatureArray:
-        sample = self._drawn(frames, voiced, self.sample_per_cluster * n_centres, voiced_only=True)
-        different = len(np.unique(sample, axis=0))
-        if different < n_centres:
-            raise self._too_few(n_centres, different)
-        return sample
 
     def _too_few(self, n_centres: int, different: int | None = None) -> DailytalkError:
         what = "too few" if different is None else f"only {different}"

@@ -363,7 +363,13 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
 
     Raises DailytalkError where too few are left, or nothing is said of any.
     """
-    known = np.isin(examples.labels, [examples.classes.index(name) for name in _shared(model, examples)])
+    shared = [name for name in examples.classes if name in model.classes]
+    known = np.isin(examples.labels, [examples.classes.index(name) for name in shared])
+    if not known.any():
+        raise DailytalkError(
+            f"no utterance is of a class that {model.name} knows ({', '.join(model.classes)})",
+            "name others to calibrate on",
+        )
     examples = examples.take(np.flatnonzero(known & ~examples.copies))
     shares, labels, speakers = list[NDArray[Any]](), list[int](), set[str]()
     for places, sounds in examples_together(examples):
@@ -395,16 +401,6 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
 
     errors = (error(before), error(after), loss(before), loss(after))
     return Calibration(model.temperature, len(truth), len(speakers), *errors)
-
-
-def _shared(model: TrainedEmotionModel, examples: "EmotionExamples") -> list[str]:
-    shared = [name for name in examples.classes if name in model.classes]
-    if not np.isin(examples.labels, [examples.classes.index(name) for name in shared]).any():
-        raise DailytalkError(
-            f"no utterance is of a class that {model.name} knows ({', '.join(model.classes)})",
-            "name others to calibrate on",
-        )
-    return shared
 
 
 # The card of a model.

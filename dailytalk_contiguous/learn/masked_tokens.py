@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -377,15 +378,10 @@ def _trainer(
         arguments,
         train_dataset=batches,
         eval_dataset=checks,
-        data_collator=_only,
+        data_collator=itemgetter(0),  # of one
         checks=checks,
         callbacks=[EarlyStoppingCallback(settings.patience), _Watch(on_step)],
     )
-
-
-def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
-    (item,) = items
-    return item
 
 
 def _run(trainer: _MaskedTrainer, out: Path, main: bool) -> None:

@@ -141,13 +141,10 @@ def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True
         about = " · ".join(
             [*([f"{number}: similarity {match.similarity:.3f}"] if shows_similarity else []), *known]
         )
-        cards.append(heard_card(facts["id"], about, facts["text"] or "", _sound(items, match.row)))
+        sound: bytes | str
+        try:
+            sound = to_mp3(utterance_sound(items, match.row, RATE, LONGEST), RATE)
+        except BadInput as error:
+            sound = f"No sound: {public(error.reason)}."
+        cards.append(heard_card(facts["id"], about, facts["text"] or "", sound))
     return fill('<div class="samples">{}</div>', joined(cards))
-
-
-def _sound(items: Items, row: Row) -> bytes | str:
-    """The sound of an utterance as MP3, or why there is none."""
-    try:
-        return to_mp3(utterance_sound(items, row, RATE, LONGEST), RATE)
-    except BadInput as error:
-        return f"No sound: {public(error.reason)}."

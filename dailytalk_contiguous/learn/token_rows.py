@@ -34,7 +34,7 @@ from dailytalk_contiguous.publish.items import (
     is_mix,
     open_items,
 )
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.events import Journal
@@ -52,7 +52,7 @@ from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.take_utterances import KNOWN_SPEECH, TakeUtterances
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import json_document, json_text, write_lines, write_text
-from dailytalk_contiguous.store.hub import Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import open_parquet
 
 #: Folders of the shards inside an output folder: with contours, and with tokens.
@@ -137,16 +137,11 @@ def utterance_items(name: str) -> Items | None:
     named = None if path.exists() else parse_reference(name)
     if named is None or CONFIGS[0] not in (version := open_version(named)).configs():
         return None
-    return VersionItems(_fetched(named, version))
-
-
-def _fetched(named: Reference, version: Version) -> Version:
-    """A version on the Hub as a folder in the Hub's own cache."""
     with hub_errors(named):
         folder = snapshot_download(
             named.repo, repo_type="dataset", revision=version.commit, allow_patterns=[f"{CONFIGS[0]}/*"]
         )
-    return open_version(Path(folder))
+    return VersionItems(open_version(Path(folder)))
 
 
 def _conversations(items: Items) -> Iterator[Row]:

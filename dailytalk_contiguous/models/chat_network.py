@@ -182,7 +182,13 @@ class _Unwanted(StoppingCriteria):
 
 def _open(place: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    folder = place if Path(place).is_dir() else _fetched(place)
+    folder = place
+    if not Path(place).is_dir():
+        repo, revision = model_reference(place)
+        with hub_errors(place, "model"):  # no more is fetched than is read
+            folder = snapshot_download(
+                repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES
+            )
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -192,14 +198,10 @@ def _open(place: str, device: str) -> _Loaded:
     except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelMissing(f"{place!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
-    return _Loaded(tokenizer, network, _marks(tokenizer))
-
-
-def _fetched(place: str) -> str:
-    """The folder of a model of the Hub, with no more of it than is read. Raises DailytalkError as the Hub does."""
-    repo, revision = model_reference(place)
-    with hub_errors(place, "model"):
-        return snapshot_download(repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES)
+    # What the tokenizer reads as a token of its own instead of as text, the longest first.
+    marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
+    pattern = "|".join(map(re.escape, sorted(marks, key=lambda mark: (-len(mark), mark)))) or "(?!)"
+    return _Loaded(tokenizer, network, re.compile(pattern))
 
 
 def _read_network(place: str, folder: str, device: str) -> Any:
@@ -215,13 +217,6 @@ def _read_network(place: str, folder: str, device: str) -> Any:
         many = counted(len(lacking), "weight")
         raise ModelMissing(f"the checkpoint {place!r} lacks {many}, {lacking[0]} first", _REMEDY)
     return network.to(device).eval()
-
-
-def _marks(tokenizer: Any) -> re.Pattern[str]:
-    """What a tokenizer reads as a token of its own instead of as text."""
-    marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
-    longest_first = sorted(marks, key=lambda mark: (-len(mark), mark))
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -110,7 +110,9 @@ class Conversion:
     def __post_init__(self) -> None:
         rates = self.container.rates
         if self.rate and rates and self.rate not in rates:
-            raise DailytalkError(f"{self.to} has no --rate {self.rate}", f"choose one of {_listed(rates)}")
+            raise DailytalkError(
+                f"{self.to} has no --rate {self.rate}", f"choose one of {', '.join(map(str, rates))}"
+            )
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
@@ -131,10 +133,6 @@ class Conversion:
         if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
             raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
         return wanted
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 @dataclass
@@ -220,9 +218,13 @@ def _tasks(
     """What is left to convert. Earlier results are counted in `done`, and impossible ones rejected."""
     by_name: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
-        by_name[_target_name(recording.audio_file, wanted.to)].append(recording)
+        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
+        by_name[f"{shortened(bare, 254 - len(wanted.to))}.{wanted.to}"].append(recording)
     sources = {os.path.realpath(recording.path) for recording in recordings}
-    notes = _read_notes(out)
+    notes: dict[str, dict[str, Any]] = {}  # the last on each file
+    if (out / NOTES).is_file():
+        lines = (line for _, line in json_lines(inside(out, NOTES)))
+        notes = {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
     for name, namesakes in by_name.items():
         target = out / name
         for recording in namesakes:
@@ -251,11 +253,6 @@ def _tasks(
                 done.rejects.append(Reject(recording.audio_file, STAGE, problem.reason, problem.remedy))
 
 
-def _target_name(name: str, ending: str) -> str:
-    bare = re.sub(r"\.[^./]*\Z", "", name)
-    return f"{shortened(bare, 254 - len(ending))}.{ending}"
-
-
 def _stamp(path: Path) -> list[int]:
     """Size in bytes and time of change in ns of a file. Raises BadInput if they can't be read."""
     try:
@@ -263,14 +260,6 @@ def _stamp(path: Path) -> list[int]:
     except OSError as error:
         raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _read_notes(out: Path) -> dict[str, dict[str, Any]]:
-    """The last note on each file; a line that was cut short is skipped."""
-    if not (out / NOTES).is_file():
-        return {}
-    lines = (line for _, line in json_lines(inside(out, NOTES)))
-    return {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
 
 
 def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:

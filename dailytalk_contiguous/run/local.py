@@ -21,7 +21,7 @@ from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
 from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
@@ -152,7 +152,7 @@ def run_local(
                 finished(made)
                 yield made.path
     else:
-        make = partial(_work, stages=tuple(stages), batch_seconds=batch_seconds)
+        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
         for made in in_processes(make, work.tasks, workers, gpus_to_share(stages), progress):
             finished(made)
             yield made.path
@@ -163,7 +163,3 @@ def _finished(known: tuple[Path, Entry] | None, path: Path, row: Row, chain: tup
         return False
     entry = known[1]
     return entry.n_valid(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
-
-
-def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:
-    return make_shard(task, stages, batch_seconds, tell)

@@ -220,7 +220,10 @@ class ShardJob:
 
     def _finish(self) -> Shard:
         untidy = 0.0
-        with contextlib.closing(self._coming()) as coming:
+        with contextlib.closing(
+            # On a device the next portion is prepared while this one is worked on.
+            ahead(self._prepared, range(len(self._waiting)), self._device_batches)
+        ) as coming:
             for portion in coming:
                 self._through(portion)
                 for name in portion.ids:
@@ -321,10 +324,6 @@ class ShardJob:
                 while portion.done < leading:
                     self._advance(portion)
         return portion
-
-    def _coming(self) -> Generator[Portion]:
-        """The portions, opened; on a device the next one is prepared while the caller works on this one."""
-        return ahead(self._prepared, range(len(self._waiting)), self._device_batches)
 
 
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:

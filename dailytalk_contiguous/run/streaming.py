@@ -526,10 +526,17 @@ class StreamOutputs:
             "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
             "time": account.as_dict(),
         }
-        record = self._write_tagged(common)
+        common["settings"] = {"profile": self.job.profile}
+        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
+        problems = [problem for window in done for problem in window.problems]
+        record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
+        drop_stale(self.tagged.folder, paths)
         if self.job.speaking:
-            common |= {"transcript_sha256": record["transcript_sha256"]}
-            self._write_spoken(common, money)
+            common |= {"transcript_sha256": record["transcript_sha256"], "money": money.as_dict()}
+            paths = self._spoken()
+            unsaid = [reject for window in done for reject in window.unsaid]
+            write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, common, self.job.source)
+            drop_stale(self.dataset.folder, paths)
             record = read_run(self.out) or record
         self.positions.note_outputs()
         return record
@@ -539,21 +546,6 @@ class StreamOutputs:
 
     def _spoken(self) -> list[Path]:
         return [self.out / DATASET / window.dataset for window in self.positions.windows if window.dataset]
-
-    def _write_tagged(self, common: Mapping[str, Any]) -> dict[str, Any]:
-        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
-        problems = [problem for window in self.positions.windows for problem in window.problems]
-        about = {**common, "settings": {"profile": self.job.profile}}
-        record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
-        drop_stale(self.tagged.folder, paths)
-        return record
-
-    def _write_spoken(self, common: Mapping[str, Any], money: Budget) -> None:
-        paths = self._spoken()
-        unsaid = [reject for window in self.positions.windows for reject in window.unsaid]
-        about = {**common, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
-        write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
-        drop_stale(self.dataset.folder, paths)
 
 
 # Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
@@ -662,7 +654,11 @@ class _Run:
     def run(self) -> Streamed:
         """All windows that are left, then the outputs."""
         started = time.perf_counter()
-        self._agree()
+        make_writable(self.out / TAGGED)
+        if self.positions.about is None:
+            self.positions.begin(self.job.about())
+        else:
+            self.job.agree(self.positions.about, self.out)
         scratch = self.out / SCRATCH
         kind = "build" if self.job.speaking else "tag"
         digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
@@ -670,13 +666,15 @@ class _Run:
         spent = (lambda: self.money.spent) if self.job.speaking else None
         record = read_run(self.out)
         with Journal(self.out, kind, digest, command, spent=spent) as journal:
-            if self._to_do():
+            if _is_left(self.positions, self.limits):
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
                 try:
                     with spending(self.out, kind, command, self.money if self.job.speaking else None):
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
+            elif not self.positions.complete:
+                self.stopped = HOURS
             stream_outputs = StreamOutputs(
                 self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
             )
@@ -699,20 +697,6 @@ class _Run:
             time.perf_counter() - started,
             journal.account,
         )
-
-    def _agree(self) -> None:
-        """Begin the stream, or make sure that it goes on as it began."""
-        make_writable(self.out / TAGGED)
-        if self.positions.about is None:
-            self.positions.begin(self.job.about())
-        else:
-            self.job.agree(self.positions.about, self.out)
-
-    def _to_do(self) -> bool:
-        left = _is_left(self.positions, self.limits)
-        if not left and not self.positions.complete:
-            self.stopped = HOURS
-        return left
 
     def _all_windows(self, scratch: Path, journal: Journal) -> None:
         self.options.runner.preflight((*self.tag_stages, *self.speak_stages))

@@ -34,6 +34,7 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import pair_of, recordings_of, value_of
+from dailytalk_contiguous.cli.terminal import exit_code
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.core.quality import QualityLimits
@@ -630,7 +631,7 @@ def test_option_of_clips_is_refused_for_conversations(
 
 @pytest.mark.parametrize(("count", "rejected", "code"), [(0, 0, 1), (0, 2, 1), (1, 0, 0), (1, 1, 3)])
 def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: int, code: int) -> None:
-    assert corpus_command._code(count, rejected) == code
+    assert exit_code(count, rejected) == code
 
 
 @pytest.mark.parametrize(
