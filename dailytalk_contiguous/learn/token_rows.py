@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.utterance import WORD, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish.items import (
@@ -204,11 +205,7 @@ def _spans(row: Row) -> Iterator[Row]:
         start, end = utterance["start"], utterance["end"]
         if utterance["status"] == "dropped" or start is None or end is None:
             continue
-        spoken = [
-            {**{name: word[name] for name in ("word", "start", "end")}, "probability": word.get("probability")}
-            for word in words
-            if word["speaker"] == utterance["channel"] and start <= (word["start"] + word["end"]) / 2 < end
-        ]
+        spoken = [{name: word.get(name) for name in WORD} for word in words_within(words, utterance)]
         yield {
             "utterance_id": utterance["utterance_id"]
             or f"{row['conversation_id']}/{utterance['channel']}/{number:04d}",
@@ -218,7 +215,7 @@ def _spans(row: Row) -> Iterator[Row]:
             "end": end,
             "text": utterance["text"]
             or utterance["text_raw"]
-            or " ".join(word["word"] for word in spoken)
+            or " ".join(str(word["word"]) for word in spoken)
             or None,
             "language": utterance["language"] or row["language"],
             "tag": utterance["tag"],
@@ -338,30 +335,21 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
     count = len(row["utterance_id"])
     if any(len(row[name] or ()) != count for name in added):
         raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
+    columns = {name: values for name, values in row.items() if isinstance(values, list) and len(values) == count}
     for place, name in enumerate(row["utterance_id"]):
         lacking = [column for column in added if row[column][place] is None] if name else ["id"]
         if lacking:
             reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
             raise BadInput(reason, _AGAIN)
-
-        def of(column: str, place: int = place) -> Any:
-            values = row.get(column)
-            return values[place] if values and len(values) == count else None
-
+        of = {column: values[place] for column, values in columns.items()}
         yield {
             "id": name,
             "conversation_id": row["conversation_id"],
-            "channel": of("channel"),
-            "speaker": of("speaker"),
-            "start": of("start"),
-            "end": of("end"),
-            "text": of("text") or of("text_raw") or of("given_text"),
-            "language": of("language"),
-            "tag": of("tag"),
-            "audio_file": row.get("audio_file"),
-            "split": row.get("split"),
-            "labels": row.get("labels"),
-            **{column: row[column][place] for column in added},
+            **{column: of.get(column) for column in ("channel", "speaker", "start", "end")},
+            "text": of.get("text") or of.get("text_raw") or of.get("given_text"),
+            **{column: of.get(column) for column in ("language", "tag")},
+            **{column: row.get(column) for column in ("audio_file", "split", "labels")},
+            **{column: of[column] for column in added},
         }
 
 
