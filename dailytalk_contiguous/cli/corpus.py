@@ -12,28 +12,8 @@ import numpy as np
 import typer
 from rich.markup import escape
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    SHARD_MINUTES,
-    AddressOption,
-    DryRunOption,
-    FollowLinksOption,
-    ProfileStagesOption,
-    RunnerOption,
-    ScratchOption,
-    ShardMinutesOption,
-    ShardOption,
-    TextConditionsOption,
-    WorkersOption,
-    chosen,
-    either,
-    on_this_machine,
-    one_of,
-    parse_shard,
-    profile_option,
-    setting_options,
-    with_options,
-)
 from dailytalk_contiguous.cli.show import bar, profile_table, stages_to_run
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
@@ -89,7 +69,7 @@ FORMS = ("clips", "conversations")
 
 
 #: The options of `corpus` that are settings of its stages and of its plan.
-CLIP_SETTINGS = setting_options(
+CLIP_SETTINGS = cli_options.setting_options(
     *chain(*clip_stages(device="cpu")),
     ClassifyEmotion(NO_MODEL),
     Augment(kinds=()),
@@ -99,9 +79,11 @@ CLIP_SETTINGS = setting_options(
 )
 
 
-@with_options(CLIP_SETTINGS)
+@cli_options.with_options(CLIP_SETTINGS)
 def corpus(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"The corpus: {either(sorted(CLIP_CORPORA))}.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"The corpus: {cli_options.either(sorted(CLIP_CORPORA))}.")
+    ],
     source: Annotated[
         str,
         typer.Argument(metavar="SOURCE", help="Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub."),
@@ -127,29 +109,29 @@ def corpus(
         str,
         option(
             HelpPanel.INPUT,
-            f"What to write: {either(FORMS)} (a folder for tag; {either(LAID_OUT)} only).",
+            f"What to write: {cli_options.either(FORMS)} (a folder for tag; {cli_options.either(LAID_OUT)} only).",
             "--as",
             metavar="NAME",
         ),
     ] = FORMS[0],
-    profile: Annotated[str, profile_option()] = STANDARD,
-    text_conditions: TextConditionsOption = False,
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
+    text_conditions: cli_options.TextConditionsOption = False,
     report_only: Annotated[
         bool,
         option(
             HelpPanel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
         ),
     ] = False,
-    dry_run: DryRunOption = False,
+    dry_run: cli_options.DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: WorkersOption = None,
-    profile_stages: ProfileStagesOption = False,
-    runner: RunnerOption = RUNNERS[0],
-    address: AddressOption = "",
-    shard: ShardOption = "1/1",
-    scratch: ScratchOption = None,
-    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
-    follow_links: FollowLinksOption = False,
+    workers: cli_options.WorkersOption = None,
+    profile_stages: cli_options.ProfileStagesOption = False,
+    runner: cli_options.RunnerOption = RUNNERS[0],
+    address: cli_options.AddressOption = "",
+    shard: cli_options.ShardOption = "1/1",
+    scratch: cli_options.ScratchOption = None,
+    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Import a published emotion corpus: measure, filter, condition, split, balance, copy and describe its clips.
@@ -168,8 +150,8 @@ def corpus(
     if not source or out is None:
         what = "SOURCE" if not source else "--out"
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
-    one_of("--as", form, FORMS)
-    settings = chosen(options, CLIP_SETTINGS)
+    cli_options.one_of("--as", form, FORMS)
+    settings = cli_options.chosen(options, CLIP_SETTINGS)
     if name in CONVERSATION_CORPORA:
         raise DailytalkError(
             f"{name} holds conversations, not clips",
@@ -181,7 +163,7 @@ def corpus(
     folder, hub = (Path(source), None) if reference is None else corpus_on_hub(name, reference)
     follow_links = follow_links or hub is not None  # the Hub's cache is made of links
     if form == "conversations":
-        on_this_machine("--out", out)
+        cli_options.on_this_machine("--out", out)
         clips_only = settings | {
             "report_only": report_only,
             "text_conditions": text_conditions,
@@ -210,7 +192,7 @@ def corpus(
     run_options = replace(
         OPTIONS,
         workers=workers or engine.few,
-        shard=parse_shard(shard),
+        shard=cli_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         runner=engine,
     )

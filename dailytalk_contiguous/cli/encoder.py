@@ -14,17 +14,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.options import (
-    DeviceOption,
-    PrivateModelOption,
-    PushModelOption,
-    chosen,
-    model_to_push,
-    on_this_machine,
-    setting_options,
-    source_licence_option,
-    with_options,
-)
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -49,7 +39,7 @@ from dailytalk_contiguous.models.prosodic_encoder import (
 )
 from dailytalk_contiguous.publish.pushing import push_model
 
-TRAIN_SETTINGS = setting_options(TrainingSettings())
+TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
 
 def encoder_option() -> Any:
@@ -58,15 +48,15 @@ def encoder_option() -> Any:
     return option(HelpPanel.MODELS, about, "--encoder", metavar="MODEL")
 
 
-@with_options(TRAIN_SETTINGS)
+@cli_options.with_options(TRAIN_SETTINGS)
 def train(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written; one or several.")
     ],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
-    source_licence: Annotated[str, source_licence_option("not known")] = "",
-    push: PushModelOption = None,
-    private: PrivateModelOption = False,
+    source_licence: Annotated[str, cli_options.source_licence_option("not known")] = "",
+    push: cli_options.PushModelOption = None,
+    private: cli_options.PrivateModelOption = False,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
@@ -75,9 +65,9 @@ def train(
     It gives an embedding of how an utterance is said. Run the same command after a stop: it goes on from the last
     checkpoint. On several GPUs: torchrun --nproc-per-node 4 -m dailytalk_contiguous tokens train …
     """
-    on_this_machine("--out", out)
-    settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = model_to_push(push, private)
+    cli_options.on_this_machine("--out", out)
+    settings = TrainingSettings(**chosen_for(TrainingSettings, cli_options.chosen(options, TRAIN_SETTINGS)))
+    repo = cli_options.model_to_push(push, private)
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
@@ -115,16 +105,16 @@ def train(
         console.print(address, markup=False)
 
 
-@with_options({})
+@cli_options.with_options({})
 def embed(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written.")],
     encoder: Annotated[str, encoder_option()],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the embeddings.", metavar="DIR")],
-    device: DeviceOption = "auto",
+    device: cli_options.DeviceOption = "auto",
     as_json: AsJsonOption = False,
 ) -> None:
     """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     with interrupts.deferred():
         model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)

@@ -10,21 +10,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import (
-    TIME,
-    RevisionOption,
-    TextConditionsOption,
-    TrainingOutOption,
-    chosen,
-    either,
-    eval_share_option,
-    on_this_machine,
-    one_of,
-    seed_option,
-    setting_options,
-    time_of,
-    with_options,
-)
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
@@ -76,11 +62,11 @@ def export(
             help="Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
         ),
     ],
-    out: TrainingOutOption,
+    out: cli_options.TrainingOutOption,
     format: Annotated[
-        str, option(HelpPanel.INPUT, f"Which trainer it is for: {either(FORMATS)}.", metavar="NAME")
+        str, option(HelpPanel.INPUT, f"Which trainer it is for: {cli_options.either(FORMATS)}.", metavar="NAME")
     ] = FORMATS[0],
-    revision: RevisionOption = None,
+    revision: cli_options.RevisionOption = None,
     split: Annotated[
         str | None,
         option(
@@ -94,15 +80,15 @@ def export(
         bool,
         option(HelpPanel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"),
     ] = False,
-    text_conditions: TextConditionsOption = False,
+    text_conditions: cli_options.TextConditionsOption = False,
     swap: Annotated[bool, option(HelpPanel.RESULT, "Exchange the roles of both speakers.", "--swap")] = False,
     max_length: Annotated[
         float,
         option(
             HelpPanel.RESULT,
             "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-            metavar=TIME,
-            parser=time_of("--max-length", {"never": 0.0}),
+            metavar=cli_options.TIME,
+            parser=cli_options.time_of("--max-length", {"never": 0.0}),
             show_default="never",
         ),
     ] = 0.0,
@@ -131,18 +117,18 @@ def export(
         option(HelpPanel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"),
     ] = None,
     eval_share: Annotated[
-        float | None, eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
+        float | None, cli_options.eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
     ] = None,
     as_json: AsJsonOption = False,
-    seed: Annotated[int | None, seed_option("0")] = None,
+    seed: Annotated[int | None, cli_options.seed_option("0")] = None,
 ) -> None:
     """Write a folder that a trainer reads.
 
     For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; for clips of a voice that of
     LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS).
     """
-    one_of("--format", format, FORMATS)
-    on_this_machine("--out", out)
+    cli_options.one_of("--format", format, FORMATS)
+    cli_options.on_this_machine("--out", out)
     moshi_only = {
         "--both-speakers": both_speakers,
         "--text-conditions": text_conditions,
@@ -292,15 +278,15 @@ def _select(source: Path | Version, format: str, split: str | None, eval_share: 
 
 
 #: Options of the commands that judge conversations: `check` and `report`.
-FITNESS_SETTINGS = setting_options(FitnessLimits())
+FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
 
 
 def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
     """The limits that the options of a command set."""
-    return with_settings((FitnessLimits(),), chosen(options, FITNESS_SETTINGS))[0]
+    return with_settings((FitnessLimits(),), cli_options.chosen(options, FITNESS_SETTINGS))[0]
 
 
-@with_options(FITNESS_SETTINGS)
+@cli_options.with_options(FITNESS_SETTINGS)
 def check(
     source: Annotated[
         str,
@@ -309,7 +295,7 @@ def check(
             help="A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG).",
         ),
     ],
-    revision: RevisionOption = None,
+    revision: cli_options.RevisionOption = None,
     snap_words: Annotated[
         bool,
         option(HelpPanel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"),

@@ -10,25 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    SHARD_MINUTES,
-    AddressOption,
-    DryRunOption,
-    ProfileStagesOption,
-    PruneOption,
-    RunnerOption,
-    ScratchOption,
-    ShardMinutesOption,
-    WorkersOption,
-    chosen,
-    profile_option,
-    recordings_of,
-    setting_options,
-    with_options,
-    with_parameters,
-    work_option,
-)
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.tag import stages_of, stream, tag
 from dailytalk_contiguous.cli.terminal import (
@@ -64,15 +47,15 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = setting_options(
+SPEAK_SETTINGS = cli_options.setting_options(
     ChooseVoice(), TokeniseResult(NO_MODEL), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
 )
 
 
-@with_options(SPEAK_SETTINGS)
+@cli_options.with_options(SPEAK_SETTINGS)
 def speak(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
-    out: Annotated[Path | None, work_option("DIR")] = None,
+    out: Annotated[Path | None, cli_options.work_option("DIR")] = None,
     recordings: Annotated[
         Path | None,
         option(
@@ -82,19 +65,19 @@ def speak(
             show_default="where tag read them",
         ),
     ] = None,
-    profile: Annotated[str, profile_option("that of tag")] = "",
+    profile: Annotated[str, cli_options.profile_option("that of tag")] = "",
     verify: Annotated[
         bool, option(HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
     ] = False,
-    dry_run: DryRunOption = False,
+    dry_run: cli_options.DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: WorkersOption = None,
-    prune: PruneOption = False,
-    profile_stages: ProfileStagesOption = False,
-    runner: RunnerOption = RUNNERS[0],
-    address: AddressOption = "",
-    scratch: ScratchOption = None,
-    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
+    workers: cli_options.WorkersOption = None,
+    prune: cli_options.PruneOption = False,
+    profile_stages: cli_options.ProfileStagesOption = False,
+    runner: cli_options.RunnerOption = RUNNERS[0],
+    address: cli_options.AddressOption = "",
+    scratch: cli_options.ScratchOption = None,
+    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
     **options: Any,
 ) -> None:
     """Resynthesise one speaker, rebuild the timeline, align every word: finished stereo conversations.
@@ -106,13 +89,13 @@ def speak(
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
     tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
-    profile, settings = profile or _profile_of(tagged), chosen(options, SPEAK_SETTINGS)
+    profile, settings = profile or _profile_of(tagged), cli_options.chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
     voice = speak_stage_of(stages)
     if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
         console.print(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
-    recordings, mirrors = recordings_of(recordings, tagged)
+    recordings, mirrors = cli_options.recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
     script = read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
@@ -154,7 +137,7 @@ def build(**options: Any) -> None:
     profile, channel = options["profile"], channel_of(stages_of(options))
     options |= for_preview(options)
     # Before hours of tagging, not after them.
-    stages = _stages(profile, options["verify"], chosen(options, SPEAK_SETTINGS))
+    stages = _stages(profile, options["verify"], cli_options.chosen(options, SPEAK_SETTINGS))
     voice = speak_stage_of(stages)
     if channel not in ("both", voice.revoice):
         raise DailytalkError(
@@ -193,7 +176,7 @@ def build(**options: Any) -> None:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+cli_options.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
@@ -210,7 +193,7 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
-    is_given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
+    is_given = "measure_takes" in cli_options.chosen(options, SPEAK_SETTINGS)
     return {"measure_takes": "none"} if options["fast"] and not is_given else {}
 
 

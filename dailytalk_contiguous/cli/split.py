@@ -6,18 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    DryRunOption,
-    FollowLinksOption,
-    PruneOption,
-    chosen,
-    on_this_machine,
-    profile_option,
-    setting_options,
-    with_options,
-    workers_option,
-)
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
@@ -53,12 +43,12 @@ from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
-SPLIT_SETTINGS = setting_options(
+SPLIT_SETTINGS = cli_options.setting_options(
     *split_stages(words=1, device="cpu"), without=("asr_windows", "beam", "compute_type")
 )
 
 
-@with_options(SPLIT_SETTINGS)
+@cli_options.with_options(SPLIT_SETTINGS)
 def split(
     inputs: Annotated[
         list[str],
@@ -69,12 +59,12 @@ def split(
         int,
         option(HelpPanel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50),
     ] = 0,
-    profile: Annotated[str, profile_option()] = STANDARD,
-    dry_run: DryRunOption = False,
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
+    dry_run: cli_options.DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: Annotated[int, workers_option()] = 1,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Cut recordings into pieces at their silences, and leave nothing out.
@@ -84,9 +74,9 @@ def split(
     keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; M4A, AAC, WMA and
     video to 24. Run the same command after a stop: it goes on.
     """
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
-    stages = split_stages(profile, words, **chosen(options, SPLIT_SETTINGS))
+    stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
     console = Console(stderr=as_json)
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
@@ -149,7 +139,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> 
 
 
 #: The settings of `dailytalk split` that decide what a candidate for --silence gives.
-SILENCE_SETTINGS = setting_options(*split_stages(), without=("silence",))
+SILENCE_SETTINGS = cli_options.setting_options(*split_stages(), without=("silence",))
 
 #: Recordings that have a line of their own; all of them with --json.
 SHOWN = 20
@@ -158,7 +148,7 @@ SHOWN = 20
 BAR = 40
 
 
-@with_options(SILENCE_SETTINGS)
+@cli_options.with_options(SILENCE_SETTINGS)
 def silences(
     inputs: Annotated[
         list[str],
@@ -168,7 +158,7 @@ def silences(
         Path | None, option(HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png")
     ] = None,
     as_json: AsJsonOption = False,
-    follow_links: FollowLinksOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Say how long the silences of recordings are, and which --silence to give `dailytalk split`.
@@ -177,7 +167,7 @@ def silences(
     longest silence that makes nearly all of the audio usable with the fewest cuts inside speech.
     """
     inputs, _ = fetch_inputs(inputs)
-    (split,) = split_stages(**chosen(options, SILENCE_SETTINGS))
+    (split,) = split_stages(**cli_options.chosen(options, SILENCE_SETTINGS))
     assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")

@@ -7,21 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    TIME,
-    FollowLinksOption,
-    PruneOption,
-    chosen,
-    either,
-    on_this_machine,
-    one_of,
-    seed_option,
-    setting_options,
-    time_of,
-    with_options,
-    workers_option,
-)
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
@@ -61,9 +48,9 @@ from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import write_atomically
 
-EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
-ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
-PLOT_SETTINGS = setting_options(TokeniseProsody())
+EXTRACT_SETTINGS = cli_options.setting_options(Segment(), ExtractContours())
+ENCODE_SETTINGS = cli_options.setting_options(Segment(), TokeniseProsody())
+PLOT_SETTINGS = cli_options.setting_options(TokeniseProsody())
 
 #: Tokens of a codebook without --n-clusters.
 N_CLUSTERS = 120
@@ -71,7 +58,7 @@ N_CLUSTERS = 120
 #: Suffixes of the files of pictures.
 PICTURES = (".png", ".svg", ".pdf")
 
-START, END = time_of("--start", {}), time_of("--end", {})
+START, END = cli_options.time_of("--start", {}), cli_options.time_of("--end", {})
 
 SpokenArgument = Annotated[
     list[str],
@@ -82,14 +69,14 @@ SpokenArgument = Annotated[
 ]
 
 
-@with_options(EXTRACT_SETTINGS)
+@cli_options.with_options(EXTRACT_SETTINGS)
 def extract(
     inputs: SpokenArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the contours.", metavar="DIR")],
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Measure six contours of every utterance: pitch, its width, two formants, power, harmonics to noise.
@@ -97,31 +84,31 @@ def extract(
     A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
     it goes on.
     """
-    settings = chosen(options, EXTRACT_SETTINGS)
+    settings = cli_options.chosen(options, EXTRACT_SETTINGS)
     stage = ExtractContours(**chosen_for(ExtractContours, settings))
     _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
 
 
-@with_options(ENCODE_SETTINGS)
+@cli_options.with_options(ENCODE_SETTINGS)
 def encode(
     inputs: SpokenArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the tokens.", metavar="DIR")],
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Turn every utterance into prosodic tokens: one every 16 ms, in runs, and by word.
 
     Run the same command after a stop: it goes on.
     """
-    settings = chosen(options, ENCODE_SETTINGS)
+    settings = cli_options.chosen(options, ENCODE_SETTINGS)
     stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
     _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
 
 
-@with_options({})
+@cli_options.with_options({})
 def cluster(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens extract has written.")],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the codebook.", metavar="DIR")],
@@ -161,7 +148,7 @@ def cluster(
         str | None,
         option(
             HelpPanel.RARE,
-            f"What reduces them: {either(REDUCERS)} (extra umap).",
+            f"What reduces them: {cli_options.either(REDUCERS)} (extra umap).",
             metavar="NAME",
             show_default=REDUCERS[0],
         ),
@@ -170,16 +157,17 @@ def cluster(
         int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
     ] = 1000,
     device: Annotated[
-        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+        str,
+        option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", cli_options.either(DEVICES)), metavar="NAME"),
     ] = "auto",
-    seed: Annotated[int, seed_option()] = 0,
+    seed: Annotated[int, cli_options.seed_option()] = 0,
     as_json: AsJsonOption = False,
 ) -> None:
     """Make a codebook: cluster the contours of a folder, and say how good the clusters are.
 
     The same contours and seed give the same codebook. Needs the extra `tokens`; to use a codebook does not.
     """
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     if sweep is not None and n_clusters is not None:
         raise DailytalkError("--sweep replaces --n-clusters", "leave one of both out")
     if reducer is not None and reduced_dims is None:
@@ -238,7 +226,7 @@ def weights_of(text: str | None) -> dict[str, float]:
     for part in text.split(",") if text else ():
         name, _, number = part.strip().partition("=")
         try:
-            weights[one_of("--weights", name, WEIGHTS)] = float(number)
+            weights[cli_options.one_of("--weights", name, WEIGHTS)] = float(number)
         except ValueError:
             raise DailytalkError(f"--weights can't be {part!r}", "give NAME=N, such as f0=1.5") from None
     return weights
@@ -261,7 +249,7 @@ def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-@with_options(PLOT_SETTINGS)
+@cli_options.with_options(PLOT_SETTINGS)
 def plot(
     sound: Annotated[Path, typer.Argument(metavar="FILE", help="A sound file.")],
     out: Annotated[Path, option(HelpPanel.INPUT, "The picture to write: PNG, SVG or PDF.", metavar="FILE")],
@@ -269,22 +257,26 @@ def plot(
         str, option(HelpPanel.INPUT, "Which channel of a stereo file: left or right.", metavar="NAME")
     ] = "left",
     start: Annotated[
-        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=TIME)
+        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=cli_options.TIME)
     ] = 0.0,
     end: Annotated[
         float | None,
-        option(HelpPanel.INPUT, "Where it ends.", parser=END, metavar=TIME, show_default="the file's end"),
+        option(
+            HelpPanel.INPUT, "Where it ends.", parser=END, metavar=cli_options.TIME, show_default="the file's end"
+        ),
     ] = None,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
     """Draw the contours of a sound, and its tokens below."""
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     if out.suffix.lower() not in PICTURES:
-        raise DailytalkError(f"--out can't be {as_text(out)!r}", f"name a file that ends in {either(PICTURES)}")
+        raise DailytalkError(
+            f"--out can't be {as_text(out)!r}", f"name a file that ends in {cli_options.either(PICTURES)}"
+        )
     if end is not None and end <= start:
         raise DailytalkError(f"--end {end:g} is not after --start {start:g}", "name a later second")
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, chosen(options, PLOT_SETTINGS)))
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, cli_options.chosen(options, PLOT_SETTINGS)))
     codebook = Codebook.load(stage.codebook)
     audio = {"bytes": None, "path": to_uri(sound)}
     try:
@@ -294,7 +286,7 @@ def plot(
     except (OSError, BadInput) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
         raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
-    place = CHANNELS.index(one_of("--side", side, CHANNELS))
+    place = CHANNELS.index(cli_options.one_of("--side", side, CHANNELS))
     if place >= channels.shape[1]:
         raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
     samples = pcm_to_float(channels[:, place])
@@ -326,7 +318,7 @@ def _make(
     prune: bool,
     follow_links: bool,
 ) -> None:
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     segment = Segment(mono=True, **chosen_for(Segment, settings))
     speech = find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
