@@ -7,13 +7,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from dailytalk_contiguous.cli.options import (
-    FollowLinksOption,
-    either,
-    on_this_machine,
-    one_of,
-    workers_option,
-)
+from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.show import left_out
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
@@ -35,7 +29,7 @@ from dailytalk_contiguous.run.outputs import REJECTS
 
 def convert(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Recordings, or folders of them.")],
-    to: Annotated[str, option(HelpPanel.INPUT, f"Format: {either(CONTAINERS)}.", metavar="NAME")],
+    to: Annotated[str, option(HelpPanel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME")],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the files, laid out as INPUT is.", metavar="DIR")],
     rate: Annotated[
         int | None,
@@ -72,17 +66,17 @@ def convert(
         bool,
         option(HelpPanel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"),
     ] = False,
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    follow_links: FollowLinksOption = False,
+    follow_links: options.FollowLinksOption = False,
 ) -> None:
     """Write recordings as WAV, FLAC, MP3 or Opus; folders, names and tags are kept.
 
     Every file is read back before it gets its name, and nothing is overwritten: what was made before of the same
     recording in the same way is left as it is, so that a run that was stopped goes on.
     """
-    on_this_machine("--out", out)
-    one_of("--to", to, CONTAINERS)
+    options.on_this_machine("--out", out)
+    options.one_of("--to", to, CONTAINERS)
     if bits not in (None, 16, 24):
         raise DailytalkError(f"--bits can't be {bits}", "choose one of 16, 24")
     conversion = Conversion(to, rate, channels, bits)  # type: ignore[arg-type]

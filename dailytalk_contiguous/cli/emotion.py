@@ -25,17 +25,11 @@ from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND, Networ
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.moods import Mood, MoodReader, RecordingMoods
 from dailytalk_contiguous.learn.probes import FOLDS
-from dailytalk_contiguous.models import emotion_folder
+from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
-from dailytalk_contiguous.models.emotion_models import (
-    AFFECT_MAP,
-    emotion_facts,
-    load_emotion_model,
-    model_of_folder,
-)
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import wav_writer
@@ -246,9 +240,9 @@ def emotion_calibrate(
     """
     repo = cli_options.model_to_push(push, private)
     with interrupts.deferred():
-        trained = model_of_folder(model, resolve_device(device))
+        trained = emotion_models.model_of_folder(model, resolve_device(device))
         examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
-        learned = emotion_facts(str(model)).get("corpora")
+        learned = emotion_models.emotion_facts(str(model)).get("corpora")
         heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
         notes = left_out_sentences(examples)
         if heard:
@@ -284,7 +278,7 @@ def emotion_predict(
             emotion_evaluate.MODEL_TEXT,
             metavar="NAME|DIR",
         ),
-    ] = AFFECT_MAP,
+    ] = emotion_models.AFFECT_MAP,
     affect_model: Annotated[
         str,
         terminal.option(
@@ -344,7 +338,7 @@ def emotion_predict(
 
         check_loudspeaker()
     place = resolve_device(device)
-    classifier = load_emotion_model(model, place)
+    classifier = emotion_models.load_emotion_model(model, place)
     reader = MoodReader(classifier, confidence, affect_model, place)
     console = terminal.Console(stderr=as_json)
     heard = list[RecordingMoods]()

@@ -90,21 +90,20 @@ def examples_asked(
 ) -> EmotionExamples:
     """The examples that a command line asks for; `model`: whose classes they have where none are named."""
     chosen: Any = one_of("--labels", labels, LABELS)
+    named = {}
+    for text in mapping or ():
+        label, _, name = text.partition("=")
+        if not label or not name:
+            raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+        named[label] = name
     return read_examples(
         inputs,
         model.classes if model is not None and not classes else classes_named(classes or "six"),
         chosen,
-        dict(map(_mapped, mapping or ())),
+        named,
         agreement,
         votes,
     )
-
-
-def _mapped(text: str) -> tuple[str, str]:
-    label, sign, name = text.partition("=")
-    if not sign or not label or not name:
-        raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
-    return label, name
 
 
 def classes_named(text: str) -> tuple[str, ...] | None:

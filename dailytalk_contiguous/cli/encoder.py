@@ -30,13 +30,8 @@ from dailytalk_contiguous.learn.masked_tokens import (
 )
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
+from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.prosodic_encoder import (
-    ProsodicSequenceEncoder,
-    open_encoder,
-    quiet_transformers,
-    too_little_learned,
-)
 from dailytalk_contiguous.publish.pushing import push_model
 
 TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
@@ -79,10 +74,10 @@ def train(
         return
     address = None
     if repo is not None:
-        with quiet_transformers():
+        with prosodic_encoder.quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(outcome.valid_loss)
-    too_little = too_little_learned([*outcome.accuracy.values()] or None)
+    too_little = prosodic_encoder.too_little_learned([*outcome.accuracy.values()] or None)
     if too_little:
         say(f"warning: {too_little}", stderr=True)
     if as_json:
@@ -118,7 +113,7 @@ def embed(
     with interrupts.deferred():
         model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
-    if too_little := too_little_learned(model.config.masked_accuracy):
+    if too_little := prosodic_encoder.too_little_learned(model.config.masked_accuracy):
         say(f"warning: {too_little}", stderr=True)
     if as_json:
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
@@ -126,9 +121,9 @@ def embed(
         Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
 
 
-def encoder_of(text: str, device: str) -> ProsodicSequenceEncoder:
+def encoder_of(text: str, device: str) -> prosodic_encoder.ProsodicSequenceEncoder:
     """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
-    model = open_encoder(text)
+    model = prosodic_encoder.open_encoder(text)
     model.to(resolve_device(device))  # type: ignore[arg-type]
     return model
 

@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.publish import voice_exports
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
@@ -35,16 +36,9 @@ from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.publish.voice_exports import (
-    VOICE_FORMATS,
-    export_voice,
-    is_voice_folder,
-    voice_folder,
-    voice_rows,
-)
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
-FORMATS = ("moshi", "csm", "j-moshi", *VOICE_FORMATS)
+FORMATS = ("moshi", "csm", "j-moshi", *voice_exports.VOICE_FORMATS)
 
 #: Share of the seconds of a folder to evaluate on, and where the splits of a published dataset go in Moshi's.
 EVAL_SHARE = 0.1
@@ -138,7 +132,7 @@ def export(
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(flag for flag, value in moshi_only.items() if value)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
-    if format in VOICE_FORMATS:
+    if format in voice_exports.VOICE_FORMATS:
         for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
             if value:
                 raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
@@ -199,23 +193,23 @@ def _export_voice(
     as_json: bool,
 ) -> NoReturn:
     """Export clips for a trainer of voices."""
-    has_eval = "eval" in VOICE_FORMATS[format].lists
+    has_eval = "eval" in voice_exports.VOICE_FORMATS[format].lists
     if not has_eval and (eval_share is not None or seed is not None):
         raise DailytalkError(
             f"--format {format} has one list, of which its trainer evaluates on a part itself",
             "leave out --eval-share and --seed",
         )
-    if is_voice_folder(place := Path(source)):
+    if voice_exports.is_voice_folder(place := Path(source)):
         if split is not None:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(iter(()))
-        clips = voice_folder(place)
+        clips = voice_exports.voice_folder(place)
     else:
         selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
-        clips = voice_rows(selection.rows)
+        clips = voice_exports.voice_rows(selection.rows)
     if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    done = export_voice(
+    done = voice_exports.export_voice(
         clips,
         out,
         format,
@@ -327,7 +321,8 @@ def check(
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
-    verdict = verdict_of(findings, _size(facts))
+    size = facts.get("conversations", facts.get("files", 0))
+    verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     if as_json:
         summary = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
         print_json(summary | {"verdict": verdict.as_dict()})
@@ -346,12 +341,6 @@ def check(
                 console.print(f"… {len(shown) - SHOWN} more of the kind {label} (--json lists all)")
         show_judgement(console, verdict.level, verdict.headline)
     raise typer.Exit(1 if errors else 0)
-
-
-def _size(facts: Mapping[str, Any]) -> int:
-    """How many conversations or files there are, by the facts of a check."""
-    size = facts.get("conversations", facts.get("files", 0))
-    return sum(size.values()) if isinstance(size, dict) else int(size)
 
 
 def _label(finding: Finding) -> str:

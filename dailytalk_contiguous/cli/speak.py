@@ -11,20 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli import show, terminal
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.tag import stages_of, stream, tag
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    command_line,
-    exit_code,
-    option,
-    print_json,
-    say,
-    show_verdict,
-)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
@@ -58,8 +47,8 @@ def speak(
     out: Annotated[Path | None, cli_options.work_option("DIR")] = None,
     recordings: Annotated[
         Path | None,
-        option(
-            HelpPanel.INPUT,
+        terminal.option(
+            terminal.HelpPanel.INPUT,
             "Where recordings are that were moved, or that only the transcript names.",
             metavar="DIR",
             show_default="where tag read them",
@@ -67,10 +56,10 @@ def speak(
     ] = None,
     profile: Annotated[str, cli_options.profile_option("that of tag")] = "",
     verify: Annotated[
-        bool, option(HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
+        bool, terminal.option(terminal.HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
     ] = False,
     dry_run: cli_options.DryRunOption = False,
-    as_json: AsJsonOption = False,
+    as_json: terminal.AsJsonOption = False,
     workers: cli_options.WorkersOption = None,
     prune: cli_options.PruneOption = False,
     profile_stages: cli_options.ProfileStagesOption = False,
@@ -85,7 +74,7 @@ def speak(
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example). A
     synthesiser that costs money has one process on this machine, whatever --workers says.
     """
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
     tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
@@ -103,26 +92,26 @@ def speak(
         todo = intended_speak(script, work.folder, stages, prune)
         plan, left = todo.plan(), todo.stages
         if as_json:
-            print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
+            terminal.print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
         else:
             show.speak_dry_run(console, script, cost, voice, plan, left)
         if plan.tasks:
             engine.preflight(left, fetch=False)
         raise typer.Exit(0)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    about = {"command": command_line(), "settings": {"profile": profile}}
+    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as run_bar:
         outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_SPEAK)
     counts = outcome.record["counts"]
-    code = exit_code(counts.get("conversations", 0), counts["rejects"]) or tagging_code
+    code = terminal.exit_code(counts.get("conversations", 0), counts["rejects"]) or tagging_code
     if as_json:
-        print_json(outcome.record)
+        terminal.print_json(outcome.record)
     else:
         show.speak_outcome(console, outcome, work.folder)
-        show_verdict(console, code)
+        terminal.show_verdict(console, code)
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(code)
@@ -158,10 +147,10 @@ def build(**options: Any) -> None:
         code = leave.exit_code
     has_transcript = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
     if code not in (0, 3) or (options["dry_run"] and not has_transcript):
-        say(tag_output.getvalue(), end="")
+        terminal.say(tag_output.getvalue(), end="")
         if code == 0:  # a dry run of what is not tagged yet
             if not options["as_json"]:
-                Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
+                terminal.Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
             RunOptions().runner.preflight(stages, fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}

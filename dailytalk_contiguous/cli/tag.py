@@ -123,7 +123,13 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     )
     limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
     if options["dry_run"]:
-        _stream_intended(console, job, out, limits, options["as_json"])
+        stages, missing = intended_stream(job, out, limits), to_fetch(repository)
+        if options["as_json"]:
+            names = [stage.name for stage in stages]
+            print_json({"source": repository.about(), "to_fetch": missing._asdict(), "stages": names})
+        else:
+            show.show_to_fetch(console, repository, missing)
+            show.stages_to_run(console, stages)
         return 0
     show.slow_precision(console, tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
@@ -136,16 +142,6 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     if options["profile_stages"]:
         console.print(profile_table(done.account, done.wall_seconds))
     return _stream_exit_code(done, bool(speaking))
-
-
-def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
-    stages, missing = intended_stream(job, out, limits), to_fetch(job.repository)
-    if as_json:
-        names = [stage.name for stage in stages]
-        print_json({"source": job.repository.about(), "to_fetch": missing._asdict(), "stages": names})
-    else:
-        show.show_to_fetch(console, job.repository, missing)
-        show.stages_to_run(console, stages)
 
 
 def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:

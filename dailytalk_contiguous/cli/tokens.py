@@ -28,15 +28,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.learn import token_rows
 from dailytalk_contiguous.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
-from dailytalk_contiguous.learn.token_rows import (
-    CONTOUR_SHARDS,
-    TOKEN_SHARDS,
-    ProsodyOutcome,
-    contour_shards,
-    find_speech,
-    make_prosody,
-)
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
@@ -202,7 +195,7 @@ def cluster(
 
 def smoothing_of(folder: Path) -> str:
     """How the contours of a folder were smoothed. Raises DailytalkError without contours or a record of them."""
-    contour_shards(folder)
+    token_rows.contour_shards(folder)
     smoothing = ((read_run(folder) or {}).get("settings") or {}).get("smoothing")
     if smoothing not in (*SMOOTHING,):
         raise DailytalkError(
@@ -320,15 +313,15 @@ def _make(
 ) -> None:
     cli_options.on_this_machine("--out", out)
     segment = Segment(mono=True, **chosen_for(Segment, settings))
-    speech = find_speech(inputs, out, segment, follow_links=follow_links)
+    speech = token_rows.find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)
     with show.bar(console, quiet=as_json) as run_bar:
-        outcome = make_prosody(
+        outcome = token_rows.make_prosody(
             speech, out, stage, RunOptions(workers, prune=prune), command_line(), planned=run_bar.planned
         )
     code = exit_code(outcome.record["counts"]["conversations"], len(outcome.rejects))
-    shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
+    shards = out / (token_rows.TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else token_rows.CONTOUR_SHARDS)
     if as_json:
         print_json(_as_dict(outcome, shards))
     else:
@@ -337,7 +330,7 @@ def _make(
     raise typer.Exit(code)
 
 
-def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
+def _as_dict(outcome: token_rows.ProsodyOutcome, shards: Path) -> dict[str, Any]:
     return {
         "out": as_text(shards) if outcome.record["counts"]["conversations"] else None,
         "counts": outcome.record["counts"],
@@ -348,7 +341,7 @@ def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) -> None:
+def _show(console: Console, outcome: token_rows.ProsodyOutcome, out: Path, shards: Path) -> None:
     if outcome.n_made:
         console.print(f"{length_text(outcome.audio_seconds)} in {length_text(outcome.wall_seconds)}")
     elif outcome.record["counts"]["conversations"]:

@@ -20,12 +20,7 @@ from dailytalk_contiguous.core.emotions import calibration_error, fit_temperatur
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_evaluation import (
-    PROTOCOLS,
-    EmotionEvaluation,
-    check_sklearn,
-    examples_together,
-)
+from dailytalk_contiguous.learn import emotion_evaluation
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.learn.probes import divided
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
@@ -152,7 +147,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
 
     The strength is that of the best mean recall on speakers left out; their answers set the temperature, too.
     """
-    check_sklearn()
+    emotion_evaluation.check_sklearn()
     measured = examples.measured(f"voice/{settings.features}", partial(measure_voice, settings.features))
     heard = np.flatnonzero(np.isfinite(measured).any(axis=1))
     if not len(heard):
@@ -290,7 +285,7 @@ def training_facts(
     examples: "EmotionExamples",
     settings: Mapping[str, Any],
     sources: Sequence[DataSource],
-    evaluation: EmotionEvaluation | None = None,
+    evaluation: emotion_evaluation.EmotionEvaluation | None = None,
 ) -> dict[str, Any]:
     """What a model folder says of its training, as JSON.
 
@@ -372,7 +367,7 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
         )
     examples = examples.take(np.flatnonzero(known & ~examples.copies))
     shares, labels, speakers = list[NDArray[Any]](), list[int](), set[str]()
-    for places, sounds in examples_together(examples):
+    for places, sounds in emotion_evaluation.examples_together(examples):
         interrupts.check_interrupt()
         own = examples.speakers[places].tolist()
         for place, speaker, guess in zip(places, own, model.classify(sounds, own), strict=True):
@@ -483,9 +478,9 @@ def _evaluation_lines(evaluation: Any) -> list[str]:
     protocol = str(evaluation.get("protocol"))
     chance = evaluation.get("chance")
     return [
-        f"Protocol `{protocol}`: {PROTOCOLS.get(protocol, 'not known')}. Models that were trained in the same way "
-        "on the other folds were tested; the one that is published was trained on all of them."
-        + (f" Chance is {chance:.1%}." if is_number(chance) else ""),
+        f"Protocol `{protocol}`: {emotion_evaluation.PROTOCOLS.get(protocol, 'not known')}. Models that were "
+        "trained in the same way on the other folds were tested; the one that is published was trained on all of "
+        "them." + (f" Chance is {chance:.1%}." if is_number(chance) else ""),
         "",
         "| figure | value | 95 % over speakers |",
         "|---|---|---|",

@@ -627,7 +627,14 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
             if folder.kind == "spectrogram":
                 network: nn.Module = SpectrogramNetwork(len(folder.classes))
             else:
-                network = _encoder_network(folder.settings, len(folder.classes))
+                settings = folder.settings
+                if not fits(settings, _ENCODER_SETTINGS):
+                    raise ValueError("its settings are not those of an encoder")
+                config = speech_models.encoder_config(settings["model_type"], settings["config"])
+                encoder = speech_models.SpeechEncoder(settings["model_type"], config, settings["normalises"])
+                encoder.ready()
+                head = LayersHead(encoder.n_layers, encoder.width, len(folder.classes))
+                network = EncoderNetwork(encoder, head)
     except ValueError as error:
         raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
     shapes = {key: tuple(weight.shape) for key, weight in network.state_dict().items()}
@@ -640,17 +647,6 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
         model = SpectrogramEmotions(name, folder.classes, network, device)
     model.temperature = folder.temperature
     return model
-
-
-def _encoder_network(settings: dict[str, Any], n_classes: int) -> EncoderNetwork:
-    if not fits(settings, _ENCODER_SETTINGS):
-        raise ValueError("its settings are not those of an encoder")
-    kind = settings["model_type"]
-    encoder = speech_models.SpeechEncoder(
-        kind, speech_models.encoder_config(kind, settings["config"]), settings["normalises"]
-    )
-    encoder.ready()
-    return EncoderNetwork(encoder, LayersHead(encoder.n_layers, encoder.width, n_classes))
 
 
 def _load(load: Callable[[], Any], name: str, device: str) -> Any:

@@ -301,16 +301,14 @@ class Windows:
             held += self._take(pending, window, names)
             self._place = window.end = pending.after
             if pending.after == end or (end is None and held >= self._seconds):
-                window.whole, window.last = True, self._is_at_end()
+                window.whole = True
+                # A full last window must not be followed by an empty one.
+                following = next(self._coming, None)
+                window.last = following is None
+                if following is not None:
+                    self._coming = itertools.chain([following], self._coming)
                 break
         return window
-
-    def _is_at_end(self) -> bool:
-        """Whether there are no more recordings: a full last window must not be followed by an empty one."""
-        following = next(self._coming, None)
-        if following is not None:
-            self._coming = itertools.chain([following], self._coming)
-        return following is None
 
     def _take(self, coming: PendingRecording, window: StreamWindow, names: Names) -> float:
         """Fetch a recording into a window; returns the seconds of its conversations."""

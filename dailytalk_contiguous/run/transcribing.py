@@ -29,15 +29,8 @@ from dailytalk_contiguous.run.events import Journal
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.sources.whisper_json import (
-    WHISPER_JSON,
-    WhisperJson,
-    clips_folder,
-    match_names,
-    read_whisper_json,
-    write_whisper_json,
-)
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 from dailytalk_contiguous.store.files import refuse_half_renamed
@@ -82,7 +75,7 @@ class TranscribedClips:
 def default_json(source: Path) -> Path:
     """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
     try:
-        return clips_folder(source, follow_links=True).json or source / WHISPER_JSON
+        return whisper_json.clips_folder(source, follow_links=True).json or source / whisper_json.WHISPER_JSON
     except OSError as error:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
@@ -113,14 +106,16 @@ def transcribe_clips(
     """
     started = time.perf_counter()
     if out.is_dir():
-        raise DailytalkError(f"--out {as_text(out)!r} is a folder", f"name a file, such as {WHISPER_JSON}")
+        raise DailytalkError(
+            f"--out {as_text(out)!r} is a folder", f"name a file, such as {whisper_json.WHISPER_JSON}"
+        )
     above = next(path for path in out.absolute().parents if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
     refuse_half_renamed(source)
     before = _existing(out)
     rows, rejects = _clips(source, follow_links)
-    matches = match_names(before.entries, rows)
+    matches = whisper_json.match_names(before.entries, rows)
     rejects += {reject.id: reject for reject in chain(matches.rejects, before.rejects)}.values()
     left = {name: row for name, row in rows.items() if name not in matches.keys}
     if dry_run:
@@ -144,13 +139,13 @@ def transcribe_clips(
         entries = chain.from_iterable(todo.index.of(path).values() for path in todo.paths)
         rejects += [entry.reject for entry in entries if entry.reject]
         now = _existing(out)  # another program may have written it meanwhile
-        taken = match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
+        taken = whisper_json.match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
         heard = [name for name in made if name not in taken]
         merged = now.entries | {name: made[name] for name in heard}
         journal.rejects = len(rejects)
         if heard or not out.exists():
             try:
-                write_whisper_json(out, merged)
+                whisper_json.write_whisper_json(out, merged)
             except OSError as error:
                 reason = f"{shown(out)} can't be written ({error.strerror or error})"
                 raise DailytalkError(
@@ -213,12 +208,12 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def _existing(out: Path) -> WhisperJson:
+def _existing(out: Path) -> whisper_json.WhisperJson:
     """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
     if not os.path.lexists(out):
-        return WhisperJson(out, {}, (), "")
+        return whisper_json.WhisperJson(out, {}, (), "")
     try:
-        return read_whisper_json(out)
+        return whisper_json.read_whisper_json(out)
     except BadInput as error:
         raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
 
@@ -228,7 +223,7 @@ def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Rejec
     rows: dict[str, Row] = {}
     rejects = []
     try:
-        audio = clips_folder(source, follow_links).audio if source.is_dir() else source
+        audio = whisper_json.clips_folder(source, follow_links).audio if source.is_dir() else source
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
     prefix = "" if audio == source else f"{audio.name}/"
