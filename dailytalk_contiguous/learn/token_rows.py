@@ -25,16 +25,7 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import WORD, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
-from dailytalk_contiguous.publish.items import (
-    TRAIN,
-    FiledItems,
-    Items,
-    Place,
-    VersionItems,
-    clip_shards,
-    is_mix,
-    open_items,
-)
+from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
@@ -125,16 +116,16 @@ def find_speech(
     )
 
 
-def utterance_items(name: str) -> Items | None:
+def utterance_items(name: str) -> publish_items.Items | None:
     """What an input holds, where that is finished or tagged, fetched from the Hub; None for recordings."""
     path = Path(name)
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())
-        is_corpus = bool(clip_shards(path / CLIPS) or clip_shards(path / MEASURED))
-        if is_work or is_corpus or is_mix(path) or (path / TRAIN).is_file():
-            return open_items(path)
+        is_corpus = bool(publish_items.clip_shards(path / CLIPS) or publish_items.clip_shards(path / MEASURED))
+        if is_work or is_corpus or publish_items.is_mix(path) or (path / publish_items.TRAIN).is_file():
+            return publish_items.open_items(path)
         version = open_version(path)
-        return VersionItems(version) if CONFIGS[0] in version.configs() else None
+        return publish_items.VersionItems(version) if CONFIGS[0] in version.configs() else None
     named = None if path.exists() else parse_reference(name)
     if named is None or CONFIGS[0] not in (version := open_version(named)).configs():
         return None
@@ -142,12 +133,12 @@ def utterance_items(name: str) -> Items | None:
         folder = snapshot_download(
             named.repo, repo_type="dataset", revision=version.commit, allow_patterns=[f"{CONFIGS[0]}/*"]
         )
-    return VersionItems(open_version(Path(folder)))
+    return publish_items.VersionItems(open_version(Path(folder)))
 
 
-def _conversations(items: Items) -> Iterator[Row]:
+def _conversations(items: publish_items.Items) -> Iterator[Row]:
     """The rows of `items` with the columns of `KNOWN_SPEECH`."""
-    if isinstance(items, FiledItems):
+    if isinstance(items, publish_items.FiledItems):
         for file in items.files:
             path = items.folder / file if items.folder else Path(file)
             for place, row in items.rows_of(file, [*_READ, "labels", "split"]):
@@ -172,7 +163,7 @@ _READ = (
 )
 
 
-def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: Place | None) -> Row:
+def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: publish_items.Place | None) -> Row:
     spans = [] if row["problem"] else list(_spans(row))
     file = from_uri(audio["path"]) if audio["path"] else None
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file else ()
@@ -298,7 +289,11 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
     Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
     """
     folder = Path(folder)
-    paths = clip_shards(folder / TOKEN_SHARDS) or clip_shards(folder / TAGGED) or clip_shards(folder)
+    paths = (
+        publish_items.clip_shards(folder / TOKEN_SHARDS)
+        or publish_items.clip_shards(folder / TAGGED)
+        or publish_items.clip_shards(folder)
+    )
     if not paths:
         raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
     for path in paths:
@@ -309,7 +304,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
 
 def contour_shards(folder: Path) -> list[Path]:
     """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
-    paths = clip_shards(folder / CONTOUR_SHARDS)
+    paths = publish_items.clip_shards(folder / CONTOUR_SHARDS)
     if not paths:
         raise DailytalkError(f"{as_text(folder)!r} holds no contours", "make them with `dailytalk tokens extract`")
     return paths
