@@ -360,7 +360,7 @@ class EmotionEvaluation:
         protocol = PROTOCOLS.get(self.protocol, "trained before, tested on everything")
         parts: list[SectionPart] = [facts, Text(f"{self.model}, {protocol}."), self.plot()]
         parts += [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
-        parts += [Text(note) for note in (*self.notes, _ACTED, _NO_DIAGNOSIS)]
+        parts += [Text(note) for note in self.sentences()]
         return Section("figures", "Figures", parts)
 
     def plot(self) -> MatrixPlot:
