@@ -50,13 +50,8 @@ from dailytalk_contiguous.run.clips import (
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import RUNNERS, runner_of
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
+from dailytalk_contiguous.sources.corpora import registry
 from dailytalk_contiguous.sources.corpora.downloads import fetch_all
-from dailytalk_contiguous.sources.corpora.registry import (
-    CLIP_CORPORA,
-    CONVERSATION_CORPORA,
-    corpus_named,
-    corpus_on_hub,
-)
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -82,7 +77,8 @@ CLIP_SETTINGS = cli_options.setting_options(
 @cli_options.with_options(CLIP_SETTINGS)
 def corpus(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help=f"The corpus: {cli_options.either(sorted(CLIP_CORPORA))}.")
+        str,
+        typer.Argument(metavar="NAME", help=f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}."),
     ],
     source: Annotated[
         str,
@@ -152,7 +148,7 @@ def corpus(
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
     cli_options.one_of("--as", form, FORMS)
     settings = cli_options.chosen(options, CLIP_SETTINGS)
-    if name in CONVERSATION_CORPORA:
+    if name in registry.CONVERSATION_CORPORA:
         raise DailytalkError(
             f"{name} holds conversations, not clips",
             "run `dailytalk tag` on its folder"
@@ -160,7 +156,7 @@ def corpus(
             else "name dailytalk, and add --as conversations",
         )
     reference = None if Path(source).exists() else parse_reference(source)
-    folder, hub = (Path(source), None) if reference is None else corpus_on_hub(name, reference)
+    folder, hub = (Path(source), None) if reference is None else registry.corpus_on_hub(name, reference)
     follow_links = follow_links or hub is not None  # the Hub's cache is made of links
     if form == "conversations":
         cli_options.on_this_machine("--out", out)
@@ -227,7 +223,7 @@ def corpus(
 
 def _download(console: Console, name: str, folder: Path, accepted: bool) -> None:
     """Fetch a corpus into a folder, where its licence is taken."""
-    corpus = corpus_named(name)
+    corpus = registry.corpus_named(name)
     about, source = corpus.ABOUT, corpus.download()
     for line in (
         f"{about.title}: {about.description}",

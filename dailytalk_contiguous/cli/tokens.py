@@ -78,8 +78,7 @@ def extract(
     it goes on.
     """
     settings = cli_options.chosen(options, EXTRACT_SETTINGS)
-    stage = ExtractContours(**chosen_for(ExtractContours, settings))
-    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
+    _make(inputs, out, ExtractContours, settings, workers, as_json, prune, follow_links)
 
 
 @cli_options.with_options(ENCODE_SETTINGS)
@@ -97,8 +96,7 @@ def encode(
     Run the same command after a stop: it goes on.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
-    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
+    _make(inputs, out, TokeniseProsody, settings, workers, as_json, prune, follow_links)
 
 
 @cli_options.with_options({})
@@ -304,7 +302,7 @@ def plot(
 def _make(
     inputs: list[str],
     out: Path,
-    stage: ExtractContours | TokeniseProsody,
+    kind: type[ExtractContours | TokeniseProsody],
     settings: Mapping[str, Any],
     workers: int,
     as_json: bool,
@@ -312,7 +310,7 @@ def _make(
     follow_links: bool,
 ) -> None:
     cli_options.on_this_machine("--out", out)
-    segment = Segment(mono=True, **chosen_for(Segment, settings))
+    stage, segment = kind(**chosen_for(kind, settings)), Segment(mono=True, **chosen_for(Segment, settings))
     speech = token_rows.find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)

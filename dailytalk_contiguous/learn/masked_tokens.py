@@ -159,8 +159,10 @@ def train_encoder(
             settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
         )
     train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
+    execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
     record = {
-        "settings": _computed(settings),
+        # Those that make a difference to the encoder.
+        "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
         "data": {
             "sha256": digest_of(arrays),
             "sequences": len(arrays),
@@ -534,12 +536,6 @@ def _windows(arrays: Sequence[NDArray[Any]], longest: int) -> list[NDArray[Any]]
         ends = np.cumsum(prosodic_encoder.window_sizes(len(array), longest))[:-1]
         windows += np.split(array, ends)
     return windows
-
-
-def _computed(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings that make a difference to the encoder."""
-    execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
-    return {name: value for name, value in asdict(settings).items() if name not in execution}
 
 
 def _curves(losses: Sequence[dict[str, float]]) -> bytes:

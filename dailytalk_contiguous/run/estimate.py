@@ -234,7 +234,14 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
             break
         row, inside = _at(rows, (draw % wanted + generator.random()) * total / wanted)
         start = max(0.0, min(inside - length / 2, row["duration"] - length))
-        pieces.setdefault((row["conversation_id"], start), _piece(row, start, min(length, row["duration"])))
+        taken, row = min(length, row["duration"]), expand_row(row)
+        cut = {
+            "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
+            "offset": row["offset"] + start,
+            "duration": taken,
+            "given": cues_within(row["given"], start, taken) if row["given"] else [],
+        }
+        pieces.setdefault((row["conversation_id"], start), row | cut)
     return list(pieces.values())
 
 
@@ -258,16 +265,6 @@ def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
             return row, second
         second -= row["duration"]
     return rows[-1], second
-
-
-def _piece(row: Row, start: float, seconds: float) -> Row:
-    row = expand_row(row)
-    return row | {
-        "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
-        "offset": row["offset"] + start,
-        "duration": seconds,
-        "given": cues_within(row["given"], start, seconds) if row["given"] else [],
-    }
 
 
 @contextmanager
