@@ -664,15 +664,13 @@ class _Run:
         spent = (lambda: self.money.spent) if self.job.speaking else None
         record = read_run(self.out)
         with Journal(self.out, kind, digest, command, spent=spent) as journal:
-            if _is_left(self.positions, self.limits):
+            if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
                 try:
                     with spending(self.out, kind, command, self.money if self.job.speaking else None):
                         self._all_windows(scratch, journal)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
-            elif not self.positions.complete:
-                self.stopped = HOURS
             stream_outputs = StreamOutputs(
                 self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
             )
@@ -695,6 +693,12 @@ class _Run:
             time.perf_counter() - started,
             journal.account,
         )
+
+    def _to_do(self) -> bool:
+        left = _is_left(self.positions, self.limits)
+        if not left and not self.positions.complete:
+            self.stopped = HOURS
+        return left
 
     def _all_windows(self, scratch: Path, journal: Journal) -> None:
         self.options.runner.preflight((*self.tag_stages, *self.speak_stages))
