@@ -22,18 +22,10 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.outputs import (
-    AUDIO,
-    NEW_TRANSCRIPT,
-    REJECTS,
-    RUN,
-    SHIFTED,
-    SPOKEN_STAGES,
-    rejects_in,
-)
 from dailytalk_contiguous.run.price import Price
 from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisInput
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
@@ -301,10 +293,10 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
     for note in record["notes"][:SHOWN]:
         console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
     if counts["notes"] > SHOWN:
-        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {RUN}")
+        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {outputs.RUN}")
     if counts["rejects"]:
-        rejects = (reject for reject in rejects_in(out) if reject["stage"] not in SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {as_text(out / REJECTS)}", rejects)
+        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] not in outputs.SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {as_text(out / outputs.REJECTS)}", rejects)
     _results(console, out, record)
 
 
@@ -325,12 +317,12 @@ def _stages(console: Console, record: dict[str, Any]) -> None:
 
 def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
     console.print(f"transcript  {escape(as_text(out / record['transcript']))}")
-    if record["transcript"] == NEW_TRANSCRIPT:
+    if record["transcript"] == outputs.NEW_TRANSCRIPT:
         console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
     console.print(f"shards      {escape(as_text(out / TAGGED))}")
     if kept := record.get("unpublished"):
         console.print(f"  (only there: {escape(', '.join(kept))}, which no stage publishes)")
-    console.print(f"record      {escape(as_text(out / RUN))}")
+    console.print(f"record      {escape(as_text(out / outputs.RUN))}")
     try:
         lines = (line for _, line in islice(json_lines(out / record["transcript"], nan=True), SHOWN))
         preview = [_preview(line) for line in lines if isinstance(line, dict)]
@@ -411,9 +403,14 @@ def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
     money = record["money"]
     console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     if counts["rejects"]:
-        rejects = (reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {out / REJECTS}", rejects)
-    for label, path in (("conversations", AUDIO), ("transcript", SHIFTED), ("dataset", DATASET), ("record", RUN)):
+        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] in outputs.SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {out / outputs.REJECTS}", rejects)
+    for label, path in (
+        ("conversations", outputs.AUDIO),
+        ("transcript", outputs.SHIFTED),
+        ("dataset", DATASET),
+        ("record", outputs.RUN),
+    ):
         console.print(f"{label:<14}{escape(str(out / path))}")
 
 

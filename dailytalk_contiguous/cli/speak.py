@@ -18,14 +18,10 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, speak_stages
+from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.speaking import (
-    intended_speak,
-    read_synthesis_input,
-    speak_stage_of,
-)
 from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stages
@@ -81,15 +77,15 @@ def speak(
     profile, settings = profile or _profile_of(tagged), cli_options.chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
-    voice = speak_stage_of(stages)
+    voice = speaking.speak_stage_of(stages)
     if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
         console.print(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
     recordings, mirrors = cli_options.recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
-    script = read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
+    script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
         cost = price_of(script, stages)
-        todo = intended_speak(script, work.folder, stages, prune)
+        todo = speaking.intended_speak(script, work.folder, stages, prune)
         plan, left = todo.plan(), todo.stages
         if as_json:
             terminal.print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
@@ -127,7 +123,7 @@ def build(**options: Any) -> None:
     options |= for_preview(options)
     # Before hours of tagging, not after them.
     stages = _stages(profile, options["verify"], cli_options.chosen(options, SPEAK_SETTINGS))
-    voice = speak_stage_of(stages)
+    voice = speaking.speak_stage_of(stages)
     if channel not in ("both", voice.revoice):
         raise DailytalkError(
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
@@ -171,7 +167,7 @@ cli_options.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
     """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
     stages = speak_stages(profile, verify, **settings)
-    voice = speak_stage_of(stages)
+    voice = speaking.speak_stage_of(stages)
     if voice.candidates > 1 and voice.synthesiser().deterministic:
         raise DailytalkError(
             f"{voice.engine} says a line always in the same way: there are no candidates",

@@ -7,19 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    command_line,
-    exit_code,
-    option,
-    plain_table,
-    print_json,
-    show_rejected,
-    show_verdict,
-)
+from dailytalk_contiguous.cli import show, terminal
 from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -54,14 +42,20 @@ def split(
         list[str],
         typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
     ],
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
+    out: Annotated[Path, terminal.option(terminal.HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
     words: Annotated[
         int,
-        option(HelpPanel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50),
+        terminal.option(
+            terminal.HelpPanel.RESULT,
+            "Put the first N words of each piece into its name.",
+            metavar="N",
+            min=0,
+            max=50,
+        ),
     ] = 0,
     profile: Annotated[str, cli_options.profile_option()] = STANDARD,
     dry_run: cli_options.DryRunOption = False,
-    as_json: AsJsonOption = False,
+    as_json: terminal.AsJsonOption = False,
     workers: Annotated[int, cli_options.workers_option()] = 1,
     prune: cli_options.PruneOption = False,
     follow_links: cli_options.FollowLinksOption = False,
@@ -77,10 +71,10 @@ def split(
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
     stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
-    about = {"command": command_line()}
+    about = {"command": terminal.command_line()}
     if dry_run:
         cut = find_stage(CutAtSilences, stages)
         assert cut is not None
@@ -90,12 +84,12 @@ def split(
             outcome = run_splitting(
                 recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
             )
-    code = exit_code(outcome.record["counts"]["recordings"], len(outcome.rejects))
+    code = terminal.exit_code(outcome.record["counts"]["recordings"], len(outcome.rejects))
     if as_json:
-        print_json({"dry_run": dry_run} | _summary(outcome, out))
+        terminal.print_json({"dry_run": dry_run} | _summary(outcome, out))
     else:
         _show(console, outcome, out, dry_run)
-        show_verdict(console, code)
+        terminal.show_verdict(console, code)
     raise typer.Exit(code)
 
 
@@ -112,7 +106,7 @@ def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
+def _show(console: terminal.Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
     counts, seconds = outcome.record["counts"], outcome.record["seconds"]
     if dry_run:
         console.print("a dry run: nothing is written")
@@ -130,7 +124,9 @@ def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> 
     console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
     for kind, took in sorted(outcome.record["non_usable"].items(), key=lambda item: -item[1]):
         console.print(f"    {kind}: {length_text(took)}", markup=False)
-    show_rejected(console, outcome.rejects, "all with --json" if dry_run else f"in {as_text(out / REJECTS)}")
+    terminal.show_rejected(
+        console, outcome.rejects, "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
+    )
     for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
         console.print(f"{label:<8}{as_text(out / name)}", markup=False)
 
@@ -155,9 +151,10 @@ def silences(
         typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
     ],
     png: Annotated[
-        Path | None, option(HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png")
+        Path | None,
+        terminal.option(terminal.HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png"),
     ] = None,
-    as_json: AsJsonOption = False,
+    as_json: terminal.AsJsonOption = False,
     follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
@@ -171,7 +168,7 @@ def silences(
     assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
     surveys, rejects = [], list(recordings.problems)
@@ -188,14 +185,14 @@ def silences(
             "recordings": [silence_survey.as_dict() for silence_survey in surveys],
             "all": whole and whole.as_dict(),
         }
-        print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
+        terminal.print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
     else:
         if whole:
             _show_silences(console, surveys, whole)
-        show_rejected(console, rejects)
+        terminal.show_rejected(console, rejects)
         if png is not None and whole:
             console.print(f"picture  {as_text(png)}", markup=False)
-    raise typer.Exit(exit_code(len(surveys), len(rejects)))
+    raise typer.Exit(terminal.exit_code(len(surveys), len(rejects)))
 
 
 def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
@@ -205,8 +202,8 @@ def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
         return Reject(row["recording_id"], "silences", error.reason, error.remedy)
 
 
-def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
-    table = plain_table("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
+def _show_silences(console: terminal.Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
+    table = terminal.plain_table("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
     for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
         for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):
             spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
@@ -225,7 +222,7 @@ def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: Silenc
     console.print("\nsilences by level")
     for name, count in zip(bin_names(), figures.histogram, strict=True):
         console.print(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}", markup=False)
-    table = plain_table(">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
+    table = terminal.plain_table(">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
     choice = whole.choice
     for outcome in whole.outcomes:
         table.add_row(

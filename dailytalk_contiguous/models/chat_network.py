@@ -21,13 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, 
 
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
+from dailytalk_contiguous.models import chat
 from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.chat import (
-    MOST_BYTES_A_TOKEN,
-    ChatSettings,
-    limited_text,
-    without_thoughts,
-)
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered, ReplyPieces
 from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
 from dailytalk_contiguous.models.paid import ShortRead
@@ -67,7 +62,7 @@ class ChatNetwork:
 
     service = ""
 
-    def __init__(self, place: str, settings: ChatSettings) -> None:
+    def __init__(self, place: str, settings: chat.ChatSettings) -> None:
         self.name = portable(place) or place
         self._place, self._settings = place, settings
         self._known: _Loaded | None = None
@@ -82,7 +77,9 @@ class ChatNetwork:
             raw = Pieces[str](lambda tokens: self._generate(messages, most_tokens, tokens), "chat model")
             with raw, feed.cut_by(raw.close):
                 try:
-                    for piece in limited_text(without_thoughts(raw), MOST_BYTES_A_TOKEN * most_tokens):
+                    for piece in chat.limited_text(
+                        chat.without_thoughts(raw), chat.MOST_BYTES_A_TOKEN * most_tokens
+                    ):
                         feed.put(piece)
                 except ShortRead as error:
                     raise NotAnswered(f"{self.name} gave no answer ({error})", "say it again") from None

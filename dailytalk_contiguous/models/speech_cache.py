@@ -26,12 +26,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.contracts import (
-    Line,
-    Spoken,
-    Synthesiser,
-    VoiceSample,
-)
+from dailytalk_contiguous.models import contracts
 
 #: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
 LEAST_FREE_BYTES = 32 << 20
@@ -49,7 +44,7 @@ _Verdict = Mapping[str, Any]
 class CacheEntry(NamedTuple):
     """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
 
-    spoken: Spoken
+    spoken: contracts.Spoken
     receipt: dict[str, Any]
     verdict: dict[str, Any] | None
 
@@ -59,7 +54,9 @@ def default_folder() -> Path:
     return cache_folder() / "speech"
 
 
-def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:
+def cache_key(
+    synthesiser: contracts.Synthesiser, line: contracts.Line, samples: Sequence[contracts.VoiceSample] = ()
+) -> str:
     """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
     parts = {
         "engine": synthesiser.engine,
@@ -117,7 +114,7 @@ class SpeechCache:
             raise _damaged(audio, notes) from None
         return True, verdict
 
-    def put(self, key: str, spoken: Spoken, receipt: _Verdict | None = None) -> CacheEntry:
+    def put(self, key: str, spoken: contracts.Spoken, receipt: _Verdict | None = None) -> CacheEntry:
         """Keep what was bought. Call it inside `buying`.
 
         Args:
@@ -222,7 +219,7 @@ def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
         raise ValueError("another file than was written")
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
-    spoken = Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+    spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
     return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
 
 

@@ -21,16 +21,6 @@ from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import (
-    SHIFTED,
-    TRANSCRIPT,
-    bytes_to_write,
-    models_of,
-    read_run,
-    rejects_by_reason,
-    write_outputs,
-    write_spoken,
-)
 from dailytalk_contiguous.run.passes import (
     Pass,
     Passes,
@@ -401,7 +391,7 @@ class StreamJob:
         if not self.speaking:
             return self.tagging, ()
         fields = published_by(self.tagging)
-        return self.tagging, with_provenance(self.speaking, models_of(self.tagging), fields)
+        return self.tagging, with_provenance(self.speaking, outputs.models_of(self.tagging), fields)
 
     def about(self) -> dict[str, Any]:
         """Everything that the results depend on: streams that differ in it may not share a work folder."""
@@ -500,7 +490,7 @@ class StreamOutputs:
 
     def exist(self) -> bool:
         """Whether they exist and cover all windows."""
-        names = (TRANSCRIPT, SHIFTED) if self.job.speaking else (TRANSCRIPT,)
+        names = (outputs.TRANSCRIPT, outputs.SHIFTED) if self.job.speaking else (outputs.TRANSCRIPT,)
         return self.positions.written and all((self.out / name).is_file() for name in names)
 
     def bytes_to_write(self) -> int:
@@ -509,7 +499,9 @@ class StreamOutputs:
         columns, fields = outputs.transcript_columns(published), (*FIELDS, *published)
         rows = (row for path in self._tagged() for row in read_rows(path, columns).values())
         lines = (json_text(line) for row in rows for line in outputs.lines(row, fields=fields))
-        return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
+        return sum(len(line.encode()) for line in lines) + outputs.bytes_to_write(
+            self.out, self.dataset, self._spoken()
+        )
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
         """Write them; returns what run.json holds.
@@ -527,15 +519,15 @@ class StreamOutputs:
         common["settings"] = {"profile": self.job.profile}
         paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
         problems = [problem for window in done for problem in window.problems]
-        record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
+        record = outputs.write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
         drop_stale(self.tagged.folder, paths)
         if self.job.speaking:
             common |= {"transcript_sha256": record["transcript_sha256"], "money": money.as_dict()}
             paths = self._spoken()
             unsaid = [reject for window in done for reject in window.unsaid]
-            write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, common, self.job.source)
+            outputs.write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, common, self.job.source)
             drop_stale(self.dataset.folder, paths)
-            record = read_run(self.out) or record
+            record = outputs.read_run(self.out) or record
         self.positions.note_outputs()
         return record
 
@@ -662,7 +654,7 @@ class _Run:
         digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
         command = self.about.get("command", "")
         spent = (lambda: self.money.spent) if self.job.speaking else None
-        record = read_run(self.out)
+        record = outputs.read_run(self.out)
         with Journal(self.out, kind, digest, command, spent=spent) as journal:
             if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
@@ -679,7 +671,7 @@ class _Run:
             elif self.made or record is None or not stream_outputs.exist():
                 record = self._written(stream_outputs, journal.account)
             if record:
-                journal.rejects = rejects_by_reason(self.out)
+                journal.rejects = outputs.rejects_by_reason(self.out)
         done = self.positions
         return Streamed(
             record,
@@ -791,12 +783,12 @@ class _Run:
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
         rows = read_rows(tagged, outputs.transcript_columns(published_by(self.tag_stages)))
-        path = window.folder / TRANSCRIPT
+        path = window.folder / outputs.TRANSCRIPT
         published = published_by(self.tag_stages)
         fields = (*FIELDS, *published)
         lines = (line for row in rows.values() for line in outputs.lines(row, fields=fields))
         write_lines(path, map(json_text, lines))
-        script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source, fields=published)
+        script = SynthesisInput([], [], outputs.models_of(self.tag_stages), self.job.source, fields=published)
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects, fields)))
         return script
 
