@@ -26,7 +26,7 @@ from dailytalk_contiguous.learn.embeddings import encoder_accuracy, read_embeddi
 from dailytalk_contiguous.learn.evaluation import Evaluation, evaluate_tokens
 from dailytalk_contiguous.learn.masked_tokens import RECORD, read_record
 from dailytalk_contiguous.learn.similar import Match, find_similar, write_similar_page
-from dailytalk_contiguous.learn.utterance_sound import open_sound
+from dailytalk_contiguous.learn.token_rows import open_sound
 from dailytalk_contiguous.models.prosodic_encoder import too_little_learned
 from dailytalk_contiguous.store.files import write_text
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.learn.embeddings import Embeddings
-from dailytalk_contiguous.learn.utterance_sound import utterance_sound
+from dailytalk_contiguous.learn.token_rows import utterance_sound
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.page import heard_card, page_of
 from dailytalk_contiguous.publish.player import RATE, to_mp3

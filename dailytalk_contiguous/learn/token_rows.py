@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from datasets import Features, List
 from huggingface_hub import snapshot_download
 
-from dailytalk_contiguous.core.audio import from_uri, to_uri
+from dailytalk_contiguous.core.audio import Samples, from_uri, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import WORD, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
@@ -355,3 +355,67 @@ def clusters_of(model: str | None) -> int:
     if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
         raise BadInput(f"prosody_model is {quoted(model or '')}, no name of a codebook", _AGAIN)
     return int(parts[1])
+
+
+# The sound of utterances that have tokens: of the recordings that their shards know, or of what was encoded.
+#
+# A folder may come from somebody else, and a page with sound may be shared. So a recording is taken from where a
+# shard says only if it is the one that was encoded; anything else the user names.
+
+
+_NAME_IT = "name what was encoded with --sound"
+
+
+def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
+    """What gives `utterance_sound` the sound of a folder of tokens or embeddings.
+
+    Args:
+        folder: of tokens; None of its rows are read.
+        source: what was encoded, as `open_items` takes it, or a folder of tokens; None for the recordings that the
+            shards of `folder` know.
+
+    Raises DailytalkError where nothing says where the sound is.
+    """
+    if source is not None and not publish_items.clip_shards(Path(source) / TOKEN_SHARDS):
+        return publish_items.open_items(source)
+    folder = folder if source is None else Path(source)
+    shards = next((name for name in (TOKEN_SHARDS, TAGGED) if publish_items.clip_shards(folder / name)), None)
+    if shards is None:
+        raise DailytalkError(f"{as_text(folder)!r} does not say where its sound is", _NAME_IT)
+    with open_parquet(
+        publish_items.clip_shards(folder / shards)[0], "make it again with `dailytalk tokens encode`"
+    ) as file:
+        if "run" not in file.schema.names:  # no recordings were searched
+            raise DailytalkError(f"{as_text(folder)!r} was encoded from what was finished before", _NAME_IT)
+    return publish_items.TaggedItems(folder, shards)
+
+
+def utterance_sound(
+    items: publish_items.Items, row: Row, sample_rate: int, longest: float | None = None
+) -> Samples:
+    """The samples (n, 1) of an utterance at a rate in Hz.
+
+    Args:
+        items: of `open_sound`. row: as of `learn.token_rows.token_rows`.
+        longest: seconds after which it is cut; None for all of it.
+
+    Raises BadInput if its sound is not there, can't be read or has no such channel.
+    """
+    return cut_sound(items.sound(row["conversation_id"]), row, sample_rate, longest)
+
+
+def cut_sound(sound: publish_items.ItemSound, row: Row, sample_rate: int, longest: float | None = None) -> Samples:
+    """The samples of an utterance in the sound of its conversation; the rest is as of `utterance_sound`."""
+    audio, offset = sound
+    start = max(0.0, row["start"] or 0.0)
+    seconds = None if row["end"] is None else max(0.0, row["end"] - start)
+    if longest is not None:
+        seconds = longest if seconds is None else min(seconds, longest)
+    try:
+        samples = read_at(audio, sample_rate, offset + start, seconds)
+    except OSError as error:
+        raise BadInput(f"its sound can't be read ({error.strerror or error})", _NAME_IT) from None
+    place = CHANNELS.index(row["channel"]) if row["channel"] in CHANNELS and samples.shape[1] > 1 else 0
+    if samples.shape[1] > 2 or not len(samples):
+        raise BadInput(f"its sound has the shape {samples.shape}, and no such utterance", _NAME_IT)
+    return samples[:, place : place + 1]
