@@ -764,7 +764,7 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     with pytest.raises(DailytalkError, match="is no folder"):
         called("report", tmp_path / "none")
     test = (*command, "--listening-test", "3", "--pairs", "--seed", "4", "--out", tmp_path / "page.html")
-    assert list(caught(report_command, "write_paired_test", *test).values()) == [
+    assert list(caught(report_command.listening, "write_paired_test", *test).values()) == [
         work,
         tmp_path / "page.html",
         3,
@@ -787,7 +787,7 @@ def test_options_of_report_reach_the_page_about_clips(
     assert list(full.values()) == [*named, None, FitnessLimits()]
     test = ("report", tmp_path, "--listening-test", "3", "--out", page)
     for options, seed in (((), 0), (("--seed", "4"), 4)):
-        values = caught(report_command, "write_listening_test", *test, *options).values()
+        values = caught(report_command.listening, "write_listening_test", *test, *options).values()
         assert list(values) == [tmp_path, page, 3, seed]
     for option, value in (("--conversations", "3"), ("--audio", "none")):
         with pytest.raises(DailytalkError, match=f"{option} goes with conversations"):
