@@ -139,7 +139,7 @@ def emotion_train(
         facts = emotion_training.training_facts(examples, settings_of(settings), sources, evaluation)
         emotion_training.save_emotion(model, out, facts)
         shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
-    address = None if repo is None else _pushed(repo, out, kind, private)
+    address = _pushed(repo, out, kind, private)
     if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
     if as_json:
@@ -206,8 +206,8 @@ def _show_figures(console: terminal.Console, evaluation: EmotionEvaluation) -> N
         console.labelled("note", sentence)
 
 
-def _pushed(repo: str, folder: Path, kind: str, private: bool) -> str:
-    return push_model(
+def _pushed(repo: str | None, folder: Path, kind: str, private: bool) -> str | None:
+    return repo and push_model(
         repo,
         folder,
         (emotion_folder.CARD, emotion_folder.ABOUT, emotion_folder.WEIGHTS),
@@ -250,7 +250,7 @@ def emotion_calibrate(
         done = emotion_training.calibrate_emotion(trained, examples)
         emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
         emotion_training.write_card(model)
-    address = None if repo is None else _pushed(repo, model, trained.kind, private)
+    address = _pushed(repo, model, trained.kind, private)
     if as_json:
         terminal.print_json(done._asdict() | {"model": as_text(model), "notes": notes, "published": address})
         return

@@ -232,7 +232,13 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     for draw in range(DRAWS * wanted):
         if sum(piece["duration"] for piece in pieces.values()) >= 0.999 * seconds:
             break
-        row, inside = _at(rows, (draw % wanted + generator.random()) * total / wanted)
+        inside = (draw % wanted + generator.random()) * total / wanted
+        for row in rows[:-1]:
+            if inside < row["duration"]:
+                break
+            inside -= row["duration"]
+        else:
+            row = rows[-1]
         start = max(0.0, min(inside - length / 2, row["duration"] - length))
         taken, row = min(length, row["duration"]), expand_row(row)
         cut = {
@@ -256,15 +262,6 @@ def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Ro
         pieces[place % len(pieces)].append(row)
         total += row["duration"]
     return [piece for piece in pieces if piece]
-
-
-def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
-    """The row that has a second of the whole corpus, and the second in that row."""
-    for row in rows[:-1]:
-        if second < row["duration"]:
-            return row, second
-        second -= row["duration"]
-    return rows[-1], second
 
 
 @contextmanager

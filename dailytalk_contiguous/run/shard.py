@@ -216,7 +216,13 @@ class ShardJob:
             ahead(self._prepared, range(len(self._waiting)), self._device_batches)
         ) as coming:
             for portion in coming:
-                self._through(portion)
+                try:
+                    while portion.done < len(self._stages):
+                        self._advance(portion)
+                        self._save_in_time(portion)
+                except KeyboardInterrupt:
+                    self._save(portion)
+                    raise
                 for name in portion.ids:
                     self._settled[name] = self._entry(portion, name)
                 # Without the samples: the rows of a shard are kept until it is written, their samples are not.
@@ -235,16 +241,6 @@ class ShardJob:
         shards.part_path(self.task.path).unlink(missing_ok=True)
         self._checkpoint.remove()
         return shard
-
-    def _through(self, portion: Portion) -> None:
-        """Run all stages that are left; progress is saved from time to time, and before a Ctrl-C is raised."""
-        try:
-            while portion.done < len(self._stages):
-                self._advance(portion)
-                self._save_in_time(portion)
-        except KeyboardInterrupt:
-            self._save(portion)
-            raise
 
     def _advance(self, portion: Portion) -> None:
         """Run the next stage."""
