@@ -327,7 +327,8 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     assert (full["out"], full["options"].prune, full["options"].workers) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
-        *(
+        *(speak_command.speaking, "read_synthesis_input", "speak", work, "--profile", "embedded"),
+        *("--shard-minutes", "2"),
             speak_command.speaking,
             "read_synthesis_input",
             "speak",
