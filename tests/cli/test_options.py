@@ -329,15 +329,6 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     read = caught(
         *(speak_command.speaking, "read_synthesis_input", "speak", work, "--profile", "embedded"),
         *("--shard-minutes", "2"),
-            speak_command.speaking,
-            "read_synthesis_input",
-            "speak",
-            work,
-            "--profile",
-            "embedded",
-            "--shard-minutes",
-            "2",
-        ),
         *("--recordings", tmp_path / "work"),
     )
     assert (read["folder"], read["recordings"], read["shard_seconds"]) == (work, tmp_path / "work", 120.0)
