@@ -1,32 +1,14 @@
 """`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import (
-    DryRunOption,
-    FollowLinksOption,
-    chosen,
-    profile_option,
-    setting_options,
-    with_options,
-    workers_option,
-)
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    show_rejects,
-    show_verdict,
-)
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -37,28 +19,28 @@ from dailytalk_contiguous.run.transcribing import TranscribedClips, default_json
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The options that are settings of its stage.
-TRANSCRIBE_SETTINGS = setting_options(Transcribe(device="cpu"))
+TRANSCRIBE_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))
 
 
-@with_options(TRANSCRIBE_SETTINGS)
+@cli_options.with_options(TRANSCRIBE_SETTINGS)
 def transcribe(
     source: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of clips of one speaker each, or audio/ in it.")
     ],
     out: Annotated[
         Path | None,
-        option(
-            HelpPanel.INPUT,
+        terminal.option(
+            terminal.HelpPanel.INPUT,
             "The JSON to write or to complete; entries that are there stay as they are.",
             metavar="FILE",
             show_default="the JSON of DIR, or DIR/whisper.json",
         ),
     ] = None,
-    profile: Annotated[str, profile_option()] = STANDARD,
-    workers: Annotated[int, workers_option()] = 1,
-    follow_links: FollowLinksOption = False,
-    dry_run: DryRunOption = False,
-    as_json: AsJsonOption = False,
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
+    follow_links: cli_options.FollowLinksOption = False,
+    dry_run: cli_options.DryRunOption = False,
+    as_json: terminal.AsJsonOption = False,
     **options: Any,
 ) -> None:
     """Recognise the clips of a folder into one JSON, as Whisper writes it, by the name of each file.
@@ -66,28 +48,27 @@ def transcribe(
     Clips that have an entry are not heard again, whoever wrote it: run the same command after a stop, or for clips
     that were added. Delete an entry to have its clip heard anew.
     """
-    stages = transcribe_stages(profile, **chosen(options, TRANSCRIBE_SETTINGS))
+    stages = transcribe_stages(profile, **cli_options.chosen(options, TRANSCRIBE_SETTINGS))
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
-    console = Console(stderr=as_json)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
+    console = terminal.Console(stderr=as_json)
     with bar(console, quiet=as_json) as run_bar:
         done = transcribe_clips(
             source,
             out or default_json(source),
             stages,
             RunOptions(workers),
-            command,
+            terminal.command_line(),
             follow_links,
             planned=run_bar.planned,
             dry_run=dry_run,
         )
-    code = 1 if not done.entries and not (dry_run and done.heard) else 3 if done.rejects else 0
+    code = terminal.exit_code(done.entries + dry_run * len(done.heard), len(done.rejects))
     if as_json:
-        print_json({"dry_run": dry_run} | _summary(done))
+        terminal.print_json({"dry_run": dry_run} | _summary(done))
     else:
         _show(console, done, dry_run)
-        show_verdict(console, code)
+        terminal.show_verdict(console, code)
     raise typer.Exit(code)
 
 
@@ -103,7 +84,7 @@ def _summary(done: TranscribedClips) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, done: TranscribedClips, dry_run: bool) -> None:
+def _show(console: terminal.Console, done: TranscribedClips, dry_run: bool) -> None:
     if done.heard and dry_run:
         console.print(f"{counted(len(done.heard), 'clip')} would be heard, {length_text(done.audio_seconds)}")
     elif done.heard:
@@ -117,6 +98,4 @@ def _show(console: Console, done: TranscribedClips, dry_run: bool) -> None:
         console.print(
             f"without a word: {len(done.empty):,} ({escape(shown)}{', …' if len(done.empty) > 3 else ''})"
         )
-    if done.rejects:
-        rejects = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, f"{len(done.rejects):,}", "all with --json", rejects)
+    terminal.show_rejected(console, done.rejects)

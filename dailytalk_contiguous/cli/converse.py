@@ -10,24 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dailytalk_contiguous.apps.converse.sound_blocks import (
-    DeviceBlocks,
-    FileBlocks,
-    Loudspeaker,
-    SoundBlocks,
-    sound_devices,
-)
+from dailytalk_contiguous.apps.converse import sound_blocks, talk_setup
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, run_talk
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
-from dailytalk_contiguous.apps.converse.talk_setup import (
-    TalkModels,
-    about_talk,
-    open_parts,
-    open_voice,
-    read_instructions,
-    remember_consent,
-)
 from dailytalk_contiguous.cli.options import (
     chosen,
     on_this_machine,
@@ -58,7 +44,7 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
 #: Options of all that a talk is made of.
-CONVERSE_SETTINGS = setting_options(TalkModels(), ChatSettings(), TurnRules())
+CONVERSE_SETTINGS = setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
 
 
 @with_options(CONVERSE_SETTINGS)
@@ -128,7 +114,7 @@ def converse(
     speaks.
     """
     if list_devices:
-        devices = sound_devices()
+        devices = sound_blocks.sound_devices()
         for line in devices:
             say(line)
         if not devices:
@@ -137,7 +123,7 @@ def converse(
     on_this_machine("--out", out)
     settings = chosen(options, CONVERSE_SETTINGS)
     (models,), (chat,), (rules,) = (
-        with_settings((TalkModels(),), settings),
+        with_settings((talk_setup.TalkModels(),), settings),
         with_settings((ChatSettings(),), settings),
         with_settings((TurnRules(),), settings),
     )
@@ -150,8 +136,12 @@ def converse(
         )
     folder = None if no_save else out
     console = Console(stderr=as_json)
-    instructions = read_instructions(system)
-    voice = open_voice(models, profile, folder, lambda question: consent or _asked(question))
+    instructions = talk_setup.read_instructions(system)
+
+    def asked(question: str) -> bool:
+        return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
+
+    voice = talk_setup.open_voice(models, profile, folder, asked)
     talks: list[Talk] = []
     screen = TalkScreen(console)
 
@@ -161,24 +151,26 @@ def converse(
     def answered() -> bool:
         return bool(talks) and talks[0].idle
 
-    blocks: SoundBlocks
+    blocks: sound_blocks.SoundBlocks
     page = _open_page(port, tell) if web else None
     if page:
         blocks = page
     elif input:
-        loudspeaker = Loudspeaker(sound_device, "leave out --play") if play else None
-        blocks = FileBlocks(input, answered, loudspeaker, tell)
+        loudspeaker = sound_blocks.Loudspeaker(sound_device, "leave out --play") if play else None
+        blocks = sound_blocks.FileBlocks(input, answered, loudspeaker, tell)
     else:
-        blocks = DeviceBlocks(sound_device, tell)
+        blocks = sound_blocks.DeviceBlocks(sound_device, tell)
     closes = blocks.echoes and not headphones and not push_to_talk
-    parts = open_parts(models, chat, rules, profile, voice, instructions, push_to_talk, closes)
+    parts = talk_setup.open_parts(models, chat, rules, profile, voice, instructions, push_to_talk, closes)
     record = None
     if folder is not None:
         name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
-        about = about_talk(models, parts, profile, voice)
+        about = talk_setup.about_talk(models, parts, profile, voice)
         record = TalkRecord(folder, name, about, blocks.lag)
-        remember_consent(folder, voice)
-    privacy = _privacy(parts.chat.service, voice.service)
+        talk_setup.remember_consent(folder, voice)
+    privacy = "nothing leaves this machine"
+    if services := sorted({*filter(None, (parts.chat.service, voice.service))}):
+        privacy = f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
     estimate = _ESTIMATE if models.emotion == AFFECT_MAP else ""
     _introduce(console, privacy, estimate, blocks.name, closes, push_to_talk and not web)
 
@@ -205,13 +197,6 @@ def converse(
     if stopped:
         interrupts.answered()
     _conclude(console, talk, record, as_json)
-
-
-def _privacy(chat: str, speech: str) -> str:
-    services = sorted({*filter(None, (chat, speech))})
-    if services:
-        return f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
-    return "nothing leaves this machine"
 
 
 def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
@@ -265,12 +250,6 @@ def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: 
     if medians:
         console.labelled("medians", latency_text(medians))
     console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
-
-
-def _asked(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return typer.confirm(visible(question), default=False)
 
 
 def _obey_lines(talk: Talk, push_to_talk: bool) -> None:

@@ -7,21 +7,16 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from dailytalk_contiguous.cli.options import (
-    FollowLinksOption,
-    either,
-    on_this_machine,
-    one_of,
-    workers_option,
-)
+from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.show import left_out
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    exit_code,
     option,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -34,7 +29,7 @@ from dailytalk_contiguous.run.outputs import REJECTS
 
 def convert(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="Recordings, or folders of them.")],
-    to: Annotated[str, option(HelpPanel.INPUT, f"Format: {either(CONTAINERS)}.", metavar="NAME")],
+    to: Annotated[str, option(HelpPanel.INPUT, f"Format: {options.either(CONTAINERS)}.", metavar="NAME")],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the files, laid out as INPUT is.", metavar="DIR")],
     rate: Annotated[
         int | None,
@@ -71,17 +66,17 @@ def convert(
         bool,
         option(HelpPanel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"),
     ] = False,
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    follow_links: FollowLinksOption = False,
+    follow_links: options.FollowLinksOption = False,
 ) -> None:
     """Write recordings as WAV, FLAC, MP3 or Opus; folders, names and tags are kept.
 
     Every file is read back before it gets its name, and nothing is overwritten: what was made before of the same
     recording in the same way is left as it is, so that a run that was stopped goes on.
     """
-    on_this_machine("--out", out)
-    one_of("--to", to, CONTAINERS)
+    options.on_this_machine("--out", out)
+    options.one_of("--to", to, CONTAINERS)
     if bits not in (None, 16, 24):
         raise DailytalkError(f"--bits can't be {bits}", "choose one of 16, 24")
     conversion = Conversion(to, rate, channels, bits)  # type: ignore[arg-type]
@@ -103,7 +98,7 @@ def convert(
             planned=lambda count, left: progress.update(shown, total=count, completed=count - left),
             finished=lambda: progress.advance(shown),
         )
-    code = 1 if not done.made + done.done_before else 3 if done.rejects else 0
+    code = exit_code(done.made + done.done_before, len(done.rejects))
     if as_json:
         rejects = [reject.as_dict() for reject in done.rejects]
         seconds = round(done.seconds, 3)
@@ -114,10 +109,8 @@ def convert(
     before = f", {done.done_before:,} done before" if done.done_before else ""
     made = f"{counted(done.made, 'file')} ({length_text(done.seconds)}) made{before}"
     console.print(f"{made} in {escape(as_text(out))}")
-    if done.rejects:
-        rejected = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, counted(len(done.rejects), "recording"), f"in {as_text(out / REJECTS)}", rejected)
-    elif code:
+    show_rejected(console, done.rejects, f"in {as_text(out / REJECTS)}", "recording")
+    if code and not done.rejects:
         console.print("no recording could be used")
     show_verdict(console, code)
     raise typer.Exit(code)

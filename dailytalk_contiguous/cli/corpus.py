@@ -1,7 +1,6 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,36 +11,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    SHARD_MINUTES,
-    AddressOption,
-    DryRunOption,
-    FollowLinksOption,
-    ProfileStagesOption,
-    RunnerOption,
-    ScratchOption,
-    ShardMinutesOption,
-    ShardOption,
-    TextConditionsOption,
-    WorkersOption,
-    chosen,
-    either,
-    on_this_machine,
-    one_of,
-    parse_shard,
-    profile_option,
-    setting_options,
-    with_options,
-)
 from dailytalk_contiguous.cli.show import bar, profile_table, stages_to_run
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
+    plain_table,
     print_json,
     show_rejects,
     show_verdict,
@@ -69,13 +50,8 @@ from dailytalk_contiguous.run.clips import (
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import RUNNERS, runner_of
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
+from dailytalk_contiguous.sources.corpora import registry
 from dailytalk_contiguous.sources.corpora.downloads import fetch_all
-from dailytalk_contiguous.sources.corpora.registry import (
-    CLIP_CORPORA,
-    CONVERSATION_CORPORA,
-    corpus_named,
-    corpus_on_hub,
-)
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -88,7 +64,7 @@ FORMS = ("clips", "conversations")
 
 
 #: The options of `corpus` that are settings of its stages and of its plan.
-CLIP_SETTINGS = setting_options(
+CLIP_SETTINGS = cli_options.setting_options(
     *chain(*clip_stages(device="cpu")),
     ClassifyEmotion(NO_MODEL),
     Augment(kinds=()),
@@ -98,9 +74,12 @@ CLIP_SETTINGS = setting_options(
 )
 
 
-@with_options(CLIP_SETTINGS)
+@cli_options.with_options(CLIP_SETTINGS)
 def corpus(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"The corpus: {either(sorted(CLIP_CORPORA))}.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help=f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}."),
+    ],
     source: Annotated[
         str,
         typer.Argument(metavar="SOURCE", help="Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub."),
@@ -126,29 +105,29 @@ def corpus(
         str,
         option(
             HelpPanel.INPUT,
-            f"What to write: {either(FORMS)} (a folder for tag; {either(LAID_OUT)} only).",
+            f"What to write: {cli_options.either(FORMS)} (a folder for tag; {cli_options.either(LAID_OUT)} only).",
             "--as",
             metavar="NAME",
         ),
     ] = FORMS[0],
-    profile: Annotated[str, profile_option()] = STANDARD,
-    text_conditions: TextConditionsOption = False,
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
+    text_conditions: cli_options.TextConditionsOption = False,
     report_only: Annotated[
         bool,
         option(
             HelpPanel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
         ),
     ] = False,
-    dry_run: DryRunOption = False,
+    dry_run: cli_options.DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: WorkersOption = None,
-    profile_stages: ProfileStagesOption = False,
-    runner: RunnerOption = RUNNERS[0],
-    address: AddressOption = "",
-    shard: ShardOption = "1/1",
-    scratch: ScratchOption = None,
-    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
-    follow_links: FollowLinksOption = False,
+    workers: cli_options.WorkersOption = None,
+    profile_stages: cli_options.ProfileStagesOption = False,
+    runner: cli_options.RunnerOption = RUNNERS[0],
+    address: cli_options.AddressOption = "",
+    shard: cli_options.ShardOption = "1/1",
+    scratch: cli_options.ScratchOption = None,
+    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Import a published emotion corpus: measure, filter, condition, split, balance, copy and describe its clips.
@@ -167,9 +146,9 @@ def corpus(
     if not source or out is None:
         what = "SOURCE" if not source else "--out"
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
-    one_of("--as", form, FORMS)
-    settings = chosen(options, CLIP_SETTINGS)
-    if name in CONVERSATION_CORPORA:
+    cli_options.one_of("--as", form, FORMS)
+    settings = cli_options.chosen(options, CLIP_SETTINGS)
+    if name in registry.CONVERSATION_CORPORA:
         raise DailytalkError(
             f"{name} holds conversations, not clips",
             "run `dailytalk tag` on its folder"
@@ -177,10 +156,10 @@ def corpus(
             else "name dailytalk, and add --as conversations",
         )
     reference = None if Path(source).exists() else parse_reference(source)
-    folder, hub = (Path(source), None) if reference is None else corpus_on_hub(name, reference)
+    folder, hub = (Path(source), None) if reference is None else registry.corpus_on_hub(name, reference)
     follow_links = follow_links or hub is not None  # the Hub's cache is made of links
     if form == "conversations":
-        on_this_machine("--out", out)
+        cli_options.on_this_machine("--out", out)
         clips_only = settings | {
             "report_only": report_only,
             "text_conditions": text_conditions,
@@ -197,7 +176,7 @@ def corpus(
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         written = write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
-        raise typer.Exit(_code(written.conversations, len(written.rejects)))
+        raise typer.Exit(exit_code(written.conversations, len(written.rejects)))
     corpus_pipeline(
         profile, **settings
     )  # raises DailytalkError for impossible settings before anything is written
@@ -209,7 +188,7 @@ def corpus(
     run_options = replace(
         OPTIONS,
         workers=workers or engine.few,
-        shard=parse_shard(shard),
+        shard=cli_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         runner=engine,
     )
@@ -218,8 +197,7 @@ def corpus(
         plan, left = intended_corpus(read, work.folder, stages, clip_plan, run_options)
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
-    about: dict[str, Any] = {"command": command, "settings": {"profile": profile}}
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = build_corpus(
@@ -235,7 +213,7 @@ def corpus(
         )
     work.settle(OF_CORPUS if outcome.record else ())
     corpus_outcome(console, read, outcome, work.folder, clip_plan, as_json)
-    code = (3 if outcome.rejects else 0) if outcome.n_missing else _code(outcome.n_clips, len(outcome.rejects))
+    code = (3 if outcome.rejects else 0) if outcome.n_missing else exit_code(outcome.n_clips, len(outcome.rejects))
     if not as_json:
         show_verdict(console, code)
     if profile_stages:
@@ -245,7 +223,7 @@ def corpus(
 
 def _download(console: Console, name: str, folder: Path, accepted: bool) -> None:
     """Fetch a corpus into a folder, where its licence is taken."""
-    corpus = corpus_named(name)
+    corpus = registry.corpus_named(name)
     about, source = corpus.ABOUT, corpus.download()
     for line in (
         f"{about.title}: {about.description}",
@@ -274,10 +252,6 @@ def _download(console: Console, name: str, folder: Path, accepted: bool) -> None
     console.print(f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right")
     where = shlex.quote(as_text(folder))
     console.print(escape(f"go on with: dailytalk corpus {name} {where} --out DIR"))
-
-
-def _code(count: int, rejected: int) -> int:
-    return 1 if not count else 3 if rejected else 0
 
 
 # What `dailytalk corpus` prints at its end: what was read and rejected, what was made, and what is missing.
@@ -345,10 +319,7 @@ def laid_out(console: Console, result: WrittenConversations, out: Path, as_json:
 
 
 def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("measure")
-    for percentile in _PERCENTILES:
-        table.add_column(f"{percentile} %", justify="right")
+    table = plain_table("measure", *(f">{percentile} %" for percentile in _PERCENTILES))
     for name, values in _quantiles(result.measured).items():
         table.add_row(name, *(f"{value:.4g}" for value in values))
     console.print(table)

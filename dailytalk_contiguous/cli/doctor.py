@@ -10,7 +10,7 @@ from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.profiles import PROFILES, Profile
@@ -84,7 +84,7 @@ def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list
     needs = []
     if asr_model != POCKETSPHINX and asr_model not in whisper_cached:
         needs.append(f"Whisper {asr_model} (downloaded at the first run, 1.5 GB for medium)")
-    if affect_model != ACOUSTIC_ESTIMATE and not _affect_is_here(affect_model):
+    if affect_model != ACOUSTIC_ESTIMATE and not available(affect_model):
         needs.append(f"{affect_model} (downloaded at the first run, 0.7 GB)")
     return needs
 
@@ -96,12 +96,6 @@ def _needs_to_speak(engine: str) -> list[str]:
     except DailytalkError as error:
         return [f"{error.reason}: {error.remedy}"]
     return []
-
-
-def _affect_is_here(model: str) -> bool:
-    from dailytalk_contiguous.models.affect import available
-
-    return available(model)
 
 
 def _version(package: str) -> str | None:

@@ -8,49 +8,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.emotion_evaluate import (
-    CLASSES_TEXT,
-    FOLDS_TEXT,
-    KIND_TEXT,
-    MODEL_TEXT,
-    AgreementOption,
-    InputsArgument,
-    LabelsOption,
-    MapOption,
-    VotesOption,
-    check_file,
-    examples_asked,
-    tell_fold,
-    tell_nothing,
-)
-from dailytalk_contiguous.cli.options import (
-    TIME,
-    DeviceOption,
-    FollowLinksOption,
-    PrivateModelOption,
-    PushModelOption,
-    chosen,
-    either,
-    model_to_push,
-    on_this_machine,
-    one_of,
-    setting_options,
-    source_licence_option,
-    time_of,
-    with_options,
-)
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    say,
-    show_rejects,
-)
+from dailytalk_contiguous.cli import emotion_evaluate, show, terminal
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
@@ -58,47 +18,28 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
 from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn import emotion_training
 from dailytalk_contiguous.learn.emotion_evaluation import EmotionEvaluation, evaluate_protocol, left_out_sentences
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.emotion_settings import SETTINGS_OF_KIND, NetworkSettings
-from dailytalk_contiguous.learn.emotion_training import (
-    LinearSettings,
-    calibrate_emotion,
-    fit_emotion,
-    save_emotion,
-    training_facts,
-    write_card,
-)
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.moods import Mood, MoodReader, RecordingMoods
 from dailytalk_contiguous.learn.probes import FOLDS
+from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
-from dailytalk_contiguous.models.emotion_folder import (
-    ABOUT,
-    CARD,
-    CHECKPOINTS,
-    EMOTION_KINDS,
-    WEIGHTS,
-    check_new,
-    set_temperature,
-)
-from dailytalk_contiguous.models.emotion_models import (
-    AFFECT_MAP,
-    emotion_facts,
-    load_emotion_model,
-    model_of_folder,
-)
 from dailytalk_contiguous.publish.pushing import push_model
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import wav_writer
 
 #: The settings of each kind.
-_SETTINGS: dict[str, type[Any]] = {"linear": LinearSettings, **SETTINGS_OF_KIND}
+_SETTINGS: dict[str, type[Any]] = {"linear": emotion_training.LinearSettings, **SETTINGS_OF_KIND}
 
-TRAIN_EMOTION_SETTINGS = setting_options(*(kind() for kind in _SETTINGS.values()), without=("class_weights",))
+TRAIN_EMOTION_SETTINGS = cli_options.setting_options(
+    *(kind() for kind in _SETTINGS.values()), without=("class_weights",)
+)
 
 #: Said wherever emotion is.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -108,29 +49,31 @@ ModelFolderArgument = Annotated[
 ]
 
 
-@with_options(TRAIN_EMOTION_SETTINGS)
+@cli_options.with_options(TRAIN_EMOTION_SETTINGS)
 def emotion_train(
-    inputs: InputsArgument,
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
-    kind: Annotated[str, option(HelpPanel.MODELS, KIND_TEXT, metavar="NAME")] = "linear",
+    inputs: emotion_evaluate.InputsArgument,
+    out: Annotated[Path, terminal.option(terminal.HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
+    kind: Annotated[
+        str, terminal.option(terminal.HelpPanel.MODELS, emotion_evaluate.KIND_TEXT, metavar="NAME")
+    ] = "linear",
     classes: Annotated[
         str,
-        option(
-            HelpPanel.INPUT,
-            CLASSES_TEXT,
+        terminal.option(
+            terminal.HelpPanel.INPUT,
+            emotion_evaluate.CLASSES_TEXT,
             metavar="NAMES",
             show_default="those of six that are there",
         ),
     ] = "",
-    labels: LabelsOption = "acted",
-    mapping: MapOption = None,
-    agreement: AgreementOption = 0.0,
-    votes: VotesOption = None,
+    labels: emotion_evaluate.LabelsOption = "acted",
+    mapping: emotion_evaluate.MapOption = None,
+    agreement: emotion_evaluate.AgreementOption = 0.0,
+    votes: emotion_evaluate.VotesOption = None,
     folds: Annotated[
         int | None,
-        option(
-            HelpPanel.RESULT,
-            FOLDS_TEXT,
+        terminal.option(
+            terminal.HelpPanel.RESULT,
+            emotion_evaluate.FOLDS_TEXT,
             metavar="N",
             min=0,
             max=100,
@@ -139,17 +82,17 @@ def emotion_train(
     ] = None,
     save_spectrograms: Annotated[
         Path | None,
-        option(
-            HelpPanel.RARE,
+        terminal.option(
+            terminal.HelpPanel.RARE,
             "Write train/CLASS/NAME.png and validation/…, of other speakers, too.",
             metavar="DIR",
         ),
     ] = None,
-    source_licence: Annotated[str, source_licence_option("what the clips say")] = "",
-    push: PushModelOption = None,
-    private: PrivateModelOption = False,
-    device: DeviceOption = "auto",
-    as_json: AsJsonOption = False,
+    source_licence: Annotated[str, cli_options.source_licence_option("what the clips say")] = "",
+    push: cli_options.PushModelOption = None,
+    private: cli_options.PrivateModelOption = False,
+    device: cli_options.DeviceOption = "auto",
+    as_json: terminal.AsJsonOption = False,
     **options: Any,
 ) -> None:
     """Train a classifier of emotion on clips, and say how well it does on speakers that it has not heard.
@@ -158,21 +101,21 @@ def emotion_train(
     a stop, and they go on. All are calibrated on speakers that a part of the training leaves out. Emotion is a
     guess from sound, and no diagnosis.
     """
-    on_this_machine("--out", out)
-    one_of("--kind", kind, EMOTION_KINDS)
-    settings = _settings_of(kind, chosen(options, TRAIN_EMOTION_SETTINGS))
-    repo = model_to_push(push, private)
-    check_new(out)
-    console = Console(stderr=as_json)
+    cli_options.on_this_machine("--out", out)
+    cli_options.one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
+    settings = _settings_of(kind, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
+    repo = cli_options.model_to_push(push, private)
+    emotion_folder.check_new(out)
+    console = terminal.Console(stderr=as_json)
     with interrupts.deferred():
         place = resolve_device(device)
-        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes)
+        examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
         examples, notes = _with_examples(examples, bool(classes))
 
-        work = None if kind == "linear" else out / CHECKPOINTS
+        work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
 
         def fit(known: EmotionExamples) -> TrainedEmotionModel:
-            return fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
+            return emotion_training.fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
 
         if save_spectrograms is not None:
             from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
@@ -187,21 +130,21 @@ def emotion_train(
             notes += left_out_sentences(examples)
         else:
             try:
-                progress = tell_nothing if kind == "linear" else tell_fold
+                progress = emotion_evaluate.tell_nothing if kind == "linear" else emotion_evaluate.tell_fold
                 evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
             except BadInput as problem:
                 notes.append(f"not tested: {problem.reason}")
         terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
         sources = [DataSource(name.rstrip("/").rpartition("/")[2], terms[name]) for name in dict.fromkeys(inputs)]
-        facts = training_facts(examples, settings_of(settings), sources, evaluation)
-        save_emotion(model, out, facts)
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    address = None if repo is None else _pushed(repo, out, kind, private)
+        facts = emotion_training.training_facts(examples, settings_of(settings), sources, evaluation)
+        emotion_training.save_emotion(model, out, facts)
+        shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
+    address = _pushed(repo, out, kind, private)
     if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
     if as_json:
         known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
-        print_json(known | facts | {"notes": notes, "published": address})
+        terminal.print_json(known | facts | {"notes": notes, "published": address})
         return
     people = len(np.unique(examples.speakers))
     console.print(
@@ -228,12 +171,16 @@ def _settings_of(kind: str, options: dict[str, Any]) -> Any:
                 for other, settings in _SETTINGS.items()
                 if name in {p.option for p in settings_in(settings())}
             ]
-            raise DailytalkError(f"--{name.replace('_', '-')} is for {either(of)}, not for {kind}", "leave it out")
+            raise DailytalkError(
+                f"--{name.replace('_', '-')} is for {cli_options.either(of)}, not for {kind}", "leave it out"
+            )
     return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], options))
 
 
 def _tell_epoch(number: int, most: int, loss: float, held_out: float) -> None:
-    say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}", stderr=True)
+    terminal.say(
+        f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}", stderr=True
+    )
 
 
 def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
@@ -242,10 +189,10 @@ def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamp
     missing = [name for name in examples.classes if name not in kept]
     if named or not missing or len(kept) < 2:
         return examples, []
-    return examples.of_classes(kept, ""), [f"no utterance is {either(missing)}: not told apart"]
+    return examples.of_classes(kept, ""), [f"no utterance is {cli_options.either(missing)}: not told apart"]
 
 
-def _show_figures(console: Console, evaluation: EmotionEvaluation) -> None:
+def _show_figures(console: terminal.Console, evaluation: EmotionEvaluation) -> None:
     recall = evaluation.figures.recall
     interval = ""
     if recall.low is not None and recall.high is not None:
@@ -259,47 +206,55 @@ def _show_figures(console: Console, evaluation: EmotionEvaluation) -> None:
         console.labelled("note", sentence)
 
 
-def _pushed(repo: str, folder: Path, kind: str, private: bool) -> str:
-    return push_model(repo, folder, (CARD, ABOUT, WEIGHTS), f"Classifier of emotion ({kind})", private)
+def _pushed(repo: str | None, folder: Path, kind: str, private: bool) -> str | None:
+    return repo and push_model(
+        repo,
+        folder,
+        (emotion_folder.CARD, emotion_folder.ABOUT, emotion_folder.WEIGHTS),
+        f"Classifier of emotion ({kind})",
+        private,
+    )
 
 
 def emotion_calibrate(
     model: ModelFolderArgument,
-    inputs: InputsArgument,
+    inputs: emotion_evaluate.InputsArgument,
     classes: Annotated[
         str,
-        option(HelpPanel.INPUT, CLASSES_TEXT, metavar="NAMES", show_default="its own"),
+        terminal.option(
+            terminal.HelpPanel.INPUT, emotion_evaluate.CLASSES_TEXT, metavar="NAMES", show_default="its own"
+        ),
     ] = "",
-    labels: LabelsOption = "acted",
-    mapping: MapOption = None,
-    agreement: AgreementOption = 0.0,
-    votes: VotesOption = None,
-    push: PushModelOption = None,
-    private: PrivateModelOption = False,
-    device: DeviceOption = "auto",
-    as_json: AsJsonOption = False,
+    labels: emotion_evaluate.LabelsOption = "acted",
+    mapping: emotion_evaluate.MapOption = None,
+    agreement: emotion_evaluate.AgreementOption = 0.0,
+    votes: emotion_evaluate.VotesOption = None,
+    push: cli_options.PushModelOption = None,
+    private: cli_options.PrivateModelOption = False,
+    device: cli_options.DeviceOption = "auto",
+    as_json: terminal.AsJsonOption = False,
 ) -> None:
     """Make a classifier as sure as it is right: its temperature is fitted to speakers that it was not trained on.
 
     Which class it answers stays the same. On speakers it was trained on it comes out too sure of itself.
     """
-    repo = model_to_push(push, private)
+    repo = cli_options.model_to_push(push, private)
     with interrupts.deferred():
-        trained = model_of_folder(model, resolve_device(device))
-        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
-        learned = emotion_facts(str(model)).get("corpora")
+        trained = emotion_models.model_of_folder(model, resolve_device(device))
+        examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
+        learned = emotion_models.emotion_facts(str(model)).get("corpora")
         heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
         notes = left_out_sentences(examples)
         if heard:
             notes.append(f"it was trained on {', '.join(heard)}: of speakers that it knows it comes out too sure")
-        done = calibrate_emotion(trained, examples)
-        set_temperature(model, done.temperature, {"calibration": done._asdict()})
-        write_card(model)
-    address = None if repo is None else _pushed(repo, model, trained.kind, private)
+        done = emotion_training.calibrate_emotion(trained, examples)
+        emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
+        emotion_training.write_card(model)
+    address = _pushed(repo, model, trained.kind, private)
     if as_json:
-        print_json(done._asdict() | {"model": as_text(model), "notes": notes, "published": address})
+        terminal.print_json(done._asdict() | {"model": as_text(model), "notes": notes, "published": address})
         return
-    console = Console()
+    console = terminal.Console()
     console.print(
         f"temperature {done.temperature:.3f}, by {counted(done.utterances, 'utterance')} of "
         f"{counted(done.speakers, 'speaker')}: calibration error {done.error_before:.3f} → "
@@ -318,42 +273,53 @@ def emotion_predict(
     ] = None,
     model: Annotated[
         str,
-        option(
-            HelpPanel.MODELS,
-            MODEL_TEXT,
+        terminal.option(
+            terminal.HelpPanel.MODELS,
+            emotion_evaluate.MODEL_TEXT,
             metavar="NAME|DIR",
         ),
-    ] = AFFECT_MAP,
+    ] = emotion_models.AFFECT_MAP,
     affect_model: Annotated[
         str,
-        option(
-            HelpPanel.MODELS,
+        terminal.option(
+            terminal.HelpPanel.MODELS,
             f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
             metavar="NAME|DIR",
         ),
     ] = ACOUSTIC_ESTIMATE,
     confidence: Annotated[
         float,
-        option(HelpPanel.RESULT, "Less likely than this, a class is unsure.", metavar="SHARE", min=0.0, max=1.0),
+        terminal.option(
+            terminal.HelpPanel.RESULT,
+            "Less likely than this, a class is unsure.",
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+        ),
     ] = LEAST_CONFIDENCE,
-    mic: Annotated[bool, option(HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")] = False,
+    mic: Annotated[
+        bool, terminal.option(terminal.HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")
+    ] = False,
     listen: Annotated[
         Any,
-        option(
-            HelpPanel.INPUT,
+        terminal.option(
+            terminal.HelpPanel.INPUT,
             "How long to listen to the microphone, at most.",
-            metavar=TIME,
-            parser=time_of("--listen", {}, 0.5),
+            metavar=cli_options.TIME,
+            parser=cli_options.time_of("--listen", {}, 0.5),
             show_default="10s",
         ),
     ] = 10.0,
-    say_mood: Annotated[bool, option(HelpPanel.VOICE, "Say aloud how it sounds.", "--say")] = False,
+    say_mood: Annotated[
+        bool, terminal.option(terminal.HelpPanel.VOICE, "Say aloud how it sounds.", "--say")
+    ] = False,
     say_to: Annotated[
-        Path | None, option(HelpPanel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav")
+        Path | None,
+        terminal.option(terminal.HelpPanel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav"),
     ] = None,
-    device: DeviceOption = "auto",
-    follow_links: FollowLinksOption = False,
-    as_json: AsJsonOption = False,
+    device: cli_options.DeviceOption = "auto",
+    follow_links: cli_options.FollowLinksOption = False,
+    as_json: terminal.AsJsonOption = False,
 ) -> None:
     """Say which emotion a voice sounds like, utterance by utterance, with how sure that is.
 
@@ -365,16 +331,16 @@ def emotion_predict(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
             "leave one of both out" if mic else "name recordings, or pass --mic",
         )
-    check_file("--say-to", say_to, (".wav",))
+    emotion_evaluate.check_file("--say-to", say_to, (".wav",))
     voice = _voice() if say_mood or say_to is not None else None
     if voice is not None and say_to is None:
         from dailytalk_contiguous.models.sound_card import check_loudspeaker
 
         check_loudspeaker()
     place = resolve_device(device)
-    classifier = load_emotion_model(model, place)
+    classifier = emotion_models.load_emotion_model(model, place)
     reader = MoodReader(classifier, confidence, affect_model, place)
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     heard = list[RecordingMoods]()
     with interrupts.deferred():
         files = reader.read(inputs or [], follow_links)
@@ -385,14 +351,22 @@ def emotion_predict(
     show.left_out(console, reader.left_out)
     sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
     if as_json:
-        print_json(
+        terminal.print_json(
             {
                 "model": classifier.name,
                 "is_estimate": classifier.is_estimate,
                 "affect_model": affect_model,
                 "classes": [*classifier.classes],
                 "confidence": confidence,
-                "recordings": [_as_dict(recording) for recording in heard],
+                "recordings": [
+                    {
+                        "recording": as_text(recording.name),
+                        "seconds": round(recording.seconds, 3),
+                        "utterances": [_mood_dict(mood) for mood in recording.utterances],
+                        "speakers": [_mood_dict(mood) for mood in recording.speakers],
+                    }
+                    for recording in heard
+                ],
                 "rejects": [reject.as_dict() for reject in reader.rejects],
                 "said": sentences,
                 "note": NO_DIAGNOSIS,
@@ -402,30 +376,27 @@ def emotion_predict(
         if classifier.is_estimate:
             console.labelled("note", f"{classifier.name} is a rule of thumb that was never trained on emotion")
         console.labelled("note", NO_DIAGNOSIS)
-        if reader.rejects:
-            rejects = (reject.as_dict() for reject in reader.rejects)
-            show_rejects(console, f"{len(reader.rejects):,}", "all with --json", rejects)
+        terminal.show_rejected(console, reader.rejects)
     if voice is not None and sentences:
         _speak(voice, sentences, say_to)
-    raise typer.Exit(1 if not heard else 3 if reader.rejects else 0)
+    raise typer.Exit(terminal.exit_code(len(heard), len(reader.rejects)))
 
 
-def _from_microphone(console: Console, reader: MoodReader, seconds: float) -> RecordingMoods:
+def _from_microphone(console: terminal.Console, reader: MoodReader, seconds: float) -> RecordingMoods:
     from dailytalk_contiguous.models.sound_card import record_sound
 
     console.print(f"listening for {seconds:g} s; Ctrl-C ends it", markup=False)
     return reader.of_samples("microphone", record_sound(seconds))
 
 
-def _show_recording(console: Console, recording: RecordingMoods) -> None:
+def _show_recording(console: terminal.Console, recording: RecordingMoods) -> None:
     console.print(f"{as_text(recording.name)}", markup=False)
     if not recording.utterances:
         console.print("  nobody speaks in it", markup=False)
         return
     two = len({mood.speaker for mood in recording.utterances}) > 1
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("  time", *(["who"] if two else []), "emotion", "sure", "valence", "arousal"):
-        table.add_column(heading, justify="right" if heading in ("sure", "valence", "arousal") else "left")
+    headings = ("  time", *(["who"] if two else []), "emotion", ">sure", ">valence", ">arousal")
+    table = terminal.plain_table(*headings, padding=(0, 2, 0, 0))
     for mood in recording.utterances:
         time = f"  {_clock(mood.start)}–{_clock(mood.end)}"
         table.add_row(time, *([mood.speaker] if two else []), *map(escape, _cells(mood)))
@@ -449,15 +420,6 @@ def _cells(mood: Mood) -> tuple[str, str, str, str]:
 def _clock(seconds: float) -> str:
     tenths = round(10 * seconds)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
-
-
-def _as_dict(recording: RecordingMoods) -> dict[str, Any]:
-    return {
-        "recording": as_text(recording.name),
-        "seconds": round(recording.seconds, 3),
-        "utterances": [_mood_dict(mood) for mood in recording.utterances],
-        "speakers": [_mood_dict(mood) for mood in recording.speakers],
-    }
 
 
 def _mood_dict(mood: Mood) -> dict[str, Any]:
@@ -504,7 +466,7 @@ def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
     spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
     if out is not None:
         write_atomically(out, wav_writer([spoken.samples], spoken.sample_rate, 1))
-        say(f"said in {as_text(out)}", stderr=True)
+        terminal.say(f"said in {as_text(out)}", stderr=True)
         return
     from dailytalk_contiguous.models.sound_card import play_sound
 

@@ -1,5 +1,6 @@
 """`dailytalk emotion evaluate`: how well a classifier of emotion does on speakers that it has not heard."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, get_args
@@ -9,7 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, one_of, seed_option
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    plain_table,
+    print_json,
+    say,
+)
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS
@@ -81,21 +90,20 @@ def examples_asked(
 ) -> EmotionExamples:
     """The examples that a command line asks for; `model`: whose classes they have where none are named."""
     chosen: Any = one_of("--labels", labels, LABELS)
+    named = {}
+    for text in mapping or ():
+        label, _, name = text.partition("=")
+        if not label or not name:
+            raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
+        named[label] = name
     return read_examples(
         inputs,
         model.classes if model is not None and not classes else classes_named(classes or "six"),
         chosen,
-        dict(map(_mapped, mapping or ())),
+        named,
         agreement,
         votes,
     )
-
-
-def _mapped(text: str) -> tuple[str, str]:
-    label, sign, name = text.partition("=")
-    if not sign or not label or not name:
-        raise DailytalkError(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
-    return label, name
 
 
 def classes_named(text: str) -> tuple[str, ...] | None:
@@ -220,6 +228,14 @@ def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
         raise DailytalkError(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
 
 
+def figures_table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[str]) -> Table:
+    """Rows of an evaluation as a table: columns are of numbers, except those with one of the headings `texts`."""
+    table = plain_table(*(name if name in texts else f">{name}" for name in head), padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
 def _show(console: Console, evaluation: EmotionEvaluation) -> None:
     utterances = counted(evaluation.figures.utterances, "utterance")
     console.print(
@@ -229,13 +245,7 @@ def _show(console: Console, evaluation: EmotionEvaluation) -> None:
     )
     for title, head, rows in evaluation.tables():
         console.print(f"\n{title}", markup=False)
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in head:
-            is_text = heading in ("protocol", "label", "group", "corpus")
-            table.add_column(heading, justify="left" if is_text else "right")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
+        console.print(figures_table(head, rows, ("protocol", "label", "group", "corpus")))
     console.print()
     for sentence in evaluation.sentences():
         console.labelled("note", sentence)

@@ -14,17 +14,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from dailytalk_contiguous.cli.options import (
-    DeviceOption,
-    PrivateModelOption,
-    PushModelOption,
-    chosen,
-    model_to_push,
-    on_this_machine,
-    setting_options,
-    source_licence_option,
-    with_options,
-)
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
@@ -40,16 +30,11 @@ from dailytalk_contiguous.learn.masked_tokens import (
 )
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
+from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.prosodic_encoder import (
-    ProsodicSequenceEncoder,
-    open_encoder,
-    quiet_transformers,
-    too_little_learned,
-)
 from dailytalk_contiguous.publish.pushing import push_model
 
-TRAIN_SETTINGS = setting_options(TrainingSettings())
+TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
 
 def encoder_option() -> Any:
@@ -58,15 +43,15 @@ def encoder_option() -> Any:
     return option(HelpPanel.MODELS, about, "--encoder", metavar="MODEL")
 
 
-@with_options(TRAIN_SETTINGS)
+@cli_options.with_options(TRAIN_SETTINGS)
 def train(
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written; one or several.")
     ],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
-    source_licence: Annotated[str, source_licence_option("not known")] = "",
-    push: PushModelOption = None,
-    private: PrivateModelOption = False,
+    source_licence: Annotated[str, cli_options.source_licence_option("not known")] = "",
+    push: cli_options.PushModelOption = None,
+    private: cli_options.PrivateModelOption = False,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
@@ -75,9 +60,9 @@ def train(
     It gives an embedding of how an utterance is said. Run the same command after a stop: it goes on from the last
     checkpoint. On several GPUs: torchrun --nproc-per-node 4 -m dailytalk_contiguous tokens train …
     """
-    on_this_machine("--out", out)
-    settings = TrainingSettings(**chosen_for(TrainingSettings, chosen(options, TRAIN_SETTINGS)))
-    repo = model_to_push(push, private)
+    cli_options.on_this_machine("--out", out)
+    settings = TrainingSettings(**chosen_for(TrainingSettings, cli_options.chosen(options, TRAIN_SETTINGS)))
+    repo = cli_options.model_to_push(push, private)
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
@@ -89,10 +74,10 @@ def train(
         return
     address = None
     if repo is not None:
-        with quiet_transformers():
+        with prosodic_encoder.quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(outcome.valid_loss)
-    too_little = too_little_learned([*outcome.accuracy.values()] or None)
+    too_little = prosodic_encoder.too_little_learned([*outcome.accuracy.values()] or None)
     if too_little:
         say(f"warning: {too_little}", stderr=True)
     if as_json:
@@ -115,20 +100,20 @@ def train(
         console.print(address, markup=False)
 
 
-@with_options({})
+@cli_options.with_options({})
 def embed(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written.")],
     encoder: Annotated[str, encoder_option()],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the embeddings.", metavar="DIR")],
-    device: DeviceOption = "auto",
+    device: cli_options.DeviceOption = "auto",
     as_json: AsJsonOption = False,
 ) -> None:
     """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     with interrupts.deferred():
         model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
-    if too_little := too_little_learned(model.config.masked_accuracy):
+    if too_little := prosodic_encoder.too_little_learned(model.config.masked_accuracy):
         say(f"warning: {too_little}", stderr=True)
     if as_json:
         print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
@@ -136,9 +121,9 @@ def embed(
         Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
 
 
-def encoder_of(text: str, device: str) -> ProsodicSequenceEncoder:
+def encoder_of(text: str, device: str) -> prosodic_encoder.ProsodicSequenceEncoder:
     """The encoder in a folder or on the Hub, on a device. Raises DailytalkError if there is none."""
-    model = open_encoder(text)
+    model = prosodic_encoder.open_encoder(text)
     model.to(resolve_device(device))  # type: ignore[arg-type]
     return model
 

@@ -10,29 +10,16 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import (
-    TIME,
-    RevisionOption,
-    TextConditionsOption,
-    TrainingOutOption,
-    chosen,
-    either,
-    eval_share_option,
-    on_this_machine,
-    one_of,
-    seed_option,
-    setting_options,
-    time_of,
-    with_options,
-)
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    exit_code,
     option,
     print_json,
     show_judgement,
-    show_rejects,
+    show_rejected,
     shown_steps,
 )
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
@@ -41,6 +28,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
+from dailytalk_contiguous.publish import voice_exports
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
@@ -48,16 +36,9 @@ from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
-from dailytalk_contiguous.publish.voice_exports import (
-    VOICE_FORMATS,
-    export_voice,
-    is_voice_folder,
-    voice_folder,
-    voice_rows,
-)
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
-FORMATS = ("moshi", "csm", "j-moshi", *VOICE_FORMATS)
+FORMATS = ("moshi", "csm", "j-moshi", *voice_exports.VOICE_FORMATS)
 
 #: Share of the seconds of a folder to evaluate on, and where the splits of a published dataset go in Moshi's.
 EVAL_SHARE = 0.1
@@ -75,11 +56,11 @@ def export(
             help="Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
         ),
     ],
-    out: TrainingOutOption,
+    out: cli_options.TrainingOutOption,
     format: Annotated[
-        str, option(HelpPanel.INPUT, f"Which trainer it is for: {either(FORMATS)}.", metavar="NAME")
+        str, option(HelpPanel.INPUT, f"Which trainer it is for: {cli_options.either(FORMATS)}.", metavar="NAME")
     ] = FORMATS[0],
-    revision: RevisionOption = None,
+    revision: cli_options.RevisionOption = None,
     split: Annotated[
         str | None,
         option(
@@ -93,15 +74,15 @@ def export(
         bool,
         option(HelpPanel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"),
     ] = False,
-    text_conditions: TextConditionsOption = False,
+    text_conditions: cli_options.TextConditionsOption = False,
     swap: Annotated[bool, option(HelpPanel.RESULT, "Exchange the roles of both speakers.", "--swap")] = False,
     max_length: Annotated[
         float,
         option(
             HelpPanel.RESULT,
             "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-            metavar=TIME,
-            parser=time_of("--max-length", {"never": 0.0}),
+            metavar=cli_options.TIME,
+            parser=cli_options.time_of("--max-length", {"never": 0.0}),
             show_default="never",
         ),
     ] = 0.0,
@@ -130,18 +111,18 @@ def export(
         option(HelpPanel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"),
     ] = None,
     eval_share: Annotated[
-        float | None, eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
+        float | None, cli_options.eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
     ] = None,
     as_json: AsJsonOption = False,
-    seed: Annotated[int | None, seed_option("0")] = None,
+    seed: Annotated[int | None, cli_options.seed_option("0")] = None,
 ) -> None:
     """Write a folder that a trainer reads.
 
     For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; for clips of a voice that of
     LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS).
     """
-    one_of("--format", format, FORMATS)
-    on_this_machine("--out", out)
+    cli_options.one_of("--format", format, FORMATS)
+    cli_options.on_this_machine("--out", out)
     moshi_only = {
         "--both-speakers": both_speakers,
         "--text-conditions": text_conditions,
@@ -151,7 +132,7 @@ def export(
     if format != "moshi" and any(moshi_only.values()):
         named = ", ".join(flag for flag, value in moshi_only.items() if value)
         raise DailytalkError(f"{named} does not go with --format {format}", "leave it out, or export for moshi")
-    if format in VOICE_FORMATS:
+    if format in voice_exports.VOICE_FORMATS:
         for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
             if value:
                 raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
@@ -197,7 +178,7 @@ def export(
         print_json(summary)
     else:
         _show_export(sentence, out, rejects)
-    raise typer.Exit(1 if not count else 3 if rejects else 0)
+    raise typer.Exit(exit_code(count, len(rejects)))
 
 
 def _export_voice(
@@ -212,23 +193,23 @@ def _export_voice(
     as_json: bool,
 ) -> NoReturn:
     """Export clips for a trainer of voices."""
-    has_eval = "eval" in VOICE_FORMATS[format].lists
+    has_eval = "eval" in voice_exports.VOICE_FORMATS[format].lists
     if not has_eval and (eval_share is not None or seed is not None):
         raise DailytalkError(
             f"--format {format} has one list, of which its trainer evaluates on a part itself",
             "leave out --eval-share and --seed",
         )
-    if is_voice_folder(place := Path(source)):
+    if voice_exports.is_voice_folder(place := Path(source)):
         if split is not None:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(iter(()))
-        clips = voice_folder(place)
+        clips = voice_exports.voice_folder(place)
     else:
         selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
-        clips = voice_rows(selection.rows)
+        clips = voice_exports.voice_rows(selection.rows)
     if selection.sides is not None and seed is not None:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
-    done = export_voice(
+    done = voice_exports.export_voice(
         clips,
         out,
         format,
@@ -291,15 +272,15 @@ def _select(source: Path | Version, format: str, split: str | None, eval_share: 
 
 
 #: Options of the commands that judge conversations: `check` and `report`.
-FITNESS_SETTINGS = setting_options(FitnessLimits())
+FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
 
 
 def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
     """The limits that the options of a command set."""
-    return with_settings((FitnessLimits(),), chosen(options, FITNESS_SETTINGS))[0]
+    return with_settings((FitnessLimits(),), cli_options.chosen(options, FITNESS_SETTINGS))[0]
 
 
-@with_options(FITNESS_SETTINGS)
+@cli_options.with_options(FITNESS_SETTINGS)
 def check(
     source: Annotated[
         str,
@@ -308,7 +289,7 @@ def check(
             help="A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG).",
         ),
     ],
-    revision: RevisionOption = None,
+    revision: cli_options.RevisionOption = None,
     snap_words: Annotated[
         bool,
         option(HelpPanel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"),
@@ -340,7 +321,8 @@ def check(
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
-    verdict = verdict_of(findings, _size(facts))
+    size = facts.get("conversations", facts.get("files", 0))
+    verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     if as_json:
         summary = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
         print_json(summary | {"verdict": verdict.as_dict()})
@@ -359,12 +341,6 @@ def check(
                 console.print(f"… {len(shown) - SHOWN} more of the kind {label} (--json lists all)")
         show_judgement(console, verdict.level, verdict.headline)
     raise typer.Exit(1 if errors else 0)
-
-
-def _size(facts: Mapping[str, Any]) -> int:
-    """How many conversations or files there are, by the facts of a check."""
-    size = facts.get("conversations", facts.get("files", 0))
-    return sum(size.values()) if isinstance(size, dict) else int(size)
 
 
 def _label(finding: Finding) -> str:
@@ -401,6 +377,4 @@ def _plain(value: object, unit: str) -> str:
 def _show_export(sentence: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
     console = Console()
     console.print(f"{sentence} in {escape(str(out))}")
-    if rejects:
-        share = counted(len(rejects), noun)
-        show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))
+    show_rejected(console, rejects, of=noun)

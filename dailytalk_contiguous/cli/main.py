@@ -74,17 +74,16 @@ class OneCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments, then options by panel; within a panel they keep their order."""
-        return sorted(super().get_params(ctx), key=_place)
+        panels = [None, *(panel.value for panel in HelpPanel)]
+        return sorted(
+            super().get_params(ctx),
+            key=lambda parameter: panels.index(getattr(parameter, "rich_help_panel", None)),
+        )
 
     def get_help_option(self, ctx: Any) -> Any:
         if shown := super().get_help_option(ctx):
             shown.metavar, shown.rich_help_panel = "", HelpPanel.RUN.value
         return shown
-
-
-def _place(parameter: Any) -> int:
-    panel = getattr(parameter, "rich_help_panel", None)
-    return -1 if panel is None else [*HelpPanel].index(panel)
 
 
 class Commands(TyperGroup):

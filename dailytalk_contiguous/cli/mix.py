@@ -6,14 +6,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from dailytalk_contiguous.cli.options import (
-    TextConditionsOption,
-    TrainingOutOption,
-    eval_share_option,
-    on_this_machine,
-    seed_option,
-)
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejects
+from dailytalk_contiguous.cli import options
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejected
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import MIX_REJECTS
@@ -29,7 +23,7 @@ def mix(
             help="What corpus, build or export --format moshi wrote, each with its share of the training hours.",
         ),
     ],
-    out: TrainingOutOption,
+    out: options.TrainingOutOption,
     commercial: Annotated[
         bool,
         option(HelpPanel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"),
@@ -43,16 +37,16 @@ def mix(
             show_default="as many as there are",
         ),
     ] = Settings.hours,
-    text_conditions: TextConditionsOption = False,
-    eval_share: Annotated[float, eval_share_option()] = Settings.eval_share,
+    text_conditions: options.TextConditionsOption = False,
+    eval_share: Annotated[float, options.eval_share_option()] = Settings.eval_share,
     as_json: AsJsonOption = False,
-    seed: Annotated[int, seed_option()] = Settings.seed,
+    seed: Annotated[int, options.seed_option()] = Settings.seed,
 ) -> None:
     """Mix corpora and conversations into one folder for moshi-finetune.
 
     Audio is linked, never copied twice: a clip that is to be heard more often is named more often in train.jsonl.
     """
-    on_this_machine("--out", out)
+    options.on_this_machine("--out", out)
     settings = Settings(commercial, hours, seed, eval_share, text_conditions)
     done = write_mix([weighted(folder) for folder in folders], out, settings)
     if as_json:
@@ -99,6 +93,4 @@ def _show(done: Mixed, out: Path) -> None:
     console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)")
     for warning in done.warnings:
         console.print(f"warning: {escape(warning)}")
-    if done.rejects:
-        rejects = (reject.as_dict() for reject in done.rejects)
-        show_rejects(console, f"{len(done.rejects):,}", f"in {as_text(out / MIX_REJECTS)}", rejects)
+    show_rejected(console, done.rejects, f"in {as_text(out / MIX_REJECTS)}")

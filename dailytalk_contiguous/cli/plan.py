@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
-from dailytalk_contiguous.cli.options import chosen, seed_option, with_parameters
+from dailytalk_contiguous.cli.options import chosen, seed_option, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
@@ -83,13 +83,41 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
 _LEAST_SHARE = 0.005
 
 
-def plan(**options: Any) -> None:
+@with_options(
+    {
+        **{name: inspect.signature(tag).parameters[name] for name in _OF_TAG},
+        "verify": inspect.signature(speak).parameters["verify"],
+        **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
+        **TAG_SETTINGS,
+        **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
+    }
+)
+def plan(
+    corpus: Annotated[
+        str,
+        option(
+            HelpPanel.INPUT,
+            "INPUT is this published corpus: crema_d, esd, …",
+            metavar="NAME",
+            show_default="conversations",
+        ),
+    ] = "",
+    with_speak: Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")] = False,
+    sample_minutes: Annotated[
+        float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)
+    ] = 3.0,
+    seed: Annotated[int, seed_option()] = 0,
+    as_json: AsJsonOption = False,
+    **options: Any,
+) -> None:
     """Estimate hours, disk, money and time of tag (and speak) for INPUT, by running a small sample of it here.
 
     With --corpus it is what dailytalk corpus takes for the clips in INPUT. Models are downloaded if need be, and
     recordings of a store are fetched as tag would. Nothing is bought.
     """
-    if options["corpus"]:
+    options |= {"corpus": corpus, "with_speak": with_speak, "sample_minutes": sample_minutes}
+    options |= {"seed": seed, "as_json": as_json}
+    if corpus:
         _plan_corpus(options)
         return
     if of_clips := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
@@ -99,14 +127,12 @@ def plan(**options: Any) -> None:
     speak_only = chosen(
         options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS}
     )
-    if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not options[
-        "with_speak"
-    ]:
+    if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not with_speak:
         raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()
-    if options["with_speak"]:
+    if with_speak:
         settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
         spoken = speak_stages(profile, options["verify"], **settings)
     transcripts = options["transcripts"]
@@ -265,41 +291,3 @@ def _bytes(size: float) -> str:
 
 def _in_order(value: Range) -> tuple[float, float, float]:
     return value.expected, value.low, value.high
-
-
-#: Options that only `plan` has.
-_OWN = {
-    "corpus": (
-        "",
-        Annotated[
-            str,
-            option(
-                HelpPanel.INPUT,
-                "INPUT is this published corpus: crema_d, esd, …",
-                metavar="NAME",
-                show_default="conversations",
-            ),
-        ],
-    ),
-    "with_speak": (False, Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")]),
-    "sample_minutes": (
-        3.0,
-        Annotated[float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)],
-    ),
-    "seed": (0, Annotated[int, seed_option()]),
-    "as_json": (False, AsJsonOption),
-}
-with_parameters(
-    plan,
-    {
-        **{
-            name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (default, annotation) in _OWN.items()
-        },
-        **{name: inspect.signature(tag).parameters[name] for name in _OF_TAG},
-        "verify": inspect.signature(speak).parameters["verify"],
-        **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
-        **TAG_SETTINGS,
-        **{name: CLIP_SETTINGS[name] for name in _OF_CLIPS},
-    },
-)

@@ -5,11 +5,19 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
+from dailytalk_contiguous.cli.emotion_evaluate import check_file, figures_table
 from dailytalk_contiguous.cli.encoder import encoder_of, encoder_option
-from dailytalk_contiguous.cli.options import DeviceOption, either, on_this_machine, seed_option
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.options import DeviceOption, seed_option
+from dailytalk_contiguous.cli.terminal import (
+    AsJsonOption,
+    Console,
+    HelpPanel,
+    option,
+    plain_table,
+    print_json,
+    say,
+)
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -18,7 +26,7 @@ from dailytalk_contiguous.learn.embeddings import encoder_accuracy, read_embeddi
 from dailytalk_contiguous.learn.evaluation import Evaluation, evaluate_tokens
 from dailytalk_contiguous.learn.masked_tokens import RECORD, read_record
 from dailytalk_contiguous.learn.similar import Match, find_similar, write_similar_page
-from dailytalk_contiguous.learn.utterance_sound import open_sound
+from dailytalk_contiguous.learn.token_rows import open_sound
 from dailytalk_contiguous.models.prosodic_encoder import too_little_learned
 from dailytalk_contiguous.store.files import write_text
 
@@ -52,7 +60,7 @@ def similar(
 
     All embeddings are compared. They hold traces of who speaks; --other-speakers leaves the easy half out.
     """
-    _check_page("--html", html, (".html", ".htm"))
+    check_file("--html", html, (".html", ".htm"))
     if sound is not None and html is None:
         raise DailytalkError("--sound goes with --html", "add --html FILE, or leave it out")
     asked, matches = find_similar(read_embeddings(folder), name, top, other_speakers)
@@ -104,7 +112,7 @@ def evaluate(
     features; an encoder beside counts. Needs the extra `tokens`. With opensmile installed, whose licence forbids
     commercial use, eGeMAPS is beside them.
     """
-    _check_page("--out", out, (".md",))
+    check_file("--out", out, (".md",))
     if encoder is not None and embeddings is not None:
         raise DailytalkError("--embeddings replaces --encoder", "leave one of both out")
     with interrupts.deferred():
@@ -122,24 +130,12 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _check_page(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
-    """Raise DailytalkError for a file of another kind: a slip must not overwrite what is read."""
-    on_this_machine(flag, path)
-    if path is not None and path.suffix.lower() not in endings:
-        raise DailytalkError(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
-
-
 def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
     utterances, speakers = counted(evaluation.utterances, "utterance"), counted(evaluation.speakers, "speaker")
     console.print(f"{utterances} of {speakers}")
     for title, head, rows in evaluation.tables():
         console.print(f"\n{title}", markup=False)
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in head:
-            table.add_column(heading, justify="left" if heading in ("target", "features", "model") else "right")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
+        console.print(figures_table(head, rows, ("target", "features", "model")))
     if evaluation.notes:
         console.print()
     for note in evaluation.notes:
@@ -147,9 +143,7 @@ def _show_evaluation(console: Console, evaluation: Evaluation) -> None:
 
 
 def _show(console: Console, asked: Match, matches: list[Match]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "similarity", "speaker", "tag", "text"):
-        table.add_column(heading, justify="right" if heading == "similarity" else "left")
+    table = plain_table("id", ">similarity", "speaker", "tag", "text")
     for match in (asked, *matches):
         facts = match.as_dict()
         cells = (escape(facts[name] or "–") for name in ("speaker", "tag", "text"))

@@ -119,17 +119,12 @@ def push(
         print_json(_summary(outcome, dry_run))
     else:
         _show(console, outcome, target, dry_run)
-        _show_rejects(console, outcome)
+        if rejects := outcome.packed.rejects:
+            rows = sum(file.rows for file in outcome.packed.files if file.config == "conversations")
+            share = f"{len(rejects):,} of {counted(rows + len(rejects), 'conversation')}"
+            show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))
     if outcome.packed.rejects:
         raise typer.Exit(3)
-
-
-def _show_rejects(console: Console, outcome: PushOutcome) -> None:
-    rejects = outcome.packed.rejects
-    rows = sum(file.rows for file in outcome.packed.files if file.config == "conversations")
-    if rejects:
-        share = f"{len(rejects):,} of {counted(rows + len(rejects), 'conversation')}"
-        show_rejects(console, share, "all with --json", (reject.as_dict() for reject in rejects))
 
 
 def quiet_clients() -> None:

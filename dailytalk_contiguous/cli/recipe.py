@@ -16,7 +16,7 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.cli.terminal import Console, guarded, say, show_rejects
+from dailytalk_contiguous.cli.terminal import Console, exit_code, guarded, say, show_rejects
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
@@ -92,4 +92,4 @@ def _show(built: Built, out: Path) -> int:
         f"{counted(counts.get('utterances', 0), 'utterance')} of "
         f"{counted(counts.get('conversations', 0), 'conversation')} in {escape(as_text(out))}"
     )
-    return 1 if not counts.get("conversations") else 3 if counts.get("rejects") else 0
+    return exit_code(counts.get("conversations", 0), counts.get("rejects", 0))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.options import (
     RevisionOption,
@@ -14,31 +15,12 @@ from dailytalk_contiguous.cli.options import (
     seed_option,
     with_options,
 )
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    say,
-    show_judgement,
-    shown_steps,
-)
 from dailytalk_contiguous.core.agreement import Scored
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish import listening
 from dailytalk_contiguous.publish.items import is_mix, open_items
-from dailytalk_contiguous.publish.listening import (
-    JudgedClip,
-    JudgedPairs,
-    Test,
-    agreement_of,
-    pairs_of,
-    read_test,
-    write_listening_test,
-    write_paired_test,
-)
 from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.version import Version, version_or_path
 
@@ -58,17 +40,22 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, option(HelpPanel.INPUT, "The page.", metavar="FILE", show_default="DIR/report.html")
+        Path | None,
+        terminal.option(terminal.HelpPanel.INPUT, "The page.", metavar="FILE", show_default="DIR/report.html"),
     ] = None,
     revision: RevisionOption = None,
     against: Annotated[
         str | None,
-        option(HelpPanel.INPUT, "A folder to compare with: of corpus, mix, tag, speak or build.", metavar="DIR"),
+        terminal.option(
+            terminal.HelpPanel.INPUT,
+            "A folder to compare with: of corpus, mix, tag, speak or build.",
+            metavar="DIR",
+        ),
     ] = None,
     conversations: Annotated[
         list[str] | None,
-        option(
-            HelpPanel.RESULT,
+        terminal.option(
+            terminal.HelpPanel.RESULT,
             "How many examples to choose for the player; or the id of one, as often as you like; or all.",
             metavar="N|ID|all",
             show_default=str(SHOWN),
@@ -76,8 +63,8 @@ def report(
     ] = None,
     audio: Annotated[
         str | None,
-        option(
-            HelpPanel.RESULT,
+        terminal.option(
+            terminal.HelpPanel.RESULT,
             "Where sound goes: files beside the page, inside it, or nowhere.",
             metavar="|".join(AUDIO),
             show_default="inside below 20 MB, else beside",
@@ -85,12 +72,14 @@ def report(
     ] = None,
     markdown: Annotated[
         Path | None,
-        option(HelpPanel.RESULT, "A summary for a card, too (a corpus of clips, or a mix).", metavar="FILE"),
+        terminal.option(
+            terminal.HelpPanel.RESULT, "A summary for a card, too (a corpus of clips, or a mix).", metavar="FILE"
+        ),
     ] = None,
     listening_test: Annotated[
         int | None,
-        option(
-            HelpPanel.RESULT,
+        terminal.option(
+            terminal.HelpPanel.RESULT,
             "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
             metavar="N",
             min=1,
@@ -98,13 +87,13 @@ def report(
     ] = None,
     pairs: Annotated[
         bool,
-        option(
-            HelpPanel.RESULT,
+        terminal.option(
+            terminal.HelpPanel.RESULT,
             "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
             "--pairs",
         ),
     ] = False,
-    as_json: AsJsonOption = False,
+    as_json: terminal.AsJsonOption = False,
     seed: Annotated[int | None, seed_option("0")] = None,
     **options: Any,
 ) -> None:
@@ -138,7 +127,7 @@ def report(
         _listening_test(place, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
         return
     shown = chosen_conversations(conversations or [])
-    with shown_steps(quiet=as_json):
+    with terminal.shown_steps(quiet=as_json):
         written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
     summary: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
@@ -154,13 +143,15 @@ def report(
     beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
     line = f"report  {summary['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
     if as_json:
-        print_json(summary)
+        terminal.print_json(summary)
         return
-    say(line)
+    terminal.say(line)
     if written.size > LARGE:
-        say("note    a browser takes long to open so large a page: give --conversations N, or --audio beside")
+        terminal.say(
+            "note    a browser takes long to open so large a page: give --conversations N, or --audio beside"
+        )
     if written.verdict:
-        show_judgement(Console(), written.verdict.level, written.verdict.headline)
+        terminal.show_judgement(terminal.Console(), written.verdict.level, written.verdict.headline)
 
 
 def _other(against: str | None, place: Path | Version, listening_test: int | None) -> Path | None:
@@ -202,11 +193,11 @@ def _listening_test(
         raise DailytalkError(*problem)
     if out is None or markdown:
         raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
-    test = (write_paired_test if pairs else write_listening_test)(folder, out, *drawn)
+    test = (listening.write_paired_test if pairs else listening.write_listening_test)(folder, out, *drawn)
     summary = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
     key = f"its key, not for listeners: {as_text(test.key)}"
     line = f"test  {as_text(test.page)} ({counted(test.clips, 'clip')}); {key}"
-    print_json(summary) if as_json else say(line)
+    terminal.print_json(summary) if as_json else terminal.say(line)
 
 
 def chosen_conversations(values: list[str]) -> int | str | list[str]:
@@ -224,7 +215,7 @@ def chosen_conversations(values: list[str]) -> int | str | list[str]:
 def agreement(
     key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key beside the page of the test.")],
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json", help="What listeners saved.")],
-    as_json: AsJsonOption = False,
+    as_json: terminal.AsJsonOption = False,
 ) -> None:
     """Fleiss' kappa of the listeners, for each emotion and style, and how far they hear what the labels say.
 
@@ -232,22 +223,22 @@ def agreement(
     interval of 95 % and what guessing gives. Clips that a listener skipped count as not rated; a clip with fewer
     than two ratings has no part in kappa.
     """
-    test = read_test(key, answers)
+    test = listening.read_test(key, answers)
     if test.paired:
-        _show_pairs(test, pairs_of(test), as_json)
+        _show_pairs(test, listening.pairs_of(test), as_json)
         return
-    judgements = {what: agreement_of(test, what) for what in ("emotion", "style")}
+    judgements = {what: listening.agreement_of(test, what) for what in ("emotion", "style")}
     if as_json:
         summary: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-        print_json(summary | {what: judged.as_dict() for what, judged in judgements.items()})
+        terminal.print_json(summary | {what: judged.as_dict() for what, judged in judgements.items()})
         return
-    console = Console(markup=False)
+    console = terminal.Console(markup=False)
     console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
     for what, judged in judgements.items():
         _show(console, what, judged)
 
 
-def _show(console: Console, what: str, judged: JudgedClip) -> None:
+def _show(console: terminal.Console, what: str, judged: listening.JudgedClip) -> None:
     kappa = judged.kappa
     if kappa.overall is None:
         console.print(f"\n{what}: kappa is not defined: {kappa.reason}")
@@ -278,11 +269,11 @@ def _show(console: Console, what: str, judged: JudgedClip) -> None:
         console.print(table)
 
 
-def _show_pairs(test: Test, pairs: JudgedPairs, as_json: bool) -> None:
+def _show_pairs(test: listening.Test, pairs: listening.JudgedPairs, as_json: bool) -> None:
     if as_json:
-        print_json({"clips": len(test.clips), "raters": sorted(test.answers)} | pairs.as_dict())
+        terminal.print_json({"clips": len(test.clips), "raters": sorted(test.answers)} | pairs.as_dict())
         return
-    console = Console(markup=False)
+    console = terminal.Console(markup=False)
     natural, tag = pairs.natural, pairs.tag
     console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
     ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"

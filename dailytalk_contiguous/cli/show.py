@@ -15,25 +15,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import SHOWN, Console, share_text, show_rejects, visible
+from dailytalk_contiguous.cli.terminal import SHOWN, Console, plain_table, share_text, show_rejects, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
+from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.outputs import (
-    AUDIO,
-    NEW_TRANSCRIPT,
-    REJECTS,
-    RUN,
-    SHIFTED,
-    SPOKEN_STAGES,
-    rejects_in,
-)
 from dailytalk_contiguous.run.price import Price
 from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisInput
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
@@ -54,7 +46,7 @@ class Working(ProgressColumn):
     """The stage that works now."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
+        """The column\'s text."""
         return Text(task.fields["forecast"].stage or "starting", no_wrap=True)
 
 
@@ -62,7 +54,7 @@ class WorkBar(ProgressColumn):
     """The share of the work that is done, in seconds of work; a bar that moves where that is not known yet."""
 
     def render(self, task: Task) -> ProgressBar:
-        """The column's bar, as wide as the other columns leave it."""
+        """The column\'s bar, as wide as the other columns leave it."""
         share = task.fields["forecast"].share
         return ProgressBar(1.0, share or 0.0, pulse=share is None, animation_time=task.get_time())
 
@@ -71,7 +63,7 @@ class StageProgress(ProgressColumn):
     """Audio that is finished, and money."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
+        """The column\'s text."""
         done, whole = task.fields["forecast"].audio
         unit, size = ("h", 3600) if whole >= 3600 else ("min", 60)
         spent = task.fields["spent"]
@@ -83,7 +75,7 @@ class Left(ProgressColumn):
     """How much faster than real time a run is, and how long the rest takes; empty until that can be estimated."""
 
     def render(self, task: Task) -> Text:
-        """The column's text."""
+        """The column\'s text."""
         forecast: Forecast = task.fields["forecast"]
         left = forecast.seconds_left
         if left is None:
@@ -154,10 +146,7 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
         "writing outputs": account.outputs,
     }
     whole = sum(account.stages.values()) + sum(outside.values())
-    table = Table(box=None, pad_edge=False)
-    table.add_column("where the time went")
-    for heading in ("seconds", "share", "real-time factor"):
-        table.add_column(heading, justify="right")
+    table = plain_table("where the time went", ">seconds", ">share", ">real-time factor")
     for name, took in (*account.stages.items(), *outside.items()):
         audio = account.audio.get(name)
         share = f"{took / whole if whole else 0.0:.1%}"
@@ -237,17 +226,18 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
     )
     for names, what in kinds:
         if names:
-            shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-            more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            console.print(escape(f"{what.format(len(names))}: {shown}{more}"), highlight=False)
+            console.print(escape(f"{what.format(len(names))}: {_first(names)}"), highlight=False)
 
 
 def strangers(console: Console, names: Sequence[str]) -> None:
     """Print which recordings the table of speakers names that are not in the input."""
     if names:
-        shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
-        more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {shown}{more}"))
+        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {_first(names)}"))
+
+
+def _first(names: Sequence[str]) -> str:
+    shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
+    return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
@@ -303,17 +293,15 @@ def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
     for note in record["notes"][:SHOWN]:
         console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
     if counts["notes"] > SHOWN:
-        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {RUN}")
+        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {outputs.RUN}")
     if counts["rejects"]:
-        rejects = (reject for reject in rejects_in(out) if reject["stage"] not in SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {as_text(out / REJECTS)}", rejects)
+        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] not in outputs.SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {as_text(out / outputs.REJECTS)}", rejects)
     _results(console, out, record)
 
 
 def _stages(console: Console, record: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("stage", "seconds", "real-time factor"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    table = plain_table("stage", ">seconds", ">real-time factor")
     for stage in record["stages"]:
         factor = stage["realtime_factor"]
         table.add_row(stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}")
@@ -329,14 +317,15 @@ def _stages(console: Console, record: dict[str, Any]) -> None:
 
 def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
     console.print(f"transcript  {escape(as_text(out / record['transcript']))}")
-    if record["transcript"] == NEW_TRANSCRIPT:
+    if record["transcript"] == outputs.NEW_TRANSCRIPT:
         console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
     console.print(f"shards      {escape(as_text(out / TAGGED))}")
     if kept := record.get("unpublished"):
         console.print(f"  (only there: {escape(', '.join(kept))}, which no stage publishes)")
-    console.print(f"record      {escape(as_text(out / RUN))}")
+    console.print(f"record      {escape(as_text(out / outputs.RUN))}")
     try:
-        preview = [_preview(line) for line in _read(out / record["transcript"], SHOWN)]
+        lines = (line for _, line in islice(json_lines(out / record["transcript"], nan=True), SHOWN))
+        preview = [_preview(line) for line in lines if isinstance(line, dict)]
     except (ValueError, KeyError, TypeError) as error:
         console.print(f"  (its first lines are not as they were written: {escape(repr(error))})")
         return
@@ -354,10 +343,6 @@ def nothing_to_do(n_shards: int) -> str:
     return (
         "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
     )
-
-
-def _read(path: Path, count: int) -> list[Any]:
-    return [line for _, line in islice(json_lines(path, nan=True), count) if isinstance(line, dict)]
 
 
 # What `dailytalk speak` prints: what it would cost, and what it made.
@@ -418,9 +403,14 @@ def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
     money = record["money"]
     console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     if counts["rejects"]:
-        rejects = (reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {out / REJECTS}", rejects)
-    for label, path in (("conversations", AUDIO), ("transcript", SHIFTED), ("dataset", DATASET), ("record", RUN)):
+        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] in outputs.SPOKEN_STAGES)
+        show_rejects(console, share_text(record), f"in {out / outputs.REJECTS}", rejects)
+    for label, path in (
+        ("conversations", outputs.AUDIO),
+        ("transcript", outputs.SHIFTED),
+        ("dataset", DATASET),
+        ("record", outputs.RUN),
+    ):
         console.print(f"{label:<14}{escape(str(out / path))}")
 
 

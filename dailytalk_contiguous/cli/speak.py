@@ -3,8 +3,6 @@
 import contextlib
 import inspect
 import io
-import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,49 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    SHARD_MINUTES,
-    AddressOption,
-    DryRunOption,
-    ProfileStagesOption,
-    PruneOption,
-    RunnerOption,
-    ScratchOption,
-    ShardMinutesOption,
-    WorkersOption,
-    chosen,
-    profile_option,
-    recordings_of,
-    setting_options,
-    with_options,
-    with_parameters,
-    work_option,
-)
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli import show, terminal
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.tag import stages_of, stream, tag
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    say,
-    show_verdict,
-)
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, speak_stages
+from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
 from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
 from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.speaking import (
-    SpeakOutcome,
-    intended_speak,
-    read_synthesis_input,
-    speak_stage_of,
-)
 from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.stages.base import Stages
@@ -65,37 +32,37 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 #: The options of `speak` that are settings of its stages.
-SPEAK_SETTINGS = setting_options(
+SPEAK_SETTINGS = cli_options.setting_options(
     ChooseVoice(), TokeniseResult(NO_MODEL), *speak_stages(device="cpu", delivery=CONTOURS_ALONE)
 )
 
 
-@with_options(SPEAK_SETTINGS)
+@cli_options.with_options(SPEAK_SETTINGS)
 def speak(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
-    out: Annotated[Path | None, work_option("DIR")] = None,
+    out: Annotated[Path | None, cli_options.work_option("DIR")] = None,
     recordings: Annotated[
         Path | None,
-        option(
-            HelpPanel.INPUT,
+        terminal.option(
+            terminal.HelpPanel.INPUT,
             "Where recordings are that were moved, or that only the transcript names.",
             metavar="DIR",
             show_default="where tag read them",
         ),
     ] = None,
-    profile: Annotated[str, profile_option("that of tag")] = "",
+    profile: Annotated[str, cli_options.profile_option("that of tag")] = "",
     verify: Annotated[
-        bool, option(HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
+        bool, terminal.option(terminal.HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
     ] = False,
-    dry_run: DryRunOption = False,
-    as_json: AsJsonOption = False,
-    workers: WorkersOption = None,
-    prune: PruneOption = False,
-    profile_stages: ProfileStagesOption = False,
-    runner: RunnerOption = RUNNERS[0],
-    address: AddressOption = "",
-    scratch: ScratchOption = None,
-    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
+    dry_run: cli_options.DryRunOption = False,
+    as_json: terminal.AsJsonOption = False,
+    workers: cli_options.WorkersOption = None,
+    prune: cli_options.PruneOption = False,
+    profile_stages: cli_options.ProfileStagesOption = False,
+    runner: cli_options.RunnerOption = RUNNERS[0],
+    address: cli_options.AddressOption = "",
+    scratch: cli_options.ScratchOption = None,
+    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
     **options: Any,
 ) -> None:
     """Resynthesise one speaker, rebuild the timeline, align every word: finished stereo conversations.
@@ -103,43 +70,44 @@ def speak(
     Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example). A
     synthesiser that costs money has one process on this machine, whatever --workers says.
     """
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
     tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
-    profile, settings = profile or _profile_of(tagged), chosen(options, SPEAK_SETTINGS)
+    profile, settings = profile or _profile_of(tagged), cli_options.chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
-    voice = speak_stage_of(stages)
+    voice = speaking.speak_stage_of(stages)
     if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
         console.print(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
-    recordings, mirrors = recordings_of(recordings, tagged)
+    recordings, mirrors = cli_options.recordings_of(recordings, tagged)
     engine = runner_of(runner, address, work, mirrors)
-    script = read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
+    script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
         cost = price_of(script, stages)
-        todo = intended_speak(script, work.folder, stages, prune)
+        todo = speaking.intended_speak(script, work.folder, stages, prune)
         plan, left = todo.plan(), todo.stages
         if as_json:
-            print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
+            terminal.print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
         else:
             show.speak_dry_run(console, script, cost, voice, plan, left)
         if plan.tasks:
             engine.preflight(left, fetch=False)
         raise typer.Exit(0)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    about = {"command": shlex.join(["dailytalk", *sys.argv[1:]]), "settings": {"profile": profile}}
+    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
     with work.telling(), bar(console, as_json, spent) as run_bar:
         outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
     work.settle(OF_SPEAK)
-    code = _exit_code(outcome) or tagging_code
+    counts = outcome.record["counts"]
+    code = terminal.exit_code(counts.get("conversations", 0), counts["rejects"]) or tagging_code
     if as_json:
-        print_json(outcome.record)
+        terminal.print_json(outcome.record)
     else:
         show.speak_outcome(console, outcome, work.folder)
-        show_verdict(console, code)
+        terminal.show_verdict(console, code)
     if profile_stages:
         console.print(profile_table(outcome.account, outcome.wall_seconds))
     raise typer.Exit(code)
@@ -154,8 +122,8 @@ def build(**options: Any) -> None:
     profile, channel = options["profile"], channel_of(stages_of(options))
     options |= for_preview(options)
     # Before hours of tagging, not after them.
-    stages = _stages(profile, options["verify"], chosen(options, SPEAK_SETTINGS))
-    voice = speak_stage_of(stages)
+    stages = _stages(profile, options["verify"], cli_options.chosen(options, SPEAK_SETTINGS))
+    voice = speaking.speak_stage_of(stages)
     if channel not in ("both", voice.revoice):
         raise DailytalkError(
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
@@ -175,10 +143,10 @@ def build(**options: Any) -> None:
         code = leave.exit_code
     has_transcript = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
     if code not in (0, 3) or (options["dry_run"] and not has_transcript):
-        say(tag_output.getvalue(), end="")
+        terminal.say(tag_output.getvalue(), end="")
         if code == 0:  # a dry run of what is not tagged yet
             if not options["as_json"]:
-                Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
+                terminal.Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
             RunOptions().runner.preflight(stages, fetch=False)
         raise typer.Exit(code)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
@@ -193,13 +161,13 @@ def build(**options: Any) -> None:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+cli_options.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
     """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
     stages = speak_stages(profile, verify, **settings)
-    voice = speak_stage_of(stages)
+    voice = speaking.speak_stage_of(stages)
     if voice.candidates > 1 and voice.synthesiser().deterministic:
         raise DailytalkError(
             f"{voice.engine} says a line always in the same way: there are no candidates",
@@ -210,7 +178,7 @@ def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
 
 def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `speak` that `--fast` changes where they were not given: pitch of takes is most of its work."""
-    is_given = "measure_takes" in chosen(options, SPEAK_SETTINGS)
+    is_given = "measure_takes" in cli_options.chosen(options, SPEAK_SETTINGS)
     return {"measure_takes": "none"} if options["fast"] and not is_given else {}
 
 
@@ -233,10 +201,3 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
         return {}
     known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
     return {name: str(value) for name, value in known.items() if value and name not in settings}
-
-
-def _exit_code(outcome: SpeakOutcome) -> int:
-    counts = outcome.record["counts"]
-    if not counts.get("conversations"):
-        return 1
-    return 3 if counts["rejects"] else 0

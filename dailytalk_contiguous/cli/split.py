@@ -1,35 +1,13 @@
 """`dailytalk split` and `dailytalk silences`: recordings cut into pieces, and what their silences are like."""
 
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    DryRunOption,
-    FollowLinksOption,
-    PruneOption,
-    chosen,
-    on_this_machine,
-    profile_option,
-    setting_options,
-    with_options,
-    workers_option,
-)
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    show_rejects,
-    show_verdict,
-)
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli import show, terminal
 from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -53,28 +31,34 @@ from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
-SPLIT_SETTINGS = setting_options(
+SPLIT_SETTINGS = cli_options.setting_options(
     *split_stages(words=1, device="cpu"), without=("asr_windows", "beam", "compute_type")
 )
 
 
-@with_options(SPLIT_SETTINGS)
+@cli_options.with_options(SPLIT_SETTINGS)
 def split(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
     ],
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
+    out: Annotated[Path, terminal.option(terminal.HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
     words: Annotated[
         int,
-        option(HelpPanel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50),
+        terminal.option(
+            terminal.HelpPanel.RESULT,
+            "Put the first N words of each piece into its name.",
+            metavar="N",
+            min=0,
+            max=50,
+        ),
     ] = 0,
-    profile: Annotated[str, profile_option()] = STANDARD,
-    dry_run: DryRunOption = False,
-    as_json: AsJsonOption = False,
-    workers: Annotated[int, workers_option()] = 1,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
+    dry_run: cli_options.DryRunOption = False,
+    as_json: terminal.AsJsonOption = False,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Cut recordings into pieces at their silences, and leave nothing out.
@@ -84,13 +68,13 @@ def split(
     keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; M4A, AAC, WMA and
     video to 24. Run the same command after a stop: it goes on.
     """
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
-    stages = split_stages(profile, words, **chosen(options, SPLIT_SETTINGS))
-    console = Console(stderr=as_json)
+    stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
+    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
-    about = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
+    about = {"command": terminal.command_line()}
     if dry_run:
         cut = find_stage(CutAtSilences, stages)
         assert cut is not None
@@ -100,19 +84,13 @@ def split(
             outcome = run_splitting(
                 recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
             )
-    code = _exit_code(outcome)
+    code = terminal.exit_code(outcome.record["counts"]["recordings"], len(outcome.rejects))
     if as_json:
-        print_json({"dry_run": dry_run} | _summary(outcome, out))
+        terminal.print_json({"dry_run": dry_run} | _summary(outcome, out))
     else:
         _show(console, outcome, out, dry_run)
-        show_verdict(console, code)
+        terminal.show_verdict(console, code)
     raise typer.Exit(code)
-
-
-def _exit_code(outcome: SplitOutcome) -> int:
-    if not outcome.record["counts"]["recordings"]:
-        return 1
-    return 3 if outcome.rejects else 0
 
 
 def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
@@ -128,7 +106,7 @@ def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
+def _show(console: terminal.Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
     counts, seconds = outcome.record["counts"], outcome.record["seconds"]
     if dry_run:
         console.print("a dry run: nothing is written")
@@ -146,10 +124,9 @@ def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> 
     console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
     for kind, took in sorted(outcome.record["non_usable"].items(), key=lambda item: -item[1]):
         console.print(f"    {kind}: {length_text(took)}", markup=False)
-    if outcome.rejects:
-        rejects = [reject.as_dict() for reject in outcome.rejects]
-        where = "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
-        show_rejects(console, f"{len(rejects):,}", where, rejects)
+    terminal.show_rejected(
+        console, outcome.rejects, "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
+    )
     for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
         console.print(f"{label:<8}{as_text(out / name)}", markup=False)
 
@@ -158,7 +135,7 @@ def _show(console: Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> 
 
 
 #: The settings of `dailytalk split` that decide what a candidate for --silence gives.
-SILENCE_SETTINGS = setting_options(*split_stages(), without=("silence",))
+SILENCE_SETTINGS = cli_options.setting_options(*split_stages(), without=("silence",))
 
 #: Recordings that have a line of their own; all of them with --json.
 SHOWN = 20
@@ -167,17 +144,18 @@ SHOWN = 20
 BAR = 40
 
 
-@with_options(SILENCE_SETTINGS)
+@cli_options.with_options(SILENCE_SETTINGS)
 def silences(
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
     ],
     png: Annotated[
-        Path | None, option(HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png")
+        Path | None,
+        terminal.option(terminal.HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png"),
     ] = None,
-    as_json: AsJsonOption = False,
-    follow_links: FollowLinksOption = False,
+    as_json: terminal.AsJsonOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Say how long the silences of recordings are, and which --silence to give `dailytalk split`.
@@ -186,11 +164,11 @@ def silences(
     longest silence that makes nearly all of the audio usable with the fewest cuts inside speech.
     """
     inputs, _ = fetch_inputs(inputs)
-    (split,) = split_stages(**chosen(options, SILENCE_SETTINGS))
+    (split,) = split_stages(**cli_options.chosen(options, SILENCE_SETTINGS))
     assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
-    console = Console(stderr=as_json)
+    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
     show.left_out(console, recordings.left_out)
     surveys, rejects = [], list(recordings.problems)
@@ -207,15 +185,14 @@ def silences(
             "recordings": [silence_survey.as_dict() for silence_survey in surveys],
             "all": whole and whole.as_dict(),
         }
-        print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
+        terminal.print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
     else:
         if whole:
             _show_silences(console, surveys, whole)
-        if rejects:
-            show_rejects(console, f"{len(rejects):,}", "all with --json", [reject.as_dict() for reject in rejects])
+        terminal.show_rejected(console, rejects)
         if png is not None and whole:
             console.print(f"picture  {as_text(png)}", markup=False)
-    raise typer.Exit(1 if whole is None else 3 if rejects else 0)
+    raise typer.Exit(terminal.exit_code(len(surveys), len(rejects)))
 
 
 def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
@@ -225,11 +202,8 @@ def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
         return Reject(row["recording_id"], "silences", error.reason, error.remedy)
 
 
-def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recording")
-    for heading in ("length", "by", "silences", "min", "mean", "median", "max"):
-        table.add_column(heading, justify="left" if heading == "by" else "right")
+def _show_silences(console: terminal.Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
+    table = terminal.plain_table("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
     for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
         for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):
             spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
@@ -248,9 +222,7 @@ def _show_silences(console: Console, surveys: list[SilenceSurvey], whole: Silenc
     console.print("\nsilences by level")
     for name, count in zip(bin_names(), figures.histogram, strict=True):
         console.print(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("--silence", "pieces", "usable", "usable audio", "cuts inside speech", ""):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = terminal.plain_table(">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
     choice = whole.choice
     for outcome in whole.outcomes:
         table.add_row(

@@ -1,7 +1,5 @@
 """`dailytalk tag`, whole or as a stream."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,38 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    SHARD_MINUTES,
-    TIME,
-    AddressOption,
-    DryRunOption,
-    FollowLinksOption,
-    ProfileStagesOption,
-    PruneOption,
-    RunnerOption,
-    ScratchOption,
-    ShardMinutesOption,
-    ShardOption,
-    StageOption,
-    WorkersOption,
-    chosen,
-    load_stages,
-    on_this_machine,
-    parse_shard,
-    profile_option,
-    setting_options,
-    source_licence_option,
-    time_of,
-    time_text,
-    with_options,
-    work_option,
-)
 from dailytalk_contiguous.cli.show import bar, profile_table
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
     print_json,
     show_rejects,
@@ -123,7 +98,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
     out: Path = options["out"]
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     hub = HubChoice(options["config"], options["split"], options["audio_column"], options["id_column"])
     head = repository_of(options["inputs"], hub)
     if head is None:
@@ -148,13 +123,18 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     )
     limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
     if options["dry_run"]:
-        _stream_intended(console, job, out, limits, options["as_json"])
+        stages, missing = intended_stream(job, out, limits), to_fetch(repository)
+        if options["as_json"]:
+            names = [stage.name for stage in stages]
+            print_json({"source": repository.about(), "to_fetch": missing._asdict(), "stages": names})
+        else:
+            show.show_to_fetch(console, repository, missing)
+            show.stages_to_run(console, stages)
         return 0
-    show.slow_precision(console, tagging, chosen(options, TAG_SETTINGS).get("affect_precision"))
+    show.slow_precision(console, tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     _begins(console, repository, head, out)
-    command = {"command": as_text(shlex.join(["dailytalk", *sys.argv[1:]]))}
     with bar(console, quiet=options["as_json"]) as run_bar:
-        done = run_streaming(job, out, limits, command, planned=run_bar.planned)
+        done = run_streaming(job, out, limits, {"command": command_line()}, planned=run_bar.planned)
     if options["as_json"]:
         print_json(asdict(done) | {"out": as_text(out)})
     else:
@@ -162,16 +142,6 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     if options["profile_stages"]:
         console.print(profile_table(done.account, done.wall_seconds))
     return _stream_exit_code(done, bool(speaking))
-
-
-def _stream_intended(console: Console, job: StreamJob, out: Path, limits: Limits, as_json: bool) -> None:
-    stages, missing = intended_stream(job, out, limits), to_fetch(job.repository)
-    if as_json:
-        names = [stage.name for stage in stages]
-        print_json({"source": job.repository.about(), "to_fetch": missing._asdict(), "stages": names})
-    else:
-        show.show_to_fetch(console, job.repository, missing)
-        show.stages_to_run(console, stages)
 
 
 def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:
@@ -224,10 +194,12 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
-TAG_SETTINGS = setting_options(*tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL))
+TAG_SETTINGS = cli_options.setting_options(
+    *tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL)
+)
 
 
-@with_options(TAG_SETTINGS)
+@cli_options.with_options(TAG_SETTINGS)
 def tag(
     inputs: Annotated[
         list[str],
@@ -236,7 +208,7 @@ def tag(
             help="Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG.",
         ),
     ],
-    out: Annotated[Path, work_option()],
+    out: Annotated[Path, cli_options.work_option()],
     transcripts: Annotated[
         Path | None,
         option(
@@ -259,13 +231,13 @@ def tag(
         option(
             HelpPanel.INPUT,
             "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
-            metavar=TIME,
-            parser=time_of("--max-conversation", {"never": 0.0}, least=1.0),
-            show_default=time_text(MAX_CONVERSATION),
+            metavar=cli_options.TIME,
+            parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
+            show_default=cli_options.time_text(MAX_CONVERSATION),
         ),
     ] = MAX_CONVERSATION,
-    source_licence: Annotated[str, source_licence_option("the card's, on the Hub")] = "",
-    profile: Annotated[str, profile_option()] = STANDARD,
+    source_licence: Annotated[str, cli_options.source_licence_option("the card's, on the Hub")] = "",
+    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
     fast: Annotated[
         bool,
         option(
@@ -274,11 +246,11 @@ def tag(
             "--fast",
         ),
     ] = False,
-    dry_run: DryRunOption = False,
+    dry_run: cli_options.DryRunOption = False,
     as_json: AsJsonOption = False,
-    workers: WorkersOption = None,
-    prune: PruneOption = False,
-    profile_stages: ProfileStagesOption = False,
+    workers: cli_options.WorkersOption = None,
+    prune: cli_options.PruneOption = False,
+    profile_stages: cli_options.ProfileStagesOption = False,
     split: Annotated[
         str,
         option(
@@ -319,13 +291,13 @@ def tag(
             min=0,
         ),
     ] = None,
-    runner: RunnerOption = RUNNERS[0],
-    address: AddressOption = "",
-    shard: ShardOption = "1/1",
-    scratch: ScratchOption = None,
-    shard_minutes: ShardMinutesOption = SHARD_MINUTES,
-    follow_links: FollowLinksOption = False,
-    stage: StageOption = None,
+    runner: cli_options.RunnerOption = RUNNERS[0],
+    address: cli_options.AddressOption = "",
+    shard: cli_options.ShardOption = "1/1",
+    scratch: cli_options.ScratchOption = None,
+    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
+    follow_links: cli_options.FollowLinksOption = False,
+    stage: cli_options.StageOption = None,
     **options: Any,
 ) -> None:
     """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
@@ -349,7 +321,11 @@ def tag(
     engine = runner_of(runner, address, work, mirrors)
     stages = stages_of(arguments, engine)
     run_options = RunOptions(
-        workers or engine.few, parse_shard(shard), shard_seconds=60 * shard_minutes, prune=prune, runner=engine
+        workers or engine.few,
+        cli_options.parse_shard(shard),
+        shard_seconds=60 * shard_minutes,
+        prune=prune,
+        runner=engine,
     )
     console = Console(stderr=as_json)
     recordings = find(
@@ -368,7 +344,7 @@ def tag(
     )
     show.left_out(console, recordings.left_out)
     show.strangers(console, recordings.strangers)
-    show.slow_precision(console, stages, chosen(options, TAG_SETTINGS).get("affect_precision"))
+    show.slow_precision(console, stages, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
         plan = intended_tag(recordings, out, stages, run_options)[0]
         if as_json:
@@ -376,10 +352,7 @@ def tag(
         else:
             show.tag_dry_run(console, recordings, plan, stages)
         raise typer.Exit(0)
-    about: dict[str, Any] = {
-        "command": as_text(shlex.join(["dailytalk", *sys.argv[1:]])),
-        "settings": {"profile": profile},
-    }
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {RECORDINGS: addresses} if addresses else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
         outcome = run_tagging(recordings, out, stages, run_options, about, planned=run_bar.planned)
@@ -396,10 +369,13 @@ def tag(
 
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
     """The stages that the options of `tag` ask for, a person's own last, for the devices of `engine`."""
-    settings, own_stages = chosen(options, TAG_SETTINGS), load_stages(options["stage"] or ())
+    settings, own_stages = (
+        cli_options.chosen(options, TAG_SETTINGS),
+        cli_options.load_stages(options["stage"] or ()),
+    )
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
-    own_stages = with_settings(own_stages, chosen(options, setting_options(*own_stages)))
+    own_stages = with_settings(own_stages, cli_options.chosen(options, cli_options.setting_options(*own_stages)))
     return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
 
 
@@ -419,9 +395,7 @@ def _announce(console: Console, repository: Repository, dry_run: bool, as_json: 
 def _exit_code(outcome: TagOutcome) -> int:
     n_rejects = outcome.record["counts"]["rejects"] if outcome.record else len(outcome.problems)
     n_rows = outcome.record["counts"]["conversations"] if outcome.record else outcome.n_conversations
-    if not n_rows:
-        return 1
-    return 3 if n_rejects else 0
+    return exit_code(n_rows, n_rejects)
 
 
 def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:

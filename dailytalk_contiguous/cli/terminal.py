@@ -4,10 +4,11 @@ import errno
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
@@ -89,7 +90,12 @@ _COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "rejecte
 
 def visible(text: str) -> str:
     """A text with its control characters written out."""
-    return _UNPRINTABLE.sub(lambda match: _escape(ord(match[0])), text)
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def command_line() -> str:
+    """The command line of this process, for the record of a run."""
+    return as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
 
 
 def say(text: str, stderr: bool = False, end: str = "\n") -> None:
@@ -107,6 +113,14 @@ def print_json(value: Any, one_line: bool = False) -> None:
     print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
 
 
+def plain_table(*headings: str, padding: tuple[int, int, int, int] = (0, 1, 0, 1)) -> Table:
+    """A table without lines; a heading with `>` before it is of numbers."""
+    table = Table(box=None, pad_edge=False, padding=padding)
+    for heading in headings:
+        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    return table
+
+
 class Console(rich_console.Console):
     """rich's console; all text is made `visible`, in lines, tables and progress bars."""
 
@@ -121,9 +135,11 @@ class Console(rich_console.Console):
         A table that is wider than the terminal is printed a row at a time, a line for each of its cells.
         """
         alone = objects[0] if len(objects) == 1 else None
-        if isinstance(alone, Table) and self.is_terminal and self._is_too_wide(alone):
-            self._print_stacked(alone)
-            return
+        if isinstance(alone, Table) and self.is_terminal:
+            wide = self.options.update(max_width=_WIDE)
+            if Measurement.get(self, wide, alone).maximum > self.width:
+                self._print_stacked(alone)
+                return
         if isinstance(alone, str | Text):
             text = alone
             if isinstance(text, str):
@@ -132,9 +148,6 @@ class Console(rich_console.Console):
             objects = (_broken(text, self.width) if self.is_terminal else text,)
             options = {"soft_wrap": True} | options
         super().print(*objects, **options)
-
-    def _is_too_wide(self, table: Table) -> bool:
-        return Measurement.get(self, self.options.update(max_width=_WIDE), table).maximum > self.width
 
     def _print_stacked(self, table: Table) -> None:
         heads = [column.header for column in table.columns]
@@ -178,7 +191,8 @@ def _broken(text: Text, width: int) -> Text:
     return lines[:-1]
 
 
-def _escape(code: int) -> str:
+def _escape(character: re.Match[str]) -> str:
+    code = ord(character[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
@@ -197,6 +211,15 @@ _VERDICTS: dict[int, tuple[bool | None, str]] = {
 
 #: Ids of one kind that are named.
 NAMED = 3
+
+
+def show_rejected(
+    console: Console, rejects: Sequence[Reject], where: str = "all with --json", of: str = ""
+) -> None:
+    """Print how many were rejected, if any, as `show_rejects` does; `of`: what they are."""
+    if rejects:
+        share = counted(len(rejects), of) if of else f"{len(rejects):,}"
+        show_rejects(console, share, where, (reject.as_dict() for reject in rejects))
 
 
 def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Mapping[str, str]]) -> None:
@@ -245,6 +268,11 @@ def shown_steps(quiet: bool) -> Iterator[None]:
 
         with listening(show):
             yield
+
+
+def exit_code(done: int, rejected: int) -> int:
+    """The exit code of a run that has done so much, and rejected so much."""
+    return 1 if not done else 3 if rejected else 0
 
 
 def show_verdict(console: Console, code: int) -> None:

@@ -1,37 +1,24 @@
 """`dailytalk tokens`: how something is said, as contours, clusters and sequences of tokens."""
 
-import shlex
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.options import (
-    TIME,
-    FollowLinksOption,
-    PruneOption,
-    chosen,
-    either,
-    on_this_machine,
-    one_of,
-    seed_option,
-    setting_options,
-    time_of,
-    with_options,
-    workers_option,
-)
 from dailytalk_contiguous.cli.terminal import (
     AsJsonOption,
     Console,
     HelpPanel,
+    command_line,
+    exit_code,
     option,
+    plain_table,
     print_json,
-    show_rejects,
+    show_rejected,
     show_verdict,
 )
 from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_analysis, to_uri
@@ -41,15 +28,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.learn import token_rows
 from dailytalk_contiguous.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
-from dailytalk_contiguous.learn.token_rows import (
-    CONTOUR_SHARDS,
-    TOKEN_SHARDS,
-    ProsodyOutcome,
-    contour_shards,
-    find_speech,
-    make_prosody,
-)
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
@@ -61,9 +41,9 @@ from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import write_atomically
 
-EXTRACT_SETTINGS = setting_options(Segment(), ExtractContours())
-ENCODE_SETTINGS = setting_options(Segment(), TokeniseProsody())
-PLOT_SETTINGS = setting_options(TokeniseProsody())
+EXTRACT_SETTINGS = cli_options.setting_options(Segment(), ExtractContours())
+ENCODE_SETTINGS = cli_options.setting_options(Segment(), TokeniseProsody())
+PLOT_SETTINGS = cli_options.setting_options(TokeniseProsody())
 
 #: Tokens of a codebook without --n-clusters.
 N_CLUSTERS = 120
@@ -71,7 +51,7 @@ N_CLUSTERS = 120
 #: Suffixes of the files of pictures.
 PICTURES = (".png", ".svg", ".pdf")
 
-START, END = time_of("--start", {}), time_of("--end", {})
+START, END = cli_options.time_of("--start", {}), cli_options.time_of("--end", {})
 
 SpokenArgument = Annotated[
     list[str],
@@ -82,14 +62,14 @@ SpokenArgument = Annotated[
 ]
 
 
-@with_options(EXTRACT_SETTINGS)
+@cli_options.with_options(EXTRACT_SETTINGS)
 def extract(
     inputs: SpokenArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the contours.", metavar="DIR")],
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Measure six contours of every utterance: pitch, its width, two formants, power, harmonics to noise.
@@ -97,31 +77,29 @@ def extract(
     A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
     it goes on.
     """
-    settings = chosen(options, EXTRACT_SETTINGS)
-    stage = ExtractContours(**chosen_for(ExtractContours, settings))
-    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
+    settings = cli_options.chosen(options, EXTRACT_SETTINGS)
+    _make(inputs, out, ExtractContours, settings, workers, as_json, prune, follow_links)
 
 
-@with_options(ENCODE_SETTINGS)
+@cli_options.with_options(ENCODE_SETTINGS)
 def encode(
     inputs: SpokenArgument,
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the tokens.", metavar="DIR")],
-    workers: Annotated[int, workers_option()] = 1,
+    workers: Annotated[int, cli_options.workers_option()] = 1,
     as_json: AsJsonOption = False,
-    prune: PruneOption = False,
-    follow_links: FollowLinksOption = False,
+    prune: cli_options.PruneOption = False,
+    follow_links: cli_options.FollowLinksOption = False,
     **options: Any,
 ) -> None:
     """Turn every utterance into prosodic tokens: one every 16 ms, in runs, and by word.
 
     Run the same command after a stop: it goes on.
     """
-    settings = chosen(options, ENCODE_SETTINGS)
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, settings))
-    _make(inputs, out, stage, settings, workers, as_json, prune, follow_links)
+    settings = cli_options.chosen(options, ENCODE_SETTINGS)
+    _make(inputs, out, TokeniseProsody, settings, workers, as_json, prune, follow_links)
 
 
-@with_options({})
+@cli_options.with_options({})
 def cluster(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens extract has written.")],
     out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the codebook.", metavar="DIR")],
@@ -161,7 +139,7 @@ def cluster(
         str | None,
         option(
             HelpPanel.RARE,
-            f"What reduces them: {either(REDUCERS)} (extra umap).",
+            f"What reduces them: {cli_options.either(REDUCERS)} (extra umap).",
             metavar="NAME",
             show_default=REDUCERS[0],
         ),
@@ -170,16 +148,17 @@ def cluster(
         int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
     ] = 1000,
     device: Annotated[
-        str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+        str,
+        option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", cli_options.either(DEVICES)), metavar="NAME"),
     ] = "auto",
-    seed: Annotated[int, seed_option()] = 0,
+    seed: Annotated[int, cli_options.seed_option()] = 0,
     as_json: AsJsonOption = False,
 ) -> None:
     """Make a codebook: cluster the contours of a folder, and say how good the clusters are.
 
     The same contours and seed give the same codebook. Needs the extra `tokens`; to use a codebook does not.
     """
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     if sweep is not None and n_clusters is not None:
         raise DailytalkError("--sweep replaces --n-clusters", "leave one of both out")
     if reducer is not None and reduced_dims is None:
@@ -214,7 +193,7 @@ def cluster(
 
 def smoothing_of(folder: Path) -> str:
     """How the contours of a folder were smoothed. Raises DailytalkError without contours or a record of them."""
-    contour_shards(folder)
+    token_rows.contour_shards(folder)
     smoothing = ((read_run(folder) or {}).get("settings") or {}).get("smoothing")
     if smoothing not in (*SMOOTHING,):
         raise DailytalkError(
@@ -238,33 +217,30 @@ def weights_of(text: str | None) -> dict[str, float]:
     for part in text.split(",") if text else ():
         name, _, number = part.strip().partition("=")
         try:
-            weights[one_of("--weights", name, WEIGHTS)] = float(number)
+            weights[cli_options.one_of("--weights", name, WEIGHTS)] = float(number)
         except ValueError:
             raise DailytalkError(f"--weights can't be {part!r}", "give NAME=N, such as f0=1.5") from None
     return weights
 
 
 def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence", ""):
-        table.add_column(heading, justify="right" if heading else "left")
+    numbers = ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence")
+    table = plain_table(*(f">{heading}" for heading in numbers), "")
     for report in reports:
+        silhouettes = report["silhouette"], report["silhouette_with_silence"]
         table.add_row(
             f"{len(report['sizes']):,}",
             f"{report['frames'] - report['silent']:,}",
             f"{report['inertia']:,.1f}",
             f"{report['perplexity']:.1f}",
             f"{report['dead']}",
-            *("–" if report[name] is None else f"{report[name]:.3f}" for name in _SILHOUETTES),
+            *("–" if score is None else f"{score:.3f}" for score in silhouettes),
             report["out"],
         )
     console.print(table)
 
 
-_SILHOUETTES = ("silhouette", "silhouette_with_silence")
-
-
-@with_options(PLOT_SETTINGS)
+@cli_options.with_options(PLOT_SETTINGS)
 def plot(
     sound: Annotated[Path, typer.Argument(metavar="FILE", help="A sound file.")],
     out: Annotated[Path, option(HelpPanel.INPUT, "The picture to write: PNG, SVG or PDF.", metavar="FILE")],
@@ -272,22 +248,26 @@ def plot(
         str, option(HelpPanel.INPUT, "Which channel of a stereo file: left or right.", metavar="NAME")
     ] = "left",
     start: Annotated[
-        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=TIME)
+        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=cli_options.TIME)
     ] = 0.0,
     end: Annotated[
         float | None,
-        option(HelpPanel.INPUT, "Where it ends.", parser=END, metavar=TIME, show_default="the file's end"),
+        option(
+            HelpPanel.INPUT, "Where it ends.", parser=END, metavar=cli_options.TIME, show_default="the file's end"
+        ),
     ] = None,
     as_json: AsJsonOption = False,
     **options: Any,
 ) -> None:
     """Draw the contours of a sound, and its tokens below."""
-    on_this_machine("--out", out)
+    cli_options.on_this_machine("--out", out)
     if out.suffix.lower() not in PICTURES:
-        raise DailytalkError(f"--out can't be {as_text(out)!r}", f"name a file that ends in {either(PICTURES)}")
+        raise DailytalkError(
+            f"--out can't be {as_text(out)!r}", f"name a file that ends in {cli_options.either(PICTURES)}"
+        )
     if end is not None and end <= start:
         raise DailytalkError(f"--end {end:g} is not after --start {start:g}", "name a later second")
-    stage = TokeniseProsody(**chosen_for(TokeniseProsody, chosen(options, PLOT_SETTINGS)))
+    stage = TokeniseProsody(**chosen_for(TokeniseProsody, cli_options.chosen(options, PLOT_SETTINGS)))
     codebook = Codebook.load(stage.codebook)
     audio = {"bytes": None, "path": to_uri(sound)}
     try:
@@ -297,7 +277,7 @@ def plot(
     except (OSError, BadInput) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
         raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
-    place = CHANNELS.index(one_of("--side", side, CHANNELS))
+    place = CHANNELS.index(cli_options.one_of("--side", side, CHANNELS))
     if place >= channels.shape[1]:
         raise DailytalkError(f"{as_text(sound)!r} has one channel", "leave --side out")
     samples = pcm_to_float(channels[:, place])
@@ -322,25 +302,24 @@ def plot(
 def _make(
     inputs: list[str],
     out: Path,
-    stage: ExtractContours | TokeniseProsody,
+    kind: type[ExtractContours | TokeniseProsody],
     settings: Mapping[str, Any],
     workers: int,
     as_json: bool,
     prune: bool,
     follow_links: bool,
 ) -> None:
-    on_this_machine("--out", out)
-    segment = Segment(mono=True, **chosen_for(Segment, settings))
-    speech = find_speech(inputs, out, segment, follow_links=follow_links)
+    cli_options.on_this_machine("--out", out)
+    stage, segment = kind(**chosen_for(kind, settings)), Segment(mono=True, **chosen_for(Segment, settings))
+    speech = token_rows.find_speech(inputs, out, segment, follow_links=follow_links)
     console = Console(stderr=as_json)
     show.left_out(console, speech.recordings.left_out)
-    command = as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
     with show.bar(console, quiet=as_json) as run_bar:
-        outcome = make_prosody(
-            speech, out, stage, RunOptions(workers, prune=prune), command, planned=run_bar.planned
+        outcome = token_rows.make_prosody(
+            speech, out, stage, RunOptions(workers, prune=prune), command_line(), planned=run_bar.planned
         )
-    code = 1 if not outcome.record["counts"]["conversations"] else 3 if outcome.rejects else 0
-    shards = out / (TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else CONTOUR_SHARDS)
+    code = exit_code(outcome.record["counts"]["conversations"], len(outcome.rejects))
+    shards = out / (token_rows.TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else token_rows.CONTOUR_SHARDS)
     if as_json:
         print_json(_as_dict(outcome, shards))
     else:
@@ -349,7 +328,7 @@ def _make(
     raise typer.Exit(code)
 
 
-def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
+def _as_dict(outcome: token_rows.ProsodyOutcome, shards: Path) -> dict[str, Any]:
     return {
         "out": as_text(shards) if outcome.record["counts"]["conversations"] else None,
         "counts": outcome.record["counts"],
@@ -360,15 +339,13 @@ def _as_dict(outcome: ProsodyOutcome, shards: Path) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, outcome: ProsodyOutcome, out: Path, shards: Path) -> None:
+def _show(console: Console, outcome: token_rows.ProsodyOutcome, out: Path, shards: Path) -> None:
     if outcome.n_made:
         console.print(f"{length_text(outcome.audio_seconds)} in {length_text(outcome.wall_seconds)}")
     elif outcome.record["counts"]["conversations"]:
         console.print("nothing to do: all of it is there")
     counts, hours = outcome.record["counts"], outcome.record["hours"]["audio"]
     console.print(f"{counted(counts['conversations'], 'conversation')}, {length_text(hours * 3600)}")
-    if outcome.rejects:
-        rejects = [reject.as_dict() for reject in outcome.rejects]
-        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+    show_rejected(console, outcome.rejects, f"in {as_text(out / REJECTS)}")
     if counts["conversations"]:
         console.print(f"in {as_text(shards)}", markup=False)

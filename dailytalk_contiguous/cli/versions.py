@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from dailytalk_contiguous.cli.options import size_text
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
+from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, plain_table, print_json
 from dailytalk_contiguous.core.changes import MOVED, Shifts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
@@ -40,7 +39,7 @@ def versions(
     if as_json:
         print_json([version.as_dict() for version in listed])
         return
-    table = _table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
+    table = plain_table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     for version in listed:
         table.add_row(*map(escape, _line(version)))
     Console().print(table)
@@ -154,17 +153,9 @@ def _counts(console: Console, headings: Sequence[str], rows: Iterable[tuple[str 
     all_rows = list(rows)
     if not all_rows:
         return
-    table = _table(*headings)
+    table = plain_table(*headings)
     for row in all_rows[:SHOWN_ROWS]:
         table.add_row(*(escape(str(value)) for value in row))
     console.print(table)
     if len(all_rows) > SHOWN_ROWS:
         console.print(f"… {len(all_rows) - SHOWN_ROWS} more (--json lists all)")
-
-
-def _table(*headings: str) -> Table:
-    """A table without lines; a heading with `>` before it is of numbers."""
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
-    return table

@@ -5,6 +5,7 @@ follows are exact passes over all frames, by blocks of one fixed size whose sums
 centres are the same however many frames are read at a time, and nothing but the file's map grows with it.
 """
 
+import contextlib
 import json
 import os
 import tempfile
@@ -192,22 +193,14 @@ class ArrayClass:
             file.seek((end - record["frames"]) * row)
             return zlib.crc32(file.read(record["frames"] * row)) == int(record["crc32"])
 
-    def _refusing(self) -> "_Refusing":
-        return _Refusing(self.path)
-
-
-class _Refusing:
-    """Says an error of the disk about a file in one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Say an error of the disk in one sentence."""
+        try:
+            yield
+        except OSError as error:
             raise DailytalkError(
-                f"{as_text(self._path)!r} can't be written ({error.strerror or error})",
+                f"{as_text(self.path)!r} can't be written ({error.strerror or error})",
                 "make room, and run the same command: it goes on after what is there",
             ) from error
 
@@ -384,7 +377,10 @@ class ClusteringPipeline:
         if reduced_dims:
             reduce = self._pca if dim_reducer_method == "pca" else self._umap
             blank = replace(blank, reducer=reduce(frames, blank, reduced_dims))
-        sample = self._sample(frames, voiced, n_centres)
+        sample = self._drawn(frames, voiced, self.sample_per_cluster * n_centres, voiced_only=True)
+        different = len(np.unique(sample, axis=0))
+        if different < n_centres:
+            raise self._too_few(n_centres, different)
         codebook = replace(blank, centres=self._start(blank, sample, max_iter))
         for _ in range(self.passes):
             codebook = self._moved(frames, codebook, self._pass(frames, codebook))
@@ -516,13 +512,6 @@ class ClusteringPipeline:
                 at = int(apart.argmax())
                 best, place, value = float(apart[at]), before + at, self._values(codebook, voiced[at : at + 1])[0]
         return place, value
-
-    def _sample(self, frames: FeatureArray, voiced: int, n_centres: int) -> FeatureArray:
-        sample = self._drawn(frames, voiced, self.sample_per_cluster * n_centres, voiced_only=True)
-        different = len(np.unique(sample, axis=0))
-        if different < n_centres:
-            raise self._too_few(n_centres, different)
-        return sample
 
     def _too_few(self, n_centres: int, different: int | None = None) -> DailytalkError:
         what = "too few" if different is None else f"only {different}"

@@ -357,9 +357,10 @@ class EmotionEvaluation:
                 ("utterances", f"{figures.utterances:,}", counted(figures.speakers, "speaker")),
             ]
         )
-        parts: list[SectionPart] = [facts, Text(f"{self.model}, {_protocol_text(self.protocol)}."), self.plot()]
+        protocol = PROTOCOLS.get(self.protocol, "trained before, tested on everything")
+        parts: list[SectionPart] = [facts, Text(f"{self.model}, {protocol}."), self.plot()]
         parts += [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
-        parts += [Text(note) for note in (*self.notes, _ACTED, _NO_DIAGNOSIS)]
+        parts += [Text(note) for note in self.sentences()]
         return Section("figures", "Figures", parts)
 
     def plot(self) -> MatrixPlot:
@@ -437,10 +438,6 @@ def _with_interval(score: Score) -> tuple[str, str]:
     if score.low is None or score.high is None:
         return f"{100 * score.value:.1f}", "–"
     return f"{100 * score.value:.1f}", f"{100 * score.low:.1f}–{100 * score.high:.1f}"
-
-
-def _protocol_text(protocol: str) -> str:
-    return PROTOCOLS.get(protocol, "trained before, tested on everything")
 
 
 def evaluate_protocol(

@@ -24,8 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, kind_of
-from dailytalk_contiguous.learn.token_rows import utterance_items
-from dailytalk_contiguous.learn.utterance_sound import cut_sound
+from dailytalk_contiguous.learn.token_rows import cut_sound, utterance_items
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place

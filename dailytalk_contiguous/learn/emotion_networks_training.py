@@ -134,8 +134,9 @@ def fit_network(
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
         stack.enter_context(_disk_room(folder))
-        if device == "cpu":
-            stack.enter_context(_one_thread())
+        if device == "cpu":  # in one thread: with two, PyTorch gives other last bits
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(1)
         train, valid = held_out(examples, settings.valid_share, settings.seed)
         task: _Task
         if isinstance(settings, EncoderSettings):
@@ -148,17 +149,6 @@ def fit_network(
         training = _Training(task, examples, settings, device, folder, train, valid, on_epoch)
         training.run()
         return training.model()
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """PyTorch computes in one thread: with two it gives other last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -235,15 +225,18 @@ class _Task(Protocol):
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Inputs of the network for examples, altered by `rng` in training."""
+        raise NotImplementedError
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Parameters and their learning rates."""
+        return [{"params": list(self.network.parameters()), "lr": rate}]
 
-    def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
+    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
         """The classifier that the trained network is."""
+        raise NotImplementedError
 
 
-class _Spectrograms:
+class _Spectrograms(_Task):
     """Spectrograms, cut, coloured and masked anew at each view."""
 
     rate = LEARNING_RATES["spectrogram"]
@@ -302,11 +295,8 @@ class _Spectrograms:
             bands[:, start : start + width] = self._usual[start : start + width]
         return bands
 
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        return [{"params": list(self.network.parameters()), "lr": rate}]
-
-    def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        return SpectrogramEmotions(SpectrogramEmotions.kind, classes, network, device)
+    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
+        return SpectrogramEmotions(SpectrogramEmotions.kind, classes, self.network, device)
 
 
 def coloured(
@@ -333,7 +323,7 @@ def _cropped(frames: NDArray[np.float32], longest: int, rng: np.random.Generator
     return frames[start : start + longest]
 
 
-class _Encoder:
+class _Encoder(_Task):
     """What trainings of encoders share: the loaded encoder with a head that knows nothing yet."""
 
     def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str) -> None:
@@ -356,6 +346,11 @@ class _Encoder:
     def heard(self, sound: Samples) -> Samples:
         """What is heard of a sound: its first window."""
         return sound[: self.classifier.longest]
+
+    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
+        del classes, device
+        self.whole.eval()
+        return self.classifier
 
 
 class _Layers(_Encoder):
@@ -404,14 +399,6 @@ class _Layers(_Encoder):
             [self._store[self._keys[copy][place]] for copy, place in zip(copies, places, strict=True)]
         )
 
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        return [{"params": list(self.network.parameters()), "lr": rate}]
-
-    def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        del network, classes, device  # it is the head of the whole
-        self.whole.eval()
-        return self.classifier
-
 
 class _Sounds(_Encoder):
     """Sounds themselves, altered anew at each view: encoder and head are trained, except its convolutions."""
@@ -447,11 +434,6 @@ class _Sounds(_Encoder):
         encoder = [weight for weight in self.whole.encoder.parameters() if weight.requires_grad]
         head = list(self.whole.head.parameters())
         return [{"params": encoder, "lr": rate}, {"params": head, "lr": min(1.0, HEAD_FACTOR * rate)}]
-
-    def model(self, network: nn.Module, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        del network, classes, device
-        self.whole.eval()
-        return self.classifier
 
 
 class _Computing(nn.Module):
@@ -532,7 +514,10 @@ class _Training:
         self._planned = settings.epochs * self._in_epoch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(settings.seed, _WEIGHTS))
-            _draw_anew(task.network)
+            for name, part in task.network.named_modules():
+                # What is new, so that it follows from the seed; an encoder keeps its own weights.
+                if "encoder" not in name.split(".") and isinstance(part, nn.Linear | nn.Conv2d):
+                    part.reset_parameters()
         self._network: nn.Module = task.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimiser = torch.optim.AdamW(
             task.groups(settings.learning_rate or task.rate), weight_decay=settings.weight_decay
@@ -540,8 +525,9 @@ class _Training:
         self._rates = [group["lr"] for group in self._optimiser.param_groups]
         self._part = settings.batch
         self._plan = lru_cache(maxsize=1)(self._plan_epoch)
+        execution = ("encoder", "cache_gigabytes")  # an encoder counts by its weights
         facts = {
-            "settings": _computed(settings),
+            "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
             "device": device,
             "classes": examples.classes,
             "ids": examples.ids,
@@ -578,7 +564,7 @@ class _Training:
         self._network.load_state_dict(self._best)
         self._network.eval()
         logits = self._answers()
-        model = self._task.model(self._network, self._examples.classes, self._device)
+        model = self._task.model(self._examples.classes, self._device)
         targets = self._targets[self._valid]
         model.temperature = fit_temperature(softmax(logits), targets)
         predicted, truth = logits.argmax(axis=1), self._examples.labels[self._valid]
@@ -617,7 +603,10 @@ class _Training:
                 if not is_out_of_memory(error):
                     raise
                 if self._device == "cpu" or self._part == 1:
-                    raise _memory_error(error) from error
+                    raise DailytalkError(
+                        f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
+                        "pass a smaller --batch, or a smaller --speech-encoder",
+                    ) from error
             self._part = -(-self._part // 2)
             log.warning("a batch did not fit into memory; going on with %d utterances at a time", self._part)
             torch.cuda.empty_cache()
@@ -642,7 +631,8 @@ class _Training:
             for start in range(0, len(batch), self._part):
                 part = batch[start : start + self._part]
                 logits, targets = self._logits(part, rng)
-                own = self._summed_loss(logits, targets) / total
+                # Cross-entropy in nats, each class with its weight; soft labels count by their shares.
+                own = -(targets * self._weights.to(self._device) * logits.log_softmax(dim=1)).sum() / total
                 own.backward()  # type: ignore[no-untyped-call]
                 loss += float(own.detach())
         return loss
@@ -651,10 +641,6 @@ class _Training:
         inputs, lengths = self._task.batch(places, rng)
         logits, _ = self._network(inputs.to(self._device), lengths.to(self._device))
         return logits.float(), torch.from_numpy(self._targets[places]).to(self._device)
-
-    def _summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy in nats, each class with its weight; soft labels count by their shares."""
-        return -(targets * self._weights.to(self._device) * logits.log_softmax(dim=1)).sum()
 
     def _rate_at(self, step: int) -> float:
         """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine.
@@ -712,9 +698,8 @@ class _Training:
         tensors = {f"best.{name}": weight for name, weight in self._best.items()}
         if not self._state.finished:
             tensors |= {f"network.{name}": weight.cpu() for name, weight in self._network.state_dict().items()}
-            for number, weight in enumerate(self._optimised()):
-                for name, value in self._optimiser.state.get(weight, {}).items():
-                    tensors[f"optimiser.{number}.{name}"] = value.cpu()
+            for number, values in self._optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{number}.{name}": value.cpu() for name, value in values.items()}
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         write_bytes(self._path, save(tensors, {"state": json.dumps(asdict(self._state))}))
 
@@ -734,16 +719,11 @@ class _Training:
         if state.finished:
             return
         self._network.load_state_dict(_named(tensors, "network."))
-        for number, weight in enumerate(self._optimised()):
-            values = _named(tensors, f"optimiser.{number}.")
-            if values:
-                own = {
-                    name: value if name == "step" else value.to(weight.device) for name, value in values.items()
-                }
-                self._optimiser.state[weight] = own
-
-    def _optimised(self) -> list[Tensor]:
-        return [weight for group in self._optimiser.param_groups for weight in group["params"]]
+        optimiser = self._optimiser.state_dict()
+        for name, value in _named(tensors, "optimiser.").items():
+            number, _, name = name.partition(".")
+            optimiser["state"].setdefault(int(number), {})[name] = value
+        self._optimiser.load_state_dict(optimiser)
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -752,26 +732,6 @@ def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint32)[0])
-
-
-def _draw_anew(network: nn.Module) -> None:
-    """Draw the weights of what is new anew, so that they follow from the seed; an encoder keeps its own."""
-    for name, part in network.named_modules():
-        if "encoder" not in name.split(".") and isinstance(part, nn.Linear | nn.Conv2d):
-            part.reset_parameters()
-
-
-def _memory_error(error: RuntimeError) -> DailytalkError:
-    return DailytalkError(
-        f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
-        "pass a smaller --batch, or a smaller --speech-encoder",
-    )
-
-
-def _computed(settings: NetworkSettings) -> dict[str, Any]:
-    """The settings that make a difference to the network; an encoder counts by its weights."""
-    others = {"encoder", "cache_gigabytes"}
-    return {name: value for name, value in asdict(settings).items() if name not in others}
 
 
 def _digest_of(texts: Sequence[str]) -> str:

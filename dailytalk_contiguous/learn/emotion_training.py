@@ -20,30 +20,12 @@ from dailytalk_contiguous.core.emotions import calibration_error, fit_temperatur
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.learn.emotion_evaluation import (
-    PROTOCOLS,
-    EmotionEvaluation,
-    check_sklearn,
-    examples_together,
-)
+from dailytalk_contiguous.learn import emotion_evaluation
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.learn.probes import divided
+from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
-from dailytalk_contiguous.models.emotion_folder import (
-    CARD,
-    EMOTION_KINDS,
-    EmotionFolder,
-    open_emotion_folder,
-    write_emotion_folder,
-)
-from dailytalk_contiguous.models.linear_emotion import (
-    FEATURE_KINDS,
-    LinearEmotion,
-    measure_voice,
-    standardised,
-    usual_of,
-)
 from dailytalk_contiguous.store.files import write_text
 
 if TYPE_CHECKING:
@@ -73,7 +55,7 @@ class LinearSettings:
         "contours",
         "What is measured of a voice: {choices} (opensmile's; no commercial use).",
         panel="models",
-        choices=FEATURE_KINDS,
+        choices=linear_emotion.FEATURE_KINDS,
     )
     seed: int = setting(0, SEED)
 
@@ -101,8 +83,10 @@ def fit_emotion(
     check_examples(examples)
     if kind == "linear":
         return fit_linear(examples, settings or LinearSettings(seed=seed))
-    if kind not in EMOTION_KINDS:
-        raise DailytalkError(f"there is no kind {kind!r}", f"choose among {', '.join(EMOTION_KINDS)}")
+    if kind not in emotion_folder.EMOTION_KINDS:
+        raise DailytalkError(
+            f"there is no kind {kind!r}", f"choose among {', '.join(emotion_folder.EMOTION_KINDS)}"
+        )
     from dailytalk_contiguous.learn.emotion_networks_training import fit_network
 
     return fit_network(kind, examples, settings, device, seed, work, on_epoch)
@@ -147,13 +131,15 @@ class _Material(NamedTuple):
         )
 
 
-def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearEmotion:
+def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_emotion.LinearEmotion:
     """A `LinearEmotion`: each class has the same weight, soft labels count by their shares.
 
     The strength is that of the best mean recall on speakers left out; their answers set the temperature, too.
     """
-    check_sklearn()
-    measured = examples.measured(f"voice/{settings.features}", partial(measure_voice, settings.features))
+    emotion_evaluation.check_sklearn()
+    measured = examples.measured(
+        f"voice/{settings.features}", partial(linear_emotion.measure_voice, settings.features)
+    )
     heard = np.flatnonzero(np.isfinite(measured).any(axis=1))
     if not len(heard):
         raise DailytalkError("nothing is heard in any utterance", "look at the recordings")
@@ -174,7 +160,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> LinearE
     with threadpool_limits(1):  # products so small take longer by several threads
         strength, temperature = _chosen(material, settings, examples.classes)
         (arrays,) = _fitted(material, [strength], _EXACT)
-    return LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
+    return linear_emotion.LinearEmotion("linear", examples.classes, settings.features, arrays, temperature)
 
 
 def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str]) -> tuple[float, float]:
@@ -191,7 +177,7 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
         test = test[~material.copies[test]]
         inner, outer = material.take(train), material.take(test)
         for strength, arrays in zip(STRENGTHS, _fitted(inner, STRENGTHS, _ROUGH), strict=True):
-            model = LinearEmotion("", classes, settings.features, arrays)
+            model = linear_emotion.LinearEmotion("", classes, settings.features, arrays)
             guesses = model.of_measures(outer.numbers, outer.speakers.tolist())
             answers[strength][test] = [guess.probabilities for guess in guesses]
     tested = np.isfinite(answers[STRENGTHS[0]]).all(axis=1)
@@ -216,14 +202,14 @@ def _fitted(
         known = np.isfinite(numbers)
     count = np.maximum(known.sum(axis=0), 1)
     usual = np.where(known, numbers, 0.0).sum(axis=0) / count
-    usuals, _ = usual_of(numbers, material.speakers.tolist(), usual)
+    usuals, _ = linear_emotion.usual_of(numbers, material.speakers.tolist(), usual)
     shared = {"usual": usual}
     heads = {}
     for head, reference in (("alone", np.tile(usual, (len(numbers), 1))), ("relative", usuals)):
         offsets = np.where(known, numbers - reference, 0.0)
         spread = np.maximum(np.sqrt((offsets**2).sum(axis=0) / count), _LEAST_SPREAD)
         shared[f"spread_{head}"] = spread
-        heads[head] = standardised(numbers, reference, spread)
+        heads[head] = linear_emotion.standardised(numbers, reference, spread)
     fitted = [dict(shared) for _ in strengths]
     for head, inputs in heads.items():
         for arrays, (weights, bias) in zip(
@@ -277,20 +263,20 @@ def save_emotion(model: TrainedEmotionModel, folder: Path, facts: Mapping[str, A
 
     Raises DailytalkError for a folder that holds a model already, and OSError as the disk does.
     """
-    write_emotion_folder(model, folder, facts)
+    emotion_folder.write_emotion_folder(model, folder, facts)
     write_card(folder)
 
 
 def write_card(folder: Path) -> None:
     """Write the card of a model folder anew, from what the folder says of its model."""
-    write_text(folder / CARD, emotion_card(open_emotion_folder(folder)))
+    write_text(folder / emotion_folder.CARD, emotion_card(emotion_folder.open_emotion_folder(folder)))
 
 
 def training_facts(
     examples: "EmotionExamples",
     settings: Mapping[str, Any],
     sources: Sequence[DataSource],
-    evaluation: EmotionEvaluation | None = None,
+    evaluation: emotion_evaluation.EmotionEvaluation | None = None,
 ) -> dict[str, Any]:
     """What a model folder says of its training, as JSON.
 
@@ -363,10 +349,16 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
 
     Raises DailytalkError where too few are left, or nothing is said of any.
     """
-    known = np.isin(examples.labels, [examples.classes.index(name) for name in _shared(model, examples)])
+    shared = [name for name in examples.classes if name in model.classes]
+    known = np.isin(examples.labels, [examples.classes.index(name) for name in shared])
+    if not known.any():
+        raise DailytalkError(
+            f"no utterance is of a class that {model.name} knows ({', '.join(model.classes)})",
+            "name others to calibrate on",
+        )
     examples = examples.take(np.flatnonzero(known & ~examples.copies))
     shares, labels, speakers = list[NDArray[Any]](), list[int](), set[str]()
-    for places, sounds in examples_together(examples):
+    for places, sounds in emotion_evaluation.examples_together(examples):
         interrupts.check_interrupt()
         own = examples.speakers[places].tolist()
         for place, speaker, guess in zip(places, own, model.classify(sounds, own), strict=True):
@@ -397,16 +389,6 @@ def calibrate_emotion(model: TrainedEmotionModel, examples: "EmotionExamples") -
     return Calibration(model.temperature, len(truth), len(speakers), *errors)
 
 
-def _shared(model: TrainedEmotionModel, examples: "EmotionExamples") -> list[str]:
-    shared = [name for name in examples.classes if name in model.classes]
-    if not np.isin(examples.labels, [examples.classes.index(name) for name in shared]).any():
-        raise DailytalkError(
-            f"no utterance is of a class that {model.name} knows ({', '.join(model.classes)})",
-            "name others to calibrate on",
-        )
-    return shared
-
-
 # The card of a model.
 
 
@@ -419,7 +401,7 @@ _KINDS = {
 }
 
 
-def emotion_card(folder: EmotionFolder) -> str:
+def emotion_card(folder: emotion_folder.EmotionFolder) -> str:
     """The card of a model: what it is, what it was trained on under which licences, how well, and its limits."""
     facts = folder.facts
     sources = [
@@ -487,9 +469,9 @@ def _evaluation_lines(evaluation: Any) -> list[str]:
     protocol = str(evaluation.get("protocol"))
     chance = evaluation.get("chance")
     return [
-        f"Protocol `{protocol}`: {PROTOCOLS.get(protocol, 'not known')}. Models that were trained in the same way "
-        "on the other folds were tested; the one that is published was trained on all of them."
-        + (f" Chance is {chance:.1%}." if is_number(chance) else ""),
+        f"Protocol `{protocol}`: {emotion_evaluation.PROTOCOLS.get(protocol, 'not known')}. Models that were "
+        "trained in the same way on the other folds were tested; the one that is published was trained on all of "
+        "them." + (f" Chance is {chance:.1%}." if is_number(chance) else ""),
         "",
         "| figure | value | 95 % over speakers |",
         "|---|---|---|",

@@ -179,8 +179,13 @@ def evaluate_tokens(
     if encoder is not None:
         check_codebook({"id": rows[0]["id"], "prosody_model": codebook}, encoder.config.prosody_model)
     kinds, notes = dict[str, Mapping[str, Vectors]](), list[str]()
-    if embedded := _embeddings(rows, folder, encoder, embeddings, notes):
-        kinds["embedding"] = embedded
+    if encoder is not None:
+        kinds["embedding"] = _by_id(rows, encoder.embed([row["prosody_tokens"] for row in rows]))
+    elif embeddings is not None or (folder / EMBEDDINGS).is_file():
+        held = read_embeddings(embeddings or folder)
+        kinds["embedding"] = _by_id(held.rows, held.vectors)
+    else:
+        notes.append("embedding: there is none, pass --encoder, or --embeddings")
     kinds["tokens"] = _by_id(rows, token_histograms(rows, clusters_of(codebook)))
     if contours is not None or clip_shards(folder / CONTOUR_SHARDS):
         kinds["contours"] = dict(statistics_in(contours or folder))
@@ -210,22 +215,6 @@ def evaluate_tokens(
 
 def _by_id(rows: Sequence[Row], vectors: NDArray[np.float32]) -> dict[str, Vectors]:
     return {row["id"]: vector for row, vector in zip(rows, vectors, strict=True)}
-
-
-def _embeddings(
-    rows: Sequence[Row],
-    folder: Path,
-    encoder: ProsodicSequenceEncoder | None,
-    embeddings: Path | None,
-    notes: list[str],
-) -> dict[str, Vectors]:
-    if encoder is not None:
-        return _by_id(rows, encoder.embed([row["prosody_tokens"] for row in rows]))
-    if embeddings is None and not (folder / EMBEDDINGS).is_file():
-        notes.append("embedding: there is none, pass --encoder, or --embeddings")
-        return {}
-    held = read_embeddings(embeddings or folder)
-    return _by_id(held.rows, held.vectors)
 
 
 def _egemaps(rows: Sequence[Row], folder: Path, sound: str | None, notes: list[str]) -> dict[str, Vectors]:

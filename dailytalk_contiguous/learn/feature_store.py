@@ -60,7 +60,9 @@ class FeatureStore:
 
         for sound in sounds:
             interrupts.check_interrupt()
-            keys.append(key := self._key(sound))
+            digest = hashlib.sha256(self._name.encode())
+            digest.update(np.ascontiguousarray(sound, "<f4").tobytes())
+            keys.append(key := digest.hexdigest()[:40])
             if key not in self._places and key not in self._waiting:
                 missing[key] = sound
             if len(missing) >= MOST_SOUNDS or sum(map(len, missing.values())) >= MOST_SAMPLES:
@@ -77,11 +79,6 @@ class FeatureStore:
     def shape(self, key: str) -> tuple[int, ...]:
         """The shape of the features of a key; they are not read."""
         return tuple(self._places[key].get_slice(key).get_shape())
-
-    def _key(self, sound: Samples) -> str:
-        digest = hashlib.sha256(self._name.encode())
-        digest.update(np.ascontiguousarray(sound, "<f4").tobytes())
-        return digest.hexdigest()[:40]
 
     def _keep(self, key: str, features: NDArray[Any]) -> None:
         with np.errstate(over="ignore"):

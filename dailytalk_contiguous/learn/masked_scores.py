@@ -18,14 +18,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.learn.probes import LEAST_DRAWN, Score, drawn_score
-from dailytalk_contiguous.models.prosodic_encoder import (
-    FRAMES_PER_BATCH,
-    ProsodicSequenceEncoder,
-    batches_of,
-    mask_spans,
-    padded,
-    window_sizes,
-)
+from dailytalk_contiguous.models import prosodic_encoder
 
 #: Frames over which a bigram and a neighbour reach; what is farther counts as this far.
 FARTHEST = 64
@@ -153,7 +146,7 @@ def divide_known(
 
 
 def score_predictions(
-    encoder: ProsodicSequenceEncoder,
+    encoder: prosodic_encoder.ProsodicSequenceEncoder,
     known: Sequence[NDArray[np.integer]],
     scored: Sequence[NDArray[np.integer]],
     speakers: Sequence[str],
@@ -176,7 +169,7 @@ def score_predictions(
     counts = Counts(known, n_tokens)
     windows, owners = [], []
     for place, sequence in enumerate(scored):
-        parts = np.split(sequence, np.cumsum(window_sizes(len(sequence), longest))[:-1])
+        parts = np.split(sequence, np.cumsum(prosodic_encoder.window_sizes(len(sequence), longest))[:-1])
         windows += parts
         owners += [place] * len(parts)
     people, owner_of = np.unique(np.asarray(speakers), return_inverse=True)
@@ -184,7 +177,11 @@ def score_predictions(
     sums = np.zeros((len(models), len(people), 3))  # frames, those that are right, nats
     lengths = [len(window) for window in windows]
     rounds = max(1, min(MOST_ROUNDS, MOST_SCORED // len(scored)))
-    batches = [batch for _ in range(rounds) for batch in batches_of(lengths, FRAMES_PER_BATCH)]
+    batches = [
+        batch
+        for _ in range(rounds)
+        for batch in prosodic_encoder.batches_of(lengths, prosodic_encoder.FRAMES_PER_BATCH)
+    ]
     for number, batch in enumerate(batches):
         interrupts.check_interrupt()
         sequences = [windows[place] for place in batch]
@@ -205,14 +202,14 @@ def score_predictions(
 
 
 def _encoded(
-    encoder: ProsodicSequenceEncoder, sequences: Sequence[NDArray[np.integer]], seed: int
+    encoder: prosodic_encoder.ProsodicSequenceEncoder, sequences: Sequence[NDArray[np.integer]], seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames of a padded batch are to be predicted, of which of them only the mask is seen, and with what
     probability each token is predicted.
     """
-    x, lengths = padded(sequences, encoder.config.vocab_size - 2)
+    x, lengths = prosodic_encoder.padded(sequences, encoder.config.vocab_size - 2)
     settings = encoder.config.mask_prob, encoder.config.vocab_size
-    masked, targets = mask_spans(x, lengths, *settings, torch.Generator().manual_seed(seed))
+    masked, targets = prosodic_encoder.mask_spans(x, lengths, *settings, torch.Generator().manual_seed(seed))
     with torch.inference_mode():
         logits, _, drawn, _ = encoder(
             x.to(encoder.device),

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,25 +33,10 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.learn.masked_scores import digest_of, score_predictions, split_sequences
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
+from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
-from dailytalk_contiguous.models.prosodic_encoder import (
-    MASKED_MODELS,
-    SIZES,
-    ProsodicSequenceEncoder,
-    batches_of,
-    padded,
-    quiet_transformers,
-    window_sizes,
-)
-from dailytalk_contiguous.store.files import (
-    FOLDER_LOCK,
-    json_document,
-    locked,
-    sync_folder,
-    write_bytes,
-    write_text,
-)
+from dailytalk_contiguous.store import files
 
 #: Of a finished training: what was trained on what with which result; the losses, as numbers and as a picture.
 RECORD, LOSSES, CURVES = "training.json", "losses.json", "losses.png"
@@ -81,7 +67,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class TrainingSettings:
     """How an encoder is trained. Raises DailytalkError for a value out of range."""
 
-    size: str = setting("default", "Of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
+    size: str = setting(
+        "default", "Of the encoder: {choices}.", panel="models", choices=tuple(prosodic_encoder.SIZES)
+    )
     epochs: int = setting(10, "Times that every utterance is seen.", panel="result", least=1)
     steps: int = setting(
         0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
@@ -165,14 +153,16 @@ def train_encoder(
         raise DailytalkError(
             f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
         )
-    with torch.random.fork_rng(devices=[]), quiet_transformers():
+    with torch.random.fork_rng(devices=[]), prosodic_encoder.quiet_transformers():
         torch.manual_seed(settings.seed)
-        encoder = ProsodicSequenceEncoder.of_size(
+        encoder = prosodic_encoder.ProsodicSequenceEncoder.of_size(
             settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
         )
     train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
+    execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
     record = {
-        "settings": _computed(settings),
+        # Those that make a difference to the encoder.
+        "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
         "data": {
             "sha256": digest_of(arrays),
             "sequences": len(arrays),
@@ -190,7 +180,7 @@ def train_encoder(
     with _held(out) if main else contextlib.nullcontext():
         if (finished := _begun(out, record, main)) is not None:
             return finished
-        with _disk_room(out, encoder), interrupts.deferred(), quiet_transformers():
+        with _disk_room(out, encoder), interrupts.deferred(), prosodic_encoder.quiet_transformers():
             trainer = _trainer(encoder, batches, checks, out, settings, on_step)
             _run(trainer, out, main)
             interrupts.check_interrupt()
@@ -233,7 +223,7 @@ class TokenBatches(Dataset[dict[str, Any]]):
         self._sequences, self._frames_per_batch, self._seed = sequences, frames_per_batch, seed
         powers = np.ceil(np.log([len(sequence) for sequence in sequences]) / np.log(_LIKE_LENGTHS))
         self._steps_of_length = np.round(_LIKE_LENGTHS**powers).astype(int)
-        self.in_epoch = len(list(batches_of(self._steps_of_length.tolist(), frames_per_batch)))
+        self.in_epoch = len(list(prosodic_encoder.batches_of(self._steps_of_length.tolist(), frames_per_batch)))
         self.n_batches = self.in_epoch
         self._plan = lru_cache(maxsize=2)(self._plan_epoch)
 
@@ -244,14 +234,14 @@ class TokenBatches(Dataset[dict[str, Any]]):
         if not 0 <= place < self.n_batches:
             raise IndexError(place)
         epoch, batch = divmod(place, self.in_epoch)
-        x, lengths = padded([self._sequences[row] for row in self._plan(epoch)[batch]], -100)
+        x, lengths = prosodic_encoder.padded([self._sequences[row] for row in self._plan(epoch)[batch]], -100)
         seed = int(np.random.SeedSequence((self._seed, place)).generate_state(1, np.uint32)[0])
         return {"x": x, "lengths": lengths, "seed": seed}
 
     def _plan_epoch(self, epoch: int) -> list[list[int]]:
         rng = np.random.default_rng((self._seed, 1, epoch))
         order = rng.permutation(len(self._sequences))
-        batches = list(batches_of(self._steps_of_length[order].tolist(), self._frames_per_batch))
+        batches = list(prosodic_encoder.batches_of(self._steps_of_length[order].tolist(), self._frames_per_batch))
         return [order[batches[place]].tolist() for place in rng.permutation(len(batches))]
 
 
@@ -298,8 +288,8 @@ class _MaskedTrainer(Trainer):
             for path in folder.iterdir():
                 with path.open("rb+") as file:
                     os.fsync(file.fileno())
-            sync_folder(folder.parent)
-            write_text(folder / WHOLE, "")
+            files.sync_folder(folder.parent)
+            files.write_text(folder / WHOLE, "")
 
 
 class _Watch(TrainerCallback):
@@ -328,7 +318,7 @@ class _Watch(TrainerCallback):
 
 
 def _trainer(
-    encoder: ProsodicSequenceEncoder,
+    encoder: prosodic_encoder.ProsodicSequenceEncoder,
     batches: TokenBatches,
     checks: TokenBatches,
     out: Path,
@@ -377,15 +367,10 @@ def _trainer(
         arguments,
         train_dataset=batches,
         eval_dataset=checks,
-        data_collator=_only,
+        data_collator=itemgetter(0),  # of one
         checks=checks,
         callbacks=[EarlyStoppingCallback(settings.patience), _Watch(on_step)],
     )
-
-
-def _only(items: list[dict[str, Any]]) -> dict[str, Any]:
-    (item,) = items
-    return item
 
 
 def _run(trainer: _MaskedTrainer, out: Path, main: bool) -> None:
@@ -446,20 +431,20 @@ def _accuracy(
     scored = valid[:: -(-len(valid) // _MOST_SCORED)]
     predictions = score_predictions(encoder, counted, scored, [str(place) for place in range(len(scored))], seed)
     accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
-    return {model: round(accuracy[model], 4) for model in MASKED_MODELS}
+    return {model: round(accuracy[model], 4) for model in prosodic_encoder.MASKED_MODELS}
 
 
 def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
     """Write the encoder, its losses and its card; then the record, by which it counts as finished."""
     encoder.config.masked_accuracy = [*result["accuracy"].values()]
     encoder.save_pretrained(out)
-    write_text(out / LOSSES, json_document(result["losses"]))
-    write_bytes(out / CURVES, _curves(result["losses"]))
+    files.write_text(out / LOSSES, files.json_document(result["losses"]))
+    files.write_bytes(out / CURVES, _curves(result["losses"]))
     result = {name: value for name, value in result.items() if name != "losses"}
     result["parameters"] = encoder.num_parameters()
     record = record | {"finished": True, "result": result}
-    write_text(out / "README.md", encoder_card(record))
-    write_text(out / RECORD, json_document(record))
+    files.write_text(out / "README.md", encoder_card(record))
+    files.write_text(out / RECORD, files.json_document(record))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
@@ -496,9 +481,9 @@ def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | N
             losses = parse_json((out / LOSSES).read_bytes(), LOSSES, limit=MOST_OWN_BYTES)
             return _outcome(out, known["result"] | {"losses": losses}, done_before=True)
     elif main:
-        if any(path.name != FOLDER_LOCK for path in out.iterdir()):
+        if any(path.name != files.FOLDER_LOCK for path in out.iterdir()):
             raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
-        write_text(path, json_document(record | {"finished": False, "result": {}}))
+        files.write_text(path, files.json_document(record | {"finished": False, "result": {}}))
     return None
 
 
@@ -522,12 +507,14 @@ def _held(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
-    with locked(out / FOLDER_LOCK, f"{as_text(out)!r} is trained by another command", "wait until that has ended"):
+    with files.locked(
+        out / files.FOLDER_LOCK, f"{as_text(out)!r} is trained by another command", "wait until that has ended"
+    ):
         yield
 
 
 @contextlib.contextmanager
-def _disk_room(out: Path, encoder: ProsodicSequenceEncoder) -> Iterator[None]:
+def _disk_room(out: Path, encoder: prosodic_encoder.ProsodicSequenceEncoder) -> Iterator[None]:
     """Say in one sentence that the disk is full, which each of the writers says in its own way."""
     try:
         yield
@@ -546,15 +533,9 @@ def _disk_room(out: Path, encoder: ProsodicSequenceEncoder) -> Iterator[None]:
 def _windows(arrays: Sequence[NDArray[Any]], longest: int) -> list[NDArray[Any]]:
     windows = []
     for array in arrays:
-        ends = np.cumsum(window_sizes(len(array), longest))[:-1]
+        ends = np.cumsum(prosodic_encoder.window_sizes(len(array), longest))[:-1]
         windows += np.split(array, ends)
     return windows
-
-
-def _computed(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings that make a difference to the encoder."""
-    execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
-    return {name: value for name, value in asdict(settings).items() if name not in execution}
 
 
 def _curves(losses: Sequence[dict[str, float]]) -> bytes:

@@ -25,8 +25,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.sentences import sentence_type
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.similar import speaker_of
-from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shards
-from dailytalk_contiguous.learn.utterance_sound import open_sound, utterance_sound
+from dailytalk_contiguous.learn.token_rows import contour_rows_of, contour_shards, open_sound, utterance_sound
 from dailytalk_contiguous.models.egemaps import check_egemaps, egemaps
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.learn.embeddings import Embeddings
-from dailytalk_contiguous.learn.utterance_sound import utterance_sound
+from dailytalk_contiguous.learn.token_rows import utterance_sound
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.page import heard_card, page_of
 from dailytalk_contiguous.publish.player import RATE, to_mp3
@@ -141,13 +141,10 @@ def _cards(matches: Sequence[Match], items: Items, shows_similarity: bool = True
         about = " · ".join(
             [*([f"{number}: similarity {match.similarity:.3f}"] if shows_similarity else []), *known]
         )
-        cards.append(heard_card(facts["id"], about, facts["text"] or "", _sound(items, match.row)))
+        sound: bytes | str
+        try:
+            sound = to_mp3(utterance_sound(items, match.row, RATE, LONGEST), RATE)
+        except BadInput as error:
+            sound = f"No sound: {public(error.reason)}."
+        cards.append(heard_card(facts["id"], about, facts["text"] or "", sound))
     return fill('<div class="samples">{}</div>', joined(cards))
-
-
-def _sound(items: Items, row: Row) -> bytes | str:
-    """The sound of an utterance as MP3, or why there is none."""
-    try:
-        return to_mp3(utterance_sound(items, row, RATE, LONGEST), RATE)
-    except BadInput as error:
-        return f"No sound: {public(error.reason)}."

@@ -17,24 +17,16 @@ from typing import Any, NamedTuple
 from datasets import Features, List
 from huggingface_hub import snapshot_download
 
-from dailytalk_contiguous.core.audio import from_uri, to_uri
+from dailytalk_contiguous.core.audio import Samples, from_uri, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, LABELS, SECONDS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.settings import settings_of
+from dailytalk_contiguous.core.utterance import WORD, words_within
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
-from dailytalk_contiguous.publish.items import (
-    TRAIN,
-    FiledItems,
-    Items,
-    Place,
-    VersionItems,
-    clip_shards,
-    is_mix,
-    open_items,
-)
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.version import open_version
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
 from dailytalk_contiguous.run.events import Journal
@@ -52,7 +44,7 @@ from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.take_utterances import KNOWN_SPEECH, TakeUtterances
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store.files import json_document, json_text, write_lines, write_text
-from dailytalk_contiguous.store.hub import Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import open_parquet
 
 #: Folders of the shards inside an output folder: with contours, and with tokens.
@@ -124,34 +116,29 @@ def find_speech(
     )
 
 
-def utterance_items(name: str) -> Items | None:
+def utterance_items(name: str) -> publish_items.Items | None:
     """What an input holds, where that is finished or tagged, fetched from the Hub; None for recordings."""
     path = Path(name)
     if path.is_dir():
         is_work = (path / DATASET).is_dir() or ((path / TAGGED).is_dir() and (path / TRANSCRIPT).is_file())
-        is_corpus = bool(clip_shards(path / CLIPS) or clip_shards(path / MEASURED))
-        if is_work or is_corpus or is_mix(path) or (path / TRAIN).is_file():
-            return open_items(path)
+        is_corpus = bool(publish_items.clip_shards(path / CLIPS) or publish_items.clip_shards(path / MEASURED))
+        if is_work or is_corpus or publish_items.is_mix(path) or (path / publish_items.TRAIN).is_file():
+            return publish_items.open_items(path)
         version = open_version(path)
-        return VersionItems(version) if CONFIGS[0] in version.configs() else None
+        return publish_items.VersionItems(version) if CONFIGS[0] in version.configs() else None
     named = None if path.exists() else parse_reference(name)
     if named is None or CONFIGS[0] not in (version := open_version(named)).configs():
         return None
-    return VersionItems(_fetched(named, version))
-
-
-def _fetched(named: Reference, version: Version) -> Version:
-    """A version on the Hub as a folder in the Hub's own cache."""
     with hub_errors(named):
         folder = snapshot_download(
             named.repo, repo_type="dataset", revision=version.commit, allow_patterns=[f"{CONFIGS[0]}/*"]
         )
-    return open_version(Path(folder))
+    return publish_items.VersionItems(open_version(Path(folder)))
 
 
-def _conversations(items: Items) -> Iterator[Row]:
+def _conversations(items: publish_items.Items) -> Iterator[Row]:
     """The rows of `items` with the columns of `KNOWN_SPEECH`."""
-    if isinstance(items, FiledItems):
+    if isinstance(items, publish_items.FiledItems):
         for file in items.files:
             path = items.folder / file if items.folder else Path(file)
             for place, row in items.rows_of(file, [*_READ, "labels", "split"]):
@@ -176,7 +163,7 @@ _READ = (
 )
 
 
-def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: Place | None) -> Row:
+def _conversation(row: Row, audio: Mapping[str, Any], offset: float, place: publish_items.Place | None) -> Row:
     spans = [] if row["problem"] else list(_spans(row))
     file = from_uri(audio["path"]) if audio["path"] else None
     stamp = (file.stat().st_size, file.stat().st_mtime_ns) if file else ()
@@ -209,11 +196,7 @@ def _spans(row: Row) -> Iterator[Row]:
         start, end = utterance["start"], utterance["end"]
         if utterance["status"] == "dropped" or start is None or end is None:
             continue
-        spoken = [
-            {**{name: word[name] for name in ("word", "start", "end")}, "probability": word.get("probability")}
-            for word in words
-            if word["speaker"] == utterance["channel"] and start <= (word["start"] + word["end"]) / 2 < end
-        ]
+        spoken = [{name: word.get(name) for name in WORD} for word in words_within(words, utterance)]
         yield {
             "utterance_id": utterance["utterance_id"]
             or f"{row['conversation_id']}/{utterance['channel']}/{number:04d}",
@@ -223,7 +206,7 @@ def _spans(row: Row) -> Iterator[Row]:
             "end": end,
             "text": utterance["text"]
             or utterance["text_raw"]
-            or " ".join(word["word"] for word in spoken)
+            or " ".join(str(word["word"]) for word in spoken)
             or None,
             "language": utterance["language"] or row["language"],
             "tag": utterance["tag"],
@@ -306,7 +289,11 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
     Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
     """
     folder = Path(folder)
-    paths = clip_shards(folder / TOKEN_SHARDS) or clip_shards(folder / TAGGED) or clip_shards(folder)
+    paths = (
+        publish_items.clip_shards(folder / TOKEN_SHARDS)
+        or publish_items.clip_shards(folder / TAGGED)
+        or publish_items.clip_shards(folder)
+    )
     if not paths:
         raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
     for path in paths:
@@ -317,7 +304,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
 
 def contour_shards(folder: Path) -> list[Path]:
     """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
-    paths = clip_shards(folder / CONTOUR_SHARDS)
+    paths = publish_items.clip_shards(folder / CONTOUR_SHARDS)
     if not paths:
         raise DailytalkError(f"{as_text(folder)!r} holds no contours", "make them with `dailytalk tokens extract`")
     return paths
@@ -343,30 +330,21 @@ def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
     count = len(row["utterance_id"])
     if any(len(row[name] or ()) != count for name in added):
         raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
+    columns = {name: values for name, values in row.items() if isinstance(values, list) and len(values) == count}
     for place, name in enumerate(row["utterance_id"]):
         lacking = [column for column in added if row[column][place] is None] if name else ["id"]
         if lacking:
             reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
             raise BadInput(reason, _AGAIN)
-
-        def of(column: str, place: int = place) -> Any:
-            values = row.get(column)
-            return values[place] if values and len(values) == count else None
-
+        of = {column: values[place] for column, values in columns.items()}
         yield {
             "id": name,
             "conversation_id": row["conversation_id"],
-            "channel": of("channel"),
-            "speaker": of("speaker"),
-            "start": of("start"),
-            "end": of("end"),
-            "text": of("text") or of("text_raw") or of("given_text"),
-            "language": of("language"),
-            "tag": of("tag"),
-            "audio_file": row.get("audio_file"),
-            "split": row.get("split"),
-            "labels": row.get("labels"),
-            **{column: row[column][place] for column in added},
+            **{column: of.get(column) for column in ("channel", "speaker", "start", "end")},
+            "text": of.get("text") or of.get("text_raw") or of.get("given_text"),
+            **{column: of.get(column) for column in ("language", "tag")},
+            **{column: row.get(column) for column in ("audio_file", "split", "labels")},
+            **{column: of[column] for column in added},
         }
 
 
@@ -377,3 +355,67 @@ def clusters_of(model: str | None) -> int:
     if not is_count or not 2 <= int(parts[1]) <= MOST_CLUSTERS + 1:
         raise BadInput(f"prosody_model is {quoted(model or '')}, no name of a codebook", _AGAIN)
     return int(parts[1])
+
+
+# The sound of utterances that have tokens: of the recordings that their shards know, or of what was encoded.
+#
+# A folder may come from somebody else, and a page with sound may be shared. So a recording is taken from where a
+# shard says only if it is the one that was encoded; anything else the user names.
+
+
+_NAME_IT = "name what was encoded with --sound"
+
+
+def open_sound(folder: Path, source: str | None = None) -> publish_items.Items:
+    """What gives `utterance_sound` the sound of a folder of tokens or embeddings.
+
+    Args:
+        folder: of tokens; None of its rows are read.
+        source: what was encoded, as `open_items` takes it, or a folder of tokens; None for the recordings that the
+            shards of `folder` know.
+
+    Raises DailytalkError where nothing says where the sound is.
+    """
+    if source is not None and not publish_items.clip_shards(Path(source) / TOKEN_SHARDS):
+        return publish_items.open_items(source)
+    folder = folder if source is None else Path(source)
+    shards = next((name for name in (TOKEN_SHARDS, TAGGED) if publish_items.clip_shards(folder / name)), None)
+    if shards is None:
+        raise DailytalkError(f"{as_text(folder)!r} does not say where its sound is", _NAME_IT)
+    with open_parquet(
+        publish_items.clip_shards(folder / shards)[0], "make it again with `dailytalk tokens encode`"
+    ) as file:
+        if "run" not in file.schema.names:  # no recordings were searched
+            raise DailytalkError(f"{as_text(folder)!r} was encoded from what was finished before", _NAME_IT)
+    return publish_items.TaggedItems(folder, shards)
+
+
+def utterance_sound(
+    items: publish_items.Items, row: Row, sample_rate: int, longest: float | None = None
+) -> Samples:
+    """The samples (n, 1) of an utterance at a rate in Hz.
+
+    Args:
+        items: of `open_sound`. row: as of `learn.token_rows.token_rows`.
+        longest: seconds after which it is cut; None for all of it.
+
+    Raises BadInput if its sound is not there, can't be read or has no such channel.
+    """
+    return cut_sound(items.sound(row["conversation_id"]), row, sample_rate, longest)
+
+
+def cut_sound(sound: publish_items.ItemSound, row: Row, sample_rate: int, longest: float | None = None) -> Samples:
+    """The samples of an utterance in the sound of its conversation; the rest is as of `utterance_sound`."""
+    audio, offset = sound
+    start = max(0.0, row["start"] or 0.0)
+    seconds = None if row["end"] is None else max(0.0, row["end"] - start)
+    if longest is not None:
+        seconds = longest if seconds is None else min(seconds, longest)
+    try:
+        samples = read_at(audio, sample_rate, offset + start, seconds)
+    except OSError as error:
+        raise BadInput(f"its sound can't be read ({error.strerror or error})", _NAME_IT) from None
+    place = CHANNELS.index(row["channel"]) if row["channel"] in CHANNELS and samples.shape[1] > 1 else 0
+    if samples.shape[1] > 2 or not len(samples):
+        raise BadInput(f"its sound has the shape {samples.shape}, and no such utterance", _NAME_IT)
+    return samples[:, place : place + 1]

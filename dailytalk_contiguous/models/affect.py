@@ -76,12 +76,12 @@ def estimate_affect(
         name: _units(np.asarray(values, np.float64), name, groups)
         for name, values in (("rms", rms), ("f0_mean", f0_mean), ("speech_rate", speech_rate))
     }
-    units["words"] = np.array([_sentiment(text or "") for text in texts], np.float64)
+    units["words"] = np.array([_analyser().polarity_scores(text or "")["compound"] for text in texts], np.float64)
     lengths = {name: len(values) for name, values in units.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"one value an utterance is needed of each, not {lengths}")
     return {
-        name: _squash(sum((weight * units[of] for of, weight in WEIGHTS[name].items()), np.zeros(len(texts))))
+        name: 1 / (1 + np.exp(-sum(weight * units[of] for of, weight in WEIGHTS[name].items())))
         for name in ("valence", "arousal", "dominance")
     }
 
@@ -107,15 +107,6 @@ def _medians(values: Floats, groups: Sequence[Hashable]) -> Floats:
         members.setdefault(group, []).extend([float(value)] if np.isfinite(value) else [])
     medians = {group: float(np.median(values_of)) if values_of else np.nan for group, values_of in members.items()}
     return np.array([medians[group] for group in groups], np.float64)
-
-
-def _squash(values: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-values))
-
-
-def _sentiment(text: str) -> float:
-    """VADER's compound score of a text, in [-1, 1]; 0 for one without words that it knows."""
-    return float(_analyser().polarity_scores(text)["compound"])
 
 
 @lru_cache(maxsize=1)

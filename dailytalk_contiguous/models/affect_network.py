@@ -119,7 +119,9 @@ class Regressor(nn.Module):
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
         encoded = self.wav2vec2(samples.to(self.wav2vec2.dtype), attention_mask=valid.long())
         hidden = encoded.last_hidden_state.float()
-        n_frames = _frames(lengths, self.wav2vec2.config)
+        n_frames, config = lengths, self.wav2vec2.config
+        for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
+            n_frames = (n_frames - kernel) // stride + 1
         counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
         mean = (hidden * counted[:, :, None]).sum(dim=1) / n_frames[:, None]
         return self.classifier(mean)  # type: ignore[no-any-return]
@@ -258,13 +260,6 @@ def _load_module(config: _Config, checkpoint: StoredModel) -> Regressor:
     # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
     remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")
     return module
-
-
-def _frames(samples: torch.Tensor, config: Wav2Vec2Config) -> torch.Tensor:
-    """Frames that the encoder makes of so many samples."""
-    for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
-        samples = (samples - kernel) // stride + 1
-    return samples
 
 
 def receptive_field(config: Wav2Vec2Config) -> int:

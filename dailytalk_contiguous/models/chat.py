@@ -227,8 +227,9 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
             return
         try:
             chunk = expect(parse_json(event.data, ""), _EVENT, "an event")
-            if chunk.get("error"):
-                raise ShortRead(f"it says: {_error_message(chunk['error'])}")
+            if error := chunk.get("error"):
+                message = error.get("message") if isinstance(error, dict) else error
+                raise ShortRead(f"it says: {plain_text(str(message or 'error'))}")
             if chunk.get("choices") is None:
                 raise ShortRead("an event has no choices")
             for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
@@ -239,17 +240,12 @@ def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
                 if role == _ASSISTANT:
                     yield part.get("content") or ""
                 reason = choice.get("finish_reason") or reason or ("stop" if message else "")
-        except BadInput as error:
-            raise ShortRead(error.reason) from None
+        except BadInput as problem:
+            raise ShortRead(problem.reason) from None
         if reason == "content_filter":
             raise ShortRead("its own filter stopped it")
     if not reason:
         raise ShortRead("it ends too early")
-
-
-def _error_message(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return plain_text(str(message or "error"))
 
 
 def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:

@@ -21,13 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, 
 
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
+from dailytalk_contiguous.models import chat
 from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.chat import (
-    MOST_BYTES_A_TOKEN,
-    ChatSettings,
-    limited_text,
-    without_thoughts,
-)
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered, ReplyPieces
 from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
 from dailytalk_contiguous.models.paid import ShortRead
@@ -67,7 +62,7 @@ class ChatNetwork:
 
     service = ""
 
-    def __init__(self, place: str, settings: ChatSettings) -> None:
+    def __init__(self, place: str, settings: chat.ChatSettings) -> None:
         self.name = portable(place) or place
         self._place, self._settings = place, settings
         self._known: _Loaded | None = None
@@ -82,7 +77,9 @@ class ChatNetwork:
             raw = Pieces[str](lambda tokens: self._generate(messages, most_tokens, tokens), "chat model")
             with raw, feed.cut_by(raw.close):
                 try:
-                    for piece in limited_text(without_thoughts(raw), MOST_BYTES_A_TOKEN * most_tokens):
+                    for piece in chat.limited_text(
+                        chat.without_thoughts(raw), chat.MOST_BYTES_A_TOKEN * most_tokens
+                    ):
                         feed.put(piece)
                 except ShortRead as error:
                     raise NotAnswered(f"{self.name} gave no answer ({error})", "say it again") from None
@@ -182,7 +179,13 @@ class _Unwanted(StoppingCriteria):
 
 def _open(place: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    folder = place if Path(place).is_dir() else _fetched(place)
+    folder = place
+    if not Path(place).is_dir():
+        repo, revision = model_reference(place)
+        with hub_errors(place, "model"):  # no more is fetched than is read
+            folder = snapshot_download(
+                repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES
+            )
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -192,14 +195,10 @@ def _open(place: str, device: str) -> _Loaded:
     except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelMissing(f"{place!r} can't be loaded as a model that chats ({reason})", _REMEDY) from error
-    return _Loaded(tokenizer, network, _marks(tokenizer))
-
-
-def _fetched(place: str) -> str:
-    """The folder of a model of the Hub, with no more of it than is read. Raises DailytalkError as the Hub does."""
-    repo, revision = model_reference(place)
-    with hub_errors(place, "model"):
-        return snapshot_download(repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES)
+    # What the tokenizer reads as a token of its own instead of as text, the longest first.
+    marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
+    pattern = "|".join(map(re.escape, sorted(marks, key=lambda mark: (-len(mark), mark)))) or "(?!)"
+    return _Loaded(tokenizer, network, re.compile(pattern))
 
 
 def _read_network(place: str, folder: str, device: str) -> Any:
@@ -215,13 +214,6 @@ def _read_network(place: str, folder: str, device: str) -> Any:
         many = counted(len(lacking), "weight")
         raise ModelMissing(f"the checkpoint {place!r} lacks {many}, {lacking[0]} first", _REMEDY)
     return network.to(device).eval()
-
-
-def _marks(tokenizer: Any) -> re.Pattern[str]:
-    """What a tokenizer reads as a token of its own instead of as text."""
-    marks = {mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()}
-    longest_first = sorted(marks, key=lambda mark: (-len(mark), mark))
-    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def _rendered(tokenizer: Any, messages: list[dict[str, str]]) -> str:

@@ -363,12 +363,8 @@ def _attempt(call: Callable[[], Result]) -> Result | None:
         if not is_out_of_memory(error):
             raise
     # Only here, with the exception gone, are the tensors that its traceback held free to be given back.
-    _free_cached_memory()
-    return None
-
-
-def _free_cached_memory() -> None:
     import torch
 
     gc.collect()
     torch.cuda.empty_cache()  # does nothing where no GPU was used
+    return None

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.documents import fits, is_number, shown
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
+from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.affect_network import receptive_field
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
@@ -32,19 +33,6 @@ from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, Tr
 from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched, run_side_by_side, within_memory
 from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
-from dailytalk_contiguous.models.speech_models import (
-    WHISPER_FRAME,
-    WHOLE,
-    PaddedFrames,
-    SpeechEncoder,
-    build_module,
-    encoder_config,
-    multiplied_out,
-    own_config,
-    own_settings,
-    padded_samples,
-    whisper_frames,
-)
 from dailytalk_contiguous.models.stored_weights import load_weights
 
 #: Seconds that a network hears at a time, unless it takes fewer.
@@ -461,7 +449,7 @@ class LayersHead(nn.Module):
 class EncoderNetwork(nn.Module):
     """An encoder of speech with a `LayersHead`."""
 
-    def __init__(self, encoder: SpeechEncoder, head: LayersHead) -> None:
+    def __init__(self, encoder: speech_models.SpeechEncoder, head: LayersHead) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
 
@@ -488,7 +476,7 @@ class EncoderEmotions(TrainedNetwork):
         return super().settings() | {
             "encoder": self.encoder_name,
             "model_type": encoder.kind,
-            "config": own_settings(encoder.encoder.config),
+            "config": speech_models.own_settings(encoder.encoder.config),
             "normalises": encoder.normalises,
         }
 
@@ -519,9 +507,9 @@ class CheckpointEmotions(NetworkEmotions):
         module: Any = _classifier(checkpoint, labels)
         if self._kind in _MASKED:
             base = getattr(module, module.base_model_prefix)
-            base.feature_extractor = PaddedFrames(base.feature_extractor)
+            base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
         elif self._kind == "whisper":
-            self.longest = min(self.longest, module.config.max_source_positions * WHISPER_FRAME)
+            self.longest = min(self.longest, module.config.max_source_positions * speech_models.WHISPER_FRAME)
         elif self._kind not in _RAW:
             self.longest = round(_SPECTROGRAM_SECONDS * ANALYSIS_RATE)
             self._extract = _feature_extractor(checkpoint, module.config)
@@ -537,11 +525,11 @@ class CheckpointEmotions(NetworkEmotions):
     def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
         config = self._module.config
         if self._kind == "whisper":
-            frames, lengths = whisper_frames(windows, config)
+            frames, lengths = speech_models.whisper_frames(windows, config)
             out = self._module(frames.to(self.device), output_hidden_states=True)
-            n_frames = (lengths + WHISPER_FRAME - 1) // WHISPER_FRAME
+            n_frames = (lengths + speech_models.WHISPER_FRAME - 1) // speech_models.WHISPER_FRAME
         elif self._kind in _RAW:
-            samples, lengths = padded_samples(windows, self._normalises, receptive_field(config))
+            samples, lengths = speech_models.padded_samples(windows, self._normalises, receptive_field(config))
             inside = frames_inside(lengths, samples.shape[1]).long().to(self.device)
             masks = {"attention_mask": inside} if self._kind in _MASKED else {}
             out = self._module(samples.to(self.device), output_hidden_states=True, **masks)
@@ -589,17 +577,17 @@ def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
     if kind not in configs:
         raise ModelMissing(f"{checkpoint.name!r} is {kind or 'nothing'!r}, no classifier of sound", _CHECKPOINT)
     try:
-        config = own_config(configs[kind], checkpoint.config, id2label=dict(enumerate(labels)))
+        config = speech_models.own_config(configs[kind], checkpoint.config, id2label=dict(enumerate(labels)))
         module_class = classifiers[configs[kind]]
-        module = build_module(module_class, config)
+        module = speech_models.build_module(module_class, config)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
-    load_weights(checkpoint.weights, module, checkpoint.name, WHOLE)
+    load_weights(checkpoint.weights, module, checkpoint.name, speech_models.WHOLE)
     if any(buffer.is_meta for buffer in module.buffers()):  # what is computed and not stored
         weights = module.state_dict()
         module = module_class(config)
         module.load_state_dict(weights)
-    return multiplied_out(module)
+    return speech_models.multiplied_out(module)
 
 
 def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
@@ -639,7 +627,14 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
             if folder.kind == "spectrogram":
                 network: nn.Module = SpectrogramNetwork(len(folder.classes))
             else:
-                network = _encoder_network(folder.settings, len(folder.classes))
+                settings = folder.settings
+                if not fits(settings, _ENCODER_SETTINGS):
+                    raise ValueError("its settings are not those of an encoder")
+                config = speech_models.encoder_config(settings["model_type"], settings["config"])
+                encoder = speech_models.SpeechEncoder(settings["model_type"], config, settings["normalises"])
+                encoder.ready()
+                head = LayersHead(encoder.n_layers, encoder.width, len(folder.classes))
+                network = EncoderNetwork(encoder, head)
     except ValueError as error:
         raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
     shapes = {key: tuple(weight.shape) for key, weight in network.state_dict().items()}
@@ -652,15 +647,6 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
         model = SpectrogramEmotions(name, folder.classes, network, device)
     model.temperature = folder.temperature
     return model
-
-
-def _encoder_network(settings: dict[str, Any], n_classes: int) -> EncoderNetwork:
-    if not fits(settings, _ENCODER_SETTINGS):
-        raise ValueError("its settings are not those of an encoder")
-    kind = settings["model_type"]
-    encoder = SpeechEncoder(kind, encoder_config(kind, settings["config"]), settings["normalises"])
-    encoder.ready()
-    return EncoderNetwork(encoder, LayersHead(encoder.n_layers, encoder.width, n_classes))
 
 
 def _load(load: Callable[[], Any], name: str, device: str) -> Any:

@@ -274,12 +274,11 @@ def _written_word(text: str, words: Sequence[str], starts: Sequence[int], positi
     """
     number = max(0, bisect_right(starts, position) - 1)
     end = starts[number + 1] if number + 1 < len(starts) else len(text)
-    names_it = any(letter.isalnum() or _is_read(letter) for letter in text[position:end])
+    names_it = any(
+        letter.isalnum() or letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
+        for letter in text[position:end]
+    )
     return number if names_it or number + 1 == len(words) else number + 1
-
-
-def _is_read(letter: str) -> bool:
-    return letter in _SPOKEN_MARKS or unicodedata.category(letter).startswith("S")
 
 
 def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32], list[EspeakEvent], int]:
@@ -350,14 +349,8 @@ def _library() -> Iterator[tuple[Any, int]]:
         yield library, rate
         library.espeak_Terminate()
     finally:
-        _unload(library)
-
-
-def _unload(library: Any) -> None:
-    # ctypes itself never lets a library go.
-    calls: Any = importlib.import_module("_ctypes")
-    close = calls.FreeLibrary if sys.platform == "win32" else calls.dlclose
-    close(library._handle)
+        calls: Any = importlib.import_module("_ctypes")  # ctypes itself never lets a library go
+        (calls.FreeLibrary if sys.platform == "win32" else calls.dlclose)(library._handle)
 
 
 def _wheel_version() -> str:

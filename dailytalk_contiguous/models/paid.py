@@ -408,7 +408,8 @@ class Client:
             tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
             if self._stop or outcome.final or tried >= tries:
                 break
-            self._back_off(outcome, tried - 1)
+            wait = backoff(tried - 1, outcome.after)
+            (self._pace.slow if outcome.slows else self._sleep)(wait)
         trouble = self._stop or self._given_up(outcome)
         remedy = trouble.remedy or self._again
         if trouble.everywhere:
@@ -444,13 +445,6 @@ class Client:
             if self._stopped.wait(min(left, 0.1)):
                 return True
         return False
-
-    def _back_off(self, trouble: _Trouble, attempt: int) -> None:
-        wait = backoff(attempt, trouble.after)
-        if trouble.slows:
-            self._pace.slow(wait)
-        else:
-            self._sleep(wait)
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int]

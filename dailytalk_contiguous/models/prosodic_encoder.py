@@ -73,6 +73,10 @@ _MOST_CONFIG_BYTES = 1 << 20
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 _RETRAIN = "name a folder that `dailytalk tokens train` made"
+
+#: Arguments of `from_pretrained` that say where to look.
+_WHERE = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
 _OWN_SETTINGS = "load it with the settings in its own config.json"
 
 
@@ -198,7 +202,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         Raises:
             ModelMissing: it isn't there, can't be read, is another model, or has weights of another size.
         """
-        name, place = str(pretrained_model_name_or_path), _hub_options(kwargs)
+        name = str(pretrained_model_name_or_path)
+        place = {option: kwargs[option] for option in _WHERE if option in kwargs}
         try:
             config = kwargs.pop("config", None)
             if config is None:
@@ -343,7 +348,11 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         """The last layer (frames, hidden_dim) of sequences (frames,) that follow one another."""
         places = torch.cat([torch.arange(length, device=tokens.device) for length in lengths])
         hidden = self.embedding(tokens)
-        rotation = _rotation(places, self.config.hidden_dim // self.config.nhead)
+        width = self.config.hidden_dim // self.config.nhead
+        frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device=tokens.device) / width)
+        angles = (places[:, None] * frequencies)[:, None, None]
+        # Complex numbers (frames, 1, 1, width / 2) of length 1, by which pairs in queries and keys are multiplied.
+        rotation = torch.polar(torch.ones_like(angles), angles)
         for layer in self.layers:
             hidden = layer(hidden, rotation, lengths)
         return cast(Tensor, self.norm(hidden))
@@ -529,13 +538,6 @@ def _sums(rows: Tensor, lengths: Sequence[int]) -> Tensor:
     return torch.segment_reduce(rows, "sum", lengths=sizes, axis=0)
 
 
-def _rotation(places: Tensor, width: int) -> Tensor:
-    """Complex numbers (frames, 1, 1, width / 2) of length 1, by which pairs in queries and keys are multiplied."""
-    frequencies = 10_000.0 ** (-torch.arange(0, width, 2, device=places.device) / width)
-    angles = (places[:, None] * frequencies)[:, None, None]
-    return torch.polar(torch.ones_like(angles), angles)
-
-
 def _rotated(vectors: Tensor, rotation: Tensor) -> Tensor:
     pairs = torch.view_as_complex(vectors.float().view(*vectors.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * rotation).flatten(-2)
@@ -659,12 +661,6 @@ def _check_weights(name: str, path: str, config: ProsodicEncoderConfig) -> None:
         if keys:
             many = f"{counted(len(keys), 'weight')}{' too many' if verb == 'has' else ''}, {min(keys)} first"
             raise ModelMissing(f"the checkpoint {name!r} is of another size: it {verb} {many}", _OWN_SETTINGS)
-
-
-def _hub_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Of the arguments of `from_pretrained`, those that say where to look."""
-    names = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
-    return {name: kwargs[name] for name in names if name in kwargs}
 
 
 AutoConfig.register(ProsodicEncoderConfig.model_type, ProsodicEncoderConfig)

@@ -14,14 +14,8 @@ import numpy as np
 import soxr
 from numpy.typing import ArrayLike
 
+from dailytalk_contiguous.core import contours
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
-from dailytalk_contiguous.core.contours import (
-    CONTOURS,
-    ProsodicFeatureExtractor,
-    as_features,
-    median_f0,
-    relative_f0,
-)
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 
@@ -55,7 +49,7 @@ class ProsodicClusterSequences:
         if not 0 < max_duration < math.inf:
             raise DailytalkError(f"max_duration is {max_duration}", "give seconds above 0")
         self.codebook, self.device = Codebook.load(prosodic_cluster_model_dir), device
-        self._extractor = ProsodicFeatureExtractor(
+        self._extractor = contours.ProsodicFeatureExtractor(
             smoothing_level=self.codebook.smoothing, frames_at_once=math.ceil(max_duration / HOP_SECONDS)
         )
 
@@ -115,9 +109,9 @@ class ProsodicClusterSequences:
         padded, counts = self.prepare_audio_batch(audio, lengths)
         sequences, distances = [], []
         for sound, count in zip(padded, counts, strict=True):
-            features = as_features(self._extractor.extract(audio_tensor=sound[:count]))
+            features = contours.as_features(self._extractor.extract(audio_tensor=sound[:count]))
             tokens, distance = self.codebook.assign(
-                seen_by(self.codebook, features, median_f0(features)), self.device
+                seen_by(self.codebook, features, contours.median_f0(features)), self.device
             )
             sequences.append(tokens.tolist())
             distances.append(distance.tolist())
@@ -126,7 +120,7 @@ class ProsodicClusterSequences:
 
 def seen_by(codebook: Codebook, features: FeatureArray, speaker_f0: float) -> FeatureArray:
     """Features as a codebook was trained on: with f0 relative to the speaker's median in Hz, where it is."""
-    return relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
+    return contours.relative_f0(features, speaker_f0) if codebook.speaker_relative and speaker_f0 > 0 else features
 
 
 def check_tokens(tokens: Sequence[int], n_clusters: int, place: str) -> None:
@@ -177,11 +171,11 @@ def speaker_levels(
     features: Sequence[FeatureArray], words: Sequence[Sequence[Mapping[str, Any]]]
 ) -> SpeakerLevels:
     """What is usual of a speaker in utterances: their features, and their words with `start` and `end`."""
-    spoken = np.concatenate([np.zeros((0, len(CONTOURS)), np.float32), *features])
+    spoken = np.concatenate([np.zeros((0, len(contours.CONTOURS)), np.float32), *features])
     heard = spoken[spoken.any(axis=1)]
     lengths = [word["end"] - word["start"] for utterance in words for word in utterance]
     return SpeakerLevels(
-        median_f0(spoken),
+        contours.median_f0(spoken),
         float(np.median(_decibels(heard))) if len(heard) else math.nan,
         float(np.median(lengths)) if lengths else math.nan,
     )
@@ -212,7 +206,7 @@ def word_prosody(
         first, last = np.searchsorted(middles, (word["start"], word["end"]))
         own = features[first:last]
         heard = own.any(axis=1)
-        low, high = CONTOURS["f0"]
+        low, high = contours.CONTOURS["f0"]
         semitones = 12 * np.log2((low + (high - low) * own[heard, 0].astype(np.float64)) / usual.f0)
         seconds = middles[first:last][heard]
         slope = None
@@ -236,5 +230,5 @@ def word_prosody(
 
 
 def _decibels(features: FeatureArray) -> Any:
-    low, high = CONTOURS["power"]
-    return low + (high - low) * features[:, [*CONTOURS].index("power")].astype(np.float64)
+    low, high = contours.CONTOURS["power"]
+    return low + (high - low) * features[:, [*contours.CONTOURS].index("power")].astype(np.float64)

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +25,8 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, private_folder
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.contracts import (
-    Line,
-    Spoken,
-    Synthesiser,
-    VoiceSample,
-)
+from dailytalk_contiguous.models import contracts
+from dailytalk_contiguous.store.files import write_bytes
 
 #: Bytes that the disk must have left before anything is bought: over ten minutes of speech.
 LEAST_FREE_BYTES = 32 << 20
@@ -49,7 +44,7 @@ _Verdict = Mapping[str, Any]
 class CacheEntry(NamedTuple):
     """What was bought, what is known about the purchase, and what was thought of it (None: not judged yet)."""
 
-    spoken: Spoken
+    spoken: contracts.Spoken
     receipt: dict[str, Any]
     verdict: dict[str, Any] | None
 
@@ -59,7 +54,9 @@ def default_folder() -> Path:
     return cache_folder() / "speech"
 
 
-def cache_key(synthesiser: Synthesiser, line: Line, samples: Sequence[VoiceSample] = ()) -> str:
+def cache_key(
+    synthesiser: contracts.Synthesiser, line: contracts.Line, samples: Sequence[contracts.VoiceSample] = ()
+) -> str:
     """Hex SHA-256 of everything that decides how a line sounds, and of its take."""
     parts = {
         "engine": synthesiser.engine,
@@ -117,7 +114,7 @@ class SpeechCache:
             raise _damaged(audio, notes) from None
         return True, verdict
 
-    def put(self, key: str, spoken: Spoken, receipt: _Verdict | None = None) -> CacheEntry:
+    def put(self, key: str, spoken: contracts.Spoken, receipt: _Verdict | None = None) -> CacheEntry:
         """Keep what was bought. Call it inside `buying`.
 
         Args:
@@ -144,9 +141,8 @@ class SpeechCache:
         }
         with self._disk():
             private_folder(self.folder)
-            _write(audio, encoded)
-            _write(notes, _json(record))
-            _sync(notes.parent)
+            write_bytes(audio, encoded)
+            write_bytes(notes, _json(record))
         return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
@@ -157,8 +153,7 @@ class SpeechCache:
                 record = json.loads(notes.read_bytes())
             except FileNotFoundError:
                 raise KeyError(key) from None
-            _write(notes, _json({**record, "verdict": dict(verdict)}))
-            _sync(notes.parent)
+            write_bytes(notes, _json({**record, "verdict": dict(verdict)}))
 
     @contextlib.contextmanager
     def buying(self, key: str) -> Iterator[None]:
@@ -222,7 +217,7 @@ def _decoded(encoded: bytes, record: dict[str, Any]) -> CacheEntry:
         raise ValueError("another file than was written")
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
-    spoken = Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
+    spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
     return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
 
 
@@ -268,26 +263,3 @@ def _is_still(descriptor: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(descriptor), status)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,7 +75,10 @@ def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
     for name, value in own.items():
         items = value if isinstance(value, list) else [value]
         most = _MOST_LAYERS if name.endswith("layers") else _MOST_NUMBER
-        if len(items) > _MOST_ITEMS or not all(isinstance(item, str) or _is_usual(item, most) for item in items):
+        if len(items) > _MOST_ITEMS or not all(
+            isinstance(item, str) or (isinstance(item, int | float) and math.isfinite(item) and abs(item) <= most)
+            for item in items
+        ):
             raise ValueError(f"{name} is {str(value)[:40]}")
     try:
         return kind(**own, **further)
@@ -93,10 +96,6 @@ def own_settings(config: Any) -> dict[str, Any]:
 def _own_names(kind: type[Any]) -> set[str]:
     """The settings of a configuration's class, without those that all models of transformers have."""
     return {field.name for field in fields(kind)} - {field.name for field in fields(PreTrainedConfig)}
-
-
-def _is_usual(value: Any, most: int) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= most
 
 
 def build_module(kind: type[nn.Module], config: Any) -> nn.Module:

@@ -26,21 +26,8 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.contracts import Recognised
-from dailytalk_contiguous.models.devices import (
-    Item,
-    Result,
-    Room,
-    check_compute_type,
-    compute_type_of,
-    naming_libraries,
-    open_libraries,
-    resolve_device,
-    run_batched,
-    run_side_by_side,
-    thread_count,
-    within_memory,
-)
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
 #: Seconds that the encoder was trained on, and sees unless windows are to be short.
@@ -77,12 +64,12 @@ class Whisper:
     ) -> None:
         from faster_whisper import WhisperModel
 
-        device = resolve_device(device)
-        compute_type = compute_type_of(device, compute_type)
-        check_compute_type(device, compute_type)
+        device = devices.resolve_device(device)
+        compute_type = devices.compute_type_of(device, compute_type)
+        devices.check_compute_type(device, compute_type)
         if device == "cuda":
-            open_libraries()
-        side_by_side = thread_count() if device == "cpu" else 1
+            devices.open_libraries()
+        side_by_side = devices.thread_count() if device == "cpu" else 1
         load = partial(
             WhisperModel,
             folder,
@@ -92,16 +79,16 @@ class Whisper:
             num_workers=side_by_side,
         )
         try:
-            self._model = within_memory(load, f"the Whisper model in {folder}")
+            self._model = devices.within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
             raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
         self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None
         self._beam = beam
         self._batch_seconds = ENCODER_SECONDS * (batch_windows if device == "cuda" else 1)
         self._short = short
-        self._room = Room()
+        self._room = devices.Room()
 
-    @naming_libraries()
+    @devices.naming_libraries()
     def detect_languages(self, windows: Sequence[Samples]) -> list[str]:
         """ISO 639-1 code of the language of each window of 16 kHz; a model for one language gives that."""
         if not self._model.model.is_multilingual:
@@ -111,7 +98,7 @@ class Whisper:
     def _detect(self, windows: Sequence[Samples]) -> list[str]:
         return [str(self._model.detect_language(audio=window)[0]) for window in windows]
 
-    @naming_libraries()
+    @devices.naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
         kinds = list(zip(languages, map(self._encoder_seconds, windows), strict=True))
@@ -132,16 +119,16 @@ class Whisper:
 
     def _run(
         self,
-        items: Sequence[Item],
+        items: Sequence[devices.Item],
         seconds: Sequence[float],
         budget: float,
-        call: Callable[[list[Item]], Sequence[Result]],
+        call: Callable[[list[devices.Item]], Sequence[devices.Result]],
         kinds: Sequence[Hashable] | None = None,
-    ) -> list[Result]:
+    ) -> list[devices.Result]:
         """`run_side_by_side` on a CPU, `run_batched` on CUDA."""
         if self._threads:
-            return run_side_by_side(items, seconds, budget, call, self._threads, kinds)
-        return run_batched(items, seconds, budget, call, self._room, kinds)
+            return devices.run_side_by_side(items, seconds, budget, call, self._threads, kinds)
+        return devices.run_batched(items, seconds, budget, call, self._room, kinds)
 
     def _encoder_seconds(self, window: Samples) -> float:
         """Seconds that the encoder sees of a window."""

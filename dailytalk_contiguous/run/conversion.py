@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,37 +19,14 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 import soundfile
 
-from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import (
-    SAME,
-    Probe,
-    Samples,
-    blocks,
-    blocks_at,
-    from_uri,
-    is_fine,
-    probe,
-    tags,
-    to_pcm,
-    to_uri,
-)
+from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.run.events import append
 from dailytalk_contiguous.run.outputs import REJECTS, rejects_in
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
-from dailytalk_contiguous.store.files import (
-    FOLLOW_LINKS,
-    LINK_OUT,
-    Disk,
-    folder_locked,
-    inside,
-    json_text,
-    remove_unfinished,
-    write_atomically,
-    write_lines,
-)
+from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
 
 #: The stage that rejects of a conversion name.
@@ -110,7 +87,9 @@ class Conversion:
     def __post_init__(self) -> None:
         rates = self.container.rates
         if self.rate and rates and self.rate not in rates:
-            raise DailytalkError(f"{self.to} has no --rate {self.rate}", f"choose one of {_listed(rates)}")
+            raise DailytalkError(
+                f"{self.to} has no --rate {self.rate}", f"choose one of {', '.join(map(str, rates))}"
+            )
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
@@ -119,22 +98,18 @@ class Conversion:
         """The container of `to`."""
         return CONTAINERS[self.to]
 
-    def rate_of(self, source: Probe) -> int:
+    def rate_of(self, source: audio.Probe) -> int:
         """The rate in Hz of a result: the one asked for or the source's, or the next higher one of the format."""
         wanted = self.rate or source.sample_rate
         rates = self.container.rates
         return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
 
-    def channels_of(self, source: Probe) -> int:
+    def channels_of(self, source: audio.Probe) -> int:
         """How many channels a result has. Raises BadInput for too many of them, and for two from more than two."""
         wanted = self.channels or source.channels
         if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
             raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
         return wanted
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 @dataclass
@@ -192,10 +167,10 @@ def convert_recordings(
     done = Converted()
     recordings = find_recordings(inputs, out, follow_links, done.left_out)
     out.mkdir(parents=True, exist_ok=True)
-    with folder_locked(out):
+    with files.folder_locked(out):
         tasks = list(_tasks(recordings, out, wanted, overwrite, done))
         for folder in {Path(task.target).parent for task in tasks}:
-            remove_unfinished(folder)
+            files.remove_unfinished(folder)
         planned(len(recordings), len(tasks))
         convert = partial(_convert, out=out, wanted=wanted)
         results: Iterator[float | Reject] = map(convert, tasks)
@@ -210,7 +185,9 @@ def convert_recordings(
             finished()
         done.rejects.sort(key=lambda reject: reject.id)
         others = [reject for reject in rejects_in(out) if reject["stage"] != STAGE]
-        write_lines(out / REJECTS, map(json_text, [*others, *(reject.as_dict() for reject in done.rejects)]))
+        files.write_lines(
+            out / REJECTS, map(files.json_text, [*others, *(reject.as_dict() for reject in done.rejects)])
+        )
     return done
 
 
@@ -220,15 +197,19 @@ def _tasks(
     """What is left to convert. Earlier results are counted in `done`, and impossible ones rejected."""
     by_name: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
-        by_name[_target_name(recording.audio_file, wanted.to)].append(recording)
+        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
+        by_name[f"{shortened(bare, 254 - len(wanted.to))}.{wanted.to}"].append(recording)
     sources = {os.path.realpath(recording.path) for recording in recordings}
-    notes = _read_notes(out)
+    notes: dict[str, dict[str, Any]] = {}  # the last on each file
+    if (out / NOTES).is_file():
+        lines = (line for _, line in json_lines(files.inside(out, NOTES)))
+        notes = {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
     for name, namesakes in by_name.items():
         target = out / name
         for recording in namesakes:
             try:
                 if recording.leads_out:
-                    raise BadInput(LINK_OUT, FOLLOW_LINKS)
+                    raise BadInput(files.LINK_OUT, files.FOLLOW_LINKS)
                 if len(namesakes) > 1:
                     others = " and ".join(repr(other.audio_file) for other in namesakes if other is not recording)
                     raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
@@ -245,15 +226,10 @@ def _tasks(
                             f"{name!r} is in --out already, and was not made of it with these settings",
                             "pass --overwrite to replace it, or choose another --out",
                         )
-                    inside(out, name)
-                yield _Task(to_uri(recording.path.absolute()), recording.audio_file, str(target), note)
+                    files.inside(out, name)
+                yield _Task(audio.to_uri(recording.path.absolute()), recording.audio_file, str(target), note)
             except BadInput as problem:
                 done.rejects.append(Reject(recording.audio_file, STAGE, problem.reason, problem.remedy))
-
-
-def _target_name(name: str, ending: str) -> str:
-    bare = re.sub(r"\.[^./]*\Z", "", name)
-    return f"{shortened(bare, 254 - len(ending))}.{ending}"
 
 
 def _stamp(path: Path) -> list[int]:
@@ -263,14 +239,6 @@ def _stamp(path: Path) -> list[int]:
     except OSError as error:
         raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _read_notes(out: Path) -> dict[str, dict[str, Any]]:
-    """The last note on each file; a line that was cut short is skipped."""
-    if not (out / NOTES).is_file():
-        return {}
-    lines = (line for _, line in json_lines(inside(out, NOTES)))
-    return {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
 
 
 def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
@@ -297,28 +265,28 @@ def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
     source = {"bytes": None, "path": task.source}
     try:
         try:
-            info = probe(source)
+            info = audio.probe(source)
         except OSError as error:
             raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
         if not info.seconds:
             raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
         write = partial(_write, source=source, info=info, wanted=wanted, task=task, out=out)
         with interrupts.deferred():  # libsndfile calls back
-            write_atomically(Path(task.target), write)
+            files.write_atomically(Path(task.target), write)
     except BadInput as problem:
         return Reject(task.id, STAGE, problem.reason, problem.remedy)
     return info.seconds
 
 
 def _write(
-    file: BinaryIO, source: dict[str, Any], info: Probe, wanted: Conversion, task: _Task, out: Path
+    file: BinaryIO, source: dict[str, Any], info: audio.Probe, wanted: Conversion, task: _Task, out: Path
 ) -> None:
     """Fill a file, read it back, and note it."""
     shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
-    fine = wanted.container.bits and (wanted.bits == 24 or (wanted.bits is None and is_fine(source)))
+    fine = wanted.container.bits and (wanted.bits == 24 or (wanted.bits is None and audio.is_fine(source)))
     subtype = "PCM_24" if fine else wanted.container.subtype
     if _is_as_wanted(source, info, wanted.container, subtype, shape):
-        with from_uri(task.source).open("rb") as original:
+        with audio.from_uri(task.source).open("rb") as original:
             shutil.copyfileobj(original, file)
         frames = round(info.seconds * shape.rate)
     else:
@@ -330,17 +298,19 @@ def _write(
     append(out / NOTES, task.note | {"result": _stamp(written)}, sync=True)
 
 
-def _is_as_wanted(source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape) -> bool:
+def _is_as_wanted(
+    source: dict[str, Any], info: audio.Probe, container: Container, subtype: str, shape: _Shape
+) -> bool:
     """Whether a file already is what it would become: then it is copied, with all its tags and sound."""
     if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
         return False
     with suppress(soundfile.LibsndfileError):
-        return bool(soundfile.info(os.fsencode(from_uri(source["path"]))).subtype == subtype)
+        return bool(soundfile.info(os.fsencode(audio.from_uri(source["path"]))).subtype == subtype)
     return False
 
 
 def _encode(
-    file: BinaryIO, source: dict[str, Any], info: Probe, container: Container, subtype: str, shape: _Shape
+    file: BinaryIO, source: dict[str, Any], info: audio.Probe, container: Container, subtype: str, shape: _Shape
 ) -> int:
     """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError."""
     rate, channels = shape
@@ -348,11 +318,14 @@ def _encode(
     form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
     mix = _Mix(channels)
     try:
-        with Disk(file) as disk, soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound:
-            for name, text in tags(source).items():
+        with (
+            files.Disk(file) as disk,
+            soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound,
+        ):
+            for name, text in audio.tags(source).items():
                 if not text.startswith(MADE_FROM):  # from one of our results: this is no copy of its sound
                     setattr(sound, name, text)
-            for block in blocks_at(source, rate):
+            for block in audio.blocks_at(source, rate):
                 interrupts.check_interrupt()
                 sound.write(_samples(mix(block), subtype))
                 disk.check()
@@ -363,10 +336,10 @@ def _encode(
     return frames
 
 
-def _samples(block: Samples, subtype: str) -> Any:
+def _samples(block: audio.Samples, subtype: str) -> Any:
     """Float samples in the type that libsndfile writes without changing them."""
     if subtype == "PCM_16":
-        return to_pcm(block)
+        return audio.to_pcm(block)
     if subtype == "PCM_24":
         return np.clip(np.rint(block * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1).astype(np.int32) << 8
     return block
@@ -379,7 +352,7 @@ class _Mix:
         self._channels = channels
         self._products = np.zeros((2, 2))
 
-    def __call__(self, block: Samples) -> Samples:
+    def __call__(self, block: audio.Samples) -> audio.Samples:
         """The block, shape (n, channels): one channel is the mean of all; one becomes two equal ones."""
         if block.shape[1] == self._channels:
             return block
@@ -388,13 +361,13 @@ class _Mix:
         if block.shape[1] == 2:
             wide = block.astype(np.float64)
             self._products += wide.T @ wide
-        mean: Samples = block.mean(axis=1, dtype=np.float32, keepdims=True)
+        mean: audio.Samples = block.mean(axis=1, dtype=np.float32, keepdims=True)
         return mean
 
     def refuse_nothing(self) -> None:
         """Raise BadInput if the mean of two channels has lost the sound because they cancel each other."""
         loud = float(np.sqrt(self._products[0, 0] * self._products[1, 1]))
-        if loud and self._products[0, 1] < -SAME * loud:
+        if loud and self._products[0, 1] < -audio.SAME * loud:
             raise BadInput(
                 "its two channels are one sound with opposite signs, of which the mean would leave nothing",
                 "turn one of them over first, or leave --channels out",
@@ -403,10 +376,10 @@ class _Mix:
 
 def _read_back(path: Path, frames: int, shape: _Shape) -> None:
     """Raise BadInput unless as many samples a channel can be read from a file as were written to it."""
-    written = {"bytes": None, "path": to_uri(path.absolute())}
-    info = probe(written)
+    written = {"bytes": None, "path": audio.to_uri(path.absolute())}
+    info = audio.probe(written)
     held = 0
-    for block in blocks(written):
+    for block in audio.blocks(written):
         interrupts.check_interrupt()
         held += len(block)
     if (held, info.sample_rate, info.channels) != (frames, *shape):

@@ -232,9 +232,22 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     for draw in range(DRAWS * wanted):
         if sum(piece["duration"] for piece in pieces.values()) >= 0.999 * seconds:
             break
-        row, inside = _at(rows, (draw % wanted + generator.random()) * total / wanted)
+        inside = (draw % wanted + generator.random()) * total / wanted
+        for row in rows[:-1]:
+            if inside < row["duration"]:
+                break
+            inside -= row["duration"]
+        else:
+            row = rows[-1]
         start = max(0.0, min(inside - length / 2, row["duration"] - length))
-        pieces.setdefault((row["conversation_id"], start), _piece(row, start, min(length, row["duration"])))
+        taken, row = min(length, row["duration"]), expand_row(row)
+        cut = {
+            "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
+            "offset": row["offset"] + start,
+            "duration": taken,
+            "given": cues_within(row["given"], start, taken) if row["given"] else [],
+        }
+        pieces.setdefault((row["conversation_id"], start), row | cut)
     return list(pieces.values())
 
 
@@ -249,25 +262,6 @@ def sample_clips(rows: Sequence[Row], seconds: float, seed: int) -> list[list[Ro
         pieces[place % len(pieces)].append(row)
         total += row["duration"]
     return [piece for piece in pieces if piece]
-
-
-def _at(rows: Sequence[Row], second: float) -> tuple[Row, float]:
-    """The row that has a second of the whole corpus, and the second in that row."""
-    for row in rows[:-1]:
-        if second < row["duration"]:
-            return row, second
-        second -= row["duration"]
-    return rows[-1], second
-
-
-def _piece(row: Row, start: float, seconds: float) -> Row:
-    row = expand_row(row)
-    return row | {
-        "conversation_id": f"{row['conversation_id']}.{round(1000 * start)}",
-        "offset": row["offset"] + start,
-        "duration": seconds,
-        "given": cues_within(row["given"], start, seconds) if row["given"] else [],
-    }
 
 
 @contextmanager

@@ -535,7 +535,12 @@ def run_status(
         )
     for run in runs:
         if run.state == RUNNING:
-            run.state = _state(run, at or datetime.now(UTC), lives or process_lives)
+            if run.host == platform.node():
+                run.state = RUNNING if (lives or process_lives)(run.pid, run.born) else GONE
+            elif ((at or datetime.now(UTC)) - run.last_event).total_seconds() > max(
+                SILENT_SECONDS, SILENT_SHARDS * run.longest
+            ):
+                run.state = SILENT
     return _that_matter(runs)
 
 
@@ -591,13 +596,6 @@ def process_lives(pid: int, born: str) -> bool:
     except PermissionError:
         pass  # another user's: it exists
     return birth(pid) == born
-
-
-def _state(run: Run, at: datetime, lives: Callable[[int, str], bool]) -> str:
-    if run.host == platform.node():
-        return RUNNING if lives(run.pid, run.born) else GONE
-    quiet = (at - run.last_event).total_seconds()
-    return SILENT if quiet > max(SILENT_SECONDS, SILENT_SHARDS * run.longest) else RUNNING
 
 
 def _that_matter(runs: Sequence[Run]) -> list[Run]:

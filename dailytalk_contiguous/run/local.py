@@ -19,9 +19,9 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
-from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, shard_path
+from dailytalk_contiguous.shards import ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.synthesis import Speak
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
@@ -116,7 +116,8 @@ def plan_run(
             for place, took in zip(range(n_valid), entry[1].seconds if entry else (), strict=False):
                 wall[place] += took
                 audio[place] += row["duration"]
-            if not _finished(entry, path, row, chain):
+            needed = len(entry[1].chain) if entry and entry[1].reject else len(chain)
+            if not entry or entry[0] != path or n_valid != needed:
                 done.append(n_valid)
                 for place in range(0 if stages[-1].final and n_valid < len(stages) else n_valid, len(stages)):
                     left[place] += row["duration"]
@@ -152,18 +153,7 @@ def run_local(
                 finished(made)
                 yield made.path
     else:
-        make = partial(_work, stages=tuple(stages), batch_seconds=batch_seconds)
+        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
         for made in in_processes(make, work.tasks, workers, gpus_to_share(stages), progress):
             finished(made)
             yield made.path
-
-
-def _finished(known: tuple[Path, Entry] | None, path: Path, row: Row, chain: tuple[str, ...]) -> bool:
-    if known is None or known[0] != path:
-        return False
-    entry = known[1]
-    return entry.n_valid(row["input_digest"], chain) == (len(entry.chain) if entry.reject else len(chain))
-
-
-def _work(task: Task, stages: Stages, batch_seconds: float) -> ShardReport:
-    return make_shard(task, stages, batch_seconds, tell)

@@ -189,13 +189,11 @@ def plan_actors(node_sizes: list[tuple[int, int]], workers: int, gpus: bool, tas
     wanted = workers or n_gpus or max(1, total // CORES_EACH)
     if wanted > total:
         raise DailytalkError(f"the Ray cluster has {total} cores, too few for {wanted} workers", "ask for fewer")
-    per_core = next(each for each in range(total // wanted, 0, -1) if _room(able, each) >= wanted)
+    per_core = next(
+        each for each in range(total // wanted, 0, -1) if sum(node[0] // each for node in able) >= wanted
+    )
     on_each = -(-wanted // n_gpus) if n_gpus else 0
     return ActorResources(max(1, min(wanted, tasks)), per_core, 1 / on_each if on_each else 0.0)
-
-
-def _room(node_sizes: list[tuple[int, int]], cores_each: int) -> int:
-    return sum(node[0] // cores_each for node in node_sizes)
 
 
 # The till of a run on Ray: one budget for all workers, whichever nodes they are on.
@@ -503,7 +501,11 @@ def run_on_ray(
                 for done in pool.make(plan.tasks):
                     if setup.work:
                         setup.work.ensure(done.made.path, done.token)
-                    _refuse_elsewhere(done.made)
+                    if not done.made.path.exists():
+                        raise DailytalkError(
+                            f"a worker has written {str(done.made.path)!r} where this machine does not see it",
+                            "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
+                        )
                     finished(done.made)
                     yield done.made.path
             finally:
@@ -657,11 +659,3 @@ def _sign(folder: str) -> Iterator[str]:
     private_folder(Path(folder))
     with tempfile.NamedTemporaryFile(prefix=".shared-", dir=folder) as file:
         yield file.name
-
-
-def _refuse_elsewhere(made: ShardReport) -> None:
-    if not made.path.exists():
-        raise DailytalkError(
-            f"a worker has written {str(made.path)!r} where this machine does not see it",
-            "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
-        )

@@ -26,7 +26,6 @@ from dailytalk_contiguous.models.engines import open_budget
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.run import local, on_ray
 from dailytalk_contiguous.run.events import Journal
-from dailytalk_contiguous.run.local import networks_device
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows, shard_path
@@ -81,12 +80,12 @@ class Runner:
 
     def on_cuda(self, stages: Iterable[Stage]) -> bool:
         """Whether any of the stages will run a network on a GPU, here or in the cluster."""
-        device = networks_device(stages)
+        device = local.networks_device(stages)
         return device is not None and device_of(self.device(device)) == "cuda"
 
     def preflight(self, stages: Sequence[Stage], fetch: bool = True) -> None:
         """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
-        device = networks_device(stages)
+        device = local.networks_device(stages)
         if device is not None and not self.elsewhere:
             resolve_device(device)
         for stage in stages:

@@ -53,8 +53,11 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     seconds = price = 0.0
     for row in script.unfolded():
         try:
-            samples = _voice(row, chooser)
-        except BadInput:
+            samples: tuple[VoiceSample, ...] = ()
+            if chooser is not None:
+                chosen = chooser({name: [row[name]] for name in chooser.needs})
+                samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+        except BadInput:  # too little of the voice to be cloned
             not_cloned += 1
             continue
         for place in revoiced(row, stage):
@@ -80,14 +83,6 @@ def refusal_of(synthesiser: Synthesiser) -> str:
     except DailytalkError as error:
         return str(error)
     return ""
-
-
-def _voice(row: Row, chooser: ChooseVoice | None) -> tuple[VoiceSample, ...]:
-    """The voice to be cloned, if any. Raises BadInput if the conversation has too little of it."""
-    if chooser is None:
-        return ()
-    chosen = chooser({name: [row[name]] for name in chooser.needs})
-    return (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
 
 
 def _takes(

@@ -21,20 +21,11 @@ import datasets
 from datasets import Dataset, DatasetInfo, Features
 from datasets.table import InMemoryTable
 
+from dailytalk_contiguous import shards
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
-from dailytalk_contiguous.shards import (
-    Entry,
-    Shard,
-    chain_of,
-    checkpoint_path,
-    expand_row,
-    part_path,
-    read_rows,
-    write_shard,
-)
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.checkpoint import Checkpoint
 
@@ -83,7 +74,7 @@ class Task:
 
     path: Path
     rows: list[Row]
-    known: dict[str, tuple[Path, Entry]]
+    known: dict[str, tuple[Path, shards.Entry]]
     left: tuple[float, ...] = ()
     columns: Features = field(default_factory=lambda: SOURCE)
 
@@ -170,11 +161,11 @@ class ShardJob:
         self.task = task
         self._stages, self._columns = stages, features_of(stages)
         self._progress = progress
-        self._checkpoint = Checkpoint(checkpoint_path(task.path))
+        self._checkpoint = Checkpoint(shards.checkpoint_path(task.path))
         self._device_batches = batch_seconds > 0
         self._source = {row["conversation_id"]: row for row in task.rows}
         with interrupts.deferred():
-            self._chain = chain_of(stages)
+            self._chain = shards.chain_of(stages)
             waiting, self._settled = _resume(task, stages, self._chain)
         self._waiting = _portions(waiting, batch_seconds or PORTION_SECONDS)
         self._finished: dict[str, Row] = {}
@@ -218,11 +209,20 @@ class ShardJob:
             os.getpid(),
         )
 
-    def _finish(self) -> Shard:
+    def _finish(self) -> shards.Shard:
         untidy = 0.0
-        with contextlib.closing(self._coming()) as coming:
+        with contextlib.closing(
+            # On a device the next portion is prepared while this one is worked on.
+            ahead(self._prepared, range(len(self._waiting)), self._device_batches)
+        ) as coming:
             for portion in coming:
-                self._through(portion)
+                try:
+                    while portion.done < len(self._stages):
+                        self._advance(portion)
+                        self._save_in_time(portion)
+                except KeyboardInterrupt:
+                    self._save(portion)
+                    raise
                 for name in portion.ids:
                     self._settled[name] = self._entry(portion, name)
                 # Without the samples: the rows of a shard are kept until it is written, their samples are not.
@@ -233,24 +233,14 @@ class ShardJob:
                     untidy = 0.0
                     give_back_memory()
                 self._save_in_time(None)
-        shard = Shard(
+        shard = shards.Shard(
             [self._finished[name] for name in self._source if name in self._finished],
             {name: self._settled[name] for name in self._source},
         )
-        write_shard(self.task.path, shard, self._columns)
-        part_path(self.task.path).unlink(missing_ok=True)
+        shards.write_shard(self.task.path, shard, self._columns)
+        shards.part_path(self.task.path).unlink(missing_ok=True)
         self._checkpoint.remove()
         return shard
-
-    def _through(self, portion: Portion) -> None:
-        """Run all stages that are left; progress is saved from time to time, and before a Ctrl-C is raised."""
-        try:
-            while portion.done < len(self._stages):
-                self._advance(portion)
-                self._save_in_time(portion)
-        except KeyboardInterrupt:
-            self._save(portion)
-            raise
 
     def _advance(self, portion: Portion) -> None:
         """Run the next stage."""
@@ -281,12 +271,12 @@ class ShardJob:
             self._stage_audio[stage.name] += audio
             self._progress(stage.name, audio, wall)
 
-    def _entry(self, portion: Portion, name: str) -> Entry:
+    def _entry(self, portion: Portion, name: str) -> shards.Entry:
         row = self._source[name]
         place, reject = portion.rejects.get(name, (portion.done - 1, None))
         # A reject for a reason that may pass has no input digest: the next run tries again.
         passing = reject is not None and (self._stages[place].retried or name in portion.unread)
-        return Entry(
+        return shards.Entry(
             "" if passing else row["input_digest"],
             # The chain of a reject ends with the stage that rejected it: only other code or settings try it again.
             self._chain[: place + 1],
@@ -307,7 +297,7 @@ class ShardJob:
             kept = [] if self._stages[-1].final else in_hand.ids
             rows += in_hand.rows(self._columns) if kept else ()
             entries |= {name: self._entry(in_hand, name) for name in {*kept, *in_hand.rejects}}
-        write_shard(part_path(self.task.path), Shard(rows, entries), self._columns)
+        shards.write_shard(shards.part_path(self.task.path), shards.Shard(rows, entries), self._columns)
         self._saved = time.monotonic()
 
     def _prepared(self, place: int) -> Portion:
@@ -321,10 +311,6 @@ class ShardJob:
                 while portion.done < leading:
                     self._advance(portion)
         return portion
-
-    def _coming(self) -> Generator[Portion]:
-        """The portions, opened; on a device the next one is prepared while the caller works on this one."""
-        return ahead(self._prepared, range(len(self._waiting)), self._device_batches)
 
 
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
@@ -358,10 +344,10 @@ class _Waiting(NamedTuple):
 
 def _resume(
     task: Task, stages: Sequence[Stage], chain: tuple[str, ...]
-) -> tuple[list[_Waiting], dict[str, Entry]]:
+) -> tuple[list[_Waiting], dict[str, shards.Entry]]:
     """What is left to do, with the columns of earlier runs that are still valid; and valid rejects."""
     waiting: list[_Waiting] = []
-    settled: dict[str, Entry] = {}
+    settled: dict[str, shards.Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}
     columns = features_of(stages)
     for row in task.rows:
@@ -375,14 +361,14 @@ def _resume(
             n_valid = 0  # the columns in between were not kept
         if n_valid and path is not None and path not in stored:
             try:
-                stored[path] = read_rows(path, columns)
+                stored[path] = shards.read_rows(path, columns)
             except BadInput:  # damaged: its rows are made again
                 stored[path] = {}
         # The source's columns are today's: a recording may have been moved.
         made = set(features_of(stages[:n_valid])) - (set() if stages[-1].final else set(SOURCE))
         if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
             n_valid = 0
-        row = expand_row(row)
+        row = shards.expand_row(row)
         if n_valid and path is not None:
             row |= {column: value for column, value in stored[path][name].items() if column in made}
         waiting.append(_Waiting(row, n_valid, list(entry.seconds[:n_valid]) if entry else []))

@@ -19,17 +19,8 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS, Field, published
 from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, open_budget
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import (
-    RUN,
-    TRANSCRIPT,
-    models_of,
-    note_stop,
-    read_run,
-    rejects_by_reason,
-    write_spoken,
-)
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
@@ -96,10 +87,10 @@ def read_synthesis_input(
     """Read the transcript of a work folder, or another one. Raises DailytalkError if it is empty."""
     refuse_half_renamed(folder)
     rejects: list[Reject] = []
-    path = transcript or inside(folder, TRANSCRIPT)
+    path = transcript or inside(folder, outputs.TRANSCRIPT)
     edited = laid_over(path)
-    run = (read_run(folder) or {}) if transcript is None else {}
-    fields = published(run.get("fields") or (), RUN)
+    run = (outputs.read_run(folder) or {}) if transcript is None else {}
+    fields = published(run.get("fields") or (), outputs.RUN)
     conversations = transcribed(edited, folder / "tagged", recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
     if not rows and not rejects:
@@ -145,7 +136,7 @@ def speak_transcript(
             passes.make(todo, plan)
         drop_stale(todo.folder, todo.paths)
         todo.check_nothing_lost()
-        record = write_spoken(
+        record = outputs.write_spoken(
             out,
             todo.index,
             todo.paths,
@@ -159,7 +150,7 @@ def speak_transcript(
             },
             script.source,
         )
-        journal.rejects = rejects_by_reason(out)
+        journal.rejects = outputs.rejects_by_reason(out)
     return SpeakOutcome(
         record,
         len(todo.paths),
@@ -203,7 +194,7 @@ def spending(out: Path, kind: str, command: str, money: Budget | None) -> Iterat
         if money is None:
             raise
         limit = SpendingLimit(error.limit, money.spent) if isinstance(error, SpendingLimit) else None
-        note_stop(out, kind, command, limit or error, money.as_dict())
+        outputs.note_stop(out, kind, command, limit or error, money.as_dict())
         if limit:
             raise limit from None
         raise
@@ -252,7 +243,7 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
     voice = speak_stage_of(stages)
     provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
-        "models": {**tagged, **models_of(stages)},
+        "models": {**tagged, **outputs.models_of(stages)},
         "voice": voice.synthesiser().voice,
         "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }

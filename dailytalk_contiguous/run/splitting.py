@@ -30,17 +30,8 @@ from dailytalk_contiguous.core.machine import cores, give_back_memory
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Journal
-from dailytalk_contiguous.run.outputs import (
-    REJECTS,
-    RUN,
-    fingerprint_of,
-    models_of,
-    read_run,
-    stage_record,
-    today,
-)
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, make_writable
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
@@ -260,7 +251,7 @@ class _Writer:
         self.rejects = [*problems, *(entry.reject for entry in entries if entry.reject)]
         self._bases = piece_bases(sorted({entry.recording_id for entry in entries}))
         failed = [reject.as_dict() for reject in self.rejects]
-        self._fingerprint = fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
+        self._fingerprint = outputs.fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
 
     def finished_record(self) -> dict[str, Any] | None:
         """What run.json holds if an earlier run has finished all of this. People may have changed its files since.
@@ -268,7 +259,7 @@ class _Writer:
         Raises DailytalkError if it finished something else and its list of files was changed since: writing them
         again would undo that.
         """
-        before = read_run(self._out) or {}
+        before = outputs.read_run(self._out) or {}
         digest, manifest = before.get("manifest_sha256"), self._out / MANIFEST
         if digest and manifest.is_file():
             if before.get("fingerprint") == self._fingerprint:
@@ -305,20 +296,20 @@ class _Writer:
                 totals.add(row["pieces"], row["sample_rate"])
         rows = (row for row in self._rows() if row["recording_id"] not in failed)
         owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
-        write_lines(self._out / REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        write_lines(self._out / outputs.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
         stages = self._todo.stages
         record = {
             **about,
             "settings": settings_of(*stages) | dict(about.get("settings") or {}),
-            "date": today(),
+            "date": outputs.today(),
             "version": version("dailytalk-contiguous"),
-            "models": models_of(stages),
-            "stages": [stage_record(stage) for stage in stages],
+            "models": outputs.models_of(stages),
+            "stages": [outputs.stage_record(stage) for stage in stages],
             **totals.record(len(self.rejects)),
             "manifest_sha256": sha256_of(self._out / MANIFEST),
             "fingerprint": self._fingerprint,
         }
-        write_text(self._out / RUN, json_document(record))
+        write_text(self._out / outputs.RUN, json_document(record))
         return record
 
     def _rows(self) -> Iterator[Row]:

@@ -21,16 +21,6 @@ from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
 from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import (
-    SHIFTED,
-    TRANSCRIPT,
-    bytes_to_write,
-    models_of,
-    read_run,
-    rejects_by_reason,
-    write_outputs,
-    write_spoken,
-)
 from dailytalk_contiguous.run.passes import (
     Pass,
     Passes,
@@ -301,16 +291,14 @@ class Windows:
             held += self._take(pending, window, names)
             self._place = window.end = pending.after
             if pending.after == end or (end is None and held >= self._seconds):
-                window.whole, window.last = True, self._is_at_end()
+                window.whole = True
+                # A full last window must not be followed by an empty one.
+                following = next(self._coming, None)
+                window.last = following is None
+                if following is not None:
+                    self._coming = itertools.chain([following], self._coming)
                 break
         return window
-
-    def _is_at_end(self) -> bool:
-        """Whether there are no more recordings: a full last window must not be followed by an empty one."""
-        following = next(self._coming, None)
-        if following is not None:
-            self._coming = itertools.chain([following], self._coming)
-        return following is None
 
     def _take(self, coming: PendingRecording, window: StreamWindow, names: Names) -> float:
         """Fetch a recording into a window; returns the seconds of its conversations."""
@@ -403,7 +391,7 @@ class StreamJob:
         if not self.speaking:
             return self.tagging, ()
         fields = published_by(self.tagging)
-        return self.tagging, with_provenance(self.speaking, models_of(self.tagging), fields)
+        return self.tagging, with_provenance(self.speaking, outputs.models_of(self.tagging), fields)
 
     def about(self) -> dict[str, Any]:
         """Everything that the results depend on: streams that differ in it may not share a work folder."""
@@ -502,7 +490,7 @@ class StreamOutputs:
 
     def exist(self) -> bool:
         """Whether they exist and cover all windows."""
-        names = (TRANSCRIPT, SHIFTED) if self.job.speaking else (TRANSCRIPT,)
+        names = (outputs.TRANSCRIPT, outputs.SHIFTED) if self.job.speaking else (outputs.TRANSCRIPT,)
         return self.positions.written and all((self.out / name).is_file() for name in names)
 
     def bytes_to_write(self) -> int:
@@ -511,7 +499,9 @@ class StreamOutputs:
         columns, fields = outputs.transcript_columns(published), (*FIELDS, *published)
         rows = (row for path in self._tagged() for row in read_rows(path, columns).values())
         lines = (json_text(line) for row in rows for line in outputs.lines(row, fields=fields))
-        return sum(len(line.encode()) for line in lines) + bytes_to_write(self.out, self.dataset, self._spoken())
+        return sum(len(line.encode()) for line in lines) + outputs.bytes_to_write(
+            self.out, self.dataset, self._spoken()
+        )
 
     def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
         """Write them; returns what run.json holds.
@@ -526,11 +516,18 @@ class StreamOutputs:
             "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
             "time": account.as_dict(),
         }
-        record = self._write_tagged(common)
+        common["settings"] = {"profile": self.job.profile}
+        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
+        problems = [problem for window in done for problem in window.problems]
+        record = outputs.write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
+        drop_stale(self.tagged.folder, paths)
         if self.job.speaking:
-            common |= {"transcript_sha256": record["transcript_sha256"]}
-            self._write_spoken(common, money)
-            record = read_run(self.out) or record
+            common |= {"transcript_sha256": record["transcript_sha256"], "money": money.as_dict()}
+            paths = self._spoken()
+            unsaid = [reject for window in done for reject in window.unsaid]
+            outputs.write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, common, self.job.source)
+            drop_stale(self.dataset.folder, paths)
+            record = outputs.read_run(self.out) or record
         self.positions.note_outputs()
         return record
 
@@ -539,21 +536,6 @@ class StreamOutputs:
 
     def _spoken(self) -> list[Path]:
         return [self.out / DATASET / window.dataset for window in self.positions.windows if window.dataset]
-
-    def _write_tagged(self, common: Mapping[str, Any]) -> dict[str, Any]:
-        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
-        problems = [problem for window in self.positions.windows for problem in window.problems]
-        about = {**common, "settings": {"profile": self.job.profile}}
-        record = write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, about)
-        drop_stale(self.tagged.folder, paths)
-        return record
-
-    def _write_spoken(self, common: Mapping[str, Any], money: Budget) -> None:
-        paths = self._spoken()
-        unsaid = [reject for window in self.positions.windows for reject in window.unsaid]
-        about = {**common, "settings": {"profile": self.job.profile}, "money": money.as_dict()}
-        write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, about, self.job.source)
-        drop_stale(self.dataset.folder, paths)
 
 
 # Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
@@ -662,13 +644,17 @@ class _Run:
     def run(self) -> Streamed:
         """All windows that are left, then the outputs."""
         started = time.perf_counter()
-        self._agree()
+        make_writable(self.out / TAGGED)
+        if self.positions.about is None:
+            self.positions.begin(self.job.about())
+        else:
+            self.job.agree(self.positions.about, self.out)
         scratch = self.out / SCRATCH
         kind = "build" if self.job.speaking else "tag"
         digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
         command = self.about.get("command", "")
         spent = (lambda: self.money.spent) if self.job.speaking else None
-        record = read_run(self.out)
+        record = outputs.read_run(self.out)
         with Journal(self.out, kind, digest, command, spent=spent) as journal:
             if self._to_do():
                 shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
@@ -685,7 +671,7 @@ class _Run:
             elif self.made or record is None or not stream_outputs.exist():
                 record = self._written(stream_outputs, journal.account)
             if record:
-                journal.rejects = rejects_by_reason(self.out)
+                journal.rejects = outputs.rejects_by_reason(self.out)
         done = self.positions
         return Streamed(
             record,
@@ -699,14 +685,6 @@ class _Run:
             time.perf_counter() - started,
             journal.account,
         )
-
-    def _agree(self) -> None:
-        """Begin the stream, or make sure that it goes on as it began."""
-        make_writable(self.out / TAGGED)
-        if self.positions.about is None:
-            self.positions.begin(self.job.about())
-        else:
-            self.job.agree(self.positions.about, self.out)
 
     def _to_do(self) -> bool:
         left = _is_left(self.positions, self.limits)
@@ -805,12 +783,12 @@ class _Run:
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
         rows = read_rows(tagged, outputs.transcript_columns(published_by(self.tag_stages)))
-        path = window.folder / TRANSCRIPT
+        path = window.folder / outputs.TRANSCRIPT
         published = published_by(self.tag_stages)
         fields = (*FIELDS, *published)
         lines = (line for row in rows.values() for line in outputs.lines(row, fields=fields))
         write_lines(path, map(json_text, lines))
-        script = SynthesisInput([], [], models_of(self.tag_stages), self.job.source, fields=published)
+        script = SynthesisInput([], [], outputs.models_of(self.tag_stages), self.job.source, fields=published)
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects, fields)))
         return script
 

@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,15 +29,8 @@ from dailytalk_contiguous.run.events import Journal
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, group
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.sources.whisper_json import (
-    WHISPER_JSON,
-    WhisperJson,
-    clips_folder,
-    match_names,
-    read_whisper_json,
-    write_whisper_json,
-)
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 from dailytalk_contiguous.store.files import refuse_half_renamed
@@ -82,7 +75,7 @@ class TranscribedClips:
 def default_json(source: Path) -> Path:
     """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
     try:
-        return clips_folder(source, follow_links=True).json or source / WHISPER_JSON
+        return whisper_json.clips_folder(source, follow_links=True).json or source / whisper_json.WHISPER_JSON
     except OSError as error:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
@@ -112,12 +105,19 @@ def transcribe_clips(
     be written; nothing is transcribed then.
     """
     started = time.perf_counter()
-    _refuse_unwritable(out)
+    if out.is_dir():
+        raise DailytalkError(
+            f"--out {as_text(out)!r} is a folder", f"name a file, such as {whisper_json.WHISPER_JSON}"
+        )
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
     refuse_half_renamed(source)
     before = _existing(out)
     rows, rejects = _clips(source, follow_links)
-    left, of_entries = _without_entry(rows, before)
-    rejects += of_entries
+    matches = whisper_json.match_names(before.entries, rows)
+    rejects += {reject.id: reject for reject in chain(matches.rejects, before.rejects)}.values()
+    left = {name: row for name, row in rows.items() if name not in matches.keys}
     if dry_run:
         seconds = sum(row["duration"] for row in left.values())
         took = time.perf_counter() - started
@@ -134,12 +134,23 @@ def transcribe_clips(
         if left:
             passes.make(todo, passes.plan(todo))
             todo.check_nothing_lost()
-        made, failed = _entries(todo, {row["id"]: name for name, row in left.items()})
-        rejects += failed
-        merged, heard = _merged(out, before, made)
+        names = {row["id"]: name for name, row in left.items()}
+        made = {names[row["conversation_id"]]: entry_of(row) for row in todo.rows(_HEARD)}
+        entries = chain.from_iterable(todo.index.of(path).values() for path in todo.paths)
+        rejects += [entry.reject for entry in entries if entry.reject]
+        now = _existing(out)  # another program may have written it meanwhile
+        taken = whisper_json.match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
+        heard = [name for name in made if name not in taken]
+        merged = now.entries | {name: made[name] for name in heard}
         journal.rejects = len(rejects)
         if heard or not out.exists():
-            _write(out, merged)
+            try:
+                whisper_json.write_whisper_json(out, merged)
+            except OSError as error:
+                reason = f"{shown(out)} can't be written ({error.strerror or error})"
+                raise DailytalkError(
+                    reason, "make room, and run the same command: nothing is heard again"
+                ) from error
     shutil.rmtree(work, ignore_errors=True)  # all of it is in `out` now
     return TranscribedClips(
         out,
@@ -197,12 +208,12 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
-def _existing(out: Path) -> WhisperJson:
+def _existing(out: Path) -> whisper_json.WhisperJson:
     """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
     if not os.path.lexists(out):
-        return WhisperJson(out, {}, (), "")
+        return whisper_json.WhisperJson(out, {}, (), "")
     try:
-        return read_whisper_json(out)
+        return whisper_json.read_whisper_json(out)
     except BadInput as error:
         raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
 
@@ -212,7 +223,7 @@ def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Rejec
     rows: dict[str, Row] = {}
     rejects = []
     try:
-        audio = clips_folder(source, follow_links).audio if source.is_dir() else source
+        audio = whisper_json.clips_folder(source, follow_links).audio if source.is_dir() else source
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
     prefix = "" if audio == source else f"{audio.name}/"
@@ -226,46 +237,7 @@ def _clips(source: Path, follow_links: bool) -> tuple[dict[str, Row], list[Rejec
     return rows, rejects
 
 
-def _without_entry(rows: Mapping[str, Row], before: WhisperJson) -> tuple[dict[str, Row], list[Reject]]:
-    """The clips without an entry in the file, and rejects of entries that can't be used."""
-    matches = match_names(before.entries, rows)
-    unusable = {reject.id: reject for reject in chain(matches.rejects, before.rejects)}
-    return {name: row for name, row in rows.items() if name not in matches.keys}, [*unusable.values()]
-
-
-def _entries(done: Pass, names: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[Reject]]:
-    """The entries of clips that were transcribed, by name, and rejects of the others."""
-    made = {names[row["conversation_id"]]: entry_of(row) for row in done.rows(_HEARD)}
-    entries: Iterable[Any] = chain.from_iterable(done.index.of(path).values() for path in done.paths)
-    return made, [entry.reject for entry in entries if entry.reject]
-
-
-def _merged(out: Path, before: WhisperJson, made: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """All entries to write, and the names that are new: another program may have written the file meanwhile."""
-    now = _existing(out)
-    taken = match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
-    heard = [name for name in made if name not in taken]
-    return now.entries | {name: made[name] for name in heard}, heard
-
-
 def transcribe_folder(source: Path, out: Path) -> Path:
     """The folder of a run's shards and events until it is done."""
     key = f"{as_text(source.resolve())}\0{as_text(out.resolve())}"
     return cache_folder() / "transcribe" / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _refuse_unwritable(out: Path) -> None:
-    """Raise DailytalkError for a file that can't be written, before hours of work."""
-    if out.is_dir():
-        raise DailytalkError(f"--out {as_text(out)!r} is a folder", f"name a file, such as {WHISPER_JSON}")
-    above = next(path for path in out.absolute().parents if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
-
-
-def _write(out: Path, entries: Mapping[str, Any]) -> None:
-    try:
-        write_whisper_json(out, entries)
-    except OSError as error:
-        reason = f"{shown(out)} can't be written ({error.strerror or error})"
-        raise DailytalkError(reason, "make room, and run the same command: nothing is heard again") from error

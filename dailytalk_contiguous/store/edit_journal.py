@@ -15,16 +15,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import (
-    LATEST,
-    MOST_LINE_BYTES,
-    MOST_OWN_BYTES,
-    as_text,
-    expect,
-    fits,
-    is_number,
-    parse_json,
-)
+from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_text, refuse_linked
 
@@ -36,7 +27,7 @@ JOURNAL, JOURNAL_LOCK = ".dailytalk-edits", ".dailytalk-edits.lock"
 PATIENCE = 30.0
 
 #: Bytes of one edit: of a whole dialogue with its words.
-_LARGEST_EDIT = MOST_LINE_BYTES * 8
+_LARGEST_EDIT = documents.MOST_LINE_BYTES * 8
 
 #: What an edit has of an item: its own fields, and of each line the fields that changed; None is no line.
 _ITEM = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "side?": str, "discarded?": bool}
@@ -55,7 +46,7 @@ class FolderGone(BadInput):
     """The folder of a journal is not where it was: it was moved, renamed or taken out while it was open."""
 
     def __init__(self, folder: Path) -> None:
-        reason = f"the folder {as_text(folder)!r} is not where it was"
+        reason = f"the folder {documents.as_text(folder)!r} is not where it was"
         super().__init__(reason, "put it back, or open it where it is now: nothing that was saved is lost")
 
 
@@ -109,12 +100,14 @@ class EditJournal:
         except FileNotFoundError:
             size = 0
         if size < self._read:
-            raise BadInput(f"{as_text(self.path)!r} has lost edits that it had", "put the whole file back")
+            raise BadInput(
+                f"{documents.as_text(self.path)!r} has lost edits that it had", "put the whole file back"
+            )
         if size == self._read:
             return
-        if size > MOST_OWN_BYTES:
+        if size > documents.MOST_OWN_BYTES:
             raise BadInput(
-                f"{as_text(self.path)!r} has {size:,} bytes, more than any review writes", "move it away"
+                f"{documents.as_text(self.path)!r} has {size:,} bytes, more than any review writes", "move it away"
             )
         try:
             with self.path.open("rb") as file:
@@ -123,19 +116,19 @@ class EditJournal:
                     self._take(line)
                     self._read += len(line)
         except OSError as error:
-            reason = f"{as_text(self.path)!r} can't be read ({error.strerror})"
+            reason = f"{documents.as_text(self.path)!r} can't be read ({error.strerror})"
             raise BadInput(reason, "check its permissions") from None
         if len(line) > _LARGEST_EDIT:
             self._take(line)  # which refuses it; shorter, it was cut short by a crash
 
     def _take(self, line: bytes) -> None:
-        where = f"{as_text(self.path)!r}, byte {self._read:,}"
+        where = f"{documents.as_text(self.path)!r}, byte {self._read:,}"
         remedy = "put the whole file back, or take the line out and look at that item again"
-        record: Record = parse_json(line, where, remedy, limit=_LARGEST_EDIT)
+        record: Record = documents.parse_json(line, where, remedy, limit=_LARGEST_EDIT)
         if isinstance(record, dict) and "settled" in record:
-            self.settled[expect(record, _SETTLED, where, remedy)["file"]] = record
+            self.settled[documents.expect(record, _SETTLED, where, remedy)["file"]] = record
             return
-        expect(record, _RECORD, where, remedy)
+        documents.expect(record, _RECORD, where, remedy)
         if problem := self._problem(record):
             raise BadInput(f"{where}: {problem}", remedy)
         self.records[record["number"]] = record
@@ -175,7 +168,8 @@ class EditJournal:
                     yield
         except Timeout:
             raise DailytalkError(
-                f"another program has been writing {as_text(self.path)!r} for {PATIENCE:g} s", "try again"
+                f"another program has been writing {documents.as_text(self.path)!r} for {PATIENCE:g} s",
+                "try again",
             ) from None
 
     def append(self, edits: Sequence[NewEdit]) -> list[Record]:
@@ -235,12 +229,14 @@ def _line_problem(line: Any, other: Any) -> str | None:
     needed = _WHOLE if other is None else [name for name in _WHOLE if isinstance(other, dict) and name in other]
     for name in {*needed, *(line.keys() & _WHOLE)}:
         if not (
-            is_number(line.get(name), -LATEST, LATEST)
+            documents.is_number(line.get(name), -documents.LATEST, documents.LATEST)
             if name in ("start", "end")
             else isinstance(line.get(name), str)
         ):
             return f"has no {name}"
-    return None if line.get("words") is None or fits(line["words"], _WORDS) else "has words without times"
+    return (
+        None if line.get("words") is None or documents.fits(line["words"], _WORDS) else "has words without times"
+    )
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -255,7 +251,7 @@ def why_not_writable(folder: Path) -> str | None:
     """Why nothing can be written into a folder, in a sentence; None if it can."""
     path = folder / JOURNAL
     if path.is_symlink():
-        return f"{as_text(path)!r} is a symbolic link: put the file itself there"
+        return f"{documents.as_text(path)!r} is a symbolic link: put the file itself there"
     target = path if path.exists() else folder
     if os.access(target, os.W_OK) and os.access(folder, os.W_OK):
         try:
@@ -263,7 +259,7 @@ def why_not_writable(folder: Path) -> str | None:
                 return None
         except (AttributeError, OSError):
             return None
-    return f"{as_text(folder)!r} can't be written to: choose a copy that you may write to"
+    return f"{documents.as_text(folder)!r} can't be written to: choose a copy that you may write to"
 
 
 def has_journal(folder: Path) -> bool:

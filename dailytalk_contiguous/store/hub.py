@@ -8,19 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, DatasetsError
-from huggingface_hub import constants, get_session, get_token
-from huggingface_hub.errors import (
-    DisabledRepoError,
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import constants, errors, get_session, get_token
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
@@ -99,12 +87,12 @@ def model_reference(text: str) -> Reference:
 
 #: Base of what the client library raises for a connection that failed; which library it is changed with
 #: huggingface_hub 2.0.
-_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
+_HTTP_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 
 _EXPECTED = (
     _HTTP_ERROR,
-    HFValidationError,
-    LocalTokenNotFoundError,
+    errors.HFValidationError,
+    errors.LocalTokenNotFoundError,
     ConnectionError,
     TimeoutError,
 )
@@ -123,14 +111,22 @@ _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 #: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server and
 #: `{kind}` that of the repository.
 _KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
-    (OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
-    (LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
-    (HFValidationError, "{what} is no name of a {kind} on the Hub", "write OWNER/NAME, with @TAG for a version"),
-    (GatedRepoError, "{what} opens only to people who were let in", "ask for access on its page, then log in"),
-    (DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
-    (RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
+    (errors.OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
+    (errors.LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
     (
-        RepositoryNotFoundError,
+        errors.HFValidationError,
+        "{what} is no name of a {kind} on the Hub",
+        "write OWNER/NAME, with @TAG for a version",
+    ),
+    (
+        errors.GatedRepoError,
+        "{what} opens only to people who were let in",
+        "ask for access on its page, then log in",
+    ),
+    (errors.DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
+    (errors.RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
+    (
+        errors.RepositoryNotFoundError,
         "{host} shows no {kind} {what} (it isn't there, it is private, or the token is wrong)",
         f"check the name; for a private {{kind}}, {_LOG_IN}, with a token that may read it",
     ),
@@ -140,11 +136,11 @@ _KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
         f"check the name, or {_LOG_IN}",
     ),
     (
-        LocalEntryNotFoundError,
+        errors.LocalEntryNotFoundError,
         "{host} can't be reached, and a file of {what} is not on this machine",
         "check the network, and run the same command again",
     ),
-    (EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
+    (errors.EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
 )
 
 #: The same by the status of an answer.
@@ -195,7 +191,7 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
         raise
     except _EXPECTED as error:
         raise hub_error(error, str(what), kind) from None
-    except (OSError, EntryNotFoundError, DatasetsError) as error:
+    except (OSError, errors.EntryNotFoundError, DatasetsError) as error:
         # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
         cause = error.__cause__ if isinstance(error.__cause__, (*_EXPECTED, OSError)) else error
         if isinstance(cause, OSError) and cause.errno in _FULL:
@@ -205,7 +201,7 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
                 "again",
             ) from None
         if isinstance(cause, DatasetBuildError) or not isinstance(
-            cause, (*_EXPECTED, EntryNotFoundError, DatasetsError)
+            cause, (*_EXPECTED, errors.EntryNotFoundError, DatasetsError)
         ):
             raise
         raise hub_error(cause, str(what), kind) from None
@@ -224,7 +220,7 @@ def _words(error: BaseException) -> tuple[str, str]:
     if isinstance(error, DatasetsError):
         message = _quoted(str(error).partition("\n")[0].rstrip("."))
         return f"{{what}} can't be opened as a dataset ({message})", "name a dataset of recordings"
-    if not isinstance(error, HfHubHTTPError):
+    if not isinstance(error, errors.HfHubHTTPError):
         return (
             f"the connection to {{host}} failed ({type(error).__name__})",
             "check the network, and HF_ENDPOINT if it is set, and run the same command again",

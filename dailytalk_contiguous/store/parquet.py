@@ -140,18 +140,15 @@ class ParquetReader:
 
     def column_bytes(self, path: str) -> int:
         """Bytes of a column before compression, by its path (`audio.bytes`), from the footer."""
-        return sum(chunk.total_uncompressed_size for chunk in self._chunks() if chunk.path_in_schema == path)
+        metadata = self._file.metadata
+        groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+        chunks = (group.column(column) for group in groups for column in range(metadata.num_columns))
+        return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == path)
 
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
         metadata = self._file.metadata
         return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-
-    def _chunks(self) -> Iterator[Any]:
-        metadata = self._file.metadata
-        for group in range(metadata.num_row_groups):
-            for column in range(metadata.num_columns):
-                yield metadata.row_group(group).column(column)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

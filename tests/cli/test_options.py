@@ -34,6 +34,7 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import pair_of, recordings_of, value_of
+from dailytalk_contiguous.cli.terminal import exit_code
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.core.quality import QualityLimits
@@ -326,7 +327,8 @@ def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught:
     assert (full["out"], full["options"].prune, full["options"].workers) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
-        *(speak_command, "read_synthesis_input", "speak", work, "--profile", "embedded", "--shard-minutes", "2"),
+        *(speak_command.speaking, "read_synthesis_input", "speak", work, "--profile", "embedded"),
+        *("--shard-minutes", "2"),
         *("--recordings", tmp_path / "work"),
     )
     assert (read["folder"], read["recordings"], read["shard_seconds"]) == (work, tmp_path / "work", 120.0)
@@ -630,7 +632,7 @@ def test_option_of_clips_is_refused_for_conversations(
 
 @pytest.mark.parametrize(("count", "rejected", "code"), [(0, 0, 1), (0, 2, 1), (1, 0, 0), (1, 1, 3)])
 def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: int, code: int) -> None:
-    assert corpus_command._code(count, rejected) == code
+    assert exit_code(count, rejected) == code
 
 
 @pytest.mark.parametrize(
@@ -763,7 +765,7 @@ def test_options_of_report_reach_the_page(tmp_path: Path, caught: Caught) -> Non
     with pytest.raises(DailytalkError, match="is no folder"):
         called("report", tmp_path / "none")
     test = (*command, "--listening-test", "3", "--pairs", "--seed", "4", "--out", tmp_path / "page.html")
-    assert list(caught(report_command, "write_paired_test", *test).values()) == [
+    assert list(caught(report_command.listening, "write_paired_test", *test).values()) == [
         work,
         tmp_path / "page.html",
         3,
@@ -786,7 +788,7 @@ def test_options_of_report_reach_the_page_about_clips(
     assert list(full.values()) == [*named, None, FitnessLimits()]
     test = ("report", tmp_path, "--listening-test", "3", "--out", page)
     for options, seed in (((), 0), (("--seed", "4"), 4)):
-        values = caught(report_command, "write_listening_test", *test, *options).values()
+        values = caught(report_command.listening, "write_listening_test", *test, *options).values()
         assert list(values) == [tmp_path, page, 3, seed]
     for option, value in (("--conversations", "3"), ("--audio", "none")):
         with pytest.raises(DailytalkError, match=f"{option} goes with conversations"):

@@ -24,7 +24,6 @@ from dailytalk_contiguous.cli import push as push_command
 from dailytalk_contiguous.cli import recipe as recipe_command
 from dailytalk_contiguous.cli import report as agreement_command
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli import speak as speak_command
 from dailytalk_contiguous.cli import status as status_command
 from dailytalk_contiguous.cli import tag as stream_command
 from dailytalk_contiguous.cli import tag as tag_command
@@ -32,7 +31,7 @@ from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.corpus import corpus_outcome, laid_out
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.show import bar, profile_table
-from dailytalk_contiguous.cli.terminal import Console, guarded, share_text, show_judgement, show_verdict
+from dailytalk_contiguous.cli.terminal import Console, exit_code, guarded, share_text, show_judgement, show_verdict
 from dailytalk_contiguous.core.agreement import Against, Kappa, Rater
 from dailytalk_contiguous.core.changes import Shifts
 from dailytalk_contiguous.core.errors import Reject
@@ -431,7 +430,7 @@ def test_exit_code_of_speak_and_of_a_recipe_tells_of_rows_and_rejects(
     counts: dict[str, int], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = spoken(record={"counts": counts})
-    assert speak_command._exit_code(outcome) == code
+    assert exit_code(counts.get("conversations", 0), counts["rejects"]) == code
     written = rejects(1, "Transcribe") + rejects(2, "Folder")[1:]  # of a stage and of the source alike
     write_rejects(tmp_path, written)
     assert recipe_command._show(Built(tagged(), outcome, []), tmp_path) == code

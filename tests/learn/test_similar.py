@@ -26,8 +26,13 @@ from dailytalk_contiguous.learn.embeddings import (
     write_embeddings,
 )
 from dailytalk_contiguous.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
-from dailytalk_contiguous.learn.token_rows import find_speech, make_prosody, token_rows
-from dailytalk_contiguous.learn.utterance_sound import open_sound, utterance_sound
+from dailytalk_contiguous.learn.token_rows import (
+    find_speech,
+    make_prosody,
+    open_sound,
+    token_rows,
+    utterance_sound,
+)
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 

@@ -306,7 +306,7 @@ def test_interrupted_run_leaves_no_input_and_the_next_one_completes_it(
     publish(pairs())
     streamed(tagger, (), tmp_path / "out_whole")
     out = tmp_path / "out"
-    for where, name in ((ShardJob, "finish"), (Positions, "add"), (streaming, "write_outputs")):
+    for where, name in ((ShardJob, "finish"), (Positions, "add"), (streaming.outputs, "write_outputs")):
         with monkeypatch.context() as patch:
             patch.setattr(where, name, _interrupted)
             with pytest.raises(KeyboardInterrupt):
