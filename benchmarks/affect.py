@@ -32,7 +32,7 @@ from sides import ROOT, THREADS, Clock, make_affect
 from dailytalk_contiguous import Folder, PerUtterance, RateAffect, Segment
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.buckets import percentile
-from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.affect import PRECISIONS, fast_precisions
 from dailytalk_contiguous.models.affect_network import load_affect_model
 from dailytalk_contiguous.models.devices import SHORTEST, plan_batches, resolve_device

@@ -35,7 +35,8 @@ import soundfile
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT, SOURCE, SYNTHESIS, TIMELINE, UTTERANCE
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT, SOURCE, TIMELINE
+from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.publish.items import SMALL, open_items
 from dailytalk_contiguous.publish.page import ALL, SHOWN, write_report
 from dailytalk_contiguous.shards import Entry, Shard, write_shard

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import soundfile
 
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.schema import AFFECT, CONDITIONING, LABELLED, LABELS, PROSODY, UTTERANCE
+from dailytalk_contiguous.core.schema import CONDITIONING, LABELLED, LABELS
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
 from dailytalk_contiguous.run.clips import annotated_clip, export_clips
 
 RATE = 24000

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.core.utterance import AFFECT
 
 #: The classes by default: those that most acted corpora share.
 SIX = ("angry", "disgusted", "fearful", "happy", "neutral", "sad")

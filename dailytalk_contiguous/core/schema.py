@@ -9,20 +9,7 @@ import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.utterance import AFFECT as AFFECT
-from dailytalk_contiguous.core.utterance import DELIVERY as DELIVERY
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS as EMOTION_GUESS
-from dailytalk_contiguous.core.utterance import EVENTS as EVENTS
-from dailytalk_contiguous.core.utterance import FIELDS, Field, features_of_fields
-from dailytalk_contiguous.core.utterance import OPTIONAL_FIELDS as OPTIONAL_FIELDS
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS as PROSODIC_TOKENS
-from dailytalk_contiguous.core.utterance import PROSODY as PROSODY
-from dailytalk_contiguous.core.utterance import STATUSES as STATUSES
-from dailytalk_contiguous.core.utterance import SYNTHESIS as SYNTHESIS
-from dailytalk_contiguous.core.utterance import TAKE_PROSODY as TAKE_PROSODY
-from dailytalk_contiguous.core.utterance import UTTERANCE as UTTERANCE
-from dailytalk_contiguous.core.utterance import UTTERED_WORD as UTTERED_WORD
-from dailytalk_contiguous.core.utterance import WORD as WORD
+from dailytalk_contiguous.core.utterance import AFFECT, FIELDS, WORD, Field, features_of_fields
 
 # Columns of a conversation on its way through the stages.
 #

@@ -24,11 +24,11 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.sampling import BalanceItem
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY, own_seconds
+from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import Timed
-from dailytalk_contiguous.core.utterance import why_silent
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, why_silent
 from dailytalk_contiguous.core.wording import kind_of
 
 _K = TypeVar("_K", bound=Hashable)

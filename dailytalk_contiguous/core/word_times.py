@@ -54,7 +54,7 @@ class Word(NamedTuple):
     probability: float | None
 
     def row(self, offset: float = 0.0) -> dict[str, Any]:
-        """As a row has it (`core.schema.WORD`), so many seconds later."""
+        """As a row has it (`core.utterance.WORD`), so many seconds later."""
         times = {"start": self.start + offset, "end": self.end + offset}
         return {"word": self.text.strip(), **times, "probability": self.probability}
 
@@ -157,7 +157,7 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 # one by one, those at its edges would be cut to nothing, and those outside be put on top of each other.
 
 
-#: A `core.schema.CUE` and a `core.schema.WORD` as plain dicts.
+#: A `core.schema.CUE` and a `core.utterance.WORD` as plain dicts.
 Cue = dict[str, Any]
 WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.emotions import SIX, affect_probabilities
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.affect import estimate_affect
 from dailytalk_contiguous.models.checkpoints import CONFIG, hub_files
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel

@@ -45,18 +45,18 @@ from dailytalk_contiguous.core.schema import (
     LABELS,
     MAIN,
     OPTIONAL,
-    OPTIONAL_FIELDS,
     SIDE,
     SOUND,
     STRING,
-    SYNTHESIS,
-    UTTERANCE,
     Row,
     built,
 )
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
+    OPTIONAL_FIELDS,
+    SYNTHESIS,
+    UTTERANCE,
     Field,
     checked_fields,
     line_problem,
@@ -1110,7 +1110,7 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
 
 
 class Utterance(NamedTuple):
-    """An utterance in seconds of its conversation; `event` as in `core.schema.EVENTS`."""
+    """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`."""
 
     start: float
     end: float

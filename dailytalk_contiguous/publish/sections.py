@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.sampling import BALANCED, LEAST_HOURS, Shortfall, disparity, plan_balance
-from dailytalk_contiguous.core.schema import CHANNELS, EVENTS
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import (
     AFFECT_CELL,
@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.tally import (
     TurnTaking,
     total,
 )
+from dailytalk_contiguous.core.utterance import EVENTS
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD

@@ -26,19 +26,11 @@ from dailytalk_contiguous.core.copies import (
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
-from dailytalk_contiguous.core.schema import (
-    AFFECT,
-    AUDIO,
-    LABELS,
-    PROSODY,
-    SOURCE,
-    STRING,
-    UTTERANCE,
-    Row,
-)
+from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.settings import SEED, chosen_for, setting, settings_in, unlisted, with_settings
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, estimate_affect
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP, AffectMap
 from dailytalk_contiguous.models.profiles import STANDARD

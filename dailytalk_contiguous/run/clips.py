@@ -22,22 +22,10 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.sampling import Weighted, times
-from dailytalk_contiguous.core.schema import (
-    AFFECT,
-    AUDIO_FOLDER,
-    CLIP,
-    EMOTION_GUESS,
-    LABELLED,
-    LABELS,
-    MAIN,
-    PROSODIC_TOKENS,
-    PROSODY,
-    SOURCE,
-    Row,
-    own_seconds,
-)
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CLIP, LABELLED, LABELS, MAIN, SOURCE, Row, own_seconds
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import (

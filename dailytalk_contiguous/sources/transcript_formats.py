@@ -230,7 +230,7 @@ def read_text(path: Path) -> str:
 
 
 def make_word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any = None) -> WordRow:
-    """A `core.schema.WORD` from checked values.
+    """A `core.utterance.WORD` from checked values.
 
     A number outside 0 to 1 is of another scale (CTM may have log likelihoods), and the probability unknown.
     """

@@ -18,8 +18,9 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Samples, blocks, pro
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, WORD, Row
+from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import inside

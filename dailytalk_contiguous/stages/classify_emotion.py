@@ -14,9 +14,9 @@ from datasets import Features
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, choose_emotion
-from dailytalk_contiguous.core.schema import AFFECT, EMOTION_GUESS, Batch
+from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
-from dailytalk_contiguous.core.utterance import emotion_guess, unpack_utterances
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, emotion_guess, unpack_utterances
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.models.emotion_folder import why_unheard
@@ -101,7 +101,7 @@ class ClassifyEmotion(Stage):
 
 
 def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confidence: float) -> Batch:
-    """The columns of `core.schema.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
+    """The columns of `core.utterance.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
     guesses = (
         emotion_guess(
             choose_emotion(distribution, model.classes, confidence),

@@ -15,8 +15,9 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import SECONDS, STRING, WORD, Batch, Row
+from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,

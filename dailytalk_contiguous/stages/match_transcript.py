@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, UTTERED_WORD, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Batch
 from dailytalk_contiguous.core.settings import unlisted
+from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
 from dailytalk_contiguous.stages.base import Stage
 

@@ -8,7 +8,8 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.schema import MEASURE, PROSODY, Batch
+from dailytalk_contiguous.core.schema import MEASURE, Batch
+from dailytalk_contiguous.core.utterance import PROSODY
 from dailytalk_contiguous.stages.base import Stage
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, excerpt, pcm_to_float
-from dailytalk_contiguous.core.schema import AFFECT, MEASURE, STRING, Batch
+from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import borrowed
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.affect import (
     ACOUSTIC_ESTIMATE,

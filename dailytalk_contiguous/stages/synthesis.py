@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.quality import Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
 from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
 from dailytalk_contiguous.models.contracts import Line, NotAnswered, Spoken, Synthesiser, VoiceSample
@@ -218,8 +219,8 @@ class Speak(Stage):
             "unspoken_remedy": schema.STRING,
             "spoken": Value("binary"),
             "spoken_seconds": schema.MEASURE,
-            "spoken_words": List(schema.WORD),
-            "synthesis": schema.SYNTHESIS,
+            "spoken_words": List(WORD),
+            "synthesis": SYNTHESIS,
         }
     )
 
@@ -408,16 +409,16 @@ class Speak(Stage):
             "cost": cost,
             "word_error_rate": chosen.error_rate,
             **self._prosody(take, utterance["text"]),
-            **dict(zip(schema.DELIVERY, chosen.delivery or [None] * len(schema.DELIVERY), strict=True)),
+            **dict(zip(DELIVERY, chosen.delivery or [None] * len(DELIVERY), strict=True)),
         }
         return row
 
     def _prosody(self, take: Take, text: str) -> dict[str, float | None]:
         """The fields of `TAKE_PROSODY`, as `MeasureProsody` measures a source; None where one is not defined."""
         if self.measure_takes == "none":
-            return dict.fromkeys(schema.TAKE_PROSODY)
+            return dict.fromkeys(TAKE_PROSODY)
         measured = measure_prosody(_for_analysis(take.trimmed), len(text.split()), take.trimmed.spoken)
-        return {name: measured[name] if is_number(measured[name]) else None for name in schema.TAKE_PROSODY}
+        return {name: measured[name] if is_number(measured[name]) else None for name in TAKE_PROSODY}
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"

@@ -9,13 +9,13 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_analysis
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import UTTERANCE, unpack_utterances
+from dailytalk_contiguous.core.utterance import UTTERANCE, WORD, unpack_utterances
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.parquet import open_parquet
 
 #: What is known of an utterance before its speech is taken, in seconds of its conversation.
 _NAMES = ("utterance_id", "channel", "speaker", "start", "end", "text", "language", "tag")
-_SPAN = {name: UTTERANCE[name] for name in _NAMES} | {"words": List(schema.WORD)}
+_SPAN = {name: UTTERANCE[name] for name in _NAMES} | {"words": List(WORD)}
 
 #: A conversation whose utterances are known. Its sound is in `audio`, or, where `row_group` is not null, in the
 #: column `audio` of a row of the Parquet file that `audio` names.

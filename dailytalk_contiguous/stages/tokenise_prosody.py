@@ -10,6 +10,7 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_analysis
 from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
 from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
 from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
 from dailytalk_contiguous.stages.base import REVOICE, Stage
@@ -106,7 +107,7 @@ class TokeniseResult(Stage):
     needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = schema.per_utterance(Features(schema.PROSODIC_TOKENS))
+    adds: ClassVar[Features] = schema.per_utterance(Features(PROSODIC_TOKENS))
 
     def preflight(self, fetch: bool = True) -> None:
         Codebook.load(self.codebook)
@@ -132,7 +133,7 @@ class TokeniseClip(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "clip_start", "duration")
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(schema.PROSODIC_TOKENS)
+    adds: ClassVar[Features] = Features(PROSODIC_TOKENS)
 
     def preflight(self, fetch: bool = True) -> None:
         Codebook.load(self.codebook)
@@ -151,7 +152,7 @@ def _tokens_of(codebook: str, batch: schema.Batch) -> schema.Batch:
     """The columns of `PROSODIC_TOKENS` of a batch of utterances of one conversation."""
     batch["conversation_id"] = [""] * len(batch["speech"])
     columns = TokeniseProsody(codebook)(batch)
-    return {name: columns[name] for name in schema.PROSODIC_TOKENS}
+    return {name: columns[name] for name in PROSODIC_TOKENS}
 
 
 def _words(batch: schema.Batch) -> list[list[dict[str, Any]]]:

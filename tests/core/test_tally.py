@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core import tally as tally_module
-from dailytalk_contiguous.core.schema import UTTERANCE
 from dailytalk_contiguous.core.tally import (
     MAX_KINDS,
     UNKNOWN,
@@ -22,6 +21,7 @@ from dailytalk_contiguous.core.tally import (
     Tally,
     total,
 )
+from dailytalk_contiguous.core.utterance import UTTERANCE
 
 NUMBERS = st.lists(st.floats(-1e3, 1e3), min_size=1)
 

@@ -11,7 +11,7 @@ from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.schema import EVENTS, TIMELINE
+from dailytalk_contiguous.core.schema import TIMELINE
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     TIMING_EVENTS,
@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.turns import (
     timing_events,
     turn_offsets,
 )
+from dailytalk_contiguous.core.utterance import EVENTS
 
 ELSEWHERE = {"mode", "lost_sound_seconds", "loudness_gain_db", "loudness_missing_db"}
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
 from dailytalk_contiguous.core.tally import UNKNOWN, Sum, Tally
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.page import Sides, compare_folders, write_report
 from dailytalk_contiguous.publish.plots import MapPlot, svg
 from dailytalk_contiguous.publish.sections import (

@@ -10,7 +10,7 @@ from recordings import calls, read_lines, results, run, save, state
 
 from dailytalk_contiguous import Bucket, Tag, tag_stages
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import Results
 from dailytalk_contiguous.shards import Entry

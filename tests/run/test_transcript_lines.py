@@ -6,8 +6,7 @@ import pytest
 from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.core.utterance import in_digits
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, in_digits
 from dailytalk_contiguous.run.outputs import lines, shifted
 from dailytalk_contiguous.sources.people import Person
 from dailytalk_contiguous.store.files import json_text

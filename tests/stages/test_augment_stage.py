@@ -18,7 +18,8 @@ from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.errors import BadInput, ModelMissing
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
-from dailytalk_contiguous.core.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, WORD, Batch
+from dailytalk_contiguous.core.schema import AUDIO, LABELS, PROBLEM, SECONDS, STRING, Batch
+from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.models import voice_effects
 from dailytalk_contiguous.stages.augment import Augment, change
 

@@ -12,7 +12,8 @@ from datasets import Dataset
 from revoicing import Said, columns, recording, voice
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.schema import BUILT, SIDE, UTTERANCE
+from dailytalk_contiguous.core.schema import BUILT, SIDE
+from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.schema import PROSODY
+from dailytalk_contiguous.core.utterance import PROSODY
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment

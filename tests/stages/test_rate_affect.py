@@ -9,7 +9,7 @@ from audio_files import EXAMPLES, conversations
 from datasets import Dataset, Features, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.core.schema import AFFECT
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment

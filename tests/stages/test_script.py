@@ -8,8 +8,7 @@ from audio_files import EXAMPLES, conversations
 from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AFFECT, PROSODY
-from dailytalk_contiguous.core.utterance import EMOTION_GUESS, in_digits
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY, in_digits
 from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 

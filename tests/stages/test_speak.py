@@ -16,7 +16,8 @@ from tts_server import speech
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.quality import Gate, Trimmed
-from dailytalk_contiguous.core.schema import TAKE_PROSODY, Batch
+from dailytalk_contiguous.core.schema import Batch
+from dailytalk_contiguous.core.utterance import TAKE_PROSODY
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Spoken, VoiceSample
 from dailytalk_contiguous.models.engines import load_synthesiser, open_budget

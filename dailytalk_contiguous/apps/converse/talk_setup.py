@@ -18,8 +18,8 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import AFFECT
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.chat import LISTENER, ChatSettings
 from dailytalk_contiguous.models.chat_models import load_chat
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
