@@ -139,8 +139,6 @@ class Field:
             return self.read(value)
         if isinstance(value, float) and not math.isfinite(value):
             return None
-        if isinstance(self.feature, dict):
-            return {name: (value or {}).get(name) for name in self.feature}
         return None if value == "" else value
 
 
@@ -177,6 +175,10 @@ def _shares_by_name(shares: Any) -> dict[str, float | None]:
 def _shares(by_name: Any) -> list[dict[str, Any]] | None:
     known = by_name.items() if isinstance(by_name, dict) else ()
     return [{"emotion": name, "probability": share} for name, share in known if is_number(share)] or None
+
+
+def _models(by_role: Any) -> dict[str, Any]:
+    return {role: by_role.get(role) if isinstance(by_role, dict) else None for role in ("recogniser", "affect")}
 
 
 def _words_written(words: Any) -> list[dict[str, Any]]:
@@ -281,6 +283,7 @@ FIELDS: tuple[Field, ...] = (
         {"recogniser": _TEXT, "affect": _TEXT},
         "names; `given` for a transcript by people; `acoustic-estimate` for affect that no trained model rated",
         shape={str: _TEXT},
+        read=_models,
     ),
     Field(
         "context_seconds", _MEASURE, "of the speaker's speech near it that was rated with it", "seconds", digits=3

@@ -85,6 +85,17 @@ def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     assert utterance_of(line, fields) == utterance | {"pace": 2.35}
 
 
+@pytest.mark.parametrize("models", [None, {}, "given", ["given"]])
+def test_line_without_names_of_models_has_none(models: Any) -> None:
+    assert utterance_of(LINE | {"models": models})["models"] == {"recogniser": None, "affect": None}
+
+
+def test_struct_that_a_line_lacks_is_null() -> None:
+    place = Field("place", {"x": Value("float32")})
+    assert utterance_of(LINE, (place,)) == {"place": None}
+    assert utterance_of(LINE | {"place": {"x": 1.5}}, (place,)) == {"place": {"x": 1.5}}
+
+
 def test_packed_utterances_have_all_fields_and_are_unpacked_to_their_columns() -> None:
     columns = {"utterance_id": ["a/left/0000", "a/right/0000"], "text": ["Yes.", "No."], "start": [0.0, 1.5]}
     utterances = pack_utterances(columns)
