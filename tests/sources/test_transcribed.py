@@ -324,13 +324,13 @@ BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "affect is text": (lambda line: line | {"vad": {"valence": "high"}}, "no object of numbers"),
     "bucket is a number": (lambda line: line | {"vad_bucket": {"valence": 1}}, "no object of texts"),
     "a long text": (lambda line: line | {"text": "a" * 20_001}, "text has 20,001 characters"),
-    "a long word": (lambda line: line | {"words": [WORD | {"word": "a" * 20_001}]}, "words is no list"),
-    "a word at no time": (lambda line: line | {"words": [WORD | {"end": None}]}, "words is no list"),
-    "a word of no text": (lambda line: line | {"words": [WORD | {"word": 1}]}, "words is no list"),
-    "a word in words": (lambda line: line | {"words": [WORD, "yes"]}, "words is no list"),
-    "probability is text": (lambda line: line | {"words": [WORD | {"probability": "1"}]}, "words is no list"),
-    "word without times": (lambda line: line | {"words": [{"word": "yes"}]}, "words is no list"),
-    "words are text": (lambda line: line | {"words": "yes no"}, "words is no list"),
+    "a long word": (lambda line: line | {"words": [WORD | {"word": "a" * 20_001}]}, "is too long"),
+    "a word at no time": (lambda line: line | {"words": [WORD | {"end": None}]}, "and the end None"),
+    "a word of no text": (lambda line: line | {"words": [WORD | {"word": 1}]}, "one of its words is"),
+    "a word in words": (lambda line: line | {"words": [WORD, "yes"]}, "one of its words is"),
+    "probability is text": (lambda line: line | {"words": [WORD | {"probability": "1"}]}, "has the probability '1'"),
+    "word without times": (lambda line: line | {"words": [{"word": "yes"}]}, "has the start None"),
+    "words are text": (lambda line: line | {"words": "yes no"}, "its words are 'yes no', no list"),
 }
 
 
