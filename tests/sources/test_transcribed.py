@@ -328,7 +328,10 @@ BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "a word at no time": (lambda line: line | {"words": [WORD | {"end": None}]}, "and the end None"),
     "a word of no text": (lambda line: line | {"words": [WORD | {"word": 1}]}, "one of its words is"),
     "a word in words": (lambda line: line | {"words": [WORD, "yes"]}, "one of its words is"),
-    "probability is text": (lambda line: line | {"words": [WORD | {"probability": "1"}]}, "has the probability '1'"),
+    "probability is text": (
+        lambda line: line | {"words": [WORD | {"probability": "1"}]},
+        "has the probability '1'",
+    ),
     "word without times": (lambda line: line | {"words": [{"word": "yes"}]}, "has the start None"),
     "words are text": (lambda line: line | {"words": "yes no"}, "its words are 'yes no', no list"),
 }
