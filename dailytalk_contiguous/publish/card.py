@@ -831,7 +831,15 @@ def render_card(
     if figures:
         filled = _filled_of_clips(figures, packed, facts.tag, assets)
     else:
-        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
+        filled = {
+            "about": about(tally, facts.tag),
+            "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
+            "statistics": statistics(tally, packed, assets),
+            "turns": markdown(turn_parts(tally), assets)
+            or "No utterance has times, so there is nothing to measure.",
+            "splits": splits(tally, packed.disjoint),
+            "limits": limits(tally),
+        }
     filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
     filled |= sample_section(choice, items, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
@@ -974,19 +982,6 @@ def _filled(
         "it is taken out of the next version, and old versions that hold it should be deleted.",
         "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
         "changelog": changelog(facts.history, facts.changes),
-    }
-
-
-def _filled_of_conversations(
-    tally: Tally, packed: Packed, tag: str | None, assets: dict[str, bytes]
-) -> dict[str, str]:
-    return {
-        "about": about(tally, tag),
-        "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
-        "statistics": statistics(tally, packed, assets),
-        "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
-        "splits": splits(tally, packed.disjoint),
-        "limits": limits(tally),
     }
 
 

@@ -206,13 +206,6 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
 
     Without `loudness` (the audio can't be read) their times are not compared with the audio.
     """
-    yield from _order_and_text(file, words)
-    if loudness is not None:
-        yield from _inside(file, words, loudness)
-        yield from _energy(file, words, loudness)
-
-
-def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     total = len(words)
     backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
     remedy = "sort them by start: the trainer loses words that are not"
@@ -230,6 +223,9 @@ def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
         tags = tags_among([word.text for word in words if word.speaker == speaker])
         what = "words are style tags, which the model would learn to say"
         yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
+    if loudness is not None:
+        yield from _inside(file, words, loudness)
+        yield from _energy(file, words, loudness)
 
 
 def _overlapping(words: Sequence[SaidWord]) -> list[str]:
@@ -768,7 +764,18 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
     loudness = yield from _measured(file, lambda: row["audio"])
     if loudness:
-        yield from _row_audio(file, row, loudness)
+        if loudness.channels != 2:
+            yield error(
+                "not-stereo", file, f"its audio has {counted(loudness.channels, 'channel')}, not 2", _SPEAK_AGAIN
+            )
+        if loudness.sample_rate != row["sample_rate"]:
+            what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+            yield error("wrong-rate", file, what, _SPEAK_AGAIN)
+        if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
+            what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", file, what, _SPEAK_AGAIN)
+        if loudness.is_silent(0):
+            yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
     yield from _utterances(file, row)
     yield from _sounds(file, row)
     words = [
@@ -778,21 +785,6 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
     yield from word_findings(file, words, loudness)
-
-
-def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
-    if loudness.channels != 2:
-        yield error(
-            "not-stereo", file, f"its audio has {counted(loudness.channels, 'channel')}, not 2", _SPEAK_AGAIN
-        )
-    if loudness.sample_rate != row["sample_rate"]:
-        what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
-        yield error("wrong-rate", file, what, _SPEAK_AGAIN)
-    if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
-        what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
-        yield error("wrong-duration", file, what, _SPEAK_AGAIN)
-    if loudness.is_silent(0):
-        yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
 
 
 def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:

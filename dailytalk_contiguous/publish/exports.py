@@ -240,7 +240,16 @@ def export_moshi(
     for row, item in _exportable(rows, sample_rate, swap, refuse, rejects):
         about[item.id] = _about(item) | {"recording": row["recording_id"]} | portable_measures(row)
         for file, first, last in _pieces(item, max_length):
-            _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
+            start, end = first / item.sample_rate, last / item.sample_rate
+            inside = words_between(item.words, start, end)
+            words = _timed_words([word for word in inside if word.main], item, start, end, counter, counts)
+            if both_speakers:
+                words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
+            alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
+            if text_conditions:
+                alignments["text_conditions"] = {CONDITION: _style(item)}
+            target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", item.pcm[first:last], item.sample_rate)
+            target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(alignments))
             _write_tokens(target, f"{file}.wav", item.pcm[first:last], sample_rate, prosody)
             pieces[item.id].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
@@ -379,29 +388,6 @@ def token_counter(path: Path) -> Callable[[str], int]:
             f"{str(path)!r} is no SentencePiece model", "give the tokenizer_spm_….model of the model you train"
         ) from None
     return lambda word: max(1, len(model.encode(word.strip())))
-
-
-def _write_piece(
-    target: OwnedFolder,
-    conversation: Conversation,
-    file: str,
-    first: int,
-    last: int,
-    both_speakers: bool,
-    text_conditions: bool,
-    counter: Callable[[str], int] | None,
-    counts: WordCounts,
-) -> None:
-    start, end = first / conversation.sample_rate, last / conversation.sample_rate
-    inside = words_between(conversation.words, start, end)
-    words = _timed_words([word for word in inside if word.main], conversation, start, end, counter, counts)
-    if both_speakers:
-        words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
-    alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
-    if text_conditions:
-        alignments["text_conditions"] = {CONDITION: _style(conversation)}
-    target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", conversation.pcm[first:last], conversation.sample_rate)
-    target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(alignments))
 
 
 def _timed_words(

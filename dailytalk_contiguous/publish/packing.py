@@ -413,7 +413,12 @@ def conversation_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> 
     Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
     """
     row = read_row(items, finished)
-    _check_header(finished.id, row)
+    try:
+        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+    except soundfile.LibsndfileError as error:
+        raise _unusable(finished.id, str(error)) from None
+    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
+        raise _unusable(finished.id, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
     row = row | {
         "audio": encoded(finished.id, row["audio"]["bytes"]),
         "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
@@ -491,15 +496,6 @@ def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
     if pcm.shape[1] != len(CHANNELS):
         raise _unusable(name, f"it has {pcm.shape[1]} channel(s)")
     return pcm, rate
-
-
-def _check_header(name: str, row: Row) -> None:
-    try:
-        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
-    except soundfile.LibsndfileError as error:
-        raise _unusable(name, str(error)) from None
-    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
-        raise _unusable(name, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
 
 
 def _unusable(name: str, cause: str) -> DailytalkError:

@@ -273,7 +273,24 @@ def write_report(
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
-    return _write_clips(items, path, markdown, sides, limits)
+    refused: list[Row] = []
+    judge = Judge(limits, unit="clip")
+    figures, chosen_by = corpus_figures(items, refused, judge)
+    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
+    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
+    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
+    sections = [*corpus_sections(figures, examples, _against(sides))]
+    if figures.tally.total.conversations:
+        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
+    sections += _beyond_limits(items, figures.quality)
+    run = _run_of(items)
+    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
+    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
+    write_lines(path, page_of(items.name, sections, top))
+    if markdown:
+        write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
+    clips = figures.tally.total.conversations
+    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
 class _Listed(NamedTuple):
@@ -803,29 +820,6 @@ def _line_sound(
 
 #: Clips to listen to, and seconds of one that is beyond a limit.
 SAMPLES, LONGEST_REJECTED = 20, 40.0
-
-
-def _write_clips(
-    items: Items, path: Path, markdown: Path | None, sides: Sides | None, limits: FitnessLimits | None
-) -> WrittenReport:
-    refused: list[Row] = []
-    judge = Judge(limits, unit="clip")
-    figures, chosen_by = corpus_figures(items, refused, judge)
-    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
-    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
-    sections = [*corpus_sections(figures, examples, _against(sides))]
-    if figures.tally.total.conversations:
-        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
-    sections += _beyond_limits(items, figures.quality)
-    run = _run_of(items)
-    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
-    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
-    write_lines(path, page_of(items.name, sections, top))
-    if markdown:
-        write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
-    clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
 def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:

@@ -311,7 +311,13 @@ def svg(plot: Plot) -> Html:
     if isinstance(plot, MultiplesPlot):
         return _svg_multiples(plot)
     assert isinstance(plot, MapPlot)
-    return _svg_map(plot)
+    frame = _Frame(plot.x_axis, plot.y_axis, HIGH)
+    parts = frame.axes(lambda value: f"{value:g}")
+    if plot.diagonal:
+        low, high = _diagonal(plot)
+        parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "zero"))
+    parts += _circles(plot.points, frame, plot.most, plot.style, plot.unit)
+    return _svg(plot, HIGH, parts) + _size_key(plot.most, plot.unit, plot.style)
 
 
 def _key(series: Sequence[Series]) -> Html:
@@ -389,16 +395,6 @@ def _height_axis(plot: HistogramPlot) -> Axis:
         return Axis(f"{plot.of}, logarithmic", 0, max(2 * most, 10.0), 1)
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if most / step <= 5)
     return Axis(f"share of {plot.of} (%)", 0, math.ceil(most / step - 1e-9) * step, step)
-
-
-def _svg_map(plot: MapPlot) -> Html:
-    frame = _Frame(plot.x_axis, plot.y_axis, HIGH)
-    parts = frame.axes(lambda value: f"{value:g}")
-    if plot.diagonal:
-        low, high = _diagonal(plot)
-        parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "zero"))
-    parts += _circles(plot.points, frame, plot.most, plot.style, plot.unit)
-    return _svg(plot, HIGH, parts) + _size_key(plot.most, plot.unit, plot.style)
 
 
 def _circles(points: Points, frame: "_Frame", most: int, style: str, unit: str, scale: float = 1.0) -> list[Html]:

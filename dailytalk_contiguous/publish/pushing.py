@@ -670,9 +670,10 @@ def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) ->
     return state
 
 
-def _operations(
-    state: State, release: Release, uploaded: Uploaded
-) -> list[CommitOperationAdd | CommitOperationDelete]:
+def _commit(
+    api: HfApi, target: Target, state: State, release: Release, uploaded: Uploaded, patience: RetryPolicy
+) -> tuple[str, str]:
+    """Make the one commit; its id and its page."""
     planned = plan_push(state, release)
     changed = planned.named("add", "replace")
     additions = uploaded.additions | {
@@ -681,14 +682,7 @@ def _operations(
         if name not in uploaded.additions
     }
     deletions = [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
-    return [*(additions[name] for name in changed), *deletions]
-
-
-def _commit(
-    api: HfApi, target: Target, state: State, release: Release, uploaded: Uploaded, patience: RetryPolicy
-) -> tuple[str, str]:
-    """Make the one commit; its id and its page."""
-    operations = _operations(state, release, uploaded)
+    operations = [*(additions[name] for name in changed), *deletions]
     attempt = 1
     while True:
         try:
@@ -950,7 +944,25 @@ def push_version(
     with exclusive(stage):
         exists = validate_request(api, target, settings, patience)
         state = read_state(api, target, patience) if exists else State()
-        packed = _packed(folder, stage, target, state, settings, say)
+        sides: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        if state.manifest and state.head:
+            with hub_errors(target.repo):
+                before = open_version(Reference(target.repo, state.head))
+                sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
+            counts = Counter(name.split("-")[0] for name in state.manifest["files"])
+        before_had_source = any(name.startswith("source/") for name in counts)
+        packed = pack_version(
+            folder,
+            stage,
+            include_source=before_had_source if settings.include_source is None else settings.include_source,
+            splits_before=sides,
+            shards_before=counts,
+            valid_share=settings.valid_share,
+            test_share=settings.test_share,
+            seed=settings.seed,
+            progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
+        )
         write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
         after = open_version(stage)
         changes = compare_versions(_before(target.repo, state, settings.tag), after)
@@ -984,28 +996,6 @@ def validate_request(api: HfApi, target: Target, settings: PushSettings, patienc
         parse_tag(str(settings.tag))
     CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
     return check_access(api, target, patience)
-
-
-def _packed(folder: Path, stage: Path, target: Target, state: State, settings: PushSettings, say: Say) -> Packed:
-    sides: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    if state.manifest and state.head:
-        with hub_errors(target.repo):
-            before = open_version(Reference(target.repo, state.head))
-            sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
-        counts = Counter(name.split("-")[0] for name in state.manifest["files"])
-    before_had_source = any(name.startswith("source/") for name in counts)
-    return pack_version(
-        folder,
-        stage,
-        include_source=before_had_source if settings.include_source is None else settings.include_source,
-        splits_before=sides,
-        shards_before=counts,
-        valid_share=settings.valid_share,
-        test_share=settings.test_share,
-        seed=settings.seed,
-        progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
-    )
 
 
 def _is_tenth(done: int, of: int) -> bool:
