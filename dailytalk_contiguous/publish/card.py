@@ -204,9 +204,8 @@ def update_body(
     """
     line = "\r\n" if "\r\n" in body else "\n"
     present = sections_of(body)
-    sections_before = written_of(body).get("sections") or (
-        list(sections) if present.keys() & sections.keys() else []
-    )
+    unwritten = list(sections) if present.keys() & sections.keys() else []
+    sections_before = written_of(body).get("sections") or unwritten
     for name, old in present.items():
         if name in sections:
             body = body.replace(old, sections[name].replace("\n", line), 1)
@@ -347,7 +346,8 @@ def _merged_value(old: Any, new: Any, last: Any) -> Any:
 def _parts(front: str) -> list[tuple[str | None, str]]:
     """The lines of each key, in order; lines before the first have no key."""
     parts: list[tuple[str | None, str]] = []
-    for text in _lines(front):
+    ending = "" if not front or front.endswith("\n") else "\r\n" if "\r\n" in front else "\n"
+    for text in (front + ending).splitlines(keepends=True):
         match = _KEY.match(text)
         if match:
             parts.append((match[1] or match[2] or match[3], text))
@@ -356,11 +356,6 @@ def _parts(front: str) -> list[tuple[str | None, str]]:
         else:
             parts[-1] = (parts[-1][0], parts[-1][1] + text)
     return parts
-
-
-def _lines(front: str) -> Iterable[str]:
-    ending = "\r\n" if "\r\n" in front else "\n"
-    return (front if not front or front.endswith("\n") else front + ending).splitlines(keepends=True)
 
 
 def _dump(name: str, value: Any, line: str) -> str:
@@ -457,14 +452,10 @@ def _rejected(tally: Tally) -> str:
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
     """The card's licence, and those of everything it was made from, with what they ask."""
-    sentence = (
-        f"The dataset is under `{escaped(licence)}`"
-        if licence != OTHER
-        else (
-            f"The dataset is under no licence that the Hub has an id for (`{escaped(name or OTHER)}`): those "
-            "below hold together"
-        )
-    )
+    sentence = f"The dataset is under `{escaped(licence)}`"
+    if licence == OTHER:
+        sentence = "The dataset is under no licence that the Hub has an id for "
+        sentence += f"(`{escaped(name or OTHER)}`): those below hold together"
     rows: list[tuple[TableCell, ...]] = [
         (
             ROLES.get(origin.role, origin.role),
@@ -474,22 +465,15 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
         )
         for origin in origins
     ]
-    notes = [
-        f"- {escaped(model_name(origin.name))}: {public_cell(note)}."
-        for origin in origins
-        if (note := _note(origin))
-    ]
-    return "\n\n".join(
-        part
-        for part in (
-            f"{sentence}.",
-            warned(warnings),
-            markdown_table(("part", "of", "licence", "asks for"), rows),
-            "\n".join(notes),
-            "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
-        )
-        if part
+    notes = [(origin.name, note) for origin in origins if (note := _note(origin))]
+    parts = (
+        f"{sentence}.",
+        warned(warnings),
+        markdown_table(("part", "of", "licence", "asks for"), rows),
+        "\n".join(f"- {escaped(model_name(name))}: {public_cell(note)}." for name, note in notes),
+        "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
     )
+    return "\n\n".join(filter(None, parts))
 
 
 def warned(warnings: Sequence[str]) -> str:
@@ -925,9 +909,8 @@ def _in_order(sections: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]
 def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
     """Where the files of a config are, as `Dataset.push_to_hub` writes it."""
     data_files = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
-    return {"config_name": config, "data_files": data_files} | (
-        {"default": True} if config == "conversations" else {}
-    )
+    default = {"default": True} if config == "conversations" else {}
+    return {"config_name": config, "data_files": data_files} | default
 
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:

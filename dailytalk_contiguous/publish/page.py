@@ -152,7 +152,9 @@ def compare_folders(folder: Path, other: Path) -> Sides:
     """
     if folder.resolve() == other.resolve():
         raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
-    names = _names(folder, other)
+    parts, other_parts = (path.resolve().parts for path in (folder, other))
+    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
+    names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
     return _compared(folder, names[0]), _compared(other, names[1])
 
 
@@ -174,13 +176,6 @@ def _compared(folder: Path, name: str) -> Compared:
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
         )
     return side
-
-
-def _names(folder: Path, other: Path) -> tuple[str, str]:
-    """The shortest distinct ends of two different paths."""
-    parts, other_parts = (path.resolve().parts for path in (folder, other))
-    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
-    return as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
 
 
 # The page of conversations: a file of HTML that needs no network and can be sent by mail.
@@ -328,9 +323,8 @@ def _write(
     # Only a work folder that was tagged knows where its recordings are.
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and items.rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
-    recorded = (
-        sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in examples) if recordings else 0.0
-    )
+    as_recorded = examples if recordings else ()
+    recorded = sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in as_recorded)
     mode = audio or ("inside" if (heard + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
     levels = FINE if heard <= MOST_FINE else COARSE
     names = Counter(entry.judged.name for entry in listed)
@@ -344,8 +338,9 @@ def _write(
     sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
+        list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
         sections[:0] = [
-            Section("listen", "Listen and look", [_wrapped(_list(cards), fragment("conversations.html"))]),
+            Section("listen", "Listen and look", [_wrapped(list_of, fragment("conversations.html"))]),
             Section("conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]),
         ]
 
@@ -441,10 +436,8 @@ def page_of(
     yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name)).replace("@@MEDIA@@", media)
     yield fill("<h1>{}</h1>", name)
     yield header
-    links = joined(
-        fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title
-    )
-    yield fill('<nav aria-label="Sections">{}</nav>', links)
+    links = [fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title]
+    yield fill('<nav aria-label="Sections">{}</nav>', joined(links))
     yield from map(page_html, sections)
     yield rest
     yield from data
@@ -570,10 +563,6 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
         player,
         fill('<p class="note">{}</p>', problem) if problem else "",
     )
-
-
-def _list(cards: Sequence[Html]) -> Html:
-    return fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
 
 
 def _wrapped(*parts: Html) -> Html:
@@ -703,11 +692,8 @@ class _Parts:
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
         wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
-        jobs = (
-            (number, partial(self._made, row, number, False, self._sound(row)))
-            for number, row in wanted
-            if number not in done
-        )
+        left = ((number, row) for number, row in wanted if number not in done)
+        jobs = ((number, partial(self._made, row, number, False, self._sound(row))) for number, row in left)
         for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
             yield data_block(f"detail-{number}", part)
 
@@ -734,11 +720,9 @@ class _Parts:
                 continue
             name = f"{utterance['utterance_id']} as {how}"
             samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
-            player = (
-                fill('<p class="note">{}</p>', problem)
-                if problem
-                else _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
-            )
+            player = fill('<p class="note">{}</p>', problem)
+            if not problem:
+                player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
             players.append(fill('<p class="soft">as {}</p>{}', how, player))
         distance, pitch, level = apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
@@ -844,12 +828,9 @@ def _sample(row: Row, sound: bytes) -> Html:
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
     """A card with a player: what is heard, what is known of it, what is said, and MP3, or why there is none."""
-    player = (
-        fill('<p class="note">{}</p>', sound)
-        if isinstance(sound, str)
-        else _audio(f"Listen to {name}", _as_address(sound))
-    )
-    return _heard(name, facts, player, text)
+    if isinstance(sound, str):
+        return _heard(name, facts, fill('<p class="note">{}</p>', sound), text)
+    return _heard(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
 
 
 def _heard(name: str, facts: str, player: Html, text: str) -> Html:

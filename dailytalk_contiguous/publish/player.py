@@ -227,9 +227,14 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         _merged([(item["start"], item["end"]) for item in utterances if item["channel"] == name])
         for name in CHANNELS
     ]
+    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
+    speakers = row["speakers"] or {}
     return {
         "shown": round(seconds, 3),
-        "names": _names(row, rebuilt),
+        "names": [
+            f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
+            for channel in CHANNELS
+        ],
         "about": _about(row),
         "rebuilt": rebuilt,
         "lines": [_line(utterance) for utterance in utterances],
@@ -249,16 +254,6 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         "peak_rate": levels_a_second,
         "loudest": [round(value, 4) for value in loudest],
     }
-
-
-def _names(row: Mapping[str, Any], rebuilt: bool) -> list[str]:
-    """What both sides are called, with their speakers where known."""
-    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
-    speakers = row["speakers"] or {}
-    return [
-        f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
-        for channel in CHANNELS
-    ]
 
 
 def _line(utterance: Mapping[str, Any]) -> list[Any]:

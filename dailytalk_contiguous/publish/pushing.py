@@ -243,16 +243,12 @@ def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> di
 def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, Any] | None:
     """The manifest of a revision that has a file of that name; None if it is not one of ours."""
     try:
-        found_manifest = parse_json(
-            read_hub_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES
-        )
+        text = read_hub_text(api, repo, revision, MANIFEST, patience)
+        record = parse_json(text, MANIFEST, limit=MOST_OWN_BYTES)
     except (BadInput, UnicodeDecodeError):
         return None
-    return (
-        found_manifest
-        if fits(found_manifest, MANIFEST_SHAPE | {"files": dict}) and found_manifest.get("layout") == LAYOUT
-        else None
-    )
+    is_ours = fits(record, MANIFEST_SHAPE | {"files": dict}) and record.get("layout") == LAYOUT
+    return record if is_ours else None
 
 
 def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: RetryPolicy) -> str:
@@ -518,9 +514,8 @@ def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> 
         repo_id=target.repo,
         endpoint=api.endpoint,
     )
-    return {str(entry["oid"]) for entry in actions if entry.get("actions")} | {
-        str(entry["oid"]) for entry in errors
-    }
+    wanted = [entry for entry in actions if entry.get("actions")]
+    return {str(entry["oid"]) for entry in [*wanted, *errors]}
 
 
 def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) -> None:
@@ -625,7 +620,15 @@ def publish(
             say(way)
             uploaded = upload(api, target, state, release, patience, say)
             commit, url = _commit(api, target, state, release, uploaded, patience)
-        _check(api, target, commit, release, patience)
+        files = read_tree(api, target.repo, commit, patience)
+        wrong = differing(files, release.contents.items())
+        if wrong:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise DailytalkError(
+                f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; "
+                "it got no tag",
+                "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+            )
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, uploaded.sent, uploaded.present)
 
@@ -659,10 +662,8 @@ def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) ->
     """Make the repository and the branch that are still to be made, and nothing else; the state then."""
     with hub_errors(target.repo):
         if not state.exists:
-            make = functools.partial(
-                api.create_repo, target.repo, repo_type=KIND, private=target.private, exist_ok=True
-            )
-            with_retries(make, patience)
+            make = functools.partial(api.create_repo, repo_type=KIND, private=target.private, exist_ok=True)
+            with_retries(lambda: make(target.repo), patience)
             state = read_state(api, target, patience)
         if target.branch not in state.branches and target.branch != MAIN and not target.pull_request:
             branch = functools.partial(api.create_branch, revision=state.head, repo_type=KIND, exist_ok=True)
@@ -676,13 +677,10 @@ def _commit(
     """Make the one commit; its id and its page."""
     planned = plan_push(state, release)
     changed = planned.named("add", "replace")
-    additions = uploaded.additions | {
-        name: CommitOperationAdd(name, release.contents[name].source)
-        for name in changed
-        if name not in uploaded.additions
-    }
-    deletions = [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
-    operations = [*(additions[name] for name in changed), *deletions]
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        uploaded.additions.get(name) or CommitOperationAdd(name, release.contents[name].source) for name in changed
+    ]
+    operations += [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
     attempt = 1
     while True:
         try:
@@ -721,9 +719,8 @@ def _is_ours(api: HfApi, target: Target, commit: str, release: Release, patience
 
 
 def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolicy) -> DailytalkError:
-    latest = with_retries(
-        lambda: api.list_repo_commits(target.repo, repo_type=KIND, revision=target.branch), patience
-    )
+    commits = functools.partial(api.list_repo_commits, repo_type=KIND, revision=target.branch)
+    latest = with_retries(lambda: commits(target.repo), patience)
     names = ", ".join(latest[0].authors) if latest else ""
     by = f" by {names}" if names else ""
     return DailytalkError(
@@ -731,17 +728,6 @@ def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolic
         "nothing of yours was changed there",
         "look at what they did and run the same command again",
     )
-
-
-def _check(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> None:
-    files = read_tree(api, target.repo, commit, patience)
-    wrong = differing(files, release.contents.items())
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise DailytalkError(
-            f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; it got no tag",
-            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
-        )
 
 
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
@@ -974,7 +960,9 @@ def push_version(
             return PushOutcome(tag or (state.manifest or {}).get("version"), changes, packed)
         _check_tag(tag, state, changes)
         card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
-        release = _release(packed, tag, changes, card, settings)
+        manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
+        message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+        release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)
         planned = plan_push(state, release)
         if settings.method != METHODS[0]:
             check_plain(target, release)
@@ -1086,14 +1074,10 @@ def _card(
     settings: PushSettings,
 ) -> Card:
     before = [version for version in list_versions(repo) if version.kind == "version"] if state.tags else []
-    history = [
-        (
-            version.name,
-            version.date.date().isoformat() if version.date else "",
-            push_in_words(version.changes or {}),
-        )
-        for version in before
-    ]
+    history = []
+    for version in before:
+        date = version.date.date().isoformat() if version.date else ""
+        history.append((version.name, date, push_in_words(version.changes or {})))
     changes_record = changes.as_dict()
     new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes_record))] if tag else []
     facts = CardFacts(
@@ -1107,12 +1091,6 @@ def _card(
     )
     rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
-
-
-def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
-    manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
-    message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
-    return Release(packed, tag, manifest_of_version, card.text, card.assets, message)
 
 
 def push_in_words(changes: dict[str, Any]) -> str:

@@ -122,9 +122,8 @@ def page_html(section: Section) -> render.Html:
             pieces.append(render.fill('<div class="plots">{}</div>', render.joined(cards)))
             cards = []
         if isinstance(part, KeyFigures):
-            pieces.append(
-                render.fill('<dl class="facts">{}</dl>', render.joined(_fact(*figure) for figure in part.figures))
-            )
+            figures = render.joined(_fact(*figure) for figure in part.figures)
+            pieces.append(render.fill('<dl class="facts">{}</dl>', figures))
         elif part:
             pieces.append(render.fill("<p>{}</p>", part.text) if isinstance(part, Text) else part)
     heading = render.fill("<h2>{}</h2>", section.title) if section.title else ""
@@ -372,7 +371,9 @@ def conversation_sections(
         *(measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
-    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
+    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run)]
+    known = tally.word_sources.most_common()
+    synthesis.append(Table("How word times are known", ("", "words"), known, nothing="no words"))
     synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally), *players]
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
@@ -435,12 +436,9 @@ def default_settings() -> dict[str, Any]:
     values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
-    return {"profile": STANDARD} | {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A value of a setting as it is in JSON."""
-    return json.loads(json.dumps(value, default=str))
+    return {"profile": STANDARD} | {
+        name: json.loads(json.dumps(value, default=str)) for name, value in values.items()
+    }
 
 
 def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
@@ -1047,11 +1045,6 @@ def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     if any(amounts.values()):
         rows += [(title, render.money(amount)) for title, amount in amounts.items()]
     return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
-
-
-def word_sources_table(tally: Tally) -> Table:
-    """How the times of words are known."""
-    return Table("How word times are known", ("", "words"), tally.word_sources.most_common(), nothing="no words")
 
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
