@@ -242,14 +242,10 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    listed = {name: entry for name, entry in _manifest_files(version).items() if config in (None, _config(name))}
-    present = {
-        name
-        for name_of_config, splits in version.configs().items()
-        if config in (None, name_of_config)
-        for split in splits
-        for name in version.files(name_of_config, split)
-    }
+    files = _manifest_files(version)
+    listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
+    splits = [(name, split) for name, splits in version.configs().items() for split in splits]
+    present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
     digest_of = _digests(version, token, download)
     for name in sorted(listed | dict.fromkeys(present)):
         if name not in listed:
@@ -268,10 +264,6 @@ def _manifest_files(version: Version) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
     return files
-
-
-def _config(name: str) -> str:
-    return name.partition("/")[0]
 
 
 def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
@@ -513,11 +505,9 @@ def _with_stereo(data: Any, version: Version) -> Any:
         return type(data)({split: _with_stereo(part, version) for split, part in data.items()})
     if data.features is None:
         raise DailytalkError(f"{version} does not declare its columns", "load it with `datasets`, and map it")
-    sounds = [
-        name for name, feature in data.features.items() if isinstance(feature, Audio) or feature == schema.AUDIO
-    ]
-    for name in sounds:
-        data = data.cast_column(name, StereoFeature())
+    for name, feature in data.features.items():
+        if isinstance(feature, Audio) or feature == schema.AUDIO:
+            data = data.cast_column(name, StereoFeature())
     return data
 
 

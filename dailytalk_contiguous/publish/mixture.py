@@ -135,11 +135,8 @@ class MixFolder:
         Raises DailytalkError for a damaged manifest.
         """
         yield from self.rejects
-        speakers = {
-            path: conversation["kept_speaker"]
-            for conversation in self.about.values()
-            for path in conversation["files"]
-        }
+        known = self.about.values()
+        speakers = {path: conversation["kept_speaker"] for conversation in known for path in conversation["files"]}
         paths = set()
         for side, name in self.manifests.items():
             for entry in entries(self.data / name):
@@ -207,12 +204,11 @@ def _models(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
     """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
     spoken = record.get("speak") or {}
     models = {**(record.get("models") or {}), **(spoken.get("models") or {})}
-    return tuple(
-        sorted(
-            licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
-            for role, model in models.items()
-        )
+    origins = (
+        licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
+        for role, model in models.items()
     )
+    return tuple(sorted(origins))
 
 
 def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -243,9 +239,8 @@ def _credit_table(parts: Sequence[Used]) -> str:
     """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
     rows: list[tuple[render.TableCell, ...]] = []
     for part in filter(lambda used: used.files, parts):
-        rows += [(part.place, *render.credit_cells(used)) for used in part.credits] or [
-            (part.place, _NOBODY, "", "")
-        ]
+        known = [(part.place, *render.credit_cells(used)) for used in part.credits]
+        rows += known or [(part.place, _NOBODY, "", "")]
     return render.markdown_table(("folder", "source", "licence", "citation"), rows)
 
 
@@ -360,21 +355,14 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
         ]
         for part in parts
     }
-    seconds_in = {
-        folder_name: sum(file.seconds * file.weight for file in weighted)
-        for folder_name, weighted in clips.items()
-    }
+    seconds_in = {name: sum(clip.seconds * clip.weight for clip in of) for name, of in clips.items()}
     if not any(seconds_in.values()):
         raise DailytalkError(
             "nothing is left to train on",
             "leave out --commercial" if settings.commercial else "name folders with a training split",
         )
-    weighable = {part.place: part for part in parts if seconds_in[part.place] or not settings.commercial}
-    targets = goals(
-        {folder_name: seconds_in[folder_name] for folder_name in weighable},
-        {folder_name: part.weight for folder_name, part in weighable.items()},
-        settings.hours,
-    )
+    weights = {part.place: part.weight for part in parts if seconds_in[part.place] or not settings.commercial}
+    targets = goals({name: seconds_in[name] for name in weights}, weights, settings.hours)
     for part in parts:
         part.listed = {file.id: 1 for file in part.files if file.side == "eval"}
         part.listed |= times(clips[part.place], targets.get(part.place, 0.0), settings.seed)
@@ -493,9 +481,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         if part.files
         for item in part.models
     ]
-    model_section = (
-        ["## Models", render.markdown_table(("folder", "part", "model", "licence"), models)] if models else []
-    )
+    of_models = render.markdown_table(("folder", "part", "model", "licence"), models)
     pieces = [
         "# Licences of this mix",
         f"{licence_sentence} Together they ask for: {asks}.",
@@ -504,7 +490,7 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         render.markdown_table(("folder", "licence", "files", "asks for"), rows),
         "## Sources",
         _credit_table(used),
-        *model_section,
+        *(["## Models", of_models] if models else []),
         "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
     ]
     target.write_text(LICENCES, "\n\n".join(piece for piece in pieces if piece) + "\n")

@@ -586,9 +586,8 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         for channel, histogram in offsets.items()
         if histogram.n
     ]
-    outside = (
-        " What is outside is counted at the ends." if any(not low <= offset < high for offset in known) else ""
-    )
+    is_outside = any(not low <= offset < high for offset in known)
+    outside = " What is outside is counted at the ends." if is_outside else ""
     return HistogramPlot(
         title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
         f"of speaker)",
@@ -1004,15 +1003,10 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
         [(tag, f"{of.mean:.2f}", f"{of.deviation:.2f}", of.n) for tag, of in tags],
         folded=len(tags) > MOST_TAGS,
     )
-    lines: list[Sequence[render.TableCell]] = [
-        (
-            line.utterance["utterance_id"],
-            line.utterance["tag"] or "",
-            line.utterance["text"] or "",
-            *apart_cells(line.utterance),
-        )
-        for _, _, line in sorted(tally.furthest, reverse=True)
-    ]
+    lines: list[Sequence[render.TableCell]] = []
+    for _, _, line in sorted(tally.furthest, reverse=True):
+        cells = (line.utterance[name] or "" for name in ("utterance_id", "tag", "text"))
+        lines.append((*cells, *apart_cells(line.utterance)))
     head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
     return [plot, by_tag, Table("Delivered least like the source", head, lines)]
 
@@ -1207,10 +1201,8 @@ def corpus_sections(
         if crossed := crossed_parts(figures):
             yield Section("emotions", "Emotions", crossed)
         yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
-        affect = affect_maps(
-            "Valence and arousal by emotion", figures.tally.affect, figures.unit, "affect_by_emotion"
-        )
-        yield Section("affect", "Affect", [affect])
+        affect, title = figures.tally.affect, "Valence and arousal by emotion"
+        yield Section("affect", "Affect", [affect_maps(title, affect, figures.unit, "affect_by_emotion")])
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"

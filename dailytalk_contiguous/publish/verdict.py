@@ -229,28 +229,19 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
-    lengths = [
-        (
-            _length(utterance["source_start"], utterance["source_end"]),
-            _length(utterance["start"], utterance["end"]),
-        )
-        for utterance in utterances
-    ]
+    lengths = []
+    for utterance in utterances:
+        recorded = _length(utterance["source_start"], utterance["source_end"])
+        lengths.append((recorded, _length(utterance["start"], utterance["end"])))
     timed = [
         Timed(utterance["channel"], utterance["start"], utterance["end"])
         for utterance, (_, new) in zip(utterances, lengths, strict=True)
         if new and utterance["status"] != "dropped"
     ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
-    return (
-        dict.fromkeys(CONVERSATION_MEASURES)
-        | talk
-        | {
-            **_of_words(utterances, lengths),
-            **_of_sides(row.get("sides") or (), len(words)),
-            **(_of_synthesis(utterances, lengths) if rebuilt else {}),
-        }
-    )
+    values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)
+    values |= _of_sides(row.get("sides") or (), len(words))
+    return values | (_of_synthesis(utterances, lengths) if rebuilt else {})
 
 
 def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
@@ -348,9 +339,8 @@ def _of_synthesis(
     statuses = [utterance["status"] for utterance in utterances]
     kept = statuses.count("kept-original")
     wanted = statuses.count("spoken") + kept
-    distances = [
-        utterance["synthesis"].get("delivery_distance") for utterance in utterances if utterance["synthesis"]
-    ]
+    syntheses = [utterance["synthesis"] for utterance in utterances if utterance["synthesis"]]
+    distances = [synthesis.get("delivery_distance") for synthesis in syntheses]
     known = [distance for distance in distances if is_number(distance)]
     return {
         "delivery": statistics.median(known) if known else None,
@@ -821,14 +811,14 @@ class Judge:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
         """
-        lost = lost_hours(run)
+        lost, most = lost_hours(run), self.limits.most_lost
         return [
             *_of_refused(tally),
             *_of_fitted(tally),
             *self._of_words(),
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
-            *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *([_lost(lost, tally)] if lost and most is not None and lost.share > most else []),
             *([_lost_recordings(lost)] if lost and lost.recordings else []),
             *self._of_speakers(),
             *self._of_hours(),
@@ -865,7 +855,9 @@ class Judge:
         return f"{some:,} of {counted(self.n, self.unit)}"
 
     def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
-        return severity if beyond.seconds >= WIDESPREAD * self.seconds else _milder(severity)
+        if beyond.seconds >= WIDESPREAD * self.seconds:
+            return severity
+        return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
 
     def _of_words(self) -> Iterator[Finding]:
         for recogniser, beyond in self._misheard.items():
@@ -953,9 +945,8 @@ def _of_refused(tally: Tally | None) -> Iterator[Finding]:
 def _of_fitted(tally: Tally | None) -> Iterator[Finding]:
     if tally and (n_fitted := tally.word_sources[GIVEN_FITTED]):
         n_words = sum(tally.word_sources.values())
-        what = (
-            f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech, and are fitted to it"
-        )
+        what = f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech"
+        what += ", and are fitted to it"
         yield advice("fitted-words", ".", what, "listen to some, or give times of an aligner", "note")
 
 
@@ -983,16 +974,8 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
     return (limit - value if bound.is_least else value - limit) / step
 
 
-def _is_over(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit
-
-
 def _share(some: int, whole: int) -> str:
     return f"{some:,} of {counted(whole, 'conversation')}"
-
-
-def _milder(severity: Severity) -> Severity:
-    return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
 
 
 def _shown(name: str, value: float, limit: bool = False) -> str:
@@ -1049,15 +1032,9 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
     for half in halves:
         reasons.update(half.get("reasons") or {})
         remedies |= half.get("remedies") or {}
-    return LostHours(
-        sum(half.get("conversations") or 0 for half in halves),
-        (whole or {}).get("of_conversations") or 0,
-        sum(half.get("seconds") or 0.0 for half in halves),
-        (whole or {}).get("of_seconds") or 0.0,
-        dict(reasons.most_common()),
-        recordings,
-        remedies,
-    )
+    n, seconds = (sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds"))
+    of_n, of_seconds = ((whole or {}).get(name) or 0 for name in ("of_conversations", "of_seconds"))
+    return LostHours(n, of_n, seconds, of_seconds, dict(reasons.most_common()), recordings, remedies)
 
 
 def _lost(lost: LostHours, tally: Tally | None) -> Finding:
@@ -1093,13 +1070,10 @@ def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, s
     recordings that nobody could read, by their number.
     """
     lost = lost_hours(run)
+    shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
     if lost and lost.reasons:
-        shares = [
-            (kind, f"{percent(seconds, lost.of_seconds)}, {length_text(seconds)}")
-            for kind, seconds in lost.reasons.items()
-        ]
-    else:
-        shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
+        reasons = lost.reasons.items()
+        shares = [(kind, f"{percent(n, lost.of_seconds)}, {length_text(n)}") for kind, n in reasons]
     if lost and lost.recordings:
         shares.append(("recordings that can't be used", f"{lost.recordings:,}"))
     return shares
@@ -1139,9 +1113,8 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
         facts.append(("voice", ", ".join(voices_used[:3]) + more))
     profile = (run.get("settings") or {}).get("profile")
     facts += [("profile", str(profile))] if profile else []
-    tools = sorted({*tally.tools} - {UNKNOWN}) or (
-        [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
-    )
+    recorded = [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
+    tools = sorted({*tally.tools} - {UNKNOWN}) or recorded
     facts += [("made with", " and ".join(tools))] if tools else []
     licences = {str(licence) for _, licence in tally.sources if licence} | (
         {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
@@ -1220,11 +1193,5 @@ def verdict_part(verdict: Verdict) -> Html:
 
 def _finding_item(finding: Finding) -> Html:
     place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
-    return fill(
-        '<li class="{}"{}><b>{}</b> {} <span class="soft">{}</span></li>',
-        finding.severity,
-        place,
-        finding.severity,
-        finding.sentence,
-        finding.remedy,
-    )
+    line = '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>'
+    return fill(line, finding.severity, place, finding.sentence, finding.remedy)
