@@ -209,15 +209,10 @@ def update_body(
     for name, old in present.items():
         if name in sections:
             body = body.replace(old, sections[name].replace("\n", line), 1)
-    new = [
-        text.replace("\n", line)
-        for name, text in sections.items()
-        if name not in present and name not in sections_before
-    ]
-    memory: dict[str, Any] = {
-        "sections": list(dict.fromkeys([*sections_before, *sections])),
-        "values": dict(values),
-    }
+    known = {*present, *sections_before}
+    new = [text.replace("\n", line) for name, text in sections.items() if name not in known]
+    names = list(dict.fromkeys([*sections_before, *sections]))
+    memory: dict[str, Any] = {"sections": names, "values": dict(values)}
     memory |= {"contact": contact} if contact else {}
     # `>` could end the comment from within.
     remembered = json.dumps(memory, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
@@ -282,11 +277,8 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any
         ours: what we would say.
         last: what we said last time, without `configs` and `dataset_info`.
     """
-    merged = {
-        key: _merged_value(old.get(key), value, last.get(key))
-        for key, value in new.items()
-        if key not in BY_CONFIG
-    }
+    single = {key: value for key, value in new.items() if key not in BY_CONFIG}
+    merged = {key: _merged_value(old.get(key), value, last.get(key)) for key, value in single.items()}
     dropped = {key: None for key, value in last.items() if key not in new and old.get(key) == value}
     if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
         merged |= {key: old.get(key) for key in LICENCE_KEYS}
@@ -302,11 +294,8 @@ def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
     with_names = [{"config_name": "default", **entry} for entry in entries]
     foreign = [entry for entry in with_names if entry["config_name"] not in CONFIGS]
     has_default = any(entry["config_name"] == "default" or entry.get("default") for entry in foreign)
-    entries_now = [
-        {key: value for key, value in config.items() if not (has_default and key == "default")}
-        for config in configs
-    ]
-    return entries_now + foreign
+    dropped = {"default"} if has_default else set()
+    return [{key: config[key] for key in config if key not in dropped} for config in configs] + foreign
 
 
 def rewrite(front: str, values: Mapping[str, Any]) -> str:
@@ -412,9 +401,8 @@ def splits(tally: Tally, disjoint: str) -> str:
             "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
             "to be the same everywhere."
         )
-    what = (
-        "No recording has a part in two splits" if disjoint == "recordings" else "No conversation is in two splits"
-    )
+    whole = "recording has a part" if disjoint == "recordings" else "conversation is"
+    what = f"No {whole} in two splits"
     if shared:
         why = f"{counted(len(shared), 'recorded speaker')} of {n_named:,} can be heard in more than one split"
         why += " (as with DailyTalk, which has two speakers in all)" if n_named <= 2 else ""
@@ -456,15 +444,11 @@ def licence_section(licence: str, name: str | None, origins: Sequence[Origin], w
     if licence == OTHER:
         sentence = "The dataset is under no licence that the Hub has an id for "
         sentence += f"(`{escaped(name or OTHER)}`): those below hold together"
-    rows: list[tuple[TableCell, ...]] = [
-        (
-            ROLES.get(origin.role, origin.role),
-            Link(model_name(origin.name) or "(not named)", origin.url),
-            origin.licence or Strong("not known"),
-            terms_cell(origin.licence),
-        )
-        for origin in origins
-    ]
+    rows: list[tuple[TableCell, ...]] = []
+    for origin in origins:
+        name_cell = Link(model_name(origin.name) or "(not named)", origin.url)
+        terms = (origin.licence or Strong("not known"), terms_cell(origin.licence))
+        rows.append((ROLES.get(origin.role, origin.role), name_cell, *terms))
     notes = [(origin.name, note) for origin in origins if (note := _note(origin))]
     parts = (
         f"{sentence}.",
@@ -511,10 +495,8 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         guesses = " `proportional` times are guesses." if sources["proportional"] else ""
         points.append(f"How the times of words are known: {shares}.{guesses}")
     if tally.edited:
-        points.append(
-            f"People corrected {counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}; `edited_by`, "
-            "`edited_fields`)."
-        )
+        edits = f"{counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}"
+        points.append(f"People corrected {edits}; `edited_by`, `edited_fields`).")
     if recognisers - {"given"}:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
         points.append(
@@ -559,10 +541,8 @@ def _left_out(tally: Tally) -> list[str]:
     if statuses["dropped"]:
         points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
     if statuses["kept-original"]:
-        points.append(
-            f"{counted(statuses['kept-original'], 'utterance')} on the left in the original voice "
-            "(`kept-original`)."
-        )
+        kept = counted(statuses["kept-original"], "utterance")
+        points.append(f"{kept} on the left in the original voice (`kept-original`).")
     if tally.reasons:
         reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in tally.reasons.most_common(10))
         points.append(f"Why, in the words of the log: {reasons}.")
@@ -809,9 +789,8 @@ def render_card(
     values_before |= {key: values_now[key] for key in chosen}
     values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
     assets: dict[str, bytes] = {}
-    against = tuple(
-        dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
-    )
+    sentences = (sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
+    against = tuple(dict.fromkeys(sentences))
     if figures:
         filled = _filled_of_clips(figures, packed, facts.tag, assets)
     else:

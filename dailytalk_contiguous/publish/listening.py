@@ -327,9 +327,12 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
             {"id": number, "sound": base64.b64encode(encoded[name]).decode()} for number, name in numbers.items()
         ],
     }
-    key = shown | {
+    key = {
         "kind": KEY_KIND,
+        "test": test,
         "seed": seed,
+        "emotions": emotions,
+        "styles": list(STYLES),
         "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
     }
     _write(page, shown, key)

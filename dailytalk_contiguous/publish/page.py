@@ -552,16 +552,11 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
         )
         if source
     )
+    note = fill('<p class="note">{}</p>', problem) if problem else ""
     return fill(
-        '<li class="card"><p class="why">{}</p><p><button type="button" data-number="{}">{}</button></p>'
-        '<noscript><p>{}</p></noscript><p class="soft">{}</p>{}{}</li>',
-        why,
-        number,
-        name,
-        name,
-        detail["about"],
-        player,
-        fill('<p class="note">{}</p>', problem) if problem else "",
+        '<li class="card"><p class="why">{0}</p><p><button type="button" data-number="{1}">{2}</button></p>'
+        '<noscript><p>{2}</p></noscript><p class="soft">{3}</p>{4}{5}</li>',
+        *(why, number, name, detail["about"], player, note),
     )
 
 
@@ -834,9 +829,8 @@ def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
 
 
 def _heard(name: str, facts: str, player: Html, text: str) -> Html:
-    return fill(
-        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
-    )
+    card = '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>'
+    return fill(card, name, facts, player, text)
 
 
 def _audio(label: str, address: str) -> Html:

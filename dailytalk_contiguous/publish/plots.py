@@ -338,16 +338,8 @@ def _svg_bars(plot: BarPlot) -> Html:
         height = (ROW - 6) / (len(plot.series) if plot.grouped else 1)
         for place, (value, series) in enumerate(zip(row.values, plot.series, strict=True)):
             top = y + 3 + (place * height if plot.grouped else 0)
-            parts.append(
-                fill(
-                    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>',
-                    left if plot.grouped else x,
-                    top,
-                    max(0.0, value * scale),
-                    height,
-                    series.style,
-                )
-            )
+            start = left if plot.grouped else x
+            parts.append(_rect(start, top, max(0.0, value * scale), height, series.style))
             x += value * scale
         parts.append(_text(left + length * scale + 5, y + 15, label, style="soft"))
     return _svg(plot, max(1, len(plot.rows)) * ROW, parts)
@@ -360,15 +352,7 @@ def _svg_histogram(plot: HistogramPlot) -> Html:
     for limit in plot.limits:
         edges = (plot.axis.low, limit.value) if limit.side == "below" else (limit.value, plot.axis.high)
         first, last = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in edges)
-        parts.append(
-            fill(
-                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="beyond"/>',
-                first,
-                top,
-                last - first,
-                frame.y(0) - top,
-            )
-        )
+        parts.append(_rect(first, top, last - first, frame.y(0) - top, "beyond"))
     parts += frame.axes(lambda value: f"{value:g}" if plot.counted else f"{100 * value:.0f}")
     for number, (series, values) in enumerate(plot.series):
         outline = [f"M{frame.x(plot.axis.low):.1f} {frame.y(0):.1f}"]
@@ -458,19 +442,11 @@ def _svg_multiples(plot: MultiplesPlot) -> Html:
         parts += _circles(points, frame, most, "after", plot.unit, SMALL_SCALE)
         caption = f"{name} ({sum(n for *_, n in points):,})"
         words = f"{caption}: {_map_words(points, plot.x_axis, plot.y_axis)}"
-        panels.append(
-            fill(
-                "<figure><figcaption>{}</figcaption>{}</figure>",
-                caption,
-                _drawing(words, SMALL_SIDE, SMALL_SIDE, parts),
-            )
-        )
+        drawing = _drawing(words, SMALL_SIDE, SMALL_SIDE, parts)
+        panels.append(fill("<figure><figcaption>{}</figcaption>{}</figure>", caption, drawing))
     axes = fill('<p class="soft">Across: {}. Up: {}.</p>', plot.x_axis.title, plot.y_axis.title)
-    return (
-        fill('<div class="multiples">{}</div>', joined(panels))
-        + axes
-        + _size_key(most, plot.unit, "after", SMALL_SCALE)
-    )
+    key = _size_key(most, plot.unit, "after", SMALL_SCALE)
+    return fill('<div class="multiples">{}</div>', joined(panels)) + axes + key
 
 
 def _svg_ranges(plot: RangePlot) -> Html:
@@ -482,9 +458,8 @@ def _svg_ranges(plot: RangePlot) -> Html:
         parts.append(_line(frame.x(plot.middle), frame.y(0), frame.x(plot.middle), 8, "zero"))
     for number, row in enumerate(plot.rows):
         top = 8 + number * step
-        parts.append(
-            _text(106, top + step / 2 + 4, shortened_name(row.name, NAME_CHARACTERS), "end", title=row.name)
-        )
+        name = shortened_name(row.name, NAME_CHARACTERS)
+        parts.append(_text(106, top + step / 2 + 4, name, "end", title=row.name))
         for place, (series, value) in enumerate(zip(plot.series, row.values, strict=True)):
             if value is None:
                 continue
@@ -508,30 +483,15 @@ def _svg_matrix(plot: MatrixPlot) -> Html:
     parts = []
     for number, name in enumerate(plot.columns):
         x = left + (number + 0.5) * width
-        parts.append(
-            fill(
-                '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>',
-                x,
-                top - 6,
-                shortened_name(name, 12),
-                name,
-            )
-        )
+        head = '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>'
+        parts.append(fill(head, x, top - 6, shortened_name(name, 12), name))
     for row_number, (name, counts) in enumerate(plot.rows):
         y, whole = top + row_number * side, max(1, sum(counts))
         parts.append(_text(left - 6, y + 17, shortened_name(name, 14), "end", title=name))
         for number, n in enumerate(counts):
             x = left + number * width
-            parts.append(
-                fill(
-                    '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>',
-                    x + 0.5,
-                    y,
-                    width - 1,
-                    side - 1,
-                    0.5 * n / whole,
-                )
-            )
+            cell = '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>'
+            parts.append(fill(cell, x + 0.5, y, width - 1, side - 1, 0.5 * n / whole))
             if n:
                 parts.append(_text(x + width / 2, y + 17, f"{n:,}", "middle"))
     return _svg(plot, top + side * len(plot.rows) + 2, parts)
@@ -588,22 +548,21 @@ class _Frame:
             parts.append(_text(self.x(value), floor + 16, f"{value:g}".replace("-", "−"), "middle", "soft"))
         if not titles:
             return parts
-        parts.append(
-            _text((self.left + self.width - self.right) / 2, self.height - 5, self.x_axis.title, "middle")
-        )
-        turned = fill(
-            '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
-            middle,
-            self.y_axis.title,
-        )
-        return [*parts, turned] if y_label else parts
+        across = (self.left + self.width - self.right) / 2
+        parts.append(_text(across, self.height - 5, self.x_axis.title, "middle"))
+        up = '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
+        return [*parts, fill(up, middle, self.y_axis.title)] if y_label else parts
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:
     hint = fill("<title>{}</title>", title) if title and title != text else ""
-    return fill(
-        '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>', x, y, anchor, style, text, hint
-    )
+    shape = '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>'
+    return fill(shape, x, y, anchor, style, text, hint)
+
+
+def _rect(x: float, y: float, width: float, height: float, style: str) -> Html:
+    shape = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>'
+    return fill(shape, x, y, width, height, style)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Html:
@@ -624,13 +583,8 @@ def _svg(plot: Plot, height: float, parts: Sequence[Html]) -> Html:
 
 
 def _drawing(words: str, width: float, height: float, parts: Sequence[Html]) -> Html:
-    return fill(
-        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
-        width,
-        height,
-        words,
-        joined(parts),
-    )
+    drawing = '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    return fill(drawing, width, height, words, joined(parts))
 
 
 # PNG. Nothing of the machine goes into a file (no date, no version, no style sheet of the user), so that the same

@@ -1183,12 +1183,8 @@ def verdict_part(verdict: Verdict) -> Html:
     if more := verdict.findings[MOST_FINDINGS:]:
         items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
     findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
-    return fill(
-        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
-        verdict.level,
-        verdict.headline,
-        findings,
-    )
+    part = '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n'
+    return fill(part, verdict.level, verdict.headline, findings)
 
 
 def _finding_item(finding: Finding) -> Html:
