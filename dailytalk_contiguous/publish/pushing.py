@@ -620,15 +620,7 @@ def publish(
             say(way)
             uploaded = upload(api, target, state, release, patience, say)
             commit, url = _commit(api, target, state, release, uploaded, patience)
-        files = read_tree(api, target.repo, commit, patience)
-        wrong = differing(files, release.contents.items())
-        if wrong:
-            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise DailytalkError(
-                f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; "
-                "it got no tag",
-                "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
-            )
+        _check(api, target.repo, commit, release, patience)
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, uploaded.sent, uploaded.present)
 
@@ -728,6 +720,17 @@ def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolic
         "nothing of yours was changed there",
         "look at what they did and run the same command again",
     )
+
+
+def _check(api: HfApi, target: Target, commit: str, release: Release, patience: RetryPolicy) -> None:
+    files = read_tree(api, target.repo, commit, patience)
+    wrong = differing(files, release.contents.items())
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise DailytalkError(
+            f"commit {commit[:10]} of {target.repo} does not hold {wrong[0]}{more} as it was sent; it got no tag",
+            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+        )
 
 
 def _tagged(api: HfApi, repo: str, tag: str | None, commit: str, patience: RetryPolicy) -> str | None:
