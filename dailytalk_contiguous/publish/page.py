@@ -152,6 +152,7 @@ def compare_folders(folder: Path, other: Path) -> Sides:
     """
     if folder.resolve() == other.resolve():
         raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
+    # They are called by the shortest ends of their paths that differ.
     parts, other_parts = (path.resolve().parts for path in (folder, other))
     n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
     names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))

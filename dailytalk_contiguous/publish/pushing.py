@@ -620,7 +620,7 @@ def publish(
             say(way)
             uploaded = upload(api, target, state, release, patience, say)
             commit, url = _commit(api, target, state, release, uploaded, patience)
-        _check(api, target.repo, commit, release, patience)
+        _check(api, target, commit, release, patience)
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
     return Published(commit, url, tag, uploaded.sent, uploaded.present)
 
