@@ -240,7 +240,7 @@ def export_moshi(
             if both_speakers:
                 words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
             alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
-            if text_conditions:
+            if text_conditions:  # the main speaker's tags by the time they are used, the most first
                 seconds: dict[str, float] = defaultdict(float)
                 for utterance in item.utterances:
                     if utterance.main and utterance.tag:

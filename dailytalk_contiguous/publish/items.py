@@ -698,8 +698,8 @@ class TrainingItems(Items):
         return ItemSound(self._audio(self._path_of(name))["audio"])
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        path = inside(self._root, MIX_REJECTS)
-        for reject in expect(read_json(path), [dict], MIX_REJECTS) if self.labelled else ():
+        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
+        for reject in expect(rejects, [dict], MIX_REJECTS):
             yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
     @cached_property
