@@ -830,8 +830,9 @@ def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
 
 
 def _heard(name: str, facts: str, player: Html, text: str) -> Html:
-    card = '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>'
-    return fill(card, name, facts, player, text)
+    return fill(
+        '<article class="card"><h3>{}</h3><p class="soft">{}</p>{}<p>{}</p></article>', name, facts, player, text
+    )
 
 
 def _audio(label: str, address: str) -> Html:

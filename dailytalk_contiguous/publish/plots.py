@@ -483,15 +483,30 @@ def _svg_matrix(plot: MatrixPlot) -> Html:
     parts = []
     for number, name in enumerate(plot.columns):
         x = left + (number + 0.5) * width
-        head = '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>'
-        parts.append(fill(head, x, top - 6, shortened_name(name, 12), name))
+        parts.append(
+            fill(
+                '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>',
+                x,
+                top - 6,
+                shortened_name(name, 12),
+                name,
+            )
+        )
     for row_number, (name, counts) in enumerate(plot.rows):
         y, whole = top + row_number * side, max(1, sum(counts))
         parts.append(_text(left - 6, y + 17, shortened_name(name, 14), "end", title=name))
         for number, n in enumerate(counts):
             x = left + number * width
-            cell = '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>'
-            parts.append(fill(cell, x + 0.5, y, width - 1, side - 1, 0.5 * n / whole))
+            parts.append(
+                fill(
+                    '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>',
+                    x + 0.5,
+                    y,
+                    width - 1,
+                    side - 1,
+                    0.5 * n / whole,
+                )
+            )
             if n:
                 parts.append(_text(x + width / 2, y + 17, f"{n:,}", "middle"))
     return _svg(plot, top + side * len(plot.rows) + 2, parts)
@@ -550,19 +565,31 @@ class _Frame:
             return parts
         across = (self.left + self.width - self.right) / 2
         parts.append(_text(across, self.height - 5, self.x_axis.title, "middle"))
-        up = '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
-        return [*parts, fill(up, middle, self.y_axis.title)] if y_label else parts
+        return (
+            [
+                *parts,
+                fill(
+                    '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
+                    middle,
+                    self.y_axis.title,
+                ),
+            ]
+            if y_label
+            else parts
+        )
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:
     hint = fill("<title>{}</title>", title) if title and title != text else ""
-    shape = '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>'
-    return fill(shape, x, y, anchor, style, text, hint)
+    return fill(
+        '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>', x, y, anchor, style, text, hint
+    )
 
 
 def _rect(x: float, y: float, width: float, height: float, style: str) -> Html:
-    shape = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>'
-    return fill(shape, x, y, width, height, style)
+    return fill(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>', x, y, width, height, style
+    )
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Html:
@@ -583,8 +610,13 @@ def _svg(plot: Plot, height: float, parts: Sequence[Html]) -> Html:
 
 
 def _drawing(words: str, width: float, height: float, parts: Sequence[Html]) -> Html:
-    drawing = '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    return fill(drawing, width, height, words, joined(parts))
+    return fill(
+        '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
+        width,
+        height,
+        words,
+        joined(parts),
+    )
 
 
 # PNG. Nothing of the machine goes into a file (no date, no version, no style sheet of the user), so that the same

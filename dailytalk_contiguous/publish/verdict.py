@@ -1183,11 +1183,20 @@ def verdict_part(verdict: Verdict) -> Html:
     if more := verdict.findings[MOST_FINDINGS:]:
         items.append(fill("<li>{}: `dailytalk check` lists them.</li>", counted(len(more), "more finding")))
     findings = fill("<ul>{}</ul>", joined(items)) if items else Html()
-    part = '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n'
-    return fill(part, verdict.level, verdict.headline, findings)
+    return fill(
+        '<section id="verdict" class="verdict {}" aria-label="Verdict"><p class="headline">{}</p>{}</section>\n',
+        verdict.level,
+        verdict.headline,
+        findings,
+    )
 
 
 def _finding_item(finding: Finding) -> Html:
     place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
-    line = '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>'
-    return fill(line, finding.severity, place, finding.sentence, finding.remedy)
+    return fill(
+        '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
+        finding.severity,
+        place,
+        finding.sentence,
+        finding.remedy,
+    )
