@@ -204,21 +204,15 @@ def update_body(
     """
     line = "\r\n" if "\r\n" in body else "\n"
     present = sections_of(body)
-    sections_before = written_of(body).get("sections") or (
-        list(sections) if present.keys() & sections.keys() else []
-    )
+    unwritten = list(sections) if present.keys() & sections.keys() else []
+    sections_before = written_of(body).get("sections") or unwritten
     for name, old in present.items():
         if name in sections:
             body = body.replace(old, sections[name].replace("\n", line), 1)
-    new = [
-        text.replace("\n", line)
-        for name, text in sections.items()
-        if name not in present and name not in sections_before
-    ]
-    memory: dict[str, Any] = {
-        "sections": list(dict.fromkeys([*sections_before, *sections])),
-        "values": dict(values),
-    }
+    known = {*present, *sections_before}
+    new = [text.replace("\n", line) for name, text in sections.items() if name not in known]
+    names = list(dict.fromkeys([*sections_before, *sections]))
+    memory: dict[str, Any] = {"sections": names, "values": dict(values)}
     memory |= {"contact": contact} if contact else {}
     # `>` could end the comment from within.
     remembered = json.dumps(memory, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
@@ -283,11 +277,8 @@ def merge(old: Mapping[str, Any], new: Mapping[str, Any], last: Mapping[str, Any
         ours: what we would say.
         last: what we said last time, without `configs` and `dataset_info`.
     """
-    merged = {
-        key: _merged_value(old.get(key), value, last.get(key))
-        for key, value in new.items()
-        if key not in BY_CONFIG
-    }
+    single = {key: value for key, value in new.items() if key not in BY_CONFIG}
+    merged = {key: _merged_value(old.get(key), value, last.get(key)) for key, value in single.items()}
     dropped = {key: None for key, value in last.items() if key not in new and old.get(key) == value}
     if any(key in old and old[key] != last.get(key) for key in LICENCE_KEYS):
         merged |= {key: old.get(key) for key in LICENCE_KEYS}
@@ -303,11 +294,8 @@ def by_config(old: Any, configs: Sequence[Mapping[str, Any]]) -> list[Any]:
     with_names = [{"config_name": "default", **entry} for entry in entries]
     foreign = [entry for entry in with_names if entry["config_name"] not in CONFIGS]
     has_default = any(entry["config_name"] == "default" or entry.get("default") for entry in foreign)
-    entries_now = [
-        {key: value for key, value in config.items() if not (has_default and key == "default")}
-        for config in configs
-    ]
-    return entries_now + foreign
+    dropped = {"default"} if has_default else set()
+    return [{key: config[key] for key in config if key not in dropped} for config in configs] + foreign
 
 
 def rewrite(front: str, values: Mapping[str, Any]) -> str:
@@ -347,7 +335,8 @@ def _merged_value(old: Any, new: Any, last: Any) -> Any:
 def _parts(front: str) -> list[tuple[str | None, str]]:
     """The lines of each key, in order; lines before the first have no key."""
     parts: list[tuple[str | None, str]] = []
-    for text in _lines(front):
+    ending = "" if not front or front.endswith("\n") else "\r\n" if "\r\n" in front else "\n"
+    for text in (front + ending).splitlines(keepends=True):
         match = _KEY.match(text)
         if match:
             parts.append((match[1] or match[2] or match[3], text))
@@ -356,11 +345,6 @@ def _parts(front: str) -> list[tuple[str | None, str]]:
         else:
             parts[-1] = (parts[-1][0], parts[-1][1] + text)
     return parts
-
-
-def _lines(front: str) -> Iterable[str]:
-    ending = "\r\n" if "\r\n" in front else "\n"
-    return (front if not front or front.endswith("\n") else front + ending).splitlines(keepends=True)
 
 
 def _dump(name: str, value: Any, line: str) -> str:
@@ -417,9 +401,8 @@ def splits(tally: Tally, disjoint: str) -> str:
             "No recorded (right) speaker is heard in two splits. Synthesised voices do not count: they are meant "
             "to be the same everywhere."
         )
-    what = (
-        "No recording has a part in two splits" if disjoint == "recordings" else "No conversation is in two splits"
-    )
+    whole = "recording has a part" if disjoint == "recordings" else "conversation is"
+    what = f"No {whole} in two splits"
     if shared:
         why = f"{counted(len(shared), 'recorded speaker')} of {n_named:,} can be heard in more than one split"
         why += " (as with DailyTalk, which has two speakers in all)" if n_named <= 2 else ""
@@ -457,39 +440,24 @@ def _rejected(tally: Tally) -> str:
 
 def licence_section(licence: str, name: str | None, origins: Sequence[Origin], warnings: Sequence[str]) -> str:
     """The card's licence, and those of everything it was made from, with what they ask."""
-    sentence = (
-        f"The dataset is under `{escaped(licence)}`"
-        if licence != OTHER
-        else (
-            f"The dataset is under no licence that the Hub has an id for (`{escaped(name or OTHER)}`): those "
-            "below hold together"
-        )
+    sentence = f"The dataset is under `{escaped(licence)}`"
+    if licence == OTHER:
+        sentence = "The dataset is under no licence that the Hub has an id for "
+        sentence += f"(`{escaped(name or OTHER)}`): those below hold together"
+    rows: list[tuple[TableCell, ...]] = []
+    for origin in origins:
+        name_cell = Link(model_name(origin.name) or "(not named)", origin.url)
+        terms = (origin.licence or Strong("not known"), terms_cell(origin.licence))
+        rows.append((ROLES.get(origin.role, origin.role), name_cell, *terms))
+    notes = [(origin.name, note) for origin in origins if (note := _note(origin))]
+    parts = (
+        f"{sentence}.",
+        warned(warnings),
+        markdown_table(("part", "of", "licence", "asks for"), rows),
+        "\n".join(f"- {escaped(model_name(name))}: {public_cell(note)}." for name, note in notes),
+        "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
     )
-    rows: list[tuple[TableCell, ...]] = [
-        (
-            ROLES.get(origin.role, origin.role),
-            Link(model_name(origin.name) or "(not named)", origin.url),
-            origin.licence or Strong("not known"),
-            terms_cell(origin.licence),
-        )
-        for origin in origins
-    ]
-    notes = [
-        f"- {escaped(model_name(origin.name))}: {public_cell(note)}."
-        for origin in origins
-        if (note := _note(origin))
-    ]
-    return "\n\n".join(
-        part
-        for part in (
-            f"{sentence}.",
-            warned(warnings),
-            markdown_table(("part", "of", "licence", "asks for"), rows),
-            "\n".join(notes),
-            "What a licence forbids, it forbids whatever this card says. This is no legal advice.",
-        )
-        if part
-    )
+    return "\n\n".join(filter(None, parts))
 
 
 def warned(warnings: Sequence[str]) -> str:
@@ -527,10 +495,8 @@ def _about_words(tally: Tally, recognisers: set[str]) -> list[str]:
         guesses = " `proportional` times are guesses." if sources["proportional"] else ""
         points.append(f"How the times of words are known: {shares}.{guesses}")
     if tally.edited:
-        points.append(
-            f"People corrected {counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}; `edited_by`, "
-            "`edited_fields`)."
-        )
+        edits = f"{counted(tally.edited, 'utterance')} ({escaped(edits_text(tally))}"
+        points.append(f"People corrected {edits}; `edited_by`, `edited_fields`).")
     if recognisers - {"given"}:
         used = ", ".join(escaped(model_name(name)) for name in sorted(recognisers - {"given"}))
         points.append(
@@ -575,10 +541,8 @@ def _left_out(tally: Tally) -> list[str]:
     if statuses["dropped"]:
         points.append(f"{counted(statuses['dropped'], 'utterance')} left out of the audio (`status: dropped`).")
     if statuses["kept-original"]:
-        points.append(
-            f"{counted(statuses['kept-original'], 'utterance')} on the left in the original voice "
-            "(`kept-original`)."
-        )
+        kept = counted(statuses["kept-original"], "utterance")
+        points.append(f"{kept} on the left in the original voice (`kept-original`).")
     if tally.reasons:
         reasons = "; ".join(f"{public_cell(reason)} ({n:,})" for reason, n in tally.reasons.most_common(10))
         points.append(f"Why, in the words of the log: {reasons}.")
@@ -825,13 +789,20 @@ def render_card(
     values_before |= {key: values_now[key] for key in chosen}
     values = merge(values_before, values_now, {key: value for key, value in last.items() if key not in chosen})
     assets: dict[str, bytes] = {}
-    against = tuple(
-        dict.fromkeys(sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
-    )
+    sentences = (sentence for licence in _chosen(values) for sentence in warnings(licence, origins))
+    against = tuple(dict.fromkeys(sentences))
     if figures:
         filled = _filled_of_clips(figures, packed, facts.tag, assets)
     else:
-        filled = _filled_of_conversations(tally, packed, facts.tag, assets)
+        filled = {
+            "about": about(tally, facts.tag),
+            "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
+            "statistics": statistics(tally, packed, assets),
+            "turns": markdown(turn_parts(tally), assets)
+            or "No utterance has times, so there is nothing to measure.",
+            "splits": splits(tally, packed.disjoint),
+            "limits": limits(tally),
+        }
     filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
     filled |= sample_section(choice, items, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
@@ -917,9 +888,8 @@ def _in_order(sections: Mapping[str, _T], order: Sequence[str]) -> dict[str, _T]
 def _config(config: str, splits: Mapping[str, Sequence[DataFile]]) -> dict[str, Any]:
     """Where the files of a config are, as `Dataset.push_to_hub` writes it."""
     data_files = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
-    return {"config_name": config, "data_files": data_files} | (
-        {"default": True} if config == "conversations" else {}
-    )
+    default = {"default": True} if config == "conversations" else {}
+    return {"config_name": config, "data_files": data_files} | default
 
 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
@@ -974,19 +944,6 @@ def _filled(
         "it is taken out of the next version, and old versions that hold it should be deleted.",
         "citation": facts.citation or _citation(facts, str(values["pretty_name"])),
         "changelog": changelog(facts.history, facts.changes),
-    }
-
-
-def _filled_of_conversations(
-    tally: Tally, packed: Packed, tag: str | None, assets: dict[str, bytes]
-) -> dict[str, str]:
-    return {
-        "about": about(tally, tag),
-        "fields": fields_table((*FIELDS, *packed.fields), ("line",)),
-        "statistics": statistics(tally, packed, assets),
-        "turns": markdown(turn_parts(tally), assets) or "No utterance has times, so there is nothing to measure.",
-        "splits": splits(tally, packed.disjoint),
-        "limits": limits(tally),
     }
 
 

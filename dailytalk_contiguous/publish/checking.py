@@ -55,6 +55,7 @@ from dailytalk_contiguous.publish.items import (
     ABOUT,
     EVAL,
     MIX,
+    MOSHI_MANIFESTS,
     TOLERANCE,
     TRAIN,
     finished_items,
@@ -206,19 +207,11 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
 
     Without `loudness` (the audio can't be read) their times are not compared with the audio.
     """
-    yield from _order_and_text(file, words)
-    if loudness is not None:
-        yield from _inside(file, words, loudness)
-        yield from _energy(file, words, loudness)
-
-
-def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     total = len(words)
     backwards = [_quoted_word(after) for before, after in pairwise(words) if after.start < before.start]
     remedy = "sort them by start: the trainer loses words that are not"
-    yield from several(
-        "unsorted-words", file, backwards, "words start before the one in front of them", total, remedy
-    )
+    what = "words start before the one in front of them"
+    yield from several("unsorted-words", file, backwards, what, total, remedy)
     empty = [_quoted_word(word) for word in words if not word.text.strip()]
     yield from several("empty-word", file, empty, "words have no text", total, _BUILD_AND_EXPORT_AGAIN)
     short = [_quoted_word(word) for word in words if word.end <= word.start]
@@ -230,6 +223,9 @@ def _order_and_text(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
         tags = tags_among([word.text for word in words if word.speaker == speaker])
         what = "words are style tags, which the model would learn to say"
         yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
+    if loudness is not None:
+        yield from _inside(file, words, loudness)
+        yield from _energy(file, words, loudness)
 
 
 def _overlapping(words: Sequence[SaidWord]) -> list[str]:
@@ -370,9 +366,7 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 def _manifests_by_name(folder: Path) -> dict[str, Path]:
     """The manifests that our export writes, or the only one in the folder."""
-    exported = {
-        side: folder / f"{side}.jsonl" for side in ("train", "eval") if (folder / f"{side}.jsonl").is_file()
-    }
+    exported = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
     others = [*folder.glob("*.jsonl")]
     return exported or ({"train": others[0]} if len(others) == 1 else {})
 
@@ -558,14 +552,12 @@ def _parse_alignments(transcript: Any) -> list[SaidWord] | None:
     return words
 
 
-def _listed_too_often(folder: Path, contents: _Contents) -> list[Finding]:
+def _listed_too_often(folder: Path, contents: _Contents) -> Iterator[Finding]:
     try:
-        return list(_twice(contents, most_listed(folder)))
+        allowed = most_listed(folder)
     except BadInput as problem:  # of a mix, whose record says how often
-        return [error("unreadable-record", MIX, problem.reason, problem.remedy)]
-
-
-def _twice(contents: _Contents, allowed: int) -> Iterator[Finding]:
+        yield error("unreadable-record", MIX, problem.reason, problem.remedy)
+        return
     for path, count in contents.files.items():
         if count > (1 if path in contents.evaluated else allowed):
             what = f"the manifests name it {count} times"
@@ -706,9 +698,8 @@ def check_dataset(folder: Path, limits: FitnessLimits | None = None) -> tuple[li
         except DailytalkError as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
         except OSError as problem:
-            findings.append(
-                error("unreadable-shard", shown, f"it can't be read ({problem.strerror})", _CHECK_AGAIN)
-            )
+            reason = f"it can't be read ({problem.strerror})"
+            findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
     for reject in items.rejects():
         counts.tally.add_reject(reject)
     return _together(findings, counts, read_run(folder) or {})
@@ -754,9 +745,8 @@ def _row(file: str, row: Row, counts: _Counts) -> Iterator[Finding]:
     if is_first:
         counts.tally.add(row)
         counts.judge.add(row)
-        counts.total.add(
-            Sum(1, len(row["utterances"] or ()), len(row["alignments"] or ()), row["duration"] or 0.0)
-        )
+        n_utterances, n_words = len(row["utterances"] or ()), len(row["alignments"] or ())
+        counts.total.add(Sum(1, n_utterances, n_words, row["duration"] or 0.0))
 
 
 def occurs_twice(file: str, name: str) -> Finding:
@@ -768,34 +758,17 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     """What is wrong with a row that can be used, its sound decoded; `file` is its name in findings."""
     loudness = yield from _measured(file, lambda: row["audio"])
     if loudness:
-        yield from _row_audio(file, row, loudness)
-    yield from _utterances(file, row)
-    yield from _sounds(file, row)
-    words = [
-        SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
-        for word in row["alignments"] or ()
-    ]
-    if not any(word.channel == 0 for word in words):
-        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
-    yield from word_findings(file, words, loudness)
-
-
-def _row_audio(file: str, row: Mapping[str, Any], loudness: Loudness) -> Iterator[Finding]:
-    if loudness.channels != 2:
-        yield error(
-            "not-stereo", file, f"its audio has {counted(loudness.channels, 'channel')}, not 2", _SPEAK_AGAIN
-        )
-    if loudness.sample_rate != row["sample_rate"]:
-        what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
-        yield error("wrong-rate", file, what, _SPEAK_AGAIN)
-    if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
-        what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
-        yield error("wrong-duration", file, what, _SPEAK_AGAIN)
-    if loudness.is_silent(0):
-        yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
-
-
-def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
+        if loudness.channels != 2:
+            what = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", file, what, _SPEAK_AGAIN)
+        if loudness.sample_rate != row["sample_rate"]:
+            what = f"the audio's rate is {loudness.sample_rate} Hz, the column says {row['sample_rate']}"
+            yield error("wrong-rate", file, what, _SPEAK_AGAIN)
+        if abs(loudness.seconds - row["duration"]) > DURATION_TOLERANCE:
+            what = f"the column says {row['duration']:.3f} s, the audio has {loudness.seconds:.3f} s"
+            yield error("wrong-duration", file, what, _SPEAK_AGAIN)
+        if loudness.is_silent(0):
+            yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
     utterances = row["utterances"] or []
     ids = [name["utterance_id"] for name in utterances]
     twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
@@ -809,9 +782,17 @@ def _utterances(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     wrong = [
         utterance["utterance_id"]
         for utterance in utterances
-        if utterance["status"] != "dropped" and not _has_length(utterance)
+        if utterance["status"] != "dropped" and not utterance["end"] > utterance["start"]
     ]
     yield from several("bad-utterance", file, wrong, "utterances have no length", len(ids), _SPEAK_AGAIN)
+    yield from _sounds(file, row)
+    words = [
+        SaidWord(word["word"] or "", word["start"], word["end"], word["speaker"], int(word["speaker"] == "right"))
+        for word in row["alignments"] or ()
+    ]
+    if not any(word.channel == 0 for word in words):
+        yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _SPEAK_AGAIN)
+    yield from word_findings(file, words, loudness)
 
 
 def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
@@ -819,14 +800,10 @@ def _sounds(file: str, row: Mapping[str, Any]) -> Iterator[Finding]:
     wrong = [
         f"{sound['start']}..{sound['end']} s"
         for sound in sounds
-        if not _has_length(sound) or sound["start"] < 0 or sound["end"] > row["duration"] + DURATION_TOLERANCE
+        if not 0 <= sound["start"] < sound["end"] <= row["duration"] + DURATION_TOLERANCE
     ]
     what = "sounds have no length or are outside the audio"
     yield from several("bad-sound", file, wrong, what, len(sounds), _SPEAK_AGAIN)
-
-
-def _has_length(timed: Mapping[str, Any]) -> bool:
-    return bool(timed["end"] > timed["start"])
 
 
 # Published versions: their rows as those of a folder, and their files against the manifest.
@@ -852,9 +829,8 @@ def check_version(version: Version, limits: FitnessLimits | None = None) -> tupl
             splits[row["split"]] = splits.get(row["split"], 0) + 1
             name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
             if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
-                findings.append(
-                    error("changed-audio", name, "its audio is not that of its audio_sha256", _PUBLISH_AGAIN)
-                )
+                what = "its audio is not that of its audio_sha256"
+                findings.append(error("changed-audio", name, what, _PUBLISH_AGAIN))
             yield name, row
 
     row_findings, facts = check_rows(rows(), limits)
@@ -868,12 +844,8 @@ def _files(version: Version) -> Iterator[Finding]:
         yield advice("no-manifest", MANIFEST, "nothing says which files this version has", _PUBLISH_AGAIN)
         return
     for difference in file_differences(version):
-        yield error(
-            "not-in-manifest",
-            difference.name,
-            f"it is not what {MANIFEST} names: {difference.what}",
-            _PUBLISH_AGAIN,
-        )
+        what = f"it is not what {MANIFEST} names: {difference.what}"
+        yield error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN)
 
 
 # Folders that `export` writes for CSM and for J-Moshi, judged as their trainers would read them.
@@ -1102,15 +1074,10 @@ def _work(folder: Path, limits: FitnessLimits | None) -> tuple[list[Finding], Fa
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
-            what, lost = (
-                "no conversation was finished: there is nothing to train on",
-                lost_hours(read_run(folder) or {}),
-            )
-            remedy = (
-                remedy_of(lost, [*lost.reasons, *lost.remedies])
-                if lost
-                else f"see why in {REJECTS}, and run dailytalk speak again"
-            )
+            what = "no conversation was finished: there is nothing to train on"
+            remedy = f"see why in {REJECTS}, and run dailytalk speak again"
+            if lost := lost_hours(read_run(folder) or {}):
+                remedy = remedy_of(lost, [*lost.reasons, *lost.remedies])
             findings.append(error(NOTHING_FINISHED, ".", what, remedy))
     elif (folder / TAGGED).is_dir():
         findings += _tagged_findings(folder, limits, facts.get("conversations", 0))
@@ -1124,7 +1091,11 @@ def file_findings(folder: Path) -> Iterator[Finding]:
             yield from _transcript_lines(folder / name)
     wavs = sorted((folder / "audio").rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
-        yield from _recording(folder, wav)
+        shown = str(wav.relative_to(folder))
+        loudness = yield from _measured_wav(folder, shown)
+        if loudness and loudness.channels != 2:
+            what = f"it has {counted(loudness.channels, 'channel')}, not 2"
+            yield error("not-stereo", shown, what, "build it again")
 
 
 def _tagged_findings(folder: Path, limits: FitnessLimits | None, n: int) -> list[Finding]:
@@ -1148,14 +1119,6 @@ def _tagged(folder: Path) -> Facts:
     counts, hours = record.get("counts") or {}, record.get("hours") or {}
     facts = {name: counts[name] for name in ("conversations", "utterances") if isinstance(counts.get(name), int)}
     return facts | {f"hours_of_{name}": hours[name] for name in ("audio", "speech") if is_number(hours.get(name))}
-
-
-def _recording(folder: Path, wav: Path) -> Iterator[Finding]:
-    shown = str(wav.relative_to(folder))
-    loudness = yield from _measured_wav(folder, shown)
-    if loudness and loudness.channels != 2:
-        what = f"it has {counted(loudness.channels, 'channel')}, not 2"
-        yield error("not-stereo", shown, what, "build it again")
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:

@@ -27,10 +27,11 @@ def corpus_figures(items: Items, refused: list[Row], judge: Judge) -> tuple[Corp
     Rows that can't be used are added to `refused`.
     """
     record = record_of(items.folder) if items.folder else {}
+    known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
     figures = CorpusFigures.of_run(
         record,
         tally=Tally(knows_rejects=items.kind != "version"),
-        quality=QualityTally(_limits(items.folder, record)),
+        quality=QualityTally(with_settings((QualityLimits(),), known)[0]),
         unit="file" if items.kind == "mix" else "clip",
     )
     published: dict[Credit, None] = {}
@@ -77,9 +78,3 @@ def planned_limits(folder: Path) -> dict[str, Any]:
 def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
     return values if all(value is None or is_number(value) for value in values.values()) else {}
-
-
-def _limits(folder: Path | None, run: Mapping[str, Any]) -> QualityLimits:
-    """The limits of the run; before there is one, those of the last `--report-only`."""
-    known = _known_limits(run.get("settings") or {}) or (planned_limits(folder) if folder else {})
-    return with_settings((QualityLimits(),), known)[0]

@@ -109,7 +109,19 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     if before is None or not before.configs():
         return Changes(added=sorted(name for name, _, _ in _rows(after, set(_digests(after).values()))))
     changes = Changes(previous=_revision(before))
-    _compare_configs(before, after, changes)
+    old_configs, new_configs = before.configs(), after.configs()
+    for config in dict.fromkeys([*old_configs, *new_configs]):
+        old, new = before.features(config), after.features(config)
+        if new is None:
+            changes.broken[config] = ["all of it is gone"]
+        elif old is None:
+            changes.columns[config] = list(new)
+        else:
+            lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
+            lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
+            changes.broken |= {config: lost} if lost else {}
+            new_columns = added(old, new)
+            changes.columns |= {config: new_columns} if new_columns else {}
     _compare_rows(before, after, changes)
     changes.repacked = _repacked(before, after)
     return changes
@@ -212,22 +224,6 @@ def _text(row: dict[str, Any]) -> bytes:
 
 def _digest(text: bytes) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
-
-
-def _compare_configs(before: Version, after: Version, changes: Changes) -> None:
-    old_configs, new_configs = before.configs(), after.configs()
-    for config in dict.fromkeys([*old_configs, *new_configs]):
-        old, new = before.features(config), after.features(config)
-        if new is None:
-            changes.broken[config] = ["all of it is gone"]
-        elif old is None:
-            changes.columns[config] = list(new)
-        else:
-            lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
-            lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
-            changes.broken |= {config: lost} if lost else {}
-            new_columns = added(old, new)
-            changes.columns |= {config: new_columns} if new_columns else {}
 
 
 def _repacked(before: Version, after: Version) -> bool:

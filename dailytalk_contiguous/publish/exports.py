@@ -76,7 +76,12 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
         longest: seconds that a piece may have; longer only where no silence allows a cut. 0 never cuts.
     """
     edges = [0.0]
-    gaps = _silences(busy, duration)
+    gaps: list[tuple[float, float]] = []
+    until: float | None = None
+    for start, end in sorted(busy):
+        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
+            gaps.append((until, start))
+        until = end if until is None else max(until, end)
     while longest and duration - edges[-1] > longest:
         low, high = balanced_range(duration - edges[-1], longest)
         inside = [gap for gap in gaps if edges[-1] + low <= _middle(gap) <= edges[-1] + high]
@@ -92,17 +97,6 @@ def cut_points(busy: Iterable[tuple[float, float]], duration: float, longest: fl
             break
         edges.append(_middle(best))
     return [*edges, duration]
-
-
-def _silences(busy: Iterable[tuple[float, float]], duration: float) -> list[tuple[float, float]]:
-    """Silences between the first and the last sound that are long enough for a cut."""
-    silences: list[tuple[float, float]] = []
-    until: float | None = None
-    for start, end in sorted(busy):
-        if until is not None and start - until >= SHORTEST_SILENCE and start < duration:
-            silences.append((until, start))
-        until = end if until is None else max(until, end)
-    return silences
 
 
 def _middle(gap: tuple[float, float]) -> float:
@@ -240,7 +234,21 @@ def export_moshi(
     for row, item in _exportable(rows, sample_rate, swap, refuse, rejects):
         about[item.id] = _about(item) | {"recording": row["recording_id"]} | portable_measures(row)
         for file, first, last in _pieces(item, max_length):
-            _write_piece(target, item, file, first, last, both_speakers, text_conditions, counter, counts)
+            start, end = first / item.sample_rate, last / item.sample_rate
+            inside = words_between(item.words, start, end)
+            words = _timed_words([word for word in inside if word.main], item, start, end, counter, counts)
+            if both_speakers:
+                words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
+            alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
+            if text_conditions:  # the main speaker's tags by the time they are used, the most first
+                seconds: dict[str, float] = defaultdict(float)
+                for utterance in item.utterances:
+                    if utterance.main and utterance.tag:
+                        seconds[utterance.tag] += utterance.end - utterance.start
+                tags = sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS]
+                alignments["text_conditions"] = {CONDITION: ", ".join(tags)}
+            target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", item.pcm[first:last], item.sample_rate)
+            target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(alignments))
             _write_tokens(target, f"{file}.wav", item.pcm[first:last], sample_rate, prosody)
             pieces[item.id].append((f"{AUDIO_FOLDER}/{file}.wav", (last - first) / sample_rate))
     if not about:
@@ -257,7 +265,7 @@ def export_moshi(
 
 def _finish(
     target: OwnedFolder,
-    about: Mapping[str, dict[str, Any]],
+    about: dict[str, dict[str, Any]],
     pieces: Mapping[str, Sequence[tuple[str, float]]],
     sides: Split,
     words: WordCounts,
@@ -267,11 +275,8 @@ def _finish(
     for name, files in pieces.items():
         entries = [(json_text({"path": file, "duration": length}), length) for file, length in files]
         lines[sides.side[name]] += entries
-    facts = {
-        name: about[name] | {"split": sides.side[name], "files": [file for file, _ in pieces[name]]}
-        for name in about
-    }
-    target.write_text(ABOUT, json_document(facts))
+        about[name] |= {"split": sides.side[name], "files": [file for file, _ in files]}
+    target.write_text(ABOUT, json_document(about))
     windows, duration_sec, batch = finish_training(target, lines, {})
     counts = {side: len(entries) for side, entries in lines.items()}
     return Exported(counts, windows, sides.disjoint, duration_sec, batch, words, rejects)
@@ -381,29 +386,6 @@ def token_counter(path: Path) -> Callable[[str], int]:
     return lambda word: max(1, len(model.encode(word.strip())))
 
 
-def _write_piece(
-    target: OwnedFolder,
-    conversation: Conversation,
-    file: str,
-    first: int,
-    last: int,
-    both_speakers: bool,
-    text_conditions: bool,
-    counter: Callable[[str], int] | None,
-    counts: WordCounts,
-) -> None:
-    start, end = first / conversation.sample_rate, last / conversation.sample_rate
-    inside = words_between(conversation.words, start, end)
-    words = _timed_words([word for word in inside if word.main], conversation, start, end, counter, counts)
-    if both_speakers:
-        words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
-    alignments: dict[str, Any] = {"alignments": [_aligned(word) for word in words]}
-    if text_conditions:
-        alignments["text_conditions"] = {CONDITION: _style(conversation)}
-    target.write_wav(f"{AUDIO_FOLDER}/{file}.wav", conversation.pcm[first:last], conversation.sample_rate)
-    target.write_text(f"{AUDIO_FOLDER}/{file}.json", json_text(alignments))
-
-
 def _timed_words(
     words: Sequence[AlignedWord],
     conversation: Conversation,
@@ -438,13 +420,10 @@ def _aligned(word: AlignedWord) -> list[Any]:
 def _pieces(conversation: Conversation, max_length: float) -> list[tuple[str, int, int]]:
     """File name, first and last sample of each piece of a conversation."""
     name = file_name(conversation.id)
-    busy = [(utterance.start, utterance.end) for utterance in conversation.utterances] + [
-        (word.start, word.end) for word in conversation.words
-    ]
-    busy += conversation.sounds
-    edges = [
-        round(edge * conversation.sample_rate) for edge in cut_points(busy, conversation.duration, max_length)
-    ]
+    busy = [(word.start, word.end) for word in conversation.words] + [*conversation.sounds]
+    busy += [(utterance.start, utterance.end) for utterance in conversation.utterances]
+    points = cut_points(busy, conversation.duration, max_length)
+    edges = [round(edge * conversation.sample_rate) for edge in points]
     if len(edges) == 2:
         return [(name, edges[0], edges[1])]
     return [(f"{name}--{number:03d}", first, last) for number, (first, last) in enumerate(pairwise(edges))]
@@ -469,15 +448,6 @@ def _about(conversation: Conversation) -> dict[str, Any]:
             for utterance in conversation.utterances
         ],
     }
-
-
-def _style(conversation: Conversation) -> str:
-    """The main speaker's tags by the time they are used, the most first."""
-    seconds: dict[str, float] = defaultdict(float)
-    for utterance in conversation.utterances:
-        if utterance.main and utterance.tag:
-            seconds[utterance.tag] += utterance.end - utterance.start
-    return ", ".join(sorted(seconds, key=lambda tag: (-seconds[tag], tag))[:_MOST_TAGS])
 
 
 def refuse_path(out: Path) -> None:
@@ -508,15 +478,6 @@ CSM_RATE = 24000
 
 #: Seconds. Utterances of one speaker with less between them, and nothing of the other, are one turn.
 ONE_TURN = 1.0
-
-
-class CsmTurn(NamedTuple):
-    """A turn of one speaker, in seconds of the conversation."""
-
-    start: float
-    end: float
-    main: bool
-    text: str
 
 
 def export_csm(
@@ -560,6 +521,15 @@ def _refuse_silence(conversation: Conversation) -> None:
         raise BadInput("nobody says a word", "check its transcript")
 
 
+class CsmTurn(NamedTuple):
+    """A turn of one speaker, in seconds of the conversation."""
+
+    start: float
+    end: float
+    main: bool
+    text: str
+
+
 def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
     """Join the utterances of a turn; a backchannel of the other speaker splits it, which keeps the order."""
     current: CsmTurn | None = None
@@ -568,7 +538,7 @@ def turns(utterances: Iterable[Utterance]) -> Iterator[CsmTurn]:
             continue
         if current and current.main == utterance.main and utterance.start - current.end < ONE_TURN:
             text = f"{current.text} {utterance.text.strip()}"
-            current = CsmTurn(current.start, max(current.end, utterance.end), utterance.main, text)
+            current = current._replace(end=max(current.end, utterance.end), text=text)
             continue
         if current:
             yield current
@@ -635,8 +605,14 @@ def export_jmoshi(
     rejects: list[Reject] = []
     count = 0
     for _, item in _exportable(rows, sample_rate, swap, _refuse_unfit_for_jmoshi, rejects):
-        _write(target, item)
-        _write_tokens(target, f"{file_name(item.id)}.wav", item.pcm, sample_rate, prosody)
+        name = file_name(item.id)
+        words = []
+        for word in item.words:
+            times = {"start": round(word.start, 6), "end": round(word.end, 6)}
+            words.append({"speaker": SPEAKERS[not word.main], "word": word.text} | times)
+        target.write_wav(f"{AUDIO}/{name}.wav", item.pcm, item.sample_rate)
+        target.write_text(f"{TEXT}/{name}.json", json_text(words))
+        _write_tokens(target, f"{name}.wav", item.pcm, sample_rate, prosody)
         count += 1
     if not count:
         raise DailytalkError("no conversation could be exported", "build the dataset again")
@@ -650,18 +626,3 @@ def _refuse_unfit_for_jmoshi(conversation: Conversation) -> None:
         if not words:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
         _refuse_tags(words, conversation)
-
-
-def _write(target: OwnedFolder, conversation: Conversation) -> None:
-    name = file_name(conversation.id)
-    words = [
-        {
-            "speaker": SPEAKERS[not word.main],
-            "word": word.text,
-            "start": round(word.start, 6),
-            "end": round(word.end, 6),
-        }
-        for word in conversation.words
-    ]
-    target.write_wav(f"{AUDIO}/{name}.wav", conversation.pcm, conversation.sample_rate)
-    target.write_text(f"{TEXT}/{name}.json", json_text(words))

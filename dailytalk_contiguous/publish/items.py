@@ -360,7 +360,8 @@ class FiledItems(Items):
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         """An item from a row of a file; `number` is that of the row."""
-        item = {"labels": None, "split": None, **_lacking(columns), **row, **self._known(row, file)}
+        lacking = {name: None for name in OPTIONAL if columns is None or name in columns}
+        item = {"labels": None, "split": None, **lacking, **row, **self._known(row, file)}
         if "audio" in row:
             item["audio"] = embedded(row["audio"])
         name = f"row {number} of {self._named(file)}"
@@ -490,11 +491,6 @@ def _is_as_measured(row: Row) -> bool:
     return math.isclose(peak, row["peak_dbfs"], abs_tol=1e-3) and math.isclose(
         mean, row["dc_offset"], rel_tol=1e-3, abs_tol=1e-9
     )
-
-
-def _lacking(columns: Set[str] | None) -> Row:
-    """Null in those of the columns that a file may lack."""
-    return {name: None for name in OPTIONAL if columns is None or name in columns}
 
 
 def _provenance(folder: Path) -> str:
@@ -702,9 +698,8 @@ class TrainingItems(Items):
         return ItemSound(self._audio(self._path_of(name))["audio"])
 
     def rejects(self) -> Iterator[dict[str, str]]:
-        for reject in (
-            expect(read_json(inside(self._root, MIX_REJECTS)), [dict], MIX_REJECTS) if self.labelled else ()
-        ):
+        rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
+        for reject in expect(rejects, [dict], MIX_REJECTS):
             yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
     @cached_property
@@ -744,12 +739,9 @@ class TrainingItems(Items):
         for aligned, source in zip(annotation["alignments"], sources, strict=False):
             match aligned:
                 case [str(word), [int() | float() as start, int() | float() as end], str(speaker)]:
-                    about = {
-                        "speaker": "left" if speaker == MAIN else "right",
-                        "source": source,
-                        "probability": None,
-                    }
-                    row["alignments"].append({"word": word, "start": start, "end": end, **about})
+                    about = {"speaker": "left" if speaker == MAIN else "right", "source": source}
+                    at = {"start": start, "end": end}
+                    row["alignments"].append({"word": word, **at, **about, "probability": None})
                 case _:
                     raise BadInput(
                         f"a word beside {path} is {quoted(aligned)}, not [word, [start, end], speaker]", _AGAIN
@@ -1052,11 +1044,9 @@ class TaggedItems(Items):
         ]
         languages = Counter(line["language"] for _, line in lines if line.get("language"))
         furthest = max(utterance["end"] for utterance in utterances)
-        return {
+        return dict.fromkeys((*LABELLED, "problem", "remedy")) | {
             "conversation_id": name,
             "recording_id": entry.recording_id if entry else name,
-            "audio": None,
-            "sample_rate": None,
             "duration": entry.duration if entry else furthest,
             "source_duration": entry.duration if entry else furthest,
             "language": languages.most_common(1)[0][0] if languages else None,
@@ -1065,12 +1055,6 @@ class TaggedItems(Items):
             "sounds": [],
             "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
-            "timeline": None,
-            "provenance": None,
-            "labels": None,
-            "split": None,
-            "problem": None,
-            "remedy": None,
         }
 
 
@@ -1170,7 +1154,19 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
     """
     if row.get("problem"):
         raise BadInput(row["problem"], row["remedy"])
-    pcm = _stereo(row["audio"], sample_rate)
+    audio = row["audio"]
+    info = probe(audio)
+    if info.channels != 2:
+        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
+    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
+    hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
+    if hours > most:
+        raise BadInput(
+            f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
+            "build it again with a shorter --max-conversation",
+        )
+    pcm = read_pcm(audio, sample_rate)
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
@@ -1197,35 +1193,8 @@ def kept_speaker(row: Mapping[str, Any]) -> str | None:
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
     syntheses = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
-    return tuple(
-        sorted(
-            {
-                str(synthesis["voice"] or synthesis["engine"])
-                for synthesis in syntheses
-                if synthesis["voice"] or synthesis["engine"]
-            }
-        )
-    )
-
-
-def _stereo(audio: dict[str, Any], sample_rate: int) -> Pcm:
-    """Stereo samples as int16, shape (n, 2), at a rate in Hz; 16-bit samples at that rate come back unchanged.
-
-    Raises BadInput if the audio isn't stereo, can't be read, has a rate that no speech is recorded at, or would
-    take more memory than `MOST_PCM_BYTES`.
-    """
-    info = probe(audio)
-    if info.channels != 2:
-        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
-    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
-    hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
-    if hours > most:
-        raise BadInput(
-            f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
-            "build it again with a shorter --max-conversation",
-        )
-    return read_pcm(audio, sample_rate)
+    names = {synthesis["voice"] or synthesis["engine"] for synthesis in syntheses}
+    return tuple(sorted(str(name) for name in names if name))
 
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
@@ -1242,18 +1211,11 @@ def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
 
 
 def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
-    audible = [
-        utterance for utterance in utterances if utterance["status"] not in _UNHEARD
-    ]  # the others have no times
+    # The others have no times.
+    audible = [utterance for utterance in utterances if utterance["status"] not in _UNHEARD]
     for utterance in sorted(audible, key=lambda item: (item["start"], item["end"])):
-        yield Utterance(
-            utterance["start"],
-            utterance["end"],
-            utterance["channel"] == main,
-            utterance["text"] or "",
-            utterance["tag"] or "",
-            utterance["event"] or "",
-        )
+        said = (utterance[name] or "" for name in ("text", "tag", "event"))
+        yield Utterance(utterance["start"], utterance["end"], utterance["channel"] == main, *said)
 
 
 def _name_or_none(speaker: str | None) -> str | None:

@@ -122,26 +122,19 @@ def read_test(key: Path, answers: Sequence[Path]) -> Test:
         if name in answers_of:
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
         choices = _answers(path, record["answers"], key_record)
-        if twin := next(
-            (listener for listener, other_choices in answers_of.items() if choices and other_choices == choices),
-            None,
-        ):
-            raise DailytalkError(
-                f"{as_text(path)!r} holds the answers of {twin!r} under the name {name!r}",
-                "leave out the file of the one who did not rate",
-            )
+        for listener, other_choices in answers_of.items():
+            if choices and other_choices == choices:
+                raise DailytalkError(
+                    f"{as_text(path)!r} holds the answers of {listener!r} under the name {name!r}",
+                    "leave out the file of the one who did not rate",
+                )
         answers_of[name] = choices
     return Test(key_record["clips"], answers_of, key_record["kind"] == PAIRS_KEY_KIND)
 
 
 def agreement_of(test: Test, what: str) -> JudgedClip:
     """Agreement on `emotion` or on `style`; null labels and skipped clips are left out."""
-    ratings = {
-        clip: {
-            name: choices[clip][what] for name, choices in test.answers.items() if choices.get(clip, {}).get(what)
-        }
-        for clip in test.clips
-    }
+    ratings = {clip: _choices(test, clip, what) for clip in test.clips}
     labels = {clip: str(fields[what]) for clip, fields in test.clips.items() if fields[what]}
     sure: dict[str, list[bool]] = defaultdict(list)
     for clip, choices in ratings.items():
@@ -243,9 +236,8 @@ def _choices(test: Test, clip: str, what: str) -> dict[str, str]:
 def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> Scored:
     """How often the tags of some clips were chosen; by chance, one of those that each offers is."""
     rated = [clip for clip in tags if ratings[clip]]
-    chance = (
-        sum(1 / len(test.clips[clip]["choices"]) for clip in rated or tags) / len(rated or tags) if tags else 0.0
-    )
+    offered = [1 / len(test.clips[clip]["choices"]) for clip in rated or tags]
+    chance = sum(offered) / len(offered) if offered else 0.0
     return scored([[float(choice == tags[clip]) for choice in ratings[clip].values()] for clip in rated], chance)
 
 
@@ -324,9 +316,8 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     # It identifies the test and does not reveal the names.
     test = hashlib.sha256(json.dumps([seed, order]).encode()).hexdigest()[:16]
     encoded = left_channels(items, order)
-    emotions = [
-        name for name in EMOTIONS if name == "other" or any(row["emotion"] == name for row in rows.values())
-    ]
+    present = {"other", *(row["emotion"] for row in rows.values())}
+    emotions = [name for name in EMOTIONS if name in present]
     shown = {
         "kind": ANSWERS_KIND,
         "test": test,
@@ -336,7 +327,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
             {"id": number, "sound": base64.b64encode(encoded[name]).decode()} for number, name in numbers.items()
         ],
     }
-    key: dict[str, Any] = {
+    key = {
         "kind": KEY_KIND,
         "test": test,
         "seed": seed,
@@ -511,10 +502,12 @@ def _pair(items: Items, recordings: Items, name: str, excerpt: Excerpt) -> list[
             (items.sound(name), excerpt.start, excerpt.end),
         ]
         rate = _mp3_rate(min(probe(sound.audio).sample_rate for sound, _, _ in sides))
-        return [
-            _mp3(_levelled(read_at(sound.audio, rate, sound.offset + start, end - start).mean(axis=1), rate), rate)
-            for sound, start, end in sides
-        ]
+        heard = []
+        for sound, start, end in sides:
+            samples = read_at(sound.audio, rate, sound.offset + start, end - start).mean(axis=1)
+            level = levelled(samples, rate, PAIR_LUFS, PAIR_PEAK)
+            heard.append(_mp3(level.samples if level else samples, rate))
+        return heard
     except BadInput as error:
         raise DailytalkError(
             f"{name!r} can't be heard as it was recorded: {error.reason}",
@@ -535,8 +528,3 @@ def _mp3_rate(sample_rate: int) -> int:
 
 def _mp3(samples: Samples, sample_rate: int) -> str:
     return base64.b64encode(to_mp3(samples[:, np.newaxis], sample_rate)).decode()
-
-
-def _levelled(samples: Samples, sample_rate: int) -> Samples:
-    level = levelled(samples, sample_rate, PAIR_LUFS, PAIR_PEAK)
-    return level.samples if level else samples

@@ -28,19 +28,9 @@ from huggingface_hub.hf_api import RepoFile
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Probe, Samples, blocks, embedded, probe
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import (
-    AUDIO,
-    BUILT,
-    CHANNELS,
-    CONFIGS,
-    LABELLED,
-    OPTIONAL,
-    SPLITS,
-    Row,
-    wrong_type,
-)
 from dailytalk_contiguous.publish.items import AlignedWord, Shards, finished_items, words_between
 from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.version import DEFAULT, Version, open_version
@@ -146,12 +136,12 @@ class StereoAudio(Mapping[str, Any]):
         Raises:
             DailytalkError: there is no such channel, or the audio isn't stereo.
         """
-        if name not in CHANNELS:
-            raise DailytalkError(f"there is no channel {name!r}", f"choose one of {', '.join(CHANNELS)}")
+        if name not in schema.CHANNELS:
+            raise DailytalkError(f"there is no channel {name!r}", f"choose one of {', '.join(schema.CHANNELS)}")
         samples = self.read()
-        if samples.ndim != 2 or samples.shape[1] != len(CHANNELS):
+        if samples.ndim != 2 or samples.shape[1] != len(schema.CHANNELS):
             raise DailytalkError(f"audio of {self.channels} channel(s) has no {name} one", 'take ["array"]')
-        return np.ascontiguousarray(samples[:, CHANNELS.index(name)])
+        return np.ascontiguousarray(samples[:, schema.CHANNELS.index(name)])
 
     def _probe(self) -> Probe:
         """What the header says. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
@@ -252,14 +242,10 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    listed = {name: entry for name, entry in _manifest_files(version).items() if config in (None, _config(name))}
-    present = {
-        name
-        for name_of_config, splits in version.configs().items()
-        if config in (None, name_of_config)
-        for split in splits
-        for name in version.files(name_of_config, split)
-    }
+    files = _manifest_files(version)
+    listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
+    splits = [(name, split) for name, splits in version.configs().items() for split in splits]
+    present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
     digest_of = _digests(version, token, download)
     for name in sorted(listed | dict.fromkeys(present)):
         if name not in listed:
@@ -278,10 +264,6 @@ def _manifest_files(version: Version) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
         raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
     return files
-
-
-def _config(name: str) -> str:
-    return name.partition("/")[0]
 
 
 def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
@@ -328,7 +310,7 @@ _NAMES = ("BuilderConfig", "Unknown split", "Bad split")
 
 def load(
     where: str | Path | Reference,
-    config: str = CONFIGS[0],
+    config: str = schema.CONFIGS[0],
     *,
     split: str | None = None,
     revision: str | None = None,
@@ -377,14 +359,16 @@ def load(
     version = _version(where, revision, token)
     _refuse_state(version, state, streaming, split)
     items = finished_items(version.where) if isinstance(version.where, Path) and not version.configs() else None
-    if config == CONFIGS[0] and _is_pushed_alone(version):
+    if config == schema.CONFIGS[0] and _is_pushed_alone(version):
         config = DEFAULT
         if version.manifest() is None:
             warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
     if items is None:
         _refuse_unknown(version, config, columns)
-    elif config != CONFIGS[0]:
-        raise DailytalkError(f"{version} has no config {config!r}", f"load {CONFIGS[0]}, or publish it first")
+    elif config != schema.CONFIGS[0]:
+        raise DailytalkError(
+            f"{version} has no config {config!r}", f"load {schema.CONFIGS[0]}, or publish it first"
+        )
     if verify:
         verify_version(version, config, token, download=not streaming)
     if items is not None and items.labelled:
@@ -448,19 +432,19 @@ def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None
 def _is_pushed_alone(version: Version) -> bool:
     """Whether a dataset has the columns of finished conversations in the config of a plain `push_to_hub`."""
     known = version.configs()
-    features = version.features(DEFAULT) if DEFAULT in known and CONFIGS[0] not in known else None
-    if features is None or not features.keys() >= BUILT.keys() - OPTIONAL:
+    features = version.features(DEFAULT) if DEFAULT in known and schema.CONFIGS[0] not in known else None
+    if features is None or not features.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
         return False
     # Text where it comes from the stages, a struct where it was published and pushed again.
-    columns = [name for name in BUILT if name != "provenance"]
-    return wrong_type(features.arrow_schema, BUILT, columns) is None
+    columns = [name for name in schema.BUILT if name != "provenance"]
+    return schema.wrong_type(features.arrow_schema, schema.BUILT, columns) is None
 
 
 def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[str] | None) -> Any:
     """The clips of a work folder as `load_dataset` gives conversations, in the splits that they have."""
     present = set(items.splits().values())
-    names = [name for name in SPLITS if name in present]
-    features = Features({**LABELLED, "audio": StereoFeature()})
+    names = [name for name in schema.SPLITS if name in present]
+    features = Features({**schema.LABELLED, "audio": StereoFeature()})
     shown = [name for name in features if name != "split"]
     if split is not None and split not in names:
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
@@ -485,7 +469,7 @@ def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[
     return datasets.IterableDatasetDict(parts) if streaming else datasets.DatasetDict(parts)
 
 
-def _with_provenance(provenance: str | None, row: Row) -> Row:
+def _with_provenance(provenance: str | None, row: schema.Row) -> schema.Row:
     return {"provenance": provenance}
 
 
@@ -521,9 +505,9 @@ def _with_stereo(data: Any, version: Version) -> Any:
         return type(data)({split: _with_stereo(part, version) for split, part in data.items()})
     if data.features is None:
         raise DailytalkError(f"{version} does not declare its columns", "load it with `datasets`, and map it")
-    sounds = [name for name, feature in data.features.items() if isinstance(feature, Audio) or feature == AUDIO]
-    for name in sounds:
-        data = data.cast_column(name, StereoFeature())
+    for name, feature in data.features.items():
+        if isinstance(feature, Audio) or feature == schema.AUDIO:
+            data = data.cast_column(name, StereoFeature())
     return data
 
 

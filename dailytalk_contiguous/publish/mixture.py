@@ -4,28 +4,21 @@ import itertools
 import math
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dailytalk_contiguous.core import licensing
 from dailytalk_contiguous.core.documents import (
     MOST_OWN_BYTES,
     as_text,
     is_number,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.licensing import (
-    OTHER,
-    SAYS,
-    Combined,
-    Origin,
-    asked,
-    combined,
-    refusal,
-)
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, goals, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
+from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.exports import (
     CONFIG,
     export_moshi,
@@ -45,18 +38,6 @@ from dailytalk_contiguous.publish.items import (
     open_items,
     read_shaped,
     record_of,
-)
-from dailytalk_contiguous.publish.render import (
-    CREDITS,
-    Credit,
-    Strong,
-    TableCell,
-    credit_cells,
-    credits_of,
-    escaped,
-    markdown_table,
-    model_name,
-    terms_cell,
 )
 from dailytalk_contiguous.run.clips import DATA, MANIFESTS
 from dailytalk_contiguous.run.outputs import RECORD
@@ -142,10 +123,10 @@ class MixFolder:
 
     data: Path
     manifests: Mapping[str, str]
-    models: tuple[Origin, ...]
+    models: tuple[licensing.Origin, ...]
     licence: str | None
     about: Mapping[str, Any]
-    credits: tuple[Credit, ...]
+    credits: tuple[render.Credit, ...]
     rejects: tuple[Reject, ...] = ()
 
     def files(self) -> Iterator[File | Reject]:
@@ -154,11 +135,8 @@ class MixFolder:
         Raises DailytalkError for a damaged manifest.
         """
         yield from self.rejects
-        speakers = {
-            path: conversation["kept_speaker"]
-            for conversation in self.about.values()
-            for path in conversation["files"]
-        }
+        known = self.about.values()
+        speakers = {path: conversation["kept_speaker"] for conversation in known for path in conversation["files"]}
         paths = set()
         for side, name in self.manifests.items():
             for entry in entries(self.data / name):
@@ -198,7 +176,7 @@ def open_folder(path: Path, scratch: Path, eval_share: float, seed: int) -> MixF
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
     record = record_of(path)
-    models, credits = _models(record), credits_of(record)
+    models, credits = _models(record), render.credits_of(record)
     for data in (path / DATA, path):
         if manifests := _existing(data, CLIP_MANIFESTS):
             return MixFolder(data, manifests, models, None, {}, credits)
@@ -222,16 +200,15 @@ def most_listed(path: Path) -> int:
     return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
-def _models(record: Mapping[str, Any]) -> tuple[Origin, ...]:
+def _models(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
     """The models that a record names, of tagging, of speaking or of a corpus; sorted."""
     spoken = record.get("speak") or {}
     models = {**(record.get("models") or {}), **(spoken.get("models") or {})}
-    return tuple(
-        sorted(
-            Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
-            for role, model in models.items()
-        )
+    origins = (
+        licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
+        for role, model in models.items()
     )
+    return tuple(sorted(origins))
 
 
 def _existing(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -246,7 +223,7 @@ def _about(data: Path) -> dict[str, Any]:
 
 
 #: The text where a folder does not name its author.
-_NOBODY = Strong("unknown: ask whoever made the folder")
+_NOBODY = render.Strong("unknown: ask whoever made the folder")
 
 
 class Used(NamedTuple):
@@ -254,63 +231,17 @@ class Used(NamedTuple):
 
     place: str
     files: Sequence[File]
-    models: Sequence[Origin]
-    credits: Sequence[Credit]
-
-
-def model_warnings(models: Iterable[tuple[str, Origin]]) -> list[str]:
-    """One sentence for each model whose terms bind, or may bind, what it made; `models` come with their folder."""
-    sentences: dict[str, None] = {}
-    for folder, model in models:
-        terms = asked(model.licence)
-        who = f"{folder}: the {model.role.rpartition(': ')[2].replace('_', ' ')} is from {model_name(model.name)}"
-        if not terms.known:
-            sentences[f"{who}, whose terms have to be read ({model.licence or 'unknown'})"] = None
-        elif "commercial" in terms.what:
-            sentences[f"{who} ({model.licence}): no commercial use"] = None
-    return list(sentences)
-
-
-def licence_text(parts: Sequence[Used], licence: Combined, warnings: Sequence[str]) -> str:
-    """The whole file, in Markdown."""
-    licence_sentence = (
-        "No single licence covers it: those below hold together."
-        if licence.licence == OTHER
-        else f"The strictest licence, which covers it all: `{escaped(licence.licence)}`."
-    )
-    asks = "; ".join(SAYS[what] for what in licence.asks) or "nothing that a name shows"
-    rows = [
-        (part.place, name or Strong("not known"), f"{count:,}", terms_cell(name))
-        for part in parts
-        for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
-    ]
-    models = [
-        (part.place, item.role.replace("_", " "), model_name(item.name), item.licence or "unknown")
-        for part in parts
-        if part.files
-        for item in part.models
-    ]
-    model_section = ["## Models", markdown_table(("folder", "part", "model", "licence"), models)] if models else []
-    pieces = [
-        "# Licences of this mix",
-        f"{licence_sentence} Together they ask for: {asks}.",
-        "\n".join(f"- {escaped(item)}." for item in warnings),
-        "## Recordings",
-        markdown_table(("folder", "licence", "files", "asks for"), rows),
-        "## Sources",
-        _credit_table(parts),
-        *model_section,
-        "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
-    ]
-    return "\n\n".join(piece for piece in pieces if piece) + "\n"
+    models: Sequence[licensing.Origin]
+    credits: Sequence[render.Credit]
 
 
 def _credit_table(parts: Sequence[Used]) -> str:
     """Whom to name for what: source, licence and citation of each folder that has a part in the mix."""
-    rows: list[tuple[TableCell, ...]] = []
+    rows: list[tuple[render.TableCell, ...]] = []
     for part in filter(lambda used: used.files, parts):
-        rows += [(part.place, *credit_cells(used)) for used in part.credits] or [(part.place, _NOBODY, "", "")]
-    return markdown_table(("folder", "source", "licence", "citation"), rows)
+        known = [(part.place, *render.credit_cells(used)) for used in part.credits]
+        rows += known or [(part.place, _NOBODY, "", "")]
+    return render.markdown_table(("folder", "source", "licence", "citation"), rows)
 
 
 # The contents of a mix: the permitted files of every folder, and how often each of them is listed.
@@ -396,7 +327,7 @@ def read_parts(
             if isinstance(item, Reject):
                 rejects.append(item)
                 continue
-            reason = refused or (refusal(item.licence) if settings.commercial else None)
+            reason = refused or (licensing.refusal(item.licence) if settings.commercial else None)
             if reason:
                 remedy = "leave out --commercial, or make that folder again without the model"
                 rejects.append(Reject(item.id, STAGE, reason, remedy if refused else "leave out --commercial"))
@@ -406,29 +337,12 @@ def read_parts(
     return parts, rejects
 
 
-def _model_refusal(models: Sequence[Origin]) -> str | None:
+def _model_refusal(models: Sequence[licensing.Origin]) -> str | None:
     """Why nothing that these models made can be used commercially."""
     for model in models:
-        if "commercial" in asked(model.licence).what:
+        if "commercial" in licensing.asked(model.licence).what:
             return f"its {model.role.replace('_', ' ')} is from {model.name} ({model.licence}): no commercial use"
     return None
-
-
-def refuse_same(parts: Sequence[MixPart]) -> None:
-    """Raise DailytalkError if a corpus is in two folders, which were divided independently.
-
-    The same clip, or another of its speaker, would train in one and evaluate in the other.
-    """
-    home: dict[str, MixPart] = {}
-    for part in parts:
-        for file in part.files:
-            corpus = file.corpus or file.clip
-            first = home.setdefault(corpus, part) if corpus else part
-            if first is not part:
-                raise DailytalkError(
-                    f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
-                    "mix each corpus from one folder",
-                )
 
 
 def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
@@ -441,21 +355,14 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
         ]
         for part in parts
     }
-    seconds_in = {
-        folder_name: sum(file.seconds * file.weight for file in weighted)
-        for folder_name, weighted in clips.items()
-    }
+    seconds_in = {name: sum(clip.seconds * clip.weight for clip in of) for name, of in clips.items()}
     if not any(seconds_in.values()):
         raise DailytalkError(
             "nothing is left to train on",
             "leave out --commercial" if settings.commercial else "name folders with a training split",
         )
-    weighable = {part.place: part for part in parts if seconds_in[part.place] or not settings.commercial}
-    targets = goals(
-        {folder_name: seconds_in[folder_name] for folder_name in weighable},
-        {folder_name: part.weight for folder_name, part in weighable.items()},
-        settings.hours,
-    )
+    weights = {part.place: part.weight for part in parts if seconds_in[part.place] or not settings.commercial}
+    targets = goals({name: seconds_in[name] for name in weights}, weights, settings.hours)
     for part in parts:
         part.listed = {file.id: 1 for file in part.files if file.side == "eval"}
         part.listed |= times(clips[part.place], targets.get(part.place, 0.0), settings.seed)
@@ -492,7 +399,7 @@ class Mixed:
 
     parts: list[MixPart]
     lines: dict[str, int]
-    licence: Combined
+    licence: licensing.Combined
     warnings: tuple[str, ...]
     rejects: list[Reject]
 
@@ -514,7 +421,16 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     scratch = out.with_name(f".{out.name}.conversations")
     try:
         parts, rejects = read_parts(folders, scratch, settings)
-        refuse_same(parts)
+        home: dict[str, MixPart] = {}
+        for part in parts:
+            for file in part.files:
+                corpus = file.corpus or file.clip
+                first = home.setdefault(corpus, part) if corpus else part
+                if first is not part:
+                    raise DailytalkError(
+                        f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
+                        "mix each corpus from one folder",
+                    )
         list_files(parts, settings)
         why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
         rejects += [
@@ -532,7 +448,13 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     for part in parts:
         paths = {}
         for file in part.used():
-            paths[file.wav] = _write_file(target, part, file, settings.text_conditions)
+            name = f"{AUDIO_FOLDER}/{part.place}/{file.wav.stem}"
+            _, annotation = annotated(file.wav.parent, file.wav.name)
+            if not settings.text_conditions:
+                annotation.pop("text_conditions", None)
+            target.link(f"{name}.wav", file.wav.resolve())
+            target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
+            paths[file.wav] = f"{name}.wav"
             entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
             lines[file.side] += [(json_text(entry), file.seconds)] * part.listed[file.id]
         about |= _about_mixed(part, paths)
@@ -542,22 +464,41 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     reject_records = [reject.as_dict() for reject in rejects]
     target.write_text(MIX_REJECTS, json_document(reject_records))
     used = [Used(part.place, part.used(), part.folder.models, part.folder.credits) for part in parts]
-    target.write_text(LICENCES, licence_text(used, licence, warnings))
+    licence_sentence = (
+        "No single licence covers it: those below hold together."
+        if licence.licence == licensing.OTHER
+        else f"The strictest licence, which covers it all: `{render.escaped(licence.licence)}`."
+    )
+    asks = "; ".join(licensing.SAYS[what] for what in licence.asks) or "nothing that a name shows"
+    rows = [
+        (part.place, name or render.Strong("not known"), f"{count:,}", render.terms_cell(name))
+        for part in used
+        for name, count in sorted(Counter(item.licence for item in part.files).items(), key=str)
+    ]
+    models = [
+        (part.place, item.role.replace("_", " "), render.model_name(item.name), item.licence or "unknown")
+        for part in used
+        if part.files
+        for item in part.models
+    ]
+    of_models = render.markdown_table(("folder", "part", "model", "licence"), models)
+    pieces = [
+        "# Licences of this mix",
+        f"{licence_sentence} Together they ask for: {asks}.",
+        "\n".join(f"- {render.escaped(item)}." for item in warnings),
+        "## Recordings",
+        render.markdown_table(("folder", "licence", "files", "asks for"), rows),
+        "## Sources",
+        _credit_table(used),
+        *(["## Models", of_models] if models else []),
+        "What a licence forbids, it forbids whatever this file says. This is no legal advice.",
+    ]
+    target.write_text(LICENCES, "\n\n".join(piece for piece in pieces if piece) + "\n")
     mixed = Mixed(
         parts, {side: len(listed_lines) for side, listed_lines in lines.items()}, licence, warnings, rejects
     )
     finish_training(target, lines, {MIX: json_document(_record(mixed, settings))})
     return mixed
-
-
-def _write_file(target: OwnedFolder, part: MixPart, file: File, text_conditions: bool) -> str:
-    name = f"{AUDIO_FOLDER}/{part.place}/{file.wav.stem}"
-    _, annotation = annotated(file.wav.parent, file.wav.name)
-    if not text_conditions:
-        annotation.pop("text_conditions", None)
-    target.link(f"{name}.wav", file.wav.resolve())
-    target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
-    return f"{name}.wav"
 
 
 def _about_mixed(part: MixPart, paths: Mapping[Path, str]) -> dict[str, Any]:
@@ -572,7 +513,7 @@ def _about_mixed(part: MixPart, paths: Mapping[Path, str]) -> dict[str, Any]:
     return conversations
 
 
-def _terms(parts: Sequence[MixPart]) -> tuple[Combined, tuple[str, ...]]:
+def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, tuple[str, ...]]:
     users: dict[str | None, set[str]] = defaultdict(set)
     sides: dict[str, set[str]] = defaultdict(set)
     for part in parts:
@@ -581,9 +522,18 @@ def _terms(parts: Sequence[MixPart]) -> tuple[Combined, tuple[str, ...]]:
             if file.speaker:
                 sides[file.speaker].add(file.side)
     models = [(part.place, model) for part in parts if part.used() for model in part.folder.models]
-    banned = {"commercial"} & {what for _, model in models for what in asked(model.licence).what}
-    licence = combined(users, banned)
-    warnings = [*licence.warnings, *model_warnings(models)]
+    banned = {"commercial"} & {what for _, model in models for what in licensing.asked(model.licence).what}
+    licence = licensing.combined(users, banned)
+    sentences: dict[str, None] = {}
+    for folder, model in models:
+        terms = licensing.asked(model.licence)
+        part_of_model = model.role.rpartition(": ")[2].replace("_", " ")
+        who = f"{folder}: the {part_of_model} is from {render.model_name(model.name)}"
+        if not terms.known:
+            sentences[f"{who}, whose terms have to be read ({model.licence or 'unknown'})"] = None
+        elif "commercial" in terms.what:
+            sentences[f"{who} ({model.licence}): no commercial use"] = None
+    warnings = [*licence.warnings, *sentences]
     warnings += [
         f"{part.place}: some clips are listed {max(part.listed.values())} times; lower its weight or --hours"
         for part in parts
@@ -608,7 +558,7 @@ def _record(mixed: Mixed, settings: Settings) -> dict[str, Any]:
         "asks": list(mixed.licence.asks),
         "licences": sorted({str(item.licence or "unknown") for part in mixed.parts for item in part.used()}),
         "warnings": list(mixed.warnings),
-        CREDITS: {
+        render.CREDITS: {
             part.place: [item._asdict() for item in part.folder.credits] for part in mixed.parts if part.used()
         },
         "models": {

@@ -141,9 +141,8 @@ def read_row(items: Shards, finished: Finished) -> Row:
     """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
     try:
         row = items.at(finished.place)
-        problem = (
-            "" if row["conversation_id"] == finished.id and (row["audio"] or {}).get("bytes") else "another row"
-        )
+        is_same = row["conversation_id"] == finished.id and (row["audio"] or {}).get("bytes")
+        problem = "" if is_same else "another row"
     except BadInput as error:
         problem = error.reason
     if problem:
@@ -242,6 +241,11 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
     record = row_provenance(row)
     settings = record.get("settings")
     labels = row["labels"] or {}
+    chain = () if labels else finished.chain
+    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in made_by.tag_stages]
+    # A record of other stages than the row went through would give their names to the wrong digests.
+    names = made_by.speak_stages if len(made_by.speak_stages) == len(chain) else (None,) * len(chain)
+    stages += [{"name": name, "digest": digest} for name, digest in zip(names, chain, strict=True)]
     return {
         "source_id": finished.recording_id,
         "source": labels.get("corpus") or made_by.source,
@@ -258,7 +262,7 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
             for role, model in sorted((record.get("models") or {}).items())
         ],
         # All stages of clips are in run.json, by both names.
-        "stages": _stages(() if labels else finished.chain, made_by),
+        "stages": stages,
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
     }
 
@@ -268,17 +272,8 @@ def utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
     synthesis = fields["synthesis"]
     if synthesis is None:
         return dict(fields)
-    return {
-        **fields,
-        "synthesis": {**synthesis, "model": portable(synthesis["model"]), "voice": portable(synthesis["voice"])},
-    }
-
-
-def _stages(chain: Sequence[str], made_by: RowOrigin) -> list[dict[str, Any]]:
-    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in made_by.tag_stages]
-    # A record of other stages than the row went through would give their names to the wrong digests.
-    names = made_by.speak_stages if len(made_by.speak_stages) == len(chain) else (None,) * len(chain)
-    return stages + [{"name": name, "digest": digest} for name, digest in zip(names, chain, strict=True)]
+    names = {name: portable(synthesis[name]) for name in ("model", "voice")}
+    return {**fields, "synthesis": {**synthesis, **names}}
 
 
 # Placing rows in files, and cutting files into row groups: by the ids of the rows, never by their neighbours.
@@ -413,7 +408,12 @@ def conversation_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> 
     Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
     """
     row = read_row(items, finished)
-    _check_header(finished.id, row)
+    try:
+        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+    except soundfile.LibsndfileError as error:
+        raise _unusable(finished.id, str(error)) from None
+    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
+        raise _unusable(finished.id, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
     row = row | {
         "audio": encoded(finished.id, row["audio"]["bytes"]),
         "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
@@ -434,7 +434,9 @@ def utterance_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Ite
         if fields["status"] == "dropped":
             continue
         part = _cut(fields, pcm, rate)
-        data = _flac(part, rate)
+        file = io.BytesIO()
+        soundfile.write(file, part, rate, subtype="PCM_16", format="FLAC")
+        data = file.getvalue()
         seconds = len(part) / rate
         published = utterance(fields)
         yield (
@@ -493,15 +495,6 @@ def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
     return pcm, rate
 
 
-def _check_header(name: str, row: Row) -> None:
-    try:
-        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
-    except soundfile.LibsndfileError as error:
-        raise _unusable(name, str(error)) from None
-    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
-        raise _unusable(name, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
-
-
 def _unusable(name: str, cause: str) -> DailytalkError:
     return DailytalkError(f"the audio of {name!r} can't be used ({cause})", "build the conversation again")
 
@@ -521,12 +514,6 @@ def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
         )
     first = min(max(round(start * rate), 0), len(pcm) - 1)
     return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(fields["channel"])]
-
-
-def _flac(pcm: Pcm, rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
-    return file.getvalue()
 
 
 # The config `source`: the untouched recordings of a finished dataset, for publishers who have the rights.
@@ -557,6 +544,11 @@ class PackedRecording(NamedTuple):
     identity: str
     fields: Row
     parts: tuple[dict[str, Any], ...]
+
+    @property
+    def digest(self) -> tuple[Any, ...]:
+        """What changes whenever its row may have."""
+        return self.id, self.identity, self.parts
 
 
 def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRecording]:
@@ -624,15 +616,8 @@ def _recording(name: str, rows: list[Row]) -> PackedRecording:
             f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy
         ) from None
     parts = sorted(rows, key=lambda row: (row["offset"], row["conversation_id"]))
-    return PackedRecording(
-        name,
-        path,
-        size,
-        seconds,
-        first["audio_identity"],
-        first,
-        tuple({part: row[part] for part in ("conversation_id", "offset", "duration")} for row in parts),
-    )
+    of_parts = tuple({part: row[part] for part in ("conversation_id", "offset", "duration")} for row in parts)
+    return PackedRecording(name, path, size, seconds, first["audio_identity"], first, of_parts)
 
 
 # The staging folder, in which a version waits to be sent: finished files stay, so that no run packs them twice.
@@ -692,16 +677,6 @@ def keep(file: DataFile, key: str) -> None:
     """Note what a file was made from. It must be whole and on disk by then."""
     record = {name: getattr(file, name) for name in _KEPT if name != "key"}
     write_text(_record(file.path), json.dumps({"key": key} | record) + "\n")
-
-
-def drop_stale_files(stage: Path, names: Iterable[str]) -> None:
-    """Remove data files that are not among `names`, and what killed runs left half written."""
-    paths = {stage / name for name in names}
-    for config in CONFIGS:
-        for path in [*(stage / config).glob("*.parquet"), *(stage / config).glob(".*.tmp")]:
-            if path.suffix == ".tmp" or (_DATA.fullmatch(path.name) and path not in paths):
-                _record(path).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
 
 
 def refuse_full_disk(stage: Path, needed: float) -> None:
@@ -791,7 +766,13 @@ def pack_version(
         raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
     packed = recordings(folder, index.conversations) if include_source else []
     jobs = list(_jobs(index, packed, side, made_by, shards_before, shard_bytes))
-    drop_stale_files(stage, [job.name for job in jobs])
+    # Data files of other names, and what killed runs left half written.
+    paths = {stage / job.name for job in jobs}
+    for config in CONFIGS:
+        for path in [*(stage / config).glob("*.parquet"), *(stage / config).glob(".*.tmp")]:
+            if path.suffix == ".tmp" or (_DATA.fullmatch(path.name) and path not in paths):
+                _record(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
     files_by_name = {job.name: file for job in jobs if (file := staged(stage, job.name, job.key))}
     missing = [job for job in jobs if job.name not in files_by_name]
     refuse_full_disk(stage, sum(job.size for job in missing))
@@ -809,13 +790,8 @@ def pack_version(
         raise DailytalkError(
             f"the disk of {stage} is full", "make room and push again: what is packed already stays"
         ) from None
-    return Packed(
-        tuple(files_by_name[name] for name in sorted(files_by_name)),
-        index.sample_rate,
-        disjoint,
-        index.rejects,
-        index.items.fields,
-    )
+    files_in_order = tuple(files_by_name[name] for name in sorted(files_by_name))
+    return Packed(files_in_order, index.sample_rate, disjoint, index.rejects, index.items.fields)
 
 
 def _features(config: str, index: Index) -> Features:
@@ -848,20 +824,10 @@ def _jobs(
         shards: list[list[Member]] = [[] for _ in range(count)]
         for member in sorted(members, key=lambda member: (position(member.id), member.id)):
             shards[shard_of(member.id, count)].append(member)
-        about = [
-            _CODE,
-            pa.__version__,
-            soundfile.__libsndfile_version__,
-            str(_features(config, index)),
-            asdict(made_by),
-        ]
+        libraries = (pa.__version__, soundfile.__libsndfile_version__)
+        about = [_CODE, *libraries, str(_features(config, index)), asdict(made_by)]
         for number, shard in enumerate(shards):
-            contents = [
-                [member.id, member.identity, member.parts]
-                if isinstance(member, PackedRecording)
-                else member.digest
-                for member in shard
-            ]
+            contents = [member.digest for member in shard]
             key = hashlib.sha256(json.dumps([about, contents]).encode()).hexdigest()
             size = sum(sizes[member.id] for member in shard)
             name = f"{config}/{split}-{number:05d}-of-{count:05d}.parquet"  # as `Dataset.push_to_hub` writes it

@@ -152,7 +152,10 @@ def compare_folders(folder: Path, other: Path) -> Sides:
     """
     if folder.resolve() == other.resolve():
         raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
-    names = _names(folder, other)
+    # They are called by the shortest ends of their paths that differ.
+    parts, other_parts = (path.resolve().parts for path in (folder, other))
+    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
+    names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
     return _compared(folder, names[0]), _compared(other, names[1])
 
 
@@ -174,13 +177,6 @@ def _compared(folder: Path, name: str) -> Compared:
             f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
         )
     return side
-
-
-def _names(folder: Path, other: Path) -> tuple[str, str]:
-    """The shortest distinct ends of two different paths."""
-    parts, other_parts = (path.resolve().parts for path in (folder, other))
-    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
-    return as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
 
 
 # The page of conversations: a file of HTML that needs no network and can be sent by mail.
@@ -273,7 +269,24 @@ def write_report(
     if shown != SHOWN or audio:
         option = "--audio" if audio else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
-    return _write_clips(items, path, markdown, sides, limits)
+    refused: list[Row] = []
+    judge = Judge(limits, unit="clip")
+    figures, chosen_by = corpus_figures(items, refused, judge)
+    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
+    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
+    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
+    sections = [*corpus_sections(figures, examples, _against(sides))]
+    if figures.tally.total.conversations:
+        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
+    sections += _beyond_limits(items, figures.quality)
+    run = _run_of(items)
+    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
+    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
+    write_lines(path, page_of(items.name, sections, top))
+    if markdown:
+        write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
+    clips = figures.tally.total.conversations
+    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
 
 
 class _Listed(NamedTuple):
@@ -311,9 +324,8 @@ def _write(
     # Only a work folder that was tagged knows where its recordings are.
     is_tagged = items.folder is not None and (items.folder / TAGGED).is_dir() and items.rebuilt
     recordings = TaggedItems(items.folder) if items.folder and is_tagged else None
-    recorded = (
-        sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in examples) if recordings else 0.0
-    )
+    as_recorded = examples if recordings else ()
+    recorded = sum(min(listed[number].source_seconds or 0.0, LONGEST) for number in as_recorded)
     mode = audio or ("inside" if (heard + recorded) * BYTES_A_SECOND < MOST_INSIDE else "beside")
     levels = FINE if heard <= MOST_FINE else COARSE
     names = Counter(entry.judged.name for entry in listed)
@@ -327,8 +339,9 @@ def _write(
     sections = [*conversation_sections(tally, run, rejects, _against(sides), parts.of_furthest(tally))]
     if listed:
         cards = [_example(listed[number].judged.name, why, details[number]) for number, why in examples.items()]
+        list_of = fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
         sections[:0] = [
-            Section("listen", "Listen and look", [_wrapped(_list(cards), fragment("conversations.html"))]),
+            Section("listen", "Listen and look", [_wrapped(list_of, fragment("conversations.html"))]),
             Section("conversations-table", "All conversations", [_wrapped(_NO_SCRIPT, fragment("table.html"))]),
         ]
 
@@ -424,10 +437,8 @@ def page_of(
     yield top.replace("@@TITLE@@", fill("{}: dailytalk report", name)).replace("@@MEDIA@@", media)
     yield fill("<h1>{}</h1>", name)
     yield header
-    links = joined(
-        fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title
-    )
-    yield fill('<nav aria-label="Sections">{}</nav>', links)
+    links = [fill('<a href="#{}">{}</a>', section.name, section.title) for section in sections if section.title]
+    yield fill('<nav aria-label="Sections">{}</nav>', joined(links))
     yield from map(page_html, sections)
     yield rest
     yield from data
@@ -542,21 +553,12 @@ def _example(name: str, why: str, detail: Mapping[str, Any]) -> Html:
         )
         if source
     )
+    note = fill('<p class="note">{}</p>', problem) if problem else ""
     return fill(
-        '<li class="card"><p class="why">{}</p><p><button type="button" data-number="{}">{}</button></p>'
-        '<noscript><p>{}</p></noscript><p class="soft">{}</p>{}{}</li>',
-        why,
-        number,
-        name,
-        name,
-        detail["about"],
-        player,
-        fill('<p class="note">{}</p>', problem) if problem else "",
+        '<li class="card"><p class="why">{0}</p><p><button type="button" data-number="{1}">{2}</button></p>'
+        '<noscript><p>{2}</p></noscript><p class="soft">{3}</p>{4}{5}</li>',
+        *(why, number, name, detail["about"], player, note),
     )
-
-
-def _list(cards: Sequence[Html]) -> Html:
-    return fill('<ul class="examples" id="examples">{}</ul>', joined(cards)) if cards else _EMPTY
 
 
 def _wrapped(*parts: Html) -> Html:
@@ -686,11 +688,8 @@ class _Parts:
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
         usable = (row for row in rows if not row.get("problem"))
         wanted = ((number, row) for number, (row, _) in enumerate(zip(usable, listed, strict=False)))
-        jobs = (
-            (number, partial(self._made, row, number, False, self._sound(row)))
-            for number, row in wanted
-            if number not in done
-        )
+        left = ((number, row) for number, row in wanted if number not in done)
+        jobs = ((number, partial(self._made, row, number, False, self._sound(row))) for number, row in left)
         for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
             yield data_block(f"detail-{number}", part)
 
@@ -717,11 +716,9 @@ class _Parts:
                 continue
             name = f"{utterance['utterance_id']} as {how}"
             samples, problem = _line_sound(items, line.conversation_id, channel, utterance[start], utterance[end])
-            player = (
-                fill('<p class="note">{}</p>', problem)
-                if problem
-                else _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
-            )
+            player = fill('<p class="note">{}</p>', problem)
+            if not problem:
+                player = _audio(f"Listen to {name}", self.sounds.place_line(samples, place, how))
             players.append(fill('<p class="soft">as {}</p>{}', how, player))
         distance, pitch, level = apart_cells(utterance)
         tag = f" · {utterance['tag']}" if utterance["tag"] else ""
@@ -805,29 +802,6 @@ def _line_sound(
 SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
-def _write_clips(
-    items: Items, path: Path, markdown: Path | None, sides: Sides | None, limits: FitnessLimits | None
-) -> WrittenReport:
-    refused: list[Row] = []
-    judge = Judge(limits, unit="clip")
-    figures, chosen_by = corpus_figures(items, refused, judge)
-    examples = _count_rejects(figures.tally, itertools.chain(map(_refusal, refused), items.rejects()))
-    audible = left_channels(items, spread_over(chosen_by, SAMPLES))
-    samples = joined(_sample(items.row(name), sound) for name, sound in audible.items())
-    sections = [*corpus_sections(figures, examples, _against(sides))]
-    if figures.tally.total.conversations:
-        sections.append(Section("listen", "Listen", [fill('<div class="samples">{}</div>', samples)]))
-    sections += _beyond_limits(items, figures.quality)
-    run = _run_of(items)
-    verdict = verdict_of(corpus_findings(figures, judge, run), judge.n) if judge.n else None
-    top = joined((verdict_part(verdict), made_line(run, figures.tally))) if verdict else _EMPTY
-    write_lines(path, page_of(items.name, sections, top))
-    if markdown:
-        write_text(markdown, summary(corpus_sections(figures, against=_against(sides))))
-    clips = figures.tally.total.conversations
-    return WrittenReport(path, path.stat().st_size, clips, tuple(audible), True, figures.quality.measured, verdict)
-
-
 def _beyond_limits(items: Items, quality: QualityTally) -> list[Section]:
     """Clips beyond a limit of quality to listen to, with the reason, as far as their sound is at hand."""
     reasons = dict(quality.to_hear())
@@ -850,12 +824,9 @@ def _sample(row: Row, sound: bytes) -> Html:
 
 def heard_card(name: str, facts: str, text: str, sound: bytes | str) -> Html:
     """A card with a player: what is heard, what is known of it, what is said, and MP3, or why there is none."""
-    player = (
-        fill('<p class="note">{}</p>', sound)
-        if isinstance(sound, str)
-        else _audio(f"Listen to {name}", _as_address(sound))
-    )
-    return _heard(name, facts, player, text)
+    if isinstance(sound, str):
+        return _heard(name, facts, fill('<p class="note">{}</p>', sound), text)
+    return _heard(name, facts, _audio(f"Listen to {name}", _as_address(sound)), text)
 
 
 def _heard(name: str, facts: str, player: Html, text: str) -> Html:

@@ -223,9 +223,18 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
     count = round(seconds * levels_a_second)
     levels = [peaks(channel, count) for channel in np.ascontiguousarray(samples.T)]
     loudest = [float(channel.max(initial=0.0)) for channel in levels]
+    sides = [
+        _merged([(item["start"], item["end"]) for item in utterances if item["channel"] == name])
+        for name in CHANNELS
+    ]
+    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
+    speakers = row["speakers"] or {}
     return {
         "shown": round(seconds, 3),
-        "names": _names(row, rebuilt),
+        "names": [
+            f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
+            for channel in CHANNELS
+        ],
         "about": _about(row),
         "rebuilt": rebuilt,
         "lines": [_line(utterance) for utterance in utterances],
@@ -240,61 +249,15 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         ],
         "sources": sources,
         "sounds": [_placed(sound, sound["channel"]) for sound in row["sounds"] or () if sound["start"] < seconds],
-        "both": _both(utterances),
+        "both": [[round(start, 3), round(end, 3)] for start, end in _overlaps(*sides)],
         "peaks": [_letters(channel) for channel in levels] if len(samples) else ["", ""],
         "peak_rate": levels_a_second,
         "loudest": [round(value, 4) for value in loudest],
     }
 
 
-def _names(row: Mapping[str, Any], rebuilt: bool) -> list[str]:
-    """What both sides are called, with their speakers where known."""
-    titles = {"left": "left, re-voiced", "right": "right, kept"} if rebuilt else {name: name for name in CHANNELS}
-    speakers = row["speakers"] or {}
-    return [
-        f"{titles[channel]} · {speakers[channel]}" if speakers.get(channel) else titles[channel]
-        for channel in CHANNELS
-    ]
-
-
 def _line(utterance: Mapping[str, Any]) -> list[Any]:
     recorded = [_rounded(utterance[name]) for name in ("source_start", "source_end")]
-    return [
-        *_placed(utterance, utterance["channel"]),
-        utterance["text"] or "",
-        utterance["tag"] or "",
-        utterance["event"] or "",
-        _description(utterance),
-        *(recorded if None not in recorded else (None, None)),
-        utterance["status"] or "",
-    ]
-
-
-def _placed(item: Mapping[str, Any], channel: str) -> list[Any]:
-    return [CHANNELS.index(channel), round(item["start"], 3), round(item["end"], 3)]
-
-
-def _rounded(value: Any) -> float | None:
-    return round(value, 3) if is_number(value) else None
-
-
-def _both(utterances: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """Where both sides speak at once."""
-    sides = [
-        _merged([(item["start"], item["end"]) for item in utterances if item["channel"] == name])
-        for name in CHANNELS
-    ]
-    return [[round(start, 3), round(end, 3)] for start, end in _overlaps(*sides)]
-
-
-def _letters(levels: NDArray[np.float32]) -> str:
-    """Levels of a channel against its loudest, a letter each."""
-    steps = np.rint(levels / max(float(levels.max(initial=0.0)), 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
-    return bytes(_LETTER_BYTES[steps]).decode()
-
-
-def _description(utterance: Mapping[str, Any]) -> str:
-    """What is known of an utterance beyond its times, text, tag, event and status."""
     measures = ", ".join(
         f"{name} {utterance[name]:.2f}"
         for name in ("valence", "arousal", "dominance")
@@ -308,7 +271,29 @@ def _description(utterance: Mapping[str, Any]) -> str:
         f"delivery {distance:.2f} from the source" if is_number(distance) else "",
         utterance["reason"],
     )
-    return " · ".join(part for part in parts if part)
+    return [
+        *_placed(utterance, utterance["channel"]),
+        utterance["text"] or "",
+        utterance["tag"] or "",
+        utterance["event"] or "",
+        " · ".join(part for part in parts if part),
+        *(recorded if None not in recorded else (None, None)),
+        utterance["status"] or "",
+    ]
+
+
+def _placed(item: Mapping[str, Any], channel: str) -> list[Any]:
+    return [CHANNELS.index(channel), round(item["start"], 3), round(item["end"], 3)]
+
+
+def _rounded(value: Any) -> float | None:
+    return round(value, 3) if is_number(value) else None
+
+
+def _letters(levels: NDArray[np.float32]) -> str:
+    """Levels of a channel against its loudest, a letter each."""
+    steps = np.rint(levels / max(float(levels.max(initial=0.0)), 1e-9) * (len(LETTERS) - 1)).astype(np.uint8)
+    return bytes(_LETTER_BYTES[steps]).decode()
 
 
 def _clock(seconds: float) -> str:

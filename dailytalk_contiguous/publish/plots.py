@@ -311,7 +311,13 @@ def svg(plot: Plot) -> Html:
     if isinstance(plot, MultiplesPlot):
         return _svg_multiples(plot)
     assert isinstance(plot, MapPlot)
-    return _svg_map(plot)
+    frame = _Frame(plot.x_axis, plot.y_axis, HIGH)
+    parts = frame.axes(lambda value: f"{value:g}")
+    if plot.diagonal:
+        low, high = _diagonal(plot)
+        parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "zero"))
+    parts += _circles(plot.points, frame, plot.most, plot.style, plot.unit)
+    return _svg(plot, HIGH, parts) + _size_key(plot.most, plot.unit, plot.style)
 
 
 def _key(series: Sequence[Series]) -> Html:
@@ -332,16 +338,8 @@ def _svg_bars(plot: BarPlot) -> Html:
         height = (ROW - 6) / (len(plot.series) if plot.grouped else 1)
         for place, (value, series) in enumerate(zip(row.values, plot.series, strict=True)):
             top = y + 3 + (place * height if plot.grouped else 0)
-            parts.append(
-                fill(
-                    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>',
-                    left if plot.grouped else x,
-                    top,
-                    max(0.0, value * scale),
-                    height,
-                    series.style,
-                )
-            )
+            start = left if plot.grouped else x
+            parts.append(_rect(start, top, max(0.0, value * scale), height, series.style))
             x += value * scale
         parts.append(_text(left + length * scale + 5, y + 15, label, style="soft"))
     return _svg(plot, max(1, len(plot.rows)) * ROW, parts)
@@ -354,15 +352,7 @@ def _svg_histogram(plot: HistogramPlot) -> Html:
     for limit in plot.limits:
         edges = (plot.axis.low, limit.value) if limit.side == "below" else (limit.value, plot.axis.high)
         first, last = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in edges)
-        parts.append(
-            fill(
-                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="beyond"/>',
-                first,
-                top,
-                last - first,
-                frame.y(0) - top,
-            )
-        )
+        parts.append(_rect(first, top, last - first, frame.y(0) - top, "beyond"))
     parts += frame.axes(lambda value: f"{value:g}" if plot.counted else f"{100 * value:.0f}")
     for number, (series, values) in enumerate(plot.series):
         outline = [f"M{frame.x(plot.axis.low):.1f} {frame.y(0):.1f}"]
@@ -389,16 +379,6 @@ def _height_axis(plot: HistogramPlot) -> Axis:
         return Axis(f"{plot.of}, logarithmic", 0, max(2 * most, 10.0), 1)
     step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if most / step <= 5)
     return Axis(f"share of {plot.of} (%)", 0, math.ceil(most / step - 1e-9) * step, step)
-
-
-def _svg_map(plot: MapPlot) -> Html:
-    frame = _Frame(plot.x_axis, plot.y_axis, HIGH)
-    parts = frame.axes(lambda value: f"{value:g}")
-    if plot.diagonal:
-        low, high = _diagonal(plot)
-        parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "zero"))
-    parts += _circles(plot.points, frame, plot.most, plot.style, plot.unit)
-    return _svg(plot, HIGH, parts) + _size_key(plot.most, plot.unit, plot.style)
 
 
 def _circles(points: Points, frame: "_Frame", most: int, style: str, unit: str, scale: float = 1.0) -> list[Html]:
@@ -462,19 +442,11 @@ def _svg_multiples(plot: MultiplesPlot) -> Html:
         parts += _circles(points, frame, most, "after", plot.unit, SMALL_SCALE)
         caption = f"{name} ({sum(n for *_, n in points):,})"
         words = f"{caption}: {_map_words(points, plot.x_axis, plot.y_axis)}"
-        panels.append(
-            fill(
-                "<figure><figcaption>{}</figcaption>{}</figure>",
-                caption,
-                _drawing(words, SMALL_SIDE, SMALL_SIDE, parts),
-            )
-        )
+        drawing = _drawing(words, SMALL_SIDE, SMALL_SIDE, parts)
+        panels.append(fill("<figure><figcaption>{}</figcaption>{}</figure>", caption, drawing))
     axes = fill('<p class="soft">Across: {}. Up: {}.</p>', plot.x_axis.title, plot.y_axis.title)
-    return (
-        fill('<div class="multiples">{}</div>', joined(panels))
-        + axes
-        + _size_key(most, plot.unit, "after", SMALL_SCALE)
-    )
+    key = _size_key(most, plot.unit, "after", SMALL_SCALE)
+    return fill('<div class="multiples">{}</div>', joined(panels)) + axes + key
 
 
 def _svg_ranges(plot: RangePlot) -> Html:
@@ -486,9 +458,8 @@ def _svg_ranges(plot: RangePlot) -> Html:
         parts.append(_line(frame.x(plot.middle), frame.y(0), frame.x(plot.middle), 8, "zero"))
     for number, row in enumerate(plot.rows):
         top = 8 + number * step
-        parts.append(
-            _text(106, top + step / 2 + 4, shortened_name(row.name, NAME_CHARACTERS), "end", title=row.name)
-        )
+        name = shortened_name(row.name, NAME_CHARACTERS)
+        parts.append(_text(106, top + step / 2 + 4, name, "end", title=row.name))
         for place, (series, value) in enumerate(zip(plot.series, row.values, strict=True)):
             if value is None:
                 continue
@@ -592,21 +563,32 @@ class _Frame:
             parts.append(_text(self.x(value), floor + 16, f"{value:g}".replace("-", "−"), "middle", "soft"))
         if not titles:
             return parts
-        parts.append(
-            _text((self.left + self.width - self.right) / 2, self.height - 5, self.x_axis.title, "middle")
+        across = (self.left + self.width - self.right) / 2
+        parts.append(_text(across, self.height - 5, self.x_axis.title, "middle"))
+        return (
+            [
+                *parts,
+                fill(
+                    '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
+                    middle,
+                    self.y_axis.title,
+                ),
+            ]
+            if y_label
+            else parts
         )
-        turned = fill(
-            '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
-            middle,
-            self.y_axis.title,
-        )
-        return [*parts, turned] if y_label else parts
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:
     hint = fill("<title>{}</title>", title) if title and title != text else ""
     return fill(
         '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>', x, y, anchor, style, text, hint
+    )
+
+
+def _rect(x: float, y: float, width: float, height: float, style: str) -> Html:
+    return fill(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>', x, y, width, height, style
     )
 
 

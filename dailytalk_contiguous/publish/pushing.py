@@ -243,16 +243,12 @@ def read_tree(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> di
 def read_manifest(api: HfApi, repo: str, revision: str, patience: RetryPolicy) -> dict[str, Any] | None:
     """The manifest of a revision that has a file of that name; None if it is not one of ours."""
     try:
-        found_manifest = parse_json(
-            read_hub_text(api, repo, revision, MANIFEST, patience), MANIFEST, limit=MOST_OWN_BYTES
-        )
+        text = read_hub_text(api, repo, revision, MANIFEST, patience)
+        record = parse_json(text, MANIFEST, limit=MOST_OWN_BYTES)
     except (BadInput, UnicodeDecodeError):
         return None
-    return (
-        found_manifest
-        if fits(found_manifest, MANIFEST_SHAPE | {"files": dict}) and found_manifest.get("layout") == LAYOUT
-        else None
-    )
+    is_ours = fits(record, MANIFEST_SHAPE | {"files": dict}) and record.get("layout") == LAYOUT
+    return record if is_ours else None
 
 
 def read_hub_text(api: HfApi, repo: str, revision: str, name: str, patience: RetryPolicy) -> str:
@@ -518,9 +514,8 @@ def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> 
         repo_id=target.repo,
         endpoint=api.endpoint,
     )
-    return {str(entry["oid"]) for entry in actions if entry.get("actions")} | {
-        str(entry["oid"]) for entry in errors
-    }
+    wanted = [entry for entry in actions if entry.get("actions")]
+    return {str(entry["oid"]) for entry in [*wanted, *errors]}
 
 
 def _preupload(api: HfApi, target: Target, additions: list[CommitOperationAdd]) -> None:
@@ -659,10 +654,8 @@ def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) ->
     """Make the repository and the branch that are still to be made, and nothing else; the state then."""
     with hub_errors(target.repo):
         if not state.exists:
-            make = functools.partial(
-                api.create_repo, target.repo, repo_type=KIND, private=target.private, exist_ok=True
-            )
-            with_retries(make, patience)
+            make = functools.partial(api.create_repo, repo_type=KIND, private=target.private, exist_ok=True)
+            with_retries(lambda: make(target.repo), patience)
             state = read_state(api, target, patience)
         if target.branch not in state.branches and target.branch != MAIN and not target.pull_request:
             branch = functools.partial(api.create_branch, revision=state.head, repo_type=KIND, exist_ok=True)
@@ -670,25 +663,16 @@ def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) ->
     return state
 
 
-def _operations(
-    state: State, release: Release, uploaded: Uploaded
-) -> list[CommitOperationAdd | CommitOperationDelete]:
-    planned = plan_push(state, release)
-    changed = planned.named("add", "replace")
-    additions = uploaded.additions | {
-        name: CommitOperationAdd(name, release.contents[name].source)
-        for name in changed
-        if name not in uploaded.additions
-    }
-    deletions = [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
-    return [*(additions[name] for name in changed), *deletions]
-
-
 def _commit(
     api: HfApi, target: Target, state: State, release: Release, uploaded: Uploaded, patience: RetryPolicy
 ) -> tuple[str, str]:
     """Make the one commit; its id and its page."""
-    operations = _operations(state, release, uploaded)
+    planned = plan_push(state, release)
+    changed = planned.named("add", "replace")
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        uploaded.additions.get(name) or CommitOperationAdd(name, release.contents[name].source) for name in changed
+    ]
+    operations += [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
     attempt = 1
     while True:
         try:
@@ -727,9 +711,8 @@ def _is_ours(api: HfApi, target: Target, commit: str, release: Release, patience
 
 
 def _overtaken(api: HfApi, target: Target, now: str | None, patience: RetryPolicy) -> DailytalkError:
-    latest = with_retries(
-        lambda: api.list_repo_commits(target.repo, repo_type=KIND, revision=target.branch), patience
-    )
+    commits = functools.partial(api.list_repo_commits, repo_type=KIND, revision=target.branch)
+    latest = with_retries(lambda: commits(target.repo), patience)
     names = ", ".join(latest[0].authors) if latest else ""
     by = f" by {names}" if names else ""
     return DailytalkError(
@@ -950,7 +933,25 @@ def push_version(
     with exclusive(stage):
         exists = validate_request(api, target, settings, patience)
         state = read_state(api, target, patience) if exists else State()
-        packed = _packed(folder, stage, target, state, settings, say)
+        sides: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        if state.manifest and state.head:
+            with hub_errors(target.repo):
+                before = open_version(Reference(target.repo, state.head))
+                sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
+            counts = Counter(name.split("-")[0] for name in state.manifest["files"])
+        before_had_source = any(name.startswith("source/") for name in counts)
+        packed = pack_version(
+            folder,
+            stage,
+            include_source=before_had_source if settings.include_source is None else settings.include_source,
+            splits_before=sides,
+            shards_before=counts,
+            valid_share=settings.valid_share,
+            test_share=settings.test_share,
+            seed=settings.seed,
+            progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
+        )
         write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
         after = open_version(stage)
         changes = compare_versions(_before(target.repo, state, settings.tag), after)
@@ -962,7 +963,9 @@ def push_version(
             return PushOutcome(tag or (state.manifest or {}).get("version"), changes, packed)
         _check_tag(tag, state, changes)
         card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
-        release = _release(packed, tag, changes, card, settings)
+        manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
+        message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+        release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)
         planned = plan_push(state, release)
         if settings.method != METHODS[0]:
             check_plain(target, release)
@@ -984,28 +987,6 @@ def validate_request(api: HfApi, target: Target, settings: PushSettings, patienc
         parse_tag(str(settings.tag))
     CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
     return check_access(api, target, patience)
-
-
-def _packed(folder: Path, stage: Path, target: Target, state: State, settings: PushSettings, say: Say) -> Packed:
-    sides: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    if state.manifest and state.head:
-        with hub_errors(target.repo):
-            before = open_version(Reference(target.repo, state.head))
-            sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
-        counts = Counter(name.split("-")[0] for name in state.manifest["files"])
-    before_had_source = any(name.startswith("source/") for name in counts)
-    return pack_version(
-        folder,
-        stage,
-        include_source=before_had_source if settings.include_source is None else settings.include_source,
-        splits_before=sides,
-        shards_before=counts,
-        valid_share=settings.valid_share,
-        test_share=settings.test_share,
-        seed=settings.seed,
-        progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
-    )
 
 
 def _is_tenth(done: int, of: int) -> bool:
@@ -1096,14 +1077,10 @@ def _card(
     settings: PushSettings,
 ) -> Card:
     before = [version for version in list_versions(repo) if version.kind == "version"] if state.tags else []
-    history = [
-        (
-            version.name,
-            version.date.date().isoformat() if version.date else "",
-            push_in_words(version.changes or {}),
-        )
-        for version in before
-    ]
+    history = []
+    for version in before:
+        date = version.date.date().isoformat() if version.date else ""
+        history.append((version.name, date, push_in_words(version.changes or {})))
     changes_record = changes.as_dict()
     new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes_record))] if tag else []
     facts = CardFacts(
@@ -1117,12 +1094,6 @@ def _card(
     )
     rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
     return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
-
-
-def _release(packed: Packed, tag: str | None, changes: Changes, card: Card, settings: PushSettings) -> Release:
-    manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
-    message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
-    return Release(packed, tag, manifest_of_version, card.text, card.assets, message)
 
 
 def push_in_words(changes: dict[str, Any]) -> str:

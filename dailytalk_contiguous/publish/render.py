@@ -222,9 +222,8 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> Html
         )
 
     top = fill("<thead><tr>{}</tr></thead>", cells("th", head)) if any(head) else ""
-    return fill(
-        "<table>{}<tbody>{}</tbody></table>", top, joined(fill("<tr>{}</tr>", cells("td", row)) for row in body)
-    )
+    lines = joined(fill("<tr>{}</tr>", cells("td", row)) for row in body)
+    return fill("<table>{}<tbody>{}</tbody></table>", top, lines)
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[TableCell]]) -> str:

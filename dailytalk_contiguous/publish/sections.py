@@ -41,6 +41,7 @@ from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
+from dailytalk_contiguous.publish import render
 from dailytalk_contiguous.publish.plots import (
     Axis,
     Bar,
@@ -57,27 +58,6 @@ from dailytalk_contiguous.publish.plots import (
     alternative,
     png,
     svg,
-)
-from dailytalk_contiguous.publish.render import (
-    Code,
-    Credit,
-    Html,
-    Link,
-    TableCell,
-    credit_cells,
-    credits_of,
-    details,
-    escaped,
-    fill,
-    html_table,
-    joined,
-    listed,
-    markdown_table,
-    model_name,
-    money,
-    percent,
-    public_cell,
-    terms_cell,
 )
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 
@@ -102,7 +82,7 @@ class Table:
 
     title: str
     head: tuple[str, ...]
-    rows: Sequence[Sequence[TableCell]]
+    rows: Sequence[Sequence[render.TableCell]]
     note: str = ""
     nothing: str = ""
     folded: bool = False
@@ -120,7 +100,7 @@ class Table:
 MOST_CHARACTERS = 52
 
 #: Markup is for pages alone: a player.
-SectionPart = KeyFigures | Text | Table | Plot | Html
+SectionPart = KeyFigures | Text | Table | Plot | render.Html
 
 
 class Section(NamedTuple):
@@ -131,7 +111,7 @@ class Section(NamedTuple):
     parts: Sequence[SectionPart]
 
 
-def page_html(section: Section) -> Html:
+def page_html(section: Section) -> render.Html:
     """A section as HTML."""
     pieces, cards = [], []
     for part in (*section.parts, None):
@@ -139,38 +119,39 @@ def page_html(section: Section) -> Html:
             cards.append(_card(part))
             continue
         if cards:
-            pieces.append(fill('<div class="plots">{}</div>', joined(cards)))
+            pieces.append(render.fill('<div class="plots">{}</div>', render.joined(cards)))
             cards = []
         if isinstance(part, KeyFigures):
-            pieces.append(fill('<dl class="facts">{}</dl>', joined(_fact(*figure) for figure in part.figures)))
+            figures = render.joined(_fact(*figure) for figure in part.figures)
+            pieces.append(render.fill('<dl class="facts">{}</dl>', figures))
         elif part:
-            pieces.append(fill("<p>{}</p>", part.text) if isinstance(part, Text) else part)
-    heading = fill("<h2>{}</h2>", section.title) if section.title else ""
-    return fill('<section id="{}">{}{}</section>\n', section.name, heading, joined(pieces))
+            pieces.append(render.fill("<p>{}</p>", part.text) if isinstance(part, Text) else part)
+    heading = render.fill("<h2>{}</h2>", section.title) if section.title else ""
+    return render.fill('<section id="{}">{}{}</section>\n', section.name, heading, render.joined(pieces))
 
 
-def _fact(name: str, value: str, remark: str) -> Html:
-    small = fill("<small>{}</small>", remark) if remark else ""
-    return fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
+def _fact(name: str, value: str, remark: str) -> render.Html:
+    small = render.fill("<small>{}</small>", remark) if remark else ""
+    return render.fill("<div><dt>{}</dt><dd>{}{}</dd></div>", name, value, small)
 
 
-def _card(part: Table | Plot) -> Html:
+def _card(part: Table | Plot) -> render.Html:
     if not part:
-        what = fill('<p class="soft">Nothing to show: {}.</p>', part.nothing)
+        what = render.fill('<p class="soft">Nothing to show: {}.</p>', part.nothing)
     elif isinstance(part, Plot):
         what = svg(part)
     else:
-        what = html_table(part.head, part.rows)
+        what = render.html_table(part.head, part.rows)
         if part.folded:
-            what = fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
+            what = render.fill("<details><summary>{}</summary>{}</details>", counted(len(part.rows), "line"), what)
         elif part.characters > MOST_CHARACTERS:  # it is scrolled on a telephone, and by keyboard, too
-            what = fill(
+            what = render.fill(
                 '<div class="sideways" tabindex="0" role="region" aria-label="{}">{}</div>', part.title, what
             )
-    note = fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
+    note = render.fill('<p class="soft">{}</p>', part.note) if part and part.note else ""
     is_wide = isinstance(part, MultiplesPlot) or (isinstance(part, Table) and part.characters > MOST_CHARACTERS)
     wide = " wide" if is_wide else ""
-    return fill('<article class="card{}"><h3>{}</h3>{}{}</article>', wide, part.title, what, note)
+    return render.fill('<article class="card{}"><h3>{}</h3>{}{}</article>', wide, part.title, what, note)
 
 
 def markdown(parts: Iterable[SectionPart], pictures: dict[str, bytes] | None = None) -> str:
@@ -189,27 +170,27 @@ def summary(sections: Iterable[Section]) -> str:
     texts = []
     for section in sections:
         if text := markdown(section.parts):
-            texts += [f"### {escaped(section.title)}", text] if section.title else [text]
+            texts += [f"### {render.escaped(section.title)}", text] if section.title else [text]
     return "\n\n".join(texts) + "\n"
 
 
 def _markdown_part(part: SectionPart, pictures: dict[str, bytes] | None) -> str:
     if isinstance(part, KeyFigures):
-        return markdown_table(("", "", ""), part.figures)
+        return render.markdown_table(("", "", ""), part.figures)
     if isinstance(part, Text):
-        return public_cell(part.text)
-    if not part or isinstance(part, Html):
+        return render.public_cell(part.text)
+    if not part or isinstance(part, render.Html):
         return ""
-    title, note = escaped(part.title), public_cell(part.note)
+    title, note = render.escaped(part.title), render.public_cell(part.note)
     if isinstance(part, Plot) and pictures is not None:
         path = f"assets/{part.name}.png"
         pictures[path] = png(part)
-        return "\n\n".join(filter(None, (f"![{escaped(alternative(part))}]({path})", note)))
-    text = markdown_table(part.head, part.rows if isinstance(part, Table) else part.table())
+        return "\n\n".join(filter(None, (f"![{render.escaped(alternative(part))}]({path})", note)))
+    text = render.markdown_table(part.head, part.rows if isinstance(part, Table) else part.table())
     if not text:
         return ""
     if isinstance(part, Table) and part.folded:
-        return details(title, text)
+        return render.details(title, text)
     return "\n\n".join(filter(None, (f"**{title}**", text, note)))
 
 
@@ -306,7 +287,7 @@ def affect_maps(title: str, affect: Mapping[str, CountGrid], unit: str, name: st
 
 def measures_table(tally: Tally) -> Table:
     """Mean, deviation and range of what was measured of utterances."""
-    rows: list[tuple[TableCell, ...]] = []
+    rows: list[tuple[render.TableCell, ...]] = []
     for name, (title, unit, digits) in MEASURED_NAMES.items():
         moments = tally.measures[name]
         if moments.n:
@@ -375,7 +356,7 @@ def conversation_sections(
     run: Mapping[str, Any],
     examples: Sequence[Mapping[str, str]],
     against: Sequence[Section] = (),
-    players: Sequence[Html] = (),
+    players: Sequence[render.Html] = (),
 ) -> Iterator[Section]:
     """The sections of a report on conversations.
 
@@ -390,7 +371,9 @@ def conversation_sections(
         *(measures_table(tally), tags_table(tally)),
     ]
     style += [table] if (table := buckets_table(tally)) else []
-    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run), word_sources_table(tally)]
+    synthesis: list[SectionPart] = [lengths_plot(tally), synthesis_table(tally, run)]
+    known = tally.word_sources.most_common()
+    synthesis.append(Table("How word times are known", ("", "words"), known, nothing="no words"))
     synthesis += [*([plot] if (plot := confidence_plot(tally)) else []), *delivery_parts(tally), *players]
     yield Section("facts", "", [conversation_facts(tally, run)])
     yield Section("what", "What is in it", [*voice_parts(tally), durations_plot(tally)])
@@ -420,8 +403,8 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
     channels = " · ".join(f"{n:,} {channel}" for channel, n in sorted(tally.channels.items()))
     rebuilt = {
         "recorded": f"recorded: {length_text(tally.before.seconds)}",
-        "spoken": f"{percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
-        "saved": f"{money(saved)} saved by the cache" if is_number(saved) else "",
+        "spoken": f"{render.percent(tally.statuses['spoken'], whole.utterances)} of the utterances",
+        "saved": f"{render.money(saved)} saved by the cache" if is_number(saved) else "",
     }
     figures = [
         ("conversations", f"{whole.conversations:,}", ", ".join(languages[:4]) + more),
@@ -436,7 +419,7 @@ def conversation_facts(tally: Tally, run: Mapping[str, Any]) -> KeyFigures:
             if ratio > 0
             else []
         ),
-        *([("spent on speech", money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
+        *([("spent on speech", render.money(tally.cost), rebuilt["saved"])] if tally.cost or saved else []),
         ("rejected", _rejected_count(tally), "utterances, conversations or recordings"),
     ]
     return KeyFigures(figures if tally.rebuilt else [*figures[:5], figures[-1]])
@@ -453,12 +436,9 @@ def default_settings() -> dict[str, Any]:
     values = settings_of(*tag_stages(), *speak_stages(), ClipPlan(), *measuring, *finishing)
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
-    return {"profile": STANDARD} | {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A value of a setting as it is in JSON."""
-    return json.loads(json.dumps(value, default=str))
+    return {"profile": STANDARD} | {
+        name: json.loads(json.dumps(value, default=str)) for name, value in values.items()
+    }
 
 
 def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
@@ -470,15 +450,20 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
         Origin(role, model["name"], model.get("licence"), model.get("url") or ""): tally.total.conversations
         for role, model in (run.get("models") or {}).items()
     }
-    rows: list[tuple[TableCell, ...]] = [
-        (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
+    rows: list[tuple[render.TableCell, ...]] = [
+        (
+            ROLES.get(model.role, model.role),
+            render.Link(render.model_name(model.name), model.url),
+            model.licence or UNKNOWN,
+            n,
+        )
         for model, n in sorted(models.items())
     ]
     options, voices = run.get("settings") or {}, sorted(filter(None, tally.voices))
     values = {name: [value] for name, value in options.items() if value not in (None, "", [])}
     values |= tally.all_settings() | ({"voice": voices[:MOST_VOICES]} if voices else {})
     settings = [
-        (name.replace("_", " "), listed(of))
+        (name.replace("_", " "), render.listed(of))
         for name, of in values.items()
         if of not in _NO_VALUES and of != [default_settings().get(name, object())]
     ]
@@ -496,8 +481,8 @@ def made_parts(tally: Tally, run: Mapping[str, Any]) -> list[SectionPart]:
 def splits_table(tally: Tally) -> Table:
     """How much each split has."""
     splits = tally.by["split"]
-    values = [(Code(name), part) for name, part in splits.items()]
-    rows: list[tuple[TableCell, ...]] = [
+    values = [(render.Code(name), part) for name, part in splits.items()]
+    rows: list[tuple[render.TableCell, ...]] = [
         (name, part.conversations, part.utterances, part.words, length_text(part.seconds))
         for name, part in [*values, *([("all", tally.total)] if len(splits) > 1 else [])]
     ]
@@ -532,7 +517,7 @@ def voice_tables(tally: Tally) -> list[Table]:
         ("Recorded speakers", "speaker", "speaker"),
         ("Synthesised voices: engine · model · voice", "voice", "voice"),
     ):
-        rows: list[tuple[TableCell, ...]] = [
+        rows: list[tuple[render.TableCell, ...]] = [
             (voice, part.conversations, part.utterances, length_text(part.seconds))
             for voice, part in ranked(tally.by[label])
         ]
@@ -601,9 +586,8 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
         for channel, histogram in offsets.items()
         if histogram.n
     ]
-    outside = (
-        " What is outside is counted at the ends." if any(not low <= offset < high for offset in known) else ""
-    )
+    is_outside = any(not low <= offset < high for offset in known)
+    outside = " What is outside is counted at the ends." if is_outside else ""
     return HistogramPlot(
         title=f"Who waits for whom ({counted(sum(histogram.n for histogram in offsets.values()), 'change')} "
         f"of speaker)",
@@ -652,7 +636,7 @@ def time_plot(tally: Tally) -> BarPlot:
     if tally.rebuilt and kept.n:
         note = (
             "A new line that is shorter than the recorded one leaves less to overlap with. Of the overlap that "
-            f"the new lengths allow, {percent(kept.mean, 1)} is kept."
+            f"the new lengths allow, {render.percent(kept.mean, 1)} is kept."
         )
     return BarPlot(
         title=f"How the time is spent ({counted(tally.total.conversations, 'conversation')})",
@@ -716,7 +700,7 @@ def indicators_table(tally: Tally) -> Table:
     rows = []
     for key, (name, _) in INDICATORS.items():
         for channel in CHANNELS:
-            cells: list[TableCell] = [f"{name}s", channel]
+            cells: list[render.TableCell] = [f"{name}s", channel]
             for _, side in sides:
                 lengths = side.indicators[key][channel]
                 middle = _middle(lengths)
@@ -742,7 +726,7 @@ _QUANTILES = {"offset, median": 0.5, "offset, 10 % below": 0.1, "offset, 90 % be
 def turns_table(tally: Tally) -> Table:
     """Figures of turn-taking, recorded and rebuilt."""
     names, sides = zip(*_sides(tally), strict=True)
-    rows: list[tuple[TableCell, ...]] = [
+    rows: list[tuple[render.TableCell, ...]] = [
         *((name, *(_offset(side.offsets, share) for side in sides)) for name, share in _QUANTILES.items()),
         *(
             (
@@ -789,7 +773,7 @@ def tags_plot(tally: Tally) -> BarPlot:
     scale, unit = next((pair for pair in units if longest >= pair[0]), (1.0, "seconds"))
     rows = []
     for name, part in values:
-        share = percent(part.utterances, tally.heard.utterances)
+        share = render.percent(part.utterances, tally.heard.utterances)
         seconds = (part.left / scale, part.right / scale)
         rows.append(Bar(name, seconds, (part.utterances, share), f"{part.utterances:,} ({share})"))
     return BarPlot(
@@ -828,7 +812,7 @@ def tag_measures_table(tally: Tally) -> Table:
             max((measures[f"{edge}{name}"].n for name in TAG_UNITS if f"{edge}{name}" in measures), default=0)
             for edge in ("", NEW_VOICE)
         )
-        cells: list[TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
+        cells: list[render.TableCell] = [tag, n, *([n_new] if tally.rebuilt else [])]
         for name, (_, _, written) in TAG_UNITS.items():
             for edge in ("", NEW_VOICE)[: 1 + tally.rebuilt]:
                 moments = measures.get(f"{edge}{name}")
@@ -931,7 +915,7 @@ def confidence_plot(tally: Tally) -> HistogramPlot:
 def tags_table(tally: Tally) -> Table:
     """Speech by style tag, all of them."""
     values = sorted(tally.by["tag"].items(), key=lambda item: (-item[1].seconds, item[0]))
-    rows: list[tuple[TableCell, ...]] = []
+    rows: list[tuple[render.TableCell, ...]] = []
     for tag, part in values:
         seconds = (part.seconds, part.left, part.right)
         rows.append((tag, *map(length_text, seconds), part.utterances))
@@ -959,7 +943,7 @@ def buckets_table(tally: Tally) -> Table:
     """The shares of LOW, MID and HIGH of the measures of which they are not thirds."""
     levels = ("LOW", "MID", "HIGH")
     rows = [
-        (_BUCKETS.get(name, name), *(percent(counts[level], counts.total()) for level in levels))
+        (_BUCKETS.get(name, name), *(render.percent(counts[level], counts.total()) for level in levels))
         for name in BUCKETED
         if (counts := tally.buckets.get(name))
         and any(abs(counts[level] / counts.total() - 1 / 3) > UNEVEN for level in levels)
@@ -1019,15 +1003,10 @@ def delivery_parts(tally: Tally) -> list[SectionPart]:
         [(tag, f"{of.mean:.2f}", f"{of.deviation:.2f}", of.n) for tag, of in tags],
         folded=len(tags) > MOST_TAGS,
     )
-    lines: list[Sequence[TableCell]] = [
-        (
-            line.utterance["utterance_id"],
-            line.utterance["tag"] or "",
-            line.utterance["text"] or "",
-            *apart_cells(line.utterance),
-        )
-        for _, _, line in sorted(tally.furthest, reverse=True)
-    ]
+    lines: list[Sequence[render.TableCell]] = []
+    for _, _, line in sorted(tally.furthest, reverse=True):
+        cells = (line.utterance[name] or "" for name in ("utterance_id", "tag", "text"))
+        lines.append((*cells, *apart_cells(line.utterance)))
     head = ("utterance", "tag", "text", "distance", "pitch apart", "level apart")
     return [plot, by_tag, Table("Delivered least like the source", head, lines)]
 
@@ -1046,11 +1025,11 @@ def apart_cells(utterance: Mapping[str, Any]) -> tuple[str, str, str]:
 def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     """What became of the utterances, why, and what it cost."""
     spoken, seconds, spending = tally.statuses["spoken"], tally.total.seconds, _money_of(run)
-    rows: list[tuple[TableCell, ...]] = [
+    rows: list[tuple[render.TableCell, ...]] = [
         (_STATUSES.get(name, name), n) for name, n in tally.statuses.most_common()
     ]
     rows += [(f"why not: {reason}", n) for reason, n in tally.reasons.most_common(MOST_REASONS)]
-    rows.append(("needed more than one try", f"{tally.n_retried:,} ({percent(tally.n_retried, spoken)})"))
+    rows.append(("needed more than one try", f"{tally.n_retried:,} ({render.percent(tally.n_retried, spoken)})"))
     if tally.error_rates.n:
         rows.append(("word error rate of the synthesis, median", f"{100 * tally.error_rates.quantile(0.5):.0f} %"))
     names = {"spent": "spent by the last run", "saved_by_cache": "saved by the cache in the last run"}
@@ -1058,13 +1037,8 @@ def synthesis_table(tally: Tally, run: Mapping[str, Any]) -> Table:
     amounts |= {"an hour of finished audio": 3600 * tally.cost / seconds} if seconds else {}
     amounts |= {title: spending[name] for name, title in names.items() if is_number(spending.get(name))}
     if any(amounts.values()):
-        rows += [(title, money(amount)) for title, amount in amounts.items()]
+        rows += [(title, render.money(amount)) for title, amount in amounts.items()]
     return Table("Utterances and money" if any(amounts.values()) else "Utterances", ("", ""), rows)
-
-
-def word_sources_table(tally: Tally) -> Table:
-    """How the times of words are known."""
-    return Table("How word times are known", ("", "words"), tally.word_sources.most_common(), nothing="no words")
 
 
 def _money_of(run: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -1180,7 +1154,7 @@ class CorpusFigures:
     unit: str = "clip"
     before: Mapping[str, float] = field(default_factory=dict)
     target: float = 3600 * LEAST_HOURS
-    credits: Sequence[Credit] = ()
+    credits: Sequence[render.Credit] = ()
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
@@ -1190,7 +1164,7 @@ class CorpusFigures:
         return cls(
             before={name: 60 * value for name, value in minutes.items()},
             target=60.0 * target if target and is_number(target, 0) else 3600 * LEAST_HOURS,
-            credits=credits_of(record),
+            credits=render.credits_of(record),
             **more,
         )
 
@@ -1227,10 +1201,8 @@ def corpus_sections(
         if crossed := crossed_parts(figures):
             yield Section("emotions", "Emotions", crossed)
         yield Section("balance", "Balance", [balance_plot(figures), missing_table(figures)])
-        affect = affect_maps(
-            "Valence and arousal by emotion", figures.tally.affect, figures.unit, "affect_by_emotion"
-        )
-        yield Section("affect", "Affect", [affect])
+        affect, title = figures.tally.affect, "Valence and arousal by emotion"
+        yield Section("affect", "Affect", [affect_maps(title, affect, figures.unit, "affect_by_emotion")])
     yield from against
     if figures.quality.measured:
         title = f"Quality of {counted(figures.quality.measured, 'clip')} as they came"
@@ -1244,8 +1216,8 @@ def corpus_facts(figures: CorpusFigures) -> KeyFigures:
     """How much there is."""
     tally, quality = figures.tally, figures.quality
     validation = tally.by["split"].get("validation", Sum()).seconds
-    held_out = f"{percent(validation, tally.total.seconds)} of recordings"
-    share = percent(quality.refused, quality.measured)
+    held_out = f"{render.percent(validation, tally.total.seconds)} of recordings"
+    share = render.percent(quality.refused, quality.measured)
     measured = ("measured", f"{quality.measured:,}", f"{quality.refused:,} beyond a limit of quality ({share})")
     if quality.measured and not tally.total.conversations:
         kept = quality.measured - quality.refused
@@ -1269,7 +1241,23 @@ def label_parts(figures: CorpusFigures) -> list[SectionPart]:
     for name in DIMENSIONS:
         values = list(figures.tally.by[name])
         if len(values) > 1:
-            plots.append(dimension_plot(figures, name))
+            rows = []
+            for value, part in ranked(figures.tally.by[name]):
+                recorded = length_text(part.seconds)
+                cells = (part.conversations, part.copies, recorded, length_text(part.seen))
+                rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
+            n_clips = counted(figures.tally.total.conversations, figures.unit)
+            plots.append(
+                BarPlot(
+                    title=f"{label_title(name)} ({n_clips})",
+                    head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
+                    rows=rows,
+                    series=[Series("after", "recorded")],
+                    axis="hours",
+                    nothing="no finished clips",
+                    name=name,
+                )
+            )
         elif values == [UNKNOWN]:
             unknown.append(name.replace("_", " "))
         elif values:
@@ -1277,25 +1265,6 @@ def label_parts(figures: CorpusFigures) -> list[SectionPart]:
     sentences = [f"All {figures.unit}s: {', '.join(same)}."] if same else []
     sentences += [f"Unknown of all: {', '.join(unknown)}."] if unknown else []
     return [Text(" ".join(sentences)), *plots] if sentences else plots
-
-
-def dimension_plot(figures: CorpusFigures, name: str) -> BarPlot:
-    """Hours and counts of each value of a dimension."""
-    rows = []
-    for value, part in ranked(figures.tally.by[name]):
-        recorded = length_text(part.seconds)
-        cells = (part.conversations, part.copies, recorded, length_text(part.seen))
-        rows.append(Bar(value, (part.seconds / 3600,), cells, f"{part.conversations:,} · {recorded}"))
-    n_clips = counted(figures.tally.total.conversations, figures.unit)
-    return BarPlot(
-        title=f"{label_title(name)} ({n_clips})",
-        head=(label_title(name).lower(), f"{figures.unit}s", "copies", "recorded", "seen in training"),
-        rows=rows,
-        series=[Series("after", "recorded")],
-        axis="hours",
-        nothing="no finished clips",
-        name=name,
-    )
 
 
 #: Speakers with a row of their own in a matrix.
@@ -1339,10 +1308,10 @@ def perceived_plot(figures: CorpusFigures) -> MatrixPlot:
     mean = figures.tally.agreement
     note = (
         f"Rows: what was meant; columns: what raters heard. They agree in {agreed:,} of {whole:,} "
-        f"({percent(agreed, whole)})."
+        f"({render.percent(agreed, whole)})."
     )
     if mean.n:
-        note += f" On average {percent(mean.mean, 1)} of the raters of a clip chose what was heard most."
+        note += f" On average {render.percent(mean.mean, 1)} of the raters of a clip chose what was heard most."
     return crossed_plot(figures, "emotion", "perceived", "Emotion meant and heard", note, "perceived")
 
 
@@ -1365,7 +1334,7 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
     tally = figures.tally
     if not tally.emotion_models:
         return []
-    models = ", ".join(model_name(name) for name in sorted(tally.emotion_models))
+    models = ", ".join(render.model_name(name) for name in sorted(tally.emotion_models))
     estimate = AFFECT_MAP in tally.emotion_models
     sentences = [A_GUESS, f"Classified by {models}."]
     if estimate:
@@ -1373,8 +1342,17 @@ def emotion_parts(figures: CorpusFigures) -> list[SectionPart]:
             f"{AFFECT_MAP} is an estimate: affect mapped to classes by a table, not a trained classifier."
         )
     marked = " (an estimate)" if estimate else ""
+    counts = figures.tally.crossed["emotion", "emotion_class"]
+    # Of `unsure`, and of what could not be classified, nothing was said that could be right.
+    pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
+    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
+    note = (
+        f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
+        f"of {answered:,} are the label ({render.percent(right, answered)})."
+    )
+    title = f"Emotion by label and heard{marked}"
     against = (
-        _label_plot(figures, marked),
+        crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard"),
         crossed_plot(figures, "tag", "emotion_class", f"Emotion heard{marked} by tag", name="heard_by_tag"),
         crossed_plot(
             figures, "speaker", "emotion_class", f"Emotion heard{marked} by speaker", name="heard_by_speaker"
@@ -1388,7 +1366,7 @@ def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
     count = sum(part.utterances for part in sums.values())
     rows = []
     for name, part in sorted(sums.items(), key=lambda item: (-item[1].utterances, item[0])):
-        share = percent(part.utterances, count)
+        share = render.percent(part.utterances, count)
         rows.append(Bar(name, (part.utterances,), (part.utterances, share), f"{part.utterances:,} ({share})"))
     return BarPlot(
         title=f"Emotion heard{marked} ({counted(count, figures.unit)})",
@@ -1399,20 +1377,6 @@ def _heard_plot(figures: CorpusFigures, marked: str) -> BarPlot:
         nothing="nothing was classified",
         name="emotion_heard",
     )
-
-
-def _label_plot(figures: CorpusFigures, marked: str) -> MatrixPlot:
-    """The corpus's own label against the class that was heard."""
-    counts = figures.tally.crossed["emotion", "emotion_class"]
-    # Of `unsure`, and of what could not be classified, nothing was said that could be right.
-    pairs = {pair: n for pair, n in counts.items() if UNKNOWN not in pair and pair[1] != UNSURE}
-    right, answered = sum(n for (label, heard), n in pairs.items() if label == heard), sum(pairs.values())
-    note = (
-        f"Rows: the label; columns: what the classifier heard. Of the classes that it said, {right:,} "
-        f"of {answered:,} are the label ({percent(right, answered)})."
-    )
-    title = f"Emotion by label and heard{marked}"
-    return crossed_plot(figures, "emotion", "emotion_class", title, note, "label_and_heard")
 
 
 def balance_plot(figures: CorpusFigures) -> BarPlot:
@@ -1477,13 +1441,13 @@ def _minutes(seconds: float) -> str:
 
 def quality_table(quality: QualityTally) -> Table:
     """The limits of each measure, and how many are beyond them."""
-    rows: list[tuple[TableCell, ...]] = []
+    rows: list[tuple[render.TableCell, ...]] = []
     for name, measure in MEASURES.items():
         unit = measure.axis.title.partition("(")[2].rstrip(")")
         words = {"below": "at least", "above": "at most"}
         limits = [f"{words[side]} {value:g} {unit}" for value, side in measure.sides(quality.limits)]
         known, outside = quality.bins[name].n, quality.outside[name]
-        cells = (outside, percent(outside, known), quality.measured - known)
+        cells = (outside, render.percent(outside, known), quality.measured - known)
         rows.append((measure.axis.title.partition(" (")[0], ", ".join(limits) or "none", *cells))
     return Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
@@ -1515,8 +1479,8 @@ def quality_plots(quality: QualityTally) -> list[HistogramPlot]:
 
 def licences_table(figures: CorpusFigures) -> Table:
     """The licences of the clips, and what they ask for."""
-    rows: list[tuple[TableCell, ...]] = [
-        (name, part.conversations, length_text(part.seconds), terms_cell(name if name != UNKNOWN else None))
+    rows: list[tuple[render.TableCell, ...]] = [
+        (name, part.conversations, length_text(part.seconds), render.terms_cell(name if name != UNKNOWN else None))
         for name, part in sorted(figures.tally.by["licence"].items())
     ]
     head = ("licence", f"{figures.unit}s", "recorded", "asks for")
@@ -1525,7 +1489,7 @@ def licences_table(figures: CorpusFigures) -> Table:
 
 def sources_table(figures: CorpusFigures) -> Table:
     """Whose work it is: what licences ask to be named."""
-    rows = [credit_cells(credit) for credit in figures.credits]
+    rows = [render.credit_cells(credit) for credit in figures.credits]
     return Table("Sources", ("source", "licence", "citation"), rows, nothing="the folder names none")
 
 
@@ -1563,7 +1527,7 @@ class Compared(NamedTuple):
 def against_section(ours: Compared, theirs: Compared) -> Section:
     """What differs between two folders."""
     sides = (ours, theirs)
-    rows: list[tuple[TableCell, ...]] = [
+    rows: list[tuple[render.TableCell, ...]] = [
         ("number", *(f"{side.n:,} {side.unit}" for side in sides)),
         ("speech", *(length_text(side.tally.heard.seconds) for side in sides)),
     ]
@@ -1591,7 +1555,7 @@ def against_section(ours: Compared, theirs: Compared) -> Section:
 def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
     """Who waits for whom, who overlaps, and how often, in both; empty where in one the speaker never changes."""
     sides = [side.tally.turn_taking for side in (ours, theirs)]
-    rows: list[tuple[TableCell, ...]] = [
+    rows: list[tuple[render.TableCell, ...]] = [
         ("conversations", *(side.tally.total.conversations for side in (ours, theirs))),
         ("length", *(length_text(side.seconds) for side in sides)),
         ("changes of speaker a minute", *(_a_minute(side.offsets.n, side) for side in sides)),
@@ -1601,7 +1565,7 @@ def turn_taking_against(ours: Compared, theirs: Compared) -> Table:
             for name in CHANNELS
         ),
         ("both speak at once", *(_overlap(side) for side in sides)),
-        ("speech, both added up", *(percent(side.speech_seconds, side.seconds) for side in sides)),
+        ("speech, both added up", *(render.percent(side.speech_seconds, side.seconds) for side in sides)),
         *((f"{event}s a minute", *(_a_minute(side.events[event], side) for side in sides)) for event in EVENTS),
         *((f"{name}s", *(_timing(side, key) for side in sides)) for key, (name, _) in INDICATORS.items()),
     ]
@@ -1658,7 +1622,9 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
     return BarPlot(
         title=f"{label_title(label)} ({', '.join(f'{side.n:,} {side.unit}' for side in (ours, theirs))})",
         head=(label_title(label).lower(), ours.name, theirs.name),
-        rows=[Bar(value, pair, (percent(pair[0], 1), percent(pair[1], 1))) for value, pair in values],
+        rows=[
+            Bar(value, pair, (render.percent(pair[0], 1), render.percent(pair[1], 1))) for value, pair in values
+        ],
         series=[Series("after", ours.name), Series("other", theirs.name)],
         axis=f"share of {units}",
         grouped=True,
@@ -1668,5 +1634,5 @@ def label_plot(ours: Compared, theirs: Compared, label: str) -> BarPlot:
 
 def _spread(side: Compared, name: str) -> str:
     moments, digits = side.tally.measures[name], min(2, MEASURED_NAMES[name][2])
-    share = "" if moments.n == side.n else f" ({percent(moments.n, side.n)} known)"
+    share = "" if moments.n == side.n else f" ({render.percent(moments.n, side.n)} known)"
     return f"{moments.mean:.{digits}f} ± {moments.deviation:.{digits}f}{share}" if moments.n else "–"

@@ -99,62 +99,59 @@ class ConversationMeasure(NamedTuple):
         title: the head of its column.
         unit: of what is shown; empty for a plain number.
         digits: decimals that are shown.
-        factor: what a value is multiplied by before it is shown.
         worse: which end is worse: `high`, `low`, or `far` (from 1, either way).
         about: a sentence on what it is.
+        factor: what a value is multiplied by before it is shown.
     """
 
     title: str
     unit: str
     digits: int
-    factor: float
     worse: Literal["high", "low", "far"]
     about: str
+    factor: float = 1.0
 
 
 #: The measures of a conversation by name, in the order of the table. Of what has two sides the worse one counts.
 CONVERSATION_MEASURES = {
-    "duration": ConversationMeasure("length", "s", 0, 1.0, "low", "Length of the conversation."),
+    "duration": ConversationMeasure("length", "s", 0, "low", "Length of the conversation."),
     "confidence": ConversationMeasure(
         "confidence",
         "",
         2,
-        1.0,
         "low",
         "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
     ),
     "without_text": ConversationMeasure(
-        "without text", "%", 0, 100.0, "high", "Share of the time in speech in which nobody knows what is said."
+        "without text", "%", 0, "high", "Share of the time in speech in which nobody knows what is said.", 100.0
     ),
     "words_per_second": ConversationMeasure(
         "fastest words",
         "words/s",
         1,
-        1.0,
         "high",
         f"Words a second of the utterance with most, of more than {EXTRA_WORDS} words.",
     ),
     "unheard_words": ConversationMeasure(
-        "unheard words", "%", 1, 100.0, "high", "Share of the words that are timed where nothing is heard."
+        "unheard words", "%", 1, "high", "Share of the words that are timed where nothing is heard.", 100.0
     ),
     "bandwidth": ConversationMeasure(
-        "bandwidth", "kHz", 1, 0.001, "low", "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz."
+        "bandwidth", "kHz", 1, "low", "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
     ),
     "level_difference": ConversationMeasure(
-        "level difference", "dB", 1, 1.0, "high", "How much louder one speaker is than the other."
+        "level difference", "dB", 1, "high", "How much louder one speaker is than the other."
     ),
     "snr": ConversationMeasure(
-        "signal to noise", "dB", 0, 1.0, "low", "Power of speech over that of what is beside it."
+        "signal to noise", "dB", 0, "low", "Power of speech over that of what is beside it."
     ),
-    "clipping": ConversationMeasure("clipped", "%", 2, 100.0, "high", "Share of the samples that are clipped."),
+    "clipping": ConversationMeasure("clipped", "%", 2, "high", "Share of the samples that are clipped.", 100.0),
     "leak": ConversationMeasure(
-        "leak", "dB", 0, 1.0, "high", "Level of the other speaker's voice in a channel, against its source."
+        "leak", "dB", 0, "high", "Level of the other speaker's voice in a channel, against its source."
     ),
     "length_ratio": ConversationMeasure(
         "new/recorded length",
         "",
         2,
-        1.0,
         "far",
         "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
     ),
@@ -162,7 +159,6 @@ CONVERSATION_MEASURES = {
         "delivery",
         "",
         2,
-        1.0,
         "high",
         "Distance in melody and loudness of what was resynthesised from its source, median: 0 is alike.",
     ),
@@ -170,30 +166,30 @@ CONVERSATION_MEASURES = {
         "not resynthesised",
         "%",
         0,
-        100.0,
         "high",
         "Share of the utterances to resynthesise that still have the recorded voice.",
+        100.0,
     ),
     "least_talk": ConversationMeasure(
-        "quieter side", "%", 0, 100.0, "low", "Share of the speech that is of the speaker who says less."
+        "quieter side", "%", 0, "low", "Share of the speech that is of the speaker who says less.", 100.0
     ),
-    "overlap": ConversationMeasure("overlap", "%", 1, 100.0, "low", "Share of the time in which both speak."),
+    "overlap": ConversationMeasure("overlap", "%", 1, "low", "Share of the time in which both speak.", 100.0),
     "overlapping_turns": ConversationMeasure(
-        "overlapping turns", "%", 0, 100.0, "low", "Share of the turns that touch speech of the other."
+        "overlapping turns", "%", 0, "low", "Share of the turns that touch speech of the other.", 100.0
     ),
     "response": ConversationMeasure(
-        "response", "s", 2, 1.0, "high", "From one speaker's end to the other's start, median; below 0: overlap."
+        "response", "s", 2, "high", "From one speaker's end to the other's start, median; below 0: overlap."
     ),
     "turns_per_window": ConversationMeasure(
-        "turns", "per 100 s", 0, 1.0, "low", "How often the floor is taken in a window of the trainer."
+        "turns", "per 100 s", 0, "low", "How often the floor is taken in a window of the trainer."
     ),
     "longest_turn": ConversationMeasure(
-        "longest turn", "s", 1, 1.0, "high", "Longest stretch of one speaker without a pause."
+        "longest turn", "s", 1, "high", "Longest stretch of one speaker without a pause."
     ),
     "longest_monologue": ConversationMeasure(
-        "longest monologue", "s", 0, 1.0, "high", "Longest time in which one speaker holds the floor, with pauses."
+        "longest monologue", "s", 0, "high", "Longest time in which one speaker holds the floor, with pauses."
     ),
-    "first_turn": ConversationMeasure("silent start", "s", 1, 1.0, "high", "Seconds until somebody speaks."),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "high", "Seconds until somebody speaks."),
 }
 
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.
@@ -233,28 +229,19 @@ def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConve
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
-    lengths = [
-        (
-            _length(utterance["source_start"], utterance["source_end"]),
-            _length(utterance["start"], utterance["end"]),
-        )
-        for utterance in utterances
-    ]
+    lengths = []
+    for utterance in utterances:
+        recorded = _length(utterance["source_start"], utterance["source_end"])
+        lengths.append((recorded, _length(utterance["start"], utterance["end"])))
     timed = [
         Timed(utterance["channel"], utterance["start"], utterance["end"])
         for utterance, (_, new) in zip(utterances, lengths, strict=True)
         if new and utterance["status"] != "dropped"
     ]
     talk = {"duration": duration} if row.get("labels") else measure_turns(timed, duration)
-    return (
-        dict.fromkeys(CONVERSATION_MEASURES)
-        | talk
-        | {
-            **_of_words(utterances, lengths),
-            **_of_sides(row.get("sides") or (), len(words)),
-            **(_of_synthesis(utterances, lengths) if rebuilt else {}),
-        }
-    )
+    values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)
+    values |= _of_sides(row.get("sides") or (), len(words))
+    return values | (_of_synthesis(utterances, lengths) if rebuilt else {})
 
 
 def unsure_utterances(row: Mapping[str, Any]) -> dict[str, int]:
@@ -352,9 +339,8 @@ def _of_synthesis(
     statuses = [utterance["status"] for utterance in utterances]
     kept = statuses.count("kept-original")
     wanted = statuses.count("spoken") + kept
-    distances = [
-        utterance["synthesis"].get("delivery_distance") for utterance in utterances if utterance["synthesis"]
-    ]
+    syntheses = [utterance["synthesis"] for utterance in utterances if utterance["synthesis"]]
+    distances = [synthesis.get("delivery_distance") for synthesis in syntheses]
     known = [distance for distance in distances if is_number(distance)]
     return {
         "delivery": statistics.median(known) if known else None,
@@ -376,11 +362,14 @@ def _known(value: float) -> float | None:
 # Limits, and what is said of a conversation beyond them.
 
 
-def _limit(limit: float, about: str, option: str, metavar: str) -> Any:
+def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "") -> Any:
+    off = off or ("0" if option.startswith("min_") else "inf")
+    about = f"{about}; {off} sets no limit."
     return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar)
 
 
 def _seconds(limit: float, about: str, option: str) -> Any:
+    about = f"{about}; inf sets no limit."
     return setting(limit, about, option=option, panel="quality", unit="s", words=NO_LIMIT)
 
 
@@ -421,62 +410,38 @@ class FitnessLimits:
             CREMA-D it is 41 % by sound alone (Cao et al. 2014, IEEE Trans. Affective Computing 5:377).
     """
 
-    lowest_confidence: float | None = _limit(
-        0.6, "Lowest confidence of the recogniser; 0 sets no limit.", "min_confidence", "SHARE"
-    )
-    most_without_text: float | None = _limit(
-        0.2, "Share of speech without text; inf sets no limit.", "max_without_text", "SHARE"
-    )
-    fastest_words: float | None = _limit(
-        MAX_WORDS_PER_SECOND, "Most words a second; inf sets no limit.", "max_words_rate", "N"
-    )
-    most_unheard_words: float | None = _limit(
-        0.05, "Share of words that can't be heard; inf sets no limit.", "max_unheard_words", "SHARE"
-    )
-    lowest_bandwidth_hz: float | None = _limit(6500.0, "Lowest bandwidth; 0 sets no limit.", "min_bandwidth", "HZ")
+    lowest_confidence: float | None = _limit(0.6, "Lowest confidence of the recogniser", "min_confidence")
+    most_without_text: float | None = _limit(0.2, "Share of speech without text", "max_without_text")
+    fastest_words: float | None = _limit(MAX_WORDS_PER_SECOND, "Most words a second", "max_words_rate", "N")
+    most_unheard_words: float | None = _limit(0.05, "Share of words that can't be heard", "max_unheard_words")
+    lowest_bandwidth_hz: float | None = _limit(6500.0, "Lowest bandwidth", "min_bandwidth", "HZ")
     most_level_difference_db: float | None = _limit(
-        10.0, "How much louder one side may be; inf sets no limit.", "max_level_difference", "DB"
+        10.0, "How much louder one side may be", "max_level_difference", "DB"
     )
-    lowest_snr_db: float | None = _limit(
-        10.0, "Lowest signal-to-noise ratio; -inf sets no limit.", "min_snr", "DB"
-    )
-    most_clipping: float | None = _limit(
-        0.005, "Share of clipped samples; inf sets no limit.", "max_clipping", "SHARE"
-    )
-    most_leak_db: float | None = _limit(
-        -20.0, "Loudest leak of the other side; inf sets no limit.", "max_leak", "DB"
-    )
+    lowest_snr_db: float | None = _limit(10.0, "Lowest signal-to-noise ratio", "min_snr", "DB", off="-inf")
+    most_clipping: float | None = _limit(0.005, "Share of clipped samples", "max_clipping")
+    most_leak_db: float | None = _limit(-20.0, "Loudest leak of the other side", "max_leak", "DB")
     least_length_ratio: float | None = _limit(
-        0.7, "Shortest new length, as a share of the recorded; 0 sets no limit.", "min_length_ratio", "RATIO"
+        0.7, "Shortest new length, as a share of the recorded", "min_length_ratio", "RATIO"
     )
     most_length_ratio: float | None = _limit(
-        1.4, "Longest new length, as a share of the recorded; inf sets no limit.", "max_length_ratio", "RATIO"
+        1.4, "Longest new length, as a share of the recorded", "max_length_ratio", "RATIO"
     )
-    most_as_recorded: float | None = _limit(
-        0.1, "Share of utterances left in the old voice; inf sets no limit.", "max_as_recorded", "SHARE"
-    )
-    least_talk_share: float | None = _limit(
-        0.05, "Share of the speech of who says less; 0 sets no limit.", "min_talk_share", "SHARE"
-    )
-    longest_turn: float | None = _seconds(10.0, "Longest turn; inf sets no limit.", "max_turn")
-    longest_monologue: float | None = _seconds(60.0, "Longest monologue; inf sets no limit.", "max_monologue")
-    least_turns: float | None = _limit(3.0, "Fewest turns in 100 s; 0 sets no limit.", "min_turns", "N")
-    latest_start: float | None = _seconds(5.0, "Longest silence at the start; inf sets no limit.", "max_start")
-    slowest_response: float | None = _seconds(2.0, "Slowest response, median; inf sets no limit.", "max_response")
-    least_overlap: float | None = _limit(
-        0.1, "Share of turns that touch an overlap, median; 0 sets no limit.", "min_overlap", "SHARE"
-    )
-    voice_hours: float | None = _limit(
-        20.0, "Hours that a voice should have; 0 sets no limit.", "voice_hours", "N"
-    )
+    most_as_recorded: float | None = _limit(0.1, "Share of utterances left in the old voice", "max_as_recorded")
+    least_talk_share: float | None = _limit(0.05, "Share of the speech of who says less", "min_talk_share")
+    longest_turn: float | None = _seconds(10.0, "Longest turn", "max_turn")
+    longest_monologue: float | None = _seconds(60.0, "Longest monologue", "max_monologue")
+    least_turns: float | None = _limit(3.0, "Fewest turns in 100 s", "min_turns", "N")
+    latest_start: float | None = _seconds(5.0, "Longest silence at the start", "max_start")
+    slowest_response: float | None = _seconds(2.0, "Slowest response, median", "max_response")
+    least_overlap: float | None = _limit(0.1, "Share of turns that touch an overlap, median", "min_overlap")
+    voice_hours: float | None = _limit(20.0, "Hours that a voice should have", "voice_hours", "N", off="0")
     language_hours: float | None = _limit(
-        400.0, "Hours that a language except English should have; 0 sets no limit.", "language_hours", "N"
+        400.0, "Hours that a language except English should have", "language_hours", "N", off="0"
     )
-    most_lost: float | None = _limit(
-        0.1, "Share of the input's hours that may be rejected; inf sets no limit.", "max_lost", "SHARE"
-    )
+    most_lost: float | None = _limit(0.1, "Share of the input's hours that may be rejected", "max_lost")
     least_heard_as_meant: float | None = _limit(
-        0.5, "Share of clips heard as they were meant; 0 sets no limit.", "min_heard_as_meant", "SHARE"
+        0.5, "Share of clips heard as they were meant", "min_heard_as_meant"
     )
 
 
@@ -484,7 +449,7 @@ class _Bound(NamedTuple):
     """A limit of a measure, and the finding of what is beyond it.
 
     Attributes:
-        limit: the field of `FitnessLimits`. is_least: whether less is beyond it; more otherwise.
+        limit: the field of `FitnessLimits`; beyond one named `least` or `lowest` is less, beyond others more.
         kind, severity, remedy: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
         step: how far beyond the limit weighs 1, in units of the measure; None: as far as the limit is from 0.
@@ -493,13 +458,16 @@ class _Bound(NamedTuple):
 
     measure: str
     limit: str
-    is_least: bool
     kind: str
     severity: Severity
     clause: str
     remedy: str
     step: float | None = None
     median: bool = False
+
+    @property
+    def is_least(self) -> bool:
+        return self.limit.startswith(("lowest_", "least_"))
 
 
 #: Share of the hours: what fewer have can be left out, by the page's table, and speaks against those alone.
@@ -512,7 +480,6 @@ _BOUNDS = (
     _Bound(
         "confidence",
         "lowest_confidence",
-        True,
         "low-confidence",
         "bad",
         "have words of which the recogniser is less than {} sure",
@@ -521,7 +488,6 @@ _BOUNDS = (
     _Bound(
         "unheard_words",
         "most_unheard_words",
-        False,
         "unheard-words",
         "bad",
         "have over {} of their words where nothing is heard",
@@ -530,7 +496,6 @@ _BOUNDS = (
     _Bound(
         "words_per_second",
         "fastest_words",
-        False,
         "fast-words",
         "doubtful",
         "have an utterance with more than {}, which nobody says",
@@ -539,7 +504,6 @@ _BOUNDS = (
     _Bound(
         "without_text",
         "most_without_text",
-        False,
         "without-text",
         "doubtful",
         "have no text for over {} of their speech",
@@ -548,7 +512,6 @@ _BOUNDS = (
     _Bound(
         "bandwidth",
         "lowest_bandwidth_hz",
-        True,
         "telephone",
         "doubtful",
         "have a side that ends below {}, as a telephone does",
@@ -557,7 +520,6 @@ _BOUNDS = (
     _Bound(
         "level_difference",
         "most_level_difference_db",
-        False,
         "level-difference",
         "doubtful",
         "have one speaker more than {} louder than the other",
@@ -567,7 +529,6 @@ _BOUNDS = (
     _Bound(
         "snr",
         "lowest_snr_db",
-        True,
         "noise",
         "doubtful",
         "have a side with less than {} between speech and noise",
@@ -577,7 +538,6 @@ _BOUNDS = (
     _Bound(
         "clipping",
         "most_clipping",
-        False,
         "clipping",
         "doubtful",
         "have a side of which over {} is clipped",
@@ -586,7 +546,6 @@ _BOUNDS = (
     _Bound(
         "leak",
         "most_leak_db",
-        False,
         "leakage",
         "doubtful",
         "have a side in which the other is heard above {}",
@@ -596,7 +555,6 @@ _BOUNDS = (
     _Bound(
         "length_ratio",
         "least_length_ratio",
-        True,
         "fast-synthesis",
         "doubtful",
         "have a new voice that takes less than {} of the recorded time",
@@ -605,7 +563,6 @@ _BOUNDS = (
     _Bound(
         "length_ratio",
         "most_length_ratio",
-        False,
         "slow-synthesis",
         "doubtful",
         "have a new voice that takes over {} of the recorded time",
@@ -614,7 +571,6 @@ _BOUNDS = (
     _Bound(
         "as_recorded",
         "most_as_recorded",
-        False,
         "not-resynthesised",
         "doubtful",
         "have over {} of the lines to resynthesise in their old voice",
@@ -623,7 +579,6 @@ _BOUNDS = (
     _Bound(
         "least_talk",
         "least_talk_share",
-        True,
         "one-sided",
         "doubtful",
         "have a side with less than {} of the speech",
@@ -633,7 +588,6 @@ _BOUNDS = (
     _Bound(
         "longest_turn",
         "longest_turn",
-        False,
         "long-turns",
         "note",
         "have a turn over {}",
@@ -642,7 +596,6 @@ _BOUNDS = (
     _Bound(
         "turns_per_window",
         "least_turns",
-        True,
         "few-turns",
         "note",
         "have fewer than {} turns a window",
@@ -651,7 +604,6 @@ _BOUNDS = (
     _Bound(
         "longest_monologue",
         "longest_monologue",
-        False,
         "monologue",
         "doubtful",
         "have a monologue over {}",
@@ -660,7 +612,6 @@ _BOUNDS = (
     _Bound(
         "first_turn",
         "latest_start",
-        False,
         "late-start",
         "note",
         "begin with over {} of silence",
@@ -669,7 +620,6 @@ _BOUNDS = (
     _Bound(
         "response",
         "slowest_response",
-        False,
         "slow-responses",
         "doubtful",
         "the median response takes {} (natural talk: about 0.2 s)",
@@ -679,7 +629,6 @@ _BOUNDS = (
     _Bound(
         "overlapping_turns",
         "least_overlap",
-        True,
         "little-overlap",
         "doubtful",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
@@ -862,14 +811,14 @@ class Judge:
             tally: of the same rows and of what was rejected.
             run: run.json; empty where there is none.
         """
-        lost = lost_hours(run)
+        lost, most = lost_hours(run), self.limits.most_lost
         return [
             *_of_refused(tally),
             *_of_fitted(tally),
             *self._of_words(),
             *([advice(NOT_SPOKEN, ".", *_NOT_SPOKEN)] if self.n and not self.rebuilt else []),
             *self._of_conversations(),
-            *([_lost(lost, tally)] if lost and _is_over(lost.share, self.limits.most_lost) else []),
+            *([_lost(lost, tally)] if lost and most is not None and lost.share > most else []),
             *([_lost_recordings(lost)] if lost and lost.recordings else []),
             *self._of_speakers(),
             *self._of_hours(),
@@ -883,7 +832,8 @@ class Judge:
         for bound, limit in self._bounds:
             beyond = self._beyond[bound.kind]
             if bound.median:
-                middle = _median(self._known[bound.measure])
+                values = self._known[bound.measure]
+                middle = statistics.median(values) if values else math.nan
                 if limit is not None and not math.isnan(middle) and _excess(middle, limit, bound) > 0:
                     what = bound.clause.format(_shown(bound.measure, middle))
                     severity, remedy = bound.severity, bound.remedy
@@ -905,7 +855,9 @@ class Judge:
         return f"{some:,} of {counted(self.n, self.unit)}"
 
     def _severity(self, severity: Severity, beyond: _Beyond) -> Severity:
-        return severity if beyond.seconds >= WIDESPREAD * self.seconds else _milder(severity)
+        if beyond.seconds >= WIDESPREAD * self.seconds:
+            return severity
+        return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
 
     def _of_words(self) -> Iterator[Finding]:
         for recogniser, beyond in self._misheard.items():
@@ -993,9 +945,8 @@ def _of_refused(tally: Tally | None) -> Iterator[Finding]:
 def _of_fitted(tally: Tally | None) -> Iterator[Finding]:
     if tally and (n_fitted := tally.word_sources[GIVEN_FITTED]):
         n_words = sum(tally.word_sources.values())
-        what = (
-            f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech, and are fitted to it"
-        )
+        what = f"{n_fitted:,} of {counted(n_words, 'word')} were given times beyond the speech"
+        what += ", and are fitted to it"
         yield advice("fitted-words", ".", what, "listen to some, or give times of an aligner", "note")
 
 
@@ -1023,20 +974,8 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
     return (limit - value if bound.is_least else value - limit) / step
 
 
-def _is_over(value: float, limit: float | None) -> bool:
-    return limit is not None and value > limit
-
-
 def _share(some: int, whole: int) -> str:
     return f"{some:,} of {counted(whole, 'conversation')}"
-
-
-def _milder(severity: Severity) -> Severity:
-    return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
-
-
-def _median(values: Sequence[float]) -> float:
-    return statistics.median(values) if values else math.nan
 
 
 def _shown(name: str, value: float, limit: bool = False) -> str:
@@ -1093,15 +1032,9 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
     for half in halves:
         reasons.update(half.get("reasons") or {})
         remedies |= half.get("remedies") or {}
-    return LostHours(
-        sum(half.get("conversations") or 0 for half in halves),
-        (whole or {}).get("of_conversations") or 0,
-        sum(half.get("seconds") or 0.0 for half in halves),
-        (whole or {}).get("of_seconds") or 0.0,
-        dict(reasons.most_common()),
-        recordings,
-        remedies,
-    )
+    n, seconds = (sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds"))
+    of_n, of_seconds = ((whole or {}).get(name) or 0 for name in ("of_conversations", "of_seconds"))
+    return LostHours(n, of_n, seconds, of_seconds, dict(reasons.most_common()), recordings, remedies)
 
 
 def _lost(lost: LostHours, tally: Tally | None) -> Finding:
@@ -1137,13 +1070,10 @@ def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, s
     recordings that nobody could read, by their number.
     """
     lost = lost_hours(run)
+    shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
     if lost and lost.reasons:
-        shares = [
-            (kind, f"{percent(seconds, lost.of_seconds)}, {length_text(seconds)}")
-            for kind, seconds in lost.reasons.items()
-        ]
-    else:
-        shares = [(kind, f"{n:,}") for (_, kind), n in tally.rejects.most_common()]
+        reasons = lost.reasons.items()
+        shares = [(kind, f"{percent(n, lost.of_seconds)}, {length_text(n)}") for kind, n in reasons]
     if lost and lost.recordings:
         shares.append(("recordings that can't be used", f"{lost.recordings:,}"))
     return shares
@@ -1183,9 +1113,8 @@ def made_facts(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:
         facts.append(("voice", ", ".join(voices_used[:3]) + more))
     profile = (run.get("settings") or {}).get("profile")
     facts += [("profile", str(profile))] if profile else []
-    tools = sorted({*tally.tools} - {UNKNOWN}) or (
-        [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
-    )
+    recorded = [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
+    tools = sorted({*tally.tools} - {UNKNOWN}) or recorded
     facts += [("made with", " and ".join(tools))] if tools else []
     licences = {str(licence) for _, licence in tally.sources if licence} | (
         {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
@@ -1265,10 +1194,9 @@ def verdict_part(verdict: Verdict) -> Html:
 def _finding_item(finding: Finding) -> Html:
     place = fill(' data-conversation="{}"', finding.file) if finding.file != "." else Html()
     return fill(
-        '<li class="{}"{}><b>{}</b> {} <span class="soft">{}</span></li>',
+        '<li class="{0}"{1}><b>{0}</b> {2} <span class="soft">{3}</span></li>',
         finding.severity,
         place,
-        finding.severity,
         finding.sentence,
         finding.remedy,
     )

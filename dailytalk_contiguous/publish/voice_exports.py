@@ -280,15 +280,9 @@ def voice_rows(rows: Iterable[Row]) -> Iterator["VoiceSource | Reject"]:
         else:
             utterance, corpus = row["utterances"][0], labels.get("corpus") or ""
             speaker = (row["speakers"] or {}).get("left") or corpus or "speaker"
-            yield VoiceSource(
-                name,
-                PurePosixPath(name).name,
-                speaker.removeprefix(f"{corpus}/"),
-                row["language"],
-                utterance["text_raw"] or utterance["text"] or "",
-                None,
-                _left_of(row, utterance["start"]),
-            )
+            speaker, stem = speaker.removeprefix(f"{corpus}/"), PurePosixPath(name).name
+            text, load = utterance["text_raw"] or utterance["text"] or "", _left_of(row, utterance["start"])
+            yield VoiceSource(name, stem, speaker, row["language"], text, None, load)
 
 
 def _left_of(row: Row, start: float) -> Callable[[int], Pcm]:
@@ -313,9 +307,8 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
     assert path is not None
     prefix = "" if audio == place else f"{audio.name}/"
     entries = read_whisper_json(laid_over(path)).entries
-    keys = match_names(
-        entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
-    ).keys
+    names = [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
+    keys = match_names(entries, names).keys
     for row in rows:
         name = row["audio_file"].removeprefix(prefix)
         if row["problem"]:
@@ -324,9 +317,8 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
             entry = entries[keys[name]] if name in keys else None
             speaker = row["speaker"].removeprefix("clips/")
             stem = PurePosixPath(name).stem
-            yield VoiceSource(
-                row["id"], stem, speaker, row["language"], row["text"] or "", entry, _mono(row["audio"])
-            )
+            load = _mono(row["audio"])
+            yield VoiceSource(row["id"], stem, speaker, row["language"], row["text"] or "", entry, load)
 
 
 def _mono(audio: dict[str, Any]) -> Callable[[int], Pcm]:
