@@ -121,7 +121,13 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         ("duration", "it is {} long", _seconds, limits.shortest, limits.longest),
         ("snr_db", "its signal-to-noise ratio is {}", "{:.1f} dB".format, limits.lowest_snr_db, None),
         ("clipping_ratio", "{} of it is clipped", "{:.2%}".format, None, limits.most_clipping),
-        ("bandwidth_hz", "its bandwidth is {}", _kilohertz, limits.lowest_bandwidth_hz, None),
+        (
+            "bandwidth_hz",
+            "its bandwidth is {}",
+            lambda hertz: f"{hertz / 1000:.1f} kHz",
+            limits.lowest_bandwidth_hz,
+            None,
+        ),
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
         ("silence_seconds", "it is silent for {} inside", _seconds, None, limits.longest_silence),
     )
@@ -322,10 +328,6 @@ def _finite(value: float) -> float | None:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s"
-
-
-def _kilohertz(value: float) -> str:
-    return f"{value / 1000:.1f} kHz"
 
 
 # One side of a conversation, measured while it is read.
@@ -597,7 +599,11 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     body = np.flatnonzero(loudness >= loudness.max() * _linear(-BODY_DB))
     end = max(0, len(samples) - (int(body[-1]) + 1) * _frame_samples(sample_rate)) / sample_rate
     spoken = sum(finish - start for start, finish in voiced_spans(trimmed, sample_rate))
-    return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, end, _clipping(trimmed, gate))
+    bounds = np.flatnonzero(np.diff(np.abs(trimmed) >= FULL_SCALE, prepend=False, append=False))
+    runs = bounds[1::2] - bounds[::2]
+    share = runs[runs >= CLIPPED_RUN].sum() / len(trimmed)
+    clipped = f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
+    return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, end, clipped)
 
 
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
@@ -635,11 +641,13 @@ def incomplete(
         voice: how fast it speaks, and how it ends.
         fades: whether the engine may break off (a service). Its takes then have to die away.
     """
-    return (
-        _last_word(take, text, words, gate, voice, exact=not fades)
-        or (_sudden_end(take, gate, voice) if fades else None)
-        or _length(take, text, source_seconds, gate, voice)
-    )
+    if reason := _last_word(take, text, words, gate, voice, exact=not fades):
+        return reason
+    least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
+    # To half a frame: the last one may be shorter.
+    if fades and take.end < least - FRAME_SECONDS / 2:
+        return "it stops in the middle of a sound"
+    return _length(take, text, source_seconds, gate, voice)
 
 
 def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[int, int]:
@@ -649,14 +657,6 @@ def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[i
     frame = _frame_samples(sample_rate)
     kept = round(gate.edge_kept * sample_rate)
     return max(0, int(loud[0]) * frame - kept), min(len(samples), (int(loud[-1]) + 1) * frame + kept)
-
-
-def _clipping(samples: NDArray[np.float32], gate: Gate) -> str | None:
-    full = np.abs(samples) >= FULL_SCALE
-    bounds = np.flatnonzero(np.diff(full.astype(np.int8), prepend=0, append=0))
-    runs = bounds[1::2] - bounds[::2]
-    share = runs[runs >= CLIPPED_RUN].sum() / len(samples)
-    return f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
 
 
 def _last_word(
@@ -675,12 +675,6 @@ def _last_word(
     if exact and words and words[-1].end > end + gate.late_word:
         return f"its sound ends at {end:.2f} s, before its last word {words[-1].text!r} ({words[-1].end:.2f} s)"
     return None
-
-
-def _sudden_end(take: Trimmed, gate: Gate, voice: Voice) -> str | None:
-    least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
-    # To half a frame: the last one may be shorter.
-    return "it stops in the middle of a sound" if take.end < least - FRAME_SECONDS / 2 else None
 
 
 def _length(take: Trimmed, text: str, source_seconds: float | None, gate: Gate, voice: Voice) -> str | None:

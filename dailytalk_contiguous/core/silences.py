@@ -172,16 +172,13 @@ class SoundLevels:
 
     def cut(self, rule: CutRule, silences: Silences) -> list[CutPiece]:
         """The pieces of this recording by `core.cuts.cut_recording`."""
-        powers = self._powers() if rule.force else None
+        powers = None
+        if rule.force:  # the mean square of each frame, summed over the channels
+            table = (10 ** ((LOWEST_DBFS + STEP_DB * np.arange(256)) / 10)).astype(np.float32)
+            powers = np.zeros(self.steps.shape[1], np.float32)
+            for channel in self.steps:
+                powers += table[channel]
         return cut_recording(self.n_samples, self.sample_rate, silences, rule, powers, self.hop)
-
-    def _powers(self) -> NDArray[np.float32]:
-        """Mean square of each frame, summed over the channels."""
-        table = (10 ** ((LOWEST_DBFS + STEP_DB * np.arange(256)) / 10)).astype(np.float32)
-        total = np.zeros(self.steps.shape[1], np.float32)
-        for channel in self.steps:
-            total += table[channel]
-        return total
 
 
 # How long silences are.

@@ -868,10 +868,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     for before, after, word in zip(choices, choices[1:], words, strict=False):
         reached, origins = [], []
         for choice in after:
-            ways = [
-                _sum(costs[-1][index], _lost_and_cut(earlier, choice, word.tokens), choice)
-                for index, earlier in enumerate(before)
-            ]
+            ways = [_cost(costs[-1][index], earlier, choice, word.tokens) for index, earlier in enumerate(before)]
             best = min(range(len(ways)), key=ways.__getitem__)
             reached.append(ways[best])
             origins.append(best)
@@ -899,18 +896,6 @@ def _choices(word: SpokenWord) -> list[_Choice]:
     return choices
 
 
-def _lost_and_cut(before: _Choice, after: _Choice, tokens: int) -> tuple[int, int]:
-    """Whether the word after it makes a word of so many tokens lost, and whether cut."""
-    if after.start < before.start:
-        return _NEVER, 0
-    room = after.frame - before.frame
-    return int(room <= 0), int(0 < room < tokens)
-
-
-def _sum(cost: tuple[int, int, float], more: tuple[int, int], choice: _Choice) -> tuple[int, int, float]:
-    return cost[0] + more[0], cost[1] + more[1], cost[2] + choice.moved
-
-
 def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
     times = []
     for index, (word, choice) in enumerate(zip(words, chosen, strict=True)):
@@ -922,3 +907,12 @@ def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple
                 end = limit
         times.append((choice.start, end))
     return times
+
+
+def _cost(cost: tuple[int, int, float], before: _Choice, after: _Choice, tokens: int) -> tuple[int, int, float]:
+    """The cost up to `before`, and that of `after`: its move, and whether the word before is lost or cut."""
+    lost, cut, moved = cost
+    if after.start < before.start:
+        return lost + _NEVER, cut, moved + after.moved
+    room = after.frame - before.frame
+    return lost + (room <= 0), cut + (0 < room < tokens), moved + after.moved

@@ -347,7 +347,10 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
                 with _parquet(repository, path, file) as parquet:
-                    features = _features(parquet.schema)
+                    try:
+                        features = Features.from_arrow_schema(parquet.schema)
+                    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
+                        features = Features.from_arrow_schema(parquet.schema.remove_metadata())
                     return parquet.schema.names, [name for name, kind in features.items() if _is_audio(kind)]
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
@@ -436,14 +439,6 @@ def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
 def _opened(repository: Repository, path: str) -> Iterator[BinaryIO]:
     with HfFileSystem().open(f"datasets/{repository.reference.repo}@{repository.commit}/{path}", "rb") as file:
         yield file
-
-
-def _features(schema: pa.Schema) -> Features:
-    """The columns as `datasets` has them; without what the schema's metadata say of them if that is damaged."""
-    try:
-        return Features.from_arrow_schema(schema)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Features.from_arrow_schema(schema.remove_metadata())
 
 
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
@@ -887,11 +882,7 @@ class HubStream:
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
         """The recordings from a place on."""
-        return self._rows(start) if self._tables else self._files(start)
-
-    @cached_property
-    def _tables(self) -> bool:
-        return in_tables(self.repository)
+        return self._rows(start) if in_tables(self.repository) else self._files(start)
 
     @cached_property
     def _plan(self) -> TablePlan:

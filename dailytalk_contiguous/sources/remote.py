@@ -56,7 +56,8 @@ def store_errors(address: str) -> Iterator[None]:
         raise _refused(address) from None
     except Exception as error:
         module, name = type(error).__module__.partition(".")[0], type(error).__name__
-        if "Credentials" in name or "Auth" in name or _status(error) in (401, 403):
+        status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
+        if "Credentials" in name or "Auth" in name or status in (401, 403):
             raise _refused(address) from None
         unnamed = isinstance(error, OSError) and error.filename is None and error.errno in (None, 5)
         if unnamed or module in CLIENTS:
@@ -73,11 +74,6 @@ def _refused(address: str) -> DailytalkError:
         "set credentials that may read and write there "
         "(for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; for hf://: HF_TOKEN)",
     )
-
-
-def _status(error: Exception) -> int | None:
-    """The HTTP status that the Hub's client was answered with."""
-    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 # Folders in object storage (`s3://`, `gs://`, `hf://`) and their mirrors on this machine.
