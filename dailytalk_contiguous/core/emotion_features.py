@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.spans import true_runs
 
 #: Samples of a frame and between frames for loudness and spectrum (32 ms, 16 ms, as contours have it).
 FRAME, HOP = 512, 256
@@ -245,7 +246,7 @@ def _of_times(
     voiced: NDArray[np.bool_], sounding: NDArray[np.bool_], level: NDArray[np.float64], seconds: float
 ) -> dict[str, float]:
     step = HOP / ANALYSIS_RATE
-    voices, pauses = _runs(voiced) * step, _runs(~sounding) * step
+    voices, pauses = (np.diff(true_runs(flags))[:, 0] * step for flags in (voiced, ~sounding))
     pauses = pauses[pauses >= PAUSE_SECONDS]
     # Syllables, roughly: peaks of the level, smoothed over 80 ms, that rise 2 dB over the lowest point before.
     smooth = np.convolve(level, np.ones(5) / 5, "same") if len(level) >= 5 else level
@@ -259,13 +260,6 @@ def _of_times(
         "peak_rate": _peaks(smooth, 2.0) / seconds,
         "log_seconds": math.log(seconds),
     }
-
-
-def _runs(true: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The lengths of the stretches that are true."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], true.astype(np.int8), [0]))))
-    lengths: NDArray[np.intp] = edges[1::2] - edges[::2]
-    return lengths
 
 
 def _peaks(values: NDArray[np.float64], depth: float) -> int:

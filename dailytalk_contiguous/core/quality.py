@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words, voiced_spans
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
@@ -270,7 +270,7 @@ class FlatTops:
 def _runs_from(samples: Samples, limit: float, first: int) -> NDArray[np.float64]:
     """Starts, ends and lowest samples of the runs from `limit` up that may be flat; `first`: where they begin."""
     top = samples >= limit
-    starts, ends = np.flatnonzero(np.diff(top, prepend=False, append=False)).reshape(-1, 2).T
+    starts, ends = true_runs(top).T
     lowest = np.minimum.reduceat(samples[top], np.cumsum(ends - starts) - (ends - starts))
     kept = (ends - starts >= TOP_RUN) | (starts == 0) | (ends == len(samples))
     return np.stack((starts + first, ends + first, lowest))[:, kept]
@@ -431,8 +431,7 @@ class SideMeter:
         """When anything is heard, in seconds and in order: no silence, nor too far under the loudest moment."""
         levels, frame = self._levels(), self._width / self._rate
         least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
-        edges = np.flatnonzero(np.diff(levels >= least, prepend=False, append=False)).reshape(-1, 2)
-        return [(start * frame, end * frame) for start, end in edges.tolist()]
+        return [(start * frame, end * frame) for start, end in true_runs(levels >= least).tolist()]
 
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
         """Mean square and mean of each frame, shape (2, frames)."""
@@ -599,8 +598,7 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     body = np.flatnonzero(loudness >= loudness.max() * _linear(-BODY_DB))
     end = max(0, len(samples) - (int(body[-1]) + 1) * _frame_samples(sample_rate)) / sample_rate
     spoken = sum(finish - start for start, finish in voiced_spans(trimmed, sample_rate))
-    bounds = np.flatnonzero(np.diff(np.abs(trimmed) >= FULL_SCALE, prepend=False, append=False))
-    runs = bounds[1::2] - bounds[::2]
+    runs = np.diff(true_runs(np.abs(trimmed) >= FULL_SCALE))
     share = runs[runs >= CLIPPED_RUN].sum() / len(trimmed)
     clipped = f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
     return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, end, clipped)

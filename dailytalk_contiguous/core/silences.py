@@ -22,9 +22,6 @@ from dailytalk_contiguous.core.cuts import (
 )
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Levels of a recording that comes in blocks.
-
-
 #: Seconds of a frame.
 FRAME_SECONDS = 0.01
 
@@ -171,7 +168,6 @@ class SoundLevels:
         return silences
 
     def cut(self, rule: CutRule, silences: Silences) -> list[CutPiece]:
-        """The pieces of this recording by `core.cuts.cut_recording`."""
         powers = None
         if rule.force:  # the mean square of each frame, summed over the channels
             table = (10 ** ((LOWEST_DBFS + STEP_DB * np.arange(256)) / 10)).astype(np.float32)
@@ -179,9 +175,6 @@ class SoundLevels:
             for channel in self.steps:
                 powers += table[channel]
         return cut_recording(self.n_samples, self.sample_rate, silences, rule, powers, self.hop)
-
-
-# How long silences are.
 
 
 #: Seconds at which a bar of the histogram begins; the last one has no end.
@@ -214,9 +207,6 @@ class SilenceStatistics:
         figures = seconds.min(), seconds.mean(), np.median(seconds), seconds.max()
         minimum, mean, median, maximum = (round(float(figure), 3) for figure in figures)
         return cls(len(seconds), total, minimum, mean, median, maximum, histogram)
-
-
-# The silence at which recordings are best cut.
 
 
 #: Seconds of silence that are tried.

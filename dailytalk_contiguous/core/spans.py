@@ -31,6 +31,11 @@ QUIET_SECONDS = 0.2
 SLACK = 0.9
 
 
+def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Start and end of every run of true values, shape (runs, 2)."""
+    return np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
+
+
 class Span(NamedTuple):
     """A stretch of one channel, in seconds. Pieces cut from one run of speech share its number `run`."""
 
@@ -185,7 +190,6 @@ class Taken(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
         return self.end - self.start
 
 
@@ -300,10 +304,9 @@ def find_sounds(
     loud = (levels >= floor) & ~spoken
     if leaked is not None:
         loud &= ~leaked[: len(loud)]
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
     runs = [
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
-        for start, end in edges.reshape(-1, 2).tolist()
+        for start, end in true_runs(loud).tolist()
     ]
     sounds = _outside(merge_gaps(runs, GAP), utterances)
     return [run for run in sounds if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]

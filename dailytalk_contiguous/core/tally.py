@@ -117,7 +117,6 @@ class Histogram:
 
     @property
     def sum(self) -> float:
-        """The sum of all values."""
         self._count()
         return self._sum
 

@@ -382,7 +382,6 @@ class TimingEvent(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
         return self.end - self.start
 
 

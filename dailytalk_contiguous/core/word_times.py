@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 
 # Packing several utterances into one window of the recogniser, and giving each word back to its utterance.
 #
@@ -615,11 +615,10 @@ def voiced_spans(
     level = 10 * np.log10(np.mean(padded.reshape(n_frames, length) ** 2, axis=1) + 1e-20)
     loud = float(np.percentile(level[level > level.max() - 60], 95))
     sounds = level > max(loud - below_peak_db, -80.0)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], sounds, [False])).astype(np.int8)))
     total = len(samples) / sample_rate
     candidates = [
         (first * length / sample_rate, min(last * length / sample_rate, total))
-        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        for first, last in true_runs(sounds).tolist()
     ]
     return [(start, end) for start, end in candidates if end - start >= min_span]
 

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
+from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.models.text_language import language_of_texts
@@ -106,24 +106,15 @@ def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, f
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     silent = np.all([speech_probabilities(channel) < SILENCE for channel in _channels(samples)], axis=0)
     if silent.any():
-        first, length = _longest_run(silent)
-        return start + min(
-            (first + length / 2) * FRAME_SECONDS, len(samples) / ANALYSIS_RATE
-        ), length * FRAME_SECONDS
+        first, last = max(true_runs(silent).tolist(), key=lambda run: run[1] - run[0])
+        middle = min((first + last) / 2 * FRAME_SECONDS, len(samples) / ANALYSIS_RATE)
+        return start + middle, (last - first) * FRAME_SECONDS
     level = np.sum([frame_levels(channel, FRAME) for channel in _channels(samples)], axis=0)
     return start + (int(np.argmin(level)) + 0.5) * FRAME_SECONDS, 0.0
 
 
 def _channels(samples: Pcm) -> Iterator[NDArray[np.float32]]:
     return (pcm_to_float(samples[:, index].tobytes()) for index in range(samples.shape[1]))
-
-
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and length of the longest run of true values, of which there is one; the first of several."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
-    starts, lengths = edges[::2], edges[1::2] - edges[::2]
-    best = int(np.argmax(lengths))
-    return int(starts[best]), int(lengths[best])
 
 
 # `Folder`: recordings in files and folders, one row a conversation.

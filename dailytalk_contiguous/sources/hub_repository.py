@@ -521,7 +521,6 @@ class TablePlan(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """All that are read."""
         return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
 
 

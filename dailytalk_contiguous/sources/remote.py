@@ -23,9 +23,6 @@ from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-# Errors of object storage, in one sentence.
-
-
 #: The extra of this package that reads addresses of a scheme.
 EXTRAS = {"s3": "s3", "gs": "gcs"}
 
@@ -168,7 +165,6 @@ class Mirror:
         notes_of(self.folder).add(name, self._look(name).token, status)
 
     def drop(self, names: Sequence[str]) -> None:
-        """Remove objects."""
         with store_errors(self.address):
             files, root = self._open()
             for name in names:

@@ -486,7 +486,6 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def features(cls) -> datasets.Features:
-        """The columns of a row."""
         return CLIP
 
     @classmethod
