@@ -555,31 +555,6 @@ class Voice(NamedTuple):
 DEFAULT_VOICE = Voice(15.0, 0.0)
 
 
-class JudgedTake(NamedTuple):
-    """Speech without its edge silence, the seconds cut at its start, and why it can't be used (None: it can)."""
-
-    samples: NDArray[np.float32]
-    start: float
-    reason: str | None
-
-
-def judge(
-    samples: NDArray[np.float32],
-    sample_rate: int,
-    text: str,
-    source_seconds: float | None = None,
-    words: Sequence[Word] | None = None,
-    gate: Gate | None = None,
-    voice: Voice = DEFAULT_VOICE,
-    fades: bool = False,
-) -> JudgedTake:
-    """Trim speech and say whether it can be `text`, as `trim` and `incomplete` do, which explain the arguments."""
-    gate = gate or Gate()
-    take = trim(samples, sample_rate, gate)
-    reason = take.reason or incomplete(take, text, source_seconds, words, gate, voice, fades)
-    return JudgedTake(take.samples, take.start, reason)
-
-
 def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     """Cut the edge silence of a take (mono in [-1, 1], shape (n,)), and measure what any text needs."""
 
