@@ -677,35 +677,22 @@ def by_edit_distance(
         probabilities[index] = words[heard_index].probability
     anchors = [(-1, -1), *pairs, (len(text_words), len(words))]
     for (index, heard_index), (next_place, next_other) in pairwise(anchors):
-        if next_place - index > 1:
-            misheard = words[heard_index + 1 : next_other]
-            _fill(text_words, times, (index + 1, next_place), misheard, duration, spans)
+        if next_place - index == 1:
+            continue
+        # Words that were not heard, between two matched ones or an edge of the audio.
+        first, last = index + 1, next_place
+        start = times[first - 1][1] if first else 0.0
+        end = times[last][0] if last < len(times) else duration
+        regions = _inside([(word.start, word.end) for word in words[heard_index + 1 : next_other]], start, end)
+        regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
+        if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
+            # The neighbours swallowed them: share with them.
+            first, last = max(0, first - 1), min(len(times), last + 1)
+            start = times[first][0] if first <= index else start
+            end = times[last - 1][1] if last > next_place else end
+            regions = [(start, max(start, end))]
+        times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
     return _fitted_words(text_words, times, probabilities, duration)
-
-
-def _fill(
-    text_words: Sequence[str],
-    times: list[TimeSpan],
-    run: tuple[int, int],
-    misheard: Sequence[Word],
-    duration: float,
-    spans: Sequence[TimeSpan],
-) -> None:
-    """Give times to the words `run[0]`..`run[1]` - 1, between two matched words or an edge of the audio."""
-    first, last = run
-    start = times[first - 1][1] if first else 0.0
-    end = times[last][0] if last < len(times) else duration
-    regions = _inside([(word.start, word.end) for word in misheard], start, end)
-    regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
-    if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
-        first, last = (
-            max(0, first - 1),
-            min(len(times), last + 1),
-        )  # the neighbours swallowed them: share with them
-        start = times[first][0] if first < run[0] else start
-        end = times[last - 1][1] if last > run[1] else end
-        regions = [(start, max(start, end))]
-    times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
 
 
 def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
