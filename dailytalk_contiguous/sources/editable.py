@@ -517,7 +517,11 @@ class ClipsLines(Editable):
             yield name, summary | {"language": language if isinstance(language, str) else None}
 
     def place(self, name: str) -> SoundPlace:
-        audio = {"bytes": None, "path": to_uri(self._file(name).absolute())}
+        if name not in self._listed.both:
+            raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+        path = inside(self._audio, name)
+        path = path if path.exists() else inside(self.aside, name)
+        audio = {"bytes": None, "path": to_uri(path.absolute())}
         return SoundPlace(audio, 0.0, probe(audio).seconds)
 
     def seconds(self, name: str) -> float | None:
@@ -629,12 +633,6 @@ class ClipsLines(Editable):
     @property
     def _aside_path(self) -> Path:
         return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
-
-    def _file(self, name: str) -> Path:
-        if name in self._listed.both:
-            path = inside(self._audio, name)
-            return path if path.exists() else inside(self.aside, name)
-        raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
 
     def _length(self, name: str) -> float:
         try:
