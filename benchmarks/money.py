@@ -43,7 +43,7 @@ from scripted import folder, talk  # noqa: E402
 from tts_server import MIX, TOKEN, Asked, TtsServer  # noqa: E402
 
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
-from dailytalk_contiguous.core.quality import Gate, Voice, judge, trim, voice_of  # noqa: E402
+from dailytalk_contiguous.core.quality import Gate, Voice, incomplete, trim, voice_of  # noqa: E402
 from dailytalk_contiguous.models import paid  # noqa: E402
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser  # noqa: E402
 from dailytalk_contiguous.models.engines import load_synthesiser  # noqa: E402
@@ -262,7 +262,8 @@ def planted(work: Path, engine: Synthesiser, server: Watched | None) -> dict[str
             ) -> bool:
                 text, fades = line["text"], server is not None
                 samples, rate, words, _ = spoken
-                return judge(samples, rate, text, source, words, gate, voice, fades).reason is not None
+                cut = trim(samples, rate, gate)
+                return bool(cut.reason or incomplete(cut, text, source, words, gate, voice, fades))
 
             # Within its words: what is cut off after the last of them is no loss.
             rate = whole.sample_rate

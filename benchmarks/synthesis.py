@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the loopback server serves tests and 
 
 from tts_server import TOKEN  # noqa: E402
 
-from dailytalk_contiguous.core.quality import judge  # noqa: E402
+from dailytalk_contiguous.core.quality import DEFAULT_VOICE, Gate, incomplete, trim  # noqa: E402
 from dailytalk_contiguous.models.contracts import Line  # noqa: E402
 from dailytalk_contiguous.models.fish import Fish  # noqa: E402
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key  # noqa: E402
@@ -114,9 +114,10 @@ def buy(engine: Fish, cache: SpeechCache, line: Line) -> None:
             raise ValueError(f"{line.text!r} was bought before")
         spoken = engine.speak(line)
         cache.put(key, spoken)
-    judged = judge(spoken.samples, spoken.sample_rate, line.text, None)
-    if judged.reason or spoken.words is None:
-        raise ValueError(f"{line.text!r}: {judged.reason or 'no words'}")
+    judged = trim(spoken.samples, spoken.sample_rate, Gate())
+    reason = judged.reason or incomplete(judged, line.text, None, None, Gate(), DEFAULT_VOICE, fades=False)
+    if reason or spoken.words is None:
+        raise ValueError(f"{line.text!r}: {reason or 'no words'}")
 
 
 def sentence(number: int) -> Line:

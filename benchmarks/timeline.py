@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.quality import judge
+from dailytalk_contiguous.core.quality import Gate, trim
 from dailytalk_contiguous.core.turns import KEPT_PAUSE, MODES, Timed, TurnEvent, compare_turns, rebuild, stretches
 from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.offline_voices import Espeak
@@ -155,7 +155,7 @@ def spoken(conversation: Conversation, said: list[Timed]) -> list[float]:
     for one, text in zip(conversation.utterances, conversation.texts, strict=True):
         if one.channel == REVOICED:
             heard = synthesiser.speak(Line(text, "", "en", 0))
-            trimmed = judge(heard.samples, heard.sample_rate, text, one.end - one.start).samples
+            trimmed = trim(heard.samples, heard.sample_rate, Gate()).samples
             lengths.append(len(trimmed) / heard.sample_rate)
     return lengths
 

@@ -215,7 +215,6 @@ TABLE: dict[str, dict[str, object]] = {
         "Gate.longest_end": 0.04,
         "Gate.rest": 0.9,
         "Gate.late_word": 0.02,
-        "judge(fades)": False,
     },
     "core.sampling": {
         "LEAST_HOURS": 0.5,

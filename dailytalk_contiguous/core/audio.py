@@ -218,7 +218,6 @@ class Mended:
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, count: int = -1) -> bytes:
-        """As of any binary file."""
         first = self._file.tell()
         data = bytearray(self._file.read(count))
         for at, byte in enumerate(self._length, self._offset - first):

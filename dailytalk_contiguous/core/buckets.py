@@ -99,7 +99,10 @@ def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
     there is no spread anywhere.
     """
     array, finite = _finite_values(values)
-    statistic = _statistic(finite) if finite.size else corpus
+    statistic = corpus
+    if finite.size:
+        median = np.median(finite)
+        statistic = Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(finite - median))))
     weight = finite.size / (finite.size + 20)
     center = weight * statistic.median + (1 - weight) * corpus.median
     scale = max(weight * statistic.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
@@ -172,11 +175,6 @@ def _finite_values(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.f
         raise ValueError(f"values must be one-dimensional, not of shape {array.shape}")
     finite = np.isfinite(array)
     return np.where(finite, array, math.nan), array[finite]
-
-
-def _statistic(finite: NDArray[np.float64]) -> Statistic:
-    median = np.median(finite)
-    return Statistic(float(median), float(MAD_TO_SIGMA * np.median(np.abs(finite - median))))
 
 
 def _labels(is_low: NDArray[np.bool_], is_high: NDArray[np.bool_]) -> list[str]:

@@ -276,7 +276,13 @@ def room_response(sample_rate: int, rt60: float, generator: np.random.Generator)
     delays = (distances - direct) / SOUND_SPEED
     inside = delays < KEPT * rt60
     distances, orders, delays = distances[inside], orders[inside], delays[inside]
-    kept = _reflection(distances, orders, delays, rt60)
+    # What a wall gives back of an amplitude for the wanted decay; of all tried, the nearest.
+    bins = (delays / _BIN).astype(np.int64)
+    width = int(orders.max()) + 1
+    energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
+    powers = np.arange(width)
+    times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
+    kept = float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
     places = np.rint(delays * sample_rate).astype(np.int64)
     response = np.bincount(places, kept**orders * direct / distances).astype(np.float64)
     passing = butter(2, HIGH_PASS, "high", fs=sample_rate, output="sos")
@@ -318,18 +324,6 @@ def _images(rt60: float, generator: np.random.Generator) -> tuple[NDArray[np.flo
     distances = np.sqrt(squared[reflected])
     distances += generator.uniform(-JITTER, JITTER, len(distances))
     return np.maximum(distances, direct), orders[reflected], direct
-
-
-def _reflection(
-    distances: NDArray[np.float64], orders: NDArray[np.int64], delays: NDArray[np.float64], rt60: float
-) -> float:
-    """What a wall gives back of an amplitude for the wanted decay; of all tried, the nearest."""
-    bins = (delays / _BIN).astype(np.int64)
-    width = int(orders.max()) + 1
-    energy = np.bincount(bins * width + orders, distances**-2.0, (int(bins.max()) + 1) * width).reshape(-1, width)
-    powers = np.arange(width)
-    times = [decay_time(energy @ reflection ** (2.0 * powers), _BIN) for reflection in _REFLECTIONS]
-    return float(_REFLECTIONS[int(np.argmin(np.abs(np.array(times) - rt60)))])
 
 
 # Noise and rooms around a clip: the changes that are plain arithmetic on samples.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
+from dailytalk_contiguous.core.spans import true_runs
 
 #: Samples between frames and in one frame. The hop is Silero's frame at 16 kHz, so that frames can be compared;
 #: 128 ms hold the delay and the tail of a leak within a room. Half of that lets three times as much of a leak
@@ -121,9 +122,8 @@ def leakage(left: Pcm, right: Pcm) -> tuple[Leakage, Leakage]:
 
 def leaked_spans(mask: NDArray[np.bool_], sample_rate: int) -> list[tuple[int, int]]:
     """(start, end) of every run of leaked frames, in samples at a rate in Hz."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     frame = HOP / ANALYSIS_RATE * sample_rate
-    return [(round(start * frame), round(end * frame)) for start, end in edges.tolist()]
+    return [(round(start * frame), round(end * frame)) for start, end in true_runs(mask).tolist()]
 
 
 def _verdict(energy: Energies, source: Energies, rest: Energies) -> Leakage:

@@ -276,17 +276,14 @@ class BargeIn:
         elif self._speech:
             self._silence += length
             if self._silence >= FORGIVES_AFTER:
-                return self._judge()
+                waits = self._text is None and self._silence < FORGIVES_AFTER + WAITS_FOR_WORDS
+                if self._paused and waits and self._speech >= SHORTEST_TURN:
+                    return ""
+                goes_on = "go on" if self._paused else ""
+                stops = self._paused and means_to_speak(self._text or "", self._speech)
+                self.reset()
+                return "stop" if stops else goes_on
         return ""
-
-    def _judge(self) -> str:
-        waits = self._text is None and self._silence < FORGIVES_AFTER + WAITS_FOR_WORDS
-        if self._paused and waits and self._speech >= SHORTEST_TURN:
-            return ""
-        goes_on = "go on" if self._paused else ""
-        stops = self._paused and means_to_speak(self._text or "", self._speech)
-        self.reset()
-        return "stop" if stops else goes_on
 
 
 # Sentences of a reply that comes piece by piece.
@@ -576,11 +573,8 @@ class TalkMemory:
         said = self._said[1:] if self._said and self._said[0][0] == "assistant" else self._said
         return [("system", system), *said] if system.strip() else [*said]
 
-    def _tokens(self) -> int:
-        return sum(self._count(content) for _, content in self.messages())
-
     def _forget(self) -> None:
-        while len(self._said) > 1 and self._tokens() > self._budget:
+        while len(self._said) > 1 and sum(self._count(content) for _, content in self.messages()) > self._budget:
             # Down to half, so that not every turn sums up; the newest message always stays.
             room, keep = self._budget // 2, len(self._said) - 1
             used = self._count(self._said[-1][1])

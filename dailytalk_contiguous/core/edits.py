@@ -95,9 +95,6 @@ class EditChange(NamedTuple):
         return bool(self.before or self.after)
 
 
-# Words of a line.
-
-
 def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The words of a line as its text has them, with times; spread over the line where its file gives none.
 
@@ -197,9 +194,6 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
 def _key(word: str) -> str:
     """A word as it is compared: whatever its case and marks, or its marks where it has nothing else."""
     return normalise(word) or word.strip()
-
-
-# The actions.
 
 
 def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import CONTOURS, ProsodicFeatureExtractor
+from dailytalk_contiguous.core.spans import true_runs
 
 #: Samples of a frame and between frames for loudness and spectrum (32 ms, 16 ms, as contours have it).
 FRAME, HOP = 512, 256
@@ -77,7 +78,9 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
     """
     measures = dict.fromkeys(MEASURES, math.nan)
     frames = _spectra(samples)
-    sounding = _sounding(frames.level)
+    level = frames.level
+    loud = float(np.percentile(level[level > 10 * math.log10(_FLOOR)], 95)) if (level > -99).any() else -math.inf
+    sounding = level > max(loud - PAUSE_DB, -90.0)
     if not sounding.any():
         return np.array([*measures.values()], np.float32)
     first, last = int(sounding.argmax()), len(sounding) - int(sounding[::-1].argmax())
@@ -85,9 +88,9 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
     seconds = (last - first) * HOP / ANALYSIS_RATE
     contours = _CONTOURS.extract(audio_tensor=np.ascontiguousarray(samples[first * HOP : (last + 1) * HOP]))
     measures |= _of_contours(contours)
-    measures |= _of_levels(frames.level[first:last], inner)
+    measures |= _of_levels(level[first:last], inner)
     measures |= _of_spectra(frames, first, last, inner)
-    measures |= _of_times(~np.isnan(contours["f0"]), inner, frames.level[first:last], seconds)
+    measures |= _of_times(~np.isnan(contours["f0"]), inner, level[first:last], seconds)
     return np.array([measures[name] for name in MEASURES], np.float32)
 
 
@@ -118,11 +121,12 @@ def _spectra(samples: Samples) -> _Spectra:
         bands = np.add.reduceat(power * rising, edges, axis=1)[:, :BANDS]
         bands += np.add.reduceat(power * falling, edges, axis=1)[:, 1 : BANDS + 1]
         bands = np.log(np.maximum(bands, _FLOOR / BANDS))
+        low, high = (power[:, _within(hertz, band)].sum(axis=1) for band in _ALPHA)
         parts.append(
             _Spectra(
                 10 * np.log10(np.maximum(np.einsum("ij,ij->i", frames, frames) / FRAME, _FLOOR)).astype(float),
                 np.einsum("ij,jk->ik", bands, cosines),
-                _between(power, hertz, *_ALPHA),
+                10 * np.log10(high / low),
                 10 * np.log10(np.divide(*(power[:, _within(hertz, band)].max(axis=1) for band in _HAMMARBERG))),
                 np.log2(np.maximum((power * hertz).sum(axis=1) / power.sum(axis=1), 1.0) / 1000),
             )
@@ -163,20 +167,6 @@ def _tables() -> _Tables:
 
 def _within(hertz: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.bool_]:
     return (hertz >= ends[0]) & (hertz < ends[1])
-
-
-def _between(
-    power: NDArray[np.float64], hertz: NDArray[np.float64], low: tuple[float, float], high: tuple[float, float]
-) -> NDArray[np.float64]:
-    """Level of the high band over that of the low one, dB."""
-    shares = power[:, _within(hertz, high)].sum(axis=1) / power[:, _within(hertz, low)].sum(axis=1)
-    return np.asarray(10 * np.log10(shares), np.float64)
-
-
-def _sounding(level: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which frames are sound; none where all are silent."""
-    loud = float(np.percentile(level[level > 10 * math.log10(_FLOOR)], 95)) if (level > -99).any() else -math.inf
-    return level > max(loud - PAUSE_DB, -90.0)
 
 
 def _statistics(values: NDArray[np.float64], frames: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -256,7 +246,7 @@ def _of_times(
     voiced: NDArray[np.bool_], sounding: NDArray[np.bool_], level: NDArray[np.float64], seconds: float
 ) -> dict[str, float]:
     step = HOP / ANALYSIS_RATE
-    voices, pauses = _runs(voiced) * step, _runs(~sounding) * step
+    voices, pauses = (np.diff(true_runs(flags))[:, 0] * step for flags in (voiced, ~sounding))
     pauses = pauses[pauses >= PAUSE_SECONDS]
     # Syllables, roughly: peaks of the level, smoothed over 80 ms, that rise 2 dB over the lowest point before.
     smooth = np.convolve(level, np.ones(5) / 5, "same") if len(level) >= 5 else level
@@ -270,13 +260,6 @@ def _of_times(
         "peak_rate": _peaks(smooth, 2.0) / seconds,
         "log_seconds": math.log(seconds),
     }
-
-
-def _runs(true: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """The lengths of the stretches that are true."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], true.astype(np.int8), [0]))))
-    lengths: NDArray[np.intp] = edges[1::2] - edges[::2]
-    return lengths
 
 
 def _peaks(values: NDArray[np.float64], depth: float) -> int:

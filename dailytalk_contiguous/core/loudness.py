@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.spans import frame_levels
+from dailytalk_contiguous.core.spans import frame_levels, true_runs
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
@@ -128,7 +128,7 @@ def rearrange(
         elsewhere[max(0, start) : max(0, end)] = True
     for start, end, _ in events:
         elsewhere[start:end] = False
-    for start, end in _runs(elsewhere):
+    for start, end in true_runs(elsewhere).tolist():
         ramp = np.minimum(1.0, np.arange(1, end - start + 1, dtype=np.float32) / (fade + 1))
         angle = np.float32(math.pi / 2) * np.minimum(
             ramp, ramp[::-1]
@@ -179,7 +179,7 @@ def room_tone(
         room = np.percentile(levels[quiet], ROOM_SHARE)
         steady &= levels <= room * 10 ** (STEADY_DB / 10)
         steady &= np.max(np.abs(frames), axis=1) <= PEAK * math.sqrt(room)
-    runs = [(start, end) for start, end in _runs(steady) if (end - start) * size >= QUIET * sample_rate]
+    runs = [run for run in true_runs(steady).tolist() if (run[1] - run[0]) * size >= QUIET * sample_rate]
     if sum(end - start for start, end in runs) * size >= LEAST_BED * sample_rate:
         return _repeated([frames[start:end].ravel() for start, end in runs], length, sample_rate)
     rng = np.random.default_rng(zlib.crc32(name.encode("utf-8")))
@@ -344,15 +344,9 @@ def _touched(count: int, spans: Sequence[tuple[int, int]], size: int) -> NDArray
     return touched
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(start, end) of every run of true values."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    return [(int(start), int(end)) for start, end in edges]
-
-
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:
     """Runs of at least `GATED` seconds that are nothing at all in 16 bits."""
-    runs = _runs(np.abs(channel) < 0.5 / 32768)
+    runs = true_runs(np.abs(channel) < 0.5 / 32768).tolist()
     return [(start, end) for start, end in runs if end - start >= GATED * sample_rate]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.loudness import clip_loudness, decibels
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words, voiced_spans
 
 # Quality of a clip's recording in figures, and which of them are out of bounds.
@@ -121,7 +121,13 @@ def failures(measures: Mapping[str, float | None], limits: QualityLimits) -> lis
         ("duration", "it is {} long", _seconds, limits.shortest, limits.longest),
         ("snr_db", "its signal-to-noise ratio is {}", "{:.1f} dB".format, limits.lowest_snr_db, None),
         ("clipping_ratio", "{} of it is clipped", "{:.2%}".format, None, limits.most_clipping),
-        ("bandwidth_hz", "its bandwidth is {}", _kilohertz, limits.lowest_bandwidth_hz, None),
+        (
+            "bandwidth_hz",
+            "its bandwidth is {}",
+            lambda hertz: f"{hertz / 1000:.1f} kHz",
+            limits.lowest_bandwidth_hz,
+            None,
+        ),
         ("speech_ratio", "{} of it is speech", "{:.0%}".format, limits.lowest_speech_ratio, None),
         ("silence_seconds", "it is silent for {} inside", _seconds, None, limits.longest_silence),
     )
@@ -264,7 +270,7 @@ class FlatTops:
 def _runs_from(samples: Samples, limit: float, first: int) -> NDArray[np.float64]:
     """Starts, ends and lowest samples of the runs from `limit` up that may be flat; `first`: where they begin."""
     top = samples >= limit
-    starts, ends = np.flatnonzero(np.diff(top, prepend=False, append=False)).reshape(-1, 2).T
+    starts, ends = true_runs(top).T
     lowest = np.minimum.reduceat(samples[top], np.cumsum(ends - starts) - (ends - starts))
     kept = (ends - starts >= TOP_RUN) | (starts == 0) | (ends == len(samples))
     return np.stack((starts + first, ends + first, lowest))[:, kept]
@@ -322,10 +328,6 @@ def _finite(value: float) -> float | None:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s"
-
-
-def _kilohertz(value: float) -> str:
-    return f"{value / 1000:.1f} kHz"
 
 
 # One side of a conversation, measured while it is read.
@@ -429,8 +431,7 @@ class SideMeter:
         """When anything is heard, in seconds and in order: no silence, nor too far under the loudest moment."""
         levels, frame = self._levels(), self._width / self._rate
         least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
-        edges = np.flatnonzero(np.diff(levels >= least, prepend=False, append=False)).reshape(-1, 2)
-        return [(start * frame, end * frame) for start, end in edges.tolist()]
+        return [(start * frame, end * frame) for start, end in true_runs(levels >= least).tolist()]
 
     def _measured(self, samples: Samples) -> NDArray[np.float64]:
         """Mean square and mean of each frame, shape (2, frames)."""
@@ -554,31 +555,6 @@ class Voice(NamedTuple):
 DEFAULT_VOICE = Voice(15.0, 0.0)
 
 
-class JudgedTake(NamedTuple):
-    """Speech without its edge silence, the seconds cut at its start, and why it can't be used (None: it can)."""
-
-    samples: NDArray[np.float32]
-    start: float
-    reason: str | None
-
-
-def judge(
-    samples: NDArray[np.float32],
-    sample_rate: int,
-    text: str,
-    source_seconds: float | None = None,
-    words: Sequence[Word] | None = None,
-    gate: Gate | None = None,
-    voice: Voice = DEFAULT_VOICE,
-    fades: bool = False,
-) -> JudgedTake:
-    """Trim speech and say whether it can be `text`, as `trim` and `incomplete` do, which explain the arguments."""
-    gate = gate or Gate()
-    take = trim(samples, sample_rate, gate)
-    reason = take.reason or incomplete(take, text, source_seconds, words, gate, voice, fades)
-    return JudgedTake(take.samples, take.start, reason)
-
-
 def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     """Cut the edge silence of a take (mono in [-1, 1], shape (n,)), and measure what any text needs."""
 
@@ -597,7 +573,10 @@ def trim(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> Trimmed:
     body = np.flatnonzero(loudness >= loudness.max() * _linear(-BODY_DB))
     end = max(0, len(samples) - (int(body[-1]) + 1) * _frame_samples(sample_rate)) / sample_rate
     spoken = sum(finish - start for start, finish in voiced_spans(trimmed, sample_rate))
-    return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, end, _clipping(trimmed, gate))
+    runs = np.diff(true_runs(np.abs(trimmed) >= FULL_SCALE))
+    share = runs[runs >= CLIPPED_RUN].sum() / len(trimmed)
+    clipped = f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
+    return Trimmed(trimmed, sample_rate, first / sample_rate, spoken, end, clipped)
 
 
 def voice_of(takes: Sequence[tuple[str, Trimmed]]) -> Voice:
@@ -635,11 +614,13 @@ def incomplete(
         voice: how fast it speaks, and how it ends.
         fades: whether the engine may break off (a service). Its takes then have to die away.
     """
-    return (
-        _last_word(take, text, words, gate, voice, exact=not fades)
-        or (_sudden_end(take, gate, voice) if fades else None)
-        or _length(take, text, source_seconds, gate, voice)
-    )
+    if reason := _last_word(take, text, words, gate, voice, exact=not fades):
+        return reason
+    least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
+    # To half a frame: the last one may be shorter.
+    if fades and take.end < least - FRAME_SECONDS / 2:
+        return "it stops in the middle of a sound"
+    return _length(take, text, source_seconds, gate, voice)
 
 
 def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[int, int]:
@@ -649,14 +630,6 @@ def edges(samples: NDArray[np.float32], sample_rate: int, gate: Gate) -> tuple[i
     frame = _frame_samples(sample_rate)
     kept = round(gate.edge_kept * sample_rate)
     return max(0, int(loud[0]) * frame - kept), min(len(samples), (int(loud[-1]) + 1) * frame + kept)
-
-
-def _clipping(samples: NDArray[np.float32], gate: Gate) -> str | None:
-    full = np.abs(samples) >= FULL_SCALE
-    bounds = np.flatnonzero(np.diff(full.astype(np.int8), prepend=0, append=0))
-    runs = bounds[1::2] - bounds[::2]
-    share = runs[runs >= CLIPPED_RUN].sum() / len(samples)
-    return f"it is clipped ({share:.1%} of it)" if share > gate.clipped_share else None
 
 
 def _last_word(
@@ -675,12 +648,6 @@ def _last_word(
     if exact and words and words[-1].end > end + gate.late_word:
         return f"its sound ends at {end:.2f} s, before its last word {words[-1].text!r} ({words[-1].end:.2f} s)"
     return None
-
-
-def _sudden_end(take: Trimmed, gate: Gate, voice: Voice) -> str | None:
-    least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
-    # To half a frame: the last one may be shorter.
-    return "it stops in the middle of a sound" if take.end < least - FRAME_SECONDS / 2 else None
 
 
 def _length(take: Trimmed, text: str, source_seconds: float | None, gate: Gate, voice: Voice) -> str | None:

@@ -529,7 +529,8 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
         validating, badness, reason = _chosen(units, way, seed)
         side = {unit.id: "validation" if unit.id in validating else "train" for unit in units}
         if reason is None:
-            return _described(items, units, roots, side, _note(by, way, reasons))
+            note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
+            return _described(items, units, roots, side, note)
         reasons.append(f"by {way} {reason}")
         if best is None or badness < best[0]:
             best = (badness, side)
@@ -690,7 +691,3 @@ def _disjoint_in(clips: Sequence[SplitItem], side: Mapping[str, str]) -> str:
         if sides and "validation" not in unknown and all(len(sides_of) == 1 for sides_of in sides.values()):
             return way
     return "clips"
-
-
-def _note(requested: str, way: str, reasons: Sequence[str]) -> str | None:
-    return f"split by {way} instead of {requested}: {'; '.join(reasons)}" if reasons else None

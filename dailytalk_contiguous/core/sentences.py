@@ -81,7 +81,7 @@ def sounds_like_question(words: Sequence[str]) -> bool:
 
     Missed on purpose: "is John in", questions by intonation alone, tags ("isn't it") at the end.
     """
-    spoken = map(_bare, words)
+    spoken = (word.lower().replace("’", "'").strip('.,;:!?…"()') for word in words)
     first = next((word for word in spoken if word and word not in DISCOURSE), "")
     if first not in _OPENINGS:  # most sentences: the words after it make no difference
         return False
@@ -92,11 +92,6 @@ def sounds_like_question(words: Sequence[str]) -> bool:
         subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
         return bool(after) and after[0] in subjects
     return _asks_with(first, after)
-
-
-def _bare(written: str) -> str:
-    """A word as it is compared."""
-    return written.lower().replace("’", "'").strip('.,;:!?…"()')
 
 
 def _asks_with(word: str, after: Sequence[str]) -> bool:

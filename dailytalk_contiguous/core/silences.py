@@ -22,9 +22,6 @@ from dailytalk_contiguous.core.cuts import (
 )
 from dailytalk_contiguous.core.spans import frame_levels
 
-# Levels of a recording that comes in blocks.
-
-
 #: Seconds of a frame.
 FRAME_SECONDS = 0.01
 
@@ -171,20 +168,13 @@ class SoundLevels:
         return silences
 
     def cut(self, rule: CutRule, silences: Silences) -> list[CutPiece]:
-        """The pieces of this recording by `core.cuts.cut_recording`."""
-        powers = self._powers() if rule.force else None
+        powers = None
+        if rule.force:  # the mean square of each frame, summed over the channels
+            table = (10 ** ((LOWEST_DBFS + STEP_DB * np.arange(256)) / 10)).astype(np.float32)
+            powers = np.zeros(self.steps.shape[1], np.float32)
+            for channel in self.steps:
+                powers += table[channel]
         return cut_recording(self.n_samples, self.sample_rate, silences, rule, powers, self.hop)
-
-    def _powers(self) -> NDArray[np.float32]:
-        """Mean square of each frame, summed over the channels."""
-        table = (10 ** ((LOWEST_DBFS + STEP_DB * np.arange(256)) / 10)).astype(np.float32)
-        total = np.zeros(self.steps.shape[1], np.float32)
-        for channel in self.steps:
-            total += table[channel]
-        return total
-
-
-# How long silences are.
 
 
 #: Seconds at which a bar of the histogram begins; the last one has no end.
@@ -217,9 +207,6 @@ class SilenceStatistics:
         figures = seconds.min(), seconds.mean(), np.median(seconds), seconds.max()
         minimum, mean, median, maximum = (round(float(figure), 3) for figure in figures)
         return cls(len(seconds), total, minimum, mean, median, maximum, histogram)
-
-
-# The silence at which recordings are best cut.
 
 
 #: Seconds of silence that are tried.

@@ -31,6 +31,11 @@ QUIET_SECONDS = 0.2
 SLACK = 0.9
 
 
+def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Start and end of every run of true values, shape (runs, 2)."""
+    return np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
+
+
 class Span(NamedTuple):
     """A stretch of one channel, in seconds. Pieces cut from one run of speech share its number `run`."""
 
@@ -185,7 +190,6 @@ class Taken(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Its length."""
         return self.end - self.start
 
 
@@ -300,13 +304,12 @@ def find_sounds(
     loud = (levels >= floor) & ~spoken
     if leaked is not None:
         loud &= ~leaked[: len(loud)]
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
     runs = [
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
-        for start, end in edges.reshape(-1, 2).tolist()
+        for start, end in true_runs(loud).tolist()
     ]
     sounds = _outside(merge_gaps(runs, GAP), utterances)
-    return [run for run in sounds if _lasts(run, min(run[1] - run[0], _loud_seconds(loud, run)), utterances)]
+    return [run for run in sounds if _lasts(run, loud, utterances)]
 
 
 def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
@@ -346,18 +349,16 @@ def sound_blocks(
     return numbers, blocks_of_sounds
 
 
-def _lasts(run: tuple[float, float], seconds: float, utterances: Sequence[tuple[float, float]]) -> bool:
+def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequence[tuple[float, float]]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
+    first_frame, last_frame = round(run[0] / FRAME_SECONDS), round(run[1] / FRAME_SECONDS)
+    # Two clicks do not become a sound by the quiet between them.
+    heard = float(np.count_nonzero(loud[first_frame:last_frame])) * FRAME_SECONDS
+    seconds = min(run[1] - run[0], heard)
     if seconds > SHORTEST + 1e-6:
         return True
     away = min(max(first - run[1], run[0] - last) for first, last in utterances)
     return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
-
-
-def _loud_seconds(loud: NDArray[np.bool_], run: tuple[float, float]) -> float:
-    """Seconds of a run that stand out: two clicks do not become a sound by the quiet between them."""
-    first, last = round(run[0] / FRAME_SECONDS), round(run[1] / FRAME_SECONDS)
-    return float(np.count_nonzero(loud[first:last])) * FRAME_SECONDS
 
 
 def _outside(

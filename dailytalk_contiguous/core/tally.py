@@ -117,7 +117,6 @@ class Histogram:
 
     @property
     def sum(self) -> float:
-        """The sum of all values."""
         self._count()
         return self._sum
 
@@ -251,15 +250,8 @@ class Sum:
             self.right += seconds
 
     def add(self, other: "Sum") -> None:
-        self.conversations += other.conversations
-        self.utterances += other.utterances
-        self.words += other.words
-        self.seconds += other.seconds
-        self.copies += other.copies
-        self.seen += other.seen
-        self.left += other.left
-        self.right += other.right
-        self.copied += other.copied
+        for name in self.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def total(sums: Iterable[Sum]) -> Sum:
@@ -689,9 +681,11 @@ class Tally:
                 self.lengths.add(end - start, seconds)
                 self.ratios.add(seconds / (end - start))
         who, voice = self._voice(utterance, speaker)
+        # The rule for clips derives a style from a tag only where it knows the measures.
+        measured = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
         labels = {
             "tag": utterance["tag"],
-            "style": _style(utterance),
+            "style": STYLE_OF_TAG.get(utterance["tag"], "normal") if measured else None,
             "sentence_type": sentence_type(utterance["text"], language),
             "length": length_class(seconds),
             who: voice,
@@ -794,9 +788,3 @@ _parsed = lru_cache(maxsize=8)(_provenance)
 
 def _is_audible(utterance: Mapping[str, Any]) -> bool:
     return utterance["status"] != "dropped" and is_number(utterance["start"]) and is_number(utterance["end"])
-
-
-def _style(utterance: Mapping[str, Any]) -> str | None:
-    """The style that the rule for clips derives from a tag; None where its measures are not known."""
-    measured = utterance["tag"] and is_number(utterance["arousal"]) and is_number(utterance["voiced_fraction"])
-    return STYLE_OF_TAG.get(utterance["tag"], "normal") if measured else None

@@ -368,26 +368,15 @@ def turn_offsets(spoken_stretches: Sequence[Stretch]) -> NDArray[np.float64]:
     return np.array([stretch.offset for stretch in spoken_stretches if stretch.offset is not None], np.float64)
 
 
-#: Kinds of `TimingEvent`.
+#: Kinds of timing events.
 TIMING_EVENTS = ("ipu", "pause", "gap", "overlap")
 
-
-class TimingEvent(NamedTuple):
-    """A stretch of time in seconds: its kind, of `TIMING_EVENTS`, and whose it is (see `timing_events`)."""
-
-    kind: str
-    channel: str
-    start: float
-    end: float
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return self.end - self.start
+#: A stretch of time in seconds: its kind, whose it is, its start and its end.
+TimingEvent = tuple[str, str, float, float]
 
 
-def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
-    """The turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250).
+def timing_events(speech: "Unions") -> list[TimingEvent]:
+    """The turn-taking events by which dGSLM compares corpora (Nguyen et al. 2023, TACL 11:250), in no order.
 
     An `ipu` (inter-pausal unit) is speech of one channel between silences of at least `PAUSE`; shorter ones are
     part of it. A silence of both channels between two IPUs is a `pause` where one speaker goes on, and a `gap`
@@ -397,29 +386,7 @@ def timing_events(timed: Sequence[Timed]) -> list[TimingEvent]:
     A gap is that of who takes over, an overlap that of who comes in: who begins later or, of two who begin at
     once, who ends first. A silence that somebody ends who also spoke before it is a pause, whoever else begins
     with it. `Segment` closes silences of up to 0.35 s, so what it finds has no shorter pauses.
-
-    Args:
-        timed: speech of at most two channels, in any order; what has no length is left out.
     """
-    return [
-        TimingEvent._make(event) for event in sorted(_timing_events(unions(timed)), key=itemgetter(2, 3, 0, 1))
-    ]
-
-
-def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
-    """Seconds of the `timing_events` of each kind and channel, in order."""
-    lengths: dict[tuple[str, str], list[float]] = {}
-    for kind, channel, start, end in _timing_events(speech):
-        lengths.setdefault((kind, channel), []).append(end - start)
-    return lengths
-
-
-#: The fields of a `TimingEvent`: a dataset has millions, of which the lengths are counted.
-_Event = tuple[str, str, float, float]
-
-
-def _timing_events(speech: "Unions") -> list[_Event]:
-    """Timing events, those of a kind and channel in order."""
     units = {channel: _joined(spans) for channel, spans in sorted(speech.channels.items())}
     units = {channel: spans for channel, spans in units.items() if spans}
     events = [("ipu", channel, start, end) for channel, spans in units.items() for start, end in spans]
@@ -427,6 +394,14 @@ def _timing_events(speech: "Unions") -> list[_Event]:
     if len(units) == 2:
         events += _overlaps(*units.items())
     return events
+
+
+def timing_lengths(speech: "Unions") -> dict[tuple[str, str], list[float]]:
+    """Seconds of the `timing_events` of each kind and channel, in order."""
+    lengths: dict[tuple[str, str], list[float]] = {}
+    for kind, channel, start, end in timing_events(speech):
+        lengths.setdefault((kind, channel), []).append(end - start)
+    return lengths
 
 
 def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -442,7 +417,7 @@ def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return joined
 
 
-def _silences(units: Sequence[_Event]) -> Iterator[_Event]:
+def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
     """Pauses and gaps between IPUs, which are in order of start."""
     reach, last = -math.inf, set[str]()
     for number, (_, channel, start, end) in enumerate(units):
@@ -461,7 +436,7 @@ def _silences(units: Sequence[_Event]) -> Iterator[_Event]:
 
 def _overlaps(
     left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
-) -> Iterator[_Event]:
+) -> Iterator[TimingEvent]:
     """Overlaps of the IPUs of two channels, both in order."""
     (name, units), (other, others) = left, right
     first = 0

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 
 # Packing several utterances into one window of the recogniser, and giving each word back to its utterance.
 #
@@ -615,11 +615,10 @@ def voiced_spans(
     level = 10 * np.log10(np.mean(padded.reshape(n_frames, length) ** 2, axis=1) + 1e-20)
     loud = float(np.percentile(level[level > level.max() - 60], 95))
     sounds = level > max(loud - below_peak_db, -80.0)
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], sounds, [False])).astype(np.int8)))
     total = len(samples) / sample_rate
     candidates = [
         (first * length / sample_rate, min(last * length / sample_rate, total))
-        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+        for first, last in true_runs(sounds).tolist()
     ]
     return [(start, end) for start, end in candidates if end - start >= min_span]
 
@@ -678,35 +677,22 @@ def by_edit_distance(
         probabilities[index] = words[heard_index].probability
     anchors = [(-1, -1), *pairs, (len(text_words), len(words))]
     for (index, heard_index), (next_place, next_other) in pairwise(anchors):
-        if next_place - index > 1:
-            misheard = words[heard_index + 1 : next_other]
-            _fill(text_words, times, (index + 1, next_place), misheard, duration, spans)
+        if next_place - index == 1:
+            continue
+        # Words that were not heard, between two matched ones or an edge of the audio.
+        first, last = index + 1, next_place
+        start = times[first - 1][1] if first else 0.0
+        end = times[last][0] if last < len(times) else duration
+        regions = _inside([(word.start, word.end) for word in words[heard_index + 1 : next_other]], start, end)
+        regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
+        if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
+            # The neighbours swallowed them: share with them.
+            first, last = max(0, first - 1), min(len(times), last + 1)
+            start = times[first][0] if first <= index else start
+            end = times[last - 1][1] if last > next_place else end
+            regions = [(start, max(start, end))]
+        times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
     return _fitted_words(text_words, times, probabilities, duration)
-
-
-def _fill(
-    text_words: Sequence[str],
-    times: list[TimeSpan],
-    run: tuple[int, int],
-    misheard: Sequence[Word],
-    duration: float,
-    spans: Sequence[TimeSpan],
-) -> None:
-    """Give times to the words `run[0]`..`run[1]` - 1, between two matched words or an edge of the audio."""
-    first, last = run
-    start = times[first - 1][1] if first else 0.0
-    end = times[last][0] if last < len(times) else duration
-    regions = _inside([(word.start, word.end) for word in misheard], start, end)
-    regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
-    if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
-        first, last = (
-            max(0, first - 1),
-            min(len(times), last + 1),
-        )  # the neighbours swallowed them: share with them
-        start = times[first][0] if first < run[0] else start
-        end = times[last - 1][1] if last > run[1] else end
-        regions = [(start, max(start, end))]
-    times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
 
 
 def _matches(text: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
@@ -868,10 +854,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     for before, after, word in zip(choices, choices[1:], words, strict=False):
         reached, origins = [], []
         for choice in after:
-            ways = [
-                _sum(costs[-1][index], _lost_and_cut(earlier, choice, word.tokens), choice)
-                for index, earlier in enumerate(before)
-            ]
+            ways = [_cost(costs[-1][index], earlier, choice, word.tokens) for index, earlier in enumerate(before)]
             best = min(range(len(ways)), key=ways.__getitem__)
             reached.append(ways[best])
             origins.append(best)
@@ -899,18 +882,6 @@ def _choices(word: SpokenWord) -> list[_Choice]:
     return choices
 
 
-def _lost_and_cut(before: _Choice, after: _Choice, tokens: int) -> tuple[int, int]:
-    """Whether the word after it makes a word of so many tokens lost, and whether cut."""
-    if after.start < before.start:
-        return _NEVER, 0
-    room = after.frame - before.frame
-    return int(room <= 0), int(0 < room < tokens)
-
-
-def _sum(cost: tuple[int, int, float], more: tuple[int, int], choice: _Choice) -> tuple[int, int, float]:
-    return cost[0] + more[0], cost[1] + more[1], cost[2] + choice.moved
-
-
 def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
     times = []
     for index, (word, choice) in enumerate(zip(words, chosen, strict=True)):
@@ -922,3 +893,12 @@ def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple
                 end = limit
         times.append((choice.start, end))
     return times
+
+
+def _cost(cost: tuple[int, int, float], before: _Choice, after: _Choice, tokens: int) -> tuple[int, int, float]:
+    """The cost up to `before`, and that of `after`: its move, and whether the word before is lost or cut."""
+    lost, cut, moved = cost
+    if after.start < before.start:
+        return lost + _NEVER, cut, moved + after.moved
+    room = after.frame - before.frame
+    return lost + (room <= 0), cut + (0 < room < tokens), moved + after.moved

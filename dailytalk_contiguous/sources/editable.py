@@ -264,7 +264,9 @@ class TaggedLines(Editable):
 
     def lines(self, name: str) -> Lines:
         numbered: Lines = {}
-        for place, line in enumerate(self._parsed(name)):
+        if not name or name not in self._scanned:
+            raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
+        for place, line in enumerate(self._read(self._scanned[name].places)):
             identity = line.get("utterance_id")
             if not isinstance(identity, str) or not identity or identity in numbered:
                 identity = next(
@@ -402,11 +404,6 @@ class TaggedLines(Editable):
             self._latest = path, read_rows(path, BASE)
         return tagged_row(self._latest[1].get(name))
 
-    def _parsed(self, name: str) -> list[SpokenLine]:
-        if not name or name not in self._scanned:
-            raise BadInput(f"{as_text(self.root)!r} has no item {name[:200]!r}", "reload the page")
-        return self._read(self._scanned[name].places)
-
     def _read(self, places: Iterable[int]) -> list[SpokenLine]:
         lines = []
         with self._path.open("rb") as file:
@@ -520,7 +517,11 @@ class ClipsLines(Editable):
             yield name, summary | {"language": language if isinstance(language, str) else None}
 
     def place(self, name: str) -> SoundPlace:
-        audio = {"bytes": None, "path": to_uri(self._file(name).absolute())}
+        if name not in self._listed.both:
+            raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
+        path = inside(self._audio, name)
+        path = path if path.exists() else inside(self.aside, name)
+        audio = {"bytes": None, "path": to_uri(path.absolute())}
         return SoundPlace(audio, 0.0, probe(audio).seconds)
 
     def seconds(self, name: str) -> float | None:
@@ -632,12 +633,6 @@ class ClipsLines(Editable):
     @property
     def _aside_path(self) -> Path:
         return inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
-
-    def _file(self, name: str) -> Path:
-        if name in self._listed.both:
-            path = inside(self._audio, name)
-            return path if path.exists() else inside(self.aside, name)
-        raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
 
     def _length(self, name: str) -> float:
         try:
@@ -1176,7 +1171,11 @@ def laid_over(path: Path, root: Path | None = None) -> Readable:
 
     Raises BadInput for a damaged journal.
     """
-    for folder in _journals(path, root):
+    above = path.absolute().parents
+    of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
+    for folder in dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio]):
+        if not has_journal(folder) or not path.absolute().is_relative_to(folder):
+            continue
         laid = _laid(folder)
         file = as_text(path.absolute().relative_to(folder))
         if laid and (file in laid.changed or (laid.states and file in laid.editable.listing())):
@@ -1197,14 +1196,6 @@ def laid_moves(place: Path) -> dict[Path, Path]:
     root = edited_root(place).absolute()
     laid = _laid(root) if has_journal(root) else None
     return dict(laid.editable.moves(laid.states)) if laid else {}
-
-
-def _journals(path: Path, root: Path | None) -> list[Path]:
-    """The folders with a journal that may have edits of a file."""
-    above = path.absolute().parents
-    of_audio = (folder.parent for folder in above if folder.name == AUDIO_FOLDER)
-    folders = dict.fromkeys([*([root.absolute()] if root else []), above[0], *of_audio])
-    return [folder for folder in folders if has_journal(folder) and path.absolute().is_relative_to(folder)]
 
 
 def _laid(root: Path) -> _Laid | None:

@@ -5,8 +5,8 @@ import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
-from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of
+from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.models.text_language import language_of_texts
@@ -71,22 +71,10 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
         return [0.0, seconds]
     key = hashlib.sha256(f"{identity}\0{longest}\0{code_digest(_find)}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
-    edges = _read(path)
-    if edges is None:
-        edges = _find(audio, seconds, longest)
-        _write(path, edges)
-    return edges
-
-
-def _read(path: Path) -> list[float] | None:
-    try:
-        edges: list[float] = expect(read_json(inside(path.parent, path.name)), [float], path.name)
-    except BadInput:  # not there, or damaged: it is made again, and what stops that is an error
-        return None
-    return edges
-
-
-def _write(path: Path, edges: list[float]) -> None:
+    with suppress(BadInput):  # not there, or damaged: it is made again, and what stops that is an error
+        kept: list[float] = expect(read_json(inside(path.parent, path.name)), [float], path.name)
+        return kept
+    edges = _find(audio, seconds, longest)
     try:
         write_text(path, json.dumps(edges))
     except OSError as error:  # of the cache's disk, which is not the recording's fault
@@ -94,6 +82,7 @@ def _write(path: Path, edges: list[float]) -> None:
             f"the cache {path.parent} can't be written ({error.strerror})",
             "set DAILYTALK_CACHE to a folder that can be",
         ) from error
+    return edges
 
 
 def _find(audio: dict[str, Any], seconds: float, longest: float) -> list[float]:
@@ -117,24 +106,15 @@ def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, f
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     silent = np.all([speech_probabilities(channel) < SILENCE for channel in _channels(samples)], axis=0)
     if silent.any():
-        first, length = _longest_run(silent)
-        return start + min(
-            (first + length / 2) * FRAME_SECONDS, len(samples) / ANALYSIS_RATE
-        ), length * FRAME_SECONDS
+        first, last = max(true_runs(silent).tolist(), key=lambda run: run[1] - run[0])
+        middle = min((first + last) / 2 * FRAME_SECONDS, len(samples) / ANALYSIS_RATE)
+        return start + middle, (last - first) * FRAME_SECONDS
     level = np.sum([frame_levels(channel, FRAME) for channel in _channels(samples)], axis=0)
     return start + (int(np.argmin(level)) + 0.5) * FRAME_SECONDS, 0.0
 
 
 def _channels(samples: Pcm) -> Iterator[NDArray[np.float32]]:
     return (pcm_to_float(samples[:, index].tobytes()) for index in range(samples.shape[1]))
-
-
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int]:
-    """Start and length of the longest run of true values, of which there is one; the first of several."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags.astype(np.int8), [0]))))
-    starts, lengths = edges[::2], edges[1::2] - edges[::2]
-    best = int(np.argmax(lengths))
-    return int(starts[best]), int(lengths[best])
 
 
 # `Folder`: recordings in files and folders, one row a conversation.
@@ -230,7 +210,8 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
     """The rows of `Folder`, in order of name and time. `left_out` is filled as `find_recordings` does."""
     sides = config.channel not in _ONE_FILE
     recordings = find_recordings(config.inputs, _path(config.exclude), config.follow_links, left_out, sides)
-    for rows in side_by_side(partial(_rows, config=config), recordings, min(AT_ONCE, cores())):
+    threads = min(AT_ONCE, cores())
+    for rows in side_by_side(lambda recording: [*recording_rows(recording, config)], recordings, threads):
         yield from rows
 
 
@@ -251,10 +232,6 @@ def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], thread
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _rows(recording: Recording, config: FolderConfig) -> list[dict[str, Any]]:
-    return list(recording_rows(recording, config))
 
 
 def recording_rows(recording: Recording, config: FolderConfig) -> Iterator[dict[str, Any]]:

@@ -347,7 +347,10 @@ def columns_of(repository: Repository, path: str) -> tuple[list[str], list[str]]
         with _opened(repository, path) as file:
             if path.lower().endswith(PARQUET):
                 with _parquet(repository, path, file) as parquet:
-                    features = _features(parquet.schema)
+                    try:
+                        features = Features.from_arrow_schema(parquet.schema)
+                    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # of its metadata
+                        features = Features.from_arrow_schema(parquet.schema.remove_metadata())
                     return parquet.schema.names, [name for name, kind in features.items() if _is_audio(kind)]
             first, _ = next(_samples(file), ({}, 0))
     except _DAMAGE as error:
@@ -438,14 +441,6 @@ def _opened(repository: Repository, path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _features(schema: pa.Schema) -> Features:
-    """The columns as `datasets` has them; without what the schema's metadata say of them if that is damaged."""
-    try:
-        return Features.from_arrow_schema(schema)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Features.from_arrow_schema(schema.remove_metadata())
-
-
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
     """Members of a tar that share a name up to its first dot, as in WebDataset. With the bytes read."""
     sample: Row = {}
@@ -526,7 +521,6 @@ class TablePlan(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        """All that are read."""
         return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
 
 
@@ -887,11 +881,7 @@ class HubStream:
 
     def coming(self, start: StreamPosition) -> Iterator[PendingRecording]:
         """The recordings from a place on."""
-        return self._rows(start) if self._tables else self._files(start)
-
-    @cached_property
-    def _tables(self) -> bool:
-        return in_tables(self.repository)
+        return self._rows(start) if in_tables(self.repository) else self._files(start)
 
     @cached_property
     def _plan(self) -> TablePlan:

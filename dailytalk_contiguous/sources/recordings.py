@@ -222,7 +222,10 @@ def put_together(pair: Pair, name: str) -> Path:
             f"its sides {_name(pair.left)} and {_name(pair.right)} last {left:.1f} and {right:.1f} s",
             "export both sides over the same time, or rename them if they are no sides of one recording",
         )
-    target = cache_folder() / "pairs" / _key(pair) / name
+    stats = [(path.absolute(), path.stat()) for path in pair.files]
+    facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
+    target = cache_folder() / "pairs" / key / name
     if not target.is_file():
         rate = max(info.sample_rate for info in sides.values())
         write_atomically(target, partial(_write, pair=pair, rate=rate))
@@ -241,13 +244,6 @@ def _probed(path: Path, channel: str) -> audio.Probe:
             f"export it again with one channel at {audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz",
         )
     return info
-
-
-def _key(pair: Pair) -> str:
-    """A digest of both files' paths, sizes and dates."""
-    stats = [(path.absolute(), path.stat()) for path in pair.files]
-    facts = [f"{os.fsencode(path)!r} {status.st_size} {status.st_mtime_ns}" for path, status in stats]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:20]
 
 
 def _write(file: BinaryIO, pair: Pair, rate: int) -> None:

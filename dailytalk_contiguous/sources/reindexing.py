@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -390,26 +390,13 @@ def _mentioned(contents: _Contents) -> list[_Item]:
     missing: dict[str, _Item] = {}
     for path, data in contents.documents.items():
         place = posixpath.dirname(path)
-        noted: list[_Item] = []
-        matches: list[str] = []
-
-        def seen(
-            mention: str,
-            place: str = place,
-            path: str = path,
-            noted: list[_Item] = noted,
-            matches: list[str] = matches,
-        ) -> str | None:
-            if names.find(mention, place, path) is not None:
-                matches.append(mention)
-            elif item := _missing(contents, mention, place, path):
-                noted.append(item)
-            return None
-
+        mentions: list[str] = []
         with _passing(path in contents.above):
-            _followed(path, data, seen, {})
+            _followed(path, data, mentions.append, {})
+        unmatched = [mention for mention in mentions if names.find(mention, place, path) is None]
+        noted = [item for mention in unmatched if (item := _missing(contents, mention, place, path))]
         # What is above may be about something else, in which names look alike.
-        if matches or path not in contents.above:
+        if len(unmatched) < len(mentions) or path not in contents.above:
             missing |= {item.path: item for item in noted if item.path not in missing}
     return sorted(missing.values(), key=lambda item: item.rank)
 
@@ -690,10 +677,7 @@ def _new_documents(
     kept = undoes.documents(held) if undoes else {}
     for path, data in sorted(contents.documents.items(), key=lambda item: item[0].endswith(JOURNAL)):
         place, owned = posixpath.dirname(path), path.endswith(RECORD)
-
-        def rename(mention: str, place: str = place, path: str = path, owned: bool = owned) -> str | None:
-            return texts.renamed(mention, place, path, owned)
-
+        rename = partial(texts.renamed, place=place, document=path, any_ending=owned)
         new = data
         if undoes and path in kept and _digest(data) == kept[path][0]:
             new = read_bytes(_document(undoes.root, kept[path][1]), limit=LARGEST_DOCUMENT)

@@ -23,9 +23,6 @@ from dailytalk_contiguous.sources.store_notes import notes_of
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-# Errors of object storage, in one sentence.
-
-
 #: The extra of this package that reads addresses of a scheme.
 EXTRAS = {"s3": "s3", "gs": "gcs"}
 
@@ -56,7 +53,8 @@ def store_errors(address: str) -> Iterator[None]:
         raise _refused(address) from None
     except Exception as error:
         module, name = type(error).__module__.partition(".")[0], type(error).__name__
-        if "Credentials" in name or "Auth" in name or _status(error) in (401, 403):
+        status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
+        if "Credentials" in name or "Auth" in name or status in (401, 403):
             raise _refused(address) from None
         unnamed = isinstance(error, OSError) and error.filename is None and error.errno in (None, 5)
         if unnamed or module in CLIENTS:
@@ -73,11 +71,6 @@ def _refused(address: str) -> DailytalkError:
         "set credentials that may read and write there "
         "(for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; for hf://: HF_TOKEN)",
     )
-
-
-def _status(error: Exception) -> int | None:
-    """The HTTP status that the Hub's client was answered with."""
-    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 # Folders in object storage (`s3://`, `gs://`, `hf://`) and their mirrors on this machine.
@@ -172,7 +165,6 @@ class Mirror:
         notes_of(self.folder).add(name, self._look(name).token, status)
 
     def drop(self, names: Sequence[str]) -> None:
-        """Remove objects."""
         with store_errors(self.address):
             files, root = self._open()
             for name in names:

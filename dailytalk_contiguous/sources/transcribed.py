@@ -270,7 +270,12 @@ def transcribed(
     """
     if not path_of(transcript).is_file():
         raise DailytalkError(f"there is no transcript {str(path_of(transcript))!r}", "run dailytalk tag first")
-    _refuse_mix(transcript)
+    channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
+    if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
+        raise DailytalkError(
+            f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
+            "only recordings of two channels, tagged without --channel mix, can be re-voiced",
+        )
     rows_by_id, unusable = _tagged_rows(tagged, rejects) if tagged and tagged.exists() else ({}, {})
     groups: dict[str, list[bytes]] = {}  # one part for all lines that follow each other
     read = _lines(transcript, rows_by_id, rejects, fields)
@@ -290,16 +295,6 @@ def transcribed(
     silent = (name for name, row in rows_by_id.items() if not expand_row(row)["utterance_id"])
     why = "nobody speaks in it, so there is nothing to say"
     rejects += (Reject(name, "transcript", why, "leave it out") for name in silent)
-
-
-def _refuse_mix(transcript: Readable) -> None:
-    """Raise DailytalkError for a transcript of `dailytalk tag --channel mix`: its speakers are not separate."""
-    channels = (line.get("channel") for _, line in json_lines(transcript, nan=True) if isinstance(line, dict))
-    if next(channels, None) == "mix" and all(channel == "mix" for channel in channels):
-        raise DailytalkError(
-            f"{path_of(transcript)} was made with --channel mix, in which no speaker is alone on a channel",
-            "only recordings of two channels, tagged without --channel mix, can be re-voiced",
-        )
 
 
 def _lines(
@@ -364,16 +359,12 @@ def _row(name: str, lines: Sequence[_Line], base: Row, rejects: list[Reject], fi
     row |= script_columns(base, _usable(name, lines, base, rejects), fields)
     # Of a field that no line has, the digest is that of runs which did not know it.
     facts = {column: value for column, value in row.items() if column not in OPTIONAL_FIELDS or any(value)}
-    content = json.dumps([facts | {"audio": None}, _stamp(base)], sort_keys=True)
+    stamp: Any = base.get("audio_identity")
+    if not stamp:  # a recording without one is known by its path, size and date
+        path = from_uri(base["audio"]["path"])
+        stamp = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
+    content = json.dumps([facts | {"audio": None}, stamp], sort_keys=True)
     return row | {"input_digest": hashlib.sha256(content.encode()).hexdigest()[:20]}
-
-
-def _stamp(base: Row) -> Any:
-    """The fingerprint of a recording: its identity or, without one, its path, size and date."""
-    if base.get("audio_identity"):
-        return base["audio_identity"]
-    path = from_uri(base["audio"]["path"])
-    return [str(path), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _usable(

@@ -576,12 +576,8 @@ def _speaker_words(path: Path, data: Any) -> list[Passage]:
     return passages
 
 
-def _utterances(path: Path, data: Any) -> list[Passage]:
-    return [
-        passage
-        for number, item in enumerate(data["utterances"], 1)
-        for passage in _utterance(path, f"utterance {number}", item)
-    ]
+def _each(path: Path, noun: str, items: Any, read: Callable[[Path, str, Any], list[Passage]]) -> list[Passage]:
+    return [passage for number, item in enumerate(items, 1) for passage in read(path, f"{noun} {number}", item)]
 
 
 def _utterance(path: Path, position: str, line: Any) -> list[Passage]:
@@ -666,12 +662,6 @@ def _word_times(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]]) 
             times[n] = (round(first, 6), round(first + step, 6))
         index = last
     return times
-
-
-def _supervisions(path: Path, data: Any) -> list[Passage]:
-    return [
-        passage for number, item in enumerate(data, 1) for passage in _supervision(path, f"segment {number}", item)
-    ]
 
 
 def _supervision(path: Path, position: str, item: Any) -> list[Passage]:
@@ -762,7 +752,7 @@ DOCUMENTS = (
         name="our own",
         shape='{"utterances": [{"channel", "start", "end", "text"}, …]}',
         is_whole=_holds("utterances"),
-        whole=_utterances,
+        whole=lambda path, data: _each(path, "utterance", data["utterances"], _utterance),
         is_line=lambda line: line.keys() >= {"channel", "start", "end"} and "recording_id" not in line,
         line=_utterance,
         recording="audio_file",
@@ -789,7 +779,7 @@ DOCUMENTS = (
         name="lhotse supervisions",
         shape='{"recording_id", "start", "duration", "text"}',
         is_whole=_list_of("recording_id", "start", "duration"),
-        whole=_supervisions,
+        whole=lambda path, data: _each(path, "segment", data, _supervision),
         is_line=lambda line: "recording_id" in line,
         line=_supervision,
         recording="recording_id",

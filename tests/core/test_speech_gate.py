@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.quality import (
     Voice,
     edges,
     incomplete,
-    judge,
     trim,
     voice_of,
 )
@@ -29,6 +28,21 @@ def voice(seconds: float, level: float = 0.3, rate: int = RATE) -> NDArray[np.fl
 
 def silence(seconds: float, rate: int = RATE) -> NDArray[np.float32]:
     return np.zeros(round(seconds * rate), np.float32)
+
+
+def judge(
+    samples: NDArray[np.float32],
+    rate: int,
+    text: str,
+    source_seconds: float | None = None,
+    words: list[Word] | None = None,
+    gate: Gate = Gate(),
+    voice: Voice = DEFAULT_VOICE,
+    fades: bool = False,
+) -> Trimmed:
+    take = trim(samples, rate, gate)
+    problem = take.reason or incomplete(take, text, source_seconds, words, gate, voice, fades)
+    return take._replace(reason=problem)
 
 
 def reason(samples: NDArray[np.float32], text: str = TEXT, source_seconds: float | None = 1.5) -> str | None:

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from dailytalk_contiguous.core.turns import (
     stretches,
     timing_events,
     turn_offsets,
+    unions,
 )
 from dailytalk_contiguous.core.utterance import EVENTS
 
@@ -302,7 +304,7 @@ timings = st.lists(
 
 
 def shown(talked: list[Timed]) -> list[tuple[str, str, float, float]]:
-    return [(event.kind, event.channel, event.start, event.end) for event in timing_events(talked)]
+    return sorted(timing_events(unions(talked)), key=itemgetter(2, 3, 0, 1))
 
 
 def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
@@ -348,15 +350,15 @@ def test_silence_that_two_end_at_once_is_a_pause_of_who_spoke_before_it() -> Non
 
 @given(timings, st.integers(0, 100))
 def test_timing_events_make_up_the_whole_conversation(talked: list[Timed], tail: int) -> None:
-    events = timing_events(talked)
-    seconds = {kind: sum(event.seconds for event in events if event.kind == kind) for kind in TIMING_EVENTS}
-    units = [event for event in events if event.kind == "ipu"]
+    events = shown(talked)
+    seconds = {name: sum(end - start for kind, _, start, end in events if kind == name) for name in TIMING_EVENTS}
+    units = [Timed(*event[1:]) for event in events if event[0] == "ipu"]
     first, last = min((unit.start for unit in units), default=0), max((unit.end for unit in units), default=0)
     duration = last + tail
     spoken = seconds["ipu"] - seconds["overlap"]
     assert spoken + seconds["pause"] + seconds["gap"] + first + (duration - last) == duration
-    assert seconds["overlap"] == overlap_seconds([Timed(unit.channel, unit.start, unit.end) for unit in units])
-    assert all(event.seconds > 0 for event in events)
+    assert seconds["overlap"] == overlap_seconds(units)
+    assert all(end > start for *_, start, end in events)
     for channel in ("left", "right"):
         own = [unit for unit in units if unit.channel == channel]
         assert all(after.start - before.end >= 0.2 for before, after in pairwise(own))
@@ -376,8 +378,8 @@ def test_timing_events_do_not_depend_on_where_time_begins_or_on_the_order(
 @given(timings)
 def test_timing_events_are_the_same_with_channels_exchanged(talked: list[Timed]) -> None:
     other = {"left": "right", "right": "left"}
-    exchanged = [event._replace(channel=other[event.channel]) for event in timing_events(talked)]
-    found = timing_events([span._replace(channel=other[span.channel]) for span in talked])
+    exchanged = [(kind, other[channel], *times) for kind, channel, *times in shown(talked)]
+    found = shown([span._replace(channel=other[span.channel]) for span in talked])
     # Of two who begin and end together, neither comes in, and neither goes on.
     assert Counter(event[0:1] + event[2:] for event in found) == Counter(
         event[0:1] + event[2:] for event in exchanged
@@ -393,5 +395,5 @@ def test_timing_events_of_a_long_talk_are_found_at_once() -> None:
         for number in range(20_000)
         for side in ("left", "right")
     ]
-    found = Counter(event.kind for event in timing_events(talked))
+    found = Counter(kind for kind, *_ in shown(talked))
     assert found == {"ipu": 40_000, "overlap": 39_999}

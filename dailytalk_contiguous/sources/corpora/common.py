@@ -486,7 +486,6 @@ class Corpus(datasets.GeneratorBasedBuilder):
 
     @classmethod
     def features(cls) -> datasets.Features:
-        """The columns of a row."""
         return CLIP
 
     @classmethod
@@ -558,7 +557,9 @@ class Corpus(datasets.GeneratorBasedBuilder):
             row |= fields | measured(file)
             first[clip] = file.name
             row["id"] = f"{cls.NAME}/{clip}"
-            row["input_digest"] = _digest(row.pop("identity"), row["id"], fields)
+            # Of the clip's name, size, content and table entries, but not of its path.
+            facts = json.dumps([row.pop("identity"), row["id"], fields], sort_keys=True)
+            row["input_digest"] = hashlib.sha256(facts.encode()).hexdigest()[:20]
         except BadInput as error:
             row |= {"problem": error.reason, "remedy": error.remedy}
         except OSError as error:
@@ -614,11 +615,6 @@ def measured(file: FoundFile) -> Row:
         "channels": info.channels,
         "identity": identity_of(file.path, audio["bytes"]),
     }
-
-
-def _digest(identity: str, row_id: str, fields: Row) -> str:
-    """Digest of the clip's name, size, content and table entries, but not of its path."""
-    return hashlib.sha256(json.dumps([identity, row_id, fields], sort_keys=True).encode()).hexdigest()[:20]
 
 
 def existing(source: str) -> Path:
