@@ -196,9 +196,6 @@ def _escape(character: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-# What was rejected, on the console: how much of the whole, and the first reasons, equal ones counted together.
-
-
 #: How many of a kind are shown; all of them are in a file or in --json.
 SHOWN = 5
 

@@ -655,6 +655,13 @@ def to_pcm(samples: Samples) -> Pcm:
     return scaled.astype(np.int16)
 
 
+def to_flac(pcm: Pcm, sample_rate: int) -> bytes:
+    """A FLAC file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, pcm, sample_rate, "PCM_16", format="FLAC")
+    return file.getvalue()
+
+
 def pcm_to_float(pcm: Pcm | bytes) -> Samples:
     """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
 

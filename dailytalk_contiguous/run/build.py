@@ -18,7 +18,7 @@ from dailytalk_contiguous.run.speaking import SpeakOutcome, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
@@ -64,7 +64,11 @@ def run_recipe(
         DailytalkError: a half lacks a stage that it needs, or for whatever `tag` and `speak` raise it.
     """
     folder = Path(out)
-    tagging, speaking = _halves((*tagging, *speaking), len(tagging))
+    stages = (*tagging, *speaking)
+    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
+    if cut is not None:
+        # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
+        tagging, speaking = stages[:cut], stages[cut + 1 :]
     segment = _the(Segment, tagging)
     if speaking:
         _check_speaking(speaking)  # before hours of work
@@ -80,15 +84,6 @@ def run_recipe(
     about |= {"settings": {"recipe": _names(speaking)}}
     spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
-
-
-def _halves(stages: Stages, n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
-    """The stages before and after `Script`; without one, the first `n_tagging` and the rest.
-
-    `Script` itself is not run: what it makes is read from transcript.jsonl, as people may have edited it.
-    """
-    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
-    return (stages[:n_tagging], stages[n_tagging:]) if cut is None else (stages[:cut], stages[cut + 1 :])
 
 
 def _names(stages: Sequence[Stage]) -> list[str]:
