@@ -75,19 +75,15 @@ def run_recipe(
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
-    about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
+    about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
     rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, rejects, recordings.left_out)
     script = read_synthesis_input(folder)
-    about |= {"settings": {"recipe": _names(speaking)}}
+    about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
     spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
-
-
-def _names(stages: Sequence[Stage]) -> list[str]:
-    return [stage.name for stage in stages]
 
 
 def _check_speaking(stages: Sequence[Stage]) -> None:

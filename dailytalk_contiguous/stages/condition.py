@@ -112,12 +112,10 @@ class Condition(Stage):
         start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
         nothing = np.zeros(0, np.float32)
-        clip_piece, prompt_piece = (
-            Piece(start, cut.levelled.samples, cut.lead, nothing),
-            Piece(0, prompt, nothing, nothing),
-        )
-        left = lay([clip_piece], self._tone(row["id"], "left", count), RATE)
-        right = lay([prompt_piece], self._tone(row["id"], "right", count), RATE)
+        piece = Piece(start, cut.levelled.samples, cut.lead, nothing)
+        left = lay([piece], self._tone(row["id"], "left", count), RATE)
+        piece = Piece(0, prompt, nothing, nothing)
+        right = lay([piece], self._tone(row["id"], "right", count), RATE)
         return {
             "conditioned": to_flac(to_pcm(np.stack((left, right), axis=1)), RATE),
             "conditioned_rate": RATE,

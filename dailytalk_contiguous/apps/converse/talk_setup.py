@@ -166,7 +166,9 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
-    text = _words_of(models, profile, sample)
+    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
+    (words,) = recognise_at(recogniser, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
+    text = "".join(word.text for word in words).strip()
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
     wav = io.BytesIO()
@@ -193,12 +195,6 @@ def _read_sample(path: Path) -> tuple[Samples, str]:
             f"{as_text(path)!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it"
         )
     return samples, hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
-
-
-def _words_of(models: TalkModels, profile: str, sample: Samples) -> str:
-    name = models.recogniser or profile_named(profile).models["recogniser"]
-    (words,) = recognise_at(name, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
-    return "".join(word.text for word in words).strip()
 
 
 def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence], Spoken]:
