@@ -29,8 +29,6 @@ from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
-# The help: options that belong together are in one panel; panels have the same order in all commands.
-
 
 class HelpPanel(StrEnum):
     """The panels of the help, from top to bottom."""

@@ -655,10 +655,10 @@ def to_pcm(samples: Samples) -> Pcm:
     return scaled.astype(np.int16)
 
 
-def to_flac(pcm: Pcm, sample_rate: int) -> bytes:
-    """A FLAC file of 16 bits."""
+def encode(pcm: Pcm, sample_rate: int, container: Literal["FLAC", "WAV"]) -> bytes:
+    """A file of 16 bits."""
     file = io.BytesIO()
-    soundfile.write(file, pcm, sample_rate, "PCM_16", format="FLAC")
+    soundfile.write(file, pcm, sample_rate, "PCM_16", format=container)
     return file.getvalue()
 
 

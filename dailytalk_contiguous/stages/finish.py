@@ -30,9 +30,6 @@ from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.stages.script import columns_besides
 
-# Finish: the columns of a finished conversation, and nothing else of what was needed to make it.
-
-
 #: Columns of an utterance that have another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
 _RENAMED |= {"reason": "unspoken_reason"}
