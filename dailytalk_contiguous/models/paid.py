@@ -681,11 +681,12 @@ class _Connection(HTTPAdapter):
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
-        self.session, self.is_cut = requests.Session(), False
+        session = requests.Session()
         # Proxies and certificates of the environment are looked up once, not at every request.
-        settings = self.session.merge_environment_settings(base_url, {}, None, None, None)
-        self.session.proxies, self.session.verify = settings["proxies"], settings["verify"]
-        self.session.cert, self.session.trust_env = settings["cert"], False
+        settings = session.merge_environment_settings(base_url, {}, None, None, None)
+        session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
+        session.trust_env = False
+        self.session, self.is_cut = session, False
         self._socket: socket.socket | None = None
         self.session.mount("https://", self)
         self.session.mount("http://", self)
