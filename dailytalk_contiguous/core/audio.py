@@ -655,7 +655,7 @@ def to_pcm(samples: Samples) -> Pcm:
     return scaled.astype(np.int16)
 
 
-def encode(pcm: Pcm, sample_rate: int, container: Literal["FLAC", "WAV"]) -> bytes:
+def encoded_sound(pcm: Pcm, sample_rate: int, container: Literal["FLAC", "WAV"]) -> bytes:
     """A file of 16 bits."""
     file = io.BytesIO()
     soundfile.write(file, pcm, sample_rate, "PCM_16", format=container)

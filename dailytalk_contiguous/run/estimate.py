@@ -15,7 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.audio import encode, read_at, to_pcm
+from dailytalk_contiguous.core.audio import encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.quality import QualityLimits
@@ -363,9 +363,9 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
     rate = sample_rate or piece["sample_rate"]
     samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
     return {
-        "dataset_bytes": float(len(encode(to_pcm(samples), rate, "FLAC"))),
+        "dataset_bytes": float(len(encoded_sound(to_pcm(samples), rate, "FLAC"))),
         "wav_bytes": 2.0 * samples.size,
-        "cache_bytes": float(len(encode(to_pcm(samples[:, 0]), rate, "FLAC"))),
+        "cache_bytes": float(len(encoded_sound(to_pcm(samples[:, 0]), rate, "FLAC"))),
     }
 
 

@@ -119,7 +119,7 @@ class Augment(Stage):
             words = [word | {"start": word["start"] * factor, "end": word["end"] * factor} for word in words]
         return {
             "audio": {
-                "bytes": audio.encode(audio.to_pcm(np.stack(changed, axis=1)), rate, "FLAC"),
+                "bytes": audio.encoded_sound(audio.to_pcm(np.stack(changed, axis=1)), rate, "FLAC"),
                 "path": row["audio"]["path"],
             },
             "duration": len(changed[0]) / rate,

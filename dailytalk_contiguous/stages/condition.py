@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, encode, to_pcm
+from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
@@ -117,7 +117,7 @@ class Condition(Stage):
         piece = Piece(0, prompt, nothing, nothing)
         right = lay([piece], self._tone(row["id"], "right", count), RATE)
         return {
-            "conditioned": encode(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
+            "conditioned": encoded_sound(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
             "conditioned_rate": RATE,
             "conditioned_duration": count / RATE,
             "clip_start": start / RATE,

@@ -117,7 +117,7 @@ class Reconstruct(Stage):
             [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
         )
         return {
-            "built_audio": {"bytes": audio.encode(rebuilt, rate, "FLAC"), "path": None},
+            "built_audio": {"bytes": audio.encoded_sound(rebuilt, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": len(rebuilt) / rate,
             "built_sides": self._sides(parts, starts, leaks, rebuilt, rate),

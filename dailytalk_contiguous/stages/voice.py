@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, encode, read_at, to_pcm
+from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
@@ -65,5 +65,5 @@ class ChooseVoice(Stage):
                 "name a voice of the service with --voice",
             )
         chosen.sort(key=lambda stretch: stretch[0])
-        wav = encode(to_pcm(np.concatenate([samples for _, samples, _ in chosen])), rate, "WAV")
+        wav = encoded_sound(to_pcm(np.concatenate([samples for _, samples, _ in chosen])), rate, "WAV")
         return wav, " ".join(text.strip() for _, _, text in chosen)

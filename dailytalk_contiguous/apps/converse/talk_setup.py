@@ -12,7 +12,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encode, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encoded_sound, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -169,7 +169,7 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
     text = "".join(word.text for word in words).strip()
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
-    wav = encode(to_pcm(sample), 24000, "WAV")
+    wav = encoded_sound(to_pcm(sample), 24000, "WAV")
     return TalkVoice(synthesiser, service, VoiceSample(wav, text), consent)
 
 

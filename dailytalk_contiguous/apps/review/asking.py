@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Pcm, encode, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_analysis
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
@@ -198,7 +198,7 @@ def _synthesised(asked: AskedLine) -> Proposal:
         else f"dailytalk speak has not run here yet: {speak.engine} gives a first impression."
     )
     proposed = {"tag": row["tag"], "voice": voice, "seconds": round(take["spoken_seconds"], 3)}
-    return Proposal(proposed, encode(np.frombuffer(take["spoken"], np.int16), rate, "WAV"), about)
+    return Proposal(proposed, encoded_sound(np.frombuffer(take["spoken"], np.int16), rate, "WAV"), about)
 
 
 _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
