@@ -75,13 +75,18 @@ def examine() -> dict[str, Any]:
 
 def _needs_of(profile: Profile, whisper_cached: list[str]) -> dict[str, Any]:
     """What a profile still needs to tag and to speak; it is ready if that is nothing."""
-    needs, recogniser, affect = [], profile.models["recogniser"], profile.models["affect"]
-    if recogniser != POCKETSPHINX and recogniser not in whisper_cached:
-        needs.append(f"Whisper {recogniser} (downloaded at the first run, 1.5 GB for medium)")
-    if affect != ACOUSTIC_ESTIMATE and not available(affect):
-        needs.append(f"{affect} (downloaded at the first run, 0.7 GB)")
+    needs = _needs(profile.models["recogniser"], profile.models["affect"], whisper_cached)
     to_speak = _needs_to_speak(profile.models["synthesiser"])
     return {"ready": not needs and not to_speak, "needs": needs, "needs_to_speak": to_speak}
+
+
+def _needs(asr_model: str, affect_model: str, whisper_cached: list[str]) -> list[str]:
+    needs = []
+    if asr_model != POCKETSPHINX and asr_model not in whisper_cached:
+        needs.append(f"Whisper {asr_model} (downloaded at the first run, 1.5 GB for medium)")
+    if affect_model != ACOUSTIC_ESTIMATE and not available(affect_model):
+        needs.append(f"{affect_model} (downloaded at the first run, 0.7 GB)")
+    return needs
 
 
 def _needs_to_speak(engine: str) -> list[str]:

@@ -31,7 +31,7 @@ from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequen
 from dailytalk_contiguous.publish import voice_exports
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.exports import MOSHI_RATE, export_csm, export_jmoshi, export_moshi
+from dailytalk_contiguous.publish.exports import MOSHI_RATE, WordCounts, export_csm, export_jmoshi, export_moshi
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.snapping import snap_folder
 from dailytalk_contiguous.publish.verdict import Finding, FitnessLimits, verdict_of
@@ -164,13 +164,7 @@ def export(
         sentence = (
             f"{counted(exported.files['train'], 'file')} to train on, {exported.files['eval']:,} to evaluate on"
         )
-        words = exported.words
-        sentence += f", {counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
-        if words.lost or words.cut is not None:
-            sentence += f", {words.lost} lost"
-        if words.cut is not None:
-            sentence += f", {words.cut} cut"
-        sentence += ")"
+        sentence += f", {_words_text(exported.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE, prosody=prosody)
@@ -233,6 +227,16 @@ def _export_voice(
         sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
         _show_export(sentence, out, done.rejects, "clip")
     raise typer.Exit(3 if done.rejects else 0)
+
+
+def _words_text(words: WordCounts) -> str:
+    """The words of an export, and how many the trainer moves, loses or cuts."""
+    text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
+    if words.lost or words.cut is not None:
+        text += f", {words.lost} lost"
+    if words.cut is not None:
+        text += f", {words.cut} cut"
+    return f"{text})"
 
 
 class _Selection(NamedTuple):
