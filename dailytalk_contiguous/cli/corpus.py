@@ -35,18 +35,8 @@ from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, clip_stages
 from dailytalk_contiguous.publish.clip_figures import PLOT, plot_quality
 from dailytalk_contiguous.publish.sections import MEASURES
+from dailytalk_contiguous.run import clips
 from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
-from dailytalk_contiguous.run.clips import (
-    LAID_OUT,
-    OPTIONS,
-    CorpusOutcome,
-    Read,
-    WrittenConversations,
-    build_corpus,
-    intended_corpus,
-    read_corpus,
-    write_conversations,
-)
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.passes import RUNNERS, runner_of
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
@@ -105,7 +95,8 @@ def corpus(
         str,
         option(
             HelpPanel.INPUT,
-            f"What to write: {cli_options.either(FORMS)} (a folder for tag; {cli_options.either(LAID_OUT)} only).",
+            f"What to write: {cli_options.either(FORMS)} "
+            f"(a folder for tag; {cli_options.either(clips.LAID_OUT)} only).",
             "--as",
             metavar="NAME",
         ),
@@ -152,7 +143,7 @@ def corpus(
         raise DailytalkError(
             f"{name} holds conversations, not clips",
             "run `dailytalk tag` on its folder"
-            if name not in LAID_OUT.values()
+            if name not in clips.LAID_OUT.values()
             else "name dailytalk, and add --as conversations",
         )
     reference = None if Path(source).exists() else parse_reference(source)
@@ -174,7 +165,7 @@ def corpus(
             if value and parameter != "seed":
                 flag = "--" + parameter.replace("_", "-")
                 raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        written = write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
+        written = clips.write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed), follow_links)
         laid_out(console, written, out, as_json)
         raise typer.Exit(exit_code(written.conversations, len(written.rejects)))
     corpus_pipeline(
@@ -184,9 +175,9 @@ def corpus(
     engine = runner_of(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
     stages, clip_plan = corpus_pipeline(profile, **settings)
-    read = read_corpus(name, folder, work.folder, clip_plan.agreed_only, follow_links)
+    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only, follow_links)
     run_options = replace(
-        OPTIONS,
+        clips.OPTIONS,
         workers=workers or engine.few,
         shard=cli_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
@@ -194,13 +185,13 @@ def corpus(
     )
     show.slow_precision(console, stages[0], settings.get("affect_precision"))
     if dry_run:
-        plan, left = intended_corpus(read, work.folder, stages, clip_plan, run_options)
+        plan, left = clips.intended_corpus(read, work.folder, stages, clip_plan, run_options)
         corpus_dry_run(console, read, plan, left, as_json)
         raise typer.Exit(0)
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
     with work.telling(), bar(console, quiet=as_json) as run_bar:
-        outcome = build_corpus(
+        outcome = clips.build_corpus(
             read,
             work.folder,
             stages,
@@ -254,14 +245,11 @@ def _download(console: Console, name: str, folder: Path, accepted: bool) -> None
     console.print(escape(f"go on with: dailytalk corpus {name} {where} --out DIR"))
 
 
-# What `dailytalk corpus` prints at its end: what was read and rejected, what was made, and what is missing.
-
-
 _PERCENTILES = (1, 5, 50, 95, 99)
 
 
 def corpus_outcome(
-    console: Console, read: Read, result: CorpusOutcome, out: Path, clip_plan: ClipPlan, as_json: bool
+    console: Console, read: clips.Read, result: clips.CorpusOutcome, out: Path, clip_plan: ClipPlan, as_json: bool
 ) -> None:
     """Print what a run did, or would do."""
     if result.record is None and result.measured:
@@ -284,7 +272,9 @@ def corpus_outcome(
     _rejects(console, result.rejects, (result.record or {}).get("counts", {}).get("read", 0))
 
 
-def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool) -> None:
+def corpus_dry_run(
+    console: Console, read: clips.Read, plan: RunPlan, stages: Sequence[Stage], as_json: bool
+) -> None:
     """Print what a run over a corpus would do first."""
     if as_json:
         shards = {"all": len(plan.paths), "to_make": len(plan.tasks)}
@@ -306,7 +296,7 @@ def corpus_dry_run(console: Console, read: Read, plan: RunPlan, stages: Sequence
     _rejects(console, read.problems)
 
 
-def laid_out(console: Console, result: WrittenConversations, out: Path, as_json: bool) -> None:
+def laid_out(console: Console, result: clips.WrittenConversations, out: Path, as_json: bool) -> None:
     """Print which conversations were written."""
     if as_json:
         print_json(asdict(result) | {"out": str(out)})
@@ -318,7 +308,7 @@ def laid_out(console: Console, result: WrittenConversations, out: Path, as_json:
     _rejects(console, result.rejects)
 
 
-def _report(console: Console, result: CorpusOutcome, out: Path) -> None:
+def _report(console: Console, result: clips.CorpusOutcome, out: Path) -> None:
     table = plain_table("measure", *(f">{percentile} %" for percentile in _PERCENTILES))
     for name, values in _quantiles(result.measured).items():
         table.add_row(name, *(f"{value:.4g}" for value in values))
@@ -369,8 +359,8 @@ def _record(console: Console, record: dict[str, Any], out: Path, clip_plan: Clip
     for shortfall in (balance or {}).get("shortfalls", []):
         console.print(f"  {escape(shortfall['to_record'])}")
     if counts["without_prompt"]:
-        clips = counted(counts["without_prompt"], "clip")
-        console.print(f"  {clips} without a prompt: no neutral line of another speaker")
+        alone = counted(counts["without_prompt"], "clip")
+        console.print(f"  {alone} without a prompt: no neutral line of another speaker")
     console.print(f"results in {escape(str(out))}: data/ for trainers, clips/, rejects.jsonl, run.json")
 
 

@@ -430,9 +430,6 @@ def _mood_dict(mood: Mood) -> dict[str, Any]:
     return known
 
 
-# Saying it.
-
-
 def spoken_moods(recording: RecordingMoods) -> list[str]:
     """What is said of a recording: a sentence for each speaker, or one that there is none."""
     if not recording.speakers:

@@ -27,8 +27,6 @@ from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
 
-# Values and words that several commands share.
-
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
     """The value, if it is one of the choices. Raises DailytalkError naming them otherwise."""
@@ -106,9 +104,6 @@ def size_text(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} bytes"
-
-
-# Options that are made from the settings of stages.
 
 
 def load_stages(files: Iterable[Path]) -> Stages:
@@ -314,9 +309,6 @@ def pair_of(flag: str) -> Callable[[Any], Any]:
         return name, other
 
     return parse
-
-
-# Options that several commands have: one text in one panel, wherever they are.
 
 
 def either(choices: Iterable[str]) -> str:

@@ -209,9 +209,6 @@ def chosen_conversations(values: list[str]) -> int | str | list[str]:
     return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values
 
 
-# `dailytalk agreement`: how far listeners of a blind test agree with each other and with the labels.
-
-
 def agreement(
     key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key beside the page of the test.")],
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json", help="What listeners saved.")],

@@ -155,9 +155,6 @@ def profile_table(account: Account, wall_seconds: float) -> Table:
     return table
 
 
-# What `dailytalk tag` prints at its end: a line a stage, what was rejected and why, where the results are.
-
-
 def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
     """Print what a run would do."""
     rows = recordings.rows
@@ -343,9 +340,6 @@ def nothing_to_do(n_shards: int) -> str:
     return (
         "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
     )
-
-
-# What `dailytalk speak` prints: what it would cost, and what it made.
 
 
 def speak_dry_run(

@@ -131,9 +131,6 @@ def _show(console: terminal.Console, outcome: SplitOutcome, out: Path, dry_run: 
         console.print(f"{label:<8}{as_text(out / name)}", markup=False)
 
 
-# `dailytalk silences`: how long the silences of recordings are, and where to cut them.
-
-
 #: The settings of `dailytalk split` that decide what a candidate for --silence gives.
 SILENCE_SETTINGS = cli_options.setting_options(*split_stages(), without=("silence",))
 

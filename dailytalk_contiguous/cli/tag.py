@@ -190,9 +190,6 @@ def _stream_exit_code(done: Streamed, spoken: bool) -> int:
     return 3 if done.stopped == UNSAID or any(pass_counts["rejects"] for pass_counts in counts) else 0
 
 
-# `dailytalk tag`: recordings in, a tagged transcript out.
-
-
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
 TAG_SETTINGS = cli_options.setting_options(
     *tag_stages(device="cpu"), ClassifyEmotion(NO_MODEL), TokeniseProsody(NO_MODEL)

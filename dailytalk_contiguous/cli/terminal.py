@@ -29,8 +29,6 @@ from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 
-# The help: options that belong together are in one panel; panels have the same order in all commands.
-
 
 class HelpPanel(StrEnum):
     """The panels of the help, from top to bottom."""
@@ -194,9 +192,6 @@ def _broken(text: Text, width: int) -> Text:
 def _escape(character: re.Match[str]) -> str:
     code = ord(character[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-# What was rejected, on the console: how much of the whole, and the first reasons, equal ones counted together.
 
 
 #: How many of a kind are shown; all of them are in a file or in --json.

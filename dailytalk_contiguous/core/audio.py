@@ -654,6 +654,13 @@ def to_pcm(samples: Samples) -> Pcm:
     return scaled.astype(np.int16)
 
 
+def encoded_sound(pcm: Pcm, sample_rate: int, container: Literal["FLAC", "WAV"]) -> bytes:
+    """A file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, pcm, sample_rate, "PCM_16", format=container)
+    return file.getvalue()
+
+
 def pcm_to_float(pcm: Pcm | bytes) -> Samples:
     """int16 samples, or their little-endian bytes, as float32 in [-1, 1).
 

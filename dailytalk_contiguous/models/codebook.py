@@ -52,7 +52,7 @@ MOST_WEIGHT = 1e6
 WEIGHTS_REMEDY = f"give numbers from 0 to {MOST_WEIGHT:,.0f}, not all of them 0"
 
 #: The version of the layout, the most clusters, the most columns, and the bytes that a file may have.
-LAYOUT, MOST_CLUSTERS, MOST_COLUMNS, MOST_BYTES = 1, 4096, 64, 4 << 20
+LAYOUT, MOST_CLUSTERS, MOST_BYTES = 1, 4096, 4 << 20
 
 #: Distances that are held at a time.
 _DISTANCES_AT_ONCE = 1 << 19

@@ -12,9 +12,6 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 
-# The contract of speech synthesisers.
-
-
 #: Reserves a price (USD) while one request is under way; the function that it yields takes the real cost.
 Reserve = Callable[[float], AbstractContextManager[Callable[[float], None]]]
 
@@ -118,9 +115,6 @@ class Synthesiser(Protocol):
         """
 
 
-# The contract of speech recognisers.
-
-
 class Recognised(NamedTuple):
     """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
 
@@ -159,9 +153,6 @@ class Recogniser(Protocol):
 
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
         """Words of each window (16 kHz, [-1, 1], at most 30 s), in the language of its code."""
-
-
-# The contract of classifiers of emotion.
 
 
 class EmotionGuess(NamedTuple):
@@ -215,9 +206,6 @@ class TrainedEmotionModel(EmotionModel, Protocol):
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """Its weights by name, floats, as `model.safetensors` holds them."""
-
-
-# The contract of models that chat.
 
 
 class ChatMessage(NamedTuple):

@@ -207,9 +207,6 @@ class TrainedNetwork(NetworkEmotions):
         return {name: weight.float().cpu().numpy() for name, weight in self.network.state_dict().items()}
 
 
-# What the networks are made of.
-
-
 class AttentivePooling(nn.Module):
     """Mean and spread over frames, each of which counts as much as a small network says.
 
@@ -232,9 +229,6 @@ class AttentivePooling(nn.Module):
 def frames_inside(lengths: Tensor, n_frames: int) -> Tensor:
     """Which of `n_frames` are no padding, bool (n, n_frames), by the lengths (n,) in frames."""
     return torch.arange(n_frames, device=lengths.device) < lengths[:, None]
-
-
-# Spectrograms.
 
 
 class LogMel:
@@ -398,9 +392,6 @@ def padded_frames(sequences: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(frames), torch.tensor(lengths)
 
 
-# Encoders of speech.
-
-
 def pooled_layers(layers: Sequence[Tensor], n_frames: Tensor) -> tuple[Tensor, Tensor]:
     """Layers of an encoder, normalised and averaged over `POOLED_FRAMES`: what emotion is told by.
 
@@ -484,9 +475,6 @@ class EncoderEmotions(TrainedNetwork):
         encoder: Any = self.network.encoder
         inputs, lengths = encoder.prepare(windows)
         return heard_of(*self.network(inputs.to(self.device), lengths.to(self.device)))
-
-
-# Checkpoints of others.
 
 
 class CheckpointEmotions(NetworkEmotions):

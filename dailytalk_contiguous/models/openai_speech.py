@@ -96,7 +96,11 @@ class OpenAISpeech:
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
         self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
         self._is_public = self._client.base_url == PUBLIC_URL
-        price = self._list_price() if usd_per_million_characters is None else usd_per_million_characters
+        price = usd_per_million_characters
+        if price is None:
+            # Of an unknown model at OpenAI the highest that is known, to be safe.
+            prices = [known for name, known in PRICES.items() if model.startswith(name)] or [max(PRICES.values())]
+            price = prices[0] if self._is_public else 0.0
         self._usd_per_character = checked_price("usd_per_million_characters", price) / 1e6
 
     def settings(self) -> dict[str, object]:
@@ -140,10 +144,3 @@ class OpenAISpeech:
         )
         sound: Sound = answer.value
         return Spoken(sound.samples, sound.sample_rate, None, answer.paid * price)
-
-    def _list_price(self) -> float:
-        """USD for a million characters; of an unknown model at OpenAI the highest that is known, to be safe."""
-        if not self._is_public:
-            return 0.0
-        prices = [price for name, price in PRICES.items() if self.model.startswith(name)]
-        return prices[0] if prices else max(PRICES.values())

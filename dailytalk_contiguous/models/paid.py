@@ -681,7 +681,12 @@ class _Connection(HTTPAdapter):
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
-        self.session, self.is_cut = _session(base_url), False
+        session = requests.Session()
+        # Proxies and certificates of the environment are looked up once, not at every request.
+        settings = session.merge_environment_settings(base_url, {}, None, None, None)
+        session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
+        session.trust_env = False
+        self.session, self.is_cut = session, False
         self._socket: socket.socket | None = None
         self.session.mount("https://", self)
         self.session.mount("http://", self)
@@ -714,15 +719,6 @@ class _Connection(HTTPAdapter):
         if self._socket is not None:
             with suppress(OSError):  # closed already
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # under TLS, too, and without its farewell
-
-
-def _session(base_url: str) -> requests.Session:
-    """A session with the proxies and certificates of the environment, looked up once and not at every request."""
-    session = requests.Session()
-    settings = session.merge_environment_settings(base_url, {}, None, None, None)
-    session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
-    session.trust_env = False
-    return session
 
 
 def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:

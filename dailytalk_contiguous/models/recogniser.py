@@ -106,9 +106,6 @@ def load_sphinx() -> Sphinx:
     return Sphinx()
 
 
-# Which speech recogniser a name means, and the one that this process has loaded.
-
-
 #: The recogniser of the embedded profile: its English model comes in its wheel.
 POCKETSPHINX = "pocketsphinx"
 

@@ -82,9 +82,6 @@ class StoredWeight(NamedTuple):
     read: Callable[[], Tensor]
 
 
-# Weights of a module.
-
-
 def load_weights(
     paths: Sequence[Path],
     module: nn.Module,
@@ -179,9 +176,6 @@ def _naming(path: Path, call: Callable[..., Result], *arguments: Any) -> Result:
         return call(*arguments)
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path.name}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
-
-
-# What `torch.save` writes.
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dailytalk_contiguous.run.speaking import SpeakOutcome, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
@@ -64,35 +64,26 @@ def run_recipe(
         DailytalkError: a half lacks a stage that it needs, or for whatever `tag` and `speak` raise it.
     """
     folder = Path(out)
-    tagging, speaking = _halves((*tagging, *speaking), len(tagging))
+    stages = (*tagging, *speaking)
+    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
+    if cut is not None:
+        # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
+        tagging, speaking = stages[:cut], stages[cut + 1 :]
     segment = _the(Segment, tagging)
     if speaking:
         _check_speaking(speaking)  # before hours of work
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
-    about = {"command": "a recipe", "settings": {"recipe": _names(tagging)}}
+    about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
     rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, rejects, recordings.left_out)
     script = read_synthesis_input(folder)
-    about |= {"settings": {"recipe": _names(speaking)}}
+    about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
     spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
-
-
-def _halves(stages: Stages, n_tagging: int) -> tuple[Sequence[Stage], Sequence[Stage]]:
-    """The stages before and after `Script`; without one, the first `n_tagging` and the rest.
-
-    `Script` itself is not run: what it makes is read from transcript.jsonl, as people may have edited it.
-    """
-    cut = next((place for place, stage in enumerate(stages) if isinstance(stage, Script)), None)
-    return (stages[:n_tagging], stages[n_tagging:]) if cut is None else (stages[:cut], stages[cut + 1 :])
-
-
-def _names(stages: Sequence[Stage]) -> list[str]:
-    return [stage.name for stage in stages]
 
 
 def _check_speaking(stages: Sequence[Stage]) -> None:

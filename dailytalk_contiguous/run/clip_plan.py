@@ -82,14 +82,23 @@ def describe(
     """
     keep = _condition(finishing).keep
     described: dict[str, Row] = {}
-    for speaker_rows in _by_speaker(rows):
+    speakers: dict[tuple[bool, str], list[Row]] = {}
+    for row in rows:
+        key = (True, row["speaker"]) if row["speaker"] is not None else (False, row["id"])
+        speakers.setdefault(key, []).append(row)
+    for speaker_rows in speakers.values():
         batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
         rated = _rated(speaker_rows, batch, affect_model)
         if emotion:
             # Where affect is estimated for enough clips, that estimate is used here.
             compared = len(speaker_rows) >= MIN_VALUES
             usable = compared if affect_model == ACOUSTIC_ESTIMATE else bool(affect_model)
-            batch |= _emotion(rated if usable else _estimated(speaker_rows, batch, compared), emotion)
+            measured = rated if usable else _estimated(speaker_rows, batch, compared)  # never raters' values
+            affect_map = AffectMap()
+            values = np.column_stack([measured[name] for name in AFFECT])
+            guesses = affect_map.of_affect(values, [""] * len(values))
+            shares = [guess.probabilities.tolist() for guess in guesses]
+            batch |= guess_columns(affect_map, shares, emotion.confidence)
         batch |= _affect(speaker_rows, rated, affect_model)
         ids = [row["id"] for row in speaker_rows]
         channels = ["left"] * len(speaker_rows)
@@ -122,14 +131,6 @@ def seconds_of(row: Row, keep: float) -> float:
     return float(min(row["duration"], end) - max(0.0, start))
 
 
-def _by_speaker(rows: Iterable[Row]) -> list[list[Row]]:
-    groups: dict[tuple[bool, str], list[Row]] = {}
-    for row in rows:
-        key = (True, row["speaker"]) if row["speaker"] is not None else (False, row["id"])
-        groups.setdefault(key, []).append(row)
-    return list(groups.values())
-
-
 def _rated(rows: Sequence[Row], batch: dict[str, list[Any]], model: str) -> dict[str, list[float]]:
     """The affect of a speaker's clips by the model; NaN without one."""
     if model == ACOUSTIC_ESTIMATE:
@@ -142,14 +143,6 @@ def _estimated(rows: Sequence[Row], batch: dict[str, list[Any]], compared: bool)
     texts, groups = [row["text_raw"] for row in rows], ["one"] * len(rows) if compared else None
     affect = estimate_affect(batch["rms"], batch["f0_mean"], batch["speech_rate"], texts, groups)
     return {name: values.tolist() for name, values in affect.items()}
-
-
-def _emotion(affect: Mapping[str, Sequence[float]], emotion: ClassifyEmotion) -> dict[str, list[Any]]:
-    """Classes from affect that is measured on the sound, never from raters' values."""
-    model = AffectMap()
-    values = np.column_stack([affect[name] for name in AFFECT])
-    guesses = model.of_affect(values, [""] * len(values))
-    return guess_columns(model, [guess.probabilities.tolist() for guess in guesses], emotion.confidence)
 
 
 def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
@@ -182,9 +175,6 @@ def _compared(row: Row, n_clips: int) -> Row:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-# What a user asks of a corpus as a whole.
 
 
 #: Folders of shards inside a work folder: of measured clips, and of finished ones.
@@ -378,23 +368,18 @@ def filter_clips(
     under = _condition(finishing).reduce_noise_under
     kept, rejects = [], []
     for row in rows:
+        limits = wanted.limits
+        if under is not None and row["snr_db"] is not None and row["snr_db"] < under:
+            limits = replace(limits, lowest_snr_db=None)  # its noise will be reduced
         if wanted.language and row["language"] != wanted.language:
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
-        elif why := failures(
-            {name: row[name] for name in (*NAMES, "duration")}, _limits(row, wanted.limits, under)
-        ):
+        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, limits):
             remedy = "leave it out, or change the limit after a look at --report-only"
             rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
         else:
             kept.append(row)
     return kept, rejects
-
-
-def _limits(row: Row, limits: QualityLimits, under: float | None) -> QualityLimits:
-    """The limits of a clip: one whose noise will be reduced is not rejected for it."""
-    reduced = under is not None and row["snr_db"] is not None and row["snr_db"] < under
-    return replace(limits, lowest_snr_db=None) if reduced else limits
 
 
 def _condition(stages: Iterable[Stage]) -> Condition:
@@ -414,7 +399,12 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     split = wanted.split or Corpus.SPLIT
     if split == "official":
         clips = _without_tests(clips, planned)
-    planned.split = split_corpus([_to_split(row, keep) for row in clips], split, wanted.seed)
+    names = ("speaker", "sentence", "emotion", "official_split")
+    items = [
+        sampling.SplitItem(row["id"], seconds_of(row, keep), **{name: row[name] for name in names})
+        for row in clips
+    ]
+    planned.split = split_corpus(items, split, wanted.seed)
     side = planned.split.side
     train = [row for row in clips if side[row["id"]] == "train"]
     copies = _copies(train, wanted, augment, planned) if augment else {}
@@ -450,11 +440,6 @@ def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
         else:
             kept.append(row)
     return kept
-
-
-def _to_split(row: Row, keep: float) -> sampling.SplitItem:
-    names = ("speaker", "sentence", "emotion", "official_split")
-    return sampling.SplitItem(row["id"], seconds_of(row, keep), **{name: row[name] for name in names})
 
 
 def _copies(
@@ -520,7 +505,7 @@ def _planned_columns(row: Row, side: str, weight: float) -> Row:
     quality = {name: row[name] for name in NAMES}
     return {
         **{name: row.get(name) for name in SAID},
-        **{name: _finite_or_none(row[name]) for name in (*AFFECT, *PROSODY)},
+        **{name: row[name] if math.isfinite(row[name]) else None for name in (*AFFECT, *PROSODY)},
         "text": row["text_raw"],
         "models": {"recogniser": None, "affect": row["affect_source"]},
         "labels": {name: row.get(name) for name in _LABELS}
@@ -540,7 +525,3 @@ def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) 
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
     planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
     return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
-
-
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run import local, outputs
 from dailytalk_contiguous.run.clip_plan import (
     CLIPS,
     MEASURED,
@@ -39,27 +39,10 @@ from dailytalk_contiguous.run.clip_plan import (
     plan_clips,
 )
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import (
-    ABOUT_CORPUS,
-    REJECTS,
-    RUN,
-    fingerprint_of,
-    models_of,
-    read_run,
-    rejects_by_reason,
-    stage_record,
-)
 from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group, read_rows
-from dailytalk_contiguous.sources.corpora.registry import (
-    CLIP_CORPORA,
-    corpus_info,
-    corpus_named,
-    corpus_rows,
-    count_check,
-    options_of,
-)
+from dailytalk_contiguous.sources.corpora import registry
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.finish import clip_row
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
@@ -93,24 +76,24 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False, f
 
     Raises DailytalkError for a corpus that has no clips, and as `corpus_rows` does.
     """
-    if name not in CLIP_CORPORA:
-        known = ", ".join(sorted(CLIP_CORPORA))
+    if name not in registry.CLIP_CORPORA:
+        known = ", ".join(sorted(registry.CLIP_CORPORA))
         raise DailytalkError(f"there is no corpus {name!r} of clips", f"choose one of {known}")
-    if agreed_only and "agreed_only" not in options_of(name):
+    if agreed_only and "agreed_only" not in registry.options_of(name):
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
     refuse_folder(source, out, name)
     rows: list[Row] = []
     problems: list[Reject] = []
     counted: list[Row] = []
     chosen = {"follow_links": follow_links} | ({"agreed_only": True} if agreed_only else {})
-    for row in corpus_rows(name, source, **chosen):
+    for row in registry.corpus_rows(name, source, **chosen):
         counted.append(row | {"audio": None})
         if row["problem"]:
             problems.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))
         else:
             rows.append(row | {"audio": _on_disk(row, out)})
     rows.sort(key=lambda row: str(row["id"]))
-    return Read(name, rows, problems, corpus_info(name), count_check(name, counted))
+    return Read(name, rows, problems, registry.corpus_info(name), registry.count_check(name, counted))
 
 
 def refuse_folder(source: Path, out: Path, name: str) -> None:
@@ -118,7 +101,7 @@ def refuse_folder(source: Path, out: Path, name: str) -> None:
     if out.resolve().is_relative_to(source.resolve()):
         raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
     refuse_mixing(out)
-    before = read_run(out)
+    before = outputs.read_run(out)
     if before and before.get("corpus", {}).get("name") != name:
         held = before.get("corpus", {}).get("name") or "conversations"
         raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
@@ -166,10 +149,10 @@ def write_conversations(
         raise DailytalkError(f"the clips of {name} make no conversations", f"this is for {', '.join(LAID_OUT)}")
     if out.resolve().is_relative_to(source.resolve()):
         raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
-    target = OwnedFolder(out, "conversations", (ABOUT_CORPUS, REJECTS))
+    target = OwnedFolder(out, "conversations", (outputs.ABOUT_CORPUS, outputs.REJECTS))
     rejects: list[Reject] = []
     counted = []
-    for row in corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
+    for row in registry.corpus_rows(LAID_OUT[name], source, seed=seed, follow_links=follow_links):
         counted.append(row | {"audio": None})
         if row["problem"]:
             rejects.append(Reject(row["conversation_id"], "Corpus", row["problem"], row["remedy"]))
@@ -180,10 +163,10 @@ def write_conversations(
             del turn["words"]
         target.write_bytes(f"{stem}.wav", encoded)
         target.write_text(f"{stem}.json", json_text({"utterances": turns}))
-    info, counts = corpus_info(name), count_check(LAID_OUT[name], counted)
+    info, counts = registry.corpus_info(name), registry.count_check(LAID_OUT[name], counted)
     about = _about(name, info) | {"seed": seed, "count_check": counts}
     lines = [json_text(reject.as_dict()) for reject in rejects]
-    target.finish({REJECTS: "".join(lines), ABOUT_CORPUS: json_document(about)})
+    target.finish({outputs.REJECTS: "".join(lines), outputs.ABOUT_CORPUS: json_document(about)})
     return WrittenConversations(len(counted) - len(rejects), rejects, counts)
 
 
@@ -358,13 +341,16 @@ def write_corpus_outputs(
     text_conditions: bool,
 ) -> dict[str, Any]:
     """Write what is missing or stale, from the shards `paths` of finished clips; returns what run.json holds."""
-    before = read_run(out) or {}
-    fingerprint = fingerprint_of(paths, text_conditions, code_digest(export_clips))
+    before = outputs.read_run(out) or {}
+    fingerprint = outputs.fingerprint_of(paths, text_conditions, code_digest(export_clips))
     if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
         export_clips(paths, out / DATA, text_conditions)
     reject_lines = "".join(json_text(reject.as_dict()) for reject in rejects)
-    if not (out / REJECTS).is_file() or inside(out, REJECTS).read_text(encoding="utf-8") != reject_lines:
-        write_text(out / REJECTS, reject_lines)
+    if (
+        not (out / outputs.REJECTS).is_file()
+        or inside(out, outputs.REJECTS).read_text(encoding="utf-8") != reject_lines
+    ):
+        write_text(out / outputs.REJECTS, reject_lines)
     counts, hours = _counted(paths)
     record = {
         **about,
@@ -372,8 +358,8 @@ def write_corpus_outputs(
         "corpus": _about(read.name, read.info) | {"description": read.info.description},
         "version": version("dailytalk-contiguous"),
         "packages": {name: version(name) for name in PACKAGES},
-        "models": models_of(stages),
-        "stages": [stage_record(stage) for stage in stages],
+        "models": outputs.models_of(stages),
+        "stages": [outputs.stage_record(stage) for stage in stages],
         "count_check": read.counts,
         "counts": {
             "read": len(read.rows) + len(read.problems),
@@ -384,12 +370,15 @@ def write_corpus_outputs(
             "without_prompt": planned.unprompted,
         },
         "hours": hours,
-        "split": _split(planned),
+        # Without the split of each clip, which is one of its columns.
+        "split": {name: value for name, value in planned.split._asdict().items() if name != "side"}
+        if planned.split
+        else None,
         "balance": _balance(planned, paths),
         "fingerprint": fingerprint,
     }
     if before != json.loads(json.dumps(record)):
-        write_text(out / RUN, json_document(record))
+        write_text(out / outputs.RUN, json_document(record))
     return record
 
 
@@ -413,13 +402,6 @@ def _counted(paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
     counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}
-
-
-def _split(planned: PlannedClips) -> dict[str, Any] | None:
-    """How the clips were split, without the split of each clip, which is one of its columns."""
-    if planned.split is None:
-        return None
-    return {name: value for name, value in planned.split._asdict().items() if name != "side"}
 
 
 def _balance(planned: PlannedClips, paths: Sequence[Path]) -> dict[str, Any] | None:
@@ -538,14 +520,15 @@ def build_corpus(
             missing = passes.make(finishing, passes.plan(finishing))
             if not missing:
                 finishing.check_nothing_lost()
-                finished, failed = _ids(finishing)
-                rejects += [*clips.rejects, *failed]
+                entries = [entry for path in finishing.paths for entry in finishing.index.of(path).items()]
+                finished = {name for name, entry in entries if not entry.reject}
+                rejects += [*clips.rejects, *(entry.reject for _, entry in entries if entry.reject)]
                 _check_balance(read, clips, finished, rejects)
                 made = (*measuring, *((wanted.emotion,) if wanted.emotion else ()), *second)
                 about["settings"] = settings_of(*made, wanted) | dict(about.get("settings", {}))
                 paths = finishing.outputs()
                 record = write_corpus_outputs(out, paths, made, read, clips, rejects, about, text_conditions)
-                journal.rejects = rejects_by_reason(out)
+                journal.rejects = outputs.rejects_by_reason(out)
                 drop_stale(finishing.folder, paths)
         if not missing:
             drop_stale(todo.folder, todo.outputs())
@@ -587,7 +570,7 @@ def intended_corpus(
 def _checked(read: Read, wanted: ClipPlan, stages: tuple[Sequence[Stage], Sequence[Stage]]) -> ClipPlan:
     """The plan, with the corpus's default split where none is chosen."""
     wanted.check(itertools.chain(*stages))
-    return replace(wanted, split=wanted.split or corpus_named(read.name).SPLIT)
+    return replace(wanted, split=wanted.split or registry.corpus_named(read.name).SPLIT)
 
 
 def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
@@ -622,12 +605,6 @@ def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]
     for path in done.paths:
         rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
     return [measured[row["id"]] for row in rows if row["id"] in measured], rejects
-
-
-def _ids(done: Pass) -> tuple[set[str], list[Reject]]:
-    entries = {name: entry for path in done.paths for name, entry in done.index.of(path).items()}
-    rejects = [entry.reject for entry in entries.values() if entry.reject]
-    return set(entries) - {reject.id for reject in rejects}, rejects
 
 
 def _check_balance(read: Read, planned: PlannedClips, finished: set[str], rejects: Sequence[Reject]) -> None:

@@ -250,9 +250,6 @@ def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] 
     return False
 
 
-# One file: read, written under a temporary name, read back, noted, named.
-
-
 class _Shape(NamedTuple):
     """Sample rate in Hz and channels of a result."""
 

@@ -5,7 +5,6 @@ models are loaded, so that the spread between pieces is known. Nothing is bought
 sample's text. Everything is written to a temporary folder, which is removed in the end.
 """
 
-import io
 import os
 import random
 import time
@@ -16,9 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
-
-from dailytalk_contiguous.core.audio import read_at
+from dailytalk_contiguous.core.audio import encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.quality import QualityLimits
@@ -366,9 +363,9 @@ def _like_the_source(piece: Row, sample_rate: int) -> dict[str, float]:
     rate = sample_rate or piece["sample_rate"]
     samples = read_at(piece["audio"], rate, piece["offset"], piece["duration"])
     return {
-        "dataset_bytes": _flac(samples, rate),
+        "dataset_bytes": float(len(encoded_sound(to_pcm(samples), rate, "FLAC"))),
         "wav_bytes": 2.0 * samples.size,
-        "cache_bytes": _flac(samples[:, 0], rate),
+        "cache_bytes": float(len(encoded_sound(to_pcm(samples[:, 0]), rate, "FLAC"))),
     }
 
 
@@ -409,12 +406,6 @@ def extrapolate(
 def _stages(account: Account) -> dict[str, float]:
     """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
     return account.stages | {"reading, writing": account.outside}
-
-
-def _flac(samples: object, rate: int) -> float:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, "PCM_16", format="FLAC")
-    return float(len(file.getvalue()))
 
 
 def _size(path: Path) -> float:

@@ -191,7 +191,11 @@ class Results:
 
     def add_tagged(self, row: Row) -> None:
         """Count a tagged row, with its rejected utterances and its notes."""
-        self.tally.add(_as_built(row))
+        # As a finished conversation that was not rebuilt.
+        words = [word | {"source": None} for words in row["words"] for word in words]
+        whole = {"source_duration": row["duration"], "language": None, "timeline": None}
+        whole |= {"duration": row["duration"], "utterances": tagged_utterances(row), "alignments": words}
+        self.tally.add(whole)
         self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
         given = [place for place, name in enumerate(row["recogniser"]) if name == GIVEN]
         self.given_languages.update({row["language"][place] for place in given})
@@ -261,8 +265,14 @@ def write_outputs(
         "fingerprint": fingerprint,
     }
     record |= {"fields": described(published)} if published else {}
-    if own := _unpublished(stages):
-        record["unpublished"] = own
+    # Columns that people's own stages add and do not publish stay in the shards.
+    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+    theirs = [
+        stage for stage in inner if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}.")
+    ]
+    names = {field.name for field in published} | set(UTTERANCE)
+    if unpublished := [name for stage in theirs for name in stage.adds if name not in names]:
+        record["unpublished"] = unpublished
     if before and "speak" in before:
         record["speak"] = before["speak"]
     write_text(out / RUN, json_document(record))
@@ -314,14 +324,6 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     """A stage for run.json, with what was measured of it."""
     inner: Any = getattr(stage, "stage", stage)
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
-
-
-def _unpublished(stages: Sequence[Stage]) -> list[str]:
-    """Columns that people's own stages add and do not publish: they stay in the shards."""
-    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    own = [stage for stage in inner if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}.")]
-    published = {field.name for field in published_by(stages)} | set(UTTERANCE)
-    return [name for stage in own for name in stage.adds if name not in published]
 
 
 def _ours(out: Path, before: Mapping[str, Any] | None) -> set[str]:
@@ -384,14 +386,6 @@ def _transcript(
                 first = results.tally.total.utterances
                 yield from map(json_text, lines(row, first, people, (*FIELDS, *published)))
                 results.add_tagged(row)
-
-
-def _as_built(row: Row) -> Row:
-    """A tagged row for the tally: as a finished conversation that was not rebuilt."""
-    utterances = tagged_utterances(row)
-    words = [word | {"source": None} for words in row["words"] for word in words]
-    whole = {"source_duration": row["duration"], "language": None, "timeline": None}
-    return whole | {"duration": row["duration"], "utterances": utterances, "alignments": words}
 
 
 def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
@@ -527,7 +521,10 @@ def _written(
             ]
             for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
                 if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
-                    _write_wav(wav_path(out, name), row["audio"]["bytes"])
+                    flac = io.BytesIO(row["audio"]["bytes"])
+                    samples, rate = soundfile.read(flac, dtype="int16", always_2d=True)
+                    write = wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))
+                    write_atomically(wav_path(out, name), write)
             rows = read_rows(path, [column for column in BUILT if column != "audio"])
             for name, entry in shard_entries.items():
                 if not results.add(entry):
@@ -540,7 +537,9 @@ def _written(
                     yield json_text(line)
 
     write_lines(out / SHIFTED, shifted_lines())
-    _drop_stale(out / AUDIO, wanted)
+    for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
+        if path not in wanted:
+            path.unlink()
     ours = [json_text(reject.as_dict()) for reject in results.rejects]
     write_lines(out / REJECTS, [*_rejects_before(out, spoken=False), *ours])
     statuses = {name.replace("-", "_"): n for name, n in tally.statuses.items()}
@@ -606,11 +605,8 @@ def _speak_outputs_exist(out: Path, entries: Mapping[Path, Mapping[str, Entry]])
         if not entry.reject
     }
     files = all((out / name).is_file() for name in (SHIFTED, REJECTS))
-    return files and all(_is_current(out, *sound) for sound in sounds.items()) and _sounds(out) == len(sounds)
-
-
-def _sounds(out: Path) -> int:
-    return sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
+    n_sounds = sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
+    return files and all(_is_current(out, *sound) for sound in sounds.items()) and n_sounds == len(sounds)
 
 
 def _is_current(out: Path, name: str, entry: Entry) -> bool:
@@ -620,19 +616,6 @@ def _is_current(out: Path, name: str, entry: Entry) -> bool:
     Decided by the digest of its source in the file, never by its date: clocks differ, and are set back.
     """
     return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio
-
-
-def _write_wav(path: Path, flac: bytes) -> None:
-    samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
-    digest = audio_digest({"audio": {"bytes": flac}})
-    write_atomically(path, wav_writer([samples], rate, samples.shape[1], digest=digest))
-
-
-def _drop_stale(folder: Path, wanted: set[Path]) -> None:
-    """Remove sound files of conversations that are no longer part of the result."""
-    for path in folder.rglob(f"*{EDITED}") if folder.is_dir() else ():
-        if path not in wanted:
-            path.unlink()
 
 
 def _rejected(row: Row) -> Iterator[Reject]:

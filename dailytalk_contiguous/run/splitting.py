@@ -124,9 +124,6 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-# The run.
-
-
 @dataclass(frozen=True)
 class SplitOutcome:
     """What a run did: what run.json holds, rejected recordings, and the number of files that it wrote."""

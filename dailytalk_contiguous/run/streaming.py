@@ -19,17 +19,8 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
-from dailytalk_contiguous.run import local, outputs
+from dailytalk_contiguous.run import local, outputs, passes
 from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.passes import (
-    Pass,
-    Passes,
-    RunOptions,
-    make_writable,
-    paid_voice,
-    refuse_mixing,
-    refuse_unwritable,
-)
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import (
     DATASET,
@@ -371,7 +362,7 @@ class StreamJob:
     speaking: Stages
     profile: str
     config: FolderConfig
-    window_seconds: float = RunOptions.shard_seconds
+    window_seconds: float = passes.RunOptions.shard_seconds
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -444,8 +435,8 @@ def pinned(repository: Repository, out: Path) -> Repository:
     Raises DailytalkError if `out` can't be written to or holds something else, or if the revision that the user
     names is another commit.
     """
-    refuse_unwritable(out / TAGGED)
-    refuse_mixing(out)
+    passes.refuse_unwritable(out / TAGGED)
+    passes.refuse_mixing(out)
     about = Positions(out).about
     if about is None:
         if any((out / folder).is_dir() and any((out / folder).iterdir()) for folder in (TAGGED, DATASET)):
@@ -517,7 +508,7 @@ class StreamOutputs:
             "time": account.as_dict(),
         }
         common["settings"] = {"profile": self.job.profile}
-        paths = self._tagged() or Pass(self.tagged, [], self.tag_stages).outputs()
+        paths = self._tagged() or passes.Pass(self.tagged, [], self.tag_stages).outputs()
         problems = [problem for window in done for problem in window.problems]
         record = outputs.write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
         drop_stale(self.tagged.folder, paths)
@@ -607,7 +598,7 @@ def intended_stream(job: StreamJob, out: Path, limits: Limits) -> Stages:
     if not _is_left(positions, limits):
         return ()
     tag_stages, speak_stages = job.stages()
-    RunOptions().runner.preflight((*tag_stages, *speak_stages), fetch=False)
+    passes.RunOptions().runner.preflight((*tag_stages, *speak_stages), fetch=False)
     return (*tag_stages, *speak_stages)
 
 
@@ -637,14 +628,14 @@ class _Run:
         self.tag_stages, self.speak_stages = job.stages()
         self.positions = Positions(out)
         self.tagged, self.dataset = ShardIndex(out / TAGGED), ShardIndex(out / DATASET)
-        self.options = RunOptions()
+        self.options = passes.RunOptions()
         self.stopped = ""
         self.made: list[StreamWindow] = []
 
     def run(self) -> Streamed:
         """All windows that are left, then the outputs."""
         started = time.perf_counter()
-        make_writable(self.out / TAGGED)
+        passes.make_writable(self.out / TAGGED)
         if self.positions.about is None:
             self.positions.begin(self.job.about())
         else:
@@ -696,13 +687,13 @@ class _Run:
         self.options.runner.preflight((*self.tag_stages, *self.speak_stages))
         job = self.job
         fruitless = 0
-        passes = Passes(self.options, journal, self.progress, self.planned)
+        maker = passes.Passes(self.options, journal, self.progress, self.planned)
         windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
         with contextlib.closing(
             windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
         ) as coming:
             for window in coming:
-                finished = self._work(window, passes)
+                finished = self._work(window, maker)
                 self.positions.add(finished)
                 self.made.append(window)
                 fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
@@ -740,22 +731,22 @@ class _Run:
         self.stopped = DISK
         return False
 
-    def _work(self, window: StreamWindow, passes: Passes) -> FinishedWindow:
+    def _work(self, window: StreamWindow, maker: passes.Passes) -> FinishedWindow:
         """Take a window through all stages."""
         tagged = dataset = None
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            tagged = self._make(Pass(self.tagged, [window.rows], self.tag_stages), passes)
+            tagged = self._make(passes.Pass(self.tagged, [window.rows], self.tag_stages), maker)
         if tagged and self.job.speaking:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:
                 check_script_tags(script, self.speak_stages)
                 columns = script_row((*FIELDS, *script.fields))
-                dataset = self._make(Pass(self.dataset, [script.rows], self.speak_stages, columns), passes)
+                dataset = self._make(passes.Pass(self.dataset, [script.rows], self.speak_stages, columns), maker)
                 # A deterministic synthesiser would fail in the same way again.
-                if paid_voice(self.speak_stages):
+                if passes.paid_voice(self.speak_stages):
                     held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
         before = self.positions.windows[window.number : window.number + 1]
         return FinishedWindow(
@@ -774,9 +765,9 @@ class _Run:
             window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
         )
 
-    def _make(self, todo: Pass, passes: Passes) -> Path:
+    def _make(self, todo: passes.Pass, maker: passes.Passes) -> Path:
         """The one shard of a pass, made unless it is finished."""
-        passes.make(todo, passes.plan(todo))
+        maker.make(todo, maker.plan(todo))
         todo.check_nothing_lost()
         return todo.paths[0]
 

@@ -16,18 +16,9 @@ from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.recogniser import check_language
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run import local, passes
 from dailytalk_contiguous.run.events import Account, Journal
 from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, rejects_by_reason, write_outputs
-from dailytalk_contiguous.run.passes import (
-    Pass,
-    Passes,
-    RunOptions,
-    fittable,
-    refuse_loss,
-    refuse_mixing,
-    refuse_unwritable,
-)
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -114,7 +105,7 @@ def find(
     inputs: Sequence[str],
     out: Path | None,
     channel: str = "both",
-    shard_seconds: float = RunOptions.shard_seconds,
+    shard_seconds: float = passes.RunOptions.shard_seconds,
     max_conversation: float = MAX_CONVERSATION,
     transcripts: str | None = None,
     given: bool = True,
@@ -141,7 +132,7 @@ def find(
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
     if out is not None:
-        refuse_mixing(out)
+        passes.refuse_mixing(out)
     named = read_people(speakers) if speakers else {}
     repository = repository_of(inputs, hub or HubChoice())
     fetched = None
@@ -202,7 +193,7 @@ def tag_recordings(
     recordings: FoundRecordings,
     out: Path,
     stages: Sequence[Stage],
-    options: RunOptions,
+    options: passes.RunOptions,
     about: Mapping[str, Any],
     progress: Progress = lambda stage, audio, wall: None,
     planned: local.Planned = lambda plan, forecast: None,
@@ -226,14 +217,14 @@ def tag_recordings(
     published_by(stages)  # a field that clashes is found before any work
     index = ShardIndex(out / TAGGED)
     refuse_to_lose(index, recordings, options.prune)
-    todo = Pass(index, recordings.groups, fittable(stages))
+    todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
     with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
-        passes = Passes(options, journal, progress, planned)
-        missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
+        maker = passes.Passes(options, journal, progress, planned)
+        missing = _make(maker, todo, stages[len(todo.stages) + 1 :])
         while len(todo.stages) < len(stages) and not missing:
             stages = _fitted(todo, stages)
-            todo = Pass(index, recordings.groups, fittable(stages))
-            missing = _make(passes, todo, stages[len(todo.stages) + 1 :])
+            todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
+            missing = _make(maker, todo, stages[len(todo.stages) + 1 :])
         record = None
         if not missing:
             todo.check_nothing_lost()
@@ -252,22 +243,22 @@ def tag_recordings(
         recordings.problems,
         len(recordings.rows),
         len(todo.paths),
-        passes.n_made,
+        maker.n_made,
         missing,
-        passes.audio_seconds,
+        maker.audio_seconds,
         time.perf_counter() - started,
         journal.account,
     )
 
 
-def _make(passes: Passes, todo: Pass, later: Sequence[Stage] = ()) -> int:
-    plan = passes.plan(todo, later)
+def _make(maker: passes.Passes, todo: passes.Pass, later: Sequence[Stage] = ()) -> int:
+    plan = maker.plan(todo, later)
     _refuse_language(plan, todo.stages)
-    return passes.make(todo, plan)
+    return maker.make(todo, plan)
 
 
 def intended_tag(
-    recordings: FoundRecordings, out: Path, stages: Sequence[Stage], options: RunOptions
+    recordings: FoundRecordings, out: Path, stages: Sequence[Stage], options: passes.RunOptions
 ) -> tuple[local.RunPlan, Stages]:
     """What `tag_recordings` would do: its plan and all its stages. Writes and downloads nothing.
 
@@ -276,20 +267,20 @@ def intended_tag(
     published_by(stages)
     index = ShardIndex(out / TAGGED)
     refuse_to_lose(index, recordings, options.prune)
-    todo = Pass(index, recordings.groups, fittable(stages))
+    todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
     plan = todo.plan(options.shard)
     while len(todo.stages) < len(stages) and not todo.plan().tasks:
         stages = _fitted(todo, stages)
-        todo = Pass(index, recordings.groups, fittable(stages))
+        todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
         plan = todo.plan(options.shard)
     if plan.tasks:
         options.runner.preflight(todo.stages[plan.first_stage :], fetch=False)
     _refuse_language(plan, todo.stages)
-    refuse_unwritable(todo.folder)
+    passes.refuse_unwritable(todo.folder)
     return plan, tuple(stages)
 
 
-def _fitted(todo: Pass, stages: Sequence[Stage]) -> Stages:
+def _fitted(todo: passes.Pass, stages: Sequence[Stage]) -> Stages:
     """The stages, with the first after this pass fitted to its rows."""
     stage, *later = stages[len(todo.stages) :]
     return (*todo.stages, stage.fit(todo.rows(stage.needs)), *later)
@@ -310,7 +301,7 @@ def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
 def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
     here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
-    refuse_loss(
+    passes.refuse_loss(
         set() if prune else {entry.recording_id for _, entry in index.entries.values()} - here,
         f"--out {as_text(index.folder.parent)!r} holds results of",
         "recording",

@@ -87,11 +87,13 @@ class Align(Stage):
                 (word._replace(start=start + word.start, end=start + word.end), source)
                 for word, source in zip(fit(words, end - start), sources, strict=True)
             ]
-        aligned = [
-            word.row() | {"speaker": speaker, "source": source}
-            for speaker, words_of in by_speaker.items()
-            for word, source in _parted(words_of, row["built_duration"])
-        ]
+        aligned = []
+        for speaker, words_of in by_speaker.items():
+            # Kept utterances may overlap where a transcript says so; words of one speaker don't.
+            ordered = sorted(words_of, key=lambda sourced: (sourced[0].start, sourced[0].end))
+            fitted = fit([word for word, _ in ordered], row["built_duration"])
+            for word, (_, source) in zip(fitted, ordered, strict=True):
+                aligned.append(word.row() | {"speaker": speaker, "source": source})
         return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
 
     def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
@@ -119,13 +121,6 @@ class Align(Stage):
                 [source] * len(text),
             )
         return words_of
-
-
-def _parted(words: list[tuple[Word, str]], duration: float) -> list[tuple[Word, str]]:
-    """Words of one speaker without overlap: kept utterances may overlap where a transcript says so."""
-    ordered = sorted(words, key=lambda sourced: (sourced[0].start, sourced[0].end))
-    fitted = fit([word for word, _ in ordered], duration)
-    return [(word, source) for word, (_, source) in zip(fitted, ordered, strict=True)]
 
 
 def _kept(row: dict[str, Any], place: int) -> tuple[list[Word], list[str]]:

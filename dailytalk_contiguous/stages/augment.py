@@ -4,17 +4,14 @@ Copies are rows from the beginning (`core.copies` plans them, whoever makes the 
 adds no rows. They begin with the audio and the words of their source, and this stage changes both.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import soundfile
 from datasets import Features, List
 
-from dailytalk_contiguous.core import copies
-from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, Samples, blocks, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core import audio, copies
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
@@ -89,7 +86,7 @@ class Augment(Stage):
         names = sorted(
             path.relative_to(root).as_posix()
             for path in root.rglob("*")
-            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in audio.AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
         if not names:
             raise DailytalkError(f"--noise-folder {str(root)!r} holds no recording", "leave it out, or fill it")
@@ -107,10 +104,13 @@ class Augment(Stage):
         recipe = copies.Recipe(**row["augmentation"])
         if recipe.kind not in self.kinds:
             raise ValueError(f"an augmentation of kind {recipe.kind!r} is not among the settings {self.kinds}")
-        rate = probe(row["audio"]).sample_rate
-        channels = np.concatenate(list(blocks(row["audio"])))
+        rate = audio.probe(row["audio"]).sample_rate
+        channels = np.concatenate(list(audio.blocks(row["audio"])))
         left = np.ascontiguousarray(channels[:, 0])
-        changed = [_as_loud_as(left, change(left, rate, recipe, self.noise_folder), rate)]
+        after = change(left, rate, recipe, self.noise_folder)
+        # As loud as before, or less where its peaks allow no more.
+        matched = levelled(after, rate, clip_loudness(left, rate), CEILING_DBTP)
+        changed = [after if matched is None or not np.isfinite(matched.gain_db) else matched.samples]
         for other in channels.T[1:]:
             changed.append(change(other, rate, recipe, self.noise_folder) if recipe.kind == "stretch" else other)
         factor = recipe.amount if recipe.kind == "stretch" else 1.0
@@ -118,13 +118,18 @@ class Augment(Stage):
         if words is not None:
             words = [word | {"start": word["start"] * factor, "end": word["end"] * factor} for word in words]
         return {
-            "audio": {"bytes": _flac(np.stack(changed, axis=1), rate), "path": row["audio"]["path"]},
+            "audio": {
+                "bytes": audio.encoded_sound(audio.to_pcm(np.stack(changed, axis=1)), rate, "FLAC"),
+                "path": row["audio"]["path"],
+            },
             "duration": len(changed[0]) / rate,
             "words": words,
         }
 
 
-def change(samples: Samples, sample_rate: int, recipe: copies.Recipe, noise_folder: str = "") -> Samples:
+def change(
+    samples: audio.Samples, sample_rate: int, recipe: copies.Recipe, noise_folder: str = ""
+) -> audio.Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
         return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
@@ -142,17 +147,19 @@ def change(samples: Samples, sample_rate: int, recipe: copies.Recipe, noise_fold
     raise ValueError(f"{recipe} is no way to change a clip")
 
 
-def _recorded_noise(folder: Path, name: str, count: int, sample_rate: int, chance: np.random.Generator) -> Samples:
+def _recorded_noise(
+    folder: Path, name: str, count: int, sample_rate: int, chance: np.random.Generator
+) -> audio.Samples:
     """A stretch of the first channel of a recording, from a random place, repeated where it is too short.
 
     Raises BadInput for one that can't be read, is silent, or is a link out of the folder.
     """
     recording = f"the recording of noise {shown(Path(name))}"
     try:
-        audio = {"bytes": None, "path": to_uri(inside(folder, name))}
-        spare = max(0.0, probe(audio).seconds - count / sample_rate)
+        source = {"bytes": None, "path": audio.to_uri(inside(folder, name))}
+        spare = max(0.0, audio.probe(source).seconds - count / sample_rate)
         start = float(chance.uniform(0, spare))
-        noise = read_at(audio, sample_rate, start, (count + 1) / sample_rate)[:, 0]
+        noise = audio.read_at(source, sample_rate, start, (count + 1) / sample_rate)[:, 0]
     except (BadInput, OSError) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror
         raise BadInput(
@@ -164,15 +171,3 @@ def _recorded_noise(folder: Path, name: str, count: int, sample_rate: int, chanc
             f"the recording of noise {shown(Path(name))} is silent", "take it out of the folder of noises"
         )
     return np.asarray(np.resize(noise, count), np.float32)
-
-
-def _as_loud_as(before: Samples, after: Samples, sample_rate: int) -> Samples:
-    """`after` at the loudness of `before`, or under it where its peaks allow no more."""
-    matched = levelled(after, sample_rate, clip_loudness(before, sample_rate), CEILING_DBTP)
-    return after if matched is None or not np.isfinite(matched.gain_db) else matched.samples
-
-
-def _flac(samples: Samples, sample_rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, to_pcm(samples), sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()

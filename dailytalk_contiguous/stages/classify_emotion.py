@@ -121,7 +121,8 @@ def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify
     heard = [place for place, speech in enumerate(batch["speech"]) if speech]
     parts: list[tuple[list[int], _Classify]] = []
     if isinstance(model, AffectMap):
-        affect = _affect(batch)
+        nothing: list[Any] = [None] * len(batch["speech"])
+        affect = np.stack([np.array(batch.get(name) or nothing, np.float64) for name in AFFECT], axis=1)
         rated = [place for place in heard if np.isfinite(affect[place]).all()]
         heard = [place for place in heard if not np.isfinite(affect[place]).all()]
         if rated:
@@ -149,10 +150,3 @@ def _kept(classify: _Classify, about: str) -> _Classify:
 
 def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
     return [tuple(guess.probabilities.tolist()) for guess in guesses]
-
-
-def _affect(batch: Batch) -> np.ndarray:
-    """Valence, arousal and dominance of the rows, (n, 3); NaN where they are not known."""
-    nothing: list[Any] = [None] * len(batch["speech"])
-    columns = [np.array(batch.get(name) or nothing, np.float64) for name in AFFECT]
-    return np.stack(columns, axis=1)

@@ -7,25 +7,18 @@ what needs none goes on.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import soxr
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import WORD
-from dailytalk_contiguous.core.word_times import (
-    Word,
-    by_edit_distance,
-    by_proportion,
-    join_words,
-    split_words,
-    voiced_spans,
-)
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_recogniser, settled_type
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
@@ -57,7 +50,10 @@ class CutSpeech(Stage):
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
         start, end = heard[0]["start"], heard[-1]["end"]
         seconds = (end - start) * (row["speech_ratio"] or 1.0)
-        return dict(zip(self.adds, (_cut(row["audio"], start, end), start, seconds), strict=True))
+        clip = read_clip(row["audio"])
+        stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
+        speech = to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
+        return dict(zip(self.adds, (speech, start, seconds), strict=True))
 
     def restore(self, batch: Batch) -> Batch:
         return {"speech": self(batch)["speech"]}
@@ -101,20 +97,20 @@ class TimeWords(Stage):
         heard = self._hear(batch)
         rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
-            words: list[Word] = []
+            words: list[word_times.Word] = []
             text, start = batch["text"][index], batch["speech_start"][index]
             if text:
-                words, source = _timed(split_words(text), heard.get(index, []), speech)
+                words, source = _timed(word_times.split_words(text), heard.get(index, []), speech)
                 row = {"text_raw": text, "text_source": GIVEN, "word_source": source}
             elif heard.get(index):
-                words, text = heard[index], join_words(word.text for word in heard[index])
+                words, text = heard[index], word_times.join_words(word.text for word in heard[index])
                 row = {"text_raw": text, "text_source": RECOGNISER, "word_source": RECOGNISER}
             else:
                 row = dict.fromkeys(self.adds)
             rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
         return {name: [row[name] for row in rows] for name in self.adds}
 
-    def _hear(self, batch: Batch) -> dict[int, list[Word]]:
+    def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
         """What a recogniser hears in the clips whose language it knows, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
@@ -122,7 +118,7 @@ class TimeWords(Stage):
         for index, language in enumerate(batch["language"]):
             if self.recogniser != POCKETSPHINX or language in (None, "en"):
                 by_language.setdefault(language or "auto", []).append(index)
-        recognised: dict[int, list[Word]] = {}
+        recognised: dict[int, list[word_times.Word]] = {}
         for language, places in by_language.items():
             stage = Transcribe(
                 self.recogniser, language, self.windows, compute_type=self.compute_type, device=self.device
@@ -136,22 +132,18 @@ class TimeWords(Stage):
                 }
             )
             for place, words in zip(places, heard["words"], strict=True):
-                recognised[place] = [Word(*(word[name] for name in WORD)) for word in words]
+                recognised[place] = [word_times.Word(*(word[name] for name in WORD)) for word in words]
         return recognised
 
 
-def _cut(audio: dict[str, Any], start: float, end: float) -> bytes:
-    clip = read_clip(audio)
-    stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
-    return to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
-
-
-def _timed(text_words: list[str], heard: list[Word], speech: bytes) -> tuple[list[Word], str]:
+def _timed(
+    text_words: list[str], heard: list[word_times.Word], speech: bytes
+) -> tuple[list[word_times.Word], str]:
     """The words of a text in seconds of its speech, and how that is known."""
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
-    spans = voiced_spans(samples, ANALYSIS_RATE)
-    matched = by_edit_distance(text_words, heard, length, spans) if heard else None
+    spans = word_times.voiced_spans(samples, ANALYSIS_RATE)
+    matched = word_times.by_edit_distance(text_words, heard, length, spans) if heard else None
     if matched is not None:
         return matched, RECOGNISER
-    return by_proportion(text_words, spans, length), PROPORTIONAL
+    return word_times.by_proportion(text_words, spans, length), PROPORTIONAL

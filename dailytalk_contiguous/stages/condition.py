@@ -7,17 +7,15 @@ voice stops in digital silence. Clips get a gain, and nothing else unless it is 
 """
 
 import hashlib
-import io
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, to_pcm
+from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
@@ -114,14 +112,12 @@ class Condition(Stage):
         start = len(prompt) + round(self.prompt_gap * RATE) if len(prompt) else 0
         count = start + len(cut.levelled.samples)
         nothing = np.zeros(0, np.float32)
-        clip_piece, prompt_piece = (
-            Piece(start, cut.levelled.samples, cut.lead, nothing),
-            Piece(0, prompt, nothing, nothing),
-        )
-        left = lay([clip_piece], self._tone(row["id"], "left", count), RATE)
-        right = lay([prompt_piece], self._tone(row["id"], "right", count), RATE)
+        piece = Piece(start, cut.levelled.samples, cut.lead, nothing)
+        left = lay([piece], self._tone(row["id"], "left", count), RATE)
+        piece = Piece(0, prompt, nothing, nothing)
+        right = lay([piece], self._tone(row["id"], "right", count), RATE)
         return {
-            "conditioned": _flac(np.stack((left, right), axis=1)),
+            "conditioned": encoded_sound(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
             "conditioned_rate": RATE,
             "conditioned_duration": count / RATE,
             "clip_start": start / RATE,
@@ -190,9 +186,3 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
     reduced = voice_effects.reduce_noise(samples, samples[quiet], RATE)
     before, after = (float(np.mean(signal[quiet] ** 2)) for signal in (samples, reduced))
     return reduced, 10 * math.log10(before / after)
-
-
-def _flac(samples: Samples) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, to_pcm(samples), RATE, format="FLAC", subtype="PCM_16")
-    return file.getvalue()

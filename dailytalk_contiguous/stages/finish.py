@@ -9,20 +9,9 @@ from typing import Any, ClassVar
 from datasets import Features, IterableDataset, List
 from datasets.table import cast_table_to_features
 
+from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.quality import FRAME
-from dailytalk_contiguous.core.schema import (
-    AUDIO,
-    BUILT,
-    CHANNELS,
-    CONDITIONING,
-    LABELLED,
-    SECONDS,
-    SIDE,
-    Batch,
-    Row,
-    built,
-)
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
@@ -40,9 +29,6 @@ from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.stages.base import REVOICE, AnyDataset, Stage
 from dailytalk_contiguous.stages.clip_words import PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.stages.script import columns_besides
-
-# Finish: the columns of a finished conversation, and nothing else of what was needed to make it.
-
 
 #: Columns of an utterance that have another name on their way.
 _RENAMED = {"start": "new_start", "end": "new_end", "source_start": "start", "source_end": "end"}
@@ -64,7 +50,7 @@ class Finish(Stage):
     and no end.
     """
 
-    revoice: str = setting(CHANNELS[0], REVOICE)
+    revoice: str = setting(schema.CHANNELS[0], REVOICE)
     provenance: str = unlisted("{}")
     fields: tuple[Field, ...] = unlisted(())
 
@@ -85,11 +71,11 @@ class Finish(Stage):
     uses: ClassVar[tuple[str, ...]] = tuple(sorted(OPTIONAL_FIELDS))
     final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = BUILT
+    adds: ClassVar[Features] = schema.BUILT
 
     def __post_init__(self) -> None:
         if self.fields:
-            object.__setattr__(self, "adds", built((*FIELDS, *self.fields)))
+            object.__setattr__(self, "adds", schema.built((*FIELDS, *self.fields)))
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
@@ -101,8 +87,8 @@ class Finish(Stage):
             return typed.with_format(None)
         return mapped
 
-    def row(self, row: Row) -> Row:
-        sides = {channel: "left" if channel == self.revoice else "right" for channel in CHANNELS}
+    def row(self, row: schema.Row) -> schema.Row:
+        sides = {channel: "left" if channel == self.revoice else "right" for channel in schema.CHANNELS}
         renamed = {name: row[column] for name, column in _RENAMED.items()}
         utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
         for utterance in utterances:
@@ -124,7 +110,7 @@ class Finish(Stage):
             "alignments": words,
             "sounds": sounds,
             "sides": [_side(side, words) for side in row["built_sides"]],
-            "speakers": {sides[channel]: _person(row, channel) for channel in CHANNELS},
+            "speakers": {sides[channel]: _person(row, channel) for channel in schema.CHANNELS},
             "timeline": row["timeline"],
             "provenance": self.provenance,
         }
@@ -157,7 +143,7 @@ def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
         return after < len(audible) and audible[after][0] < word["end"]
 
     unheard = sum(not heard(word) for word in words if word["speaker"] == side["channel"])
-    return {name: side[name] for name in SIDE} | {"unheard_words": unheard}
+    return {name: side[name] for name in schema.SIDE} | {"unheard_words": unheard}
 
 
 def _person(row: dict[str, Any], channel: str) -> str | None:
@@ -181,9 +167,9 @@ class TakeConditioned(Stage):
     needs: ClassVar[tuple[str, ...]] = (
         *("conditioned", "conditioned_duration", "clip_start", "trim_start", "trim_end", "words"),
     )
-    adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
+    adds: ClassVar[Features] = Features({"audio": schema.AUDIO, "duration": schema.SECONDS, "words": List(WORD)})
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: schema.Batch) -> schema.Batch:
         words: list[list[dict[str, Any]] | None] = []
         for place, timed in enumerate(batch["words"]):
             start, trimmed = batch["clip_start"][place], batch["trim_start"][place]
@@ -210,14 +196,14 @@ class FinishClip(Stage):
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "audio", "duration", "words", "word_source", "labels", "split"),
         *SAID,
-        *CONDITIONING,
+        *schema.CONDITIONING,
     )
     uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
-    adds: ClassVar[Features] = LABELLED
+    adds: ClassVar[Features] = schema.LABELLED
     final: ClassVar[bool] = True
 
-    def row(self, row: Row) -> Row:
-        conditioning = {name: row[name] for name in CONDITIONING}
+    def row(self, row: schema.Row) -> schema.Row:
+        conditioning = {name: row[name] for name in schema.CONDITIONING}
         if (copy := row["labels"]["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
         labels = row["labels"] | {"conditioning": conditioning}
@@ -230,7 +216,7 @@ class FinishClip(Stage):
         return clip_row(clip, words) | {"audio": row["audio"]}
 
 
-def clip_row(clip: Row, words: list[Row]) -> Row:
+def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
     """The row of a clip, without its sound: a conversation of one utterance, before which there may be a prompt.
 
     `clip` has what is known of it as it is on its way to `FinishClip`, with the `conditioning` among its `labels`.
@@ -251,7 +237,7 @@ def clip_row(clip: Row, words: list[Row]) -> Row:
         "tagged_text": f"({tag}) {text}" if tag and text else text,
         "tag": tag,
     }
-    measured = {measure: value for measure, value in (labels["quality"] or {}).items() if measure in SIDE}
+    measured = {measure: value for measure, value in (labels["quality"] or {}).items() if measure in schema.SIDE}
     return {
         "conversation_id": name,
         "recording_id": labels["augmented_from"] or name,
@@ -262,7 +248,7 @@ def clip_row(clip: Row, words: list[Row]) -> Row:
         "utterances": [utterance],
         "alignments": words,
         "sounds": [],
-        "sides": [dict.fromkeys(SIDE) | measured | {"channel": "left"}],
+        "sides": [dict.fromkeys(schema.SIDE) | measured | {"channel": "left"}],
         "speakers": {"left": labels["speaker"], "right": None},
         "timeline": None,
         "provenance": None,

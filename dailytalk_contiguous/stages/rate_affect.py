@@ -18,16 +18,7 @@ from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.core.utterance import AFFECT
-from dailytalk_contiguous.models import devices
-from dailytalk_contiguous.models.affect import (
-    ACOUSTIC_ESTIMATE,
-    AUDEERING,
-    PRECISIONS,
-    estimate_affect,
-    find_affect_model,
-    settled_precision,
-    threads_of_one,
-)
+from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
@@ -63,8 +54,8 @@ class RateAffect(Stage):
     """
 
     model: str = setting(
-        AUDEERING,
-        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+        affect.AUDEERING,
+        f"Affect model: a name on the Hub, a folder, or {affect.ACOUSTIC_ESTIMATE}.",
         option="affect_model",
         panel="models",
         metavar="NAME|DIR",
@@ -81,10 +72,10 @@ class RateAffect(Stage):
     reach: float = unlisted(2.0)
     precision: str = setting(
         "auto",
-        f"The affect model's precision: {', '.join(PRECISIONS)}; auto: bfloat16 where the device has it.",
+        f"The affect model's precision: {', '.join(affect.PRECISIONS)}; auto: bfloat16 where the device has it.",
         option="affect_precision",
         panel="models",
-        choices=("auto", *PRECISIONS),
+        choices=("auto", *affect.PRECISIONS),
         metavar="TYPE",
         shown="auto",
     )
@@ -101,29 +92,30 @@ class RateAffect(Stage):
     )
 
     def __post_init__(self) -> None:
-        if self.precision not in ("auto", *PRECISIONS):
-            raise ValueError(f"precision must be auto or one of {PRECISIONS}, not {self.precision!r}")
+        if self.precision not in ("auto", *affect.PRECISIONS):
+            raise ValueError(f"precision must be auto or one of {affect.PRECISIONS}, not {self.precision!r}")
         if self.batch_seconds is not None and not self.batch_seconds > 0:
             raise ValueError(f"batch_seconds must be positive or None, not {self.batch_seconds}")
-        object.__setattr__(self, "precision", settled_precision(self.model, self.device, self.precision))
+        object.__setattr__(self, "precision", affect.settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
         if self._estimates:
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or Path(self.model).is_dir():
-            find_affect_model(self.model)
+            affect.find_affect_model(self.model)
 
     def models(self) -> dict[str, str]:
         return {"affect": self.model}
 
     @property
     def _estimates(self) -> bool:
-        return self.model == ACOUSTIC_ESTIMATE
+        return self.model == affect.ACOUSTIC_ESTIMATE
 
     def __call__(self, batch: Batch) -> Batch:
         heard = [index for index, speech in enumerate(batch["speech"]) if speech]
-        rated = (self._estimate if self._estimates else self._rate)(_chosen(batch, heard)) if heard else {}
+        chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
+        rated = (self._estimate if self._estimates else self._rate)(chosen) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
         columns["context_seconds"] = [0.0] * len(batch["speech"])
         for name, values in rated.items():
@@ -145,10 +137,10 @@ class RateAffect(Stage):
 
         call = checkpointed(rate, lambda value: Affect(*map(float, value)))
         if device == "cpu":
-            rated = devices.run_side_by_side(chosen, lengths, budget, call, threads_of_one())
+            rated = devices.run_side_by_side(chosen, lengths, budget, call, affect.threads_of_one())
         else:
             rated = devices.run_batched(chosen, lengths, budget, call, model.room)
-        return {name: [getattr(affect, name) for affect in rated] for name in AFFECT} | {
+        return {name: [getattr(ratings, name) for ratings in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }
 
@@ -188,9 +180,7 @@ class RateAffect(Stage):
         rms, f0_mean, speech_rate = (
             [math.nan if value is None else value for value in measures[name]] for name in MEASURES
         )
-        estimated = estimate_affect(rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups)
+        estimated = affect.estimate_affect(
+            rms, f0_mean, speech_rate, batch.get("text_raw") or [None] * count, groups
+        )
         return {name: values.tolist() for name, values in estimated.items()}
-
-
-def _chosen(batch: Batch, indices: list[int]) -> Batch:
-    return {name: [values[index] for index in indices] for name, values in batch.items()}

@@ -5,12 +5,10 @@ sample where the rate is kept. Between them is the recording's own background, s
 quietest. The re-voiced speaker is on the left of the result, whichever side he was on.
 """
 
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import soundfile
 from datasets import Features, List, Value
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -98,7 +96,11 @@ class Reconstruct(Stage):
         total = len(source) / rate
         analysed = audio.read_analysis(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
-        sounds = self._sounds(row, analysed, leaks)
+        # Laughs, breaths and coughs of the kept channel.
+        side = 1 - CHANNELS.index(self.revoice)
+        leaked = leaks[side].mask | (_loudest_leak(leaks[side], analysed[:, side]) > 0)
+        spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
+        sounds = find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = turns.rebuild(events, total, self.mode, rate)
@@ -115,7 +117,7 @@ class Reconstruct(Stage):
             [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
         )
         return {
-            "built_audio": {"bytes": _flac(rebuilt, rate), "path": None},
+            "built_audio": {"bytes": audio.encoded_sound(rebuilt, rate, "FLAC"), "path": None},
             "built_rate": rate,
             "built_duration": len(rebuilt) / rate,
             "built_sides": self._sides(parts, starts, leaks, rebuilt, rate),
@@ -160,15 +162,6 @@ class Reconstruct(Stage):
                 }
             )
         return sides
-
-    def _sounds(
-        self, row: dict[str, Any], analysed: audio.Pcm, leaks: tuple[Leakage, Leakage]
-    ) -> list[tuple[float, float]]:
-        """Laughs, breaths and coughs of the kept channel."""
-        side = 1 - CHANNELS.index(self.revoice)
-        leaked = leaks[side].mask | (_loudest_leak(leaks[side], analysed[:, side]) > 0)
-        spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
-        return find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
 
     def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
         utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
@@ -233,7 +226,8 @@ class Reconstruct(Stage):
             placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == self.revoice
         ]
         takes = [part.spoken for part, _ in side_parts if part.spoken is not None]
-        speech = [_cut(side, start, end, rate) for start, end, _ in self._spans(row, kept=False)]
+        spans = self._spans(row, kept=False)
+        speech = [side[round(start * rate) : round(end * rate)] for start, end, _ in spans]
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         ready = iter(levelled.pieces)
         nothing = np.array([], np.float32)
@@ -321,10 +315,6 @@ def _whole_seconds(start: float, end: float, rate: int) -> float:
     return (round(end * rate) - round(start * rate)) / rate
 
 
-def _cut(side: audio.Samples, start: float, end: float, rate: int) -> audio.Samples:
-    return side[round(start * rate) : round(end * rate)]
-
-
 def _loudness(pieces: list[audio.Samples], rate: int) -> float:
     return loudness(np.concatenate(pieces), rate) if pieces else float("-inf")
 
@@ -358,9 +348,3 @@ def _times(row: dict[str, Any], parts: list[Part], starts: list[float], events: 
         times["new_start"][part.utterance], times["new_end"][part.utterance] = start, end
         times["event"][part.utterance], times["source_event"][part.utterance] = after[place], before[place]
     return times
-
-
-def _flac(samples: audio.Pcm, rate: int) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()

@@ -115,10 +115,14 @@ def tagged_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) 
     packed = zip(pack_utterances(row, fields), *(row[name] for name in columns), strict=True)
     return [
         utterance
-        | {"words": words, "confidence": _confidence(avg_logprob)}
-        | {"models": {"recogniser": recogniser, "affect": affect}}
+        | {
+            "words": words,
+            # The geometric mean of the words' probabilities.
+            "confidence": None if logprob is None else in_digits(math.exp(min(logprob, 0.0)), 4),
+            "models": {"recogniser": recogniser, "affect": affect},
+        }
         | {f"source_{name}": utterance[name] for name in ("channel", "start", "end")}
-        for utterance, words, avg_logprob, recogniser, affect in packed
+        for utterance, words, logprob, recogniser, affect in packed
     ]
 
 
@@ -132,11 +136,6 @@ def transcript_lines(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -
         line = moved(utterance) | {name: row[name] for name in ("audio_file", "conversation_id")}
         line["duration"] = round(line["end"] - line["start"], 3)
         yield line_of(line | {"words": [moved(word) for word in utterance["words"]]}, fields=fields)
-
-
-def _confidence(avg_logprob: float | None) -> float | None:
-    """The geometric mean of the words' probabilities, in [0, 1]."""
-    return None if avg_logprob is None else in_digits(math.exp(min(avg_logprob, 0.0)), 4)
 
 
 def script_columns(
@@ -164,7 +163,8 @@ def script_columns(
     for channel in sorted(set(CHANNELS) - present):
         utterances += _silent_side(base, channel, fields)
     utterances.sort(key=lambda utterance: (utterance["start"], utterance["source_channel"]))
-    language = _language(utterances)
+    named = [utterance["language"] for utterance in utterances if utterance.get("language")]
+    language = max(sorted(set(named)), key=named.count) if named else "und"  # what most utterances name
     for utterance in utterances:  # an added line need not name what all others do
         utterance["language"] = utterance["language"] or language
     names = [name for name in script_features(fields) if name != "main_language"]
@@ -216,9 +216,3 @@ def _silent_side(base: Row, channel: str, fields: Sequence[Field]) -> list[dict[
         silent | dict(zip(of_segment, values, strict=True)) | {"source_channel": channel}
         for values in zip(*map(segments.__getitem__, of_segment), strict=True)
     ]
-
-
-def _language(utterances: Sequence[Mapping[str, Any]]) -> str:
-    """The language that most utterances name; `und` where none does."""
-    named = [utterance["language"] for utterance in utterances if utterance.get("language")]
-    return max(sorted(set(named)), key=named.count) if named else "und"

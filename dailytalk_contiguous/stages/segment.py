@@ -13,16 +13,7 @@ import numpy as np
 from datasets import Features, List, Value
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import (
-    ANALYSIS_RATE,
-    Pcm,
-    Samples,
-    excerpt,
-    mixed_down,
-    pcm_to_float,
-    probe,
-    read_analysis,
-)
+from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.crosstalk import Leakage, leakage, leaked_spans
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
@@ -139,23 +130,23 @@ class Segment(Stage):
 
     def restore(self, batch: Batch) -> Batch:
         speech = []
-        for index, audio in enumerate(batch["audio"]):
-            pcm = self._pcm(read_analysis(audio, batch["offset"][index], batch["duration"][index]))
+        for index, sound in enumerate(batch["audio"]):
+            pcm = self._pcm(audio.read_analysis(sound, batch["offset"][index], batch["duration"][index]))
             spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
-            speech.append([excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans])
+            speech.append([audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans])
         return {"speech": speech}
 
     def row(self, row: Row) -> Row:
-        info = probe(row["audio"])
+        info = audio.probe(row["audio"])
         meters = {name: SideMeter(info.sample_rate, row["duration"]) for name in self._names(info.channels)}
 
-        def measure(block: Samples) -> None:
+        def measure(block: audio.Samples) -> None:
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == "mix" else block[:, ("left", "right").index(name)])
 
-        samples = read_analysis(row["audio"], row["offset"], row["duration"], measure)
+        samples = audio.read_analysis(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
-        total = len(samples) / ANALYSIS_RATE
+        total = len(samples) / audio.ANALYSIS_RATE
         leaks = self._leaks(samples)
         with ThreadPoolExecutor(CHANNEL_THREADS) as pool:
             searched = list(
@@ -168,7 +159,10 @@ class Segment(Stage):
         ]
         kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
         dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
-        ids = _numbered([f"{prefix}/" for prefix, *_ in kept])
+        ids, counts = [], dict.fromkeys((prefix for prefix, *_ in kept), 0)
+        for prefix, *_ in kept:
+            ids.append(f"{prefix}/{counts[prefix]:04d}")
+            counts[prefix] += 1
         names = {cue["channel"]: cue.get("speaker") for cue in row.get("given") or ()}
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
@@ -181,7 +175,7 @@ class Segment(Stage):
             "kind": ["short" if end - start < self.short else "speech" for _, start, end in spans],
             "run": [kept[index][2].run for index in order],
             "speech_seconds": [kept[index][3] for index in order],
-            "speech": [excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
+            "speech": [audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans],
             "sides": [side.side for side in searched],
             "notes": [note for side in searched for note in side.notes],
             "rejected": [
@@ -201,12 +195,12 @@ class Segment(Stage):
             return CHANNEL_CHOICES["mix"]
         return CHANNEL_CHOICES[self.channel] if self.channel == "mix" or count == 2 else ()
 
-    def _pcm(self, samples: Pcm) -> dict[str, Pcm]:
+    def _pcm(self, samples: audio.Pcm) -> dict[str, audio.Pcm]:
         """The chosen channels by name. Raises BadInput where the recording has no such channels."""
         count = samples.shape[1]
         names = self._names(count)
         if names == CHANNEL_CHOICES["mix"]:
-            return {"mix": mixed_down(samples)}
+            return {"mix": audio.mixed_down(samples)}
         if not names:
             raise BadInput(
                 f"it has {count} channel{'s' * (count != 1)}, not one for each of two speakers",
@@ -214,11 +208,14 @@ class Segment(Stage):
             )
         return {name: samples[:, ("left", "right").index(name)] for name in names}
 
-    def _channel(self, name: str, pcm: Pcm, meter: SideMeter, leak: Leakage | None, total: float) -> FoundSpeech:
+    def _channel(
+        self, name: str, pcm: audio.Pcm, meter: SideMeter, leak: Leakage | None, total: float
+    ) -> FoundSpeech:
         probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
             return FoundSpeech(name, [], [], [f"the {name} channel is silent"], _side(name, meter, [], leak))
-        notes = _clipping(name, pcm)
+        share = (np.count_nonzero(pcm >= FULL) + np.count_nonzero(pcm <= -FULL)) / max(1, len(pcm))
+        notes = [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
         if leak is not None:
             removed = float(np.count_nonzero(leak.mask & (probabilities >= self.threshold))) * FRAME_SECONDS
             probabilities = np.where(leak.mask, np.float32(0), probabilities)
@@ -243,7 +240,7 @@ class Segment(Stage):
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
         return FoundSpeech(name, pieces, spoken, notes, _side(name, meter, spans, leak))
 
-    def _leaks(self, samples: Pcm) -> dict[str, Leakage]:
+    def _leaks(self, samples: audio.Pcm) -> dict[str, Leakage]:
         """What each channel holds of the other one. Raises BadInput where both are one signal."""
         if not self.crosstalk or self.channel == "mix" or samples.shape[1] == 1:
             return {}
@@ -256,12 +253,12 @@ class Segment(Stage):
         return dict(zip(("left", "right"), leaks, strict=True))
 
 
-def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
     activity = SpeechActivity()
     probabilities, levels = [], [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
-        block = pcm_to_float(channel[start : start + BLOCK])
+        block = audio.pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))
         levels.append(frame_levels(block, FRAME))
     return np.concatenate((*probabilities, activity.flush())), np.concatenate(levels)
@@ -269,29 +266,14 @@ def _listen(channel: Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def _side(name: str, meter: SideMeter, spans: list[tuple[float, float]], leak: Leakage | None) -> dict[str, Any]:
     """The fields of `core.schema.SIDE`; a leak is no noise."""
-    leaked = leaked_spans(leak.mask, ANALYSIS_RATE) if leak else []
-    heard = [*spans, *((start / ANALYSIS_RATE, end / ANALYSIS_RATE) for start, end in leaked)]
+    leaked = leaked_spans(leak.mask, audio.ANALYSIS_RATE) if leak else []
+    heard = [*spans, *((start / audio.ANALYSIS_RATE, end / audio.ANALYSIS_RATE) for start, end in leaked)]
     return {"channel": name, **meter.measures(spans, heard, leak and leak.leak_db), "unheard_words": None}
-
-
-def _numbered(prefixes: list[str]) -> list[str]:
-    counts: dict[str, int] = {}
-    ids = []
-    for prefix in prefixes:
-        ids.append(f"{prefix}{counts.get(prefix, 0):04d}")
-        counts[prefix] = counts.get(prefix, 0) + 1
-    return ids
 
 
 def _whole(seconds: float) -> float:
     """Seconds at the nearest sample, so that what is stored cuts exactly the same samples again."""
-    return round(seconds * ANALYSIS_RATE) / ANALYSIS_RATE
-
-
-def _clipping(name: str, channel: Pcm) -> list[str]:
-    clipped = np.count_nonzero(channel >= FULL) + np.count_nonzero(channel <= -FULL)
-    share = clipped / max(1, len(channel))
-    return [f"{share:.1%} of the {name} channel is clipped"] if share > CLIPPED else []
+    return round(seconds * audio.ANALYSIS_RATE) / audio.ANALYSIS_RATE
 
 
 def channel_of(stages: Iterable[Stage]) -> str:

@@ -9,20 +9,11 @@ import numpy as np
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core import buckets
+from dailytalk_contiguous.core import buckets, tags
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_utterance
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
-from dailytalk_contiguous.core.tags import (
-    PRESETS,
-    TAG_OF_EMOTION,
-    Evidence,
-    check_tags,
-    choose_tag,
-    rules_of,
-    style_of,
-)
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import GIVEN
 
@@ -214,7 +205,7 @@ class Tag(Stage):
     exist.
     """
 
-    rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(PRESETS))
+    rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
         False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
     )
@@ -225,8 +216,8 @@ class Tag(Stage):
     adds: ClassVar[Features] = Features({"tag": STRING, "rule": STRING})
 
     def __post_init__(self) -> None:
-        rules_of(self.rules)
-        style_of(self.synthesiser)
+        tags.rules_of(self.rules)
+        tags.style_of(self.synthesiser)
 
     def __call__(self, batch: Batch) -> Batch:
         if "question" in batch:
@@ -234,23 +225,22 @@ class Tag(Stage):
         else:
             questions = [ends_as_question(text or "") for text in batch["text_raw"]]
         columns = {field: batch[name] for field, name in BUCKETS.items()}
-        columns |= {name: [_measure(value) for value in batch[name]] for name in MEASURES}
+        for name in MEASURES:
+            columns[name] = [math.nan if value is None else float(value) for value in batch[name]]
         columns["question"] = questions
         nobody = [None] * len(questions)
         votes = batch.get("emotion_class", nobody) if self.emotion_vote else nobody
         choices = [
-            choose_tag(Evidence(**dict(zip(columns, values, strict=True))), self.rules, vote)
+            tags.choose_tag(tags.Evidence(**dict(zip(columns, values, strict=True))), self.rules, vote)
             for vote, *values in zip(votes, *columns.values(), strict=True)
         ]
         return {"tag": [choice.tag for choice in choices], "rule": [choice.rule for choice in choices]}
 
     def preflight(self, fetch: bool = True) -> None:
-        tags = [rule.tag for rule in rules_of(self.rules)]
-        check_tags([*tags, *(TAG_OF_EMOTION.values() if self.emotion_vote else ())], self.synthesiser, {})
-
-
-def _measure(value: Any) -> float:
-    return math.nan if value is None else float(value)
+        by_rules = [rule.tag for rule in tags.rules_of(self.rules)]
+        tags.check_tags(
+            [*by_rules, *(tags.TAG_OF_EMOTION.values() if self.emotion_vote else ())], self.synthesiser, {}
+        )
 
 
 # The text to be spoken, with its end mark, and the same text with the style tag before it.
@@ -291,7 +281,7 @@ class Punctuate(Stage):
     adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})
 
     def __post_init__(self) -> None:
-        style_of(self.synthesiser)
+        tags.style_of(self.synthesiser)
         if self.marks not in MARKS_SET:
             raise ValueError(f"marks must be one of {MARKS_SET}, not {self.marks!r}")
 

@@ -447,7 +447,10 @@ class Speak(Stage):
         if heard is None and reason is None and self.verify:
             heard, known = self._hear(take, text, utterance["language"]), False
         if reason is None and heard is not None:
-            reason = self._misheard(heard)
+            if heard.word_error_rate > self.worst:
+                reason = f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
+            elif heard.misses_end:
+                reason = f"{self.verify} does not hear its last word"
         if not known:
             verdict = {"by": self._judge_name(), "reason": reason, "heard": heard}
             self._cache().set_verdict(take.key, verdict)
@@ -459,11 +462,6 @@ class Speak(Stage):
         (words,) = recognise_at(self.verify, self.device, self.compute_type, [utterance])
         expected = list(filter(None, map(normalise, text.split())))
         return HeardTake(*compare_words(expected, list(filter(None, (normalise(word.text) for word in words)))))
-
-    def _misheard(self, heard: HeardTake) -> str | None:
-        if heard.word_error_rate > self.worst:
-            return f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
-        return f"{self.verify} does not hear its last word" if heard.misses_end else None
 
     def knows(self, verdict: Mapping[str, Any] | None) -> bool:
         """Whether a verdict of the cache is one that these settings would give."""

@@ -77,7 +77,9 @@ class TokeniseProsody(Stage):
         codebook = Codebook.load(self.codebook)
         extractor = ProsodicFeatureExtractor(smoothing_level=codebook.smoothing)
         features = [as_features(extractor.extract(audio_tensor=pcm_to_float(pcm))) for pcm in batch["speech"]]
-        words = _words(batch)
+        nothing = [None] * len(batch["speech"])
+        pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
+        words = [list(known or transcribed or ()) for known, transcribed in pairs]
         speakers: dict[Hashable, list[int]] = {}
         for place in range(len(features)):
             speakers.setdefault(_speaker(batch, place), []).append(place)
@@ -153,13 +155,6 @@ def _tokens_of(codebook: str, batch: schema.Batch) -> schema.Batch:
     batch["conversation_id"] = [""] * len(batch["speech"])
     columns = TokeniseProsody(codebook)(batch)
     return {name: columns[name] for name in PROSODIC_TOKENS}
-
-
-def _words(batch: schema.Batch) -> list[list[dict[str, Any]]]:
-    """The words of each utterance, as far as any are known."""
-    nothing = [None] * len(batch["speech"])
-    pairs = zip(batch.get("words") or nothing, batch.get("given_words") or nothing, strict=True)
-    return [list(words or transcribed or ()) for words, transcribed in pairs]
 
 
 def _speaker(batch: schema.Batch, place: int) -> Hashable:

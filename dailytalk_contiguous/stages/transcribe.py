@@ -132,7 +132,10 @@ class Transcribe(Stage):
         if unheard:
             languages |= {conversations[index]: self._hint() for index in unheard}
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
-            recogniser = self._recogniser()
+            short = self.windows == "short"
+            recogniser = load_recogniser(
+                self.model, self.device, self.compute_type, self.beam, self.batch_windows, short
+            )
             if self.language == "auto":
                 languages |= self._detect(recogniser, speech, conversations)
             keys = [(conversations[index], channels[index]) for index in unheard]
@@ -152,10 +155,6 @@ class Transcribe(Stage):
 
     def _hint(self) -> str:
         return UNDETERMINED if self.language == "auto" else self.language
-
-    def _recogniser(self) -> Recogniser:
-        short = self.windows == "short"
-        return load_recogniser(self.model, self.device, self.compute_type, self.beam, self.batch_windows, short)
 
     def _detect(
         self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]

@@ -1,14 +1,12 @@
 """ChooseVoice: the cleanest speech of a conversation's own speaker, for a synthesiser that clones voices."""
 
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import soundfile
 from datasets import Features, Value
 
-from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
+from dailytalk_contiguous.core.audio import Samples, encoded_sound, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import FULL_SCALE
 from dailytalk_contiguous.core.schema import CHANNELS, STRING, Row
@@ -67,8 +65,5 @@ class ChooseVoice(Stage):
                 "name a voice of the service with --voice",
             )
         chosen.sort(key=lambda stretch: stretch[0])
-        file = io.BytesIO()
-        soundfile.write(
-            file, to_pcm(np.concatenate([stretch[1] for stretch in chosen])), rate, "PCM_16", format="WAV"
-        )
-        return file.getvalue(), " ".join(text.strip() for _, _, text in chosen)
+        wav = encoded_sound(to_pcm(np.concatenate([samples for _, samples, _ in chosen])), rate, "WAV")
+        return wav, " ".join(text.strip() for _, _, text in chosen)

@@ -238,7 +238,10 @@ def write_parquet(
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
     options: dict[str, Any] = {"compression": "zstd"}
     if audio is not None:
-        leaves = _leaves(schema)
+        sink: Any = pa.BufferOutputStream()
+        pq.ParquetWriter(sink, schema).close()
+        parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+        leaves = [parquet.column(number).path for number in range(len(parquet))]
         packed = [name for name in leaves if name != audio]
         options = {
             "compression": {name: "NONE" if name == audio else "ZSTD" for name in leaves},
@@ -260,11 +263,3 @@ def write_parquet(
                 disk.check()
 
     write_atomically(path, write)
-
-
-def _leaves(schema: pa.Schema) -> list[str]:
-    """Paths of the columns of a file, as Parquet numbers them."""
-    sink: Any = pa.BufferOutputStream()
-    pq.ParquetWriter(sink, schema).close()
-    parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
-    return [parquet.column(number).path for number in range(len(parquet))]

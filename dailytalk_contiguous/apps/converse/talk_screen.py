@@ -66,17 +66,11 @@ class TalkScreen:
         elif event.kind == "cleared":
             self._console.print(Text("  starting afresh", "dim"))
         if self._live:
-            self._live.update(self._status())
-
-    def _status(self) -> Text:
-        filled = round(_METER * max(0.0, 1 - _decibels(self._level) / _FLOOR))
-        meter = "█" * min(_METER, filled) + "░" * (_METER - min(_METER, filled))
-        partial = self._partial[-80:]
-        return Text.assemble(meter, " ", (self._state, _STATES.get(self._state, "magenta")), " ", (partial, "dim"))
-
-
-def _decibels(level: float) -> float:
-    return 20 * math.log10(max(level, 1e-6))
+            decibels = 20 * math.log10(max(self._level, 1e-6))
+            filled = round(_METER * max(0.0, 1 - decibels / _FLOOR))
+            meter = "█" * min(_METER, filled) + "░" * (_METER - min(_METER, filled))
+            state = (self._state, _STATES.get(self._state, "magenta"))
+            self._live.update(Text.assemble(meter, " ", state, " ", (self._partial[-80:], "dim")))
 
 
 def _feeling(data: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What a talk is made of, by its settings: recogniser, classifier, chat model, voice; and consent to a clone."""
 
 import hashlib
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from dailytalk_contiguous.apps.converse.talk import TalkParts, TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_record import keep_consent, talks_marker
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, probe, read_at, to_pcm, to_uri
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, encoded_sound, probe, read_at, to_pcm, to_uri
 from dailytalk_contiguous.core.dialogue import REPLY_TAGS, ReplySentence, SpokenFeeling, TurnRules
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -166,12 +164,13 @@ def open_voice(models: TalkModels, profile: str, out: Path | None, ask: Callable
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
         consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
-    text = _words_of(models, profile, sample)
+    recogniser = models.recogniser or profile_named(profile).models["recogniser"]
+    (words,) = recognise_at(recogniser, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
+    text = "".join(word.text for word in words).strip()
     if not text:
         raise DailytalkError(f"no words are understood in {as_text(path)!r}", "give clear speech of one person")
-    wav = io.BytesIO()
-    soundfile.write(wav, to_pcm(sample), 24000, format="WAV", subtype="PCM_16")
-    return TalkVoice(synthesiser, service, VoiceSample(wav.getvalue(), text), consent)
+    wav = encoded_sound(to_pcm(sample), 24000, "WAV")
+    return TalkVoice(synthesiser, service, VoiceSample(wav, text), consent)
 
 
 def _synthesiser(models: TalkModels, engine: str, voice: str) -> Synthesiser:
@@ -193,12 +192,6 @@ def _read_sample(path: Path) -> tuple[Samples, str]:
             f"{as_text(path)!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it"
         )
     return samples, hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
-
-
-def _words_of(models: TalkModels, profile: str, sample: Samples) -> str:
-    name = models.recogniser or profile_named(profile).models["recogniser"]
-    (words,) = recognise_at(name, models.device, "auto", [RecogniserInput(sample, 24000, models.language)])
-    return "".join(word.text for word in words).strip()
 
 
 def _speaker_of(voice: TalkVoice, models: TalkModels) -> Callable[[ReplySentence], Spoken]:

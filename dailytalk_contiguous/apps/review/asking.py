@@ -1,6 +1,5 @@
 """Runs the stages that made a folder again on one line, and proposes what they say now. Nothing is written."""
 
-import io
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -8,9 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import soundfile
 
-from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_analysis
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
@@ -193,8 +191,6 @@ def _synthesised(asked: AskedLine) -> Proposal:
     if take["status"] != "spoken":
         raise BadInput(take["unspoken_reason"], take["unspoken_remedy"] or "change the text or the tag")
     rate = speak.sample_rate or row["sample_rate"]
-    file = io.BytesIO()
-    soundfile.write(file, np.frombuffer(take["spoken"], np.int16), rate, format="WAV", subtype="PCM_16")
     voice = " ".join(filter(None, (speak.engine, take["synthesis"]["voice"])))
     about = (
         "So dailytalk speak says the line with this tag, by the settings of its last run."
@@ -202,7 +198,7 @@ def _synthesised(asked: AskedLine) -> Proposal:
         else f"dailytalk speak has not run here yet: {speak.engine} gives a first impression."
     )
     proposed = {"tag": row["tag"], "voice": voice, "seconds": round(take["spoken_seconds"], 3)}
-    return Proposal(proposed, file.getvalue(), about)
+    return Proposal(proposed, encoded_sound(np.frombuffer(take["spoken"], np.int16), rate, "WAV"), about)
 
 
 _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {

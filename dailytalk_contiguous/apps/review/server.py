@@ -20,16 +20,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
+from dailytalk_contiguous.apps.review import sound
 from dailytalk_contiguous.apps.review.remembered import Remembered
 from dailytalk_contiguous.apps.review.session import END, REBUILT, Conflict, Session
-from dailytalk_contiguous.apps.review.sound import (
-    EXACT_SECONDS,
-    MOST_PEAKS,
-    Overviews,
-    coarser,
-    wav_of,
-    window_peaks,
-)
 from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -81,7 +74,7 @@ class Pages:
         self.session, self.remembered = session, remembered
         self.loop: asyncio.AbstractEventLoop | None = None
         self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]] | None]] = set()
-        self._overviews = Overviews(
+        self._overviews = sound.Overviews(
             lambda name: session.tell("item", {"id": name.partition("\0")[0], "peaks": True})
         )
         self._proposed: tuple[int, bytes] = (0, b"")
@@ -149,7 +142,7 @@ class Pages:
         name = _identity(request.query_params.get("id"))
         start, end = _number(request, "start"), _number(request, "end")
         count = _integer(request, "count", 0)
-        if not 0 <= start < end <= LATEST or not 1 <= count <= MOST_PEAKS:
+        if not 0 <= start < end <= LATEST or not 1 <= count <= sound.MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
         of = REBUILT if request.query_params.get("of") == REBUILT else None
         peaks, complete = await run_in_threadpool(self._peaks, name, of, start, end, count)
@@ -161,17 +154,19 @@ class Pages:
 
         place = self.session.place(name, of)
         end = min(end, start + 86400.0 * 31)
-        if min(end, place.seconds) - start <= EXACT_SECONDS:
-            return window_peaks(place, start, end, count), True
+        if min(end, place.seconds) - start <= sound.EXACT_SECONDS:
+            return sound.window_peaks(place, start, end, count), True
         overview = self._overviews.get(f"{name}\0{of}", place)
         if overview is None:
             return np.zeros((probe(place.audio).channels, count, 2), np.int8), False
-        return coarser(overview, start, end, count), True
+        return sound.coarser(overview, start, end, count), True
 
     async def sound(self, request: Request) -> Response:
         """The sound of an item as a 16-bit WAV, whole or the range of bytes that is asked for."""
         name = _identity(request.query_params.get("id"))
-        wav = await run_in_threadpool(lambda: wav_of(self.session.place(name, request.query_params.get("of"))))
+        wav = await run_in_threadpool(
+            lambda: sound.wav_of(self.session.place(name, request.query_params.get("of")))
+        )
         first, last = 0, wav.size
         headers = {"Accept-Ranges": "bytes"}
         status = 200
@@ -253,8 +248,8 @@ class Pages:
         if proposal.wav is None:
             return {"proposal": proposal.fields}
         self._proposed = (self._proposed[0] + 1, proposal.wav)
-        sound = f"api/proposal?number={self._proposed[0]}"
-        return {"proposal": proposal.fields, "sound": sound, "about": proposal.about}
+        address = f"api/proposal?number={self._proposed[0]}"
+        return {"proposal": proposal.fields, "sound": address, "about": proposal.about}
 
     async def proposal(self, request: Request) -> Response:
         """The sound of the last proposal."""

@@ -41,15 +41,7 @@ from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.publish.items import Items, open_items
 from dailytalk_contiguous.run.outputs import wav_path
 from dailytalk_contiguous.run.speaking import DATASET
-from dailytalk_contiguous.sources.editable import (
-    Editable,
-    SoundPlace,
-    laid_edits,
-    line_suspects,
-    settle_edits,
-    summary_of,
-    unsettled,
-)
+from dailytalk_contiguous.sources import editable
 from dailytalk_contiguous.store.edit_journal import EditJournal, FolderGone, NewEdit, Record, why_not_writable
 from dailytalk_contiguous.store.files import inside
 
@@ -120,11 +112,11 @@ class _Held:
 class Session:
     """One folder that is open in one server; all of its methods may be called from any thread."""
 
-    def __init__(self, editable: Editable, author: str) -> None:
+    def __init__(self, folder: editable.Editable, author: str) -> None:
         """Read the journal. Raises BadInput for a damaged one."""
-        self.editable, self.author = editable, author
-        self.why_not = editable.why_not or why_not_writable(editable.root)
-        self.journal = EditJournal(editable.root)
+        self.editable, self.author = folder, author
+        self.why_not = folder.why_not or why_not_writable(folder.root)
+        self.journal = EditJournal(folder.root)
         self._lock, self._settling = threading.RLock(), threading.Lock()
         self._known: dict[str, _Known] = {}
         self._lines: OrderedDict[str, _Held] = OrderedDict()
@@ -216,7 +208,8 @@ class Session:
                 "rebuilt": self._rebuilt_path(name) is not None,
                 "base": self._known[name].base if name in self._known else 0,
                 "lines": [
-                    _shown(key, line, offset, sided) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
+                    _shown(key, line, offset, sided)
+                    | {"suspects": [*editable.line_suspects(line), *of_line.get(key, ())]}
                     for key, line in in_order(held.lines)
                 ],
                 **self._fields(name),
@@ -254,7 +247,7 @@ class Session:
             "why_silent": None,
         }
 
-    def place(self, name: str, of: str | None = None) -> SoundPlace:
+    def place(self, name: str, of: str | None = None) -> editable.SoundPlace:
         """The sound of an item: its recording, or (`REBUILT`) the conversation that was made of it."""
         self._refuse_unknown(name)
         if of != REBUILT:
@@ -263,7 +256,7 @@ class Session:
         if path is None:
             raise BadInput("no conversation was made of it", "run dailytalk speak")
         audio = {"bytes": None, "path": to_uri(path.absolute())}
-        return SoundPlace(audio, 0.0, probe(audio).seconds)
+        return editable.SoundPlace(audio, 0.0, probe(audio).seconds)
 
     def _rebuilt_path(self, name: str) -> Path | None:
         if self.editable.kind != "tagged":
@@ -599,10 +592,10 @@ class Session:
             return
         # Without the session's lock: pages are turned while a large file is written.
         with self._settling:
-            if not unsettled(self.editable, self.journal):
+            if not editable.unsettled(self.editable, self.journal):
                 return
             with self.journal.locked():
-                settle_edits(self.editable, self.journal)
+                editable.settle_edits(self.editable, self.journal)
         with self._lock:
             self._signature = self._files_signature()
             self._lines.clear()
@@ -675,7 +668,7 @@ class Session:
         self._refuse_unknown(name)
         known = self._known.get(name)
         if known:
-            laid = laid_edits(self.editable, name, known.records)
+            laid = editable.laid_edits(self.editable, name, known.records)
             held = _Held(laid.lines, laid.open)
         else:
             held = _Held(self.editable.lines(name), [])
@@ -709,7 +702,7 @@ class Session:
         known = self._listed.get(name, {}).get("duration")
         try:
             held = self._held(name)
-            summary = summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
+            summary = editable.summary_of(line for _, line in in_order(held.lines or self._lines_before(name)))
             entry = self._entry(name, summary) | {"open": len(held.open)}
             self._listed[name] = entry | {"duration": entry["duration"] or known}
         except BadInput:
@@ -718,7 +711,7 @@ class Session:
 
     # Suspects, which are found in the background.
 
-    def _look(self, name: str) -> tuple[Lines, SoundPlace, float]:
+    def _look(self, name: str) -> tuple[Lines, editable.SoundPlace, float]:
         with self._lock:
             held = self._held(name)
             return held.lines, self.editable.place(name), self.editable.offset(name)

@@ -115,10 +115,6 @@ def window_peaks(place: SoundPlace, start: float, end: float, count: int) -> Pea
             samples = np.ascontiguousarray(block[:stop, channel])
             low[channel, parts] = np.minimum(low[channel, parts], np.minimum.reduceat(samples, starts))
             high[channel, parts] = np.maximum(high[channel, parts], np.maximum.reduceat(samples, starts))
-    return _scaled(low, high)
-
-
-def _scaled(low: NDArray[np.float32], high: NDArray[np.float32]) -> Peaks:
     pair = np.stack((low, high), axis=-1)
     pair[~np.isfinite(pair)] = 0.0
     scaled: Peaks = np.clip(np.rint(pair * 127), -127, 127).astype(np.int8)
