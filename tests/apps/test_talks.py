@@ -24,6 +24,7 @@ from dailytalk_contiguous.apps.converse.talk import TurnFeeling
 from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
 from dailytalk_contiguous.core.dialogue import CUT_MARK, ReplySentence, SpokenFeeling
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder
@@ -542,7 +543,8 @@ def test_what_waits_to_be_played_is_dropped_when_the_voice_is_hushed(monkeypatch
 
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk_setup, "_words_of", lambda *_: "the words of the sample")
+    words = [Word(text, 0.0, 1.0, None) for text in (" the", " words", " of", " the", " sample")]
+    monkeypatch.setattr(talk_setup, "recognise_at", lambda *_: [words])
     models = TalkModels(tts="fish", voice=f"clone:{EXAMPLES / 'weekend_trip.flac'}")
     asked: list[str] = []
 

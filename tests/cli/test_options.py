@@ -20,7 +20,6 @@ from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, folder
 
-from dailytalk_contiguous.cli import corpus as corpus_command
 from dailytalk_contiguous.cli import export as export_command
 from dailytalk_contiguous.cli import main as main_command
 from dailytalk_contiguous.cli import mix as mix_command
@@ -42,7 +41,7 @@ from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
 from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.publish.verdict import FitnessLimits
-from dailytalk_contiguous.run import on_ray
+from dailytalk_contiguous.run import clips, on_ray
 from dailytalk_contiguous.run.clip_plan import ClipPlan
 from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account
@@ -537,21 +536,21 @@ def test_options_of_corpus_reach_its_settings(
     tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out")
-    read = caught(corpus_command, "read_corpus", *command)
+    read = caught(clips, "read_corpus", *command)
     assert (read["name"], read["source"], read["out"]) == ("esd", tmp_path, tmp_path / "out")
     assert (read["agreed_only"], read["follow_links"]) == (False, False)
-    read = caught(corpus_command, "read_corpus", *command, "--agreed-only", "--follow-links")
+    read = caught(clips, "read_corpus", *command, "--agreed-only", "--follow-links")
     assert (read["agreed_only"], read["follow_links"]) == (True, True)
-    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
+    monkeypatch.setattr(clips, "read_corpus", corpus_read)
     noise = save(tmp_path / "noise/a.wav").parent
-    plain = caught(corpus_command, "build_corpus", *command)
+    plain = caught(clips, "build_corpus", *command)
     work = WorkFolder(tmp_path / "out")
     assert (plain["stages"], plain["wanted"]) == (clip_stages(), ClipPlan())
     assert plain["options"] == replace(OPTIONS, runner=Runner(work=work))
     assert (plain["text_conditions"], plain["report_only"]) == (False, False)
     assert callable(plain["planned"])  # the bar
     full = caught(
-        *(corpus_command, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
+        *(clips, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
         *("--asr-windows", "short", "--compute-type", "float32", "--affect-model", "none", "--language", "en"),
         *("--split", "speakers", "--augment", "pitch, noise", "--copies", "2", "--balance", "sample"),
         *("--target-minutes", "4", "--prompt-channel", "--agreed-only", "--reduce-noise-under", "12"),
@@ -625,7 +624,7 @@ def test_option_of_clips_is_refused_for_conversations(
         laid.append(values)
         return WrittenConversations(1, [], [])
 
-    monkeypatch.setattr(corpus_command, "write_conversations", lay_out)
+    monkeypatch.setattr(clips, "write_conversations", lay_out)
     assert called(*command, "--seed", "3", "--follow-links") == 0
     assert laid == [("dailytalk", tmp_path, tmp_path / "out", 3, True)]
 
@@ -650,8 +649,8 @@ def test_corpus_leaves_with_0_or_3_while_shards_of_other_hosts_are_missing(
 ) -> None:
     rejects = [Reject(f"c{n}", "Quality", "it is short", "leave it out") for n in range(rejected)]
     outcome = CorpusOutcome(None, [], [{}] * kept, rejects, 1, missing, 1.0, Account({}, {}))
-    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
-    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(clips, "read_corpus", corpus_read)
+    monkeypatch.setattr(clips, "build_corpus", lambda *values, **named: outcome)
     command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
     assert called(*command) == called(*command, "--json") == code
     told = capsys.readouterr().out
@@ -667,8 +666,8 @@ def test_store_loses_stale_shards_of_a_corpus_once_all_of_it_is_done(
 ) -> None:
     settled: list[Any] = []
     outcome = CorpusOutcome(record, [], [], [], 1, 0 if record else 1, 1.0, Account({}, {}))
-    monkeypatch.setattr(corpus_command, "read_corpus", corpus_read)
-    monkeypatch.setattr(corpus_command, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(clips, "read_corpus", corpus_read)
+    monkeypatch.setattr(clips, "build_corpus", lambda *values, **named: outcome)
     monkeypatch.setattr(WorkFolder, "settle", lambda work, stale=(): settled.append(stale))
     assert called("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded", "--json") == 0
     assert settled == [dropped]
