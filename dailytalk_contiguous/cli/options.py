@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -137,6 +138,12 @@ def load_stages(files: Iterable[Path]) -> Stages:
                 f"--stage {as_text(file)!r} has no list of stages",
                 "end it with STAGES = (PerUtterance(MyStage()),)",
             )
+        for stage in listed:
+            if not is_dataclass(inner := getattr(stage, "stage", stage)):
+                raise DailytalkError(
+                    f"--stage {as_text(file)!r}: {type(inner).__name__} is no dataclass",
+                    "write @dataclass(frozen=True) above it",
+                )
         stages += listed
     return tuple(stages)
 

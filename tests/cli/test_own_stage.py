@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audio_files import ROOT
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
@@ -88,6 +89,16 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
     assert "major" in told
 
 
+def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, dailytalk: Command) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n([^`]*class CountWords.*?)```", readme, re.DOTALL)
+    file.write_text(code, encoding="utf-8")
+    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file).code == 0
+    for line in map(json.loads, (tmp_path / "out/transcript.jsonl").read_text().splitlines()):
+        assert line["n_words"] == len(line["text"].split())
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -97,6 +108,7 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
         (OWN_STAGE.replace("n_words", "audio"), "publishes 'audio'"),
         (OWN_STAGE.replace("n_words", "question"), "publishes 'question', which another stage adds, too"),
         (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
+        (OWN_STAGE.replace("@dataclass(frozen=True)\n", "").replace("(letters=4)", "()"), "is no dataclass"),
         (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "has no list of stages"),
         (OWN_STAGE.replace("letters", "beam"), "--beam is an option already"),
         (None, "is no file of Python"),
