@@ -225,7 +225,7 @@ class _Task(Protocol):
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Inputs of the network for examples, altered by `rng` in training."""
-        raise NotImplementedError
+        ...
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Parameters and their learning rates."""
@@ -233,7 +233,7 @@ class _Task(Protocol):
 
     def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
         """The classifier that the trained network is."""
-        raise NotImplementedError
+        ...
 
 
 class _Spectrograms(_Task):

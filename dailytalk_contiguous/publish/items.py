@@ -453,6 +453,10 @@ class Shards(FiledItems):
                 total += opened.column_bytes("audio.bytes")
         return total
 
+    @cached_property
+    def _typed(self) -> Features:
+        return Features({**_TYPED, "utterances": built((*FIELDS, *self.fields))["utterances"]})
+
     @contextmanager
     def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
@@ -460,8 +464,7 @@ class Shards(FiledItems):
                 opened.check(_TYPED, LABELLED.keys())
             else:
                 remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                typed = {**_TYPED, "utterances": built((*FIELDS, *self.fields))["utterances"]}
-                opened.check(Features(typed), BUILT.keys() - OPTIONAL, remedy)
+                opened.check(self._typed, BUILT.keys() - OPTIONAL, remedy)
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened

@@ -235,7 +235,7 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
     """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
     `tagged` are the models that made the transcript, by role, as in run.json, `fields` those that its stages
-    publish.
+    publish. Raises DailytalkError for one that has the name of a column of these stages.
     """
     *before, last = stages
     if not isinstance(last, Finish):
@@ -247,5 +247,11 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
         "voice": voice.synthesiser().voice,
         "settings": settings_of(*stages) | {"verify": bool(voice.verify)},
     }
+    taken = {name for stage in stages for name in stage.adds} | {*script_row()}
+    if clash := next((field.name for field in fields if field.name in taken), None):
+        raise DailytalkError(
+            f"the transcript's field {clash!r} has the name of a column that is made of it",
+            "give it another name in the stage that publishes it, and run dailytalk tag again",
+        )
     text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
     return (*before, replace(last, provenance=text, fields=(*fields, *published_by(stages))))

@@ -773,9 +773,9 @@ class _Run:
 
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
-        rows = read_rows(tagged, outputs.transcript_columns(published_by(self.tag_stages)))
-        path = window.folder / outputs.TRANSCRIPT
         published = published_by(self.tag_stages)
+        rows = read_rows(tagged, outputs.transcript_columns(published))
+        path = window.folder / outputs.TRANSCRIPT
         fields = (*FIELDS, *published)
         lines = (line for row in rows.values() for line in outputs.lines(row, fields=fields))
         write_lines(path, map(json_text, lines))

@@ -23,7 +23,15 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CHANNELS, CONVERSATION_COLUMNS, PROBLEM, Batch, Row, per_utterance
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    CONVERSATION_COLUMNS,
+    PROBLEM,
+    SOURCE,
+    Batch,
+    Row,
+    per_utterance,
+)
 from dailytalk_contiguous.core.settings import Setting
 from dailytalk_contiguous.core.utterance import UTTERANCE, Field, checked_fields
 from dailytalk_contiguous.models.devices import DEVICES
@@ -369,12 +377,12 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
     """The fields of utterances that stages publish, with their types.
 
     Raises DailytalkError for a field that its stage does not add to each utterance or adds with another type, for
-    one whose name is taken, also by a column of another stage, and for a column that has the name of a field and
-    another type.
+    one whose name is taken, also by a column of the source or of another stage, and for a column that has the name
+    of a field and another type.
     """
     fields = []
     stages = tuple(stages)
-    columns = Counter(name for stage in stages for name in stage.adds)
+    columns = Counter([*SOURCE, *(name for stage in stages for name in stage.adds)])
     for stage in stages:
         added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
         for name in UTTERANCE.keys() & added.keys():
@@ -390,7 +398,7 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
                     "name it in adds, and lift a stage for utterances with PerUtterance",
                 )
             if columns[field.name] > 1:
-                reason = f"{stage.name} publishes {field.name!r}, which another stage adds, too"
+                reason = f"{stage.name} publishes {field.name!r}, and there is a column of that name"
                 raise DailytalkError(reason, "give it another name")
             fields.append(dataclasses.replace(field, feature=added[field.name]))
     return checked_fields(fields, "a stage")

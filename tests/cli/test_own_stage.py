@@ -89,6 +89,18 @@ def test_what_an_own_stage_publishes_is_in_transcripts_rows_and_versions(
     assert "major" in told
 
 
+@pytest.mark.needs("espeakng_loader")
+def test_field_with_the_name_of_a_column_of_speaking_is_refused_before_anything_is_said(
+    file: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    file.write_text(OWN_STAGE.replace("n_words", "timeline"), encoding="utf-8")
+    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file).code == 0
+    done = dailytalk("speak", tmp_path / "out")
+    assert (done.code, done.err.count("\n"), "'timeline'" in done.err) == (1, 1, True)
+    assert not list((tmp_path / "out").glob("dataset/*"))
+
+
 def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, dailytalk: Command) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n([^`]*class CountWords.*?)```", readme, re.DOTALL)
@@ -106,7 +118,8 @@ def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, da
         (OWN_STAGE.replace("n_words", "start"), "adds 'start' of another type"),
         (OWN_STAGE.replace("n_words", "vad"), "publishes 'vad', and there is a field of that name"),
         (OWN_STAGE.replace("n_words", "audio"), "publishes 'audio'"),
-        (OWN_STAGE.replace("n_words", "question"), "publishes 'question', which another stage adds, too"),
+        (OWN_STAGE.replace("n_words", "question"), "publishes 'question', and there is a column of that name"),
+        (OWN_STAGE.replace("n_words", "offset"), "publishes 'offset', and there is a column of that name"),
         (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
         (OWN_STAGE.replace("@dataclass(frozen=True)\n", "").replace("(letters=4)", "()"), "is no dataclass"),
         (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "has no list of stages"),
