@@ -8,6 +8,11 @@ in standard deviations, and the share of buckets (LOW, MID, HIGH of each convers
 
     python benchmarks/affect.py [--model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim] [--device cuda]
 
+What `--fast` changes in your own calls: the first 100 utterances of a folder, with the real weights.
+
+    python benchmarks/affect.py --model audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim --recordings calls \
+        --utterances 100
+
 With `--batches`, how a CPU is used instead: in float32, a loop over the utterances with all threads on each, the
 same loop over what the stage hears (with what they borrow), and the stage with each utterance by itself (ours) and
 with padded batches. Prints seconds of audio that are computed, padding included, and processor and wall seconds of
@@ -52,6 +57,8 @@ def main() -> None:
         "--model", default="", help="a name on the Hub or a folder; without, one of random weights"
     )
     parser.add_argument("--recordings", type=Path, default=ROOT / "examples")
+    parser.add_argument("--utterances", type=int, help="the first so many; without, all")
+    parser.add_argument("--avx2", action="store_true", help="as on a CPU that has no later instructions")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="by default those that the device has")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batches", nargs="+", type=float, help="seconds of padded audio in a batch on a CPU")
@@ -65,7 +72,7 @@ def main() -> None:
     others = chosen.precisions or [name for name in fast_precisions(device) if name != "float32"]
     with tempfile.TemporaryDirectory() as folder:
         model = chosen.model or str(make_affect(Path(folder)))
-        batches = _batches(chosen.recordings, folder)
+        batches = _first(_batches(chosen.recordings, folder), chosen.utterances)
         exact, spent = _rate(model, device, "float32", batches)
         n_utterances, n_conversations = sum(map(len, exact)), len(exact)
         print(f"{n_utterances} utterances of {n_conversations} conversations, {chosen.model or 'random weights'}")
@@ -130,6 +137,20 @@ def _batches(
     rows = [row | {"duration": min(row["duration"], seconds)} for row in found if not row["problem"]]
     batches = [{name: [value] for name, value in row.items()} for row in rows[:count]]
     return [batch | Segment()(batch) for batch in batches]
+
+
+def _first(batches: list[dict[str, Any]], count: int | None) -> list[dict[str, Any]]:
+    """The batches of the first `count` utterances."""
+    first, left = [], math.inf if count is None else count
+    for batch in batches:
+        n = len(batch["speech"][0])
+        if n and left > 0:
+            kept = int(min(n, left))
+            first.append(
+                {name: [value[:kept] if isinstance(value, list) else value] for name, (value,) in batch.items()}
+            )
+            left -= kept
+    return first
 
 
 def _rate(

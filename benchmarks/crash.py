@@ -163,17 +163,17 @@ class Torment:
 def build(work: Path, workers: int) -> None:
     """Tag and speak the conversations beside a work folder, as `dailytalk build` does, in small shards."""
     from dailytalk_contiguous.pipelines import speak_stages, tag_stages
-    from dailytalk_contiguous.run.passes import RunOptions
-    from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
-    from dailytalk_contiguous.run.tagging import find, tag_recordings
+    from dailytalk_contiguous.run.run import RunOptions, run
+    from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
+    from dailytalk_contiguous.run.tagging import TagSpec, find
 
     settings = tag_stages(profile="embedded", language="en", device="cpu")
     options = RunOptions(workers=workers, shard_seconds=SHARD_SECONDS)
     found = find([str(work.parent / "calls")], work, shard_seconds=SHARD_SECONDS)
-    tag_recordings(found, work, settings, options, {})
+    run(TagSpec(found, work, settings), options)
     said = speak_stages(profile="embedded", tts="fish", cache=f"{work}.cache", device="cpu")
     script = read_synthesis_input(work, shard_seconds=SHARD_SECONDS)
-    speak_transcript(script, work, said, RunOptions(), {})
+    run(SpeakSpec(script, work, said))
 
 
 def _workers(pid: int) -> list[int]:

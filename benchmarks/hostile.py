@@ -79,8 +79,9 @@ from spoken_corpora import dailytalk_files, spoken  # noqa: E402
 from dailytalk_contiguous import load  # noqa: E402
 from dailytalk_contiguous.apps.review.session import Session  # noqa: E402
 from dailytalk_contiguous.cli.main import run_command  # noqa: E402
-from dailytalk_contiguous.cli.terminal import say  # noqa: E402
+from dailytalk_contiguous.cli.terminal import Console, say  # noqa: E402
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
+from dailytalk_contiguous.core.retries import Backoff  # noqa: E402
 from dailytalk_contiguous.core.schema import BUILT  # noqa: E402
 from dailytalk_contiguous.models import paid  # noqa: E402
 from dailytalk_contiguous.publish.exports import export_moshi  # noqa: E402
@@ -823,9 +824,9 @@ def _load(folder: Path) -> None:
                 # `datasets` gives None for a null, without asking the feature.
                 print(row["conversation_id"], row["audio"]["array"].shape if row["audio"] else "no audio")
             except DailytalkError as error:
-                say(f"rejected {row['conversation_id']} {error.reason}: {error.remedy}")
+                Console().text(f"rejected {row['conversation_id']} {error.reason}: {error.remedy}")
     except DailytalkError as error:
-        say(f"dailytalk: {error.reason}: {error.remedy}", stderr=True)
+        say(f"dailytalk: {error.reason}: {error.remedy}")
         raise SystemExit(1) from None
 
 
@@ -1471,7 +1472,7 @@ def speech_server(stage: Stage) -> Job:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         os.environ |= {"FISH_API_KEY": "t" * 12, "FISH_AUDIO_BASE_URL": url, "FISH_AUDIO_REFERENCE_ID": "voice",
                        "OPENAI_API_KEY": "t" * 12, "OPENAI_BASE_URL": url}  # fmt: skip
-        paid.FIRST_BACKOFF, paid.LONGEST_BACKOFF = 0.01, 0.02
+        paid.backoff = Backoff(0.01, 0.02, jitter=True).seconds
         yield
         server.shutdown()
 
@@ -1620,7 +1621,7 @@ def read_then_settled(stage: Stage, root: Path, note: str) -> Job:
                 session.item(name)
             session and (session.items(), session.settle())
         except (DailytalkError, OSError) as error:
-            say(str(error))
+            Console().text(str(error))
 
     before |= {str(path): _state(path) for path in sorted(root.rglob("*"))}
     archived = stage.source / "theirs.zip"
@@ -1645,7 +1646,7 @@ def _read_items(root: Path) -> None:
         for row in open_items(root).rows():
             str(row)
     except DailytalkError as error:
-        say(str(error))
+        Console().text(str(error))
 
 
 #: A transcript of ours of the good call.

@@ -1,17 +1,22 @@
 """Count the package: lines, modules, modules with one reader, private functions, names that are defined twice,
-circles of imports, and the modules that name each field of an utterance.
+circles of imports, modules that name each field of an utterance, and own functions between `tag` and its sound.
 
-python benchmarks/house.py [--names]   # five seconds; --names lists the modules and names behind the counts
+python benchmarks/house.py [--names]   # ten seconds; --names lists the modules and names behind the counts
 """
 
 import argparse
 import ast
+import tempfile
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import soundfile
+
+from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.core import utterance
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +30,9 @@ MODULES, LINES, ONE_READER = 120, 78_500, 0.10
 
 #: At most so many modules name a field: the median of all, and of some that are only carried.
 NAMED, NAMED_EACH = 3, {"emotion_model": 4, "emotion_probabilities": 4, "text_reason": 4}
+
+#: At most so many own functions are on the stack, from `tag` on, when it reads its first samples.
+FRAMES = 12
 
 #: Modules of a field that are listed without --names.
 SHOWN = 14
@@ -126,6 +134,30 @@ def public_names(tree: ast.Module) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
+class FirstRead(BaseException):
+    """Raised at the first read of sound."""
+
+
+def frames_to_sound() -> list[str]:
+    """The functions of the package on the stack, from `tag` on, when `dailytalk tag` reads its first samples."""
+
+    def stop(*values: Any, **options: Any) -> None:
+        raise FirstRead
+
+    read, soundfile.SoundFile.read = soundfile.SoundFile.read, stop
+    try:
+        with tempfile.TemporaryDirectory() as out:
+            options = ["--out", out, "--profile", "embedded", "--language", "en", "--workers", "1"]
+            command_of("tag").main([str(ROOT / "examples"), *options], standalone_mode=False)
+    except FirstRead as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if f"/{PACKAGE}/" in frame.filename]
+        return [f"{Path(frame.filename).stem}.{frame.name}" for frame in ours]
+    finally:
+        soundfile.SoundFile.read = read
+    return []
+
+
 def _name(path: Path, root: Path) -> str:
     parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -148,6 +180,9 @@ def main() -> None:
     print(f"circles of imports         {len(counted.circles):7,}   (aim: 0)")
     for ring in counted.circles:
         print(f"  {', '.join(ring)}")
+    frames = frames_to_sound()
+    print(f"functions from `tag` to sound {len(frames):4}   (aim: {FRAMES})")
+    print(f"  {' > '.join(frames)}")
     print("modules that name a field of an utterance")
     numbers = {field: len(modules) for field, modules in counted.named.items()}
     for field in sorted(numbers, key=numbers.__getitem__, reverse=True):

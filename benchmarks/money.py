@@ -44,6 +44,7 @@ from tts_server import MIX, TOKEN, Asked, TtsServer  # noqa: E402
 
 from dailytalk_contiguous.core.errors import DailytalkError  # noqa: E402
 from dailytalk_contiguous.core.quality import Gate, Voice, incomplete, trim, voice_of  # noqa: E402
+from dailytalk_contiguous.core.retries import Backoff  # noqa: E402
 from dailytalk_contiguous.models import paid  # noqa: E402
 from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser  # noqa: E402
 from dailytalk_contiguous.models.engines import load_synthesiser  # noqa: E402
@@ -51,9 +52,9 @@ from dailytalk_contiguous.models.fish import MODELS  # noqa: E402
 from dailytalk_contiguous.models.offline_voices import Flite  # noqa: E402
 from dailytalk_contiguous.pipelines import speak_stages, tag_stages  # noqa: E402
 from dailytalk_contiguous.run.outputs import TRANSCRIPT  # noqa: E402
-from dailytalk_contiguous.run.passes import RunOptions  # noqa: E402
-from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript  # noqa: E402
-from dailytalk_contiguous.run.tagging import find, tag_recordings  # noqa: E402
+from dailytalk_contiguous.run.run import run  # noqa: E402
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input  # noqa: E402
+from dailytalk_contiguous.run.tagging import TagSpec, find  # noqa: E402
 from dailytalk_contiguous.stages.base import Stages  # noqa: E402
 
 #: Conversations and turns of them; half of these are said: 54 lines.
@@ -118,7 +119,7 @@ def settings(place: Path, **chosen: Any) -> Stages:
 def attempt(work: Path, chosen: Stages) -> tuple[dict[str, Any], str]:
     """One run: its counts, and the sentence with which it stopped."""
     try:
-        outcome = speak_transcript(read_synthesis_input(work), work, chosen, RunOptions(), {})
+        outcome = run(SpeakSpec(read_synthesis_input(work), work, chosen))
     except DailytalkError as error:
         return {}, str(error)
     return outcome.record["counts"], ""
@@ -206,7 +207,7 @@ def takes(place: Path, calls: Path | None) -> bool:
     for name, recordings in folders.items():
         work = place / name
         tagging = tag_stages(profile="embedded", language="en")
-        tag_recordings(find([str(recordings)], work), work, tagging, RunOptions(), {})
+        run(TagSpec(find([str(recordings)], work), work, tagging))
         for engine, voice in (("espeak", ""), ("flite", "slt"), ("flite", "rms"), ("flite", "kal16")):
             counts, _ = attempt(work, settings(work, tts=engine, voice=voice))
             caught = planted(work, load_synthesiser(engine, "", voice, 0.7, 0.7, 24000, 5), None)
@@ -332,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     os.environ |= {"FISH_API_KEY": TOKEN, "FISH_AUDIO_REFERENCE_ID": "loopback-voice"}
     # What is measured is what is asked for, not how long it is waited for.
-    paid.FIRST_BACKOFF, paid.LONGEST_BACKOFF = 0.005, 0.02
+    paid.backoff = Backoff(0.005, 0.02, jitter=True).seconds
     paid.FIRST_SPACING, paid.LONGEST_SPACING = 0.001, 0.005
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

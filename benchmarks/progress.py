@@ -21,7 +21,7 @@ from pathlib import Path
 from select import select
 from typing import NamedTuple
 
-from dailytalk_contiguous.cli.terminal import say
+from dailytalk_contiguous.cli.terminal import Console
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -83,18 +83,18 @@ def judge(looks: list[Look], took: float) -> int:
     for where in ("bar", "status"):
         judged = [look for look in looks if look.where == where and look.at >= FIRST]
         if not judged:
-            say(f"{where}: no time left was shown from the second minute on")
+            Console().text(f"{where}: no time left was shown from the second minute on")
             continue
         ratios = [(look.left / max(took - look.at, 1e-3), look) for look in judged]
         false = [look for ratio, look in ratios if not is_true(look, took)]
         wrong += len(false)
         worst = [ratio for ratio, look in ratios if abs(look.left - (took - look.at)) > SLACK] or [1.0]
-        say(
+        Console().text(
             f"{where}: {len(judged)} times, from {judged[0].at:.0f} s on; {min(worst):.2f} to {max(worst):.2f} "
             f"of the truth where it is more than {SLACK:g} s off; {len(false)} outside of a factor of {FACTOR:g}"
         )
         for look in false[:5]:
-            say(f"  at {look.at:.0f} s: {look.left:.0f} s, and it was {took - look.at:.0f} s")
+            Console().text(f"  at {look.at:.0f} s: {look.left:.0f} s, and it was {took - look.at:.0f} s")
     return int(wrong > 0)
 
 
@@ -119,7 +119,9 @@ def main() -> int:
         command = [sys.executable, "-m", "dailytalk_contiguous", "tag", str(source), "--out", str(out)]
         command += ["--profile", "embedded", "--language", "en", "--workers", str(chosen.workers)]
         looks, took = record(command, out)
-        say(f"{len(list(source.iterdir()))} recordings tagged in {took:.0f} s with --workers {chosen.workers}")
+        Console().text(
+            f"{len(list(source.iterdir()))} recordings tagged in {took:.0f} s with --workers {chosen.workers}"
+        )
         return judge(looks, took)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from scoring import score, total
 
 from dailytalk_contiguous import tag_stages
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.tagging import find, tag_recordings
+from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.tagging import TagSpec, find
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GOAL = 0.95
@@ -35,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         stages = tag_stages(profile=chosen.profile, language="en", **asr_model)
-        tag_recordings(find([str(chosen.examples)], out), out, stages, RunOptions(), {})
+        run(TagSpec(find([str(chosen.examples)], out), out, stages))
         lines = [json.loads(line) for line in (out / "transcript.jsonl").read_text(encoding="utf-8").splitlines()]
     print(
         f"{'recording':<22}{'precision':>10}{'recall':>8}{'WER':>8}{'words':>7}{'edge median':>13}{'edge p90':>10}"

@@ -137,8 +137,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
     """The same time for each conversation, however many there are."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from dailytalk_contiguous.pipelines import tag_stages
-    from dailytalk_contiguous.run.passes import RunOptions
-    from dailytalk_contiguous.run.tagging import find, tag_recordings
+    from dailytalk_contiguous.run.tagging import TagSpec, find
 
     stages = tag_stages(profile="embedded", language="en", device="cpu")
 
@@ -148,7 +147,7 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
         if not calls.exists():
             short_talks(calls, count, DISTINCT)
         wall, spent = time.perf_counter(), time.process_time()
-        tag_recordings(find([str(calls)], out), out, stages, RunOptions(), {})
+        run(TagSpec(find([str(calls)], out), out, stages))
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
     run(DISTINCT, -1)  # loads the models
@@ -307,7 +306,7 @@ def _sham_shard(folder: Path, number: int) -> int:
 
 def _planned(folder: Path, n_shards: int) -> None:
     """Print the seconds and the gigabytes of a plan, and how many shards it leaves."""
-    from dailytalk_contiguous.run.passes import Pass
+    from dailytalk_contiguous.run.run import Pass
     from dailytalk_contiguous.shards import ShardIndex
 
     groups = [_sham_rows(number) for number in range(n_shards)]

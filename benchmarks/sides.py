@@ -6,16 +6,22 @@ models have real shapes and random weights: right for time, worthless for text. 
 number of words, so each side has one that says as many words in all.
 
 Main figures are processor time: on a machine that others use, wall time measures them too. Threads that wait for
-work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` nothing waits at all.
+work would count as busy, so they are told to sleep; with `OMP_NUM_THREADS=1` nothing waits at all. With `--avx2`
+the libraries use no later instructions, as on a CPU that has none.
 """
 
 import os
+import sys
 
 # The last as the command sets it.
 for _name, _value in (("OMP_WAIT_POLICY", "PASSIVE"), ("KMP_BLOCKTIME", "0"), ("OPENBLAS_NUM_THREADS", "1")):
     os.environ.setdefault(_name, _value)  # read once, when the libraries below are loaded
 
-import sys  # noqa: E402
+AVX2 = "--avx2" in sys.argv
+for _name in ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "CT2_FORCE_CPU_ISA"):
+    if AVX2:  # ATen wants it in small letters
+        os.environ[_name] = "avx2" if _name.startswith("ATEN") else "AVX2"
+
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
@@ -35,7 +41,7 @@ from tiny_models import make_affect, make_whisper  # noqa: E402
 
 from dailytalk_contiguous import Folder, tag_stages  # noqa: E402
 from dailytalk_contiguous.core import prosody  # noqa: E402
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis  # noqa: E402
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_pcm  # noqa: E402
 from dailytalk_contiguous.core.machine import cores  # noqa: E402
 from dailytalk_contiguous.core.schema import SOURCE  # noqa: E402
 from dailytalk_contiguous.core.word_times import pack_windows  # noqa: E402
@@ -141,7 +147,7 @@ class Plain:
         import torch
 
         clock = self.clock
-        samples = read_analysis(batch["audio"][0], batch["offset"][0], batch["duration"][0]).astype(
+        samples = read_pcm(batch["audio"][0], batch["offset"][0], batch["duration"][0]).astype(
             np.float32
         ) / np.float32(32768)
         for channel in np.ascontiguousarray(samples.T):
@@ -221,7 +227,7 @@ def _watched(clock: Clock, floats: Clock) -> Iterator[None]:
         (whisper, "log_mel", "Transcribe", features, time.thread_time),
         *(
             (stage, "pcm_to_float", "floats", floats, time.thread_time)
-            for stage in (segment, transcribe, measure_prosody, affect_stage)
+            for stage in (segment.audio, transcribe, measure_prosody, affect_stage)
         ),
     ]
     inner = [getattr(owner, name) for owner, name, *_ in watched]

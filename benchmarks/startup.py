@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dailytalk_contiguous.cli.terminal import say
+from dailytalk_contiguous.cli.terminal import Console
 from dailytalk_contiguous.run.events import EVENTS, append
 
 TRIES = 5
@@ -51,7 +51,7 @@ def main() -> int:
             arguments = (name, folder) if name == "status" else (name,)
             least = min(seconds(*arguments) for _ in range(TRIES))
             code |= least >= goal
-            say(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})")
+            Console().text(f"{name:<10} {least:.2f} s of processor time (goal: under {goal})")
     return int(code)
 
 

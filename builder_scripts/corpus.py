@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.run.clip_plan import ClipPlan
-from dailytalk_contiguous.run.clips import build_corpus, read_corpus
+from dailytalk_contiguous.run.clips import CorpusSpec, read_corpus
+from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.stages.condition import Condition
 from dailytalk_contiguous.stages.finish import FinishClip, TakeConditioned
@@ -27,11 +28,10 @@ FINISH = (Condition(), TakeConditioned(), FinishClip())
 
 def main(name: str, source: str, out: str) -> int:
     """Build it; the exit code is that of `dailytalk corpus`."""
-    clips, folder = read_corpus(name, Path(source), Path(out)), Path(out)
     wanted = ClipPlan(split="sentences" if name in FEW_VOICES else "")
-    outcome = build_corpus(clips, folder, (MEASURE, FINISH), wanted)
-    print(f"{outcome.n_clips} clips in {out}, {len(outcome.rejects)} rejected")
-    return 1 if not outcome.n_clips else 3 if outcome.rejects else 0
+    outcome = run(CorpusSpec(read_corpus(name, Path(source), Path(out)), Path(out), (MEASURE, FINISH), wanted))
+    print(f"{outcome.counts['clips']} clips in {out}, {len(outcome.rejects)} rejected")
+    return 1 if not outcome.counts["clips"] else 3 if outcome.rejects else 0
 
 
 if __name__ == "__main__":

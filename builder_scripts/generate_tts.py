@@ -33,8 +33,8 @@ from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core.turns import MODES
 from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.outputs import AUDIO, SHIFTED, wav_path
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.speaking import SynthesisInput, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store.files import write_atomically, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
@@ -80,10 +80,9 @@ def main() -> int:
     folder: Path = chosen.output_dir
     script = read_synthesis_input(folder, chosen.transcript, folder)
     refuse_others(script, folder)
-    about = {"command": "generate_tts.py"}
-    outcome = speak_transcript(script, folder / WORK, stages, RunOptions(), about)
+    outcome = run(SpeakSpec(script, folder / WORK, stages, {"command": "generate_tts.py"}))
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
-    counts = outcome.record["counts"]
+    counts = outcome.counts
     print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")
     if counts["rejects"]:
         print(f"{counts['rejects']} rejected: {folder / WORK / 'rejects.jsonl'}", file=sys.stderr)

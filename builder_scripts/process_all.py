@@ -24,12 +24,12 @@ from pathlib import Path
 
 from dailytalk_contiguous import DailytalkError, tag_stages
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.cli.terminal import Console, guarded, say
+from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.outputs import read_run, rejects_in
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.tagging import find, tag_recordings
+from dailytalk_contiguous.run.run import run
+from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.store.files import write_text
 
 
@@ -51,20 +51,24 @@ def main() -> int:
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
     found = find([chosen.input_dir], work, chosen.channel, max_conversation=0, given=False)
-    show.left_out(Console(stderr=True, soft_wrap=True), found.left_out)
-    with bar(Console(stderr=True), quiet=False) as shown:
+    show.say_left_out(found.left_out)
+    with show.bar() as shown:
         about = {"settings": {"profile": chosen.profile}}
-        outcome = tag_recordings(found, work, stages, RunOptions(), about, planned=shown.planned)
-    assert outcome.record is not None
-    for problem in outcome.problems:
-        say(f"rejected: {as_text(problem.id)}: {problem.reason}; {problem.remedy}", stderr=True)
-    write_text(output, (work / outcome.record["transcript"]).read_text(encoding="utf-8"))
-    counts = outcome.record["counts"]
+        done = run(TagSpec(found, work, stages, about), planned=shown.planned)
+    assert done.record is not None
+    write_text(output, (work / done.record["transcript"]).read_text(encoding="utf-8"))
+    counts = done.record["counts"]
     short = sum("--min-duration" in reject["reason"] for reject in rejects_in(work))
-    say(f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}")
-    if short:
-        say(f"{short} shorter than {chosen.min_duration:g} s left out (--min-duration 0 keeps them)")
-    return 1 if not counts["conversations"] else 3 if counts["rejects"] > short else 0
+    note = f"{short} shorter than {chosen.min_duration:g} s left out (--min-duration 0 keeps them)"
+    return show_outcome(
+        Outcome(
+            None,
+            f"{counts['utterances']} utterances of {counts['conversations']} recordings in {as_text(output)}",
+            exit_code(counts["conversations"], counts["rejects"] - short),
+            [note] if short else [],
+            rejected_of(done.rejects),
+        )
+    )
 
 
 def _refuse_edited(output: Path, work: Path) -> None:

@@ -22,7 +22,7 @@ _NO_MEMORY = (
 )
 
 
-def run() -> NoReturn:
+def entry_point() -> NoReturn:
     """Entry point of the console script."""
     interrupts.install("dailytalk")
     gc.disable()  # imported objects stay, and looking for garbage takes a seventh of the time of imports
@@ -48,4 +48,4 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    run()
+    entry_point()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, chosen_for, with_settings
-from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
+from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, preview_precision
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.models.engines import CLONE
 from dailytalk_contiguous.models.profiles import STANDARD, profile_named
@@ -51,8 +51,8 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        fast: for previews: recogniser windows as short as the utterances. The loss of accuracy has not been
-            measured on real speech.
+        fast: for previews: recogniser windows as short as the utterances, and affect in int8 on a CPU that doesn't
+            multiply in bfloat16. The loss of accuracy has not been measured on real speech.
         options: settings of the stages by the names of the options of `dailytalk tag`: `language`, `buckets`, …
 
     Raises DailytalkError for a profile or an option that does not exist, and for a vote without a classifier.
@@ -65,7 +65,10 @@ def tag_stages(profile: str = STANDARD, fast: bool = False, **options: Any) -> S
     >>> call["channel"], [tagged.startswith("(") for tagged in call["tagged_text"]]
     (['left', 'right'], [True, True])
     """
-    make = _Maker(profile, ({"asr_windows": "short"} if fast else {}) | options)
+    if fast:
+        precision = preview_precision(options.get("device", "auto"))
+        options = {"asr_windows": "short", "affect_precision": precision} | options
+    make = _Maker(profile, options)
     classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {AFFECT_MAP}")

@@ -342,7 +342,7 @@ class ShardIndex:
 _SHARD = re.compile(r"shard-.*\.parquet|\.shard-.*\.part", re.DOTALL)
 
 
-def drop_stale(folder: Path, paths: Sequence[Path]) -> None:
+def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
     wanted = {path.name for path in paths}
     for path in folder.glob("shard-*.parquet"):

@@ -77,16 +77,16 @@ def made(journal, shard, note=Journal.made):
 
 Journal.made = made
 if __name__ == "__main__":
-    from dailytalk_contiguous.__main__ import run
-    run()
+    from dailytalk_contiguous.__main__ import entry_point
+    entry_point()
 """
 
 #: `dailytalk` on a disk that has no room for a file of so many bytes.
 FULL = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
-from dailytalk_contiguous.__main__ import run
-run()
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
 """
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import soundfile
 from audio_files import Samples, example
 
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome
+from dailytalk_contiguous.run.run import run as run_spec
+from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
@@ -42,7 +43,7 @@ def calls(folder: Path, *names: str) -> Path:
 
 def run(
     source: Path, out: Path, settings: Stages, found: dict[str, Any] | None = None, **options: Any
-) -> TagOutcome:
+) -> RunOutcome:
     """One run of `dailytalk tag` in this process, with a shard for each conversation unless told otherwise."""
     chosen = RunOptions(**({"shard_seconds": 1.0} | options))
     conversations = find(
@@ -52,7 +53,7 @@ def run(
         chosen.shard_seconds,
         **{"language": language_of(settings), **(found or {})},
     )
-    return tag_recordings(conversations, out, settings, chosen, {})
+    return run_spec(TagSpec(conversations, out, settings), chosen)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

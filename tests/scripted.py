@@ -15,14 +15,15 @@ from datasets import Features, List, Value
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.audio import to_uri
+from dailytalk_contiguous.core.retries import Backoff
 from dailytalk_contiguous.core.schema import SOURCE, STRING
 from dailytalk_contiguous.models import fish, paid
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.models.paid import Client
 from dailytalk_contiguous.pipelines import speak_stages
-from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.speaking import SpeakOutcome, SynthesisInput, read_synthesis_input, speak_transcript
+from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import BASE, identity_of
 from dailytalk_contiguous.stages.base import Stages
@@ -131,10 +132,10 @@ def say(
     script: SynthesisInput | None = None,
     progress: Progress = lambda stage, audio, wall: None,
     **options: Any,
-) -> SpeakOutcome:
+) -> RunOutcome:
     """One run in this process, with a shard for each conversation unless a script says otherwise."""
     script = script or read_synthesis_input(work, shard_seconds=0.1)
-    return speak_transcript(script, out or work, chosen, RunOptions(**options), {}, progress)
+    return run(SpeakSpec(script, out or work, chosen), RunOptions(**options), progress)
 
 
 @contextmanager
@@ -146,8 +147,7 @@ def loopback(monkeypatch: pytest.MonkeyPatch, server: TtsServer | None = None) -
     """
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "loopback-voice")
     monkeypatch.setenv("FISH_API_KEY", TOKEN)
-    monkeypatch.setattr(paid, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(paid, "LONGEST_BACKOFF", 0.1)
+    monkeypatch.setattr(paid, "backoff", Backoff(0.01, 0.1, jitter=True).seconds)
     monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=2.0))
     load_synthesiser.cache_clear()
     with server or TtsServer() as running:

@@ -12,8 +12,9 @@ from corpus_trees import POINTER, put
 
 from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, build_corpus, read_corpus
-from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome
+from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.shards import read_rows
 
 EMOTIONS = ("ANG", "HAP", "NEU")
@@ -68,12 +69,23 @@ def run(
     text_conditions: bool = False,
     report_only: bool = False,
     **settings: Any,
-) -> CorpusOutcome:
+) -> RunOutcome:
     """Build a corpus without models."""
+    return run_spec(spec_of(source, out, name, text_conditions, report_only, **settings), options)
+
+
+def spec_of(
+    source: Path,
+    out: Path,
+    name: str = "crema_d",
+    text_conditions: bool = False,
+    report_only: bool = False,
+    **settings: Any,
+) -> CorpusSpec:
+    """What a run over a corpus without models is made of."""
     stages, wanted = corpus_pipeline(**(PLAIN | settings))
     read = read_corpus(name, source, out)
-    more = {"text_conditions": text_conditions, "report_only": report_only}
-    return build_corpus(read, out, stages, wanted, options, **more)
+    return CorpusSpec(read, out, stages, wanted, {}, text_conditions, report_only)
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

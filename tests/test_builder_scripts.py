@@ -132,7 +132,7 @@ def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: Build
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = process_all(*arguments(tmp_path))
     assert done.code == 3
-    assert "\nrejected: mono: it has one channel (mono)" in done.err
+    assert '\n  rejected: "mono": it has one channel (mono)' in done.out
 
 
 def test_what_generate_tts_left_in_the_folder_is_told_and_not_tagged(

@@ -1,6 +1,7 @@
 """The pipelines: what a preview changes, where each setting goes, and that the defaults stay."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, split_stages, tag_stages
-from dailytalk_contiguous.run.passes import fittable
+from dailytalk_contiguous.run.run import RunOptions
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -31,8 +33,9 @@ def test_defaults_are_packed_windows_and_the_precision_that_this_machine_is_fast
 
 
 def test_a_preview_has_short_windows() -> None:
-    heard, rated = models_of(tag_stages(fast=True, device="cpu"))
-    assert (heard.windows, rated) == ("short", models_of(tag_stages(device="cpu"))[1])
+    asked = {"affect_precision": "float32", "device": "cpu"}
+    heard, rated = models_of(tag_stages(fast=True, **asked))
+    assert (heard.windows, rated) == ("short", models_of(tag_stages(**asked))[1])
 
 
 def test_windows_that_were_asked_for_stay_in_a_preview() -> None:
@@ -137,7 +140,7 @@ def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
     assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
 
 
-def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets() -> None:
+def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets(tmp_path: Path) -> None:
     settings = tag_stages(device="cpu", fast=True)
     names = [stage.name for stage in settings]
     assert names == [
@@ -145,8 +148,10 @@ def test_stages_of_tag_are_these_and_those_that_measure_come_before_the_buckets(
         *("Bucket", "Tag", "Punctuate"),
     ]
     robust = with_settings(settings, {"buckets": "robust"})
-    assert fittable(robust) == settings[:5]
-    assert fittable(settings) == settings
+    recordings = FoundRecordings([], [])
+    assert next(TagSpec(recordings, tmp_path, robust).passes(RunOptions())).stages == settings[:5]
+    (only,) = TagSpec(recordings, tmp_path, settings).passes(RunOptions())
+    assert only.stages == settings
 
 
 @pytest.mark.parametrize("stages_of", [tag_stages, speak_stages, clip_stages, split_stages])

@@ -12,7 +12,7 @@ from fractions import Fraction
 import pytest
 
 TABLE: dict[str, dict[str, object]] = {
-    "cli.export": {"EVAL_SHARE": 0.1, "SHOWN": 20},
+    "cli.export": {"SHOWN": 20},
     "cli.push": {"SHOWN": 40},
     "cli.status": {"FOLLOW_SECONDS": 2.0, "FOLLOW_STORE_SECONDS": 30.0},
     "cli.terminal": {"STOPPED": 130, "SHOWN": 5, "NAMED": 3},
@@ -216,6 +216,11 @@ TABLE: dict[str, dict[str, object]] = {
         "Gate.rest": 0.9,
         "Gate.late_word": 0.02,
     },
+    "core.retries": {
+        "Backoff.first": 1.0,
+        "Backoff.longest": 60.0,
+        "Backoff.jitter": False,
+    },
     "core.sampling": {
         "LEAST_HOURS": 0.5,
         "BALANCED": 1.05,
@@ -415,8 +420,6 @@ TABLE: dict[str, dict[str, object]] = {
         "Client(total_seconds)": 300.0,
         "Client(most_at_once)": 5,
         "Client(tries)": 8,
-        "FIRST_BACKOFF": 0.5,
-        "LONGEST_BACKOFF": 30.0,
         "LONGEST_RETRY_AFTER": 300.0,
         "FIRST_SPACING": 0.05,
         "LONGEST_SPACING": 5.0,
@@ -556,12 +559,10 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "publish.plots": {
         "NAME_CHARACTERS": 17,
-        "PNG_NAME_CHARACTERS": 17,
         "RADIUS": 12.0,
         "FULL_COUNT": 8,
         "LEAST_COUNT": 0.5,
-        "PNG_WIDTH": 4.5,
-        "PNG_DPI": 180,
+        "PNG_PIXELS": 810,
         "BarPlot.grouped": False,
         "HistogramPlot.counted": False,
         "MapPlot.diagonal": False,
@@ -576,6 +577,7 @@ TABLE: dict[str, dict[str, object]] = {
         "RetryPolicy.tries": 5,
         "RetryPolicy.first": 1.0,
         "RetryPolicy.longest": 60.0,
+        "RetryPolicy.jitter": False,
         "MOST_FILES": 50,
         "push_version(dry_run)": False,
         "PushSettings.valid_share": 0.05,
@@ -650,8 +652,6 @@ TABLE: dict[str, dict[str, object]] = {
         "ClipPlan.seed": 0,
     },
     "run.clips": {
-        "build_corpus(text_conditions)": False,
-        "build_corpus(report_only)": False,
         "write_conversations(seed)": 0,
         "write_conversations(follow_links)": False,
         "export_clips(text_conditions)": False,
@@ -708,7 +708,7 @@ TABLE: dict[str, dict[str, object]] = {
         "WorkerConfig.threads": 1,
     },
     "run.outputs": {"NOTES_KEPT": 200},
-    "run.passes": {
+    "run.run": {
         "TELL_SECONDS": 120.0,
         "PAID_BATCH_SECONDS": 1800.0,
         "RunOptions.workers": 1,
@@ -728,7 +728,6 @@ TABLE: dict[str, dict[str, object]] = {
     },
     "run.speaking": {
         "read_synthesis_input(shard_seconds)": 600.0,
-        "intended_speak(prune)": False,
     },
     "run.storage": {"fetched(sounds)": False},
     "run.streaming": {
@@ -813,7 +812,6 @@ TABLE: dict[str, dict[str, object]] = {
     "stages.augment": {"Augment.refuses": True},
     "stages.base": {
         "Stage.batch_rows": 64,
-        "Stage.final": False,
         "Stage.prepares": False,
         "Stage.refuses": False,
     },
@@ -828,7 +826,7 @@ TABLE: dict[str, dict[str, object]] = {
         "Condition.room_tone_dbfs": -70.0,
         "Condition.prompt_gap": 0.2,
     },
-    "stages.finish": {"Finish.batch_rows": 1, "Finish.final": True, "FinishClip.final": True},
+    "stages.finish": {"Finish.batch_rows": 1},
     "stages.match_transcript": {
         "MatchTranscript.prepares": True,
         "WORDS_SHOWN": 12,

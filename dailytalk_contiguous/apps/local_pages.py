@@ -141,10 +141,8 @@ class Guard:
         origin = request.headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
             return 403, "another page sent this", f"open the address that {self._command} printed"
-        is_followed = (
-            request.url.path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
-        )  # a link
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_followed:
+        is_link = request.url.path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_link:
             return 403, "another page asked for this", f"open the address that {self._command} printed"
         method = request.scope.get("method", "GET")
         if method == "POST":

@@ -1,21 +1,19 @@
 """`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
 
+import time
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.markup import escape
+from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import terminal
-from dailytalk_contiguous.cli.show import bar
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.terminal import argument, command_line
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import transcribe_stages
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.transcribing import TranscribedClips, default_json, transcribe_clips
+from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.transcribing import TranscribeSpec, default_json
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The options that are settings of its stage.
@@ -24,78 +22,62 @@ TRANSCRIBE_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))
 
 @cli_options.with_options(TRANSCRIBE_SETTINGS)
 def transcribe(
-    source: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of clips of one speaker each, or audio/ in it.")
-    ],
-    out: Annotated[
-        Path | None,
-        terminal.option(
-            terminal.HelpPanel.INPUT,
-            "The JSON to write or to complete; entries that are there stay as they are.",
-            metavar="FILE",
-            show_default="the JSON of DIR, or DIR/whisper.json",
-        ),
-    ] = None,
-    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
-    workers: Annotated[int, cli_options.workers_option()] = 1,
-    follow_links: cli_options.FollowLinksOption = False,
-    dry_run: cli_options.DryRunOption = False,
-    as_json: terminal.AsJsonOption = False,
+    source: Path = argument("DIR", "Folder of clips of one speaker each, or audio/ in it."),
+    out: Path | None = cli_options.file_option(None, show_default="the JSON of DIR, or DIR/whisper.json"),
+    profile: str = cli_options.profile_option(),
+    workers: int | None = cli_options.WORKERS,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
+    dry_run: bool = cli_options.DRY_RUN,
     **options: Any,
-) -> None:
-    """Recognise the clips of a folder into one JSON, as Whisper writes it, by the name of each file.
+) -> Outcome:
+    """Recognise the clips of a folder into one JSON.
 
-    Clips that have an entry are not heard again, whoever wrote it: run the same command after a stop, or for clips
-    that were added. Delete an entry to have its clip heard anew.
+    As Whisper writes it, by the name of each file. Clips that have an entry are not heard again, whoever wrote it:
+    run the same command after a stop, or for clips that were added. Delete an entry to have its clip heard anew.
     """
     stages = transcribe_stages(profile, **cli_options.chosen(options, TRANSCRIBE_SETTINGS))
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
-    console = terminal.Console(stderr=as_json)
-    with bar(console, quiet=as_json) as run_bar:
-        done = transcribe_clips(
-            source,
-            out or default_json(source),
-            stages,
-            RunOptions(workers),
-            terminal.command_line(),
-            follow_links,
-            planned=run_bar.planned,
-            dry_run=dry_run,
-        )
-    code = terminal.exit_code(done.entries + dry_run * len(done.heard), len(done.rejects))
-    if as_json:
-        terminal.print_json({"dry_run": dry_run} | _summary(done))
+    started, about = time.perf_counter(), {"command": command_line()}
+    spec = TranscribeSpec(source, out or default_json(source), stages, about, follow_links)
+    if dry_run:
+        spec.heard, seconds = [*spec.left], sum(row["duration"] for row in spec.left.values())
     else:
-        _show(console, done, dry_run)
-        terminal.show_verdict(console, code)
-    raise typer.Exit(code)
+        with show.bar() as run_bar:
+            seconds = run(spec, RunOptions(workers or 1), planned=run_bar.planned).audio_seconds
+    return transcribe_outcome(spec, source, seconds, time.perf_counter() - started, dry_run)
 
 
-def _summary(done: TranscribedClips) -> dict[str, Any]:
-    return {
-        "out": as_text(done.out),
-        "entries": done.entries,
-        "heard": done.heard,
-        "empty": done.empty,
-        "rejects": [reject.as_dict() for reject in done.rejects],
-        "audio_seconds": round(done.audio_seconds, 2),
-        "wall_seconds": round(done.wall_seconds, 2),
+def transcribe_outcome(
+    spec: TranscribeSpec, source: Path, audio_seconds: float, wall_seconds: float, dry_run: bool
+) -> Outcome:
+    """What was heard, or would be."""
+    n_entries = len(spec.entries)
+    record = {
+        "dry_run": dry_run,
+        "out": as_text(spec.file),
+        "entries": n_entries,
+        "heard": spec.heard,
+        "empty": spec.empty,
+        "rejects": [reject.as_dict() for reject in spec.rejects],
+        "audio_seconds": round(audio_seconds, 2),
+        "wall_seconds": round(wall_seconds, 2),
     }
-
-
-def _show(console: terminal.Console, done: TranscribedClips, dry_run: bool) -> None:
-    if done.heard and dry_run:
-        console.print(f"{counted(len(done.heard), 'clip')} would be heard, {length_text(done.audio_seconds)}")
-    elif done.heard:
-        heard = f"{counted(len(done.heard), 'clip')} heard, {length_text(done.audio_seconds)}"
-        console.print(f"{heard} in {length_text(done.wall_seconds)}")
+    heard = f"{counted(len(spec.heard), 'clip')} %s, {length_text(audio_seconds)}"
+    if not spec.heard:
+        details = ["nothing to do: every clip has an entry"]
+    elif dry_run:
+        details = [heard % "would be heard"]
     else:
-        console.print("nothing to do: every clip has an entry")
-    console.print(f"{done.entries:,} entries in {escape(as_text(done.out))}")
-    if done.empty:
-        shown = ", ".join(map(repr, done.empty[:3]))
-        console.print(
-            f"without a word: {len(done.empty):,} ({escape(shown)}{', …' if len(done.empty) > 3 else ''})"
-        )
-    terminal.show_rejected(console, done.rejects)
+        details = [f"{heard % 'heard'} in {length_text(wall_seconds)}"]
+    if spec.empty:
+        shown = ", ".join(map(repr, spec.empty[:3]))
+        details.append(f"without a word: {len(spec.empty):,} ({shown}{', …' if len(spec.empty) > 3 else ''})")
+    return Outcome(
+        record,
+        f"{n_entries:,} entries in {as_text(spec.file)}",
+        exit_code(n_entries + dry_run * len(spec.heard), len(spec.rejects)),
+        details,
+        rejected_of(spec.rejects),
+        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if n_entries else "",
+    )

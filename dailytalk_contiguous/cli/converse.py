@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,114 +14,77 @@ from dailytalk_contiguous.apps.converse import sound_blocks, talk_setup
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, run_talk
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
-from dailytalk_contiguous.cli.options import (
-    chosen,
-    on_this_machine,
-    profile_option,
-    setting_options,
-    with_options,
-)
+from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.review import opened
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    option,
-    print_json,
-    say,
-    visible,
-)
+from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, option, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.dialogue import TurnRules
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.chat import ChatSettings
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.models.profiles import STANDARD
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 
 #: Options of all that a talk is made of.
-CONVERSE_SETTINGS = setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
+CONVERSE_SETTINGS = cli_options.setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
 
 
-@with_options(CONVERSE_SETTINGS)
+@cli_options.with_options(CONVERSE_SETTINGS)
 def converse(
-    profile: Annotated[str, profile_option()] = STANDARD,
-    input: Annotated[
-        list[Path] | None,
-        option(
-            HelpPanel.INPUT,
-            "A sound file in place of the microphone; of several, each waits for its answer.",
-            "--input",
-            metavar="FILE",
-        ),
-    ] = None,
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder in which talks are kept.", metavar="DIR")] = Path(
-        "talks"
+    profile: str = cli_options.profile_option(),
+    input: list[Path] | None = option(
+        None,
+        Panel.INPUT,
+        "A sound file in place of the microphone; of several, each waits for its answer.",
+        "--input",
+        metavar="FILE",
     ),
-    no_save: Annotated[bool, option(HelpPanel.INPUT, "Keep nothing of the talk.", "--no-save")] = False,
-    system: Annotated[
-        Path | None,
-        option(
-            HelpPanel.MODELS, "File with instructions for the chat model.", metavar="FILE", show_default="ours"
-        ),
-    ] = None,
-    sound_device: Annotated[
-        str,
-        option(
-            HelpPanel.INPUT,
-            "Microphone and loudspeaker, by name or number (see --sound-devices).",
-            metavar="NAME",
-            show_default="the system's",
-        ),
-    ] = "",
-    list_devices: Annotated[
-        bool, option(HelpPanel.INPUT, "List microphones and loudspeakers, and end.", "--sound-devices")
-    ] = False,
-    headphones: Annotated[
-        bool,
-        option(
-            HelpPanel.RUN,
-            "You wear headphones: the microphone stays open while the voice speaks.",
-            "--headphones",
-        ),
-    ] = False,
-    push_to_talk: Annotated[
-        bool, option(HelpPanel.RUN, "Enter begins and ends what you say.", "--push-to-talk")
-    ] = False,
-    web: Annotated[bool, option(HelpPanel.RUN, "Talk in a page of your browser.", "--web")] = False,
-    port: Annotated[
-        int,
-        option(HelpPanel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535),
-    ] = 0,
-    no_browser: Annotated[bool, option(HelpPanel.RUN, "Print the address only.", "--no-browser")] = False,
-    play: Annotated[bool, option(HelpPanel.RUN, "With --input: play the voice, too.", "--play")] = False,
-    consent: Annotated[
-        bool,
-        option(HelpPanel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"),
-    ] = False,
-    as_json: AsJsonOption = False,
+    out: Path = cli_options.out_option(Path("talks")),
+    no_save: bool = option(False, Panel.INPUT, "Keep nothing of the talk.", "--no-save"),
+    system: Path | None = option(
+        None, Panel.MODELS, "File with instructions for the chat model.", metavar="FILE", show_default="ours"
+    ),
+    sound_device: str = option(
+        "",
+        Panel.INPUT,
+        "Microphone and loudspeaker, by name or number (see --sound-devices).",
+        metavar="NAME",
+        show_default="the system's",
+    ),
+    list_devices: bool = option(
+        False, Panel.INPUT, "List microphones and loudspeakers, and end.", "--sound-devices"
+    ),
+    headphones: bool = option(
+        False, Panel.RUN, "You wear headphones: the microphone stays open while the voice speaks.", "--headphones"
+    ),
+    push_to_talk: bool = option(False, Panel.RUN, "Enter begins and ends what you say.", "--push-to-talk"),
+    web: bool = option(False, Panel.RUN, "Talk in a page of your browser.", "--web"),
+    port: int = cli_options.PORT,
+    no_browser: bool = cli_options.NO_BROWSER,
+    play: bool = option(False, Panel.RUN, "With --input: play the voice, too.", "--play"),
+    consent: bool = option(
+        False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
+    ),
+    as_json: bool = AS_JSON,
     **options: Any,
-) -> None:
-    """Talk with this machine: it hears words and emotion, answers, and speaks.
+) -> Outcome:
+    """Talk with this machine: it hears words and emotion.
 
-    Each talk is kept as stereo sound with its words, the voice on the left and you on the right, ready for `check`
-    and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk. An emotion is a guess from sound, and
-    no diagnosis. Nothing leaves this machine unless a service is chosen: with the profile standard, Fish Audio
-    speaks.
+    It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
+    you on the right, ready for `check` and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk.
+    An emotion is a guess from sound, and no diagnosis. Nothing leaves this machine unless a service is chosen:
+    with the profile standard, Fish Audio speaks.
     """
     if list_devices:
         devices = sound_blocks.sound_devices()
-        for line in devices:
-            say(line)
-        if not devices:
-            say("no sound device is there", stderr=True)
-        raise typer.Exit(0 if devices else 1)
-    on_this_machine("--out", out)
-    settings = chosen(options, CONVERSE_SETTINGS)
+        headline = counted(len(devices), "sound device") if devices else "no sound device is there"
+        return Outcome({"devices": devices}, headline, 0 if devices else 1, devices)
+    cli_options.on_this_machine("--out", out)
+    settings = cli_options.chosen(options, CONVERSE_SETTINGS)
     (models,), (chat,), (rules,) = (
         with_settings((talk_setup.TalkModels(),), settings),
         with_settings((ChatSettings(),), settings),
@@ -185,7 +148,7 @@ def converse(
         if page:
             page_note = " ".join(f"{text[:1].upper()}{text[1:]}." for text in (privacy, estimate) if text)
             page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
-            console.labelled("page", page.address)
+            console.text(f"page: {page.address}")
             if not no_browser and not opened(page.hand_over()):
                 tell("no browser could be opened: open that address in one")
         _obey_lines(talk, push_to_talk and not web)
@@ -196,7 +159,7 @@ def converse(
             stopped = True  # how a talk ends
     if stopped:
         interrupts.answered()
-    _conclude(console, talk, record, as_json)
+    return talk_outcome(talk, record)
 
 
 def _open_page(port: int, tell: Callable[[str], None]) -> "TalkPage":
@@ -216,17 +179,17 @@ _ESTIMATE = f"emotions are estimated by {AFFECT_MAP}, a rule of thumb that was n
 def _introduce(
     console: Console, privacy: str, estimate: str, microphone: str, closes: bool, push_to_talk: bool
 ) -> None:
-    console.labelled("note", privacy)
-    console.labelled("note", "an emotion is a guess from sound, and no diagnosis")
+    console.text(f"note: {privacy}")
+    console.text("note: an emotion is a guess from sound, and no diagnosis")
     if estimate:
-        console.labelled("note", estimate)
+        console.text(f"note: {estimate}")
     if closes:
-        console.labelled(
-            "note", "the microphone is closed while the voice speaks; with --headphones you may speak over it"
+        console.text(
+            "note: the microphone is closed while the voice speaks; with --headphones you may speak over it"
         )
     if push_to_talk:
-        console.labelled("note", "press Enter, speak, and press Enter again")
-    console.labelled("microphone", microphone)
+        console.text("note: press Enter, speak, and press Enter again")
+    console.text(f"microphone: {microphone}")
 
 
 def _kept(record: TalkRecord | None) -> str | None:
@@ -240,16 +203,23 @@ def _ended(talk: Talk, record: TalkRecord | None) -> str:
     return f"The talk has ended after {length_text(talk.time)}. {where}"
 
 
-def _conclude(console: Console, talk: Talk, record: TalkRecord | None, as_json: bool) -> None:
+def talk_outcome(talk: Talk, record: TalkRecord | None) -> Outcome:
+    """How long a talk was, how fast the answers came, and where it is kept."""
     medians, kept = median_steps(talk.latencies), _kept(record)
-    if as_json:
-        summary = {"talk": kept, "seconds": round(talk.time, 3), "replies": len(talk.latencies)}
-        print_json(summary | {"median_seconds_after_speech": medians})
-        return
-    console.labelled("talked", f"{length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}")
-    if medians:
-        console.labelled("medians", latency_text(medians))
-    console.labelled("kept", visible(kept) if kept else "nothing" if record is None else "nothing: nobody spoke")
+    return Outcome(
+        {
+            "talk": kept,
+            "seconds": round(talk.time, 3),
+            "replies": len(talk.latencies),
+            "median_seconds_after_speech": medians,
+        },
+        f"kept: {kept or ('nothing' if record is None else 'nothing: nobody spoke')}",
+        details=[
+            f"talked: {length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}",
+            *([f"medians: {latency_text(medians)}"] if medians else []),
+        ],
+        next=to_run("check", record.folder) if record and kept else "",
+    )
 
 
 def _obey_lines(talk: Talk, push_to_talk: bool) -> None:

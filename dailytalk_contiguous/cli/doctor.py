@@ -1,15 +1,14 @@
 """`dailytalk doctor`: what is installed, what is cached, and what each profile would still need."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rich.markup import escape
-
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, print_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.machine import PACKAGES, cores
+from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE, available
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import load_synthesiser
@@ -18,35 +17,41 @@ from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.models.whisper import cached_sizes
 
 
-def doctor(as_json: AsJsonOption = False) -> None:
-    """Say what this machine has: packages, GPU, model weights, and what each profile needs."""
-    report = examine()
-    if as_json:
-        print_json(report)
-        return
-    console = Console()
-    console.print(f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores")
-    for name, installed in report["packages"].items():
-        console.print(f"  {name:<16}{installed or 'MISSING'}")
-    console.print(f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}")
+def doctor() -> Outcome:
+    """Say what this machine has, and what each profile needs.
+
+    Packages, GPU and model weights.
+    """
+    return doctor_outcome(examine())
+
+
+def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
+    """What `examine` has found."""
+    details: list[str | Judgement] = [
+        f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
+        *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),
+        f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}",
+    ]
     if report["gpu"]:
         lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
-        console.print(f"  cuBLAS of CUDA 12, for Whisper: {escape(report['cublas'] or lacks)}")
-    console.print(f"Whisper computes in {report['compute_type']}")
-    console.print(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
+        details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
+    details.append(f"Whisper computes in {report['compute_type']}")
+    details.append(f"Whisper in the cache: {', '.join(report['whisper_cached']) or 'none'}")
+    ready = []
     for name, profile in report["profiles"].items():
+        lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
         if profile["ready"]:
-            console.verdict(True, f"profile {name}: ready")
+            ready.append(name)
+            details.append(Judgement(f"profile {name}: ready", True))
         else:
-            steps = {"to tag": profile["needs"], "to speak": profile["needs_to_speak"]}
-            not_ready = " and ".join(step for step, needs in steps.items() if needs)
-            console.verdict(None, f"profile {name}: not ready {not_ready}")
-        console.print(f"  {escape(profile['about'])}")
-        for step in ("tag", "speak"):
-            for lack in profile["needs" if step == "tag" else "needs_to_speak"]:
-                console.print(f"  to {step}: {escape(lack)}")
-        for role, model in profile["models"].items():
-            console.print(f"  {role}: {escape(model['name'])} ({model['licence']})")
+            not_ready = " and ".join(f"to {step}" for step, needs in lacking_by_step.items() if needs)
+            details.append(Judgement(f"profile {name}: not ready {not_ready}", None))
+        details.append(f"  {profile['about']}")
+        details += [f"  to {step}: {lack}" for step, needs in lacking_by_step.items() for lack in needs]
+        details += [f"  {role}: {model['name']} ({model['licence']})" for role, model in profile["models"].items()]
+    usable = f"ready: {', '.join(ready)}" if ready else "no profile is ready"
+    next_command = to_run("build", "INPUT", "--out", "DIR", "--profile", ready[0]) if ready else ""
+    return Outcome(report, Judgement(usable, bool(ready) or None), details=details, next=next_command)
 
 
 def examine() -> dict[str, Any]:

@@ -3,19 +3,19 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
-from rich.markup import escape
 
-from dailytalk_contiguous.cli import emotion_evaluate, show, terminal
+from dailytalk_contiguous.cli import emotion_evaluate, show
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.mood import mood_sentence
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn import emotion_training
@@ -31,6 +31,7 @@ from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmot
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.publish.pushing import push_model
+from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
 from dailytalk_contiguous.store.files import write_atomically
 from dailytalk_contiguous.store.owned_folder import wav_writer
 
@@ -41,72 +42,44 @@ TRAIN_EMOTION_SETTINGS = cli_options.setting_options(
     *(kind() for kind in _SETTINGS.values()), without=("class_weights",)
 )
 
+LISTEN = cli_options.time_of("--listen", {}, 0.5)
+
 #: Said wherever emotion is.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
-
-ModelFolderArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Folder of dailytalk emotion train; its emotion.json is changed.")
-]
 
 
 @cli_options.with_options(TRAIN_EMOTION_SETTINGS)
 def emotion_train(
-    inputs: emotion_evaluate.InputsArgument,
-    out: Annotated[Path, terminal.option(terminal.HelpPanel.INPUT, "Folder for the model.", metavar="DIR")],
-    kind: Annotated[
-        str, terminal.option(terminal.HelpPanel.MODELS, emotion_evaluate.KIND_TEXT, metavar="NAME")
-    ] = "linear",
-    classes: Annotated[
-        str,
-        terminal.option(
-            terminal.HelpPanel.INPUT,
-            emotion_evaluate.CLASSES_TEXT,
-            metavar="NAMES",
-            show_default="those of six that are there",
-        ),
-    ] = "",
-    labels: emotion_evaluate.LabelsOption = "acted",
-    mapping: emotion_evaluate.MapOption = None,
-    agreement: emotion_evaluate.AgreementOption = 0.0,
-    votes: emotion_evaluate.VotesOption = None,
-    folds: Annotated[
-        int | None,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            emotion_evaluate.FOLDS_TEXT,
-            metavar="N",
-            min=0,
-            max=100,
-            show_default=f"{FOLDS} for linear; else 0, none",
-        ),
-    ] = None,
-    save_spectrograms: Annotated[
-        Path | None,
-        terminal.option(
-            terminal.HelpPanel.RARE,
-            "Write train/CLASS/NAME.png and validation/…, of other speakers, too.",
-            metavar="DIR",
-        ),
-    ] = None,
-    source_licence: Annotated[str, cli_options.source_licence_option("what the clips say")] = "",
-    push: cli_options.PushModelOption = None,
-    private: cli_options.PrivateModelOption = False,
-    device: cli_options.DeviceOption = "auto",
-    as_json: terminal.AsJsonOption = False,
+    inputs: list[str] = emotion_evaluate.INPUTS,
+    out: Path = cli_options.out_option(),
+    kind: str = emotion_evaluate.kind_option("linear"),
+    classes: str = emotion_evaluate.CLASSES,
+    labels: str = emotion_evaluate.LABELS_OPTION,
+    mapping: list[str] | None = emotion_evaluate.MAP,
+    agreement: float = emotion_evaluate.AGREEMENT,
+    votes: Path | None = emotion_evaluate.VOTES,
+    folds: int | None = emotion_evaluate.folds_option(None, 0, f"{FOLDS} for linear; else 0, none"),
+    save_spectrograms: Path | None = option(
+        None, Panel.RARE, "Write train/CLASS/NAME.png and validation/…, of other speakers, too.", metavar="DIR"
+    ),
+    source_licence: str = cli_options.SOURCE_LICENCE,
+    push: str | None = cli_options.PUSH_MODEL,
+    private: bool = cli_options.PRIVATE,
+    device: str = cli_options.DEVICE_OPTION,
     **options: Any,
-) -> None:
-    """Train a classifier of emotion on clips, and say how well it does on speakers that it has not heard.
+) -> Outcome:
+    """Train a classifier of emotion on clips.
 
-    linear takes a minute and needs the extra tokens. spectrogram and ssl are networks: run the same command after
-    a stop, and they go on. All are calibrated on speakers that a part of the training leaves out. Emotion is a
-    guess from sound, and no diagnosis.
+    And say how well it does on speakers that it has not heard. linear takes a minute and needs the extra tokens.
+    spectrogram and ssl are networks and need the extra train: run the same command after a stop, and they go on.
+    All are calibrated on speakers that a part of the training leaves out. Emotion is a guess from sound, and no
+    diagnosis.
     """
     cli_options.on_this_machine("--out", out)
     cli_options.one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
     settings = _settings_of(kind, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
     repo = cli_options.model_to_push(push, private)
     emotion_folder.check_new(out)
-    console = terminal.Console(stderr=as_json)
     with interrupts.deferred():
         place = resolve_device(device)
         examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
@@ -115,7 +88,7 @@ def emotion_train(
         work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
 
         def fit(known: EmotionExamples) -> TrainedEmotionModel:
-            return emotion_training.fit_emotion(kind, known, settings, place, settings.seed, work, _tell_epoch)
+            return emotion_training.fit_emotion(kind, known, settings, place, settings.seed, work, _say_epoch)
 
         if save_spectrograms is not None:
             from dailytalk_contiguous.learn.emotion_networks_training import save_spectrograms as write_pictures
@@ -130,7 +103,7 @@ def emotion_train(
             notes += left_out_sentences(examples)
         else:
             try:
-                progress = emotion_evaluate.tell_nothing if kind == "linear" else emotion_evaluate.tell_fold
+                progress = emotion_evaluate.say_nothing if kind == "linear" else emotion_evaluate.say_fold
                 evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
             except BadInput as problem:
                 notes.append(f"not tested: {problem.reason}")
@@ -142,23 +115,18 @@ def emotion_train(
     address = _pushed(repo, out, kind, private)
     if getattr(settings, "features", "") == "egemaps":
         notes.append(f"it needs {EGEMAPS_TERMS}")
-    if as_json:
-        known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
-        terminal.print_json(known | facts | {"notes": notes, "published": address})
-        return
-    people = len(np.unique(examples.speakers))
-    console.print(
-        f"{kind}: {counted(len(examples), 'utterance')} of {counted(people, 'speaker')}, "
-        f"{len(model.classes)} classes, temperature {model.temperature:.2f}",
-        markup=False,
+    known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
+    people = counted(len(np.unique(examples.speakers)), "speaker")
+    trained = (
+        f"{kind}: {counted(len(examples), 'utterance')} of {people}, "
+        f"{len(model.classes)} classes, temperature {model.temperature:.2f}"
     )
-    for sentence in notes:
-        console.labelled("note", sentence)
-    if evaluation is not None:
-        _show_figures(console, evaluation)
-    console.print(f"in {as_text(out)}", markup=False)
-    if address is not None:
-        console.print(address, markup=False)
+    return Outcome(
+        known | facts | {"notes": notes, "published": address},
+        f"{trained}, in {as_text(out)}" + (f", published as {address}" if address else ""),
+        details=[*(f"note: {sentence}" for sentence in notes), *(_figures(evaluation) if evaluation else ())],
+        next=to_run("emotion", "predict", "FILE", "--model", out),
+    )
 
 
 def _settings_of(kind: str, options: dict[str, Any]) -> Any:
@@ -177,10 +145,8 @@ def _settings_of(kind: str, options: dict[str, Any]) -> Any:
     return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], options))
 
 
-def _tell_epoch(number: int, most: int, loss: float, held_out: float) -> None:
-    terminal.say(
-        f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}", stderr=True
-    )
+def _say_epoch(number: int, most: int, loss: float, held_out: float) -> None:
+    say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}")
 
 
 def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamples, list[str]]:
@@ -192,18 +158,16 @@ def _with_examples(examples: EmotionExamples, named: bool) -> tuple[EmotionExamp
     return examples.of_classes(kept, ""), [f"no utterance is {cli_options.either(missing)}: not told apart"]
 
 
-def _show_figures(console: terminal.Console, evaluation: EmotionEvaluation) -> None:
+def _figures(evaluation: EmotionEvaluation) -> list[str]:
     recall = evaluation.figures.recall
     interval = ""
     if recall.low is not None and recall.high is not None:
         interval = f" ({recall.low:.1%} to {recall.high:.1%})"
-    console.print(
+    return [
         f"speakers that it had not heard: mean recall {recall.value:.1%}{interval}, "
         f"chance {evaluation.chance:.1%}, calibration error {evaluation.figures.calibration_error:.3f}",
-        markup=False,
-    )
-    for sentence in evaluation.sentences():
-        console.labelled("note", sentence)
+        *(f"note: {sentence}" for sentence in evaluation.sentences()),
+    ]
 
 
 def _pushed(repo: str | None, folder: Path, kind: str, private: bool) -> str | None:
@@ -217,26 +181,21 @@ def _pushed(repo: str | None, folder: Path, kind: str, private: bool) -> str | N
 
 
 def emotion_calibrate(
-    model: ModelFolderArgument,
-    inputs: emotion_evaluate.InputsArgument,
-    classes: Annotated[
-        str,
-        terminal.option(
-            terminal.HelpPanel.INPUT, emotion_evaluate.CLASSES_TEXT, metavar="NAMES", show_default="its own"
-        ),
-    ] = "",
-    labels: emotion_evaluate.LabelsOption = "acted",
-    mapping: emotion_evaluate.MapOption = None,
-    agreement: emotion_evaluate.AgreementOption = 0.0,
-    votes: emotion_evaluate.VotesOption = None,
-    push: cli_options.PushModelOption = None,
-    private: cli_options.PrivateModelOption = False,
-    device: cli_options.DeviceOption = "auto",
-    as_json: terminal.AsJsonOption = False,
-) -> None:
-    """Make a classifier as sure as it is right: its temperature is fitted to speakers that it was not trained on.
+    model: Path = argument("MODEL", "Folder of dailytalk emotion train; its emotion.json is changed."),
+    inputs: list[str] = emotion_evaluate.INPUTS,
+    classes: str = emotion_evaluate.CLASSES,
+    labels: str = emotion_evaluate.LABELS_OPTION,
+    mapping: list[str] | None = emotion_evaluate.MAP,
+    agreement: float = emotion_evaluate.AGREEMENT,
+    votes: Path | None = emotion_evaluate.VOTES,
+    push: str | None = cli_options.PUSH_MODEL,
+    private: bool = cli_options.PRIVATE,
+    device: str = cli_options.DEVICE_OPTION,
+) -> Outcome:
+    """Make a classifier as sure as it is right.
 
-    Which class it answers stays the same. On speakers it was trained on it comes out too sure of itself.
+    Its temperature is fitted to speakers that it was not trained on. Which class it answers stays the same. On
+    speakers it was trained on it comes out too sure of itself.
     """
     repo = cli_options.model_to_push(push, private)
     with interrupts.deferred():
@@ -251,80 +210,44 @@ def emotion_calibrate(
         emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
         emotion_training.write_card(model)
     address = _pushed(repo, model, trained.kind, private)
-    if as_json:
-        terminal.print_json(done._asdict() | {"model": as_text(model), "notes": notes, "published": address})
-        return
-    console = terminal.Console()
-    console.print(
+    return Outcome(
+        done._asdict() | {"model": as_text(model), "notes": notes, "published": address},
         f"temperature {done.temperature:.3f}, by {counted(done.utterances, 'utterance')} of "
         f"{counted(done.speakers, 'speaker')}: calibration error {done.error_before:.3f} → "
         f"{done.error_after:.3f}, loss {done.loss_before:.3f} → {done.loss_after:.3f} nats",
-        markup=False,
+        details=[*(f"note: {sentence}" for sentence in notes), *filter(None, [address])],
+        next=to_run("emotion", "predict", "FILE", "--model", model),
     )
-    for sentence in notes:
-        console.labelled("note", sentence)
-    if address is not None:
-        console.print(address, markup=False)
 
 
 def emotion_predict(
-    inputs: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE|DIR", help="Recordings, and folders of them.")
-    ] = None,
-    model: Annotated[
-        str,
-        terminal.option(
-            terminal.HelpPanel.MODELS,
-            emotion_evaluate.MODEL_TEXT,
-            metavar="NAME|DIR",
-        ),
-    ] = emotion_models.AFFECT_MAP,
-    affect_model: Annotated[
-        str,
-        terminal.option(
-            terminal.HelpPanel.MODELS,
-            f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
-            metavar="NAME|DIR",
-        ),
-    ] = ACOUSTIC_ESTIMATE,
-    confidence: Annotated[
-        float,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "Less likely than this, a class is unsure.",
-            metavar="SHARE",
-            min=0.0,
-            max=1.0,
-        ),
-    ] = LEAST_CONFIDENCE,
-    mic: Annotated[
-        bool, terminal.option(terminal.HelpPanel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic")
-    ] = False,
-    listen: Annotated[
-        Any,
-        terminal.option(
-            terminal.HelpPanel.INPUT,
-            "How long to listen to the microphone, at most.",
-            metavar=cli_options.TIME,
-            parser=cli_options.time_of("--listen", {}, 0.5),
-            show_default="10s",
-        ),
-    ] = 10.0,
-    say_mood: Annotated[
-        bool, terminal.option(terminal.HelpPanel.VOICE, "Say aloud how it sounds.", "--say")
-    ] = False,
-    say_to: Annotated[
-        Path | None,
-        terminal.option(terminal.HelpPanel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav"),
-    ] = None,
-    device: cli_options.DeviceOption = "auto",
-    follow_links: cli_options.FollowLinksOption = False,
-    as_json: terminal.AsJsonOption = False,
-) -> None:
-    """Say which emotion a voice sounds like, utterance by utterance, with how sure that is.
+    inputs: list[str] | None = argument("FILE|DIR", "Recordings, and folders of them.", None),
+    model: str = emotion_evaluate.model_option(emotion_models.AFFECT_MAP),
+    affect_model: str = option(
+        ACOUSTIC_ESTIMATE,
+        Panel.MODELS,
+        f"Affect model: a name on the Hub, a folder, or {ACOUSTIC_ESTIMATE}.",
+        metavar="NAME|DIR",
+    ),
+    emotion_confidence: float = option(LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1),
+    mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
+    listen: Any = option(
+        10.0,
+        Panel.INPUT,
+        "How long to listen to the microphone, at most.",
+        metavar=cli_options.TIME,
+        parser=LISTEN,
+        show_default="10s",
+    ),
+    say_mood: bool = option(False, Panel.VOICE, "Say aloud how it sounds.", "--say"),
+    say_to: Path | None = option(None, Panel.VOICE, "Say it into a WAV file, not aloud.", metavar="FILE.wav"),
+    device: str = cli_options.DEVICE_OPTION,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
+) -> Outcome:
+    """Say which emotion a voice sounds like, and how sure.
 
-    Valence and arousal are from 0 to 1. Two channels are two speakers. Emotion is a guess from sound, and no
-    diagnosis; affect-map is a rule of thumb that was never trained.
+    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers. Emotion is a guess
+    from sound, and no diagnosis; affect-map is a rule of thumb that was never trained.
     """
     if bool(inputs) == mic:
         raise DailytalkError(
@@ -339,75 +262,69 @@ def emotion_predict(
         check_loudspeaker()
     place = resolve_device(device)
     classifier = emotion_models.load_emotion_model(model, place)
-    reader = MoodReader(classifier, confidence, affect_model, place)
-    console = terminal.Console(stderr=as_json)
-    heard = list[RecordingMoods]()
+    reader = MoodReader(classifier, emotion_confidence, affect_model, place)
     with interrupts.deferred():
-        files = reader.read(inputs or [], follow_links)
-        for recording in [_from_microphone(console, reader, listen)] if mic else files:
-            heard.append(recording)
-            if not as_json:
-                _show_recording(console, recording)
-    show.left_out(console, reader.left_out)
+        heard = [_from_microphone(reader, listen)] if mic else [*reader.read(inputs or [], follow_links)]
+    show.say_left_out(reader.left_out)
     sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
-    if as_json:
-        terminal.print_json(
-            {
-                "model": classifier.name,
-                "is_estimate": classifier.is_estimate,
-                "affect_model": affect_model,
-                "classes": [*classifier.classes],
-                "confidence": confidence,
-                "recordings": [
-                    {
-                        "recording": as_text(recording.name),
-                        "seconds": round(recording.seconds, 3),
-                        "utterances": [_mood_dict(mood) for mood in recording.utterances],
-                        "speakers": [_mood_dict(mood) for mood in recording.speakers],
-                    }
-                    for recording in heard
-                ],
-                "rejects": [reject.as_dict() for reject in reader.rejects],
-                "said": sentences,
-                "note": NO_DIAGNOSIS,
-            }
-        )
-    else:
-        if classifier.is_estimate:
-            console.labelled("note", f"{classifier.name} is a rule of thumb that was never trained on emotion")
-        console.labelled("note", NO_DIAGNOSIS)
-        terminal.show_rejected(console, reader.rejects)
     if voice is not None and sentences:
         _speak(voice, sentences, say_to)
-    raise typer.Exit(terminal.exit_code(len(heard), len(reader.rejects)))
+    record = {
+        "model": classifier.name,
+        "is_estimate": classifier.is_estimate,
+        "affect_model": affect_model,
+        "classes": [*classifier.classes],
+        "confidence": emotion_confidence,
+        "recordings": [
+            {
+                "recording": as_text(recording.name),
+                "seconds": round(recording.seconds, 3),
+                "utterances": [_mood_dict(mood) for mood in recording.utterances],
+                "speakers": [_mood_dict(mood) for mood in recording.speakers],
+            }
+            for recording in heard
+        ],
+        "rejects": [reject.as_dict() for reject in reader.rejects],
+        "said": sentences,
+        "note": NO_DIAGNOSIS,
+    }
+    details = [detail for recording in heard for detail in _of_recording(recording)]
+    if classifier.is_estimate:
+        details.append(f"note: {classifier.name} is a rule of thumb that was never trained on emotion")
+    return Outcome(
+        record,
+        f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
+        exit_code(len(heard), len(reader.rejects)),
+        [*details, f"note: {NO_DIAGNOSIS}"],
+        rejected_of(reader.rejects),
+        to_run("emotion", "train", "DIR", "--out", "MODEL") if classifier.is_estimate else "",
+    )
 
 
-def _from_microphone(console: terminal.Console, reader: MoodReader, seconds: float) -> RecordingMoods:
+def _from_microphone(reader: MoodReader, seconds: float) -> RecordingMoods:
     from dailytalk_contiguous.models.sound_card import record_sound
 
-    console.print(f"listening for {seconds:g} s; Ctrl-C ends it", markup=False)
+    say(f"listening for {seconds:g} s; Ctrl-C ends it")
     return reader.of_samples("microphone", record_sound(seconds))
 
 
-def _show_recording(console: terminal.Console, recording: RecordingMoods) -> None:
-    console.print(f"{as_text(recording.name)}", markup=False)
+def _of_recording(recording: RecordingMoods) -> list[str | Figures]:
+    """What is heard in a recording: a table of its utterances, and a line for each speaker."""
     if not recording.utterances:
-        console.print("  nobody speaks in it", markup=False)
-        return
+        return [as_text(recording.name), "  nobody speaks in it"]
     two = len({mood.speaker for mood in recording.utterances}) > 1
-    headings = ("  time", *(["who"] if two else []), "emotion", ">sure", ">valence", ">arousal")
-    table = terminal.plain_table(*headings, padding=(0, 2, 0, 0))
-    for mood in recording.utterances:
-        time = f"  {_clock(mood.start)}–{_clock(mood.end)}"
-        table.add_row(time, *([mood.speaker] if two else []), *map(escape, _cells(mood)))
-    console.print(table)
+    head = ("  time", *(["who"] if two else []), "emotion", ">sure", ">valence", ">arousal")
+    rows = [
+        (f"  {_clock(mood.start)}–{_clock(mood.end)}", *([mood.speaker] if two else []), *_cells(mood))
+        for mood in recording.utterances
+    ]
+    lines = []
     for mood in recording.speakers:
         whose = f"{mood.speaker}: " if two else ""
         emotion, sure, valence, arousal = _cells(mood)
-        console.print(
-            f"  {whose}in all {emotion} ({sure}), valence {valence}, arousal {arousal}: {_spoken(mood)}",
-            markup=False,
-        )
+        affect = f"valence {valence}, arousal {arousal}"
+        lines.append(f"  {whose}in all {emotion} ({sure}), {affect}: {_spoken(mood)}")
+    return [as_text(recording.name), Figures(head, rows), *lines]
 
 
 def _cells(mood: Mood) -> tuple[str, str, str, str]:
@@ -463,7 +380,7 @@ def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
     spoken = voice.speak(Line(" ".join(sentences), "", "en", 0))
     if out is not None:
         write_atomically(out, wav_writer([spoken.samples], spoken.sample_rate, 1))
-        terminal.say(f"said in {as_text(out)}", stderr=True)
+        say(f"said in {as_text(out)}")
         return
     from dailytalk_contiguous.models.sound_card import play_sound
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
@@ -15,19 +15,15 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option, say
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.embeddings import EMBEDDINGS, check_codebook, write_embeddings
-from dailytalk_contiguous.learn.masked_tokens import (
-    PUBLISHED,
-    TrainingSettings,
-    is_main_process,
-    train_encoder,
-)
+from dailytalk_contiguous.learn.masked_tokens import PUBLISHED, TrainingSettings, is_main_process, train_encoder
 from dailytalk_contiguous.learn.model_cards import DataSource
 from dailytalk_contiguous.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.models import prosodic_encoder
@@ -37,25 +33,22 @@ from dailytalk_contiguous.publish.pushing import push_model
 TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
 
-def encoder_option() -> Any:
+def encoder_option(default: Any = ...) -> Any:
     """`--encoder`."""
     about = "Folder of dailytalk tokens train, or OWNER/NAME on the Hub, with @TAG for a version."
-    return option(HelpPanel.MODELS, about, "--encoder", metavar="MODEL")
+    return option(default, Panel.MODELS, about, "--encoder", metavar="MODEL")
 
 
 @cli_options.with_options(TRAIN_SETTINGS)
 def train(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written; one or several.")
-    ],
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the encoder.", metavar="DIR")],
-    source_licence: Annotated[str, cli_options.source_licence_option("not known")] = "",
-    push: cli_options.PushModelOption = None,
-    private: cli_options.PrivateModelOption = False,
-    as_json: AsJsonOption = False,
+    folders: list[Path] = argument("DIR", "What dailytalk tokens encode has written; one or several."),
+    out: Path = cli_options.out_option(),
+    source_licence: str = cli_options.SOURCE_LICENCE,
+    push: str | None = cli_options.PUSH_MODEL,
+    private: bool = cli_options.PRIVATE,
     **options: Any,
-) -> None:
-    """Train an encoder of prosodic tokens: it learns to predict frames that are masked.
+) -> Outcome:
+    """Train an encoder: it predicts frames that are masked.
 
     It gives an embedding of how an utterance is said. Run the same command after a stop: it goes on from the last
     checkpoint. On several GPUs: torchrun --nproc-per-node 4 -m dailytalk_contiguous tokens train …
@@ -67,58 +60,62 @@ def train(
         raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
     sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
-    console = Console(stderr=as_json)
-    with steps_bar(console, "training", quiet=as_json) as on_step:
-        outcome = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)
+    with steps_bar("training") as on_step:
+        done = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)
     if not is_main_process():
-        return
+        raise typer.Exit(0)
     address = None
     if repo is not None:
         with prosodic_encoder.quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
-    perplexity = math.exp(outcome.valid_loss)
-    too_little = prosodic_encoder.too_little_learned([*outcome.accuracy.values()] or None)
-    if too_little:
-        say(f"warning: {too_little}", stderr=True)
-    if as_json:
-        fields = {name: value for name, value in outcome._asdict().items() if name != "losses"}
-        print_json(fields | {"out": as_text(out), "perplexity": perplexity, "published": address})
-        return
-    if outcome.done_before:
-        console.print("nothing to do: it is trained")
-    steps = f"{outcome.steps:,} of {counted(outcome.planned, 'step')}"
-    console.print(steps + (", stopped as validation got no better" if outcome.stopped_early else ""))
-    console.print(
-        f"masked frames: loss {outcome.valid_loss:.4f} nats, perplexity {perplexity:.2f}, "
-        f"{outcome.valid_accuracy:.1%} predicted"
+    perplexity = math.exp(done.valid_loss)
+    say_if_too_little([*done.accuracy.values()] or None)
+    fields = {name: value for name, value in done._asdict().items() if name != "losses"}
+    details = ["nothing to do: it is trained"] if done.done_before else []
+    steps = f"{done.steps:,} of {counted(done.planned, 'step')}"
+    details += [
+        steps + (", stopped as validation got no better" if done.stopped_early else ""),
+        f"masked frames: loss {done.valid_loss:.4f} nats, perplexity {perplexity:.2f}, "
+        f"{done.valid_accuracy:.1%} predicted",
+    ]
+    if done.accuracy:
+        shares = ", ".join(f"{model} {share:.1%}" for model, share in done.accuracy.items())
+        details.append(f"of those of which only the mask is seen: {shares}")
+    return Outcome(
+        fields | {"out": as_text(out), "perplexity": perplexity, "published": address},
+        f"an encoder in {as_text(out)}" + (f", published as {address}" if address else ""),
+        details=details,
+        next=to_run("tokens", "embed", folders[0], "--encoder", out, "--out", "DIR"),
     )
-    if outcome.accuracy:
-        shares = ", ".join(f"{model} {share:.1%}" for model, share in outcome.accuracy.items())
-        console.print(f"of those of which only the mask is seen: {shares}")
-    console.print(f"in {as_text(out)}", markup=False)
-    if address is not None:
-        console.print(address, markup=False)
 
 
-@cli_options.with_options({})
 def embed(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens encode has written.")],
-    encoder: Annotated[str, encoder_option()],
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the embeddings.", metavar="DIR")],
-    device: cli_options.DeviceOption = "auto",
-    as_json: AsJsonOption = False,
-) -> None:
-    """Write an embedding of how it is said for every utterance: a Parquet file with the columns of each."""
+    folder: Path = argument("DIR", "What dailytalk tokens encode has written."),
+    encoder: str = encoder_option(),
+    out: Path = cli_options.out_option(),
+    device: str = cli_options.DEVICE_OPTION,
+) -> Outcome:
+    """Write an embedding of how each utterance is said.
+
+    A Parquet file with the columns of each.
+    """
     cli_options.on_this_machine("--out", out)
     with interrupts.deferred():
         model = encoder_of(encoder, device)
         count = write_embeddings(token_rows(folder), model, out)
-    if too_little := prosodic_encoder.too_little_learned(model.config.masked_accuracy):
-        say(f"warning: {too_little}", stderr=True)
-    if as_json:
-        print_json({"out": as_text(out / EMBEDDINGS), "utterances": count, "size": model.config.hidden_dim})
-    else:
-        Console().print(f"{counted(count, 'utterance')} in {as_text(out / EMBEDDINGS)}", markup=False)
+    say_if_too_little(model.config.masked_accuracy)
+    written = as_text(out / EMBEDDINGS)
+    return Outcome(
+        {"out": written, "utterances": count, "size": model.config.hidden_dim},
+        f"{counted(count, 'utterance')} in {written}",
+        next=to_run("tokens", "similar", "ID", "--in", out),
+    )
+
+
+def say_if_too_little(accuracy: Sequence[float] | None) -> None:
+    """Warn of an encoder that has learned too little."""
+    if too_little := prosodic_encoder.too_little_learned(accuracy):
+        say(f"warning: {too_little}")
 
 
 def encoder_of(text: str, device: str) -> prosodic_encoder.ProsodicSequenceEncoder:
@@ -145,15 +142,16 @@ def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
 
 
 @contextmanager
-def steps_bar(console: Console, what: str, quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
+def steps_bar(what: str) -> Iterator[Callable[[int, int, float], None]]:
     """A bar of steps on a terminal, and the function to be called after each; elsewhere a line every tenth."""
-    shown = console.is_terminal and not quiet and is_main_process()
+    console = Console(stderr=True)
+    shown = console.is_terminal and is_main_process()
     with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task(what)
 
         def on_step(step: int, steps: int, loss: float) -> None:
             progress.update(task, total=steps, completed=step, description=f"{what}, loss {loss:.4f}")
             if not shown and is_main_process() and (step == steps or step % max(1, steps // 10) == 0):
-                say(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}", stderr=True)
+                say(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}")
 
         yield on_step

@@ -1,29 +1,17 @@
 """`dailytalk export` and `dailytalk check`: training folders, and whether a trainer can use them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
-
-import typer
-from rich.markup import escape
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    exit_code,
-    option,
-    print_json,
-    show_judgement,
-    show_rejected,
-    shown_steps,
-)
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Judgement, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -40,8 +28,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 
 FORMATS = ("moshi", "csm", "j-moshi", *voice_exports.VOICE_FORMATS)
 
-#: Share of the seconds of a folder to evaluate on, and where the splits of a published dataset go in Moshi's.
-EVAL_SHARE = 0.1
+#: Where the splits of a published dataset go in Moshi's.
 SIDES = {"train": "train", "validation": "eval"}
 
 #: Findings of a level that are shown before the reader is sent to --json.
@@ -49,77 +36,47 @@ SHOWN = 20
 
 
 def export(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR|OWNER/NAME",
-            help="Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json.",
-        ),
-    ],
-    out: cli_options.TrainingOutOption,
-    format: Annotated[
-        str, option(HelpPanel.INPUT, f"Which trainer it is for: {cli_options.either(FORMATS)}.", metavar="NAME")
-    ] = FORMATS[0],
-    revision: cli_options.RevisionOption = None,
-    split: Annotated[
-        str | None,
-        option(
-            HelpPanel.INPUT,
-            "Split of a published dataset or corpus, where a format has one list.",
-            metavar="NAME",
-            show_default="train",
-        ),
-    ] = None,
-    both_speakers: Annotated[
-        bool,
-        option(HelpPanel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"),
-    ] = False,
-    text_conditions: cli_options.TextConditionsOption = False,
-    swap: Annotated[bool, option(HelpPanel.RESULT, "Exchange the roles of both speakers.", "--swap")] = False,
-    max_length: Annotated[
-        float,
-        option(
-            HelpPanel.RESULT,
-            "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
-            metavar=cli_options.TIME,
-            parser=cli_options.time_of("--max-length", {"never": 0.0}),
-            show_default="never",
-        ),
-    ] = 0.0,
-    sample_rate: Annotated[
-        int | None,
-        option(
-            HelpPanel.RESULT,
-            "Of the audio.",
-            metavar="HZ",
-            min=LOWEST_RATE,
-            max=HIGHEST_RATE,
-            show_default="the trainer's",
-        ),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        option(
-            HelpPanel.RESULT,
-            "SentencePiece model of the model you train: words get room for their tokens (moshi).",
-            metavar="FILE",
-            show_default="a frame a word",
-        ),
-    ] = None,
-    prosodic_tokens: Annotated[
-        str | None,
-        option(HelpPanel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"),
-    ] = None,
-    eval_share: Annotated[
-        float | None, cli_options.eval_share_option(f"{EVAL_SHARE}; a published dataset keeps its split")
-    ] = None,
-    as_json: AsJsonOption = False,
-    seed: Annotated[int | None, cli_options.seed_option("0")] = None,
-) -> None:
+    source: str = argument(
+        "DIR|OWNER/NAME", "Folder of speak, build, corpus, a dataset on the Hub, or clips with a whisper.json."
+    ),
+    out: Path = cli_options.out_option(),
+    format: str = option(
+        FORMATS[0], Panel.INPUT, f"Which trainer it is for: {cli_options.either(FORMATS)}.", metavar="NAME"
+    ),
+    revision: str | None = cli_options.REVISION,
+    split: str = cli_options.split_option("train"),
+    both_speakers: bool = option(
+        False, Panel.RESULT, "The other speaker's words too, as SPEAKER_OTHER.", "--both-speakers"
+    ),
+    text_conditions: bool = cli_options.TEXT_CONDITIONS,
+    swap: bool = option(False, Panel.RESULT, "Exchange the roles of both speakers.", "--swap"),
+    max_length: float = option(
+        0.0,
+        Panel.RESULT,
+        "Longer conversations are cut at mutual silence: 100s, 5m, or never.",
+        metavar=cli_options.TIME,
+        parser=cli_options.time_of("--max-length", {"never": 0.0}),
+        show_default="never",
+    ),
+    sample_rate: int | None = cli_options.sample_rate_option("the trainer's"),
+    tokenizer: Path | None = option(
+        None,
+        Panel.RESULT,
+        "SentencePiece model of the model you train: words get room for their tokens (moshi).",
+        metavar="FILE",
+        show_default="a frame a word",
+    ),
+    prosodic_tokens: str | None = option(
+        None, Panel.MODELS, CODEBOOK.about, metavar=CODEBOOK.metavar, show_default="none"
+    ),
+    eval_share: float | None = cli_options.eval_share_option(None),
+    seed: int = cli_options.SEED_OPTION,
+) -> Outcome:
     """Write a folder that a trainer reads.
 
     For conversations moshi-finetune's, transformers' CSM turns, or J-Moshi's; for clips of a voice that of
-    LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS).
+    LJSpeech, XTTS (Coqui TTS), Piper, GPT-SoVITS, F5-TTS or Tortoise (DLAS). A published dataset keeps its split,
+    unless --eval-share is given; --split is for formats of one list.
     """
     cli_options.one_of("--format", format, FORMATS)
     cli_options.on_this_machine("--out", out)
@@ -136,9 +93,9 @@ def export(
         for flag, value in (("--swap", swap), ("--prosodic-tokens", prosodic_tokens)):
             if value:
                 raise DailytalkError(f"{flag} does not go with --format {format}", "leave it out")
-        _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate, as_json)
+        return _export_voice(source, revision, out, format, split, eval_share, seed, sample_rate)
     selection = _select(version_or_path(source, revision), format, split, eval_share)
-    if selection.sides is not None and seed is not None:
+    if selection.sides is not None and seed:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     rows = selection.rows
     prosody = ProsodicClusterSequences(prosodic_tokens) if prosodic_tokens else None
@@ -146,8 +103,8 @@ def export(
         exported = export_moshi(
             rows,
             out,
-            eval_share=eval_share or EVAL_SHARE,
-            seed=seed or 0,
+            eval_share=eval_share or cli_options.EVAL_SHARE,
+            seed=seed,
             sides=selection.sides,
             both_speakers=both_speakers,
             text_conditions=text_conditions,
@@ -164,7 +121,7 @@ def export(
         sentence = (
             f"{counted(exported.files['train'], 'file')} to train on, {exported.files['eval']:,} to evaluate on"
         )
-        sentence += f", {_words_text(exported.words)}"
+        sentence += f", {words_text(exported.words)}"
     else:
         writer = export_csm if format == "csm" else export_jmoshi
         count, rejects = writer(rows, out, swap=swap, sample_rate=sample_rate or MOSHI_RATE, prosody=prosody)
@@ -174,11 +131,13 @@ def export(
         summary["left_out"] = selection.left_out
         sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
     summary |= {"out": str(out), "rejects": [reject.as_dict() for reject in rejects]}
-    if as_json:
-        print_json(summary)
-    else:
-        _show_export(sentence, out, rejects)
-    raise typer.Exit(exit_code(count, len(rejects)))
+    return Outcome(
+        summary,
+        f"{sentence} in {as_text(out)}",
+        exit_code(count, len(rejects)),
+        rejected=rejected_of(rejects, "conversation"),
+        next=to_run("check", out) if count else "",
+    )
 
 
 def _export_voice(
@@ -186,50 +145,56 @@ def _export_voice(
     revision: str | None,
     out: Path,
     format: str,
-    split: str | None,
+    split: str,
     eval_share: float | None,
-    seed: int | None,
+    seed: int,
     sample_rate: int | None,
-    as_json: bool,
-) -> NoReturn:
+) -> Outcome:
     """Export clips for a trainer of voices."""
     has_eval = "eval" in voice_exports.VOICE_FORMATS[format].lists
-    if not has_eval and (eval_share is not None or seed is not None):
+    if not has_eval and (eval_share is not None or seed):
         raise DailytalkError(
             f"--format {format} has one list, of which its trainer evaluates on a part itself",
             "leave out --eval-share and --seed",
         )
     if voice_exports.is_voice_folder(place := Path(source)):
-        if split is not None:
+        if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(iter(()))
         clips = voice_exports.voice_folder(place)
     else:
         selection = _select(version_or_path(source, revision), "moshi" if has_eval else "csm", split, eval_share)
         clips = voice_exports.voice_rows(selection.rows)
-    if selection.sides is not None and seed is not None:
+    if selection.sides is not None and seed:
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     done = voice_exports.export_voice(
         clips,
         out,
         format,
-        eval_share=eval_share or EVAL_SHARE,
-        seed=seed or 0,
+        eval_share=eval_share or cli_options.EVAL_SHARE,
+        seed=seed,
         sides=selection.sides,
         sample_rate=sample_rate,
     )
-    if as_json:
-        summary = {"files": done.lines, "speakers_disjoint": done.disjoint, "left_out": dict(selection.left_out)}
-        print_json(summary | {"out": str(out), "rejects": [reject.as_dict() for reject in done.rejects]})
-    else:
-        sentence = f"{counted(done.lines['train'], 'clip')} to train on"
-        sentence += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
-        sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
-        _show_export(sentence, out, done.rejects, "clip")
-    raise typer.Exit(3 if done.rejects else 0)
+    sentence = f"{counted(done.lines['train'], 'clip')} to train on"
+    sentence += f", {done.lines['eval']:,} to evaluate on" if has_eval else ""
+    sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
+    return Outcome(
+        {
+            "files": done.lines,
+            "speakers_disjoint": done.disjoint,
+            "left_out": dict(selection.left_out),
+            "out": str(out),
+            "rejects": [reject.as_dict() for reject in done.rejects],
+        },
+        f"{sentence} in {as_text(out)}",
+        3 if done.rejects else 0,
+        rejected=rejected_of(done.rejects, "clip"),
+        next=to_run("check", out),
+    )
 
 
-def _words_text(words: WordCounts) -> str:
+def words_text(words: WordCounts) -> str:
     """The words of an export, and how many the trainer moves, loses or cuts."""
     text = f"{counted(words.total, 'word')} ({words.moved} moved to another 80 ms frame"
     if words.lost or words.cut is not None:
@@ -247,10 +212,10 @@ class _Selection(NamedTuple):
     left_out: Mapping[str, int] = {}
 
 
-def _select(source: Path | Version, format: str, split: str | None, eval_share: float | None) -> _Selection:
+def _select(source: Path | Version, format: str, split: str, eval_share: float | None) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items = open_items(source, finished=True)
-    if split is not None and (format == "moshi" or items.kind == "conversations"):
+    if split and (format == "moshi" or items.kind == "conversations"):
         raise DailytalkError("--split is for what has splits, and for csm or j-moshi", "leave it out")
     split_of = items.splits()
     if not split_of and items.kind != "version":
@@ -282,26 +247,20 @@ def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
 
 @cli_options.with_options(FITNESS_SETTINGS)
 def check(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH|OWNER/NAME",
-            help="A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG).",
-        ),
-    ],
-    revision: cli_options.RevisionOption = None,
-    snap_words: Annotated[
-        bool,
-        option(HelpPanel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"),
-    ] = False,
-    as_json: AsJsonOption = False,
+    source: str = argument(
+        "PATH|OWNER/NAME", "A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG)."
+    ),
+    revision: str | None = cli_options.REVISION,
+    snap_words: bool = option(
+        False, Panel.RESULT, "First move the words of a Moshi folder to speech activity.", "--snap-words"
+    ),
     **options: Any,
-) -> None:
-    """Judge a folder or a published version as a strict trainer would, and say whether it is good to train on.
+) -> Outcome:
+    """Judge whether a folder or a version is good to train on.
 
-    Exit code 1 if a trainer would fail, or silently learn garbage. The first and the last line are the verdict:
-    good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or
-    empty.
+    As a strict trainer would. Exit code 1 if a trainer would fail, or silently learn garbage. The verdict is first
+    and last: good; doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as
+    it is); or empty.
     """
     place, limits = version_or_path(source, revision), fitness_limits(options)
     moved = None
@@ -310,37 +269,40 @@ def check(
             raise DailytalkError(
                 f"--snap-words can't change {place}", "export it for moshi, and check that folder"
             )
-        with shown_steps(quiet=as_json):
+        with shown_steps():
             findings, facts = check_version(place, limits)
     else:
         if not place.exists():
             raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
         moved = snap_folder(place)._asdict() if snap_words else None
-        with shown_steps(quiet=as_json):
+        with shown_steps():
             findings, facts = run_check(place, limits)
     if moved:
         facts["snapped"] = moved
     errors = [finding for finding in findings if finding.level == "error"]
     size = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
-    if as_json:
-        summary = {"facts": facts, "findings": [finding.as_dict() for finding in findings]}
-        print_json(summary | {"verdict": verdict.as_dict()})
-    else:
-        console = Console()
-        show_judgement(console, verdict.level, verdict.headline)
-        for name, value in facts.items():
-            if value not in ({}, None):
-                title, unit = _FACTS.get(name, (name, ""))
-                console.print(f"{title}: {escape(_plain(value, unit))}")
-        for label, group in groupby(verdict.findings, _label):
-            shown = list(group)
-            for finding in shown[:SHOWN]:
-                console.labelled(label, f"{finding.sentence}; {finding.remedy}")
-            if len(shown) > SHOWN:
-                console.print(f"… {len(shown) - SHOWN} more of the kind {label} (--json lists all)")
-        show_judgement(console, verdict.level, verdict.headline)
-    raise typer.Exit(1 if errors else 0)
+    judged = Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level))
+    details: list[str | Judgement] = [judged]
+    for name, value in facts.items():
+        if value not in ({}, None):
+            title, unit = _FACTS.get(name, (name, ""))
+            details.append(f"{title}: {_plain(value, unit)}")
+    for label, group in groupby(verdict.findings, _label):
+        sentences = [f"{label}: {finding.sentence}; {finding.remedy}" for finding in group]
+        details += sentences[:SHOWN]
+        if len(sentences) > SHOWN:
+            details.append(f"… {len(sentences) - SHOWN} more of the kind {label} (--json lists all)")
+    return Outcome(
+        {
+            "facts": facts,
+            "findings": [finding.as_dict() for finding in findings],
+            "verdict": verdict.as_dict(),
+        },
+        judged,
+        1 if errors else 0,
+        details,
+    )
 
 
 def _label(finding: Finding) -> str:
@@ -372,9 +334,3 @@ def _plain(value: object, unit: str) -> str:
         return length_text(3600 * value)
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return f"{text} {unit}".strip()
-
-
-def _show_export(sentence: str, out: Path, rejects: Sequence[Reject], noun: str = "conversation") -> None:
-    console = Console()
-    console.print(f"{sentence} in {escape(str(out))}")
-    show_rejected(console, rejects, of=noun)

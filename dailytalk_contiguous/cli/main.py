@@ -9,7 +9,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
@@ -19,26 +19,32 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.terminal import HelpPanel, guarded, say
+from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
 from dailytalk_contiguous.core.interrupts import STOPPED
 
-#: The commands in the order and the panels in which they are listed, and the module of `cli` that has each. Those
-#: of two words are listed under the first.
+#: The commands by what a person wants, in the order in which they are listed, and the module of `cli` that has
+#: each. Those of two words are listed under the first.
 LISTED = {
-    "Make": {"tag": "tag", "speak": "speak", "build": "speak", "corpus": "corpus"},
-    "Prepare": {
+    "Build": {
+        "build": "speak",
+        "tag": "tag",
+        "speak": "speak",
+        "plan": "plan",
+        "status": "status",
+        "doctor": "doctor",
+    },
+    "Look": {"check": "export", "report": "report", "agreement": "report"},
+    "Correct": {"review": "review"},
+    "Publish": {"push": "push", "versions": "versions", "diff": "versions", "export": "export", "mix": "mix"},
+    "Corpora": {
+        "corpus": "corpus",
         "silences": "split",
         "split": "split",
         "transcribe": "clip_texts",
         "convert": "convert",
         "reindex": "reindex",
     },
-    "Plan and watch": {"plan": "plan", "status": "status", "doctor": "doctor"},
-    "Look and check": {"report": "report", "check": "export", "agreement": "report"},
-    "Correct": {"review": "review"},
-    "Talk": {"converse": "converse"},
-    "Train": {"export": "export", "mix": "mix"},
-    "Tell how it is said": {
+    "Tokens": {
         "tokens extract": "tokens",
         "tokens cluster": "tokens",
         "tokens encode": "tokens",
@@ -48,20 +54,20 @@ LISTED = {
         "tokens evaluate": "probing",
         "tokens plot": "tokens",
     },
-    "Guess emotion": {
+    "Emotion": {
         "emotion predict": "emotion",
         "emotion train": "emotion",
         "emotion calibrate": "emotion",
         "emotion evaluate": "emotion_evaluate",
     },
-    "Publish": {"push": "push", "versions": "versions", "diff": "versions"},
+    "Talk": {"converse": "converse"},
 }
 COMMANDS = {name: module for commands in LISTED.values() for name, module in commands.items()}
 
 #: What commands of two words are, by the first.
 GROUPS = {
-    "tokens": "Tokens of how something is said: contours, codebooks, sequences.",
-    "emotion": "Emotion in classes, a guess from sound: train, evaluate, predict.",
+    "tokens": "Tokens of how it is said: contours, codebooks, encoders.",
+    "emotion": "Emotion in classes: a guess from sound, and no diagnosis.",
 }
 
 #: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
@@ -74,7 +80,7 @@ class OneCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Arguments, then options by panel; within a panel they keep their order."""
-        panels = [None, *(panel.value for panel in HelpPanel)]
+        panels = [None, *(panel.value for panel in Panel)]
         return sorted(
             super().get_params(ctx),
             key=lambda parameter: panels.index(getattr(parameter, "rich_help_panel", None)),
@@ -82,7 +88,7 @@ class OneCommand(TyperCommand):
 
     def get_help_option(self, ctx: Any) -> Any:
         if shown := super().get_help_option(ctx):
-            shown.metavar, shown.rich_help_panel = "", HelpPanel.RUN.value
+            shown.metavar, shown.rich_help_panel = "", Panel.RUN.value
         return shown
 
 
@@ -92,25 +98,26 @@ class Commands(TyperGroup):
     first = ""
 
     def __init__(self, **attributes: Any) -> None:
-        names = ((name, panel) for panel, commands in LISTED.items() for name in commands)
-        subcommands = {
-            name.removeprefix(self.first): panel for name, panel in names if name.startswith(self.first)
-        }
-        panels = {
-            name.partition(" ")[0]: "Commands" if self.first else panel for name, panel in subcommands.items()
-        }
-        commands = {name: TyperCommand(name, rich_help_panel=panel) for name, panel in panels.items()}
-        super().__init__(**attributes | {"commands": commands})
-
-    def get_help_option(self, ctx: Any) -> Any:
-        if shown := super().get_help_option(ctx):
-            shown.metavar = ""
-        return shown
+        names = [name.removeprefix(self.first) for name in COMMANDS if name.startswith(self.first)]
+        super().__init__(**attributes | {"commands": {name.split()[0]: TyperCommand(name) for name in names}})
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        for name, command in self.commands.items():
-            command.help = GROUPS.get(name) or command_summary(f"{self.first}{name}")
-        super().format_help(ctx, formatter)
+        """A line for each command, those for one purpose below each other, and a line for each option."""
+        formatter.write(f"{ctx.get_usage()}\n\n{self.help}\n")
+        for purpose, names in LISTED.items():
+            own = [name.removeprefix(self.first) for name in names if name.startswith(self.first)]
+            lines = {
+                name: GROUPS.get(name) or command_summary(f"{self.first}{name}")
+                for name in dict.fromkeys(name.split()[0] for name in own)
+            }
+            self._write(formatter, "Commands" if self.first else purpose, lines)
+        self._write(
+            formatter, "Options", {option.opts[0]: getattr(option, "help", "") for option in self.get_params(ctx)}
+        )
+
+    def _write(self, formatter: Any, title: str, lines: Mapping[str, str]) -> None:
+        for number, (name, about) in enumerate(lines.items()):
+            formatter.write(f"{' ' * 10 if number else f'{chr(10)}{title:<10}'}{name:<12}{about}\n")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
@@ -127,12 +134,12 @@ def command_of(name: str, stage_files: Sequence[Path] = ()) -> TyperCommand:
     function = next(
         getattr(module, function_name) for function_name in _functions(name) if hasattr(module, function_name)
     )
-    name = name.rpartition(" ")[2]
+    about = "\n\n".join(_paragraphs(function.__doc__ or ""))
     if stage_files and "stage" in inspect.signature(function).parameters:
         from dailytalk_contiguous.cli.options import with_options_of
 
         function = with_options_of(function, stage_files)
-    alone.command(name, cls=OneCommand, help="\n\n".join(_paragraphs(function.__doc__ or "")))(function)
+    alone.command(name.rpartition(" ")[2], cls=OneCommand, help=about)(printing(function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
     return command
@@ -164,7 +171,7 @@ def _paragraphs(docstring: str) -> Iterator[str]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(f"dailytalk-contiguous {version('dailytalk-contiguous')}")
+        Console().text(f"dailytalk-contiguous {version('dailytalk-contiguous')}")
         raise typer.Exit
 
 
@@ -184,7 +191,7 @@ def _options(
         typer.Option(
             "--insecure",
             metavar="",
-            help="Let tokens go over plain http to other machines; of any command.",
+            help="Send tokens over plain http, too; of any command.",
         ),
     ] = False,
     version: Annotated[

@@ -1,14 +1,11 @@
 """`dailytalk mix`: several corpora and conversations as one training folder."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
-from rich.markup import escape
 
 from dailytalk_contiguous.cli import options
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, show_rejected
+from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import MIX_REJECTS
 from dailytalk_contiguous.publish.mixture import LICENCES, Mixed, Settings, mix_summary
@@ -16,53 +13,63 @@ from dailytalk_contiguous.publish.mixture import mix_folders as write_mix
 
 
 def mix(
-    folders: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DIR[:WEIGHT]",
-            help="What corpus, build or export --format moshi wrote, each with its share of the training hours.",
-        ),
-    ],
-    out: options.TrainingOutOption,
-    commercial: Annotated[
-        bool,
-        option(HelpPanel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"),
-    ] = False,
-    hours: Annotated[
-        float | None,
-        option(
-            HelpPanel.RESULT,
-            "Hours of training, all folders together.",
-            metavar="N",
-            show_default="as many as there are",
-        ),
-    ] = Settings.hours,
-    text_conditions: options.TextConditionsOption = False,
-    eval_share: Annotated[float, options.eval_share_option()] = Settings.eval_share,
-    as_json: AsJsonOption = False,
-    seed: Annotated[int, options.seed_option()] = Settings.seed,
-) -> None:
-    """Mix corpora and conversations into one folder for moshi-finetune.
+    folders: list[str] = argument(
+        "DIR[:WEIGHT]",
+        "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
+    ),
+    out: Path = options.out_option(),
+    commercial: bool = option(
+        Settings.commercial, Panel.RESULT, "Leave out what may not surely be used commercially.", "--commercial"
+    ),
+    hours: float | None = option(
+        Settings.hours,
+        Panel.RESULT,
+        "Hours of training, all folders together.",
+        metavar="N",
+        show_default="as many as there are",
+    ),
+    text_conditions: bool = options.TEXT_CONDITIONS,
+    eval_share: float = options.eval_share_option(Settings.eval_share),
+    seed: int = options.SEED_OPTION,
+) -> Outcome:
+    """Mix corpora and conversations into a training folder.
 
-    Audio is linked, never copied twice: a clip that is to be heard more often is named more often in train.jsonl.
+    For moshi-finetune. Audio is linked, never copied twice: a clip that is to be heard more often is named more
+    often in train.jsonl.
     """
     options.on_this_machine("--out", out)
     settings = Settings(commercial, hours, seed, eval_share, text_conditions)
-    done = write_mix([weighted(folder) for folder in folders], out, settings)
-    if as_json:
-        summary = {
-            "out": as_text(out),
-            "lines": done.lines,
-            "folders": {part.place: mix_summary(part) for part in done.parts},
-            "licence": done.licence.licence,
-            "asks": done.licence.asks,
-            "warnings": done.warnings,
-            "rejects": len(done.rejects),
-        }
-        print_json(summary)
-    else:
-        _show(done, out)
-    raise typer.Exit(3 if done.rejects else 0)
+    return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
+
+
+def mix_outcome(done: Mixed, out: Path) -> Outcome:
+    """What was mixed, and under which licence."""
+    record = {
+        "out": as_text(out),
+        "lines": done.lines,
+        "folders": {part.place: mix_summary(part) for part in done.parts},
+        "licence": done.licence.licence,
+        "asks": done.licence.asks,
+        "warnings": done.warnings,
+        "rejects": len(done.rejects),
+    }
+    details = []
+    total = sum(part.seconds_listed() for part in done.parts)
+    for part in done.parts:
+        seconds = part.seconds_listed()
+        share = f"{seconds / total:.1%}" if total else "–"
+        listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
+        details.append(f"{part.place}: {listed}")
+    details.append(f"licence: {done.licence.licence} ({LICENCES} tells all)")
+    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
+    return Outcome(
+        record,
+        f"{lines} in {as_text(out)}",
+        3 if done.rejects else 0,
+        details + [f"warning: {warning}" for warning in done.warnings],
+        rejected_of(done.rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
+        to_run("check", out),
+    )
 
 
 def weighted(text: str) -> tuple[Path, float | None]:
@@ -78,19 +85,3 @@ def weighted(text: str) -> tuple[Path, float | None]:
         except ValueError:
             pass  # no number: the colon belongs to the name
     return Path(text), None
-
-
-def _show(done: Mixed, out: Path) -> None:
-    console = Console()
-    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
-    console.print(f"{lines} in {escape(as_text(out))}")
-    total = sum(part.seconds_listed() for part in done.parts)
-    for part in done.parts:
-        seconds = part.seconds_listed()
-        share = f"{seconds / total:.1%}" if total else "–"
-        listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
-        console.print(f"  {escape(part.place)}: {listed}")
-    console.print(f"licence: {escape(done.licence.licence)} ({LICENCES} tells all)")
-    for warning in done.warnings:
-        console.print(f"warning: {escape(warning)}")
-    show_rejected(console, done.rejects, f"in {as_text(out / MIX_REJECTS)}")

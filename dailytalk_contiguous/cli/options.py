@@ -9,23 +9,24 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 
-from dailytalk_contiguous.cli.terminal import HelpPanel, option
+from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.profiles import PROFILES
+from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.run.outputs import RECORDINGS, read_run
-from dailytalk_contiguous.run.passes import RUNNERS, RunOptions
+from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.run.tagging import TAGGED
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
-from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
+from dailytalk_contiguous.stages.base import DEVICE, SAMPLE_RATE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
 
 
@@ -99,12 +100,12 @@ def on_this_machine(flag: str, path: Path | None) -> None:
         )
 
 
-def size_text(count: int) -> str:
+def size_text(count: float) -> str:
     """A number of bytes as people read it: `1.8 MB`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
+    return f"{count:.0f} bytes"
 
 
 def load_stages(files: Iterable[Path]) -> Stages:
@@ -170,12 +171,10 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     return taken
 
 
-def with_options(
-    settings: Mapping[str, inspect.Parameter],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command, in place of its `**options`, an option for each setting (see `setting_options`)."""
 
-    def add(command: Callable[..., None]) -> Callable[..., None]:
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters = inspect.signature(command, eval_str=True).parameters
         taken = {
             name: parameters[name] for name in parameters if parameters[name].kind != inspect.Parameter.VAR_KEYWORD
@@ -185,7 +184,7 @@ def with_options(
     return add
 
 
-def with_options_of(command: Callable[..., None], files: Sequence[Path]) -> Callable[..., None]:
+def with_options_of(command: Callable[..., Any], files: Sequence[Path]) -> Callable[..., Any]:
     """The command with an option for each setting of the stages in a person's own files.
 
     Raises DailytalkError for a name that is taken, and as `load_stages` does.
@@ -195,20 +194,10 @@ def with_options_of(command: Callable[..., None], files: Sequence[Path]) -> Call
         flag = "--" + taken[0].replace("_", "-")
         raise DailytalkError(f"{flag} is an option already", f"give the field {taken[0]!r} another name")
 
-    def extended(**options: Any) -> None:
-        command(**options)
+    def extended(**options: Any) -> Any:
+        return command(**options)
 
     return with_parameters(extended, {**known, **settings})
-
-
-def with_parameters(
-    command: Callable[..., None], parameters: Mapping[str, inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a command these parameters, for typer to read."""
-    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
-    command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
-    return command
 
 
 def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
@@ -216,7 +205,9 @@ def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]
     values = {
         name: options[name]
         for name, parameter in settings.items()
-        if name in options and options[name] is not parameter.default and not isinstance(options[name], NotGiven)
+        if name in options
+        and options[name] is not parameter.default.default
+        and not isinstance(options[name], NotGiven)
     }
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
@@ -227,22 +218,25 @@ _NUMBERS = (int, float, int | None, float | None)
 
 def _parameter(place: PlacedSetting) -> inspect.Parameter:
     setting, flag = place.setting, "--" + place.option.replace("_", "-")
-    panel = HelpPanel[setting.panel.upper()]
     about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
-    keyword = inspect.Parameter.KEYWORD_ONLY
     hint = get_type_hints(place.kind)[place.name]
+    kind: Any = Any
     if hint is bool:
-        return inspect.Parameter(
-            place.option, keyword, default=False, annotation=Annotated[bool, option(panel, about, flag)]
+        kind, default = bool, option(False, Panel[setting.panel.upper()], about, flag)
+    else:
+        shown = setting.shown or (time_text(place.value) if setting.unit == "s" else _as_given(place))
+        metavar = TIME if setting.unit == "s" else _range(setting) if hint in _NUMBERS else "NAME"
+        several = hint == tuple[tuple[str, str], ...]
+        kind = list[Any] | None if several else Any
+        default = option(
+            None if several else NotGiven(shown),
+            Panel[setting.panel.upper()],
+            about,
+            metavar=setting.metavar or metavar,
+            parser=pair_of(flag) if several else value_of(flag, setting, hint),
+            show_default=bool(shown),
         )
-    shown = setting.shown or (time_text(place.value) if setting.unit == "s" else _as_given(place))
-    metavar = setting.metavar or (TIME if setting.unit == "s" else _range(setting) if hint in _NUMBERS else "NAME")
-    several = hint == tuple[tuple[str, str], ...]
-    parser = pair_of(flag) if several else value_of(flag, setting, hint)
-    typer_option = option(panel, about, metavar=metavar, parser=parser, show_default=bool(shown))
-    default = None if several else NotGiven(shown)
-    kind: Any = list[Any] | None if several else Any
-    return inspect.Parameter(place.option, keyword, default=default, annotation=Annotated[kind, typer_option])
+    return inspect.Parameter(place.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def _range(setting: Setting) -> str:
@@ -328,107 +322,104 @@ def either(choices: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def profile_option(show_default: str | bool = True) -> Any:
-    """`--profile`: which models are used, by one name."""
-    text = f"Set of models: {either(PROFILES)}."
-    return option(HelpPanel.MODELS, text, metavar="NAME", show_default=show_default)
-
-
-def work_option(show_default: str | bool = True) -> Any:
+def work_option(default: Any = ..., **settings: Any) -> Any:
     """`--out` of what writes a work folder, on this machine or in a store."""
-    text = "Work folder for all results, or s3://BUCKET/FOLDER."
-    return option(HelpPanel.INPUT, text, metavar="DIR", show_default=show_default)
+    return option(
+        default, Panel.INPUT, "Folder for the results, or s3://BUCKET/FOLDER.", metavar="DIR", **settings
+    )
 
 
-def workers_option(show_default: str | bool = True) -> Any:
-    """`--workers`."""
-    text = "Processes; each loads its models once."
-    return option(HelpPanel.RUN, text, metavar="N", min=1, show_default=show_default)
+def out_option(default: Any = ...) -> Any:
+    """`--out` of what writes a folder of this machine."""
+    return option(default, Panel.INPUT, "Folder for the results.", metavar="DIR")
 
 
-def eval_share_option(show_default: str | bool = True) -> Any:
+def file_option(default: Any = ..., **settings: Any) -> Any:
+    """`--out` of what writes a file."""
+    return option(default, Panel.INPUT, "File for the result.", metavar="FILE", **settings)
+
+
+def sample_rate_option(shown: str) -> Any:
+    """`--sample-rate` of what writes audio files."""
+    ends = {"min": LOWEST_RATE, "max": HIGHEST_RATE}
+    return option(None, Panel.RESULT, SAMPLE_RATE.about, metavar="HZ", show_default=shown, **ends)
+
+
+def split_option(shown: str, metavar: str = "NAME") -> Any:
+    """`--split` of what reads datasets on the Hub."""
+    return option("", Panel.HUB, "Its split.", metavar=metavar, show_default=shown)
+
+
+#: Share of the time to evaluate on by default.
+EVAL_SHARE = 0.1
+
+
+def eval_share_option(default: float | None) -> Any:
     """`--eval-share`, from 0.01 to 0.5."""
-    text = "Share of the time to evaluate on, where no split is settled yet."
-    settings = {"min": 0.01, "max": 0.5, "show_default": show_default}
-    return option(HelpPanel.SPLITS, text, metavar="SHARE", **settings)
+    about = "Share of the time to evaluate on, where no split is settled yet."
+    limits = {"min": 0.01, "max": 0.5, "show_default": str(EVAL_SHARE)}
+    return option(default, Panel.SPLITS, about, metavar="SHARE", **limits)
 
 
-def seed_option(show_default: str | bool = True) -> Any:
-    """`--seed`; 0 everywhere."""
-    return option(HelpPanel.RUN, SEED.about, metavar="N", show_default=show_default)
+def profile_option(default: str = STANDARD, show_default: str | bool = True) -> Any:
+    """`--profile`: which models are used, by one name."""
+    about = f"Set of models: {either(PROFILES)}."
+    return option(default, Panel.MODELS, about, metavar="NAME", show_default=show_default)
 
 
-def source_licence_option(show_default: str) -> Any:
-    """`--source-licence`."""
-    about = "Licence of the recordings, for run.json or the model card."
-    return option(HelpPanel.INPUT, about, metavar="NAME", show_default=show_default)
-
-
-StageOption = Annotated[
-    list[Path] | None,
-    option(
-        HelpPanel.RARE,
-        "Your own file of Python whose list STAGES is run after the others; with --help, its options.",
-        "--stage",
-        metavar="FILE.py",
-    ),
-]
-TrainingOutOption = Annotated[Path, option(HelpPanel.INPUT, "The training folder to write.", metavar="DIR")]
-RevisionOption = Annotated[
-    str | None,
-    option(HelpPanel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main"),
-]
-FollowLinksOption = Annotated[
-    bool, option(HelpPanel.RARE, "Follow symbolic links that lead out of the input.", "--follow-links")
-]
-WorkersOption = Annotated[int | None, workers_option("1; on Ray, all that have room")]
-RunnerOption = Annotated[
-    str, option(HelpPanel.CLUSTER, f"What makes the shards: {either(RUNNERS)}.", metavar="NAME")
-]
-AddressOption = Annotated[
-    str,
-    option(
-        HelpPanel.CLUSTER,
-        "Of a Ray cluster.",
-        metavar="auto|HOST:PORT",
-        show_default="a Ray of this process alone",
-    ),
-]
-ScratchOption = Annotated[
-    Path | None,
-    option(
-        HelpPanel.CLUSTER,
-        "Where the files of a work folder in a store are kept meanwhile.",
-        metavar="DIR",
-        show_default="the user's cache folder",
-    ),
-]
-ShardOption = Annotated[
-    str, option(HelpPanel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
-]
-ShardMinutesOption = Annotated[float, option(HelpPanel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1)]
-PruneOption = Annotated[bool, option(HelpPanel.RUN, "Drop results of what is no longer in the input.", "--prune")]
-DryRunOption = Annotated[
-    bool,
-    option(HelpPanel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run"),
-]
-ProfileStagesOption = Annotated[bool, option(HelpPanel.RUN, "Say how long each stage took.", "--profile-stages")]
-TextConditionsOption = Annotated[
-    bool,
-    option(
-        HelpPanel.RESULT,
-        "Write style and emotion as text_conditions; a stock model stops on them.",
-        "--text-conditions",
-    ),
-]
-
-DeviceOption = Annotated[
-    str, option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
-]
-PushModelOption = Annotated[
-    str | None, option(HelpPanel.INPUT, "Publish it as this model on the Hub.", "--push", metavar="OWNER/NAME")
-]
-PrivateModelOption = Annotated[bool, option(HelpPanel.INPUT, "With --push: for invited people only.", "--private")]
+HTML = option(None, Panel.INPUT, "A page of it, too: one file, no network.", metavar="FILE")
+PNG = option(None, Panel.INPUT, "A picture of it, too.", "--png", metavar="FILE")
+MARKDOWN = option(None, Panel.INPUT, "A summary of it, too, for a card.", metavar="FILE")
+SOURCE_LICENCE = option(
+    *("", Panel.INPUT, "Licence of the recordings, for run.json or the model card."),
+    metavar="NAME",
+    show_default="what the source says",
+)
+STAGE = option(
+    None,
+    Panel.RARE,
+    "Your own file of Python whose list STAGES is run after the others; with --help, its options.",
+    "--stage",
+    metavar="FILE.py",
+)
+REVISION = option(None, Panel.INPUT, "Version of a dataset on the Hub.", metavar="TAG", show_default="main")
+FOLLOW_LINKS = option(False, Panel.RARE, "Follow symbolic links that lead out of the input.", "--follow-links")
+WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
+RUNNER = option(
+    RUNNERS[0],
+    Panel.CLUSTER,
+    f"What makes the shards: {either(RUNNERS)}; ray with as many --workers as have room.",
+    metavar="NAME",
+)
+ADDRESS = option(
+    "", Panel.CLUSTER, "Of a Ray cluster.", metavar="auto|HOST:PORT", show_default="a Ray of this process alone"
+)
+SCRATCH = option(
+    None,
+    Panel.CLUSTER,
+    "Where the files of a work folder in a store are kept meanwhile.",
+    metavar="DIR",
+    show_default="the user's cache folder",
+)
+SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.", metavar="i/N")
+SHARD_MINUTES = option(
+    RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
+)
+PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
+DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
+PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")
+TEXT_CONDITIONS = option(
+    False,
+    Panel.RESULT,
+    "Write style and emotion as text_conditions; a stock model stops on them.",
+    "--text-conditions",
+)
+SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
+DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
+PORT = option(0, Panel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)
+NO_BROWSER = option(False, Panel.RUN, "Print the address only.", "--no-browser")
+PUSH_MODEL = option(None, Panel.INPUT, "Publish it as this model on the Hub.", "--push", metavar="OWNER/NAME")
+PRIVATE = option(False, Panel.INPUT, "What is made on the Hub is for invited people only.", "--private")
 
 
 def model_to_push(push: str | None, private: bool) -> str | None:
@@ -445,10 +436,6 @@ def model_to_push(push: str | None, private: bool) -> str | None:
         raise DailytalkError(f"--push can't be {push!r}", "leave the version out: a training is one commit")
     check_token()
     return repo
-
-
-#: Minutes of audio in a shard by default.
-SHARD_MINUTES = RunOptions.shard_seconds / 60
 
 
 # The input of a command: a folder of this machine first, else a dataset on the Hub; and recordings.

@@ -9,19 +9,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from rich.markup import escape
 from rich.status import Status
-from rich.table import Table
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.corpus import CLIP_SETTINGS
-from dailytalk_contiguous.cli.options import chosen, seed_option, with_options
+from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, for_preview, speak
-from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.tag import TAG_SETTINGS, hub_choice, stages_of, tag
+from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.pipelines import speak_stages
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
@@ -32,7 +31,7 @@ from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.speaking import speak_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, to_fetch
+from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
@@ -68,14 +67,14 @@ _NOT_OF_SPEAK = ("cache", "max_cost")
 #: How quantities are shown.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speech_hours": ("speech", lambda hours: length(3600 * hours)),
-    "tagged_bytes": ("tagged/, transcript.jsonl", lambda size: _bytes(size)),
-    "dataset_bytes": ("dataset/ (FLAC)", lambda size: _bytes(size)),
-    "wav_bytes": ("audio/ (WAV)", lambda size: _bytes(size)),
-    "cache_bytes": ("cache of speech", lambda size: _bytes(size)),
-    "measured_bytes": ("measured/ (Parquet)", lambda size: _bytes(size)),
-    "clips_bytes": ("clips/ (Parquet)", lambda size: _bytes(size)),
-    "data_bytes": ("data/ (WAV)", lambda size: _bytes(size)),
-    "text_bytes": ("text to say", lambda size: _bytes(size)),
+    "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
+    "dataset_bytes": ("dataset/ (FLAC)", size_text),
+    "wav_bytes": ("audio/ (WAV)", size_text),
+    "cache_bytes": ("cache of speech", size_text),
+    "measured_bytes": ("measured/ (Parquet)", size_text),
+    "clips_bytes": ("clips/ (Parquet)", size_text),
+    "data_bytes": ("data/ (WAV)", size_text),
+    "text_bytes": ("text to say", size_text),
     "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
 }
 
@@ -93,33 +92,29 @@ _LEAST_SHARE = 0.005
     }
 )
 def plan(
-    corpus: Annotated[
-        str,
-        option(
-            HelpPanel.INPUT,
-            "INPUT is this published corpus: crema_d, esd, …",
-            metavar="NAME",
-            show_default="conversations",
-        ),
-    ] = "",
-    with_speak: Annotated[bool, option(HelpPanel.RUN, "Plan dailytalk speak too.", "--speak")] = False,
-    sample_minutes: Annotated[
-        float, option(HelpPanel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1)
-    ] = 3.0,
-    seed: Annotated[int, seed_option()] = 0,
-    as_json: AsJsonOption = False,
+    corpus: str = option(
+        "",
+        Panel.INPUT,
+        "INPUT is this published corpus: crema_d, esd, …",
+        metavar="NAME",
+        show_default="conversations",
+    ),
+    with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak too.", "--speak"),
+    sample_minutes: float = option(
+        3.0, Panel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1
+    ),
+    seed: int = SEED_OPTION,
     **options: Any,
-) -> None:
-    """Estimate hours, disk, money and time of tag (and speak) for INPUT, by running a small sample of it here.
+) -> Outcome:
+    """Estimate hours, disk, money and time of a run.
 
-    With --corpus it is what dailytalk corpus takes for the clips in INPUT. Models are downloaded if need be, and
-    recordings of a store are fetched as tag would. Nothing is bought.
+    Of tag (and speak) for INPUT, by running a small sample of it here. With --corpus, of what dailytalk corpus
+    takes for the clips in INPUT. Models are downloaded if need be, and recordings of a store are fetched as tag
+    would. Nothing is bought.
     """
-    options |= {"corpus": corpus, "with_speak": with_speak, "sample_minutes": sample_minutes}
-    options |= {"seed": seed, "as_json": as_json}
+    options |= {"corpus": corpus, "with_speak": with_speak, "sample_minutes": sample_minutes, "seed": seed}
     if corpus:
-        _plan_corpus(options)
-        return
+        return _plan_corpus(options)
     if of_clips := sorted(chosen(options, {name: CLIP_SETTINGS[name] for name in _OF_CLIPS})):
         raise DailytalkError(
             f"--{of_clips[0].replace('_', '-')} is for clips", "name their --corpus, or leave it out"
@@ -136,7 +131,7 @@ def plan(
         settings = chosen(options, SPEAK_SETTINGS) | for_preview(options)
         spoken = speak_stages(profile, options["verify"], **settings)
     transcripts = options["transcripts"]
-    console = Console(stderr=options["as_json"])
+    console = Console(stderr=True)
     inputs, _ = fetch_inputs(options["inputs"])
     with (
         tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
@@ -148,16 +143,14 @@ def plan(
             channel_of(stages),
             max_conversation=options["max_conversation"],
             transcripts=str(transcripts) if transcripts else None,
-            hub=HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column"))),
+            hub=hub_choice(options),
             before_fetch=_refuse_to_fetch,
             follow_links=options["follow_links"],
             language=language_of(stages),
         )
-        show.left_out(console, recordings.left_out)
-        if not options["as_json"]:
-            if recordings.rows:
-                show.transcripts(console, recordings)
-            show.problems(console, recordings)
+        show.say_left_out(recordings.left_out)
+        for line in show.each_reject(recordings.problems):
+            say(line)
         estimate = estimate_run(
             recordings,
             Path(folder),
@@ -166,20 +159,21 @@ def plan(
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],
-            lambda place, of: _tell(console, status, place, of),
+            lambda piece, of: say_piece(console, status, piece, of),
         )
     refusal = refusal_of(speak_stage_of(spoken).synthesiser()) if spoken else ""
-    if options["as_json"]:
-        rejected = [problem.as_dict() for problem in recordings.problems]
-        of_input = {"rejects": rejected, "transcripts": vars(recordings.transcripts)}
-        print_json(_summary(estimate) | of_input | {"refusal": refusal})
-    else:
-        _show(console, estimate)
-        if refusal:
-            console.print(f"speak would not begin: {escape(refusal)}")
+    details = [show.transcripts(recordings)]
+    if refusal:
+        details.append(f"speak would not begin: {refusal}")
+    record = {
+        "rejects": [problem.as_dict() for problem in recordings.problems],
+        "transcripts": vars(recordings.transcripts),
+        "refusal": refusal,
+    }
+    return plan_outcome(estimate, "build" if with_speak else "tag", options["inputs"], record, details)
 
 
-def _plan_corpus(options: Mapping[str, Any]) -> None:
+def _plan_corpus(options: Mapping[str, Any]) -> Outcome:
     """Estimate what `dailytalk corpus` takes."""
     passed = {name for name in _NOT_OF_CLIPS if options[name]} | chosen(options, SPEAK_SETTINGS).keys()
     passed |= chosen(options, TAG_SETTINGS).keys()
@@ -191,7 +185,7 @@ def _plan_corpus(options: Mapping[str, Any]) -> None:
         raise DailytalkError("--corpus takes one INPUT", "name its folder, or its zip archive")
     clip_settings = {name: CLIP_SETTINGS[name] for name in CLIP_SETTINGS if name not in ("language", "seed")}
     stages, clip_plan = corpus_pipeline(options["profile"], **chosen(options, clip_settings))
-    console = Console(stderr=options["as_json"])
+    console = Console(stderr=True)
     with (
         tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
         console.status("looking at the clips") as status,
@@ -206,24 +200,21 @@ def _plan_corpus(options: Mapping[str, Any]) -> None:
             options["workers"] or 1,
             60 * options["sample_minutes"],
             options["seed"],
-            lambda place, of: _tell(console, status, place, of),
+            lambda piece, of: say_piece(console, status, piece, of),
         )
-    if options["as_json"]:
-        print_json(_summary(estimate))
-    else:
-        _show(console, estimate)
+    return plan_outcome(estimate, f"corpus {options['corpus']}", options["inputs"], {}, [])
 
 
-def _tell(console: Console, status: Status, place: int, of: int) -> None:
-    """Print which piece is run: in one place on a terminal, elsewhere as a line for each on stderr."""
+def say_piece(console: Console, status: Status, piece: int, of: int) -> None:
+    """Say which piece is run: in one place on a terminal, elsewhere as a line for each."""
     text = (
-        f"running piece {place} of {of}"
-        if place
+        f"running piece {piece} of {of}"
+        if piece
         else f"loading the models, then running {counted(of, 'piece')} of the input"
     )
     status.update(text)
     if not console.is_terminal:
-        say(text, stderr=True)
+        say(text)
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
@@ -237,57 +228,50 @@ def _refuse_to_fetch(repository: Repository) -> None:
         )
 
 
-def _summary(estimate: Estimate) -> dict[str, Any]:
+def plan_outcome(
+    estimate: Estimate, command: str, inputs: list[str], record: dict[str, Any], details: list[str]
+) -> Outcome:
+    """What a run would take; `record` and `details`: what is known of its input."""
     summary = asdict(estimate)
     for part in ("quantities", "stages"):
-        summary[part] = {name: rounded(value) for name, value in getattr(estimate, part).items()}
-    return summary
-
-
-def rounded(value: Range) -> dict[str, float]:
-    """A range as JSON, to four digits after the point."""
-    return {name: round(number, 4) for name, number in value._asdict().items()}
-
-
-def _show(console: Console, estimate: Estimate) -> None:
-    rejected = "clip" if estimate.unit == "clip" else "recording"
-    rejects = f", {counted(estimate.rejected, rejected)} rejected" if estimate.rejected else ""
-    conversations = counted(estimate.conversations, estimate.unit)
-    console.print(f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}")
-    console.print(
-        f"estimated from {counted(estimate.sample_pieces, 'piece')} of it, {length(estimate.sample_seconds)} "
-        "together; from and to are what it would be if all were like one of them"
-    )
+        summary[part] = {
+            name: {end: round(number, 4) for end, number in value._asdict().items()}
+            for name, value in getattr(estimate, part).items()
+        }
+    sample = counted(estimate.sample_pieces, "piece")
+    of_sample = f"estimated from {sample} of it, {length(estimate.sample_seconds)} together"
+    lines: list[str | Figures] = [
+        *details,
+        f"{of_sample}; from and to are what it would be if all were like one of them",
+    ]
     if estimate.narrow_pieces and estimate.lowest_bandwidth_hz:
-        console.print(
+        lines.append(
             f"{estimate.narrow_pieces} of these have a side that ends below {NARROW_HZ / 1000:g} kHz, as a "
             f"telephone does, down to {estimate.lowest_bandwidth_hz / 1000:.1f} kHz: keep such recordings only if "
             "the model is to hear telephones"
         )
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "estimate", "from", "to"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    rows = []
+
+    def add(heading: str, value: Range, text: Callable[[float], str]) -> None:
+        rows.append((heading, *map(text, (value.expected, value.low, value.high))))
+
     for name, (heading, text) in _SHOWN.items():
         if name in estimate.quantities:
-            table.add_row(heading, *map(text, _in_order(estimate.quantities[name])))
-    for command in ("tag", "speak", "corpus"):
-        if value := estimate.quantities.get(f"{command}_seconds"):
-            table.add_row(f"time of {command} --workers {estimate.workers}", *map(length, _in_order(value)))
+            add(heading, estimate.quantities[name], text)
+    for name in ("tag", "speak", "corpus"):
+        if value := estimate.quantities.get(f"{name}_seconds"):
+            add(f"time of {name} --workers {estimate.workers}", value, length)
     whole = sum(value.expected for value in estimate.stages.values())
     for name, value in estimate.stages.items():
-        if value.expected < _LEAST_SHARE * whole:
-            continue
-        table.add_row(f"  {name}, one process", *map(length, _in_order(value)))
-    console.print(table)
-    console.print(f"and about {length(estimate.loading_seconds)} for each process to load its models")
+        if value.expected >= _LEAST_SHARE * whole:
+            add(f"  {name}, one process", value, length)
+    lines.append(Figures(("", ">estimate", ">from", ">to"), rows))
+    lines.append(f"and about {length(estimate.loading_seconds)} for each process to load its models")
     if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
-        console.print("speak was priced, not run: how long its service takes is not in this")
-
-
-def _bytes(size: float) -> str:
-    unit, least = next(((unit, least) for unit, least in (("GB", 1e9), ("MB", 1e6)) if size >= least), ("kB", 1e3))
-    return f"{size / least:.1f} {unit}"
-
-
-def _in_order(value: Range) -> tuple[float, float, float]:
-    return value.expected, value.low, value.high
+        lines.append("speak was priced, not run: how long its service takes is not in this")
+    unit = "clip" if estimate.unit == "clip" else "recording"
+    rejects = f", {counted(estimate.rejected, unit)} rejected" if estimate.rejected else ""
+    conversations = counted(estimate.conversations, estimate.unit)
+    headline = f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
+    next_command = to_run(*command.split(), *inputs, "--out", "DIR")
+    return Outcome(summary | record, headline, details=lines, next=next_command)

@@ -6,18 +6,18 @@ With it a recipe is a list of stages and one call.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from huggingface_hub import HfApi
-from rich.markup import escape
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.push import quiet_clients
-from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.cli.terminal import Console, exit_code, guarded, say, show_rejects
+from dailytalk_contiguous.cli.terminal import guarded, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import PushSettings, RetryPolicy, Target, push_version, validate_request
 from dailytalk_contiguous.run.build import Built, run_recipe
@@ -51,6 +51,7 @@ def main(
         parser.add_argument("repo", help="OWNER/NAME on the Hub; made if it isn't there")
         parser.add_argument("tag", help="the version, v1.0.0, or auto")
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
     chosen = parser.parse_args()
 
     def command() -> int:
@@ -59,7 +60,7 @@ def main(
         settings = PushSettings(tag=chosen.tag if publish else None)
         if target:  # before hours of work
             validate_request(HfApi(), target, settings, RetryPolicy())
-        with bar(Console(stderr=True), quiet=False) as run_bar:
+        with show.bar() as run_bar:
             built = run_recipe(
                 source or chosen.input,
                 chosen.out,
@@ -69,27 +70,28 @@ def main(
                 source_licence,
                 planned=run_bar.planned,
             )
-        code = _show(built, chosen.out)
-        if target and code != 1:
+        show.say_left_out(built.left_out)
+        outcome = recipe_outcome(built, chosen.out)
+        if target and outcome.code != 1:
             quiet_clients()
             done = push_version(chosen.out, target, settings, say)
-            say(f"{target.repo} {done.tag} {done.published.url if done.published else 'is there already'}")
-        return code
+            url = done.published.url if done.published else "is there already"
+            outcome = replace(outcome, details=[f"{target.repo} {done.tag} {url}"], next="")
+        return show_outcome(outcome, chosen.json)
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))
 
 
-def _show(built: Built, out: Path) -> int:
-    """Print what was done; gives the exit code."""
-    console = Console()
-    show.left_out(console, built.left_out)
-    rejects = list(rejects_in(out))  # of the source, the script and all stages
-    if rejects:
-        show_rejects(console, f"{len(rejects):,}", f"in {as_text(out / REJECTS)}", rejects)
+def recipe_outcome(built: Built, out: Path) -> Outcome:
+    """What a recipe made."""
     done = built.spoken or built.tagged
     counts = done.record["counts"] if done.record else {}
-    console.print(
-        f"{counted(counts.get('utterances', 0), 'utterance')} of "
-        f"{counted(counts.get('conversations', 0), 'conversation')} in {escape(as_text(out))}"
+    rejects = list(rejects_in(out))  # of the source, the script and all stages
+    utterances = counted(counts.get("utterances", 0), "utterance")
+    return Outcome(
+        done.record,
+        f"{utterances} of {counted(counts.get('conversations', 0), 'conversation')} in {as_text(out)}",
+        exit_code(counts.get("conversations", 0), counts.get("rejects", 0)),
+        rejected=[Rejected(f"{len(rejects):,}", rejects, f"in {as_text(out / REJECTS)}")] if rejects else [],
+        next=to_run("check" if built.spoken else "speak", out),
     )
-    return exit_code(counts.get("conversations", 0), counts.get("rejects", 0))

@@ -1,23 +1,24 @@
 """`dailytalk report` and `dailytalk agreement`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.table import Table
-
-from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.export import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.options import (
-    RevisionOption,
+    MARKDOWN,
+    REVISION,
+    SEED_OPTION,
     either,
+    file_option,
     on_this_machine,
-    seed_option,
     with_options,
 )
-from dailytalk_contiguous.core.agreement import Scored
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.core.agreement import Rater, Scored
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import listening
 from dailytalk_contiguous.publish.items import is_mix, open_items
@@ -33,75 +34,51 @@ LARGE = 60_000_000
 
 @with_options(FITNESS_SETTINGS)
 def report(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR|OWNER/NAME", help="What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        terminal.option(terminal.HelpPanel.INPUT, "The page.", metavar="FILE", show_default="DIR/report.html"),
-    ] = None,
-    revision: RevisionOption = None,
-    against: Annotated[
-        str | None,
-        terminal.option(
-            terminal.HelpPanel.INPUT,
-            "A folder to compare with: of corpus, mix, tag, speak or build.",
-            metavar="DIR",
-        ),
-    ] = None,
-    conversations: Annotated[
-        list[str] | None,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "How many examples to choose for the player; or the id of one, as often as you like; or all.",
-            metavar="N|ID|all",
-            show_default=str(SHOWN),
-        ),
-    ] = None,
-    audio: Annotated[
-        str | None,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "Where sound goes: files beside the page, inside it, or nowhere.",
-            metavar="|".join(AUDIO),
-            show_default="inside below 20 MB, else beside",
-        ),
-    ] = None,
-    markdown: Annotated[
-        Path | None,
-        terminal.option(
-            terminal.HelpPanel.RESULT, "A summary for a card, too (a corpus of clips, or a mix).", metavar="FILE"
-        ),
-    ] = None,
-    listening_test: Annotated[
-        int | None,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
-            metavar="N",
-            min=1,
-        ),
-    ] = None,
-    pairs: Annotated[
-        bool,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
-            "--pairs",
-        ),
-    ] = False,
-    as_json: terminal.AsJsonOption = False,
-    seed: Annotated[int | None, seed_option("0")] = None,
+    source: str = argument(
+        "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
+    ),
+    out: Path | None = file_option(None, show_default="DIR/report.html"),
+    revision: str | None = REVISION,
+    against: str | None = option(
+        None, Panel.INPUT, "A folder to compare with: of corpus, mix, tag, speak or build.", metavar="DIR"
+    ),
+    conversations: list[str] | None = option(
+        None,
+        Panel.RESULT,
+        "How many examples to choose for the player; or the id of one, as often as you like; or all.",
+        metavar="N|ID|all",
+        show_default=str(SHOWN),
+    ),
+    audio: str | None = option(
+        None,
+        Panel.RESULT,
+        "Where sound goes: files beside the page, inside it, or nowhere.",
+        metavar="|".join(AUDIO),
+        show_default="inside below 20 MB, else beside",
+    ),
+    markdown: Path | None = MARKDOWN,
+    listening_test: int | None = option(
+        None,
+        Panel.RESULT,
+        "Instead, a page on which people listen blind to N clips of a corpus, or N conversations (--pairs).",
+        metavar="N",
+        min=1,
+    ),
+    pairs: bool = option(
+        False,
+        Panel.RESULT,
+        "Of --listening-test: recorded against rebuilt, and whether the tag of a line is heard.",
+        "--pairs",
+    ),
+    seed: int = SEED_OPTION,
     **options: Any,
-) -> None:
-    """Write one page of HTML: the verdict, examples to listen to, all conversations in a table, and the figures.
+) -> Outcome:
+    """Write a page: the verdict, examples to hear, figures.
 
-    Of a corpus of clips or a mix: hours along every label, balance, quality with its limits, what to record, whose
-    work it is, and clips to listen to. With --against, both are side by side. The page needs no network, and no
-    other file unless its sound is beside it. The player shows the first three minutes of a conversation.
+    One page of HTML, with all conversations in a table. Of a corpus of clips or a mix: hours along every label,
+    balance, quality with its limits, what to record, whose work it is, and clips to listen to; --markdown is for
+    them alone. With --against, both are side by side. The page needs no network, and no other file unless its
+    sound is beside it. The player shows the first three minutes of a conversation.
     """
     on_this_machine("--out", out)
     on_this_machine("--markdown", markdown)
@@ -110,7 +87,7 @@ def report(
         raise DailytalkError(f"{as_text(place)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
         raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
-    if seed is not None and listening_test is None:
+    if seed and listening_test is None:
         raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
     other = _other(against, place, listening_test)
     labelled = isinstance(place, Path) and open_items(place).labelled
@@ -124,34 +101,31 @@ def report(
     if pairs and listening_test is None:
         raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
     if listening_test is not None:
-        _listening_test(place, out, markdown, (listening_test, seed or 0), pairs, labelled, as_json)
-        return
+        return _listening_test(place, out, markdown, (listening_test, seed), pairs, labelled)
     shown = chosen_conversations(conversations or [])
-    with terminal.shown_steps(quiet=as_json):
+    with shown_steps():
         written = write_report(place, out, shown, other, markdown, audio, fitness_limits(options))
-    summary: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
+    record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
-        summary |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
+        record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
         measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
         unit = "files" if isinstance(place, Path) and is_mix(place) else f"clips{measured}"
         contents = f"{written.conversations} {unit}, {len(written.shown)} with sound"
     else:
-        summary |= {"conversations": written.conversations, "shown": written.shown}
-        summary |= {"files": written.files and as_text(written.files)}
+        record |= {"conversations": written.conversations, "shown": written.shown}
+        record |= {"files": written.files and as_text(written.files)}
         contents = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
-    summary |= {"verdict": written.verdict.as_dict()} if written.verdict else {}
-    beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
-    line = f"report  {summary['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
-    if as_json:
-        terminal.print_json(summary)
-        return
-    terminal.say(line)
+    details: list[str | Judgement] = []
     if written.size > LARGE:
-        terminal.say(
-            "note    a browser takes long to open so large a page: give --conversations N, or --audio beside"
+        details.append(
+            "note: a browser takes long to open so large a page: give --conversations N, or --audio beside"
         )
-    if written.verdict:
-        terminal.show_judgement(terminal.Console(), written.verdict.level, written.verdict.headline)
+    if judged := written.verdict:
+        record |= {"verdict": judged.as_dict()}
+        details.append(Judgement(judged.headline, {"good": True, "bad": False}.get(judged.level)))
+    beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
+    headline = f"report  {record['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
+    return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 
 
 def _other(against: str | None, place: Path | Version, listening_test: int | None) -> Path | None:
@@ -175,8 +149,7 @@ def _listening_test(
     drawn: tuple[int, int],
     pairs: bool,
     labelled: bool,
-    as_json: bool,
-) -> None:
+) -> Outcome:
     if not isinstance(folder, Path):
         raise DailytalkError(
             "a published version has no recordings beside its conversations",
@@ -195,9 +168,11 @@ def _listening_test(
         raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
     test = (listening.write_paired_test if pairs else listening.write_listening_test)(folder, out, *drawn)
     summary = {"out": as_text(test.page), "key": as_text(test.key), "clips": test.clips}
-    key = f"its key, not for listeners: {as_text(test.key)}"
-    line = f"test  {as_text(test.page)} ({counted(test.clips, 'clip')}); {key}"
-    terminal.print_json(summary) if as_json else terminal.say(line)
+    return Outcome(
+        summary,
+        f"test  {summary['out']} ({counted(test.clips, 'clip')}); its key, not for listeners: {summary['key']}",
+        next=to_run("agreement", test.key, "ANSWERS.json"),
+    )
 
 
 def chosen_conversations(values: list[str]) -> int | str | list[str]:
@@ -210,93 +185,88 @@ def chosen_conversations(values: list[str]) -> int | str | list[str]:
 
 
 def agreement(
-    key: Annotated[Path, typer.Argument(metavar="KEY.json", help="The key beside the page of the test.")],
-    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS.json", help="What listeners saved.")],
-    as_json: terminal.AsJsonOption = False,
-) -> None:
-    """Fleiss' kappa of the listeners, for each emotion and style, and how far they hear what the labels say.
+    key: Path = argument("KEY.json", "The key beside the page of the test."),
+    answers: list[Path] = argument("ANSWERS.json", "What listeners saved."),
+) -> Outcome:
+    """Say how far listeners agree, and hear what the labels say.
 
-    Of conversations in pairs: which side sounds more natural, and whether the tags are heard, each with Wilson's
-    interval of 95 % and what guessing gives. Clips that a listener skipped count as not rated; a clip with fewer
-    than two ratings has no part in kappa.
+    Fleiss' kappa of the listeners, for each emotion and style. Of conversations in pairs: which side sounds more
+    natural, and whether the tags are heard, each with Wilson's interval of 95 % and what guessing gives. Clips
+    that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
     """
     test = listening.read_test(key, answers)
+    record: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
+    headline = f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}"
     if test.paired:
-        _show_pairs(test, listening.pairs_of(test), as_json)
-        return
+        pairs = listening.pairs_of(test)
+        return Outcome(record | pairs.as_dict(), headline, details=_of_pairs(pairs))
     judgements = {what: listening.agreement_of(test, what) for what in ("emotion", "style")}
-    if as_json:
-        summary: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-        terminal.print_json(summary | {what: judged.as_dict() for what, judged in judgements.items()})
-        return
-    console = terminal.Console(markup=False)
-    console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
-    for what, judged in judgements.items():
-        _show(console, what, judged)
+    details = [detail for what, judged in judgements.items() for detail in clips_judged(what, judged)]
+    return Outcome(
+        record | {what: judged.as_dict() for what, judged in judgements.items()}, headline, details=details
+    )
 
 
-def _show(console: terminal.Console, what: str, judged: listening.JudgedClip) -> None:
-    kappa = judged.kappa
+def clips_judged(what: str, judged: listening.JudgedClip) -> list[str | Figures]:
+    """How far listeners agree on clips, with each other and with the labels."""
+    kappa, against = judged.kappa, judged.against
     if kappa.overall is None:
-        console.print(f"\n{what}: kappa is not defined: {kappa.reason}")
+        details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa.reason}"]
     else:
         used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
-        console.print(f"\n{what}: Fleiss' kappa {kappa.overall:.3f} ({used})")
-    console.print(f"ratings that match the label: {_percent(judged.against.accuracy)}")
+        details = [f"{what}: Fleiss' kappa {kappa.overall:.3f} ({used})"]
+    details.append(f"ratings that match the label: {_percent(against.accuracy)}")
     if judged.sure:
         by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in judged.sure.items())
-        console.print(f"  by how sure they were: {by_sureness}")
-    names = sorted({*kappa.by_category, *judged.against.confusion})
-    if names:
-        table = Table(what, "kappa", "heard as labelled", "labelled as heard")
+        details.append(f"  by how sure they were: {by_sureness}")
+    if names := sorted({*kappa.by_category, *against.confusion}):
+        rows = []
         for name in names:
             of_category = kappa.by_category.get(name)
-            shares = (judged.against.recall.get(name), judged.against.precision.get(name))
-            table.add_row(name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares))
-        console.print(table)
-    chosen = sorted({name for heard in judged.against.confusion.values() for name in heard})
-    if chosen:
-        table = Table("label \\ heard", *chosen)
-        for label, heard in judged.against.confusion.items():
-            table.add_row(label, *(str(heard.get(name, 0)) for name in chosen))
-        console.print(table)
-        table = Table("listener", "rated", "match the label", "match the others")
-        for name, rater in judged.raters.items():
-            table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
-        console.print(table)
+            shares = (against.recall.get(name), against.precision.get(name))
+            rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
+        details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
+    if chosen := sorted({name for heard in against.confusion.values() for name in heard}):
+        rows = [
+            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against.confusion.items()
+        ]
+        details += ["", Figures(("label \\ heard", *(f">{name}" for name in chosen)), rows)]
+        details += ["", _of_raters(judged.raters, "rated", "match the label")]
+    return [*details, ""]
 
 
-def _show_pairs(test: listening.Test, pairs: listening.JudgedPairs, as_json: bool) -> None:
-    if as_json:
-        terminal.print_json({"clips": len(test.clips), "raters": sorted(test.answers)} | pairs.as_dict())
-        return
-    console = terminal.Console(markup=False)
+def _of_raters(raters: Mapping[str, Rater], *heads: str) -> Figures:
+    rows = [
+        (name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
+        for name, rater in raters.items()
+    ]
+    return Figures(("listener", *(f">{head}" for head in heads), ">match the others"), rows)
+
+
+def _of_pairs(pairs: listening.JudgedPairs) -> list[str | Figures]:
     natural, tag = pairs.natural, pairs.tag
-    console.print(f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}")
     ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"
-    console.print(f"\nwhich is more natural ({ratings})")
-    for name, share in (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded)):
-        console.print(f"  {name} {_percent(share)}")
-    console.print(f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell")
+    shares = (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded))
+    details: list[str | Figures] = [
+        f"which is more natural ({ratings})",
+        *(f"  {name} {_percent(share)}" for name, share in shares),
+        f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell",
+    ]
     if natural.kappa.overall is not None:
-        console.print(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
+        details.append(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
     ratings = f"{counted(tag.heard.n_ratings, 'rating')} of {counted(tag.heard.n_clips, 'line')}"
-    console.print(f"\ntags that are heard ({ratings})")
-    console.print(f"  {_interval(tag.heard)}")
-    if tag.by_tag:
-        table = Table("tag", "heard", "95 %", "by guessing", "lines", "heard instead")
-        for name, value in tag.by_tag.items():
-            instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
-            common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
-            bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
-            table.add_row(name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common)
-        console.print(table)
+    details += ["", f"tags that are heard ({ratings})", f"  {_interval(tag.heard)}"]
+    rows = []
+    for name, value in tag.by_tag.items():
+        instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
+        common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
+        bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
+        rows.append((name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common))
+    if rows:
+        details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
     if tag.raters:
-        table = Table("listener", "lines", "heard the tag", "match the others")
-        for name, rater in tag.raters.items():
-            table.add_row(name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
-        console.print(table)
-    console.print("intervals of 95 % are Wilson's, as if all listeners of a clip were one")
+        details += ["", _of_raters(tag.raters, "lines", "heard the tag")]
+    return [*details, "intervals of 95 % are Wilson's, as if all listeners of a clip were one"]
 
 
 def _interval(value: Scored) -> str:

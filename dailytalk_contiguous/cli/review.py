@@ -6,40 +6,40 @@ import socket
 import sys
 import threading
 import webbrowser
-from typing import Annotated
 
-import typer
-
-from dailytalk_contiguous.cli.terminal import AsJsonOption, HelpPanel, option, print_json, say
+from dailytalk_contiguous.cli.options import NO_BROWSER, PORT
+from dailytalk_contiguous.cli.terminal import (
+    AS_JSON,
+    Console,
+    Panel,
+    argument,
+    option,
+    print_json,
+    say,
+    show_outcome,
+)
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Outcome
 
 #: Names of this machine that no other one can reach.
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def review(
-    place: Annotated[
-        str,
-        typer.Argument(
-            metavar="DIR|JSON|OWNER/NAME",
-            help="A work folder, a training folder, clips, recordings to cut first, or a version (to listen).",
-            show_default=False,
-        ),
-    ],
-    author: Annotated[str, option(HelpPanel.RUN, "Your name in the edits.", "--author", metavar="NAME")] = "",
-    port: Annotated[
-        int, option(HelpPanel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)
-    ] = 0,
-    host: Annotated[
-        str, option(HelpPanel.RARE, "Serve other machines, too; needs a password.", metavar="ADDRESS")
-    ] = "127.0.0.1",
-    password_env: Annotated[str, option(HelpPanel.RARE, "The variable with the password.", metavar="VAR")] = "",
-    no_browser: Annotated[bool, option(HelpPanel.RUN, "Print the address only.", "--no-browser")] = False,
-    as_is: Annotated[
-        bool, option(HelpPanel.RUN, "Open recordings that were not cut or transcribed as they are.", "--as-is")
-    ] = False,
-    as_json: AsJsonOption = False,
-) -> None:
+    place: str = argument(
+        "DIR|JSON|OWNER/NAME",
+        "A work folder, a training folder, clips, recordings to cut first, or a version (to listen).",
+    ),
+    author: str = option("", Panel.RUN, "Your name in the edits.", "--author", metavar="NAME"),
+    port: int = PORT,
+    host: str = option("127.0.0.1", Panel.RARE, "Serve other machines, too; needs a password.", metavar="ADDRESS"),
+    password_env: str = option("", Panel.RARE, "The variable with the password.", metavar="VAR"),
+    no_browser: bool = NO_BROWSER,
+    as_is: bool = option(
+        False, Panel.RUN, "Open recordings that were not cut or transcribed as they are.", "--as-is"
+    ),
+    as_json: bool = AS_JSON,
+) -> Outcome:
     """Listen and correct, in a page of your browser.
 
     Every edit is saved at once, in .dailytalk-edits beside the data, and a moment later in its files. The
@@ -58,17 +58,21 @@ def review(
         if as_json:
             print_json({"address": address, "kind": kind, "items": count}, one_line=True)
         else:
-            say(address)
+            Console().text(address)
         if not no_browser and not opened(browser_address):
-            say("no browser could be opened: open that address in one", stderr=True)
+            say("no browser could be opened: open that address in one")
 
     Serving(place, author or _user(), host, port, password, as_is).run(ready)
-    say("ended: every edit is saved", stderr=as_json)
+    outcome = Outcome(None, "ended: every edit is saved")
+    if as_json:  # whose only line is that of the address
+        say(str(outcome.headline))
     if any(thread.name in BACKGROUND for thread in threading.enumerate()):
         # A thread that is still inside a library would crash the interpreter at its end.
+        show_outcome(outcome, as_json)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+    return outcome
 
 
 def opened(address: str) -> bool:

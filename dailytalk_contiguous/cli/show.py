@@ -9,32 +9,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.progress import Progress, ProgressColumn, Task
 from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import SHOWN, Console, plain_table, share_text, show_rejects, visible
+from dailytalk_contiguous.cli.terminal import SHOWN, Console, say, visible
 from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.outcome import Figures, Rejected
 from dailytalk_contiguous.core.utterance import why_silent
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
-from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account, length, log
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.price import Price
-from dailytalk_contiguous.run.speaking import DATASET, SpeakOutcome, SynthesisInput
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome
-from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
+from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.rate_affect import RateAffect
-from dailytalk_contiguous.stages.synthesis import Speak
-from dailytalk_contiguous.stages.transcribe import GIVEN
 
 # What a person sees while a run works: a bar on a terminal, elsewhere a line a finished shard on stderr.
 #
@@ -98,20 +93,20 @@ class RunBar:
 
 
 @contextmanager
-def bar(console: Console, quiet: bool, spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
-    """A progress bar on `console`, or lines on stderr if it is no terminal or `quiet`.
+def bar(spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
+    """A progress bar on stderr, or lines if it is no terminal.
 
     `spent` gives the USD spent so far, where a run may spend any.
     """
-    shown = console.is_terminal and not quiet
+    console = Console(stderr=True)
     with (
-        nullcontext() if shown else _logged(),
+        nullcontext() if console.is_terminal else _logged(),
         Progress(
             *(Working(), WorkBar(table_column=Column(ratio=1)), StageProgress(), Left()),
             console=console,
             expand=True,
             transient=True,
-            disable=not shown,
+            disable=not console.is_terminal,
         ) as progress,
     ):
         yield RunBar(progress, spent)
@@ -138,40 +133,29 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
-def profile_table(account: Account, wall_seconds: float) -> Table:
-    """Where the seconds of a run went. Shares are of all seconds, which with several workers exceed wall time."""
+#: What to run after a dry run.
+DRY_RUN_NEXT = "the same command without --dry-run"
+
+
+def say_time_spent(account: Account, wall_seconds: float) -> None:
+    """Say where the seconds of a run went; of several workers they are more than those by the clock."""
     outside = {
         "planning": account.planning,
         "reading, writing shards": account.outside,
         "writing outputs": account.outputs,
     }
     whole = sum(account.stages.values()) + sum(outside.values())
-    table = plain_table("where the time went", ">seconds", ">share", ">real-time factor")
+    rows = []
     for name, took in (*account.stages.items(), *outside.items()):
         audio = account.audio.get(name)
         share = f"{took / whole if whole else 0.0:.1%}"
-        table.add_row(name, f"{took:.2f}", share, f"{took / audio:.5f}" if audio else "")
-    table.add_row("by the clock", f"{wall_seconds:.2f}", "", "")
-    return table
+        rows.append((name, f"{took:.2f}", share, f"{took / audio:.5f}" if audio else ""))
+    rows.append(("by the clock", f"{wall_seconds:.2f}", "", ""))
+    Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 
-def tag_dry_run(console: Console, recordings: FoundRecordings, plan: RunPlan, stages: Sequence[Stage]) -> None:
-    """Print what a run would do."""
-    rows = recordings.rows
-    n_recordings = len({row["recording_id"] for row in rows})
-    of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
-    console.print(f"{of_what}, {length_text(sum(row['duration'] for row in rows))}")
-    transcripts(console, recordings)
-    console.print(
-        f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
-    )
-    if plan.tasks:
-        stages_to_run(console, stages[plan.first_stage :])
-    problems(console, recordings)
-
-
-def transcripts(console: Console, recordings: FoundRecordings) -> None:
-    """Print which transcripts are used instead of recognition."""
+def transcripts(recordings: FoundRecordings) -> str:
+    """Which transcripts are used instead of recognition."""
     counts = recordings.transcripts
     kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
     in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
@@ -179,43 +163,32 @@ def transcripts(console: Console, recordings: FoundRecordings) -> None:
         f"{counts.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
     )
     used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else "words are recognised"
-    console.print(escape(f"transcripts for {of_all}; {used}"), highlight=False)
+    return f"transcripts for {of_all}; {used}"
 
 
-def problems(console: Console, recordings: FoundRecordings) -> None:
-    """Print every recording that can't be used, and why: what writes no file with them says all of them."""
-    for problem in recordings.problems:
-        name = json.dumps(problem.id, ensure_ascii=False)
-        console.labelled("  rejected", f"{name}: {problem.reason}; {problem.remedy}")
+def each_reject(rejects: Sequence[Reject]) -> list[str]:
+    """A line for each that can't be used, and why: what writes no file with them says all of them."""
+    return [
+        f"  rejected: {json.dumps(reject.id, ensure_ascii=False)}: {reject.reason}; {reject.remedy}"
+        for reject in rejects
+    ]
 
 
-def stages_to_run(console: Console, stages: Sequence[Stage]) -> None:
-    """Print the names of stages, and the models that they need."""
-    left = ", ".join(stage.name for stage in stages)
-    console.print(f"stages to run: {left or 'none; finished rows are put together anew'}")
-    for stage in stages:
-        for role, model in stage.models().items():
-            console.print(f"  {role}: {escape(model)}")
+def stages_to_run(stages: Sequence[Stage]) -> list[str]:
+    """The names of stages, and the models that they need."""
+    names = ", ".join(stage.name for stage in stages)
+    models = [f"  {role}: {model}" for stage in stages for role, model in stage.models().items()]
+    return [f"stages to run: {names or 'none; finished rows are put together anew'}", *models]
 
 
-def revoiced_text(console: Console, repository: Repository) -> None:
-    """Print that the input was made by dailytalk."""
-    notice = f"{repository.reference.repo} holds finished conversations: one speaker of what is read was re-voiced"
-    remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
-    console.print(escape(f"{notice}; {remedy}"))
+def shards_to_make(plan: RunPlan) -> str:
+    """How many shards a run would make."""
+    to_make = f"{len(plan.tasks):,} of them to make ({length_text(plan.seconds)})"
+    return f"{counted(len(plan.paths), 'shard')}, {to_make}"
 
 
-def show_to_fetch(console: Console, repository: Repository, missing: ToFetch) -> None:
-    """Print what of a dataset on the Hub is not on this machine yet."""
-    console.print(
-        f"to fetch from {repository.reference.repo}, commit {repository.commit[:8]}: "
-        f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB",
-        highlight=False,
-    )
-
-
-def left_out(console: Console, passed_over: LeftOut) -> None:
-    """Print what was passed over, because it is hidden or made by dailytalk, and what was paired."""
+def say_left_out(passed_over: LeftOut) -> None:
+    """Say what was passed over, because it is hidden or made by dailytalk, and what was paired."""
     kinds = (
         (passed_over.hidden, "passed over {} hidden (name one as INPUT to take it)"),
         (passed_over.made, "passed over {} made by dailytalk (name one as INPUT to take it)"),
@@ -223,197 +196,69 @@ def left_out(console: Console, passed_over: LeftOut) -> None:
     )
     for names, what in kinds:
         if names:
-            console.print(escape(f"{what.format(len(names))}: {_first(names)}"), highlight=False)
+            say(f"{what.format(len(names))}: {first_names(names)}")
 
 
-def strangers(console: Console, names: Sequence[str]) -> None:
-    """Print which recordings the table of speakers names that are not in the input."""
-    if names:
-        console.print(escape(f"--speakers names {counted(len(names), 'recording')} not in INPUT: {_first(names)}"))
-
-
-def _first(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
     return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def slow_precision(console: Console, stages: Iterable[Stage], precision: str | None) -> None:
-    """Print that the device is slower in the affect model's `precision` than in float32, if it is."""
+def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
+    """Say that the device is slower in the affect model's `precision` than in float32, if it is."""
     rate = find_stage(RateAffect, stages)
     if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
         here = device_of(rate.device).upper()
-        console.print(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
+        say(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
-def tag_outcome(console: Console, result: TagOutcome, out: Path) -> None:
-    """Print what a run did."""
-    if result.n_made:
-        speed = result.audio_seconds / result.wall_seconds
-        console.print(
-            f"{length_text(result.audio_seconds)} in {length_text(result.wall_seconds)} ({speed:.1f}× real time), "
-            f"{result.n_made} of {counted(result.n_shards, 'shard')} made"
-        )
-    else:
-        console.print(nothing_to_do(result.n_shards))
-    if not result.n_conversations:
-        console.print("no recording could be used")
-    if result.record is None:
-        console.print(
-            f"{counted(result.n_missing, 'shard')} still missing; the host that makes the last one writes the "
-            "transcript. If all hosts are done, run once more without --shard."
-        )
-        return
-    record = result.record
-    _stages(console, record)
-    counts = record["counts"]
-    console.print(
-        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
-        f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
-    )
-    from_transcripts = counts["utterances_by_recogniser"].get(GIVEN, 0)
-    if from_transcripts:
-        console.print(f"  {from_transcripts} with the words of a transcript that came with the recording")
-        if languages := counts["conversations_by_given_language"]:
-            in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
-            console.print(f"  their language: {escape(in_them)}; --language sets another")
-        if fitted := counts["words_fitted"]:
-            console.print(
-                f"  {counted(fitted, 'word')} fitted to the speech that was found: the given times go beyond it"
-            )
-    for reason, count in counts["utterances_without_text"].items():
-        console.print(f"  {count} without text: {escape(reason)}")
-    if heard := counts.get("emotions"):
-        numbers = ", ".join(f"{name} {count:,}" for name, count in heard.items())
-        is_estimate = record["models"].get("emotion", {}).get("name") == AFFECT_MAP
-        estimate = ", here an estimate" if is_estimate else ""
-        console.print(f"  emotion: {escape(numbers)} (a guess from sound{estimate}, and no diagnosis)")
-    for note in record["notes"][:SHOWN]:
-        console.print(f"  note: {escape(note['conversation_id'])}: {escape(note['note'])}")
-    if counts["notes"] > SHOWN:
-        console.print(f"  … {counted(counts['notes'] - SHOWN, 'more note')} in {outputs.RUN}")
-    if counts["rejects"]:
-        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] not in outputs.SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {as_text(out / outputs.REJECTS)}", rejects)
-    _results(console, out, record)
-
-
-def _stages(console: Console, record: dict[str, Any]) -> None:
-    table = plain_table("stage", ">seconds", ">real-time factor")
-    for stage in record["stages"]:
-        factor = stage["realtime_factor"]
-        table.add_row(stage["name"], f"{stage['seconds']:.1f}", "" if factor is None else f"{factor:.4f}")
-    console.print(table)
-    notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
-    is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
-    for stage in record["stages"]:
-        model = stage["settings"].get("model")
-        if model and not (is_given and stage["name"] == "Transcribe"):
-            note = f" ({notes[model]})" if model in notes else ""
-            console.print(escape(f"model of {stage['name']}: {model}{note}"))
-
-
-def _results(console: Console, out: Path, record: dict[str, Any]) -> None:
-    console.print(f"transcript  {escape(as_text(out / record['transcript']))}")
-    if record["transcript"] == outputs.NEW_TRANSCRIPT:
-        console.print("  (transcript.jsonl was edited since it was written, and is left as it is)")
-    console.print(f"shards      {escape(as_text(out / TAGGED))}")
-    if kept := record.get("unpublished"):
-        console.print(f"  (only there: {escape(', '.join(kept))}, which no stage publishes)")
-    console.print(f"record      {escape(as_text(out / outputs.RUN))}")
-    try:
-        lines = (line for _, line in islice(json_lines(out / record["transcript"], nan=True), SHOWN))
-        preview = [_preview(line) for line in lines if isinstance(line, dict)]
-    except (ValueError, KeyError, TypeError) as error:
-        console.print(f"  (its first lines are not as they were written: {escape(repr(error))})")
-        return
-    for line in preview:
-        console.print(line)
-
-
-def _preview(line: dict[str, Any]) -> str:
-    text = line["tagged_text"] or f"(no text: {why_silent(line)})"
-    return f"  {line['start']:7.2f}  {line['channel']:<5}  {escape(text)}"
-
-
-def nothing_to_do(n_shards: int) -> str:
-    """The message of a run whose shards are all finished already."""
+def work_done(n_made: int, n_shards: int, audio_seconds: float, wall_seconds: float) -> str:
+    """How fast a run worked; or that all was done."""
+    if not n_made:
+        shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
+        return f"nothing to do: {shards}"
     return (
-        "nothing to do: the shard is done" if n_shards == 1 else f"nothing to do: all {n_shards:,} shards are done"
+        f"{length_text(audio_seconds)} in {length_text(wall_seconds)} "
+        f"({audio_seconds / wall_seconds:.1f}× real time), {n_made} of {counted(n_shards, 'shard')} made"
     )
 
 
-def speak_dry_run(
-    console: Console,
-    script: SynthesisInput,
-    cost: Price,
-    voice: Speak,
-    plan: RunPlan,
-    stages: Sequence[Stage],
-) -> None:
-    """Print what synthesising a script would take and cost."""
-    console.print(
-        f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
-        f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
-        f"{cost.cached:,} of them in the cache or said before"
-    )
-    console.print(f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend")
-    console.print(f"{counted(len(plan.paths), 'shard')}, {len(plan.tasks):,} of them to make")
-    if plan.tasks:
-        stages_to_run(console, stages)
-    if cost.without_text:
-        console.print(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
-    if cost.not_cloned:
-        console.print(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
-    for reject in script.rejects:
-        console.labelled("  rejected", f"{reject.id}: {reject.reason}; {reject.remedy}")
+def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:
+    """What the stages before (`tag`) or from (`speak`) the synthesis rejected, by the record of their run.
 
-
-def speak_outcome(console: Console, result: SpeakOutcome, out: Path) -> None:
-    """Print what a run made, what became of turn-taking, and where everything is."""
-    record = result.record
-    if result.n_made:
-        speed = result.audio_seconds / result.wall_seconds
-        console.print(
-            f"{result.audio_seconds / 60:.1f} min in {result.wall_seconds:.1f} s ({speed:.1f}× real time), "
-            f"{result.n_made} of {counted(result.n_shards, 'shard')} made"
+    The count is `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`: recordings that can't be used are no
+    conversations of the run, as their length is not known.
+    """
+    count, share = record["counts"]["rejects"], record.get("rejected") or {}
+    if not count:
+        return ()
+    parts = []
+    if recordings := record["counts"].get("recordings_rejected"):
+        parts.append(counted(recordings, "recording"))
+    if share.get("conversations"):
+        seconds, whole = share["seconds"], share["of_seconds"]
+        lengths = (
+            f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
         )
-    else:
-        console.print(nothing_to_do(result.n_shards))
-    for stage in record["stages"]:
-        console.print(f"  {stage['name']:<16}{stage['seconds']:>9.1f} s")
-    counts = record["counts"]
-    console.print(
-        f"{counted(counts.get('conversations', 0), 'conversation')}, "
-        f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, "
-        f"{counts.get('kept', 0):,} kept as recorded, {counted(counts.get('words', 0), 'word')} aligned"
+        conversations = f"{share['conversations']:,} of {counted(share['of_conversations'], 'conversation')}"
+        parts.append(f"{conversations}, {lengths}")
+    rejects = (
+        reject for reject in outputs.rejects_in(out) if (reject["stage"] in outputs.SPOKEN_STAGES) == spoken
     )
-    for status, meaning in (
-        ("dropped", "left out, without text"),
-        ("kept_original", "with their original voice"),
-    ):
-        if counts.get(status):
-            console.print(f"  {counts[status]} {meaning}")
-    _turn_taking(console, record)
-    money = record["money"]
-    console.print(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
-    if counts["rejects"]:
-        rejects = (reject for reject in outputs.rejects_in(out) if reject["stage"] in outputs.SPOKEN_STAGES)
-        show_rejects(console, share_text(record), f"in {out / outputs.REJECTS}", rejects)
-    for label, path in (
-        ("conversations", outputs.AUDIO),
-        ("transcript", outputs.SHIFTED),
-        ("dataset", DATASET),
-        ("record", outputs.RUN),
-    ):
-        console.print(f"{label:<14}{escape(str(out / path))}")
+    in_parts = f" ({'; '.join(parts)})" if parts else ""
+    return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / outputs.REJECTS)}"),)
 
 
-def _turn_taking(console: Console, record: dict[str, Any]) -> None:
-    mean = record.get("mean")
-    if mean:
-        console.print(
-            f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
-            f"{mean['overlap_kept']:.0%} of possible overlap kept, length ×{mean['duration_ratio']:.2f}; "
-            f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
-            f"{record['lost_sound_seconds']:.2f} s of other sounds"
-        )
+def first_lines(transcript: Path) -> list[str]:
+    """The first lines of a transcript, as a person reads them."""
+    try:
+        lines = (line for _, line in islice(json_lines(transcript, nan=True), SHOWN))
+        return [
+            f"  {line['start']:7.2f}  {line['channel']:<5}  "
+            + (line["tagged_text"] or f"(no text: {why_silent(line)})")
+            for line in lines
+            if isinstance(line, dict)
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"  (its first lines are not as they were written: {error!r})"]

@@ -1,30 +1,36 @@
 """`dailytalk speak` and `dailytalk build`: finished stereo conversations from a transcript, or from recordings."""
 
-import contextlib
 import inspect
-import io
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show, terminal
-from dailytalk_contiguous.cli.show import bar, profile_table
+from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.tag import stages_of, stream, tag
+from dailytalk_contiguous.cli.terminal import (
+    Panel,
+    argument,
+    command_line,
+    option,
+    say,
+    show_outcome,
+    with_parameters,
+)
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, open_budget
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines import NO_MODEL, speak_stages
-from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.outputs import TRANSCRIPT, read_run
-from dailytalk_contiguous.run.passes import RUNNERS, RunOptions, runner_of
-from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.speaking import speak_transcript as run_speaking
+from dailytalk_contiguous.run import outputs, speaking
+from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.price import Price, price_of
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
-from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -39,82 +45,138 @@ SPEAK_SETTINGS = cli_options.setting_options(
 
 @cli_options.with_options(SPEAK_SETTINGS)
 def speak(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of dailytalk tag.")],
-    out: Annotated[Path | None, cli_options.work_option("DIR")] = None,
-    recordings: Annotated[
-        Path | None,
-        terminal.option(
-            terminal.HelpPanel.INPUT,
-            "Where recordings are that were moved, or that only the transcript names.",
-            metavar="DIR",
-            show_default="where tag read them",
-        ),
-    ] = None,
-    profile: Annotated[str, cli_options.profile_option("that of tag")] = "",
-    verify: Annotated[
-        bool, terminal.option(terminal.HelpPanel.VOICE, "Recognise every take and refuse wrong words.", "--verify")
-    ] = False,
-    dry_run: cli_options.DryRunOption = False,
-    as_json: terminal.AsJsonOption = False,
-    workers: cli_options.WorkersOption = None,
-    prune: cli_options.PruneOption = False,
-    profile_stages: cli_options.ProfileStagesOption = False,
-    runner: cli_options.RunnerOption = RUNNERS[0],
-    address: cli_options.AddressOption = "",
-    scratch: cli_options.ScratchOption = None,
-    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
+    folder: Path = argument("DIR", "Work folder of dailytalk tag."),
+    out: Path | None = cli_options.work_option(None, show_default="DIR"),
+    recordings: Path | None = option(
+        None,
+        Panel.INPUT,
+        "Where recordings are that were moved, or that only the transcript names.",
+        metavar="DIR",
+        show_default="where tag read them",
+    ),
+    profile: str = cli_options.profile_option("", "that of tag"),
+    verify: bool = option(False, Panel.VOICE, "Recognise every take and refuse wrong words.", "--verify"),
+    dry_run: bool = cli_options.DRY_RUN,
+    workers: int | None = cli_options.WORKERS,
+    prune: bool = cli_options.PRUNE,
+    profile_stages: bool = cli_options.PROFILE_STAGES,
+    runner: str = cli_options.RUNNER,
+    address: str = cli_options.ADDRESS,
+    scratch: Path | None = cli_options.SCRATCH,
+    shard_minutes: float = cli_options.SHARD_MINUTES,
     **options: Any,
-) -> None:
-    """Resynthesise one speaker, rebuild the timeline, align every word: finished stereo conversations.
+) -> Outcome:
+    """Resynthesise one speaker and align every word.
 
-    Works from DIR/transcript.jsonl as you may have edited it. Tokens come from the environment (.env.example). A
-    synthesiser that costs money has one process on this machine, whatever --workers says.
+    The timeline is rebuilt: finished stereo conversations come out. Works from DIR/transcript.jsonl as you may
+    have edited it. Tokens come from the environment (.env.example). A synthesiser that costs money has one process
+    on this machine, whatever --workers says.
     """
-    console = terminal.Console(stderr=as_json)
     work = open_work(out or folder, scratch)
     tagged = open_work(folder, scratch).folder if out else work.folder
-    tagging_code = options.pop("tagging_code", 0)  # of `build`, which ends here, too
     profile, settings = profile or _profile_of(tagged), cli_options.chosen(options, SPEAK_SETTINGS)
     known = settings | _voice_of(work.folder, profile, settings)
     stages = _stages(profile, verify, known)
     voice = speaking.speak_stage_of(stages)
     if voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
-        console.print(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
+        say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
     recordings, mirrors = cli_options.recordings_of(recordings, tagged)
-    engine = runner_of(runner, address, work, mirrors)
+    engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
     if dry_run:
         cost = price_of(script, stages)
-        todo = speaking.intended_speak(script, work.folder, stages, prune)
-        plan, left = todo.plan(), todo.stages
-        if as_json:
-            terminal.print_json(asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []})
-        else:
-            show.speak_dry_run(console, script, cost, voice, plan, left)
-        if plan.tasks:
-            engine.preflight(left, fetch=False)
-        raise typer.Exit(0)
+        spec, run_options = speaking.SpeakSpec(script, work.folder, stages), RunOptions(prune=prune)
+        spec.check(run_options)
+        plan = next(spec.passes(run_options)).plan()
+        error = preflight_error(engine, spec.stages) if plan.tasks else None
+        return replace(speak_intended(script, cost, voice, plan, spec.stages), error=error)
     stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
-    about = {"command": terminal.command_line(), "settings": {"profile": profile}}
+    about = {"command": command_line(), "settings": {"profile": profile}}
     run_options = RunOptions(workers or engine.few, prune=prune, runner=engine)
     spent = None if voice.synthesiser().deterministic else lambda: open_budget(voice.max_cost).spent
-    with work.telling(), bar(console, as_json, spent) as run_bar:
-        outcome = run_speaking(script, work.folder, stages, run_options, about, planned=run_bar.planned)
+    with work.telling(), show.bar(spent) as run_bar:
+        spec = speaking.SpeakSpec(script, work.folder, stages, about)
+        done = run(spec, run_options, planned=run_bar.planned)
     work.settle(OF_SPEAK)
-    counts = outcome.record["counts"]
-    code = terminal.exit_code(counts.get("conversations", 0), counts["rejects"]) or tagging_code
-    if as_json:
-        terminal.print_json(outcome.record)
-    else:
-        show.speak_outcome(console, outcome, work.folder)
-        terminal.show_verdict(console, code)
     if profile_stages:
-        console.print(profile_table(outcome.account, outcome.wall_seconds))
-    raise typer.Exit(code)
+        show.say_time_spent(done.account, done.wall_seconds)
+    return speak_outcome(done, work.folder)
 
 
-def build(**options: Any) -> None:
-    """From recordings to finished stereo conversations: `tag`, then `speak`, with the options of both."""
+def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError | None:
+    """Why stages can't run, if they can't; nothing is downloaded."""
+    try:
+        engine.preflight(stages, fetch=False)
+    except DailytalkError as error:
+        return error
+    return None
+
+
+def speak_intended(
+    script: speaking.SynthesisInput, cost: Price, voice: Speak, plan: RunPlan, left: Sequence[Stage]
+) -> Outcome:
+    """What synthesising a script would take and cost."""
+    details = [
+        f"{counted(len(script.rows), 'conversation')}, {counted(cost.utterances, 'utterance')} to say by "
+        f"{voice.engine} ({cost.hours * 60:.1f} min in the recordings), "
+        f"{cost.cached:,} of them in the cache or said before",
+        f"{counted(cost.text_bytes, 'byte')} of text; about {cost.price:.4f} USD to spend",
+        *(show.stages_to_run(left) if plan.tasks else ()),
+    ]
+    if cost.without_text:
+        details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
+    if cost.not_cloned:
+        details.append(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
+    return Outcome(
+        asdict(cost) | {"stages": [stage.name for stage in left] if plan.tasks else []},
+        show.shards_to_make(plan),
+        details=details + show.each_reject(script.rejects),
+        next=show.DRY_RUN_NEXT,
+    )
+
+
+def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
+    """What a run made, what became of turn-taking, and where everything is."""
+    record = done.record or {}
+    counts, money = done.counts, record["money"]
+    rows = [(stage["name"], f"{stage['seconds']:.1f}") for stage in record["stages"]]
+    details: list[str | Figures] = [
+        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds),
+        Figures(("stage", ">seconds"), rows),
+    ]
+    for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):
+        if counts.get(status):
+            details.append(f"{counts[status]} {meaning}")
+    if mean := record.get("mean"):
+        details.append(
+            f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
+            f"{mean['overlap_kept']:.0%} of possible overlap kept, length ×{mean['duration_ratio']:.2f}; "
+            f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
+            f"{record['lost_sound_seconds']:.2f} s of other sounds"
+        )
+    details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
+    for label, path in (
+        ("conversations", outputs.AUDIO),
+        ("transcript", outputs.SHIFTED),
+        ("dataset", speaking.DATASET),
+        ("record", outputs.RUN),
+    ):
+        details.append(f"{label:<14}{as_text(out / path)}")
+    headline = (
+        f"{counted(counts.get('conversations', 0), 'conversation')}, "
+        f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, "
+        f"{counts.get('kept', 0):,} kept as recorded, {counted(counts.get('words', 0), 'word')} aligned"
+    )
+    code = exit_code(counts.get("conversations", 0), counts["rejects"])
+    rejected = show.rejected_by(record, out, spoken=True)
+    return Outcome(record, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
+
+
+def build(**options: Any) -> Outcome:
+    """Recordings to finished conversations: tag, then speak.
+
+    It has the options of both.
+    """
     if options["shard"] != "1/1":
         raise DailytalkError(
             "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
@@ -132,36 +194,26 @@ def build(**options: Any) -> None:
     if not options["dry_run"]:
         voice.preflight()
     if options["streaming"]:
-        raise typer.Exit(stream(options, stages_of(options), stages, options["max_conversation"]))
-    tag_output = io.StringIO()
-    quiet = contextlib.redirect_stdout(tag_output) if options["as_json"] else contextlib.nullcontext()
-    code = 0
-    try:
-        with quiet:
-            tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
-    except typer.Exit as leave:
-        code = leave.exit_code
-    has_transcript = (folder_of(options["out"], options["scratch"]) / TRANSCRIPT).is_file()
-    if code not in (0, 3) or (options["dry_run"] and not has_transcript):
-        terminal.say(tag_output.getvalue(), end="")
-        if code == 0:  # a dry run of what is not tagged yet
-            if not options["as_json"]:
-                terminal.Console().print("then, to speak: " + ", ".join(stage.name for stage in stages))
-            RunOptions().runner.preflight(stages, fetch=False)
-        raise typer.Exit(code)
+        return stream(options, stages_of(options), stages, options["max_conversation"])
+    tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
+    has_transcript = (folder_of(options["out"], options["scratch"]) / outputs.TRANSCRIPT).is_file()
+    if tagged.code not in (0, 3):
+        return tagged
+    if options["dry_run"] and not has_transcript:
+        names = ", ".join(stage.name for stage in stages)
+        details = [*tagged.details, f"then, to speak: {names}"]
+        return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
+    show_outcome(tagged, stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
-    spoken |= {"out": None, "tts": voice.engine}
-    try:
-        speak(folder=options["out"], tagging_code=code, **spoken)
-    except typer.Exit as leave:
-        raise typer.Exit(leave.exit_code or code) from None  # what tag rejected is rejected
+    done: Outcome = speak(folder=options["out"], **spoken | {"out": None, "tts": voice.engine})
+    return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-cli_options.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
@@ -184,7 +236,7 @@ def for_preview(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _profile_of(folder: Path) -> str:
     """The profile that a work folder was tagged with: a run that began without downloads goes on without."""
-    profile = ((read_run(folder) or {}).get("settings") or {}).get("profile")
+    profile = ((outputs.read_run(folder) or {}).get("settings") or {}).get("profile")
     return profile if profile in PROFILES else STANDARD
 
 
@@ -193,7 +245,7 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
 
     Empty if another synthesiser is chosen, or if that run had another profile.
     """
-    before = (read_run(folder) or {}).get("speak") or {}
+    before = (outputs.read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__, {})
     same = before.get("settings", {}).get("profile") == profile

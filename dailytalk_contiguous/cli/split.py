@@ -2,26 +2,24 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli import show, terminal
+from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
 from dailytalk_contiguous.core.cuts import CutRule
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.outcome import WITH_JSON, Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.silences import CANDIDATES
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines import split_stages
 from dailytalk_contiguous.publish.survey import SilenceSurvey, all_together, bin_names, survey, survey_png
 from dailytalk_contiguous.run.outputs import REJECTS
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitOutcome, split_dry_run
-from dailytalk_contiguous.run.splitting import split_recordings as run_splitting
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
+from dailytalk_contiguous.run.splitting import MANIFEST, NON_USABLE, USABLE, SplitSpec, cut_dry
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
@@ -29,6 +27,8 @@ from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.stages.cut import CutAtSilences
 from dailytalk_contiguous.store.files import write_bytes
+
+INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub.")
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
 SPLIT_SETTINGS = cli_options.setting_options(
@@ -38,30 +38,19 @@ SPLIT_SETTINGS = cli_options.setting_options(
 
 @cli_options.with_options(SPLIT_SETTINGS)
 def split(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
-    ],
-    out: Annotated[Path, terminal.option(terminal.HelpPanel.INPUT, "Folder for the pieces.", metavar="DIR")],
-    words: Annotated[
-        int,
-        terminal.option(
-            terminal.HelpPanel.RESULT,
-            "Put the first N words of each piece into its name.",
-            metavar="N",
-            min=0,
-            max=50,
-        ),
-    ] = 0,
-    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
-    dry_run: cli_options.DryRunOption = False,
-    as_json: terminal.AsJsonOption = False,
-    workers: Annotated[int, cli_options.workers_option()] = 1,
-    prune: cli_options.PruneOption = False,
-    follow_links: cli_options.FollowLinksOption = False,
+    inputs: list[str] = INPUTS,
+    out: Path = cli_options.out_option(),
+    words: int = option(
+        0, Panel.RESULT, "Put the first N words of each piece into its name.", metavar="N", min=0, max=50
+    ),
+    profile: str = cli_options.profile_option(),
+    dry_run: bool = cli_options.DRY_RUN,
+    workers: int | None = cli_options.WORKERS,
+    prune: bool = cli_options.PRUNE,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
-) -> None:
-    """Cut recordings into pieces at their silences, and leave nothing out.
+) -> Outcome:
+    """Cut recordings at their silences, and leave nothing out.
 
     Usable/NAME_000001.wav can be trained on; what is too long, too short or silent is in "Non Usable", with the
     reason in manifest.jsonl. Laid end to end the pieces are the recording, to the sample: a WAV, FLAC or AIFF
@@ -71,64 +60,59 @@ def split(
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
     stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
-    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
-    show.left_out(console, recordings.left_out)
-    about = {"command": terminal.command_line()}
+    show.say_left_out(recordings.left_out)
     if dry_run:
         cut = find_stage(CutAtSilences, stages)
         assert cut is not None
-        outcome = split_dry_run(recordings, cut)
-    else:
-        with show.bar(console, quiet=as_json) as run_bar:
-            outcome = run_splitting(
-                recordings, out, stages, RunOptions(workers, prune=prune), about, planned=run_bar.planned
-            )
-    code = terminal.exit_code(outcome.record["counts"]["recordings"], len(outcome.rejects))
-    if as_json:
-        terminal.print_json({"dry_run": dry_run} | _summary(outcome, out))
-    else:
-        _show(console, outcome, out, dry_run)
-        terminal.show_verdict(console, code)
-    raise typer.Exit(code)
+        return split_outcome(cut_dry(recordings, cut), out, 0, dry_run)
+    spec = SplitSpec(recordings, out, stages, {"command": command_line()})
+    with show.bar() as run_bar:
+        done = run(spec, RunOptions(workers or 1, prune=prune), planned=run_bar.planned)
+    return split_outcome(done, out, spec.n_written, dry_run)
 
 
-def _summary(outcome: SplitOutcome, out: Path) -> dict[str, Any]:
-    record = outcome.record
-    return {
+def split_outcome(done: RunOutcome, out: Path, n_written: int, dry_run: bool) -> Outcome:
+    """The pieces that were cut, or would be."""
+    made = done.record or {}
+    counts, seconds, non_usable = made["counts"], made["seconds"], made["non_usable"]
+    record = {
+        "dry_run": dry_run,
         "out": as_text(out),
-        "counts": record["counts"],
-        "seconds": record["seconds"],
-        "non_usable": record["non_usable"],
-        "written": outcome.n_written,
-        "rejects": [reject.as_dict() for reject in outcome.rejects],
-        "wall_seconds": round(outcome.wall_seconds, 3),
+        "counts": counts,
+        "seconds": seconds,
+        "non_usable": non_usable,
+        "written": n_written,
+        "rejects": [reject.as_dict() for reject in done.rejects],
+        "wall_seconds": round(done.wall_seconds, 3),
     }
-
-
-def _show(console: terminal.Console, outcome: SplitOutcome, out: Path, dry_run: bool) -> None:
-    counts, seconds = outcome.record["counts"], outcome.record["seconds"]
     if dry_run:
-        console.print("a dry run: nothing is written")
-    elif outcome.n_written:
-        console.print(
-            f"{length_text(seconds['audio'])} in {length_text(outcome.wall_seconds)}, "
-            f"{counted(outcome.n_written, 'file')} written"
-        )
+        details = ["a dry run: nothing is written"]
+    elif n_written:
+        took = f"{length_text(seconds['audio'])} in {length_text(done.wall_seconds)}"
+        details = [f"{took}, {counted(n_written, 'file')} written"]
     else:
-        console.print("nothing to do: all pieces are there")
+        details = ["nothing to do: all pieces are there"]
     not_silent = seconds["audio"] - seconds["silent"]
     share = f" ({seconds['usable'] / not_silent:.1%} of what is not silent)" if not_silent else ""
-    console.print(f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}")
-    console.print(f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}{share}")
-    console.print(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
-    for kind, took in sorted(outcome.record["non_usable"].items(), key=lambda item: -item[1]):
-        console.print(f"    {kind}: {length_text(took)}", markup=False)
-    terminal.show_rejected(
-        console, outcome.rejects, "all with --json" if dry_run else f"in {as_text(out / REJECTS)}"
-    )
+    details += [
+        f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}{share}",
+        f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}",
+        *(
+            f"    {kind}: {length_text(took)}"
+            for kind, took in sorted(non_usable.items(), key=lambda item: -item[1])
+        ),
+    ]
     for label, name in (("pieces", USABLE), ("others", NON_USABLE), ("list", MANIFEST)):
-        console.print(f"{label:<8}{as_text(out / name)}", markup=False)
+        details.append(f"{label:<8}{as_text(out / name)}")
+    return Outcome(
+        record,
+        f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}",
+        exit_code(counts["recordings"], len(done.rejects)),
+        details,
+        rejected_of(done.rejects, where=WITH_JSON if dry_run else f"in {as_text(out / REJECTS)}"),
+        show.DRY_RUN_NEXT if dry_run else to_run("transcribe", out / USABLE) if counts["usable"] else "",
+    )
 
 
 #: The settings of `dailytalk split` that decide what a candidate for --silence gives.
@@ -143,31 +127,24 @@ BAR = 40
 
 @cli_options.with_options(SILENCE_SETTINGS)
 def silences(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub."),
-    ],
-    png: Annotated[
-        Path | None,
-        terminal.option(terminal.HelpPanel.INPUT, "Draw a picture of it.", "--png", metavar="FILE.png"),
-    ] = None,
-    as_json: terminal.AsJsonOption = False,
-    follow_links: cli_options.FollowLinksOption = False,
+    inputs: list[str] = INPUTS,
+    png: Path | None = cli_options.PNG,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
-) -> None:
-    """Say how long the silences of recordings are, and which --silence to give `dailytalk split`.
+) -> Outcome:
+    """Say how long silences are, and which to split at.
 
-    Silences are found by level, against each recording's own noise floor, and by speech activity. Suggested is the
-    longest silence that makes nearly all of the audio usable with the fewest cuts inside speech.
+    And which --silence to give `dailytalk split`. Silences are found by level, against each recording's own noise
+    floor, and by speech activity. Suggested is the longest silence that makes nearly all of the audio usable with
+    the fewest cuts inside speech.
     """
     inputs, _ = fetch_inputs(inputs)
     (split,) = split_stages(**cli_options.chosen(options, SILENCE_SETTINGS))
     assert isinstance(split, CutAtSilences)
     if png is not None and not png.absolute().parent.is_dir():
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
-    console = terminal.Console(stderr=as_json)
     recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False, follow_links=follow_links)
-    show.left_out(console, recordings.left_out)
+    show.say_left_out(recordings.left_out)
     surveys, rejects = [], list(recordings.problems)
     for result in side_by_side(partial(_survey, split=split), recordings.rows, min(AT_ONCE, cores())):
         if isinstance(result, Reject):
@@ -177,19 +154,30 @@ def silences(
     whole = all_together(surveys) if surveys else None
     if png is not None and whole:
         write_bytes(png, survey_png(whole))
-    if as_json:
-        summary = {
-            "recordings": [silence_survey.as_dict() for silence_survey in surveys],
-            "all": whole and whole.as_dict(),
-        }
-        terminal.print_json(summary | {"rejects": [reject.as_dict() for reject in rejects]})
+    record = {
+        "recordings": [silence_survey.as_dict() for silence_survey in surveys],
+        "all": whole and whole.as_dict(),
+        "rejects": [reject.as_dict() for reject in rejects],
+    }
+    code, rejected = exit_code(len(surveys), len(rejects)), rejected_of(rejects)
+    if whole is None:
+        return Outcome(record, "no recording could be read", code, rejected=rejected)
+    details = _tables(surveys, whole)
+    if png is not None:
+        details.append(f"picture  {as_text(png)}")
+    longest, choice, next_command = whole.statistics["level"].maximum or 0.0, whole.choice, ""
+    if longest < min(CANDIDATES):
+        headline = "there is no silence to cut at: see --below, and --force"
+    elif choice is None:
+        headline = "no piece would be usable: see --min, --max, --force and --below"
     else:
-        if whole:
-            _show_silences(console, surveys, whole)
-        terminal.show_rejected(console, rejects)
-        if png is not None and whole:
-            console.print(f"picture  {as_text(png)}", markup=False)
-    raise typer.Exit(terminal.exit_code(len(surveys), len(rejects)))
+        headline = (
+            f"suggested: --silence {choice.silence:g}: {choice.share:.1%} of the audio is usable, with "
+            f"{choice.inside_speech:,} of {counted(choice.cuts, 'cut')} inside speech; the longest silence is "
+            f"{longest:.2f} s, and without --silence `dailytalk split` cuts at {CutRule().silence:g} s"
+        )
+        next_command = to_run("split", *inputs, "--silence", f"{choice.silence:g}", "--out", "DIR")
+    return Outcome(record, headline, code, details, rejected, next_command)
 
 
 def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
@@ -199,47 +187,40 @@ def _survey(row: Row, split: CutAtSilences) -> SilenceSurvey | Reject:
         return Reject(row["recording_id"], "silences", error.reason, error.remedy)
 
 
-def _show_silences(console: terminal.Console, surveys: list[SilenceSurvey], whole: SilenceSurvey) -> None:
-    table = terminal.plain_table("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
+def _tables(surveys: list[SilenceSurvey], whole: SilenceSurvey) -> list[str | Figures]:
+    """The silences of each recording, how many there are of each length, and what each candidate would give."""
+    rows = []
     for silence_survey in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
         for number, (found_by, figures) in enumerate(silence_survey.statistics.items()):
             spread = (figures.minimum, figures.mean, figures.median, figures.maximum)
-            table.add_row(
-                "" if number else silence_survey.name,
-                "" if number else length_text(silence_survey.seconds),
-                found_by,
-                f"{figures.count:,}",
-                *("–" if value is None else f"{value:.2f} s" for value in spread),
+            rows.append(
+                (
+                    "" if number else silence_survey.name,
+                    "" if number else length_text(silence_survey.seconds),
+                    found_by,
+                    f"{figures.count:,}",
+                    *("–" if value is None else f"{value:.2f} s" for value in spread),
+                )
             )
-    console.print(table)
+    head = ("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
+    details: list[str | Figures] = [Figures(head, rows)]
     if len(surveys) > SHOWN:
-        console.print(f"… {counted(len(surveys) - SHOWN, 'more recording')}, with --json")
-    figures = whole.statistics["level"]
-    most = max(figures.histogram)
-    console.print("\nsilences by level")
-    for name, count in zip(bin_names(), figures.histogram, strict=True):
-        console.print(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}", markup=False)
-    table = terminal.plain_table(">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
-    choice = whole.choice
-    for outcome in whole.outcomes:
-        table.add_row(
+        details.append(f"… {counted(len(surveys) - SHOWN, 'more recording')}, with --json")
+    histogram = whole.statistics["level"].histogram
+    most = max(histogram)
+    details += ["", "silences by level"]
+    for name, count in zip(bin_names(), histogram, strict=True):
+        details.append(f"  {name:<12}{'█' * -(-BAR * count // max(most, 1))} {count:,}")
+    candidates = [
+        (
             f"{outcome.silence:g}",
             f"{outcome.pieces:,}",
             f"{outcome.usable:,}",
             f"{outcome.share:.1%}",
             f"{outcome.inside_speech:,} of {outcome.cuts:,}",
-            "suggested" if outcome is choice else "",
+            "suggested" if outcome is whole.choice else "",
         )
-    console.print("")
-    console.print(table)
-    longest = figures.maximum or 0.0
-    if longest < min(CANDIDATES):
-        console.print("there is no silence to cut at: see --below, and --force")
-    elif choice is None:
-        console.print("no piece would be usable: see --min, --max, --force and --below")
-    else:
-        console.print(
-            f"\nsuggested: --silence {choice.silence:g}: {choice.share:.1%} of the audio is usable, with "
-            f"{choice.inside_speech:,} of {counted(choice.cuts, 'cut')} inside speech; the longest silence is "
-            f"{longest:.2f} s, and without --silence `dailytalk split` cuts at {CutRule().silence:g} s"
-        )
+        for outcome in whole.outcomes
+    ]
+    of_candidates = (">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
+    return [*details, "", Figures(of_candidates, candidates)]

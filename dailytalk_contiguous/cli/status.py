@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.live import Live
 from rich.text import Text
 
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, HelpPanel, option, print_json
+from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, argument, option, print_json, show_outcome
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.outcome import Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, SILENT, Run, length
 from dailytalk_contiguous.run.events import run_status as runs_in
@@ -22,36 +22,41 @@ FOLLOW_SECONDS, FOLLOW_STORE_SECONDS = 2.0, 30.0
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Work folder of a run, or s3://BUCKET/FOLDER.")],
-    follow: Annotated[
-        bool,
-        option(
-            HelpPanel.RUN,
-            "Look again until all runs have ended; with --json, a line a look.",
-            "--follow",
-        ),
-    ] = False,
-    as_json: AsJsonOption = False,
-) -> None:
-    """What the runs in DIR are doing, each host and process: done, left, speed, money, and how they ended."""
+    folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/FOLDER."),
+    follow: bool = option(
+        False, Panel.RUN, "Look again until all runs have ended; with --json, a line a look.", "--follow"
+    ),
+    as_json: bool = AS_JSON,
+) -> Outcome:
+    """Say what the runs in DIR are doing, and how they ended.
+
+    Each host and process: done, left, speed and money.
+    """
     console = Console()
     pause = FOLLOW_STORE_SECONDS if address_of(folder) else FOLLOW_SECONDS
-    runs, at = _look(folder)
+    seen: list[tuple[str, str, datetime]] = []
     try:
-        if not follow:
-            _once(console, runs, at, as_json)
-        elif as_json or not console.is_terminal:
-            _lines(console, folder, as_json, pause)
-        else:
-            with Live(_text(runs, at), console=console) as live:
+        runs, at = _look(folder)
+        if follow and console.is_terminal and not as_json:
+            with Live(_text(runs, at), console=console, transient=True) as live:
                 while any(run.state == RUNNING for run in runs):
                     time.sleep(pause)
                     runs, at = _look(folder)
                     live.update(_text(runs, at))
-            _sentences(console, runs, at)
+        while follow and any(run.state == RUNNING for run in runs):
+            states = [(run.run, run.state, run.last_event) for run in runs]
+            if states != seen:  # there is a new event
+                _show(runs, at, as_json)
+            seen = states
+            time.sleep(pause)
+            runs, at = _look(folder)
     except KeyboardInterrupt:  # ends only --follow; the runs go on
         interrupts.answered()
         raise typer.Exit(0) from None
+    if follow and as_json:
+        _show(runs, at, as_json)
+        return Outcome(None, "")
+    return status_outcome(runs, at)
 
 
 def _look(folder: Path) -> tuple[list[Run], datetime]:
@@ -62,26 +67,23 @@ def _look(folder: Path) -> tuple[list[Run], datetime]:
     return runs_in(folder, named=address or ""), datetime.now(UTC)
 
 
-def _once(console: Console, runs: Sequence[Run], at: datetime, as_json: bool, one_line: bool = False) -> None:
+def _show(runs: Sequence[Run], at: datetime, as_json: bool) -> None:
     if as_json:
-        print_json({"runs": [run.as_dict(at) for run in runs]}, one_line)
-        return
-    console.print(_text(runs, at))
-    _sentences(console, runs, at)
+        print_json({"runs": [run.as_dict(at) for run in runs]}, one_line=True)
+    else:
+        show_outcome(status_outcome(runs, at))
 
 
-def _lines(console: Console, folder: Path, as_json: bool, pause: float) -> None:
-    """Follow without a terminal: print whenever there is a new event."""
-    seen: list[tuple[str, str, datetime]] = []
-    while True:
-        runs, at = _look(folder)
-        states = [(run.run, run.state, run.last_event) for run in runs]
-        if states != seen:
-            _once(console, runs, at, as_json, one_line=True)
-        if not any(run.state == RUNNING for run in runs):
-            return
-        seen = states
-        time.sleep(pause)
+def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
+    """What runs are doing, how they ended, and what to do about it."""
+    again = any(run.state not in (RUNNING, FINISHED, SILENT) for run in runs)
+    working = sum(run.state == RUNNING for run in runs)
+    return Outcome(
+        {"runs": [run.as_dict(at) for run in runs]},
+        f"{counted(len(runs), 'run')}, {working:,} running",
+        details=[*_text(runs, at).plain.splitlines(), *_sentences(runs, at)],
+        next="the same command as that run, to go on" if again else "",
+    )
 
 
 def _text(runs: Sequence[Run], at: datetime) -> Text:
@@ -109,23 +111,22 @@ def _line(run: Run, at: datetime) -> str:
     return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(parts)}"
 
 
-def _sentences(console: Console, runs: Sequence[Run], at: datetime) -> None:
-    """Print how runs ended, and what to do about it."""
+def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
+    """How runs ended, and what to do about it."""
+    sentences = []
     for run in runs:
         if run.state == GONE:
-            sentence = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
-            _say(console, run, f"{sentence}; run the same command again to go on")
+            gone = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
+            sentences.append(f"{run.kind}: {gone}; run the same command again to go on.")
         elif run.state == SILENT:
-            _say(console, run, f"no event for {_age(run, at)}; look on {run.host} whether process {run.pid} lives")
+            where = f"look on {run.host} whether process {run.pid} lives"
+            sentences.append(f"{run.kind}: no event for {_age(run, at)}; {where}.")
         elif run.state not in (RUNNING, FINISHED):
-            _say(console, run, run.reason)
+            sentences.append(f"{run.kind}: {run.reason}.")
         if run.rejects:
             why = "rejects.jsonl tells why" if run.explained else "rejects.jsonl will tell why, once all is done"
-            _say(console, run, f"{run.rejects} rejected; {why}")
-
-
-def _say(console: Console, run: Run, sentence: str) -> None:
-    console.print(Text(f"{run.kind}: {sentence}."))
+            sentences.append(f"{run.kind}: {run.rejects} rejected; {why}.")
+    return sentences
 
 
 def _age(run: Run, at: datetime) -> str:

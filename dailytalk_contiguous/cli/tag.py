@@ -3,34 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.markup import escape
+from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.show import bar, profile_table
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    command_line,
-    exit_code,
-    option,
-    print_json,
-    show_rejects,
-    show_verdict,
-)
+from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.settings import with_settings
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
 from dailytalk_contiguous.pipelines import NO_MODEL, tag_stages
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.outputs import RECORDINGS, REJECTS, RUN, TRANSCRIPT, rejects_in
-from dailytalk_contiguous.run.passes import RUNNERS, Runner, RunOptions, runner_of
+from dailytalk_contiguous.run import outputs as run_outputs
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.run.streaming import (
@@ -39,25 +26,21 @@ from dailytalk_contiguous.run.streaming import (
     HOURS,
     UNSAID,
     Limits,
-    Positions,
-    Streamed,
     StreamJob,
-    intended_stream,
+    StreamSpec,
     pinned,
 )
-from dailytalk_contiguous.run.streaming import stream_dataset as run_streaming
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagOutcome, find, intended_tag
-from dailytalk_contiguous.run.tagging import tag_recordings as run_tagging
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, repository_of, to_fetch
+from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, ToFetch, repository_of, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.sources.transcripts import is_of_many
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
-from dailytalk_contiguous.stages.transcribe import language_of
+from dailytalk_contiguous.stages.transcribe import GIVEN, language_of
 
 # `--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk.
 
@@ -78,8 +61,8 @@ _STOPPED = {
     HOURS: "stopped at --limit-hours; a higher one goes on from there",
     DISK: "stopped at --limit-disk; free some space and run the same command again. Until then there are shards, "
     "and no transcript",
-    UNSAID: f"stopped: nothing could be said of {FRUITLESS} windows in a row (see {REJECTS}); run the same "
-    "command again once the synthesiser answers",
+    UNSAID: f"stopped: nothing could be said of {FRUITLESS} windows in a row (see {run_outputs.REJECTS}); run the "
+    "same command again once the synthesiser answers",
 }
 
 
@@ -92,19 +75,17 @@ def refuse_limits(options: Mapping[str, Any]) -> None:
             )
 
 
-def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> int:
-    """Run a stream with the options of `tag` or `build`; gives the exit code."""
+def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_conversation: float) -> Outcome:
+    """Run a stream with the options of `tag` or `build`."""
     for name, (values, why) in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
             raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
     out: Path = options["out"]
     cli_options.on_this_machine("--out", out)
-    hub = HubChoice(options["config"], options["split"], options["audio_column"], options["id_column"])
-    head = repository_of(options["inputs"], hub)
+    head = repository_of(options["inputs"], hub_choice(options))
     if head is None:
         raise DailytalkError("--streaming is for datasets on the Hub", "leave it out for files and folders")
     repository = pinned(head, out)
-    console = Console(stderr=options["as_json"])
     config = FolderConfig(
         channel=channel_of(tagging),
         max_conversation=max_conversation,
@@ -122,72 +103,79 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         options["source_licence"],
     )
     limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
+    spec = StreamSpec(job, out, limits, {"command": command_line()})
     if options["dry_run"]:
-        stages, missing = intended_stream(job, out, limits), to_fetch(repository)
-        if options["as_json"]:
-            names = [stage.name for stage in stages]
-            print_json({"source": repository.about(), "to_fetch": missing._asdict(), "stages": names})
-        else:
-            show.show_to_fetch(console, repository, missing)
-            show.stages_to_run(console, stages)
-        return 0
-    show.slow_precision(console, tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
-    _begins(console, repository, head, out)
-    with bar(console, quiet=options["as_json"]) as run_bar:
-        done = run_streaming(job, out, limits, {"command": command_line()}, planned=run_bar.planned)
-    if options["as_json"]:
-        print_json(asdict(done) | {"out": as_text(out)})
-    else:
-        _ends(console, done, out, bool(speaking))
-    if options["profile_stages"]:
-        console.print(profile_table(done.account, done.wall_seconds))
-    return _stream_exit_code(done, bool(speaking))
-
-
-def _begins(console: Console, repository: Repository, head: Repository, out: Path) -> None:
-    console.print(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
+        return _to_fetch_outcome(repository, to_fetch(repository), spec.left())
+    show.say_slow_precision(tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
+    say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     if repository.commit != head.commit:
-        console.print(
-            f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now"
-        )
-    before = Positions(out)
+        say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")
+    before = spec.positions
     if before.windows:
-        console.print(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
+        say(f"  {counted(len(before.windows), 'window')} ({before.audio_seconds / 3600:.2f} h) done")
+    with show.bar() as run_bar:
+        done = run(spec, planned=run_bar.planned)
+    if options["profile_stages"]:
+        show.say_time_spent(done.account, done.wall_seconds)
+    return stream_outcome(spec, done)
 
 
-def _ends(console: Console, done: Streamed, out: Path, spoken: bool) -> None:
-    if done.made:
-        speed = done.audio_seconds / done.wall_seconds
-        console.print(
-            f"{done.audio_seconds / 60:.1f} min in {done.wall_seconds:.1f} s ({speed:.1f}× real time), "
-            f"{counted(done.made, 'window')} made"
-        )
+def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
+    """How far a stream is, and why it stopped."""
+    out, spoken, position = spec.out, bool(spec.speaking), spec.positions
+    record = {
+        "record": done.record,
+        "windows": len(position.windows),
+        "made": len(spec.made),
+        "complete": position.complete,
+        "stopped": spec.stopped,
+        "held": spec.held,
+        "hours": position.audio_seconds / 3600,
+        "audio_seconds": sum(spec.made),
+        "wall_seconds": done.wall_seconds,
+        "account": asdict(done.account),
+        "out": as_text(out),
+    }
+    details = []
+    if spec.made:
+        speed = sum(spec.made) / done.wall_seconds
+        took = f"{length_text(sum(spec.made))} in {length_text(done.wall_seconds)} ({speed:.1f}× real time)"
+        details.append(f"{took}, {counted(len(spec.made), 'window')} made")
     else:
-        console.print("nothing to do" if done.complete else "nothing was made")
-    all_of_it = "to the end of the source" if done.complete else "so far"
-    console.print(f"{counted(done.windows, 'window')}, {done.hours:.2f} h {all_of_it}")
-    if done.stopped:
-        console.print(_STOPPED[done.stopped])
-    if done.held:
-        console.print(f"{counted(done.held, 'conversation')} held back; the next run tries again")
+        details.append("nothing to do" if position.complete else "nothing was made")
+    if spec.held:
+        details.append(f"{counted(spec.held, 'conversation')} held back; the next run tries again")
+    for label, name in (
+        ("transcript", run_outputs.TRANSCRIPT),
+        ("dataset", DATASET if spoken else TAGGED),
+        ("record", run_outputs.RUN),
+    ):
+        details.append(f"{label:<12}{as_text(out / name)}")
+    all_of_it = "to the end of the source" if position.complete else "so far"
+    headline = f"{counted(len(position.windows), 'window')}, {position.audio_seconds / 3600:.2f} h {all_of_it}"
+    code, rejected = 3, 0
     if done.record:
-        counts = done.record["counts"]
-        conversations = counted(counts["conversations"], "conversation")
-        console.print(f"{conversations}, {counted(counts['utterances'], 'utterance')} tagged")
-        rejects = counts["rejects"] + (done.record["speak"]["counts"]["rejects"] if spoken else 0)
-        if rejects:
-            show_rejects(console, f"{rejects:,}", f"in {as_text(out / REJECTS)}", rejects_in(out))
-    for label, name in (("transcript", TRANSCRIPT), ("dataset", DATASET if spoken else TAGGED), ("record", RUN)):
-        console.print(f"{label:<12}{escape(as_text(out / name))}")
+        counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
+        conversations = counted(counts[0]["conversations"], "conversation")
+        headline += f": {conversations}, {counted(counts[0]['utterances'], 'utterance')} tagged"
+        rejected = sum(pass_counts["rejects"] for pass_counts in counts)
+        code = exit_code(
+            all(pass_counts.get("conversations") for pass_counts in counts), rejected or spec.stopped == UNSAID
+        )
+    where = f"in {as_text(out / run_outputs.REJECTS)}"
+    return Outcome(
+        record,
+        headline,
+        code,
+        details,
+        (Rejected(f"{rejected:,}", run_outputs.rejects_in(out), where),) if rejected else (),
+        _STOPPED[spec.stopped] if spec.stopped else to_run("check" if spoken else "speak", out),
+    )
 
 
-def _stream_exit_code(done: Streamed, spoken: bool) -> int:
-    if done.record is None:
-        return 3
-    counts = [done.record["counts"]] + ([done.record["speak"]["counts"]] if spoken else [])
-    if not all(pass_counts.get("conversations") for pass_counts in counts):
-        return 1
-    return 3 if done.stopped == UNSAID or any(pass_counts["rejects"] for pass_counts in counts) else 0
+def hub_choice(options: Mapping[str, Any]) -> HubChoice:
+    """The part of a dataset on the Hub that the options of `tag` choose."""
+    return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
@@ -198,108 +186,81 @@ TAG_SETTINGS = cli_options.setting_options(
 
 @cli_options.with_options(TAG_SETTINGS)
 def tag(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT",
-            help="Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG.",
-        ),
-    ],
-    out: Annotated[Path, cli_options.work_option()],
-    transcripts: Annotated[
-        Path | None,
-        option(
-            HelpPanel.INPUT,
-            "Transcripts to use instead of recognition: their folder, or a whisper.json.",
-            metavar="PATH",
-            show_default="those beside the audio",
-        ),
-    ] = None,
-    speakers: Annotated[
-        Path | None,
-        option(
-            HelpPanel.INPUT,
-            "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
-            metavar="FILE.csv",
-        ),
-    ] = None,
-    max_conversation: Annotated[
-        float,
-        option(
-            HelpPanel.INPUT,
-            "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
-            metavar=cli_options.TIME,
-            parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
-            show_default=cli_options.time_text(MAX_CONVERSATION),
-        ),
-    ] = MAX_CONVERSATION,
-    source_licence: Annotated[str, cli_options.source_licence_option("the card's, on the Hub")] = "",
-    profile: Annotated[str, cli_options.profile_option()] = STANDARD,
-    fast: Annotated[
-        bool,
-        option(
-            HelpPanel.MODELS,
-            "A preview: recogniser windows as short as the utterances.",
-            "--fast",
-        ),
-    ] = False,
-    dry_run: cli_options.DryRunOption = False,
-    as_json: AsJsonOption = False,
-    workers: cli_options.WorkersOption = None,
-    prune: cli_options.PruneOption = False,
-    profile_stages: cli_options.ProfileStagesOption = False,
-    split: Annotated[
-        str,
-        option(
-            HelpPanel.HUB,
-            "Its split; or a folder of its audio files.",
-            metavar="NAME",
-            show_default="all",
-        ),
-    ] = "",
-    config: Annotated[str, option(HelpPanel.HUB, "Its config.", metavar="NAME", show_default="guessed")] = "",
-    audio_column: Annotated[
-        str,
-        option(HelpPanel.HUB, "Its column of audio.", metavar="NAME", show_default="the one with stereo audio"),
-    ] = "",
-    id_column: Annotated[
-        str,
-        option(
-            HelpPanel.HUB,
-            "The column that names its recordings.",
-            metavar="NAME",
-            show_default="conversation_id, id, or the file name",
-        ),
-    ] = "",
-    streaming: Annotated[
-        bool,
-        option(HelpPanel.HUB, "Keep no recording: for a dataset larger than the disk.", "--streaming"),
-    ] = False,
-    limit_hours: Annotated[
-        float | None,
-        option(HelpPanel.HUB, "With --streaming: stop after so many hours of audio.", metavar="HOURS", min=0),
-    ] = None,
-    limit_disk: Annotated[
-        float | None,
-        option(
-            HelpPanel.HUB,
-            "With --streaming: stop before less than so many GB are free on the disk of --out.",
-            metavar="GB",
-            min=0,
-        ),
-    ] = None,
-    runner: cli_options.RunnerOption = RUNNERS[0],
-    address: cli_options.AddressOption = "",
-    shard: cli_options.ShardOption = "1/1",
-    scratch: cli_options.ScratchOption = None,
-    shard_minutes: cli_options.ShardMinutesOption = cli_options.SHARD_MINUTES,
-    follow_links: cli_options.FollowLinksOption = False,
-    stage: cli_options.StageOption = None,
+    inputs: list[str] = argument(
+        "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
+    ),
+    out: Path = cli_options.work_option(),
+    transcripts: Path | None = option(
+        None,
+        Panel.INPUT,
+        "Transcripts to use instead of recognition: their folder, or a whisper.json.",
+        metavar="PATH",
+        show_default="those beside the audio",
+    ),
+    speakers: Path | None = option(
+        None,
+        Panel.INPUT,
+        "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
+        metavar="FILE.csv",
+    ),
+    max_conversation: float = option(
+        MAX_CONVERSATION,
+        Panel.INPUT,
+        "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
+        metavar=cli_options.TIME,
+        parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
+        show_default=cli_options.time_text(MAX_CONVERSATION),
+    ),
+    source_licence: str = cli_options.SOURCE_LICENCE,
+    profile: str = cli_options.profile_option(),
+    fast: bool = option(
+        False,
+        Panel.MODELS,
+        "A preview: short recogniser windows; affect in int8 on CPUs without bfloat16.",
+        "--fast",
+    ),
+    dry_run: bool = cli_options.DRY_RUN,
+    workers: int | None = cli_options.WORKERS,
+    prune: bool = cli_options.PRUNE,
+    profile_stages: bool = cli_options.PROFILE_STAGES,
+    split: str = cli_options.split_option("all", "NAME|FOLDER"),
+    config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
+    audio_column: str = option(
+        "", Panel.HUB, "Its column of audio.", metavar="NAME", show_default="the one with stereo audio"
+    ),
+    id_column: str = option(
+        "",
+        Panel.HUB,
+        "The column that names its recordings.",
+        metavar="NAME",
+        show_default="conversation_id, id, or the file name",
+    ),
+    streaming: bool = option(
+        False, Panel.HUB, "Keep no recording: for a dataset larger than the disk.", "--streaming"
+    ),
+    limit_hours: float | None = option(
+        None, Panel.HUB, "With --streaming: stop after so many hours of audio.", metavar="HOURS", min=0
+    ),
+    limit_disk: float | None = option(
+        None,
+        Panel.HUB,
+        "With --streaming: stop before less than so many GB are free on the disk of --out.",
+        metavar="GB",
+        min=0,
+    ),
+    runner: str = cli_options.RUNNER,
+    address: str = cli_options.ADDRESS,
+    shard: str = cli_options.SHARD,
+    scratch: Path | None = cli_options.SCRATCH,
+    shard_minutes: float = cli_options.SHARD_MINUTES,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
+    stage: list[Path] | None = cli_options.STAGE,
     **options: Any,
-) -> None:
-    """Tag every utterance of both speakers: words and times, affect, prosody, buckets, tag, punctuation.
+) -> Outcome:
+    """Tag every utterance of both speakers.
 
-    Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
+    Words and times, affect, prosody, buckets, tag, punctuation. Finished work is never done again: run the same
+    command after a stop, a crash, or a change of settings.
     """
     arguments = dict(locals()) | options
     stages = stages_of(arguments)
@@ -309,13 +270,12 @@ def tag(
             "give a folder, a whisper.json, or a manifest",
         )
     if streaming:
-        raise typer.Exit(stream(arguments, stages, (), max_conversation))
+        return stream(arguments, stages, (), max_conversation)
     refuse_limits(arguments)
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out, scratch)
-    out = work.folder
-    engine = runner_of(runner, address, work, mirrors)
+    engine = Runner(runner, address, work, mirrors)
     stages = stages_of(arguments, engine)
     run_options = RunOptions(
         workers or engine.few,
@@ -324,44 +284,38 @@ def tag(
         prune=prune,
         runner=engine,
     )
-    console = Console(stderr=as_json)
+    hub = hub_choice(arguments)
+    if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
+        return _to_fetch_outcome(repository, missing)
     recordings = find(
         inputs,
-        out,
+        work.folder,
         channel_of(stages),
         run_options.shard_seconds,
         max_conversation,
         str(transcripts) if transcripts else None,
-        hub=HubChoice(config, split, audio_column, id_column),
+        hub=hub,
         licence=source_licence,
-        before_fetch=lambda repository: _announce(console, repository, dry_run, as_json),
+        before_fetch=_announce,
         follow_links=follow_links,
         speakers=speakers,
         language=language_of(stages),
     )
-    show.left_out(console, recordings.left_out)
-    show.strangers(console, recordings.strangers)
-    show.slow_precision(console, stages, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
+    show.say_left_out(recordings.left_out)
+    if strangers := recordings.strangers:
+        named = counted(len(strangers), "recording")
+        say(f"--speakers names {named} not in INPUT: {show.first_names(strangers)}")
+    show.say_slow_precision(stages, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
-        plan = intended_tag(recordings, out, stages, run_options)[0]
-        if as_json:
-            print_json(_intended(recordings, plan, stages))
-        else:
-            show.tag_dry_run(console, recordings, plan, stages)
-        raise typer.Exit(0)
+        return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
-    about |= {RECORDINGS: addresses} if addresses else {}
-    with work.telling(), bar(console, quiet=as_json) as run_bar:
-        outcome = run_tagging(recordings, out, stages, run_options, about, planned=run_bar.planned)
-    work.settle(OF_TAG if outcome.record else ())
-    if as_json:
-        print_json(_summary(outcome, out))
-    else:
-        show.tag_outcome(console, outcome, out)
-        show_verdict(console, _exit_code(outcome))
+    about |= {run_outputs.RECORDINGS: addresses} if addresses else {}
+    with work.telling(), show.bar() as run_bar:
+        done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
+    work.settle(OF_TAG if done.record else ())
     if profile_stages:
-        console.print(profile_table(outcome.account, outcome.wall_seconds))
-    raise typer.Exit(_exit_code(outcome))
+        show.say_time_spent(done.account, done.wall_seconds)
+    return tag_outcome(done, work.folder)
 
 
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
@@ -376,28 +330,41 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
     return (*tag_stages(options["profile"], options["fast"], **settings), *own_stages)
 
 
-def _announce(console: Console, repository: Repository, dry_run: bool, as_json: bool) -> None:
-    """Print what has to be fetched from the Hub; a dry run with something to fetch ends here."""
-    missing = to_fetch(repository)
-    if repository.revoiced and not as_json:
-        show.revoiced_text(console, repository)
-    if missing.files and not (dry_run and as_json):
-        show.show_to_fetch(console, repository, missing)
-    if missing.files and dry_run:
-        if as_json:
-            print_json({"source": repository.about(), "to_fetch": missing._asdict()})
-        raise typer.Exit(0)
+def _announce(repository: Repository) -> None:
+    """Say what has to be fetched from the Hub."""
+    for line in _of_repository(repository, to_fetch(repository)):
+        say(line)
 
 
-def _exit_code(outcome: TagOutcome) -> int:
-    n_rejects = outcome.record["counts"]["rejects"] if outcome.record else len(outcome.problems)
-    n_rows = outcome.record["counts"]["conversations"] if outcome.record else outcome.n_conversations
-    return exit_code(n_rows, n_rejects)
+def _of_repository(repository: Repository, missing: ToFetch) -> list[str]:
+    lines, repo = [], repository.reference.repo
+    if repository.revoiced:
+        notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced"
+        remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
+        lines.append(f"{notice}; {remedy}")
+    if missing.files:
+        files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"
+        lines.append(f"to fetch from {repo}, commit {repository.commit[:8]}: {files}")
+    return lines
 
 
-def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence[Stage]) -> dict[str, Any]:
-    return {
-        "conversations": len(recordings.rows),
+def _to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] | None = None) -> Outcome:
+    """What a dry run over a dataset on the Hub would fetch, and the stages that it would run, if known."""
+    record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
+    *details, headline = _of_repository(repository, missing) or ["nothing to fetch"]
+    if stages is not None:
+        record["stages"] = [stage.name for stage in stages]
+        details += show.stages_to_run(stages)
+    return Outcome(record, headline, details=details, next=show.DRY_RUN_NEXT)
+
+
+def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequence[Stage]) -> Outcome:
+    """What a run would do."""
+    rows = recordings.rows
+    n_recordings = len({row["recording_id"] for row in rows})
+    of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
+    record = {
+        "conversations": len(rows),
         "rejected": [problem.as_dict() for problem in recordings.problems],
         "hidden": recordings.left_out.hidden,
         "made_by_dailytalk": recordings.left_out.made,
@@ -405,17 +372,103 @@ def _intended(recordings: FoundRecordings, plan: local.RunPlan, stages: Sequence
         "transcripts": vars(recordings.transcripts),
         "shards": {"all": len(plan.paths), "to_make": len(plan.tasks)},
         "audio_seconds": round(plan.seconds, 2),
-        "stages": [stage.name for stage in stages[plan.first_stage :]] if plan.tasks else [],
+        "stages": [stage.name for stage in left],
     }
+    details = [
+        f"{of_what}, {length_text(sum(row['duration'] for row in rows))}",
+        show.transcripts(recordings),
+        *(show.stages_to_run(left) if plan.tasks else ()),
+        *show.each_reject(recordings.problems),
+    ]
+    return Outcome(record, show.shards_to_make(plan), details=details, next=show.DRY_RUN_NEXT)
 
 
-def _summary(outcome: TagOutcome, out: Path) -> dict[str, Any]:
-    return {
+def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
+    """What a run did."""
+    record = done.record
+    summary = {
         "out": as_text(out),
-        "complete": outcome.record is not None,
-        "shards": {"all": outcome.n_shards, "made": outcome.n_made, "missing": outcome.n_missing},
-        "audio_seconds": round(outcome.audio_seconds, 2),
-        "wall_seconds": round(outcome.wall_seconds, 2),
-        "time": outcome.account.as_dict(),
-        "run": outcome.record,
+        "complete": record is not None,
+        "shards": {"all": done.n_shards, "made": done.n_made, "missing": done.n_missing},
+        "audio_seconds": round(done.audio_seconds, 2),
+        "wall_seconds": round(done.wall_seconds, 2),
+        "time": done.account.as_dict(),
+        "run": record,
     }
+    details: list[str | Figures] = [
+        show.work_done(done.n_made, done.n_shards, done.audio_seconds, done.wall_seconds)
+    ]
+    if record is None:
+        return Outcome(
+            summary,
+            f"{counted(done.n_missing, 'shard')} still missing"
+            + ("" if done.n_conversations else "; no recording could be used"),
+            exit_code(done.n_conversations, len(done.rejects)),
+            details,
+            next="nothing: the host that makes the last shard writes the transcript. If all hosts are done, run "
+            "once more without --shard",
+        )
+    counts = record["counts"]
+    details += [*_of_stages(record), *_of_counts(record)]
+    details += [f"transcript  {as_text(out / record['transcript'])}"]
+    if record["transcript"] == run_outputs.NEW_TRANSCRIPT:
+        details.append("  (transcript.jsonl was edited since it was written, and is left as it is)")
+    details.append(f"shards      {as_text(out / TAGGED)}")
+    if kept := record.get("unpublished"):
+        details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")
+    details += [f"record      {as_text(out / run_outputs.RUN)}", *show.first_lines(out / record["transcript"])]
+    tagged = (
+        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
+        f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
+    )
+    return Outcome(
+        summary,
+        tagged if counts["conversations"] else "no recording could be used",
+        exit_code(counts["conversations"], counts["rejects"]),
+        details,
+        show.rejected_by(record, out, spoken=False),
+        to_run("speak", out) if counts["conversations"] else "",
+    )
+
+
+def _of_stages(record: dict[str, Any]) -> list[str | Figures]:
+    """How long the stages took, and the models that were used."""
+    rows = [
+        (
+            stage["name"],
+            f"{stage['seconds']:.1f}",
+            "" if stage["realtime_factor"] is None else f"{stage['realtime_factor']:.4f}",
+        )
+        for stage in record["stages"]
+    ]
+    notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
+    is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
+    models = [
+        f"model of {stage['name']}: {model}" + (f" ({notes[model]})" if model in notes else "")
+        for stage in record["stages"]
+        if (model := stage["settings"].get("model")) and not (is_given and stage["name"] == "Transcribe")
+    ]
+    return [Figures(("stage", ">seconds", ">real-time factor"), rows), *models]
+
+
+def _of_counts(record: dict[str, Any]) -> list[str]:
+    """What was given, what lacks a text, which emotions there are, and the first notes."""
+    counts, lines = record["counts"], []
+    if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN, 0):
+        lines.append(f"{from_transcripts} with the words of a transcript that came with the recording")
+        if languages := counts["conversations_by_given_language"]:
+            in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
+            lines.append(f"their language: {in_them}; --language sets another")
+        if fitted := counts["words_fitted"]:
+            beyond = "fitted to the speech that was found: the given times go beyond it"
+            lines.append(f"{counted(fitted, 'word')} {beyond}")
+    lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
+    if heard := counts.get("emotions"):
+        numbers = ", ".join(f"{name} {count:,}" for name, count in heard.items())
+        is_estimate = record["models"].get("emotion", {}).get("name") == AFFECT_MAP
+        estimate = ", here an estimate" if is_estimate else ""
+        lines.append(f"emotion: {numbers} (a guess from sound{estimate}, and no diagnosis)")
+    lines += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
+    if counts["notes"] > SHOWN:
+        lines.append(f"… {counted(counts['notes'] - SHOWN, 'more note')} in {run_outputs.RUN}")
+    return lines

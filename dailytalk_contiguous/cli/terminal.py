@@ -1,6 +1,10 @@
-"""What a command prints: help, text on a terminal, JSON, rejects and errors."""
+"""What a command prints: help, its outcome for people or as JSON, errors.
+
+What a command says while it works goes to stderr, its outcome to stdout.
+"""
 
 import errno
+import inspect
 import json
 import os
 import re
@@ -8,10 +12,10 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich import console as rich_console
@@ -24,13 +28,14 @@ from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
+from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
-from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.core.wording import kind_of
 
 
-class HelpPanel(StrEnum):
+class Panel(StrEnum):
     """The panels of the help, from top to bottom."""
 
     INPUT = "Input and output"
@@ -49,21 +54,50 @@ class HelpPanel(StrEnum):
     RARE = "Rarely needed"
 
 
-def option(panel: HelpPanel, text: str, *names: str, metavar: str = "", **settings: Any) -> Any:
-    """An option for typer. At 80 columns the text has 45 or so, as long as metavars are short.
+def option(default: Any, panel: Panel, text: str, *names: str, metavar: str = "", **settings: Any) -> Any:
+    """An option for typer, as the default of a parameter. At 80 columns the text has 45 or so.
 
     Args:
+        default: its value where it is left out; `...` if it can't be.
         panel: where it is shown.
         text: the help.
         names: `--json`; without any, the parameter's own name. A flag needs one, or typer adds a `--no-json`.
-        metavar: what the help shows in place of a value; empty for a flag.
+        metavar: what the help shows in place of a value, as short as possible; empty for a flag.
         settings: of `typer.Option`: `min`, `max`, `parser`, `show_default`.
     """
-    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel.value, **settings)
+    return typer.Option(default, *names, help=text, metavar=metavar, rich_help_panel=panel.value, **settings)
 
 
-#: `--json`, which all commands have.
-AsJsonOption = Annotated[bool, option(HelpPanel.RUN, "Print the outcome as JSON.", "--json")]
+def argument(metavar: str, text: str, default: Any = ..., **settings: Any) -> Any:
+    """An argument for typer, as the default of a parameter."""
+    return typer.Argument(default, metavar=metavar, help=text, **settings)
+
+
+#: `--json`, which all commands have. Those that print while they work take it as a parameter.
+AS_JSON = option(False, Panel.RUN, "Print the outcome as JSON.", "--json")
+
+
+def with_parameters(
+    command: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
+) -> Callable[..., Any]:
+    """Give a command these parameters, for typer to read."""
+    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
+    command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return command
+
+
+def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
+    """The command with `--json`; its outcome is printed, and it gives the exit code."""
+    parameters = dict(inspect.signature(command, eval_str=True).parameters)
+    json_flag = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=AS_JSON, annotation=bool)
+
+    def run(as_json: bool, **values: Any) -> int:
+        return show_outcome(
+            command(**values, **({"as_json": as_json} if "as_json" in parameters else {})), as_json
+        )
+
+    return with_parameters(run, {"as_json": json_flag} | parameters)
 
 
 # The only way to the terminal: text from outside is shown there, and never obeyed.
@@ -83,7 +117,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u20
 _WIDE = 10_000
 
 #: Styles of the labels that begin a line, where there are colours.
-_COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "rejected": "yellow", "note": "cyan"}
+_COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "warning": "yellow", "rejected": "yellow"}
+_COLOURS |= {"note": "cyan", "next": "bold"}
 
 
 def visible(text: str) -> str:
@@ -96,27 +131,18 @@ def command_line() -> str:
     return as_text(shlex.join(["dailytalk", *sys.argv[1:]]))
 
 
-def say(text: str, stderr: bool = False, end: str = "\n") -> None:
-    """Print a text without markup."""
-    stream = sys.stderr if stderr else sys.stdout
-    if stream.isatty():
-        Console(stderr=stderr).print(text, markup=False, end=end)
+def say(text: str) -> None:
+    """Print a line to stderr, at once."""
+    if sys.stderr.isatty():
+        Console(stderr=True).text(text)
     else:
-        print(visible(text), end=end, file=stream)
+        print(visible(text), file=sys.stderr)
 
 
 def print_json(value: Any, one_line: bool = False) -> None:
     """Print a value as JSON, at once, by default a line for each field; control characters are escaped."""
     text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
     print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
-
-
-def plain_table(*headings: str, padding: tuple[int, int, int, int] = (0, 1, 0, 1)) -> Table:
-    """A table without lines; a heading with `>` before it is of numbers."""
-    table = Table(box=None, pad_edge=False, padding=padding)
-    for heading in headings:
-        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
-    return table
 
 
 class Console(rich_console.Console):
@@ -151,16 +177,32 @@ class Console(rich_console.Console):
         heads = [column.header for column in table.columns]
         for row in zip(*(column.cells for column in table.columns), strict=True):
             for number, (head, cell) in enumerate(zip(heads, row, strict=True)):
-                if cell not in ("", None):
-                    self.print(f"  {head}: {cell}" if number and head else f"{'  ' if number else ''}{cell}")
+                if str(cell):
+                    self.text(f"  {head}: {cell}" if number and head else f"{'  ' if number else ''}{cell}")
 
-    def labelled(self, label: str, text: str) -> None:
-        """Print `label: text`, the label (`error`, `advice`, `rejected`, `note`) in its colour."""
-        self.print(Text.assemble((label, _COLOURS.get(label.strip(), "")), ": ", text))
+    def text(self, text: str) -> None:
+        """Print a line without markup; a label at its beginning (`error: `, `next: `) in its colour."""
+        label, colon, _ = text.partition(": ")
+        line = Text(text)
+        if colon and label.strip() in _COLOURS:
+            line.stylize(_COLOURS[label.strip()], 0, len(label))
+        self.print(line)
 
-    def verdict(self, good: bool | None, text: str) -> None:
-        """Print a verdict in its colour: `good` is green, not good red, None (with reservations) yellow."""
-        self.print(Text(text, {True: "bold green", False: "bold red", None: "bold yellow"}[good]))
+    def detail(self, detail: str | Judgement | Figures) -> None:
+        """Print a part of an outcome."""
+        if isinstance(detail, str):
+            self.text(detail)
+        elif isinstance(detail, Judgement):
+            self.print(
+                Text(detail.text, {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good])
+            )
+        else:
+            table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))
+            for heading in detail.head:
+                table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+            for row in detail.rows:
+                table.add_row(*map(Text, row))
+            self.print(table)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -197,40 +239,44 @@ def _escape(character: re.Match[str]) -> str:
 #: How many of a kind are shown; all of them are in a file or in --json.
 SHOWN = 5
 
-#: Whether a run is good, and what to say of it, by its exit code.
-_VERDICTS: dict[int, tuple[bool | None, str]] = {
-    0: (True, "done"),
-    1: (False, "nothing was done"),
-    3: (None, "done, except for what was rejected"),
-}
-
 #: Ids of one kind that are named.
 NAMED = 3
 
 
-def show_rejected(
-    console: Console, rejects: Sequence[Reject], where: str = "all with --json", of: str = ""
-) -> None:
-    """Print how many were rejected, if any, as `show_rejects` does; `of`: what they are."""
-    if rejects:
-        share = counted(len(rejects), of) if of else f"{len(rejects):,}"
-        show_rejects(console, share, where, (reject.as_dict() for reject in rejects))
+def show_outcome(outcome: Outcome, as_json: bool = False, stderr: bool = False) -> int:
+    """Print what came of a command, or its record as JSON; gives the exit code.
+
+    Last are always the headline, what was rejected and why, and what to run next. Raises the outcome's error.
+    """
+    if not as_json:
+        _show_in_words(Console(stderr=stderr), outcome)
+    elif outcome.record is not None:
+        print_json(outcome.record)
+    if outcome.error:
+        raise outcome.error
+    return outcome.code
 
 
-def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Mapping[str, str]]) -> None:
+def _show_in_words(console: Console, outcome: Outcome) -> None:
+    for detail in outcome.details:
+        console.detail(detail)
+    headline, good = outcome.headline, {0: True, 3: None}.get(outcome.code, False)
+    console.detail(headline if isinstance(headline, Judgement) else Judgement(headline, good))
+    for part in outcome.rejected:
+        show_rejected(console, part)
+    if outcome.next:
+        console.text(f"next: {outcome.next}")
+
+
+def show_rejected(console: Console, rejected: Rejected) -> None:
     """Print how much was rejected, then a line for each kind of reason, the commonest first.
 
     A line has the first ids of its kind, and the reason and remedy of the first of them.
-
-    Args:
-        share: `5`, or `5 of 20 conversations`.
-        where: where all of them are: `in work/rejects.jsonl`, `all with --json`.
-        rejects: with `id`, `reason` and `remedy`.
     """
-    console.labelled("rejected", f"{share}, {where}")
+    console.text(f"rejected: {rejected.share}, {rejected.where}")
     counts: Counter[str] = Counter()
     first: dict[str, list[Mapping[str, str]]] = {}  # a few of each kind, however many there are
-    for reject in rejects:
+    for reject in rejected.rejects:
         kind = kind_of(reject["reason"])
         counts[kind] += 1
         if counts[kind] <= NAMED:
@@ -238,18 +284,18 @@ def show_rejects(console: Console, share: str, where: str, rejects: Iterable[Map
     for kind, count in counts.most_common(SHOWN):
         names = ", ".join(json.dumps(reject["id"], ensure_ascii=False) for reject in first[kind])
         more = f" and {count - NAMED:,} more" if count > NAMED else ""
-        console.labelled("  rejected", f"{names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
+        console.text(f"  rejected: {names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
     if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
-        console.print(f"  … {others:,} for other reasons")
+        console.text(f"  … {others:,} for other reasons")
 
 
 @contextmanager
-def shown_steps(quiet: bool) -> Iterator[None]:
-    """Show the steps of this block (`core.steps`): as a bar on a terminal, else or if `quiet` a line a minute."""
+def shown_steps() -> Iterator[None]:
+    """Show the steps of this block (`core.steps`): as a bar on a terminal, else a line a minute."""
     from rich.progress import Progress  # no other command should load it
 
     console = Console(stderr=True)
-    shown = console.is_terminal and not quiet
+    shown = console.is_terminal
     said = time.monotonic()
     with Progress(console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task("", total=None)
@@ -259,47 +305,10 @@ def shown_steps(quiet: bool) -> Iterator[None]:
             progress.update(task, description=what, completed=done, total=of)
             if not shown and time.monotonic() - said >= LOG_SECONDS:
                 said = time.monotonic()
-                say(f"{what}: {done:,}" + (f" of {of:,}" if of else ""), stderr=True)
+                say(f"{what}: {done:,}" + (f" of {of:,}" if of else ""))
 
         with listening(show):
             yield
-
-
-def exit_code(done: int, rejected: int) -> int:
-    """The exit code of a run that has done so much, and rejected so much."""
-    return 1 if not done else 3 if rejected else 0
-
-
-def show_verdict(console: Console, code: int) -> None:
-    """Print on a terminal what the exit code of a run means."""
-    if console.is_terminal:
-        console.verdict(*_VERDICTS[code])
-
-
-def show_judgement(console: Console, level: str, headline: str) -> None:
-    """Print the verdict on data: green if it is good, red if it is bad, else yellow."""
-    console.verdict({"good": True, "bad": False}.get(level), headline)
-
-
-def share_text(record: Mapping[str, Any]) -> str:
-    """How much a run rejected: `3 (1 recording; 1 of 2 conversations, 119.8 of 202.7 s)`.
-
-    Recordings that can't be used are no conversations of the run: their length is not known. `record` is its
-    run.json.
-    """
-    count, rejected = record["counts"]["rejects"], record.get("rejected") or {}
-    parts = []
-    if recordings := record["counts"].get("recordings_rejected"):
-        parts.append(counted(recordings, "recording"))
-    if rejected.get("conversations"):
-        seconds, whole = rejected["seconds"], rejected["of_seconds"]
-        lengths = (
-            f"{seconds:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(seconds)} of {length_text(whole)}"
-        )
-        parts.append(
-            f"{rejected['conversations']:,} of {counted(rejected['of_conversations'], 'conversation')}, {lengths}"
-        )
-    return f"{count:,} ({'; '.join(parts)})" if parts else f"{count:,}"
 
 
 # What every command does with an error: one sentence for what a user can mend, a traceback for a bug.
@@ -337,7 +346,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     """Run a command; gives its exit code. Errors that a user can mend go to stderr, as a sentence of `program`."""
 
     def failed(sentence: str, code: int = 1) -> int:
-        say(f"{program}: {sentence}.", stderr=True)
+        say(f"{program}: {sentence}.")
         return code
 
     try:

@@ -3,39 +3,26 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.terminal import (
-    AsJsonOption,
-    Console,
-    HelpPanel,
-    command_line,
-    exit_code,
-    option,
-    plain_table,
-    print_json,
-    show_rejected,
-    show_verdict,
-)
-from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_analysis, to_uri
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
+from dailytalk_contiguous.core.audio import pcm_to_float, probe, read_pcm, to_uri
 from dailytalk_contiguous.core.contours import SMOOTHING, ProsodicFeatureExtractor, as_features, median_f0
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.learn import token_rows
 from dailytalk_contiguous.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
 from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
-from dailytalk_contiguous.models.devices import DEVICES, resolve_device
+from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
 from dailytalk_contiguous.run.outputs import REJECTS, RUN, read_run
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.stages.base import DEVICE
+from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
@@ -48,115 +35,95 @@ PLOT_SETTINGS = cli_options.setting_options(TokeniseProsody())
 #: Tokens of a codebook without --n-clusters.
 N_CLUSTERS = 120
 
+#: What the help shows of --weights.
+SHOWN_WEIGHTS = ", ".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items())
+
 #: Suffixes of the files of pictures.
 PICTURES = (".png", ".svg", ".pdf")
 
 START, END = cli_options.time_of("--start", {}), cli_options.time_of("--end", {})
 
-SpokenArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="INPUT",
-        help="Recordings or folders of them (s3:// too); or a work folder, a corpus, or OWNER/NAME on the Hub.",
-    ),
-]
+INPUTS = argument(
+    "INPUT", "Recordings or folders of them (s3:// too); or a work folder, a corpus, or OWNER/NAME on the Hub."
+)
 
 
 @cli_options.with_options(EXTRACT_SETTINGS)
 def extract(
-    inputs: SpokenArgument,
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the contours.", metavar="DIR")],
-    workers: Annotated[int, cli_options.workers_option()] = 1,
-    as_json: AsJsonOption = False,
-    prune: cli_options.PruneOption = False,
-    follow_links: cli_options.FollowLinksOption = False,
+    inputs: list[str] = INPUTS,
+    out: Path = cli_options.out_option(),
+    workers: int | None = cli_options.WORKERS,
+    prune: bool = cli_options.PRUNE,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
-) -> None:
-    """Measure six contours of every utterance: pitch, its width, two formants, power, harmonics to noise.
+) -> Outcome:
+    """Measure six contours of every utterance.
 
-    A value every 16 ms, from which `dailytalk tokens cluster` makes a codebook. Run the same command after a stop:
-    it goes on.
+    Pitch, its width, two formants, power, harmonics to noise: a value every 16 ms, from which `dailytalk tokens
+    cluster` makes a codebook. Run the same command after a stop: it goes on.
     """
     settings = cli_options.chosen(options, EXTRACT_SETTINGS)
-    _make(inputs, out, ExtractContours, settings, workers, as_json, prune, follow_links)
+    return _make(inputs, out, ExtractContours, settings, workers, prune, follow_links)
 
 
 @cli_options.with_options(ENCODE_SETTINGS)
 def encode(
-    inputs: SpokenArgument,
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the tokens.", metavar="DIR")],
-    workers: Annotated[int, cli_options.workers_option()] = 1,
-    as_json: AsJsonOption = False,
-    prune: cli_options.PruneOption = False,
-    follow_links: cli_options.FollowLinksOption = False,
+    inputs: list[str] = INPUTS,
+    out: Path = cli_options.out_option(),
+    workers: int | None = cli_options.WORKERS,
+    prune: bool = cli_options.PRUNE,
+    follow_links: bool = cli_options.FOLLOW_LINKS,
     **options: Any,
-) -> None:
-    """Turn every utterance into prosodic tokens: one every 16 ms, in runs, and by word.
+) -> Outcome:
+    """Turn every utterance into prosodic tokens.
 
-    Run the same command after a stop: it goes on.
+    One every 16 ms, in runs, and by word. Run the same command after a stop: it goes on.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
-    _make(inputs, out, TokeniseProsody, settings, workers, as_json, prune, follow_links)
+    return _make(inputs, out, TokeniseProsody, settings, workers, prune, follow_links)
 
 
-@cli_options.with_options({})
 def cluster(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What dailytalk tokens extract has written.")],
-    out: Annotated[Path, option(HelpPanel.INPUT, "Folder for the codebook.", metavar="DIR")],
-    n_clusters: Annotated[
-        int | None,
-        option(
-            HelpPanel.RESULT,
-            "Tokens, that of silence among them.",
-            metavar="N",
-            min=2,
-            max=MOST_CLUSTERS,
-            show_default="120",
-        ),
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        option(HelpPanel.RESULT, "Make several, each in a folder of its own: 64,120,256.", metavar="N,N,…"),
-    ] = None,
-    speaker_relative: Annotated[
-        bool,
-        option(HelpPanel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"),
-    ] = False,
-    weights: Annotated[
-        str | None,
-        option(
-            HelpPanel.RARE,
-            "What columns count: f0=1.5,power=2.",
-            metavar="NAME=N,…",
-            show_default=", ".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items()),
-        ),
-    ] = None,
-    reduced_dims: Annotated[
-        int | None,
-        option(HelpPanel.RARE, "Reduce the columns to so many first.", metavar="N", show_default="as they are"),
-    ] = None,
-    reducer: Annotated[
-        str | None,
-        option(
-            HelpPanel.RARE,
-            f"What reduces them: {cli_options.either(REDUCERS)} (extra umap).",
-            metavar="NAME",
-            show_default=REDUCERS[0],
-        ),
-    ] = None,
-    max_iter: Annotated[
-        int, option(HelpPanel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1)
-    ] = 1000,
-    device: Annotated[
-        str,
-        option(HelpPanel.MODELS, DEVICE.about.replace("{choices}", cli_options.either(DEVICES)), metavar="NAME"),
-    ] = "auto",
-    seed: Annotated[int, cli_options.seed_option()] = 0,
-    as_json: AsJsonOption = False,
-) -> None:
-    """Make a codebook: cluster the contours of a folder, and say how good the clusters are.
+    folder: Path = argument("DIR", "What dailytalk tokens extract has written."),
+    out: Path = cli_options.out_option(),
+    n_clusters: int | None = option(
+        None,
+        Panel.RESULT,
+        "Tokens, that of silence among them.",
+        metavar="N",
+        min=2,
+        max=MOST_CLUSTERS,
+        show_default="120",
+    ),
+    sweep: str | None = option(
+        None, Panel.RESULT, "Make several, each in a folder of its own: 64,120,256.", metavar="N,N,…"
+    ),
+    speaker_relative: bool = option(
+        False, Panel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"
+    ),
+    weights: str | None = option(
+        None, Panel.RARE, "What columns count: f0=1.5,power=2.", metavar="NAME=N,…", show_default=SHOWN_WEIGHTS
+    ),
+    reduced_dims: int | None = option(
+        None, Panel.RARE, "Reduce the columns to so many first.", metavar="N", show_default="as they are"
+    ),
+    reducer: str | None = option(
+        None,
+        Panel.RARE,
+        f"What reduces them: {cli_options.either(REDUCERS)} (extra umap).",
+        metavar="NAME",
+        show_default=REDUCERS[0],
+    ),
+    max_iter: int = option(
+        1000, Panel.RARE, "Most steps on the sample, before all frames are passed.", metavar="N", min=1
+    ),
+    device: str = cli_options.DEVICE_OPTION,
+    seed: int = cli_options.SEED_OPTION,
+) -> Outcome:
+    """Make a codebook, and say how good its clusters are.
 
-    The same contours and seed give the same codebook. Needs the extra `tokens`; to use a codebook does not.
+    The contours of a folder are clustered: the same contours and seed give the same codebook. Needs the extra
+    `tokens`; to use a codebook does not.
     """
     cli_options.on_this_machine("--out", out)
     if sweep is not None and n_clusters is not None:
@@ -176,19 +143,35 @@ def cluster(
         )
         for count in counts
     ]
-    console = Console(stderr=as_json)
     frames = gather_frames(folder, speaker_relative).finalize()
-    reports = []
+    reports: list[dict[str, Any]] = []
     for pipeline in pipelines:
         place = out if sweep is None else out / str(pipeline.n_clusters)
         codebook = pipeline.train(frames, None, reduced_dims, reducer or REDUCERS[0], max_iter)
         quality = pipeline.clustering_quality_analysis(frames)
         write_codebook(codebook, quality, place)
         reports.append({"out": as_text(place), "name": codebook.name} | quality._asdict())
-    if as_json:
-        print_json(reports if sweep is not None else reports[0])
-    else:
-        _show_clusters(console, reports)
+    rows = []
+    for report in reports:
+        silhouettes = report["silhouette"], report["silhouette_with_silence"]
+        rows.append(
+            (
+                f"{len(report['sizes']):,}",
+                f"{report['frames'] - report['silent']:,}",
+                f"{report['inertia']:,.1f}",
+                f"{report['perplexity']:.1f}",
+                f"{report['dead']}",
+                *("–" if score is None else f"{score:.3f}" for score in silhouettes),
+                report["out"],
+            )
+        )
+    numbers = ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence")
+    return Outcome(
+        reports if sweep is not None else reports[0],
+        f"{counted(len(reports), 'codebook')} in {as_text(out)}",
+        details=[Figures((*(f">{heading}" for heading in numbers), ""), rows)],
+        next=to_run("tokens", "encode", "INPUT", "--prosodic-tokens", reports[0]["out"], "--out", "DIR"),
+    )
 
 
 def smoothing_of(folder: Path) -> str:
@@ -223,43 +206,21 @@ def weights_of(text: str | None) -> dict[str, float]:
     return weights
 
 
-def _show_clusters(console: Console, reports: list[dict[str, Any]]) -> None:
-    numbers = ("tokens", "voiced frames", "inertia", "perplexity", "dead", "silhouette", "with silence")
-    table = plain_table(*(f">{heading}" for heading in numbers), "")
-    for report in reports:
-        silhouettes = report["silhouette"], report["silhouette_with_silence"]
-        table.add_row(
-            f"{len(report['sizes']):,}",
-            f"{report['frames'] - report['silent']:,}",
-            f"{report['inertia']:,.1f}",
-            f"{report['perplexity']:.1f}",
-            f"{report['dead']}",
-            *("–" if score is None else f"{score:.3f}" for score in silhouettes),
-            report["out"],
-        )
-    console.print(table)
-
-
 @cli_options.with_options(PLOT_SETTINGS)
 def plot(
-    sound: Annotated[Path, typer.Argument(metavar="FILE", help="A sound file.")],
-    out: Annotated[Path, option(HelpPanel.INPUT, "The picture to write: PNG, SVG or PDF.", metavar="FILE")],
-    side: Annotated[
-        str, option(HelpPanel.INPUT, "Which channel of a stereo file: left or right.", metavar="NAME")
-    ] = "left",
-    start: Annotated[
-        float, option(HelpPanel.INPUT, "Where the picture begins.", parser=START, metavar=cli_options.TIME)
-    ] = 0.0,
-    end: Annotated[
-        float | None,
-        option(
-            HelpPanel.INPUT, "Where it ends.", parser=END, metavar=cli_options.TIME, show_default="the file's end"
-        ),
-    ] = None,
-    as_json: AsJsonOption = False,
+    sound: Path = argument("FILE", "A sound file."),
+    out: Path = cli_options.file_option(),
+    side: str = option("left", Panel.INPUT, "Which channel of a stereo file: left or right.", metavar="NAME"),
+    start: float = option(0.0, Panel.INPUT, "Where the picture begins.", parser=START, metavar=cli_options.TIME),
+    end: float | None = option(
+        None, Panel.INPUT, "Where it ends.", parser=END, metavar=cli_options.TIME, show_default="the file's end"
+    ),
     **options: Any,
-) -> None:
-    """Draw the contours of a sound, and its tokens below."""
+) -> Outcome:
+    """Draw the contours of a sound, and its tokens below.
+
+    As a picture: PNG, SVG or PDF, by the ending of --out.
+    """
     cli_options.on_this_machine("--out", out)
     if out.suffix.lower() not in PICTURES:
         raise DailytalkError(
@@ -273,7 +234,7 @@ def plot(
     try:
         if start >= (seconds := probe(audio).seconds):
             raise BadInput(f"it has {seconds:g} s", "")
-        channels = read_analysis(audio, start, end and end - start)
+        channels = read_pcm(audio, start, end and end - start)
     except (OSError, BadInput) as error:
         reason = error.reason if isinstance(error, BadInput) else error.strerror or "it can't be read"
         raise DailytalkError(f"{as_text(sound)!r}: {reason}", "name another file or other times") from None
@@ -293,10 +254,8 @@ def plot(
         raise DailytalkError(
             f"{as_text(out)!r} can't be written ({error.strerror or error})", "make room, or name another file"
         ) from None
-    if as_json:
-        print_json({"out": as_text(out), "frames": len(tokens), "tokens": tokens.tolist()})
-    else:
-        Console().print(f"{counted(len(tokens), 'frame')} in {as_text(out)}", markup=False)
+    record = {"out": as_text(out), "frames": len(tokens), "tokens": tokens.tolist()}
+    return Outcome(record, f"{counted(len(tokens), 'frame')} in {record['out']}")
 
 
 def _make(
@@ -304,48 +263,39 @@ def _make(
     out: Path,
     kind: type[ExtractContours | TokeniseProsody],
     settings: Mapping[str, Any],
-    workers: int,
-    as_json: bool,
+    workers: int | None,
     prune: bool,
     follow_links: bool,
-) -> None:
+) -> Outcome:
     cli_options.on_this_machine("--out", out)
     stage, segment = kind(**chosen_for(kind, settings)), Segment(mono=True, **chosen_for(Segment, settings))
     speech = token_rows.find_speech(inputs, out, segment, follow_links=follow_links)
-    console = Console(stderr=as_json)
-    show.left_out(console, speech.recordings.left_out)
-    with show.bar(console, quiet=as_json) as run_bar:
-        outcome = token_rows.make_prosody(
-            speech, out, stage, RunOptions(workers, prune=prune), command_line(), planned=run_bar.planned
-        )
-    code = exit_code(outcome.record["counts"]["conversations"], len(outcome.rejects))
-    shards = out / (token_rows.TOKEN_SHARDS if isinstance(stage, TokeniseProsody) else token_rows.CONTOUR_SHARDS)
-    if as_json:
-        print_json(_as_dict(outcome, shards))
-    else:
-        _show(console, outcome, out, shards)
-        show_verdict(console, code)
-    raise typer.Exit(code)
-
-
-def _as_dict(outcome: token_rows.ProsodyOutcome, shards: Path) -> dict[str, Any]:
-    return {
-        "out": as_text(shards) if outcome.record["counts"]["conversations"] else None,
-        "counts": outcome.record["counts"],
-        "hours": outcome.record["hours"],
-        "rejects": [reject.as_dict() for reject in outcome.rejects],
-        "audio_seconds": round(outcome.audio_seconds, 2),
-        "wall_seconds": round(outcome.wall_seconds, 2),
-    }
-
-
-def _show(console: Console, outcome: token_rows.ProsodyOutcome, out: Path, shards: Path) -> None:
-    if outcome.n_made:
-        console.print(f"{length_text(outcome.audio_seconds)} in {length_text(outcome.wall_seconds)}")
-    elif outcome.record["counts"]["conversations"]:
-        console.print("nothing to do: all of it is there")
-    counts, hours = outcome.record["counts"], outcome.record["hours"]["audio"]
-    console.print(f"{counted(counts['conversations'], 'conversation')}, {length_text(hours * 3600)}")
-    show_rejected(console, outcome.rejects, f"in {as_text(out / REJECTS)}")
-    if counts["conversations"]:
-        console.print(f"in {as_text(shards)}", markup=False)
+    show.say_left_out(speech.recordings.left_out)
+    spec = token_rows.ProsodySpec(speech, out, stage, {"command": command_line()})
+    with show.bar() as run_bar:
+        done = run(spec, RunOptions(workers or 1, prune=prune), planned=run_bar.planned)
+    assert done.record is not None
+    counts, hours = done.counts, done.record["hours"]
+    encoded, made = isinstance(stage, TokeniseProsody), bool(counts["conversations"])
+    shards = as_text(out / (token_rows.TOKEN_SHARDS if encoded else token_rows.CONTOUR_SHARDS))
+    details = []
+    if done.n_made:
+        details = [f"{length_text(done.audio_seconds)} in {length_text(done.wall_seconds)}"]
+    elif made:
+        details = ["nothing to do: all of it is there"]
+    headline = f"{counted(counts['conversations'], 'conversation')}, {length_text(hours['audio'] * 3600)}"
+    return Outcome(
+        {
+            "out": shards if made else None,
+            "counts": counts,
+            "hours": hours,
+            "rejects": [reject.as_dict() for reject in done.rejects],
+            "audio_seconds": round(done.audio_seconds, 2),
+            "wall_seconds": round(done.wall_seconds, 2),
+        },
+        f"{headline} in {shards}" if made else headline,
+        exit_code(counts["conversations"], len(done.rejects)),
+        details,
+        rejected_of(done.rejects, where=f"in {as_text(out / REJECTS)}"),
+        to_run("tokens", "train" if encoded else "cluster", out, "--out", "DIR") if made else "",
+    )

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
-from rich.markup import escape
+from typing import Any
 
 from dailytalk_contiguous.cli.options import size_text
-from dailytalk_contiguous.cli.terminal import AsJsonOption, Console, plain_table, print_json
+from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.changes import MOVED, Shifts
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
 from dailytalk_contiguous.publish.version import Listed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
@@ -27,46 +26,54 @@ _BUMPS = {
 }
 
 
-def versions(
-    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A dataset on the Hub.")],
-    as_json: AsJsonOption = False,
-) -> None:
-    """List the versions of a dataset: date, rows, hours, size, and what each changed."""
+def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Outcome:
+    """List the versions of a dataset, and what each changed.
+
+    With date, rows, hours and size.
+    """
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names one version", f"write {named.repo} to list them all")
     listed = list_versions(named.repo)
-    if as_json:
-        print_json([version.as_dict() for version in listed])
-        return
-    table = plain_table("version", "date", "commit", ">rows", ">hours", ">size", "changes")
-    for version in listed:
-        table.add_row(*map(escape, _line(version)))
-    Console().print(table)
+    head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
+    kinds = [version.name for version in listed if version.kind == "version"]
+    return Outcome(
+        [version.as_dict() for version in listed],
+        f"{counted(len(kinds), 'version')} of {named.repo}",
+        details=[Figures(head, [version_row(version) for version in listed])],
+        next=to_run("diff", f"{named.repo}@{kinds[1]}", f"@{kinds[0]}") if len(kinds) > 1 else "",
+    )
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="OWNER/NAME@TAG, or a folder laid out like one.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="The same, or @TAG of the same dataset.")],
-    as_json: AsJsonOption = False,
-) -> None:
-    """Compare B with A: conversations, fields, tags, times, and the version that the changes call for.
+    before: str = argument("A", "OWNER/NAME@TAG, or a folder laid out like one."),
+    after: str = argument("B", "The same, or @TAG of the same dataset."),
+) -> Outcome:
+    """Compare B with A, and say which version B calls for.
 
-    With --json, all ids.
+    Conversations, fields, tags and times. With --json, all ids.
     """
     old = _named(before)
     new = _named(after, old)
-    changes = compare_versions(open_version(old), open_version(new))
-    if as_json:
-        ids = {
-            "added": changes.added,
-            "removed": changes.removed,
-            "changed": changes.changed,
-            "moved": {name: {"from": a, "to": b} for name, (a, b) in changes.moved.items()},
-        }
-        print_json(changes.as_dict() | {"ids": ids})
-        return
-    _show(Console(), changes)
+    return diff_outcome(compare_versions(open_version(old), open_version(new)), old)
+
+
+def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
+    """What a version changes, and the version that this calls for."""
+    ids = {
+        "added": changes.added,
+        "removed": changes.removed,
+        "changed": changes.changed,
+        "moved": {name: {"from": a, "to": b} for name, (a, b) in changes.moved.items()},
+    }
+    return Outcome(
+        changes.as_dict() | {"ids": ids},
+        f"this calls for {_BUMPS[changes.bump]}",
+        details=_details(changes),
+        next=to_run("push", "DIR", old.repo, "--tag", "auto")
+        if changes.bump and isinstance(old, Reference)
+        else "",
+    )
 
 
 def _named(text: str, first: Reference | Path | None = None) -> Reference | Path:
@@ -85,7 +92,8 @@ def _named(text: str, first: Reference | Path | None = None) -> Reference | Path
     return dataset
 
 
-def _line(version: Listed) -> tuple[str, ...]:
+def version_row(version: Listed) -> tuple[str, ...]:
+    """A version as a row of the list."""
     date = version.date.strftime("%Y-%m-%d") if version.date else ""
     hours = "" if version.hours is None else f"{version.hours:.2f}"
     rows = "" if version.rows is None else str(version.rows)
@@ -109,53 +117,45 @@ def _changed(changes: Mapping[str, Any] | None) -> str:
     return (count_in_words(changes) or "same conversations") + since
 
 
-def _show(console: Console, changes: Changes) -> None:
-    _ids(console, "added", changes.added)
-    _ids(console, "removed", changes.removed)
-    _ids(console, "changed", changes.changed)
-    _ids(console, "moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()])
+def _details(changes: Changes) -> list[str | Figures]:
+    details: list[str | Figures] = [
+        _ids("added", changes.added),
+        _ids("removed", changes.removed),
+        _ids("changed", changes.changed),
+        _ids("moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()]),
+    ]
     for config, sentences in changes.broken.items():
-        for sentence in sentences:
-            console.print(f"breaks readers: {escape(config)}: {escape(sentence)}")
-    for config, names in changes.columns.items():
-        console.print(f"new columns: {escape(config)}: {escape(', '.join(names))}")
+        details += [f"breaks readers: {config}: {sentence}" for sentence in sentences]
+    details += [f"new columns: {config}: {', '.join(names)}" for config, names in changes.columns.items()]
     if changes.utterances.total():
         counts = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
-        console.print(f"utterances of changed conversations: {counts}")
+        details.append(f"utterances of changed conversations: {counts}")
     fields = sorted(changes.fields.items(), key=lambda field: (-field[1], field[0]))
-    _counts(console, ("field", ">conversations"), fields)
-    _counts(
-        console,
-        ("tag before", "tag after", ">utterances"),
-        ((a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()),
-    )
-    _shifts(console, "utterances", changes.utterance_times)
-    _shifts(console, "words", changes.word_times)
-    console.print(f"this calls for {_BUMPS[changes.bump]}")
+    details += _table(("field", ">conversations"), fields)
+    tags = [(a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()]
+    details += _table(("tag before", "tag after", ">utterances"), tags)
+    return [*details, *_shifts("utterances", changes.utterance_times), *_shifts("words", changes.word_times)]
 
 
-def _ids(console: Console, kind: str, names: Sequence[str]) -> None:
+def _ids(kind: str, names: Sequence[str]) -> str:
     left = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    first_names = f": {escape(', '.join(names[:SHOWN]))}{left}" if names else ""
-    console.print(f"{kind}: {len(names)}{first_names}")
+    first_names = f": {', '.join(names[:SHOWN])}{left}" if names else ""
+    return f"{kind}: {len(names)}{first_names}"
 
 
-def _shifts(console: Console, what: str, shifts: Shifts) -> None:
-    if shifts.moved:
-        console.print(
-            f"{what} in changed conversations: {shifts.moved.total()} of {shifts.matched} ({shifts.share:.1%}) "
-            f"begin more than {1000 * MOVED:.0f} ms earlier or later (median {shifts.median:.3f} s, "
-            f"at most {shifts.largest:.3f} s)",
-        )
+def _shifts(what: str, shifts: Shifts) -> list[str]:
+    if not shifts.moved:
+        return []
+    return [
+        f"{what} in changed conversations: {shifts.moved.total()} of {shifts.matched} ({shifts.share:.1%}) "
+        f"begin more than {1000 * MOVED:.0f} ms earlier or later (median {shifts.median:.3f} s, "
+        f"at most {shifts.largest:.3f} s)"
+    ]
 
 
-def _counts(console: Console, headings: Sequence[str], rows: Iterable[tuple[str | int, ...]]) -> None:
-    all_rows = list(rows)
-    if not all_rows:
-        return
-    table = plain_table(*headings)
-    for row in all_rows[:SHOWN_ROWS]:
-        table.add_row(*(escape(str(value)) for value in row))
-    console.print(table)
-    if len(all_rows) > SHOWN_ROWS:
-        console.print(f"… {len(all_rows) - SHOWN_ROWS} more (--json lists all)")
+def _table(head: Sequence[str], rows: Sequence[Iterable[str | int]]) -> list[str | Figures]:
+    if not rows:
+        return []
+    table = Figures(head, [[str(value) for value in row] for row in rows[:SHOWN_ROWS]])
+    more = [f"… {len(rows) - SHOWN_ROWS} more (--json lists all)"] if len(rows) > SHOWN_ROWS else []
+    return [table, *more]

@@ -501,7 +501,27 @@ def blocks(
     """
     try:
         with _sound_file(audio) as file:
-            yield from _sound_file_blocks(file, start, duration, block_seconds)
+            rate: int = file.samplerate
+            first = round(start * rate)
+            left = file.frames - first
+            wanted = left if duration is None else min(round(duration * rate), left)
+            if first:
+                before = min(first, round(_PREROLL_SECONDS * rate))
+                file.seek(first - before)
+                file.read(before, dtype="float32")
+            done = 0
+            while done < wanted:
+                block = file.read(min(round(block_seconds * rate), wanted - done), dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                yield _finite(block, start + done / rate)
+                done += len(block)
+            if done < wanted and file.format not in _MPEG:
+                promised = file.frames / rate
+                raise BadInput(
+                    f"the file ends at {start + done / rate:.1f} s but its header promises {promised:.1f} s",
+                    "copy or export the recording again",
+                )
             return
     except soundfile.LibsndfileError as error:
         message = str(error).lower()
@@ -594,46 +614,24 @@ def blocks_at(
         yield resampler.resample_chunk(np.zeros((0, info.channels), np.float32), last=True)
 
 
-def pcm_blocks(
-    audio: dict[str, Any],
-    sample_rate: int,
-    start: float = 0.0,
-    duration: float | None = None,
-    tap: Callable[[Samples], object] | None = None,
-) -> Iterator[Pcm]:
-    """What `blocks_at` yields, as int16: 16-bit samples at that rate come back unchanged."""
-    for block in blocks_at(audio, sample_rate, start, duration, tap):
-        yield to_pcm(block)
-
-
-def read_analysis(
-    audio: dict[str, Any],
-    start: float = 0.0,
-    duration: float | None = None,
-    tap: Callable[[Samples], object] | None = None,
-) -> Pcm:
-    """`read_pcm` at the rate of all analysis, 16 kHz."""
-    return read_pcm(audio, ANALYSIS_RATE, start, duration, tap)
-
-
 def read_pcm(
     audio: dict[str, Any],
-    sample_rate: int,
     start: float = 0.0,
     duration: float | None = None,
     tap: Callable[[Samples], object] | None = None,
+    sample_rate: int = ANALYSIS_RATE,
 ) -> Pcm:
-    """What `pcm_blocks` yields, as one array."""
+    """What `blocks_at` yields, as one array of int16: 16-bit samples at that rate come back unchanged."""
     info = probe(audio)
     left = info.seconds - start
     seconds = min(max(0.0, left if duration is None else min(duration, left)), _LONGEST_PROMISE)
     # One array from the start: blocks joined at the end exist twice, 50 MB for a quarter of an hour.
     samples = np.empty((round(seconds * sample_rate) + _SPARE, info.channels), np.int16)
     held = 0
-    for block in pcm_blocks(audio, sample_rate, start, duration, tap):
+    for block in blocks_at(audio, sample_rate, start, duration, tap):
         if held + len(block) > len(samples):
             samples = np.concatenate((samples[:held], np.empty((held + len(block), info.channels), np.int16)))
-        samples[held : held + len(block)] = block
+        samples[held : held + len(block)] = to_pcm(block)
         held += len(block)
     return samples[:held]
 
@@ -681,30 +679,6 @@ def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
     """16 kHz samples from one second to another; one before the beginning counts as 0."""
     first, last = (max(0, round(edge * ANALYSIS_RATE)) for edge in (start, end))
     return channel[first:last]
-
-
-def _sound_file_blocks(
-    file: soundfile.SoundFile, start: float, duration: float | None, block_seconds: float
-) -> Iterator[Samples]:
-    rate: int = file.samplerate
-    first = round(start * rate)
-    wanted = file.frames - first if duration is None else min(round(duration * rate), file.frames - first)
-    before = min(first, round(_PREROLL_SECONDS * rate))
-    if first:
-        file.seek(first - before)
-        file.read(before, dtype="float32")
-    done = 0
-    while done < wanted:
-        block = file.read(min(round(block_seconds * rate), wanted - done), dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        yield _finite(block, start + done / rate)
-        done += len(block)
-    if done < wanted and file.format not in _MPEG:
-        raise BadInput(
-            f"the file ends at {start + done / rate:.1f} s but its header promises {file.frames / rate:.1f} s",
-            "copy or export the recording again",
-        )
 
 
 def _finite(block: Samples, start: float) -> Samples:

@@ -117,14 +117,14 @@ def _paired(before: Any, after: Any, prefix: str = "") -> Iterator[tuple[str, An
 
 def _struct_fields(feature: Any) -> dict[str, Any] | None:
     """Fields of a struct, or of the structs in a list of any depth; None for anything else."""
-    while _is_list(feature):
+    while isinstance(feature, (List, LargeList)):
         feature = feature.feature
     return feature if isinstance(feature, dict) else None
 
 
 def _type(feature: Any) -> str:
     """A type in words. Structs are all one type: their fields are compared one by one."""
-    if _is_list(feature):
+    if isinstance(feature, (List, LargeList)):
         fixed = isinstance(feature, List) and feature.length >= 0
         return f"a list of {_type(feature.feature)}" + (f" ({feature.length} each)" if fixed else "")
     if isinstance(feature, dict):
@@ -136,10 +136,6 @@ def _type(feature: Any) -> str:
         channels = "any number of" if feature.num_channels is None else feature.num_channels
         return f"audio at {rate} with {channels} channel(s)"
     return repr(feature)
-
-
-def _is_list(feature: Any) -> bool:
-    return isinstance(feature, (List, LargeList))
 
 
 # Differences between two rows of the same conversation: fields, tags, and shifts of times.

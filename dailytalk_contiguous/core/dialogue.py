@@ -84,9 +84,10 @@ class Endpointer:
         self._rules, self._language = rules, language
         self._gate = SpeechGate(rules.speech_from)
         self._last = 0.0
-        self._forget()
+        self.reset()
 
-    def _forget(self) -> None:
+    def reset(self) -> None:
+        """Forget the turn that is under way."""
         self._start: float | None = None
         self._began = self._paused = False
         self._speech = self._end = self._run = 0.0
@@ -95,10 +96,6 @@ class Endpointer:
     def heard(self, text: str) -> None:
         """Take what was recognised of this turn up to now."""
         self._text = text
-
-    def reset(self) -> None:
-        """Forget the turn that is under way."""
-        self._forget()
 
     def push(self, probability: float, time: float) -> TurnChange | None:
         """What a frame changes. `time` is that of its end, in seconds, never falling."""
@@ -109,7 +106,16 @@ class Endpointer:
         if not self._began:
             self._start, self._speech = None, 0.0
             return None
-        return self._silent(time)
+        assert self._start is not None
+        silence = time - self._end
+        if not self._paused and silence >= NOTICED_PAUSE:
+            self._paused = True
+            return TurnChange("paused", self._start, self._end)
+        # Without words nobody knows whether the sentence is finished.
+        waits = self._text is None or is_unfinished(self._text, self._language)
+        if silence >= (self._rules.long_pause if waits else self._rules.pause):
+            return self._over("ended" if self._speech >= SHORTEST_TURN else "dropped")
+        return None
 
     def _spoke(self, start: float, time: float) -> TurnChange | None:
         self._start = start if self._start is None else self._start
@@ -130,21 +136,9 @@ class Endpointer:
             return self._over("full")
         return None
 
-    def _silent(self, time: float) -> TurnChange | None:
-        assert self._start is not None
-        silence = time - self._end
-        if not self._paused and silence >= NOTICED_PAUSE:
-            self._paused = True
-            return TurnChange("paused", self._start, self._end)
-        # Without words nobody knows whether the sentence is finished.
-        waits = self._text is None or is_unfinished(self._text, self._language)
-        if silence >= (self._rules.long_pause if waits else self._rules.pause):
-            return self._over("ended" if self._speech >= SHORTEST_TURN else "dropped")
-        return None
-
     def _over(self, kind: str) -> TurnChange:
         change = TurnChange(kind, self._start or 0.0, self._end)
-        self._forget()
+        self.reset()
         return change
 
 
@@ -358,21 +352,18 @@ class SentenceCutter:
             elif character.isspace() and _is_sentence(waiting, character):
                 sentences += self._take(waiting)
             elif len(waiting) >= LONGEST_SENTENCE:
-                sentences += self._cut(waiting)
+                clause = max(waiting.rfind(mark) for mark in (", ", "; ", ": ", " – ", " — ")) + 2
+                word = waiting.rfind(" ") + 1
+                least = LONGEST_SENTENCE // 3
+                at = clause if clause > least else word if word > least else len(waiting)
+                sentences += self._take(waiting[:at])
+                self._waiting = waiting[at:]
         return sentences
 
     def flush(self) -> list[ReplySentence]:
         """What is left at the end of the reply."""
         sentences = self._take(self._waiting, code=self._in_code) if self._waiting else []
         self._in_code, self._tag = False, ""
-        return sentences
-
-    def _cut(self, waiting: str) -> list[ReplySentence]:
-        clause = max(waiting.rfind(mark) for mark in (", ", "; ", ": ", " – ", " — ")) + 2
-        word = waiting.rfind(" ") + 1
-        at = clause if clause > LONGEST_SENTENCE // 3 else word if word > LONGEST_SENTENCE // 3 else len(waiting)
-        sentences = self._take(waiting[:at])
-        self._waiting = waiting[at:]
         return sentences
 
     def _take(self, written: str, code: bool = False) -> list[ReplySentence]:

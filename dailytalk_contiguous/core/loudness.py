@@ -130,9 +130,8 @@ def rearrange(
         elsewhere[start:end] = False
     for start, end in true_runs(elsewhere).tolist():
         ramp = np.minimum(1.0, np.arange(1, end - start + 1, dtype=np.float32) / (fade + 1))
-        angle = np.float32(math.pi / 2) * np.minimum(
-            ramp, ramp[::-1]
-        )  # of equal power: they have nothing in common
+        # Of equal power: they have nothing in common.
+        angle = np.float32(math.pi / 2) * np.minimum(ramp, ramp[::-1])
         mixed = np.cos(angle) * background[start:end] + np.sin(angle) * tone[start:end]
         background[start:end] = np.where(ramp * ramp[::-1] < 1, mixed, tone[start:end])
     channel = np.empty(length, np.float32)

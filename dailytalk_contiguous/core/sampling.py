@@ -516,13 +516,18 @@ def split_corpus(clips: Iterable[SplitItem], by: str = "speakers", seed: int = 0
     _check_split(items, by)
     roots = _roots(items)
     units = [clip for clip in items if roots[clip.id] == clip.id]
-    orphans = {
-        roots[clip.id]: clip for clip in reversed(items)
-    }  # of lost sources: their first copy speaks for them
+    # Of lost sources: their first copy speaks for them.
+    orphans = {roots[clip.id]: clip for clip in reversed(items)}
     unit_ids = {clip.id for clip in units}
     units += [orphans[root]._replace(id=root) for root in sorted(orphans.keys() - unit_ids)]
     if by == "official":
-        return _described(items, units, roots, _official(units), None)
+        for unit in units:
+            if (split := unit.official_split) not in _OFFICIAL:
+                raise DailytalkError(
+                    f"the official split of the clip {unit.id} is {split!r}, not train or validation",
+                    "leave it out, or split by speakers or sentences instead",
+                )
+        return _described(items, units, roots, {unit.id: str(unit.official_split) for unit in units}, None)
     reasons: list[str] = []
     best: tuple[float, dict[str, str]] | None = None
     for way in DISJOINT[DISJOINT.index(by) :]:
@@ -565,16 +570,6 @@ def _roots(clips: Sequence[SplitItem]) -> dict[str, str]:
     return roots
 
 
-def _official(units: Sequence[SplitItem]) -> dict[str, str]:
-    for unit in units:
-        if unit.official_split not in _OFFICIAL:
-            raise DailytalkError(
-                f"the official split of the clip {unit.id} is {unit.official_split!r}, not train or validation",
-                "leave it out, or split by speakers or sentences instead",
-            )
-    return {unit.id: str(unit.official_split) for unit in units}
-
-
 def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], float, str | None]:
     """Ids that validate, how bad that is, and why it is not acceptable (None: it is)."""
     groups: dict[str, list[int]] = defaultdict(list)
@@ -587,9 +582,7 @@ def _chosen(units: Sequence[SplitItem], way: str, seed: int) -> tuple[set[str], 
     for index, unit in enumerate(units):
         figures[index, emotions.index(unit.emotion or "")] = unit.seconds
     total = figures.sum(axis=0)
-    names = sorted(
-        groups, key=lambda name: hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest()
-    )
+    names = sorted(groups, key=lambda name: _order_key(name, seed))
     if not names or (len(names) == 1 and len(groups[names[0]]) == len(units)):
         return set(), float("inf"), f"there is {'but one' if names else 'no known one'}"
     chosen = _search(np.array([figures[groups[name]].sum(axis=0) for name in names]), total)

@@ -349,6 +349,23 @@ def published_features(
     return {"conversations": conversations, "utterances": utterances}[config](sample_rate, labelled, fields)
 
 
+def kept_speaker(row: Mapping[str, Any]) -> str | None:
+    """The name of the person whose own voice it is: on the right or, of a clip, on the left; None if unknown."""
+    return name_or_none((row["speakers"] or {}).get("left" if row.get("labels") else "right"))
+
+
+def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
+    syntheses = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
+    names = {synthesis["voice"] or synthesis["engine"] for synthesis in syntheses}
+    return tuple(sorted(str(name) for name in names if name))
+
+
+def name_or_none(speaker: str | None) -> str | None:
+    """The name of a person, if any; a side is not one."""
+    return None if speaker in (None, "", "left", "right") else speaker
+
+
 # Columns of expressive corpora: one acted or natural clip of one speaker, with one vocabulary for every corpus.
 #
 # The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is
@@ -372,6 +389,22 @@ GENDERS = ("female", "male", "other")
 #: Splits that a corpus publishes itself.
 OFFICIAL_SPLITS = ("train", "validation", "test")
 
+PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
+
+#: What a corpus says of a clip, and what raters do.
+_PERFORMANCE = {
+    "emotion": STRING,
+    "label": STRING,
+    "perceived": STRING,
+    "perceived_label": STRING,
+    "perceived_votes": PERCEIVED_VOTES,
+    "act": STRING,
+    "agreement": MEASURE,
+    "perceived_intensity": MEASURE,
+    "intensity": STRING,
+    "style": STRING,
+}
+
 #: What every importer yields. `id` is `corpus/…`, unique in the corpus; `audio` holds a path (or bytes from inside
 #: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
 #: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
@@ -379,7 +412,6 @@ OFFICIAL_SPLITS = ("train", "validation", "test")
 #: who heard each emotion, null where only the winner is known; `given_…` affect is rated by people, in [0, 1];
 #: `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy` says what
 #: to do about it.
-PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
 CLIP = Features(
     {
         "id": STRING,
@@ -395,16 +427,7 @@ CLIP = Features(
         "gender": STRING,
         "age": Value("int32"),
         "sentence": STRING,
-        "emotion": STRING,
-        "label": STRING,
-        "perceived": STRING,
-        "perceived_label": STRING,
-        "perceived_votes": PERCEIVED_VOTES,
-        "act": STRING,
-        "agreement": MEASURE,
-        "perceived_intensity": MEASURE,
-        "intensity": STRING,
-        "style": STRING,
+        **_PERFORMANCE,
         **{f"given_{name}": MEASURE for name in AFFECT},
         "official_split": STRING,
         "licence": STRING,
@@ -444,16 +467,7 @@ LABELS = {
     "sentence": STRING,
     "sentence_type": STRING,
     "length": STRING,
-    "emotion": STRING,
-    "label": STRING,
-    "perceived": STRING,
-    "perceived_label": STRING,
-    "perceived_votes": PERCEIVED_VOTES,
-    "act": STRING,
-    "agreement": MEASURE,
-    "perceived_intensity": MEASURE,
-    "intensity": STRING,
-    "style": STRING,
+    **_PERFORMANCE,
     "style_source": STRING,
     "quality": dict.fromkeys(NAMES, MEASURE),
     "tag": STRING,

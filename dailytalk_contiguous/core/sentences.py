@@ -91,19 +91,15 @@ def sounds_like_question(words: Sequence[str]) -> bool:
     if first in AUXILIARIES:
         subjects = SUBJECTS_OF_DO if first in DO_AND_HAVE else SUBJECTS | DETERMINERS
         return bool(after) and after[0] in subjects
-    return _asks_with(first, after)
-
-
-def _asks_with(word: str, after: Sequence[str]) -> bool:
     if not after:
         return True
     following = after[0]
-    if word in WHO_AND_WHAT:
-        is_clause = following in SUBJECTS or (word == "which" and following in AUXILIARIES)
-        return not is_clause and not (word == "what" and following in {"a", "an"})
-    if following in AUXILIARIES or following in AFTER_WHEN_OR_HOW[word]:
+    if first in WHO_AND_WHAT:
+        is_clause = following in SUBJECTS or (first == "which" and following in AUXILIARIES)
+        return not is_clause and not (first == "what" and following in {"a", "an"})
+    if following in AUXILIARIES or following in AFTER_WHEN_OR_HOW[first]:
         return True
-    return word == "how" and len(after) > 1 and after[1] in AUXILIARIES
+    return first == "how" and len(after) > 1 and after[1] in AUXILIARIES
 
 
 # Type and length of a clip's sentence: two of the axes along which a corpus is balanced.

@@ -22,7 +22,7 @@ class Setting:
         about: a sentence for the help; `{choices}` becomes the choices.
         option: the name of its option, with underscores; empty for the field's own. Fields of several stages that
             have one option (`device`) are set together.
-        panel: of the help, by its name in lower case (see `cli.terminal.HelpPanel`).
+        panel: of the help, by its name in lower case (see `cli.terminal.Panel`).
         choices: the values that it can have; empty where there are others.
         words: what may be given in place of a value, and the value that it is.
         least, most: the range of a number.
@@ -93,22 +93,15 @@ def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
     for holder in holders:
         for attribute in fields(holder):
             value = getattr(holder, attribute.name)
-            if _is_holder(attribute, value):
+            if _is_listed(attribute) and is_dataclass(value):
                 yield from settings_in(value)
             elif _is_listed(attribute):
-                attribute_setting, execution = (
-                    _setting_of(type(holder), attribute),
-                    bool(attribute.metadata.get("execution")),
-                )
-                yield PlacedSetting(type(holder), attribute.name, attribute_setting, execution, value)
+                kind, execution = type(holder), bool(attribute.metadata.get("execution"))
+                yield PlacedSetting(kind, attribute.name, _setting_of(kind, attribute), execution, value)
 
 
 def _is_listed(attribute: Field[Any]) -> bool:
     return not attribute.metadata.get("unlisted")
-
-
-def _is_holder(attribute: Field[Any], value: Any) -> bool:
-    return _is_listed(attribute) and is_dataclass(value)
 
 
 def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
@@ -167,7 +160,7 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     changed = chosen_for(type(holder), options)
     for attribute in fields(holder):  # type: ignore[arg-type]
         value = getattr(holder, attribute.name)
-        if _is_holder(attribute, value):
+        if _is_listed(attribute) and is_dataclass(value):
             changed[attribute.name] = _with(value, options)
     return replace(holder, **changed)  # type: ignore[type-var]
 

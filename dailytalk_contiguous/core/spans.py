@@ -308,7 +308,7 @@ def find_sounds(
         (start * FRAME_SECONDS, min(end * FRAME_SECONDS, len(channel) / ANALYSIS_RATE))
         for start, end in true_runs(loud).tolist()
     ]
-    sounds = _outside(merge_gaps(runs, GAP), utterances)
+    sounds = outside(merge_gaps(runs, GAP), utterances)
     return [run for run in sounds if _lasts(run, loud, utterances)]
 
 
@@ -361,7 +361,7 @@ def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequen
     return seconds >= SHORTEST_NEAR - 1e-6 and away <= NEAR + 1e-6
 
 
-def _outside(
+def outside(
     spans: Sequence[tuple[float, float]], utterances: Sequence[tuple[float, float]]
 ) -> list[tuple[float, float]]:
     """The parts of spans that no utterance covers (merging may have bridged a short one); some have no length."""

@@ -474,9 +474,8 @@ def compare_turns(
         Timed(event.channel, start, start + event.new_length, event.run)
         for event, start in zip(events, starts, strict=True)
     ]
-    groups = join_spans(
-        source
-    )  # the same on both sides, or a pause that shrinks would look like a change in turn-taking
+    # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
+    groups = join_spans(source)
     before, after = stretches(source, groups), stretches(rebuilt, groups)
     changed, changed_before = turn_offsets(after), turn_offsets(before)
     comparable = len(changed) and len(changed_before)

@@ -5,7 +5,6 @@ there are classes. A protocol says what is kept apart. `random` keeps nothing ap
 speakers are on both sides, which is how many published figures came about, so it is only shown beside `speakers`.
 """
 
-import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -17,11 +16,20 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.emotions import calibration_error
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.learn.probes import FOLDS, LEAST_DRAWN, Score, divided, drawn_score, mean_recall
+from dailytalk_contiguous.learn.probes import (
+    FOLDS,
+    LEAST_DRAWN,
+    Score,
+    check_sklearn,
+    divided,
+    drawn_score,
+    mean_recall,
+    recall_of,
+)
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.publish.plots import MatrixPlot
@@ -388,8 +396,8 @@ class EmotionEvaluation:
         return [
             (
                 name,
-                *_with_interval(figures.recall),
-                *_with_interval(figures.accuracy),
+                *figures.recall.shown(),
+                *figures.accuracy.shown(),
                 f"{100 * figures.macro_f1.value:.1f}",
                 _share(figures.calibration_error),
                 f"{figures.utterances:,}",
@@ -409,7 +417,7 @@ class EmotionEvaluation:
 
     def _group_rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [
-            (name or "unknown", *_with_interval(score), f"{n:,}")
+            (name or "unknown", *score.shown(), f"{n:,}")
             for groups in (self.by_corpus, self.by_gender)
             if len(groups) > 1
             for name, (score, n) in groups.items()
@@ -432,12 +440,6 @@ def _figures_dict(figures: EmotionFigures) -> dict[str, Any]:
 
 def _share(value: float) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.1f}"
-
-
-def _with_interval(score: Score) -> tuple[str, str]:
-    if score.low is None or score.high is None:
-        return f"{100 * score.value:.1f}", "–"
-    return f"{100 * score.value:.1f}", f"{100 * score.low:.1f}–{100 * score.high:.1f}"
 
 
 def evaluate_protocol(
@@ -521,12 +523,6 @@ def left_out_sentences(examples: EmotionExamples) -> list[str]:
     return [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
 
 
-def check_sklearn() -> None:
-    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
-
-
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:
     """The examples of classes that have two utterances and as many speakers, and a note on the others."""
     few = {}
@@ -575,8 +571,7 @@ class _Tested:
         self._places.append(fold.test)
         self._predicted.append(predicted)
         self._confidences.append(confidences)
-        labels = examples.labels[fold.test]
-        recall = float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
+        recall = recall_of(examples.labels[fold.test], predicted)
         self._folds.append((fold.name, len(fold.train), len(fold.test), recall))
 
     def figures(self, seed: int) -> EmotionFigures:

@@ -1,41 +1,36 @@
 """Training of the networks that classify emotion: on spectrograms, and on encoders of speech, frozen or not.
 
-The loop is plain, so that it can be repeated: what a step sees (which utterances, which masks, noise and dropout)
-follows from the seed and the number of the step alone, and a CPU computes in one thread. So a training that goes
-on after Ctrl-C or a power cut has the losses of one that was never stopped. A checkpoint is one file of
-safetensors, written whole or not at all. When to stop is told by speakers who are held out.
+The loop is that of `learn.training`: what a step sees (which utterances, which masks, noise and dropout) follows
+from the seed and the number of the step alone, and a CPU computes in one thread. Speakers who are held out decide
+when to stop.
 """
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soxr
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
+from transformers import EarlyStoppingCallback
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.learn import training
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.learn.emotion_settings import (
     SETTINGS_OF_KIND,
@@ -44,6 +39,7 @@ from dailytalk_contiguous.learn.emotion_settings import (
     SpectrogramSettings,
 )
 from dailytalk_contiguous.learn.feature_store import FeatureStore
+from dailytalk_contiguous.learn.probes import recall_of
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_checkpoint
 from dailytalk_contiguous.models.devices import is_out_of_memory
@@ -69,7 +65,7 @@ from dailytalk_contiguous.models.emotion_networks import (
 )
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 from dailytalk_contiguous.models.speech_models import load_speech_encoder
-from dailytalk_contiguous.store.files import sha256_of, write_bytes
+from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 log = logging.getLogger(__name__)
@@ -83,9 +79,6 @@ HALVED_AFTER = 2
 
 #: Batches among whose utterances those of like length are put together.
 POOL = 16
-
-#: Seconds between checkpoints within an epoch.
-CHECKPOINT_SECONDS = 600.0
 
 #: Disk that spectrograms may take: those of 174 hours, at 32 kB a second.
 _SPECTROGRAM_BYTES = 20e9
@@ -125,15 +118,18 @@ def fit_network(
             steps, and the loss on held-out speakers, both in nats.
 
     Raises:
-        DailytalkError: nothing that can be held out, a disk or memory without room, or losses that are no numbers.
+        DailytalkError: nothing that can be held out, a disk or memory without room, losses that are no numbers, or
+            the extra `train` is missing.
         ModelMissing: an encoder that is not there, or lacks weights.
     """
+    training.check_installed()
     settings = settings or SETTINGS_OF_KIND[kind](seed=seed)
     with contextlib.ExitStack() as stack:
         folder = work if work is not None else Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
-        stack.enter_context(_disk_room(folder))
+        stack.enter_context(training.disk_room("features and checkpoints", folder))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
         if device == "cpu":  # in one thread: with two, PyTorch gives other last bits
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
@@ -143,25 +139,12 @@ def fit_network(
             encoder = _Sounds if settings.fine_tune else _Layers
             task = encoder(examples, settings, device, folder)
         elif isinstance(settings, SpectrogramSettings):
-            task = _Spectrograms(examples, settings, train, folder)
+            task = _Spectrograms(examples, settings, train, device, folder)
         else:
             raise TypeError(f"{settings!r} is for no kind of network")
-        training = _Training(task, examples, settings, device, folder, train, valid, on_epoch)
-        training.run()
-        return training.model()
-
-
-@contextlib.contextmanager
-def _disk_room(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise DailytalkError(
-            f"the disk has no room for features and checkpoints in {as_text(folder)!r}",
-            "free some space and run the same command again: it goes on from the last checkpoint",
-        ) from None
+        trainer = _EmotionTrainer(task, examples, settings, device, folder, train, valid, on_epoch)
+        trainer.run()
+        return trainer.classifier()
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -210,14 +193,16 @@ def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, see
 # What a network is trained on.
 
 
-class _Task(Protocol):
+class _Task:
     """What is trained, and what it is shown.
 
     Attributes:
-        network: what is trained. lengths: of each example, in any unit. digest: of all that decides what is shown.
+        classifier: what it becomes. network: what is trained of that. lengths: of each example, in any unit.
+        digest: of all that decides what is shown.
         rate: the highest learning rate where the settings leave it open.
     """
 
+    classifier: TrainedNetwork
     network: nn.Module
     lengths: NDArray[np.intp]
     digest: str
@@ -225,15 +210,11 @@ class _Task(Protocol):
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Inputs of the network for examples, altered by `rng` in training."""
-        ...
+        raise NotImplementedError
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Parameters and their learning rates."""
         return [{"params": list(self.network.parameters()), "lr": rate}]
-
-    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        """The classifier that the trained network is."""
-        ...
 
 
 class _Spectrograms(_Task):
@@ -242,7 +223,12 @@ class _Spectrograms(_Task):
     rate = LEARNING_RATES["spectrogram"]
 
     def __init__(
-        self, examples: EmotionExamples, settings: SpectrogramSettings, train: NDArray[np.intp], folder: Path
+        self,
+        examples: EmotionExamples,
+        settings: SpectrogramSettings,
+        train: NDArray[np.intp],
+        device: str,
+        folder: Path,
     ) -> None:
         self._settings = settings
         log_mel = LogMel()
@@ -255,10 +241,12 @@ class _Spectrograms(_Task):
         self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
         self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
         self.digest = _digest_of(self._keys)
+        torch.manual_seed(training.seed_of(settings.seed, _WEIGHTS))
         network = SpectrogramNetwork(len(examples.classes), settings.dropout)
         self._set_statistics(network, train)
         self._usual = network.usual.numpy().copy()
-        self.network: nn.Module = network
+        self.classifier = SpectrogramEmotions(SpectrogramEmotions.kind, examples.classes, network, device)
+        self.network = self.classifier.network
 
     def _set_statistics(self, network: SpectrogramNetwork, train: NDArray[np.intp]) -> None:
         """Set what is usual over all frames of the examples to train on, and over these as wholes."""
@@ -295,9 +283,6 @@ class _Spectrograms(_Task):
             bands[:, start : start + width] = self._usual[start : start + width]
         return bands
 
-    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        return SpectrogramEmotions(SpectrogramEmotions.kind, classes, self.network, device)
-
 
 def coloured(
     bands: NDArray[np.float32], settings: SpectrogramSettings, rng: np.random.Generator
@@ -330,6 +315,7 @@ class _Encoder(_Task):
         self._settings, self._device = settings, device
         checkpoint = find_checkpoint(settings.encoder)
         encoder = load_speech_encoder(checkpoint)
+        torch.manual_seed(training.seed_of(settings.seed, _WEIGHTS))
         head = LayersHead(encoder.n_layers, encoder.width, len(examples.classes), settings.dropout)
         self.whole = EncoderNetwork(encoder, head)
         name = Path(settings.encoder).name if Path(settings.encoder).is_dir() else settings.encoder
@@ -346,11 +332,6 @@ class _Encoder(_Task):
     def heard(self, sound: Samples) -> Samples:
         """What is heard of a sound: its first window."""
         return sound[: self.classifier.longest]
-
-    def model(self, classes: tuple[str, ...], device: str) -> TrainedNetwork:
-        del classes, device
-        self.whole.eval()
-        return self.classifier
 
 
 class _Layers(_Encoder):
@@ -371,7 +352,7 @@ class _Layers(_Encoder):
             self._keys.append(self._store.keys(self._copies(examples, copy), self._layers))
         self.lengths = np.array([self._store.shape(key)[1] for key in self._keys[0]])
         self.digest = _digest_of([key for keys in self._keys for key in keys])
-        self.network: nn.Module = self.whole.head
+        self.network = self.whole.head
 
     def _copies(self, examples: EmotionExamples, copy: int) -> Iterator[Samples]:
         for sound in examples.sounds():
@@ -421,7 +402,7 @@ class _Sounds(_Encoder):
         for name, weight in encoder.named_parameters():  # Whisper's positions are those of a formula
             if name.endswith(("embed_positions.weight", "masked_spec_embed")):
                 weight.requires_grad_(False)
-        self.network: nn.Module = _Computing(self.whole, self.computing)
+        self.network = _Computing(self.whole, self.computing)
 
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         sounds = list(self._examples.source.sounds([int(self._examples.numbers[place]) for place in places]))
@@ -470,24 +451,50 @@ def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator)
 # The loop.
 
 
-@dataclass
-class _State:
-    """How far a training has come: `step` is the next, `losses` those of the steps of this epoch.
+class _EmotionBatches(training.Batches):
+    """Batches of utterances of like length, as far as chance has put them near, with what is right of each."""
 
-    `halvings` says how often the learning rate was halved.
-    """
+    def __init__(
+        self, task: _Task, targets: NDArray[np.float32], train: NDArray[np.intp], settings: NetworkSettings
+    ) -> None:
+        super().__init__(-(-len(train) // settings.batch))
+        self.n_batches = settings.epochs * self.in_epoch
+        self._task, self._targets, self._train, self._settings = task, targets, train, settings
 
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    best: float = float("inf")
-    since_best: int = 0
-    halvings: int = 0
-    finished: bool = False
+    def plan(self, epoch: int) -> list[list[int]]:
+        rng = np.random.default_rng((self._settings.seed, _EPOCH, epoch))
+        order, size = rng.permutation(self._train), self._settings.batch
+        pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
+        ordered = np.concatenate([pool[np.argsort(self._task.lengths[pool], kind="stable")] for pool in pools])
+        batches = [ordered[start : start + size].tolist() for start in range(0, len(ordered), size)]
+        return [batches[place] for place in rng.permutation(len(batches))]
+
+    def batch(self, rows: list[int], number: int) -> dict[str, Any]:
+        step = (self._settings.seed, _STEP, number)
+        inputs, lengths = self._task.batch(rows, np.random.default_rng(step))
+        targets = torch.from_numpy(self._targets[rows])
+        return {"inputs": inputs, "lengths": lengths, "targets": targets, "seed": training.seed_of(*step)}
 
 
-class _Training:
-    """One training: from its last checkpoint, or from the beginning, to the best network."""
+class _Patience(EarlyStoppingCallback):
+    """Halves the learning rate wherever the loss stays: else a training that stops early never sees a low rate."""
+
+    def on_evaluate(  # type: ignore[override]
+        self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any
+    ) -> None:
+        super().on_evaluate(args, state, control, metrics, **kwargs)  # type: ignore[no-untyped-call]
+        if self.early_stopping_patience_counter and self.early_stopping_patience_counter % HALVED_AFTER == 0:
+            scheduler = kwargs["lr_scheduler"]
+            scheduler.base_lrs = [rate / 2 for rate in scheduler.base_lrs]
+            for group in kwargs["optimizer"].param_groups:
+                group["lr"] /= 2
+
+
+class _EmotionTrainer(training.RepeatableTrainer):
+    """Trains by cross-entropy, in which each class has its weight; validates on utterances that are held out."""
+
+    memory_remedy = "pass a smaller --batch, or a smaller --speech-encoder"
+    rate_remedy = "pass a lower --learning-rate"
 
     def __init__(
         self,
@@ -500,8 +507,8 @@ class _Training:
         valid: NDArray[np.intp],
         on_epoch: Callable[[int, int, float, float], None] | None,
     ) -> None:
-        self._task, self._examples, self._settings, self._device = task, examples, settings, device
-        self._train, self._valid, self._on_epoch = train, valid, on_epoch
+        self._task, self._examples, self._device, self._on_epoch = task, examples, device, on_epoch
+        self._train, self._valid, self._epochs, self._part = train, valid, settings.epochs, settings.batch
         self._targets = np.eye(len(examples.classes), dtype=np.float32)[examples.labels]
         if examples.votes is not None:
             self._targets = np.asarray(examples.votes, np.float32)
@@ -510,21 +517,6 @@ class _Training:
         self._weights = torch.from_numpy(np.where(mass > 0, weights, 0.0).astype(np.float32))
         if not settings.class_weights:
             self._weights = torch.ones(len(mass))
-        self._in_epoch = -(-len(train) // settings.batch)
-        self._planned = settings.epochs * self._in_epoch
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(settings.seed, _WEIGHTS))
-            for name, part in task.network.named_modules():
-                # What is new, so that it follows from the seed; an encoder keeps its own weights.
-                if "encoder" not in name.split(".") and isinstance(part, nn.Linear | nn.Conv2d):
-                    part.reset_parameters()
-        self._network: nn.Module = task.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimiser = torch.optim.AdamW(
-            task.groups(settings.learning_rate or task.rate), weight_decay=settings.weight_decay
-        )
-        self._rates = [group["lr"] for group in self._optimiser.param_groups]
-        self._part = settings.batch
-        self._plan = lru_cache(maxsize=1)(self._plan_epoch)
         execution = ("encoder", "cache_gigabytes")  # an encoder counts by its weights
         facts = {
             "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
@@ -536,202 +528,109 @@ class _Training:
             "valid": valid.tolist(),
             "shown": task.digest,
         }
-        self._path = folder / f"training-{_digest_of([json.dumps(facts)])[:16]}.safetensors"
-        self._state, self._best = _State(), dict[str, Tensor]()
+        batches = _EmotionBatches(task, self._targets, train, settings)
+        planned, warmup = len(batches), max(1, round(settings.warmup_share * len(batches)))
 
-    def run(self) -> None:
-        """Train until all epochs are done, or the loss on held-out speakers falls no more."""
-        self._resume()
-        saved = time.monotonic()
-        while not self._state.finished:
-            try:
-                interrupts.check_interrupt()
-            except KeyboardInterrupt:
-                self._save()
-                raise
-            self._state.losses.append(self._step())
-            self._state.step += 1
-            if self._state.step % self._in_epoch == 0:
-                self._end_epoch()
-                self._save()
-                saved = time.monotonic()
-            elif time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._save()
-                saved = time.monotonic()
+        def share(step: int) -> float:
+            """Of the learning rate: it rises over the warm-up, then falls to 0 as a cosine."""
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, planned - warmup))))
 
-    def model(self) -> TrainedNetwork:
-        """The best network as a classifier, calibrated on the speakers who were held out."""
-        self._network.load_state_dict(self._best)
-        self._network.eval()
-        logits = self._answers()
-        model = self._task.model(self._examples.classes, self._device)
-        targets = self._targets[self._valid]
-        model.temperature = fit_temperature(softmax(logits), targets)
-        predicted, truth = logits.argmax(axis=1), self._examples.labels[self._valid]
-        recalls = [float(np.mean(predicted[truth == label] == label)) for label in np.unique(truth)]
-        model.training = {
-            "epochs": self._state.epochs,
-            "stopped_early": self._state.step < self._planned,
-            "valid_loss": self._state.best,
-            "valid_recall": float(np.mean(recalls)),
-            "train_utterances": len(self._train),
-            "valid_utterances": len(self._valid),
-            "parameters": sum(weight.numel() for weight in self._network.parameters() if weight.requires_grad),
-        }
-        return model
+        groups = task.groups(settings.learning_rate or task.rate)
+        optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+        super().__init__(
+            task.network,
+            batches,
+            folder / f"training-{_digest_of([json.dumps(facts)])[:16]}",
+            planned,
+            batches.in_epoch,
+            _Patience(settings.patience),
+            device,
+            optimizers=(optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, share)),
+            max_grad_norm=5.0,
+            logging_steps=1,
+            seed=settings.seed,
+        )
 
-    def _plan_epoch(self, epoch: int) -> list[list[int]]:
-        """The batches of an epoch: utterances of like length together, as far as chance has put them near."""
-        rng = np.random.default_rng((self._settings.seed, _EPOCH, epoch))
-        order, size = rng.permutation(self._train), self._settings.batch
-        pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
-        ordered = np.concatenate([pool[np.argsort(self._task.lengths[pool], kind="stable")] for pool in pools])
-        batches = [ordered[start : start + size].tolist() for start in range(0, len(ordered), size)]
-        return [batches[place] for place in rng.permutation(len(batches))]
-
-    def _step(self) -> float:
-        """One update of the weights. Returns the loss, in nats."""
-        epoch, place = divmod(self._state.step, self._in_epoch)
-        batch = self._plan(epoch)[place]
-        for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
-            group["lr"] = rate * self._rate_at(self._state.step)
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of a batch, in parts that fit into memory. Returns its loss in nats."""
+        model.train()
+        batch, seed = self._prepare_inputs(inputs), inputs["seed"]
+        weights = batch["targets"] * self._weights.to(self._device)
+        total = float(weights.cpu().sum())
         while True:
+            torch.manual_seed(seed)
+            loss = torch.zeros((), device=self._device)
             try:
-                loss = self._gradients(batch)
-                break
+                for start in range(0, len(weights), self._part):
+                    part = slice(start, start + self._part)
+                    logits, _ = model(batch["inputs"][part], batch["lengths"][part])
+                    # Cross-entropy in nats; soft labels count by their shares.
+                    own = -(weights[part] * logits.float().log_softmax(dim=1)).sum() / total
+                    self.accelerator.backward(own)
+                    loss += own.detach()
+                return loss
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or self._device == "cpu" or self._part == 1:
                     raise
-                if self._device == "cpu" or self._part == 1:
-                    raise DailytalkError(
-                        f"an utterance does not fit into memory ({str(error).splitlines()[0]})",
-                        "pass a smaller --batch, or a smaller --speech-encoder",
-                    ) from error
+            model.zero_grad()
             self._part = -(-self._part // 2)
             log.warning("a batch did not fit into memory; going on with %d utterances at a time", self._part)
             torch.cuda.empty_cache()
-        if not np.isfinite(loss):
-            raise DailytalkError(
-                f"the loss is {loss} after {self._state.step} steps", "pass a lower --learning-rate"
-            )
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 5.0)
-        self._optimiser.step()
-        return loss
 
-    def _gradients(self, batch: list[int]) -> float:
-        """Leave the gradients of a batch in the network, in parts that fit into memory. Returns its loss."""
-        self._network.train()
-        self._optimiser.zero_grad(set_to_none=True)
-        devices = [torch.cuda.current_device()] if self._device == "cuda" else []
-        total = float((torch.from_numpy(self._targets[batch]) * self._weights).sum())
-        loss = 0.0
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(_seed(self._settings.seed, _STEP, self._state.step))
-            rng = np.random.default_rng((self._settings.seed, _STEP, self._state.step))
-            for start in range(0, len(batch), self._part):
-                part = batch[start : start + self._part]
-                logits, targets = self._logits(part, rng)
-                # Cross-entropy in nats, each class with its weight; soft labels count by their shares.
-                own = -(targets * self._weights.to(self._device) * logits.log_softmax(dim=1)).sum() / total
-                own.backward()  # type: ignore[no-untyped-call]
-                loss += float(own.detach())
-        return loss
-
-    def _logits(self, places: list[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        inputs, lengths = self._task.batch(places, rng)
-        logits, _ = self._network(inputs.to(self._device), lengths.to(self._device))
-        return logits.float(), torch.from_numpy(self._targets[places]).to(self._device)
-
-    def _rate_at(self, step: int) -> float:
-        """Share of the learning rate: it rises over the warm-up, then falls to 0 as a cosine.
-
-        It is halved wherever the loss stays. Else a training that stops early would never see a low rate.
-        """
-        share = 0.5**self._state.halvings
-        warmup = max(1, round(self._settings.warmup_share * self._planned))
-        if step < warmup:
-            return share * (step + 1) / warmup
-        return share * 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, self._planned - warmup))))
-
-    def _answers(self) -> NDArray[np.float64]:
-        """Logits (n, classes) of the utterances that are held out."""
-        self._network.eval()
-        order = self._valid[np.argsort(self._task.lengths[self._valid], kind="stable")]
-        places = {place: number for number, place in enumerate(self._valid.tolist())}
-        logits = np.zeros((len(order), len(self._examples.classes)))
-        with torch.inference_mode():
-            for start in range(0, len(order), self._part):
-                interrupts.check_interrupt()
-                part = order[start : start + self._part].tolist()
-                logits[[places[place] for place in part]] = self._logits(part, None)[0].cpu().numpy()
-        return logits
-
-    def _held_out_loss(self) -> float:
-        """The loss on the utterances that are held out, at the temperature that suits them best, as in the end.
+    def validate(self) -> dict[str, float]:
+        """The loss at the temperature that suits the answers best, as in the end, and that of the epoch's steps.
 
         At its own temperature a network is surer with each epoch, and its loss rises while it still learns.
         """
         logits, targets = self._answers(), self._targets[self._valid]
         shares = softmax(logits, fit_temperature(softmax(logits), targets))
         weights = targets * self._weights.numpy()
-        return float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / max(weights.sum(), 1e-12))
-
-    def _end_epoch(self) -> None:
-        state = self._state
-        loss = self._held_out_loss()
-        state.epochs.append({"loss": float(np.mean(state.losses)), "valid_loss": loss})
-        state.losses = []
-        state.since_best += 1
-        if loss < state.best or not self._best:
-            state.best, state.since_best = loss, 0
-            self._best = {
-                name: weight.detach().cpu().clone() for name, weight in self._network.state_dict().items()
-            }
-        elif state.since_best % HALVED_AFTER == 0:
-            state.halvings += 1
-        state.finished = state.step >= self._planned or state.since_best >= self._settings.patience
+        valid_loss = float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / max(weights.sum(), 1e-12))
+        loss = float(np.mean([entry["loss"] for entry in self.state.log_history if "loss" in entry]))
+        # Single steps are not kept, since every checkpoint holds this.
+        self.state.log_history = [entry for entry in self.state.log_history if "eval_loss" in entry]
         if self._on_epoch:
-            self._on_epoch(len(state.epochs), self._settings.epochs, state.epochs[-1]["loss"], loss)
+            self._on_epoch(len(self.state.log_history) + 1, self._epochs, loss, valid_loss)
+        return {"loss": valid_loss, "train_loss": loss}
 
-    def _save(self) -> None:
-        """Write all that it takes to go on; of a training that is finished its result."""
-        tensors = {f"best.{name}": weight for name, weight in self._best.items()}
-        if not self._state.finished:
-            tensors |= {f"network.{name}": weight.cpu() for name, weight in self._network.state_dict().items()}
-            for number, values in self._optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{number}.{name}": value.cpu() for name, value in values.items()}
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        write_bytes(self._path, save(tensors, {"state": json.dumps(asdict(self._state))}))
+    def _answers(self) -> NDArray[np.float64]:
+        """Logits (n, classes) of the utterances that are held out."""
+        self.model.eval()
+        order = np.argsort(self._task.lengths[self._valid], kind="stable")
+        logits = np.zeros((len(order), len(self._examples.classes)))
+        with torch.inference_mode():
+            for start in range(0, len(order), self._part):
+                interrupts.check_interrupt()
+                part = order[start : start + self._part]
+                inputs, lengths = self._task.batch(self._valid[part].tolist(), None)
+                answer, _ = self.model(inputs.to(self._device), lengths.to(self._device))
+                logits[part] = answer.float().cpu().numpy()
+        return logits
 
-    def _resume(self) -> None:
-        """Take up the last checkpoint, if there is one; what can't be read is as if it were not there."""
-        if not self._path.is_file():
-            return
-        try:
-            with safe_open(self._path, "pt") as file:
-                state = _State(**json.loads(file.metadata()["state"]))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError):
-            self._path.unlink(missing_ok=True)
-            return
-        self._state = state
-        self._best = _named(tensors, "best.")
-        if state.finished:
-            return
-        self._network.load_state_dict(_named(tensors, "network."))
-        optimiser = self._optimiser.state_dict()
-        for name, value in _named(tensors, "optimiser.").items():
-            number, _, name = name.partition(".")
-            optimiser["state"].setdefault(int(number), {})[name] = value
-        self._optimiser.load_state_dict(optimiser)
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # As safetensors wants it, and convolutions with channels last are not.
+        weights = self.model.state_dict()
+        super()._save(output_dir, {name: weight.contiguous() for name, weight in weights.items()})
 
-
-def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): own for name, own in tensors.items() if name.startswith(prefix)}
-
-
-def _seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint32)[0])
+    def classifier(self) -> TrainedNetwork:
+        """The best network as a classifier, calibrated on the speakers who were held out."""
+        logits = self._answers()
+        model = self._task.classifier
+        model.network.eval()
+        model.temperature = fit_temperature(softmax(logits), self._targets[self._valid])
+        epochs = [entry for entry in self.state.log_history if "eval_loss" in entry]
+        model.training = {
+            "epochs": [{"loss": epoch["eval_train_loss"], "valid_loss": epoch["eval_loss"]} for epoch in epochs],
+            "stopped_early": self.state.global_step < self.state.max_steps,
+            "valid_loss": self.state.best_metric,
+            "valid_recall": recall_of(self._examples.labels[self._valid], logits.argmax(axis=1)),
+            "train_utterances": len(self._train),
+            "valid_utterances": len(self._valid),
+            "parameters": sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad),
+        }
+        return model
 
 
 def _digest_of(texts: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.learn import emotion_evaluation
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
-from dailytalk_contiguous.learn.probes import divided
+from dailytalk_contiguous.learn.probes import check_sklearn, divided, recall_of
 from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
@@ -136,7 +136,7 @@ def fit_linear(examples: "EmotionExamples", settings: LinearSettings) -> linear_
 
     The strength is that of the best mean recall on speakers left out; their answers set the temperature, too.
     """
-    emotion_evaluation.check_sklearn()
+    check_sklearn()
     measured = examples.measured(
         f"voice/{settings.features}", partial(linear_emotion.measure_voice, settings.features)
     )
@@ -183,11 +183,9 @@ def _chosen(material: _Material, settings: LinearSettings, classes: Sequence[str
     tested = np.isfinite(answers[STRENGTHS[0]]).all(axis=1)
     if len(np.unique(material.labels[tested])) < len(classes):
         return PLAIN_STRENGTH, 1.0
-    labels = material.labels[tested]
 
     def recall(strength: float) -> float:
-        predicted = answers[strength][tested].argmax(axis=1)
-        return float(np.mean([np.mean(predicted[labels == label] == label) for label in range(len(classes))]))
+        return recall_of(material.labels[tested], answers[strength][tested].argmax(axis=1))
 
     best = max(STRENGTHS, key=recall)  # of equal ones the first, which shrinks most
     return best, fit_temperature(answers[best][tested], material.targets[tested])

@@ -86,7 +86,7 @@ class Evaluation:
             (
                 probe.target,
                 probe.features,
-                *_percent(probe.recall),
+                *probe.recall.shown(),
                 f"{100 * probe.chance:.1f}",
                 f"{len(probe.classes):,}",
                 f"{probe.utterances:,}",
@@ -94,13 +94,12 @@ class Evaluation:
             )
             for probe in self.probes
         ]
-        shares: list[tuple[str, ...]] = [(kind, *_percent(share)) for kind, share in self.shares.items()]
+        shares: list[tuple[str, ...]] = [(kind, *share.shown()) for kind, share in self.shares.items()]
         predictions: list[tuple[str, ...]] = [
             (
                 row.model,
-                *_percent(row.accuracy),
-                f"{row.perplexity.value:.2f}",
-                _interval(row.perplexity, 2),
+                *row.accuracy.shown(),
+                *row.perplexity.shown(2, 1.0),
                 f"{row.frames:,}",
             )
             for row in self.predictions
@@ -132,16 +131,6 @@ class Evaluation:
 _PROBES = ("target", "features", "recall %", "interval", "chance", "classes", "utterances", "speakers")
 _SHARES = ("features", "share %", "interval")
 _PREDICTIONS = ("model", "right %", "interval", "perplexity", "interval", "frames")
-
-
-def _percent(score: Score) -> tuple[str, str]:
-    return f"{100 * score.value:.1f}", _interval(score, 1, 100)
-
-
-def _interval(score: Score, decimals: int, scale: float = 1.0) -> str:
-    if score.low is None or score.high is None:
-        return "–"
-    return f"{scale * score.low:.{decimals}f}–{scale * score.high:.{decimals}f}"
 
 
 def evaluate_tokens(

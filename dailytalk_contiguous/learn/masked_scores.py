@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.documents import fits
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.learn.probes import LEAST_DRAWN, Score, drawn_score
 from dailytalk_contiguous.models import prosodic_encoder
+from dailytalk_contiguous.models.devices import plan_batches
 
 #: Frames over which a bigram and a neighbour reach; what is farther counts as this far.
 FARTHEST = 64
@@ -169,7 +170,7 @@ def score_predictions(
     counts = Counts(known, n_tokens)
     windows, owners = [], []
     for place, sequence in enumerate(scored):
-        parts = np.split(sequence, np.cumsum(prosodic_encoder.window_sizes(len(sequence), longest))[:-1])
+        parts = prosodic_encoder.windows_of(sequence, longest)
         windows += parts
         owners += [place] * len(parts)
     people, owner_of = np.unique(np.asarray(speakers), return_inverse=True)
@@ -177,11 +178,7 @@ def score_predictions(
     sums = np.zeros((len(models), len(people), 3))  # frames, those that are right, nats
     lengths = [len(window) for window in windows]
     rounds = max(1, min(MOST_ROUNDS, MOST_SCORED // len(scored)))
-    batches = [
-        batch
-        for _ in range(rounds)
-        for batch in prosodic_encoder.batches_of(lengths, prosodic_encoder.FRAMES_PER_BATCH)
-    ]
+    batches = [batch for _ in range(rounds) for batch in plan_batches(lengths, prosodic_encoder.FRAMES_PER_BATCH)]
     for number, batch in enumerate(batches):
         interrupts.check_interrupt()
         sequences = [windows[place] for place in batch]

@@ -1,41 +1,33 @@
 """Training of the encoder of prosodic tokens: it predicts masked spans of frames from what is around them.
 
-The loop, the optimiser and several GPUs are the work of transformers' `Trainer`. What is here makes it repeatable.
-A batch and its masks follow from the seed and the batch's place alone, so a training that goes on after Ctrl-C,
-SIGKILL or a power cut has the losses of one that was never stopped. A checkpoint counts once a mark is written
-into it, after all of it is on the disk.
+The loop is that of `learn.training`. A batch and its masks follow from the seed and the batch's place alone.
 """
 
 import contextlib
-import errno
-import importlib.util
 import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
 from torch.nn import functional
-from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
+from dailytalk_contiguous.learn import training
 from dailytalk_contiguous.learn.masked_scores import digest_of, score_predictions, split_sequences
 from dailytalk_contiguous.learn.model_cards import DataSource, card_opening, source_lines
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.devices import DEVICES, is_out_of_memory, resolve_device
+from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
 from dailytalk_contiguous.store import files
 
 #: Of a finished training: what was trained on what with which result; the losses, as numbers and as a picture.
@@ -44,8 +36,8 @@ RECORD, LOSSES, CURVES = "training.json", "losses.json", "losses.png"
 #: What is published of it.
 PUBLISHED = ("README.md", "config.json", "model.safetensors", RECORD, LOSSES, CURVES)
 
-#: Folder of checkpoints while a training runs, and the mark of one that is whole.
-CHECKPOINTS, WHOLE = "checkpoints", "whole"
+#: Folder of checkpoints while a training runs.
+CHECKPOINTS = "checkpoints"
 
 #: What the encoder may be trained in; `auto` is bfloat16 where the device multiplies in it.
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -60,7 +52,6 @@ _MOST_COUNTED, _MOST_SCORED = 5000, 400
 _LIKE_LENGTHS = 1.1
 
 _RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dict}
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,7 @@ class TrainingOutcome(NamedTuple):
         valid_loss: the smallest, in nats a masked frame; that of the encoder that was kept.
         valid_accuracy: share of masked frames that it predicts. losses: as in `LOSSES`.
         accuracy: of frames of which nothing but the mask is seen, the shares that `encoder`, `bigram` (which token
-            follows which) and `unigram` (how frequent each is) predict; empty of an older training.
+            follows which) and `unigram` (how frequent each is) predict; empty in a process that writes nothing.
         stopped_early: whether `patience` ended it. done_before: whether there was nothing left to do.
     """
 
@@ -145,8 +136,7 @@ def train_encoder(
         DailytalkError: fewer than two sequences, a folder of something else or of another training, a disk without
             room, too little memory, losses that are no numbers, or the extra `train` is missing.
     """
-    if importlib.util.find_spec("accelerate") is None:
-        raise DailytalkError("training needs accelerate", "pip install 'dailytalk-contiguous[train]'")
+    training.check_installed()
     settings = settings or TrainingSettings()
     arrays = [checked_tokens(sequence, place, n_tokens) for place, sequence in enumerate(sequences)]
     if len(arrays) < 2:
@@ -174,21 +164,32 @@ def train_encoder(
         },
     }
     longest = encoder.config.pos_max_len
-    batches = TokenBatches(_windows(train, longest), settings.frames_per_batch, settings.seed)
-    checks = TokenBatches(_windows(valid, longest), settings.frames_per_batch, settings.seed + 1)
+    batches, checks = (
+        TokenBatches(
+            [window for array in side for window in prosodic_encoder.windows_of(array, longest)],
+            settings.frames_per_batch,
+            settings.seed + number,
+        )
+        for number, side in enumerate((train, valid))
+    )
     main = is_main_process()
     with _held(out) if main else contextlib.nullcontext():
         if (finished := _begun(out, record, main)) is not None:
             return finished
-        with _disk_room(out, encoder), interrupts.deferred(), prosodic_encoder.quiet_transformers():
+        megabytes = 3 * 4 * sum(weight.numel() for weight in encoder.parameters()) / 1e6
+        with (
+            training.disk_room(f"a checkpoint of {megabytes:,.0f} MB", out),
+            interrupts.deferred(),
+            prosodic_encoder.quiet_transformers(),
+        ):
             trainer = _trainer(encoder, batches, checks, out, settings, on_step)
-            _run(trainer, out, main)
+            trainer.run()
             interrupts.check_interrupt()
             result = _result(trainer)
             if main:
                 result["accuracy"] = _accuracy(trainer.model, train, valid, settings.seed)
                 _finish(trainer.model, out, record, result)
-    return _outcome(out, result, done_before=False)
+    return _outcome(out, result)
 
 
 def is_main_process() -> bool:
@@ -212,109 +213,62 @@ def checked_tokens(sequence: ArrayLike, place: int, n_tokens: int) -> NDArray[np
     return array.astype(np.int16 if n_tokens <= 1 << 15 else np.int32)
 
 
-class TokenBatches(Dataset[dict[str, Any]]):
+class TokenBatches(training.Batches):
     """Padded batches of sequences of like length, epoch after epoch without end: item i is batch i of all.
 
-    Each item has `x` (batch, frames), `lengths` (batch,) and `seed`, of its masks. It depends on nothing but the
-    sequences, the seed and i. `in_epoch` is the number of batches that see every sequence once.
+    Each item has `x` (batch, frames), `lengths` (batch,) and `seed`, of its masks.
     """
 
     def __init__(self, sequences: Sequence[NDArray[Any]], frames_per_batch: int, seed: int) -> None:
         self._sequences, self._frames_per_batch, self._seed = sequences, frames_per_batch, seed
         powers = np.ceil(np.log([len(sequence) for sequence in sequences]) / np.log(_LIKE_LENGTHS))
         self._steps_of_length = np.round(_LIKE_LENGTHS**powers).astype(int)
-        self.in_epoch = len(list(prosodic_encoder.batches_of(self._steps_of_length.tolist(), frames_per_batch)))
-        self.n_batches = self.in_epoch
-        self._plan = lru_cache(maxsize=2)(self._plan_epoch)
+        super().__init__(len(plan_batches(self._steps_of_length.tolist(), frames_per_batch)))
 
-    def __len__(self) -> int:
-        return self.n_batches
+    def batch(self, rows: list[int], number: int) -> dict[str, Any]:
+        x, lengths = prosodic_encoder.padded([self._sequences[row] for row in rows], -100)
+        return {"x": x, "lengths": lengths, "seed": training.seed_of(self._seed, number)}
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        if not 0 <= place < self.n_batches:
-            raise IndexError(place)
-        epoch, batch = divmod(place, self.in_epoch)
-        x, lengths = prosodic_encoder.padded([self._sequences[row] for row in self._plan(epoch)[batch]], -100)
-        seed = int(np.random.SeedSequence((self._seed, place)).generate_state(1, np.uint32)[0])
-        return {"x": x, "lengths": lengths, "seed": seed}
-
-    def _plan_epoch(self, epoch: int) -> list[list[int]]:
+    def plan(self, epoch: int) -> list[list[int]]:
         rng = np.random.default_rng((self._seed, 1, epoch))
         order = rng.permutation(len(self._sequences))
-        batches = list(prosodic_encoder.batches_of(self._steps_of_length[order].tolist(), self._frames_per_batch))
+        batches = plan_batches(self._steps_of_length[order].tolist(), self._frames_per_batch)
         return [order[batches[place]].tolist() for place in rng.permutation(len(batches))]
 
 
-class _MaskedTrainer(Trainer):
-    """`Trainer` on batches of `TokenBatches`, each an item; validates by the loss of a masked frame."""
+class _MaskedTrainer(training.RepeatableTrainer):
+    """Trains on batches of `TokenBatches`; validates by the loss of a masked frame."""
+
+    memory_remedy = "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size"
+    rate_remedy = "begin again in another folder with a lower --learning-rate, or with --precision float32"
 
     def __init__(self, *args: Any, checks: TokenBatches, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._checks = checks
-        self.remove_callback(PrinterCallback)
-        self.model_accepts_loss_kwargs = False
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        generator = torch.Generator().manual_seed(inputs["seed"])
-        logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
-        loss = functional.cross_entropy(logits[targets].float(), original[targets])
-        return (loss, {"logits": logits}) if return_outputs else loss
+        predicted, truth = _masked(model, inputs)
+        loss = functional.cross_entropy(predicted, truth)
+        return (loss, {"logits": predicted}) if return_outputs else loss
 
-    @torch.no_grad()
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Loss in nats and accuracy of the masked frames of all sequences to validate on, always masked alike."""
-        model: Any = self.model
-        model.eval()
         loss, right, count = 0.0, 0, 0
         for place in range(self._checks.in_epoch):
-            item: Any = self._prepare_inputs(self._checks[place])
-            generator = torch.Generator().manual_seed(item["seed"])
-            logits, _, targets, original = model(item["x"], item["lengths"], training=True, generator=generator)
-            predicted, truth = logits[targets].float(), original[targets]
+            predicted, truth = _masked(self.model, self._prepare_inputs(self._checks[place]))
             loss += float(functional.cross_entropy(predicted, truth, reduction="sum"))
             right += int((predicted.argmax(dim=-1) == truth).sum())
             count += len(truth)
-        metrics = {"eval_loss": loss / count, "eval_accuracy": right / count}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        if self.args.should_save:
-            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            for path in folder.iterdir():
-                with path.open("rb+") as file:
-                    os.fsync(file.fileno())
-            files.sync_folder(folder.parent)
-            files.write_text(folder / WHOLE, "")
+        return {"loss": loss / count, "accuracy": right / count}
 
 
-class _Watch(TrainerCallback):
-    """Validates at the end, ends by Ctrl-C with a checkpoint, and reports each step."""
-
-    def __init__(self, on_step: Callable[[int, int, float], None] | None) -> None:
-        self._on_step, self.interrupted = on_step, False
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step >= state.max_steps:
-            control.should_evaluate = control.should_save = True
-        try:
-            interrupts.check_interrupt()
-        except KeyboardInterrupt:
-            self.interrupted = control.should_save = control.should_training_stop = True
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        for name in ("loss", "eval_loss"):
-            if name in (logs or {}) and not np.isfinite(logs[name]):
-                raise DailytalkError(
-                    f"the loss is {logs[name]} after {state.global_step} steps",
-                    "begin again in another folder with a lower --learning-rate, or with --precision float32",
-                )
-        if self._on_step and "loss" in (logs or {}):
-            self._on_step(state.global_step, state.max_steps, logs["loss"])
+def _masked(model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and tokens of the masked frames of a batch."""
+    generator = torch.Generator().manual_seed(inputs["seed"])
+    logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
+    return logits[targets].float(), original[targets]
 
 
 def _trainer(
@@ -331,77 +285,26 @@ def _trainer(
     steps = settings.steps or -(-settings.epochs * batches.in_epoch // step)
     batches.n_batches = steps * step
     auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
-    arguments = TrainingArguments(
-        output_dir=os.fspath(out / CHECKPOINTS),
-        per_device_train_batch_size=1,  # items of `TokenBatches`, which are batches
+    return _MaskedTrainer(
+        encoder,
+        batches,
+        out / CHECKPOINTS,
+        steps,
+        settings.check_every,
+        EarlyStoppingCallback(settings.patience),
+        device,
+        on_step,
+        checks=checks,
         gradient_accumulation_steps=settings.accumulate,
-        train_sampling_strategy="sequential",
-        max_steps=steps,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(settings.warmup_share * steps),
         weight_decay=settings.weight_decay,
         bf16=(auto if settings.precision == "auto" else settings.precision) == "bfloat16",
-        use_cpu=device == "cpu",
         ddp_backend="gloo" if device == "cpu" and processes > 1 else None,
-        eval_strategy="steps",
-        save_strategy="steps",
-        eval_steps=min(settings.check_every, steps),
-        save_steps=min(settings.check_every, steps),
-        save_total_limit=3,  # the best, the last, and the one before that, until the last has its mark
-        load_best_model_at_end=True,
-        metric_for_best_model="loss",
-        restore_callback_states_from_checkpoint=True,
         logging_steps=max(1, steps // MOST_LOSSES),
-        logging_nan_inf_filter=False,
         seed=settings.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=device != "cpu",
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs are several processes, each with batches of its own
-    return _MaskedTrainer(
-        encoder,
-        arguments,
-        train_dataset=batches,
-        eval_dataset=checks,
-        data_collator=itemgetter(0),  # of one
-        checks=checks,
-        callbacks=[EarlyStoppingCallback(settings.patience), _Watch(on_step)],
-    )
-
-
-def _run(trainer: _MaskedTrainer, out: Path, main: bool) -> None:
-    """Train from the last whole checkpoint, or from the beginning."""
-    last = _last_checkpoint(out / CHECKPOINTS, remove_others=main)
-    try:
-        trainer.train(resume_from_checkpoint=os.fspath(last) if last else None)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DailytalkError(
-            f"a batch does not fit into memory ({str(error).splitlines()[0]})",
-            "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size",
-        ) from error
-    watch = next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, _Watch))
-    if watch.interrupted:
-        raise KeyboardInterrupt
-
-
-def _last_checkpoint(folder: Path, remove_others: bool) -> Path | None:
-    """The last checkpoint that is whole; what a kill has left of others may be removed."""
-    whole = []
-    for path in folder.glob("checkpoint-*") if folder.is_dir() else ():
-        number = path.name.removeprefix("checkpoint-")
-        if not number.isdecimal():
-            continue
-        if (path / WHOLE).is_file():
-            whole.append((int(number), path))
-        elif remove_others:
-            shutil.rmtree(path)
-    return max(whole)[1] if whole else None
 
 
 def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
@@ -448,17 +351,11 @@ def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, A
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def _outcome(out: Path, result: dict[str, Any], done_before: bool) -> TrainingOutcome:
+def _outcome(out: Path, result: dict[str, Any], done_before: bool = False) -> TrainingOutcome:
+    figures = {name: result[name] for name in ("steps", "planned", "valid_loss", "valid_accuracy", "losses")}
+    stopped_early = result["steps"] < result["planned"]
     return TrainingOutcome(
-        out,
-        result["steps"],
-        result["planned"],
-        result["valid_loss"],
-        result["valid_accuracy"],
-        result["losses"],
-        result.get("accuracy") or {},
-        result["steps"] < result["planned"],
-        done_before,
+        out, **figures, accuracy=result.get("accuracy", {}), stopped_early=stopped_early, done_before=done_before
     )
 
 
@@ -511,31 +408,6 @@ def _held(out: Path) -> Iterator[None]:
         out / files.FOLDER_LOCK, f"{as_text(out)!r} is trained by another command", "wait until that has ended"
     ):
         yield
-
-
-@contextlib.contextmanager
-def _disk_room(out: Path, encoder: prosodic_encoder.ProsodicSequenceEncoder) -> Iterator[None]:
-    """Say in one sentence that the disk is full, which each of the writers says in its own way."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        is_full = isinstance(error, OSError) and error.errno in _FULL
-        said_by_others = ("No space left", "File too large", "failed writing")
-        if not is_full and not any(words in str(error) for words in said_by_others):
-            raise
-        megabytes = 3 * 4 * sum(weight.numel() for weight in encoder.parameters()) / 1e6
-        raise DailytalkError(
-            f"the disk has no room for a checkpoint of {megabytes:,.0f} MB in {as_text(out)!r}",
-            "free some space and run the same command again: it goes on from the last checkpoint",
-        ) from None
-
-
-def _windows(arrays: Sequence[NDArray[Any]], longest: int) -> list[NDArray[Any]]:
-    windows = []
-    for array in arrays:
-        ends = np.cumsum(prosodic_encoder.window_sizes(len(array), longest))[:-1]
-        windows += np.split(array, ends)
-    return windows
 
 
 def _curves(losses: Sequence[dict[str, float]]) -> bytes:

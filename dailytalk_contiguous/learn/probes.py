@@ -81,6 +81,13 @@ class Score(NamedTuple):
     low: float | None
     high: float | None
 
+    def shown(self, decimals: int = 1, scale: float = 100.0) -> tuple[str, str]:
+        """The figure and its interval, for a table."""
+        value = f"{scale * self.value:.{decimals}f}"
+        if self.low is None or self.high is None:
+            return value, "–"
+        return value, f"{scale * self.low:.{decimals}f}–{scale * self.high:.{decimals}f}"
+
 
 class LinearProbe(NamedTuple):
     """What a probe finds.
@@ -100,6 +107,12 @@ class LinearProbe(NamedTuple):
     speakers: int
 
 
+def check_sklearn() -> None:
+    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
+
+
 def probe_all(
     rows: Sequence[Row], features: Mapping[str, Vectors], seed: int = 0
 ) -> tuple[list[LinearProbe], list[str]]:
@@ -112,8 +125,7 @@ def probe_all(
 
     Raises DailytalkError if scikit-learn is missing, BadInput for features of another number of rows.
     """
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("probes need scikit-learn", "pip install 'dailytalk-contiguous[tokens]'")
+    check_sklearn()
     for name, vectors in features.items():
         if len(vectors) != len(rows):
             raise BadInput(f"{name} has {len(vectors)} rows for {len(rows)} utterances", "give one for each")
@@ -238,12 +250,8 @@ def _best_strength(
         return STRENGTHS[1]
     if len(np.unique(labels[train])) < 2:
         return STRENGTHS[1]
-    recalls = []
-    for strength in STRENGTHS:
-        predicted = _fitted(vectors[train], labels[train], strength).predict(vectors[test])
-        recalls.append(
-            np.mean([np.mean(predicted[labels[test] == name] == name) for name in np.unique(labels[test])])
-        )
+    fits = [_fitted(vectors[train], labels[train], strength) for strength in STRENGTHS]
+    recalls = [recall_of(labels[test], fit.predict(vectors[test])) for fit in fits]
     return STRENGTHS[int(np.argmax(recalls))]
 
 
@@ -259,6 +267,11 @@ def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], strength: float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights decide no recall
         return probe.fit(vectors, labels)
+
+
+def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """Mean recall of the classes that there are."""
+    return float(np.mean([np.mean(predicted[labels == label] == label) for label in np.unique(labels)]))
 
 
 def mean_recall(labels: NDArray[Any], predicted: NDArray[Any], speakers: NDArray[Any], seed: int) -> Score:

@@ -7,9 +7,7 @@ both.
 
 import hashlib
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,17 +25,15 @@ from dailytalk_contiguous.models.codebook import MOST_CLUSTERS
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.version import open_version
-from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED
-from dailytalk_contiguous.run.events import Journal
+from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import REJECTS, RUN, TRANSCRIPT, models_of, stage_record, today
-from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
-from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.speaking import DATASET
 from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, find, refuse_to_lose
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, group
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.extract_contours import ExtractContours
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
 from dailytalk_contiguous.stages.segment import Segment
@@ -214,66 +210,52 @@ def _spans(row: Row) -> Iterator[Row]:
         }
 
 
-@dataclass(frozen=True)
-class ProsodyOutcome:
-    """What a run did: what run.json holds, what was rejected, shards that it made, and what it took."""
-
-    record: dict[str, Any]
-    rejects: list[Reject]
-    n_made: int
-    audio_seconds: float
-    wall_seconds: float
-
-
-def make_prosody(
-    speech: SpeechSource,
-    out: Path,
-    stage: ExtractContours | TokeniseProsody,
-    options: RunOptions = RunOptions(),
-    command: str = "",
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-) -> ProsodyOutcome:
-    """Add contours or tokens to the utterances of conversations, as far as that was not done before.
+class ProsodySpec(Spec):
+    """Contours or tokens for the utterances of conversations.
 
     Args:
         speech: of `find_speech`. out: the folder; made if need be.
-        stage: what is added. options: how the run is carried out.
-        command: the command line, for the journal and run.json.
-        progress, planned: called with what is done, and with what is to be done.
-
-    Raises DailytalkError if `out` holds results of recordings that are not in this input.
+        stage: what is added. about: its `command` goes into the journal and run.json.
     """
-    started = time.perf_counter()
-    tokens = isinstance(stage, TokeniseProsody)
-    index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
-    refuse_to_lose(index, speech.recordings, options.prune)
-    stages: tuple[Stage, ...] = (*speech.stages, PerUtterance(stage))
-    todo = Pass(index, speech.recordings.groups, stages, speech.columns)
-    with Journal(out, "encode" if tokens else "extract", todo.digest, command, workers=options.workers) as journal:
-        passes = Passes(options, journal, progress, planned)
-        passes.make(todo, passes.plan(todo))
-        todo.check_nothing_lost()
-        entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
-        rejects = [*speech.recordings.problems, *(entry.reject for entry in entries if entry.reject)]
+
+    def __init__(
+        self,
+        speech: SpeechSource,
+        out: Path,
+        stage: ExtractContours | TokeniseProsody,
+        about: Mapping[str, Any] = {},
+    ) -> None:
+        tokens = isinstance(stage, TokeniseProsody)
+        self.kind = "encode" if tokens else "extract"
+        self.recordings, self.out, self.about = speech.recordings, out, about
+        self.stages = (*speech.stages, PerUtterance(stage))
+        self.rejects = [*speech.recordings.problems]
+        index = ShardIndex(out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS))
+        self._pass = Pass(index, speech.recordings.groups, self.stages, speech.columns)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` holds results of recordings that are not in this input."""
+        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, account: Account) -> dict[str, Any]:
+        entries, failed = self._pass.entries, self._pass.rejects
+        self.rejects += failed
         record = {
-            "command": command,
-            "settings": settings_of(*stages),
+            "command": self.about.get("command", ""),
+            "settings": settings_of(*self.stages),
             "date": today(),
             "version": version("dailytalk-contiguous"),
-            "models": models_of(stages),
-            "stages": [stage_record(part) for part in stages],
-            "counts": {
-                "conversations": len(entries) - sum(1 for entry in entries if entry.reject),
-                "rejects": len(rejects),
-            },
-            "hours": {"audio": round(sum(entry.duration for entry in entries) / 3600, 5)},
+            "models": models_of(self.stages),
+            "stages": [stage_record(part) for part in self.stages],
+            "counts": {"conversations": len(entries) - len(failed), "rejects": len(self.rejects)},
+            "hours": {"audio": round(sum(entry.duration for _, entry in entries) / 3600, 5)},
         }
-        write_lines(out / REJECTS, [json_text(reject.as_dict()) for reject in rejects])
-        write_text(out / RUN, json_document(record))
-        journal.rejects = len(rejects)
-        drop_stale(todo.folder, todo.paths)
-    return ProsodyOutcome(record, rejects, passes.n_made, passes.audio_seconds, time.perf_counter() - started)
+        write_lines(self.out / REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        write_text(self.out / RUN, json_document(record))
+        return record
 
 
 def token_rows(folder: str | Path) -> Iterator[Row]:

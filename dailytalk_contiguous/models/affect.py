@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 
@@ -126,7 +126,7 @@ def _analyser() -> Any:
 AUDEERING = "audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim"
 
 #: What the encoder may compute in; `auto` is the one of them that suits the device (see `settled_precision`).
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 #: What Linux calls a CPU's instructions that multiply in bfloat16, on x86 and on Arm.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -165,16 +165,34 @@ def settled_precision(model: str, device: str, precision: str) -> str:
     it, else float32: on one that does, 5 s of audio took 1.2 s of a core in bfloat16 and 2.9 s in float32. On CUDA
     it is bfloat16, whose range can't overflow, on older cards float16, on those before Volta float32. A CUDA that
     is not on this machine, but in the cluster that will do the work, is taken to have bfloat16.
+
+    Raises DailytalkError for int8 on what does not multiply in it.
     """
     if model in ("", ACOUSTIC_ESTIMATE):
         return "auto"
+    if precision == "int8" and precision not in fast_precisions(device):
+        raise DailytalkError(
+            "the affect model computes in int8 only on CPUs with AVX2", "choose another --affect-precision"
+        )
     return fast_precisions(device)[0] if precision == "auto" else precision
+
+
+def preview_precision(device: str) -> str:
+    """What `auto` is in previews (`--fast`): int8 on a CPU that multiplies in it and not in bfloat16.
+
+    There the encoder takes 0.6 of the time of float32. The error of the ratings is known for random weights only
+    (`benchmarks/affect.py`).
+    """
+    best, *others = fast_precisions(device)
+    return "int8" if best == "float32" and "int8" in others else best
 
 
 def fast_precisions(device: str) -> tuple[str, ...]:
     """The members of `PRECISIONS` that `device` (one of `models.devices.DEVICES`) multiplies in, best first."""
     if device_of(device) == "cpu":
-        return ("bfloat16", "float32") if _multiplies_bfloat16() else ("float32",)
+        instructions = _cpu_instructions()
+        fast = {"bfloat16": BFLOAT16_FLAGS & instructions, "float32": True, "int8": "avx2" in instructions}
+        return tuple(precision for precision, is_fast in fast.items() if is_fast)
     if lacking():
         return ("bfloat16", "float16", "float32")
     import torch
@@ -187,12 +205,12 @@ def fast_precisions(device: str) -> tuple[str, ...]:
     return tuple(precision for precision, is_fast in fast.items() if is_fast)
 
 
-def _multiplies_bfloat16() -> bool:
+def _cpu_instructions() -> set[str]:
+    """Instructions of this CPU as Linux names them; none where nothing is known, so that nothing is risked."""
     try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux: nothing is known, so nothing is risked
-        return False
-    return bool(BFLOAT16_FLAGS & set(cpuinfo.split()))
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return set()
 
 
 def available(name: str) -> bool:
@@ -205,11 +223,8 @@ def available(name: str) -> bool:
 
 
 def find_affect_model(name: str) -> StoredModel:
-    """A model in the folder `name`, in the Hub's cache, or downloaded.
-
-    Raises ModelMissing for one that lacks a file, and where the Hub can't be reached or has no such model.
-    """
+    """`find_checkpoint`, with what to do without a model."""
     try:
-        return find_checkpoint(name, fetch=not available(name))
+        return find_checkpoint(name)
     except ModelMissing as error:
         raise ModelMissing(error.reason, f"{error.remedy}, or pass --profile embedded") from error

@@ -4,30 +4,41 @@ Its regression head is not one that transformers knows, which puts a random head
 warning; so the module is our own, and a checkpoint that lacks a weight, brings one too many or has one of
 another shape is rejected by name. A padded batch gives what its utterances give one by one (to 1e-5): padding is
 masked in the encoder and left out of the mean. The encoder may run in bfloat16 or float16, where that is to about
-a hundredth; mean and head are float32 always.
+a hundredth, or multiply in int8, which is coarser; mean and head are float32 always.
 """
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils.parametrize import remove_parametrizations
+from torch.nn import functional
 from transformers import Wav2Vec2Config, Wav2Vec2Model
 from transformers.activations import GELUActivation
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model, threads_of_one
+from dailytalk_contiguous.models.affect import AUDEERING, find_affect_model
 from dailytalk_contiguous.models.checkpoints import StoredModel
-from dailytalk_contiguous.models.devices import Room, within_memory
+from dailytalk_contiguous.models.devices import Room
+from dailytalk_contiguous.models.speech_models import (
+    build_module,
+    encoder_config,
+    load_network,
+    multiplied_out,
+    normalised,
+    receptive_field,
+)
 from dailytalk_contiguous.models.stored_weights import load_weights
 
 _REMEDY = f"pass --affect-model with {AUDEERING} or a folder of that layout, or --profile embedded"
+
+
+#: Least step between numbers in int8: silence and weights of 0 have no range.
+_LEAST_STEP = 1e-12
 
 
 class Affect(NamedTuple):
@@ -46,17 +57,20 @@ class AffectModel:
     """
 
     def __init__(self, checkpoint: StoredModel, device: str, precision: str = "float32") -> None:
-        config = _read_config(checkpoint)
-        self._columns = [config.id2label.index(name) for name in Affect._fields]
-        self._shortest = receptive_field(config.encoder)
+        config, labels = _read_config(checkpoint)
+        self._columns = [labels.index(name) for name in Affect._fields]
+        self._shortest = receptive_field(config)
         self._device = torch.device(device)
         self._module = _load_module(config, checkpoint).to(self._device).eval()
-        if device == "cpu" and config.encoder.feat_extract_norm == "layer":
+        if device == "cpu" and config.feat_extract_norm == "layer":
             encoder = self._module.wav2vec2
             encoder.feature_extractor = FrameEncoder(encoder.feature_extractor)  # type: ignore[assignment]
-        self._module.wav2vec2.to(getattr(torch, precision))
-        if device == "cpu" and precision == "bfloat16" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            _prepack(self._module.wav2vec2)
+        if precision == "int8":
+            _prepack(self._module.wav2vec2, Int8Linear, Int8Convolution)
+        else:
+            self._module.wav2vec2.to(getattr(torch, precision))
+        if device == "cpu" and precision == "bfloat16" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            _prepack(self._module.wav2vec2, PackedLinear, PackedConvolution)
         self._precision = precision
         self.room = Room()
 
@@ -96,14 +110,8 @@ def load_affect_model(name: str, device: str, precision: str = "float32") -> Aff
 
     Raises ModelMissing, or DailytalkError if it does not fit into memory.
     """
-    # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
-    # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(cache, "64")
-    load = partial(AffectModel, find_affect_model(name), device, precision)
-    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
-    ready = partial(threads_of_one().submit(load).result) if device == "cpu" else load
-    return within_memory(ready, f"the affect model {name!r}")
+    checkpoint = find_affect_model(name)
+    return load_network(lambda: AffectModel(checkpoint, device, precision), name, device)
 
 
 class Regressor(nn.Module):
@@ -197,19 +205,80 @@ class PackedConvolution(nn.Module):
         return outputs
 
 
-def _prepack(encoder: Wav2Vec2Model) -> None:
-    """Lay the weights of an encoder in bfloat16 out for a CPU, once: 3 to 8 s of speech take it 6 to 10 % less."""
+class Int8Linear(nn.Module):
+    """`PackedLinear` of float32 that multiplies in int8.
+
+    A weight has 8 bits, in steps of its row of the matrix; an input 7, from the least to the largest of its frame.
+    With 8 bits for both, AVX2 saturates the sum of two products without a word (CTranslate2 does so there).
+    """
+
+    def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        self.steps = weight.abs().amax(1).clamp(min=_LEAST_STEP) / 127
+        whole = (weight / self.steps[:, None]).round()
+        self.sums = whole.sum(1) * self.steps
+        self.zeros = torch.zeros(len(whole), dtype=torch.int32)
+        self.weight = torch.ops.onednn.qlinear_prepack(whole.to(torch.int8), None)
+        self.bias = torch.zeros(len(whole)) if linear.bias is None else linear.bias.detach()
+        self._activate = functional.gelu if activation == "gelu" else nn.Identity()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs (…, out) of inputs (…, in)."""
+        outputs: torch.Tensor = self._activate(self._multiplied(*_in_7_bits(inputs, (-1,))))
+        return outputs
+
+    def _multiplied(self, whole: torch.Tensor, least: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Outputs (…, out) of `least + steps * whole`, whole numbers of 7 bits (…, in)."""
+        products = torch.ops.onednn.qlinear_pointwise(
+            whole, 1.0, 0, self.weight, self.steps, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        return torch.addcmul(torch.addcmul(self.bias, least, self.sums), products, steps)
+
+
+class Int8Convolution(Int8Linear):
+    """The same for a convolution as `_over_time` makes it: a product with each window of frames.
+
+    An input is between the least and the largest of its sound.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        kernel, stride = conv.kernel_size[1], conv.stride[1]
+        with torch.device("meta"):
+            linear = nn.Linear(conv.in_channels * kernel, conv.out_channels)
+        linear.weight = nn.Parameter(conv.weight[:, :, 0].transpose(1, 2).flatten(1))
+        linear.bias = conv.bias  # type: ignore[assignment]
+        super().__init__(linear)
+        self._kernel, self._stride = kernel, stride
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Outputs (batch, channels out, 1, n out) of inputs (batch, channels in, 1, n)."""
+        whole, least, steps = _in_7_bits(inputs[:, :, 0].transpose(1, 2), (1, 2))
+        windows = whole.unfold(1, self._kernel, self._stride).transpose(2, 3).flatten(2)
+        return self._multiplied(windows, least, steps).transpose(1, 2)[:, :, None]
+
+
+def _in_7_bits(inputs: torch.Tensor, dims: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs as whole numbers from 0 to 127, the least of them over some dimensions, and the step between two."""
+    least = inputs.amin(dims, keepdim=True)
+    steps = (inputs.amax(dims, keepdim=True) - least).clamp_(min=_LEAST_STEP).div_(127)
+    return torch.sub(inputs, least).div_(steps).round_().to(torch.uint8), least, steps
+
+
+def _prepack(encoder: Wav2Vec2Model, linear: type[Any], convolution: type[Any]) -> None:
+    """Lay the weights of an encoder out for a CPU, once: in bfloat16 3 to 8 s of speech take it 6 to 10 % less."""
     layers: Any = encoder.encoder.layers
     for attention, feed_forward in ((layer.attention, layer.feed_forward) for layer in layers):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            setattr(attention, name, PackedLinear(getattr(attention, name)))
+            setattr(attention, name, linear(getattr(attention, name)))
         if isinstance(feed_forward.intermediate_act_fn, GELUActivation):
-            feed_forward.intermediate_dense = PackedLinear(feed_forward.intermediate_dense, "gelu")
+            feed_forward.intermediate_dense = linear(feed_forward.intermediate_dense, "gelu")
             feed_forward.intermediate_act_fn = nn.Identity()
-        feed_forward.output_dense = PackedLinear(feed_forward.output_dense)
+        feed_forward.output_dense = linear(feed_forward.output_dense)
     frames = encoder.feature_extractor
     if isinstance(frames, FrameEncoder):
-        frames.convolutions = nn.ModuleList(map(PackedConvolution, frames.convolutions))  # type: ignore[arg-type]
+        first, *others = frames.convolutions  # the first, of a single channel, costs next to nothing
+        frames.convolutions = nn.ModuleList([first, *map(convolution, others)])
 
 
 class Head(nn.Module):
@@ -225,46 +294,25 @@ class Head(nn.Module):
         return self.out_proj(torch.tanh(self.dense(mean)))  # type: ignore[no-any-return]
 
 
-def normalised(samples: Samples) -> Samples:
-    """Samples at zero mean and unit variance, as the encoder was trained on. Raises ValueError for none."""
-    if not len(samples):
-        raise ValueError("an utterance without samples can't be rated")
-    wide = samples.astype(np.float64)
-    scaled: NDArray[np.float64] = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)
-    return scaled.astype(np.float32)
-
-
-class _Config(NamedTuple):
-    encoder: Wav2Vec2Config
-    id2label: list[str]
-
-
-def _read_config(checkpoint: StoredModel) -> _Config:
-    """The configuration of a checkpoint. Raises ModelMissing if it is not for rating affect."""
-    fields = checkpoint.config
-    labels = [label for _, label in sorted((int(key), label) for key, label in fields.get("id2label", {}).items())]
-    kind = checkpoint.model_type
+def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
+    """The configuration of a checkpoint, and its outputs. Raises ModelMissing if it is not for rating affect."""
+    stored, kind = checkpoint.config.get("id2label"), checkpoint.model_type
+    labels = [str(stored.get(str(place))) for place in range(len(stored))] if isinstance(stored, dict) else []
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(
-            f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {labels}", _REMEDY
+            f"{checkpoint.name!r} is no affect model: it is {kind!r} with the outputs {quoted(labels)}", _REMEDY
         )
-    # The real one says `"vocab_size": null`, having no use for one; not every transformers takes that.
-    return _Config(Wav2Vec2Config(**{key: value for key, value in fields.items() if value is not None}), labels)
+    try:
+        return encoder_config(kind, checkpoint.config), labels
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
 
 
-def _load_module(config: _Config, checkpoint: StoredModel) -> Regressor:
+def _load_module(config: Any, checkpoint: StoredModel) -> Regressor:
     """The module with the checkpoint's weights, all of them and no others. Raises ModelMissing."""
-    with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
-        module = Regressor(config.encoder, len(config.id2label))
+    try:
+        module = build_module(partial(Regressor, n_outputs=len(Affect._fields)), config)
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _REMEDY) from None
     load_weights(checkpoint.weights, module, checkpoint.name, _REMEDY)
-    # The positional convolution's weight is stored as direction and length; multiplied out once, not every call.
-    remove_parametrizations(module.wav2vec2.encoder.pos_conv_embed.conv, "weight")
-    return module
-
-
-def receptive_field(config: Wav2Vec2Config) -> int:
-    """Samples that the encoder's convolutions need for one frame (400, 25 ms, in the real model)."""
-    samples = 1
-    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
-        samples = (samples - 1) * stride + kernel
-    return samples
+    return multiplied_out(module)

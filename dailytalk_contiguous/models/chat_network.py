@@ -10,11 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import snapshot_download
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList, TextStreamer
@@ -23,12 +21,12 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models import chat
 from dailytalk_contiguous.models.affect import fast_precisions
+from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered, ReplyPieces
 from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
 from dailytalk_contiguous.models.paid import ShortRead
 from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
-from dailytalk_contiguous.store.hub import hub_errors, model_reference
 
 _REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
 
@@ -179,13 +177,7 @@ class _Unwanted(StoppingCriteria):
 
 def _open(place: str, device: str) -> _Loaded:
     """The model of a folder or of the Hub on `cpu` or `cuda`. Raises ModelMissing; DailytalkError for memory."""
-    folder = place
-    if not Path(place).is_dir():
-        repo, revision = model_reference(place)
-        with hub_errors(place, "model"):  # no more is fetched than is read
-            folder = snapshot_download(
-                repo, revision=revision, allow_patterns=_FILES, ignore_patterns=_OTHER_FILES
-            )
+    folder = find_folder(place, _FILES, _OTHER_FILES)  # no more is fetched than is read
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

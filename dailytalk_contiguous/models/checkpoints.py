@@ -5,17 +5,20 @@ PyTorch and transformers.
 """
 
 import re
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json
-from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.store.hub import Reference
 
 #: Files of a checkpoint: its settings, how sound is prepared for it, and one of two files of weights.
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
@@ -64,25 +67,43 @@ class StoredModel(NamedTuple):
 def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
     """The model in a folder, or of the Hub: OWNER/NAME, with @TAG for a version.
 
-    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. Without
-    `fetch` only what is on this machine counts. Raises ModelMissing where it is not there, or has none.
+    Its weights are those in safetensors, else in files of `torch.save`; in one file, else in several. What is
+    whole on this machine is taken as it is, and without `fetch` nothing else is. Raises ModelMissing where it is
+    not there, or has no weights.
     """
-    find = partial(hub_files if fetch and not Path(name).is_dir() else stored_files, name)
-    paths = find((CONFIG, PREPARATION))
+    try:
+        return _checkpoint(name, stored_files)
+    except ModelMissing:
+        if not fetch or Path(name).is_dir():
+            raise
+    return _checkpoint(name, hub_files)
+
+
+def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]) -> StoredModel:
+    paths = find(name, (CONFIG, PREPARATION))
     if CONFIG not in paths:
         raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", FIND_REMEDY)
     config = _read_object(name, paths[CONFIG])
     preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
     for file in WEIGHT_FILES:
-        if paths := find((file,)):
+        if paths := find(name, (file,)):
             return StoredModel(name, config, preparation, [paths[file]])
-        if listed := find((file + _LIST,)):
+        if listed := find(name, (file + _LIST,)):
             files = _listed(name, listed[file + _LIST], Path(file).suffix)
-            paths = find(files)
+            paths = find(name, files)
             if lacking := sorted(set(files) - paths.keys()):
                 raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
             return StoredModel(name, config, preparation, [paths[part] for part in files])
     raise ModelMissing(f"{name!r} has no {' and no '.join(WEIGHT_FILES)}", f"download it again, or {FIND_REMEDY}")
+
+
+def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:
+    """Those of the files of a model that it has, by name: as they are on this machine, or else of the Hub.
+
+    Raises ModelMissing as `hub_files` does.
+    """
+    paths = stored_files(name, files)
+    return paths if len(paths) == len(files) or not fetch or Path(name).is_dir() else hub_files(name, files)
 
 
 def stored_files(name: str, files: Iterable[str]) -> dict[str, Path]:
@@ -104,25 +125,49 @@ def hub_files(name: str, files: Iterable[str]) -> dict[str, Path]:
     Raises ModelMissing for a name that is none or has no repository, and where the Hub can't be reached, unless
     `CONFIG` is in the cache: the file may then be one that the repository does not have.
     """
-    unknown = f"{name!r} is neither a folder nor a model on the Hub"
-    repo, _, revision = name.partition("@")
-    if "/" not in repo:  # a folder, misspelt
-        raise ModelMissing(unknown, FIND_REMEDY)
     paths = {}
-    for file in files:
-        try:
-            paths[file] = Path(hf_hub_download(repo, file, revision=revision or None))
-        except LocalEntryNotFoundError as error:
-            if not stored_files(name, (CONFIG,)):
-                raise ModelMissing(
-                    f"the model {name!r} is not in the cache and the Hub can't be reached",
-                    "connect to the Hub once, or name a folder",
-                ) from error
-        except EntryNotFoundError:
-            pass
-        except (OSError, HFValidationError) as error:
-            raise ModelMissing(f"{unknown} ({type(error).__name__})", FIND_REMEDY) from error
+    with _asking_hub(name) as (repo, revision):
+        for file in files:
+            try:
+                paths[file] = Path(hf_hub_download(repo, file, revision=revision))
+            except LocalEntryNotFoundError:
+                if not stored_files(name, (CONFIG,)):
+                    raise
+            except EntryNotFoundError:
+                pass
     return paths
+
+
+def find_folder(name: str, patterns: Sequence[str], others: Sequence[str]) -> str:
+    """The folder of a model: itself, or a version on the Hub with the files of some patterns and not of others.
+
+    Raises ModelMissing as `hub_files` does.
+    """
+    if Path(name).is_dir():
+        return name
+    with _asking_hub(name) as (repo, revision):
+        folder: str = snapshot_download(
+            repo, revision=revision, allow_patterns=[*patterns], ignore_patterns=[*others]
+        )
+    return folder
+
+
+@contextmanager
+def _asking_hub(name: str) -> Iterator["Reference"]:
+    """The model on the Hub that a name means. Errors of the block, and of a name that is none, as ModelMissing."""
+    from dailytalk_contiguous.store.hub import hub_errors, model_reference  # loads datasets, half a second
+
+    try:
+        with hub_errors(name, "model"):
+            yield model_reference(name)
+    except DailytalkError as error:
+        raise ModelMissing(error.reason, error.remedy) from None
+    except BrokenPipeError:  # of the reader of our output
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        remedy = "set HF_HOME to a folder that can be written to"
+        raise ModelMissing(f"{name!r} can't be downloaded ({reason})", remedy) from error
 
 
 def _read_object(name: str, path: Path) -> dict[str, Any]:

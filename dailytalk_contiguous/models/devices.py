@@ -247,6 +247,7 @@ def run_batched(
     call: Callable[[list[Item]], Sequence[Result]],
     room: Room | None = None,
     kinds: Sequence[Hashable] | None = None,
+    pool: Executor | None = None,
 ) -> list[Result]:
     """Call `call` on batches of `items` and return its results in the order of `items`.
 
@@ -257,6 +258,7 @@ def run_batched(
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
         room: of the model that `call` runs. No batch is larger; it shrinks and grows as batches fit.
         kinds: of the items, as in `plan_batches`.
+        pool: for `run_side_by_side`, on a CPU.
 
     Raises:
         DailytalkError: a single item does not fit into memory.
@@ -264,6 +266,8 @@ def run_batched(
     """
     if len(items) != len(seconds):
         raise ValueError(f"{len(items)} items but {len(seconds)} lengths")
+    if pool is not None:
+        return run_side_by_side(items, seconds, budget, call, pool, kinds)
     seconds = [max(length, SHORTEST) for length in seconds]
     room = room or Room()
     results: dict[int, Result] = {}

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,6 @@ EMOTION_KINDS = ("linear", "spectrogram", "ssl")
 
 #: Most classes, bytes of `emotion.json` and of weights: a large encoder in single precision has 2.6 GB.
 MOST_CLASSES, MOST_ABOUT_BYTES, MOST_WEIGHT_BYTES = 100, 4 << 20, 8 << 30
-
-#: What weights may be stored in.
-_FLOATS = ("F16", "F32", "F64")
 
 FOLDER_REMEDY = "name a folder of `dailytalk emotion train`"
 
@@ -84,34 +81,13 @@ class EmotionFolder:
     def weights(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
         """The weights of these names and shapes, float32.
 
-        Raises ModelMissing where the file has others, or numbers that are none. Nothing is read before its size is
-        known.
+        Raises ModelMissing as `models.stored_weights.read_weights` does.
         """
-        from safetensors import SafetensorError, safe_open
+        from dailytalk_contiguous.models.stored_weights import read_weights  # and PyTorch
 
-        def refuse(reason: str) -> NoReturn:
-            raise ModelMissing(f"{shown(self.weights_path)}: {reason}", self.REMEDY) from None
-
-        _check_file(self.weights_path, MOST_WEIGHT_BYTES)
-        weights = {}
-        try:
-            with safe_open(self.weights_path, "numpy") as file:
-                names = set(file.keys())
-                if names != set(shapes):
-                    odd = min(names ^ set(shapes))
-                    refuse(f"it {'lacks' if odd in shapes else 'has'} {quoted(odd)}")
-                for name, shape in shapes.items():
-                    part = file.get_slice(name)
-                    if tuple(part.get_shape()) != shape or part.get_dtype() not in _FLOATS:
-                        own = f"{list(part.get_shape())} of {part.get_dtype()}"
-                        refuse(f"{quoted(name)} is {own}, not {list(shape)} of floats")
-                    weights[name] = np.asarray(file.get_tensor(name), np.float32)
-                    if not np.isfinite(weights[name]).all():
-                        refuse(f"{quoted(name)} holds what is no number")
-        except (SafetensorError, OSError) as error:
-            reason = str(error).partition("\n")[0].strip()
-            refuse(f"it is no file of safetensors that can be read ({reason})")
-        return weights
+        weights = read_weights([self.weights_path], shapes, as_text(self.weights_path), self.REMEDY)
+        # Copied out of the mapped file, where they may begin at any byte: products of such have other last bits.
+        return {name: weight.numpy().copy() for name, weight in weights.items()}
 
 
 def open_emotion_folder(folder: Path) -> EmotionFolder:

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.prosody import measure_prosody
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models.affect import estimate_affect
-from dailytalk_contiguous.models.checkpoints import CONFIG, hub_files
+from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
     ABOUT,
@@ -134,7 +134,7 @@ def _trained(name: str) -> EmotionFolder | None:
     _refuse_pickles(path)
     if path.is_dir():
         return open_emotion_folder(path) if (path / ABOUT).exists() else None
-    paths = hub_files(name, (ABOUT, WEIGHTS))
+    paths = find_files(name, (ABOUT, WEIGHTS))
     return emotion_folder_of(name, *paths.values()) if len(paths) == 2 else None
 
 

@@ -7,7 +7,6 @@ mean, so that they get what they get alone (to 1e-5).
 """
 
 import inspect
-import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -27,13 +26,12 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.affect_network import receptive_field
 from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
-from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched, run_side_by_side, within_memory
+from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched
 from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
-from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, window_sizes
-from dailytalk_contiguous.models.stored_weights import load_weights
+from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, windows_of
+from dailytalk_contiguous.models.stored_weights import load_weights, shapes_of
 
 #: Seconds that a network hears at a time, unless it takes fewer.
 LONGEST_SECONDS = 20.0
@@ -157,11 +155,8 @@ class NetworkEmotions:
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 return call(batch)
 
-        if self.device == "cpu":
-            return run_side_by_side(
-                windows, seconds, BATCH_SECONDS["cpu"], without_gradients, threads_of_one(), kinds
-            )
-        return run_batched(windows, seconds, BATCH_SECONDS["cuda"], without_gradients, self.room, kinds)
+        pool = threads_of_one() if self.device == "cpu" else None
+        return run_batched(windows, seconds, BATCH_SECONDS[self.device], without_gradients, self.room, kinds, pool)
 
     def _guess(self, heard: Sequence[WindowAnswer]) -> EmotionGuess:
         logits = np.mean([window.logits for window in heard], axis=0)
@@ -175,12 +170,6 @@ def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
     """What was heard in each window of a batch."""
     rows = zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)
     return [WindowAnswer(*row) for row in rows]
-
-
-def windows_of(sound: Samples, longest: int) -> list[Samples]:
-    """The fewest windows of about equal length, at most `longest` samples, that a sound is cut into."""
-    ends = np.cumsum(window_sizes(len(sound), longest))[:-1]
-    return np.split(sound, ends)
 
 
 class TrainedNetwork(NetworkEmotions):
@@ -517,7 +506,9 @@ class CheckpointEmotions(NetworkEmotions):
             out = self._module(frames.to(self.device), output_hidden_states=True)
             n_frames = (lengths + speech_models.WHISPER_FRAME - 1) // speech_models.WHISPER_FRAME
         elif self._kind in _RAW:
-            samples, lengths = speech_models.padded_samples(windows, self._normalises, receptive_field(config))
+            samples, lengths = speech_models.padded_samples(
+                windows, self._normalises, speech_models.receptive_field(config)
+            )
             inside = frames_inside(lengths, samples.shape[1]).long().to(self.device)
             masks = {"attention_mask": inside} if self._kind in _MASKED else {}
             out = self._module(samples.to(self.device), output_hidden_states=True, **masks)
@@ -567,7 +558,7 @@ def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
     try:
         config = speech_models.own_config(configs[kind], checkpoint.config, id2label=dict(enumerate(labels)))
         module_class = classifiers[configs[kind]]
-        module = speech_models.build_module(module_class, config)
+        module: nn.Module = speech_models.build_module(module_class, config)
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
     load_weights(checkpoint.weights, module, checkpoint.name, speech_models.WHOLE)
@@ -591,19 +582,19 @@ def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
     return kind(**numbers)
 
 
+@quiet_transformers()
 def checkpoint_of(name: str, device: str) -> EmotionModel:
     """A classifier of emotion of transformers: in a folder, or OWNER/NAME of the Hub, with @TAG for a version.
 
     Raises ModelMissing for what is not there, lacks weights, or is for something else.
     """
-    model: EmotionModel = _load(lambda: CheckpointEmotions(find_checkpoint(name), device), name, device)
-    return model
+    return speech_models.load_network(lambda: CheckpointEmotions(find_checkpoint(name), device), name, device)
 
 
+@quiet_transformers()
 def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
-    model: TrainedEmotionModel = _load(lambda: _network_of(folder, device), folder.name, device)
-    return model
+    return speech_models.load_network(lambda: _network_of(folder, device), folder.name, device)
 
 
 def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
@@ -625,9 +616,8 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
                 network = EncoderNetwork(encoder, head)
     except ValueError as error:
         raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
-    shapes = {key: tuple(weight.shape) for key, weight in network.state_dict().items()}
-    weights = folder.weights(shapes)
-    network.load_state_dict({key: torch.from_numpy(weights[key]) for key in shapes}, assign=True)
+    weights = folder.weights(shapes_of(network))
+    network.load_state_dict({key: torch.from_numpy(array) for key, array in weights.items()}, assign=True)
     model: TrainedNetwork
     if isinstance(network, EncoderNetwork):
         model = EncoderEmotions(name, folder.classes, network, device, folder.settings["encoder"])
@@ -635,13 +625,3 @@ def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
         model = SpectrogramEmotions(name, folder.classes, network, device)
     model.temperature = folder.temperature
     return model
-
-
-def _load(load: Callable[[], Any], name: str, device: str) -> Any:
-    # Each length of window is a shape of its own to oneDNN: see `models.affect_network.load_affect_model`.
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(cache, "64")
-    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
-    ready = threads_of_one().submit(load).result if device == "cpu" else load
-    with quiet_transformers():
-        return within_memory(ready, f"the model {name!r}")

@@ -3,14 +3,11 @@
 import codecs
 import json
 import os
-import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,18 +19,12 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
+from dailytalk_contiguous.core.retries import backoff, retry_after
 from dailytalk_contiguous.models.contracts import BrokenOff, NotAnswered, Reserve, free
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
-# Pace of requests: waits after failures, and the pace that all threads share once a service answers 429.
-#
-# Waits grow exponentially and are drawn with full jitter, between 0 and the longest
-# (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter), so that threads that failed together
-# do not come back together. A 429 slows every thread, since a service counts the requests of an account.
+# The pace that all threads share once a service answers 429: it counts the requests of an account.
 
-
-#: Seconds: the longest first wait, and the longest of all. Full jitter draws between 0 and that.
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
 
 #: Seconds. A service that wants a longer rest than this is better left alone until another run.
 LONGEST_RETRY_AFTER = 300.0
@@ -82,25 +73,6 @@ class Pace:
         """Shorten the spacing: a request was served."""
         with self._lock:
             self._spacing = 0.8 * self._spacing if self._spacing >= FIRST_SPACING else 0.0
-
-
-def backoff(attempt: int, after: float | None) -> float:
-    """Seconds to wait after failed try number `attempt` (from 0), on top of what the service asks for."""
-    return (after or 0.0) + random.uniform(0.0, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**attempt))
-
-
-def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date); never below 0."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
 # Requests to a paid service from many threads: passing failures are retried; what a person must fix stops the run.

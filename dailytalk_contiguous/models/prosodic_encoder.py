@@ -20,7 +20,6 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
@@ -31,10 +30,11 @@ from transformers.utils.hub import cached_file
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.affect import threads_of_one
+from dailytalk_contiguous.models.checkpoints import find_folder
+from dailytalk_contiguous.models.devices import plan_batches
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.store.hub import model_reference
+from dailytalk_contiguous.models.stored_weights import read_weights, shapes_of
 
 #: Named sizes, as settings of the encoder: 3.2, 19, 57 and 151 million parameters.
 SIZES: dict[str, dict[str, int]] = {
@@ -68,9 +68,6 @@ _BETTER = 0.01
 
 #: Bytes that a `config.json` may have; one of ours has about 600.
 _MOST_CONFIG_BYTES = 1 << 20
-
-#: What weights may be stored in.
-_FLOATS = ("F64", "F32", "F16", "BF16")
 
 _RETRAIN = "name a folder that `dailytalk tokens train` made"
 
@@ -208,15 +205,17 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             config = kwargs.pop("config", None)
             if config is None:
                 config = _read_config(name, place, {key: kwargs.pop(key) for key in _SETTINGS if key in kwargs})
-            _check_weights(name, str(cached_file(name, SAFE_WEIGHTS_NAME, **place)), config)
-            kwargs |= {"config": config, "use_safetensors": True}
+            with torch.device("meta"):
+                shapes = shapes_of(cls(config))
+            path = Path(str(cached_file(name, SAFE_WEIGHTS_NAME, **place)))
+            kwargs |= {"config": config, "state_dict": read_weights([path], shapes, name, _OWN_SETTINGS)}
             with quiet_transformers():
-                encoder: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+                encoder: Any = super().from_pretrained(None, *args, **kwargs)
         except ModelMissing:
             raise
         except DailytalkError as error:
             raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", _RETRAIN) from None
-        except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise ModelMissing(f"{name!r} can't be loaded ({reason})", _RETRAIN) from error
         return cast(ProsodicSequenceEncoder, encoder)
@@ -292,7 +291,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             return embedded
 
         embeddings = np.zeros((len(arrays), self.config.hidden_dim), np.float32)
-        batches = list(batches_of([len(array) for array in arrays], frames_per_batch))
+        batches = plan_batches([len(array) for array in arrays], frames_per_batch)
         embedded = (threads_of_one().map if self.device.type == "cpu" else map)(embed_batch, batches)
         for batch in batches:
             try:
@@ -486,6 +485,11 @@ def window_sizes(length: int, longest: int) -> list[int]:
     return [min(size, length - start) for start in range(0, length, size)]
 
 
+def windows_of(sequence: NDArray[Any], longest: int) -> list[NDArray[Any]]:
+    """The windows of `window_sizes` that a sequence, or a sound, is cut into."""
+    return np.split(sequence, np.cumsum(window_sizes(len(sequence), longest))[:-1])
+
+
 def _groups(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
     """Sizes, in order, in lists that sum up to at most so many, or are one that is larger."""
     group: list[int] = []
@@ -496,21 +500,6 @@ def _groups(sizes: Sequence[int], most: int) -> Iterator[list[int]]:
         group.append(size)
     if group:
         yield group
-
-
-def batches_of(lengths: Sequence[int], frames_per_batch: int) -> Iterator[list[int]]:
-    """Places of sequences of like length, the longest first, in batches of at most so many frames with padding.
-
-    A sequence that is longer than that is a batch by itself.
-    """
-    batch: list[int] = []
-    for place in np.argsort(np.asarray(lengths), kind="stable")[::-1].tolist():
-        if batch and (len(batch) + 1) * lengths[batch[0]] > frames_per_batch:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
 
 
 def padded(sequences: Sequence[NDArray[Any]], padding: int) -> tuple[Tensor, Tensor]:
@@ -554,10 +543,8 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
 
     Raises DailytalkError for what is neither, and ModelMissing as `from_pretrained`.
     """
-    if Path(name).is_dir():
-        return ProsodicSequenceEncoder.from_pretrained(name)
-    repo, revision = model_reference(name)
-    return ProsodicSequenceEncoder.from_pretrained(repo, revision=revision or "main")
+    folder = find_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
+    return ProsodicSequenceEncoder.from_pretrained(folder)
 
 
 def is_masked_accuracy(value: Any) -> bool:
@@ -640,27 +627,6 @@ def _read_config(name: str, place: dict[str, Any], changed: dict[str, Any]) -> P
     if not isinstance(stored, dict) or stored.get("model_type") != ProsodicEncoderConfig.model_type:
         raise ModelMissing(f"{name!r} is no encoder of prosodic tokens", _RETRAIN)
     return ProsodicEncoderConfig(**{key: stored[key] for key in _SETTINGS if key in stored} | changed)
-
-
-def _check_weights(name: str, path: str, config: ProsodicEncoderConfig) -> None:
-    """Raise ModelMissing for weights that are not those of this configuration, before any is read."""
-    with torch.device("meta"):
-        wanted = {key: tuple(weight.shape) for key, weight in ProsodicSequenceEncoder(config).state_dict().items()}
-    with safe_open(path, "pt") as file:
-        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-        stored = {key: (tuple(weight.get_shape()), weight.get_dtype()) for key, weight in slices.items()}
-    for key in sorted(stored.keys() & wanted.keys()):
-        shape, kind = stored[key]
-        if shape != wanted[key]:
-            raise ModelMissing(
-                f"the checkpoint {name!r} is of another size: {key} is {shape}, not {wanted[key]}", _OWN_SETTINGS
-            )
-        if kind not in _FLOATS:
-            raise ModelMissing(f"the checkpoint {name!r} has {key} as {kind}, not as floats", _RETRAIN)
-    for verb, keys in (("lacks", wanted.keys() - stored.keys()), ("has", stored.keys() - wanted.keys())):
-        if keys:
-            many = f"{counted(len(keys), 'weight')}{' too many' if verb == 'has' else ''}, {min(keys)} first"
-            raise ModelMissing(f"the checkpoint {name!r} is of another size: it {verb} {many}", _OWN_SETTINGS)
 
 
 AutoConfig.register(ProsodicEncoderConfig.model_type, ProsodicEncoderConfig)

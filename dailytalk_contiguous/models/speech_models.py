@@ -7,14 +7,16 @@ memory is taken (`models.stored_weights`). Nothing that comes with a checkpoint 
 """
 
 import math
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from transformers import (
@@ -32,8 +34,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.affect_network import normalised, receptive_field
+from dailytalk_contiguous.models.affect import threads_of_one
 from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel
+from dailytalk_contiguous.models.devices import within_memory
 from dailytalk_contiguous.models.stored_weights import load_weights
 
 #: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
@@ -59,6 +62,9 @@ _MISFITS = (
 
 # WavLM hands PyTorch two masks of different types, which is of no consequence here.
 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+
+Module = TypeVar("Module", bound=nn.Module)
+Loaded = TypeVar("Loaded")
 
 #: What to do about weights of another model.
 WHOLE = "name a checkpoint that is whole; what lacks would be random"
@@ -98,7 +104,7 @@ def _own_names(kind: type[Any]) -> set[str]:
     return {field.name for field in fields(kind)} - {field.name for field in fields(PreTrainedConfig)}
 
 
-def build_module(kind: type[nn.Module], config: Any) -> nn.Module:
+def build_module(kind: Callable[[Any], Module], config: Any) -> Module:
     """A module without memory for its weights. Raises ValueError for settings that don't fit together."""
     try:
         with torch.device("meta"):  # nothing is drawn at random, so nothing random can be left
@@ -107,12 +113,40 @@ def build_module(kind: type[nn.Module], config: Any) -> nn.Module:
         raise ValueError(str(error).strip().partition("\n")[0][:200]) from None
 
 
-def multiplied_out(module: nn.Module) -> nn.Module:
+def multiplied_out(module: Module) -> Module:
     """The module with its normalised weights multiplied out: checkpoints store them as direction and length."""
     for part in module.modules():
         if is_parametrized(part, "weight"):
             remove_parametrizations(part, "weight")
     return module
+
+
+def normalised(samples: Samples) -> Samples:
+    """Samples at zero mean and unit variance, as the encoder was trained on. Raises ValueError for none."""
+    if not len(samples):
+        raise ValueError("an utterance without samples can't be rated")
+    wide = samples.astype(np.float64)
+    scaled: NDArray[np.float64] = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)
+    return scaled.astype(np.float32)
+
+
+def receptive_field(config: Wav2Vec2Config) -> int:
+    """Samples that the encoder's convolutions need for one frame (400, 25 ms, in the real model)."""
+    samples = 1
+    for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def load_network(load: Callable[[], Loaded], name: str, device: str) -> Loaded:
+    """What `load` gives, on `cpu` or `cuda`. Raises DailytalkError if it does not fit into memory."""
+    # Every length of utterance is a separate shape to oneDNN, whose cache of 1,024 compiled shapes took 2 MB a
+    # conversation until it was full and was never of use; nor is PyTorch's own of what it asks of oneDNN.
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, "64")
+    # On a CPU where it will run: weights are computed on the way, and would differ with the number of threads.
+    ready = (lambda: threads_of_one().submit(load).result()) if device == "cpu" else load
+    return within_memory(ready, f"the model {name!r}")
 
 
 class SpeechEncoder(nn.Module):

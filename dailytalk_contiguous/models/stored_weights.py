@@ -92,6 +92,26 @@ def load_weights(
 ) -> None:
     """Give a module that was made on PyTorch's device `meta` the weights in files, as float32.
 
+    Raises ModelMissing as `read_weights` does.
+    """
+    module.load_state_dict(read_weights(paths, shapes_of(module), name, remedy, prefixes, strict), assign=True)
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The weights of a module by name, and their shapes."""
+    return {key: tuple(weight.shape) for key, weight in module.state_dict().items()}
+
+
+def read_weights(
+    paths: Sequence[Path],
+    shapes: Mapping[str, tuple[int, ...]],
+    name: str,
+    remedy: str,
+    prefixes: Sequence[str] = ("",),
+    strict: bool = True,
+) -> dict[str, Tensor]:
+    """The weights of these names and shapes in files, as float32.
+
     Args:
         name: of the model, in errors. remedy: what to do where the weights are those of another.
         prefixes: what may stand before their names; that counts with which most of them are there.
@@ -100,7 +120,6 @@ def load_weights(
     Raises ModelMissing where a file can't be read, and where a weight lacks, is too many, has another shape, is no
     float or is no number.
     """
-    shapes = {key: tuple(weight.shape) for key, weight in module.state_dict().items()}
     try:
         with ExitStack() as files:
             stored: dict[str, StoredWeight] = {}
@@ -110,7 +129,7 @@ def load_weights(
                     raise ValueError(f"{path.name}: it holds {quoted(twice[0])}, as another file does")
                 for key, weight in own.items():
                     stored[key] = weight._replace(read=partial(_naming, path, weight.read))
-            own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda o: len(o.keys() & shapes))
+            own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda o: len(shapes.keys() & o))
             if differences := _differences(own, shapes, strict):
                 raise ModelMissing(
                     f"the weights of {name!r} are not those of its configuration ({differences})", remedy
@@ -122,7 +141,7 @@ def load_weights(
     wrong = [key for key, weight in sorted(weights.items()) if not weight.isfinite().all()]
     if wrong:
         raise ModelMissing(f"the weights of {name!r} are damaged: {wrong[0]} is no number", remedy)
-    module.load_state_dict(weights, assign=True)
+    return weights
 
 
 def _with_prefix(stored: Mapping[str, StoredWeight], prefix: str) -> dict[str, StoredWeight]:

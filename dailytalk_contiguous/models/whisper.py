@@ -12,7 +12,7 @@ must be the same whenever it is made.
 
 import itertools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
+from dailytalk_contiguous.models.checkpoints import hub_files, stored_files
 from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.store.checkpoint import checkpointed
 
@@ -43,6 +44,9 @@ NO_REPEAT = (6, 4, 3)
 
 #: Files of a model in CTranslate2 format. Without tokenizer.json faster-whisper would ask the Hub for one.
 MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
+
+#: Files that a repository may have besides: how sound is prepared, and words in one of two forms.
+FURTHER_FILES = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
@@ -93,10 +97,12 @@ class Whisper:
         """ISO 639-1 code of the language of each window of 16 kHz; a model for one language gives that."""
         if not self._model.model.is_multilingual:
             return ["en"] * len(windows)
-        return self._run(windows, [ENCODER_SECONDS] * len(windows), ENCODER_SECONDS, self._detect)
 
-    def _detect(self, windows: Sequence[Samples]) -> list[str]:
-        return [str(self._model.detect_language(audio=window)[0]) for window in windows]
+        def detect(batch: Sequence[Samples]) -> list[str]:
+            return [str(self._model.detect_language(audio=window)[0]) for window in batch]
+
+        seconds = [ENCODER_SECONDS] * len(windows)
+        return devices.run_batched(windows, seconds, ENCODER_SECONDS, detect, self._room, pool=self._threads)
 
     @devices.naming_libraries()
     def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
@@ -115,20 +121,10 @@ class Whisper:
             return calls[kinds[batch[0]]]([windows[index] for index in batch])
 
         seconds = [seconds for _, seconds in kinds]
-        return self._run(range(len(windows)), seconds, self._batch_seconds, recognise, kinds)
-
-    def _run(
-        self,
-        items: Sequence[devices.Item],
-        seconds: Sequence[float],
-        budget: float,
-        call: Callable[[list[devices.Item]], Sequence[devices.Result]],
-        kinds: Sequence[Hashable] | None = None,
-    ) -> list[devices.Result]:
-        """`run_side_by_side` on a CPU, `run_batched` on CUDA."""
-        if self._threads:
-            return devices.run_side_by_side(items, seconds, budget, call, self._threads, kinds)
-        return devices.run_batched(items, seconds, budget, call, self._room, kinds)
+        places = range(len(windows))
+        return devices.run_batched(
+            places, seconds, self._batch_seconds, recognise, self._room, kinds, self._threads
+        )
 
     def _encoder_seconds(self, window: Samples) -> float:
         """Seconds that the encoder sees of a window."""
@@ -268,41 +264,26 @@ def find_whisper(model: str, fetch: bool = True) -> str:
 
     Without `fetch`, an empty text for a model that would have to be downloaded.
     """
-    if Path(model).is_dir():
-        if lacking := _lacking(model):
-            raise ModelMissing(
-                f"{model} is no Whisper model in CTranslate2 format: no {', '.join(lacking)}", _REMEDY
-            )
-        return model
-    from faster_whisper import download_model
+    from faster_whisper.utils import _MODELS  # the repository of each size
 
-    try:
-        folder = str(download_model(model, local_files_only=True))
-        if not _lacking(folder):  # a download that was broken off leaves a folder, too
-            return folder
-    except ValueError as error:
-        raise ModelMissing(f"there is no Whisper model {model!r} ({error})", _REMEDY) from None
-    except OSError:  # not in the cache yet
-        pass
-    if not fetch:
-        return ""
-    try:
-        folder = str(download_model(model))
-    except (OSError, RuntimeError) as error:
+    is_folder = Path(model).is_dir()
+    if not is_folder and "/" not in model and model not in _MODELS:
+        raise ModelMissing(f"there is no Whisper model {model!r}", _REMEDY)
+    name = model if is_folder else _MODELS.get(model, model)
+    paths = stored_files(name, MODEL_FILES)
+    if len(paths) < len(MODEL_FILES) and not is_folder:
+        if not fetch:
+            return ""
+        try:
+            paths = hub_files(name, (*MODEL_FILES, *FURTHER_FILES))
+        except ModelMissing as error:
+            raise ModelMissing(error.reason, f"{error.remedy}, or {_REMEDY}") from None
+    if lacking := [file for file in MODEL_FILES if file not in paths]:
         raise ModelMissing(
-            f"Whisper {model!r} is not in the cache and can't be downloaded ({type(error).__name__})",
-            "connect to the Hub once, or " + _REMEDY,
-        ) from error
-    if lacking := _lacking(folder):
-        raise ModelMissing(
-            f"Whisper {model!r} is not complete in the cache: no {', '.join(lacking)}",
-            "connect to the Hub once if its download was broken off, or " + _REMEDY,
+            f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}",
+            f"download it again, or {_REMEDY}",
         )
-    return folder
-
-
-def _lacking(folder: str) -> list[str]:
-    return [name for name in MODEL_FILES if not (Path(folder) / name).is_file()]
+    return str(paths[MODEL_FILES[0]].parent)
 
 
 @lru_cache(maxsize=1)
@@ -321,14 +302,6 @@ def _repetitive(segments: list[dict[str, Any]]) -> bool:
 
 def cached_sizes() -> list[str]:
     """The Whisper sizes whose weights are in the Hub's cache on this machine."""
-    from faster_whisper import available_models, download_model
+    from faster_whisper import available_models
 
-    sizes = []
-    for size in available_models():
-        try:
-            folder = download_model(size, local_files_only=True)
-        except OSError:  # the Hub's way to say that it is not in the cache
-            continue
-        if not _lacking(folder):
-            sizes.append(size)
-    return sizes
+    return [size for size in available_models() if find_whisper(size, fetch=False)]

@@ -26,13 +26,13 @@ from dailytalk_contiguous.core.licensing import (
     asked,
     licence_of,
 )
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.core.schema import CONFIGS, OPTIONAL, SPLITS
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.utterance import FIELDS, Field, type_in_words
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.emotion_models import AFFECT_MAP
-from dailytalk_contiguous.publish.items import Items, open_items
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.render import (
     Code,
@@ -576,19 +576,29 @@ _LABEL_FIELDS = ("corpus", "emotion", "style", "intensity", "gender", "agreement
 _UNSAFE_IN_CODE = re.compile("[<>`]")
 
 
-@dataclass
-class SampleChoice:
-    """The conversation that a card lets people hear: the one with most going on in its first half minute.
+class CardRows:
+    """What a card says of the rows of a version, which are added in its order.
 
-    Of several the first. `name` is None without any.
+    Attributes:
+        tally, judge: of all of them.
+        labelled: whether they are clips.
+        example: the one that a card lets people hear: with most going on in its first half minute, of several the
+            first. None without any.
     """
 
-    name: str | None = None
-    split: str = ""
-    score: tuple[int, ...] = ()
+    def __init__(self) -> None:
+        self.tally, self.judge, self.labelled = Tally(), Judge(), False
+        self.example: Mapping[str, Any] | None = None
+        self._score: tuple[int, ...] = ()
 
-    def add(self, row: Mapping[str, Any], split: str) -> None:
-        """Look at a conversation: a row of `core.schema.BUILT`."""
+    def add(self, published: PublishedRow) -> None:
+        """The next row."""
+        row = {"labels": None, **dict.fromkeys(OPTIONAL), **published.row, "split": published.split}
+        if row["labels"]:
+            self.labelled, self.judge.unit = True, "clip"
+            row["labels"] = row["labels"] | {"weight": published.listed}
+        self.tally.add(row, published.split)
+        self.judge.add(row)
         first = [
             utterance
             for utterance in row["utterances"] or ()
@@ -596,24 +606,23 @@ class SampleChoice:
         ]
         different = ({utterance[name] for utterance in first} for name in ("event", "channel", "tag"))
         score = (*map(len, different), len(first))
-        if not self.score or score > self.score:
-            self.name, self.split, self.score = row["conversation_id"], split, score
+        if not self._score or score > self._score:
+            self.example, self._score = row, score
 
 
 def sample_section(
-    choice: SampleChoice, items: Items, facts: "CardFacts", assets: dict[str, bytes]
+    row: Mapping[str, Any] | None, version: Version, facts: "CardFacts", assets: dict[str, bytes]
 ) -> dict[str, str]:
-    """An element that plays the chosen sound, and a part of its row; empty where its sound can't be read.
+    """An element that plays the sound of a row, and a part of it; empty where its sound can't be read.
 
     The sound goes into `assets`. An address with a revision keeps playing what the card is about.
     """
-    if choice.name is None:
+    if row is None:
         return {"sample": "", "example": ""}
-    row = items.row(choice.name)
-    whole, name = row["duration"] or 0.0, escaped(choice.name)
+    whole, name = row["duration"] or 0.0, escaped(row["conversation_id"])
     try:
-        sound = items.sound(choice.name)
-        samples = read_at(sound.audio, SAMPLE_RATE, sound.offset, min(whole, SAMPLE_SECONDS))
+        audio = row.get("audio") or open_items(version).sound(row["conversation_id"]).audio
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(whole, SAMPLE_SECONDS))
         assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
     except BadInput:
         return {"sample": "", "example": example_row(row)}
@@ -622,7 +631,7 @@ def sample_section(
     sides = "the clip" if row["labels"] else "left the synthesised voice, right the recorded one"
     player = f'<audio controls preload="none" src="{quote(address, safe=":/@")}"></audio>'
     return {
-        "sample": f"{player}\n\n{part} of {name} (split `{choice.split}`): {sides}.",
+        "sample": f"{player}\n\n{part} of {name} (split `{row['split']}`): {sides}.",
         "example": example_row(row),
     }
 
@@ -752,9 +761,9 @@ def render_card(
     old: str | None,
     packed: Packed,
     version: Version,
+    rows: CardRows,
     facts: CardFacts,
     run: Mapping[str, Any],
-    rejects: Sequence[Mapping[str, str]],
 ) -> Card:
     """The card of a version.
 
@@ -762,22 +771,15 @@ def render_card(
         old: the card that is there now, or None.
         packed: the files of the version.
         version: the same files, opened for reading.
+        rows: those of `conversations`; `tally` has what was rejected, too.
         facts: what only the publisher knows.
         run: `run.json` of the work folder; {} where there is none.
-        rejects: lines of `rejects.jsonl`.
 
     Raises:
         CardDamaged: the markers or the front matter of `old` are damaged.
     """
-    items, tally, choice = open_items(version), Tally(), SampleChoice()
-    figures = CorpusFigures.of_run(run, tally=tally) if items.labelled else None
-    judge = Judge(unit="clip" if figures else "conversation")
-    for row in items.listed():
-        tally.add(row, row["split"])
-        judge.add(row)
-        choice.add(row, row["split"])
-    for reject in rejects:
-        tally.add_reject(reject)
+    tally, judge = rows.tally, rows.judge
+    figures = CorpusFigures.of_run(run, tally=tally) if rows.labelled else None
     front, body = divide(old or "")
     memory = written_of(body)
     values_before, last = values_of(front), memory.get("values") or {}
@@ -804,39 +806,25 @@ def render_card(
             "limits": limits(tally),
         }
     filled |= _filled(tally, replace(facts, contact=contact), run, values, origins, against)
-    filled |= sample_section(choice, items, facts, assets)
+    filled |= sample_section(rows.example, version, facts, assets)
     findings = corpus_findings(figures, judge, run) if figures else judge.findings(tally, run)
     filled["quality"] = quality_section(verdict_of(findings, judge.n))
-    written = _written(
-        {key: value for key, value in values_now.items() if key not in chosen}, values, values_before, last
-    )
+    # What the next version may change, because no person chose it; what describes files is ours in any version.
+    written = {
+        key: value
+        for key, value in values_now.items()
+        if key not in (*chosen, *BY_CONFIG)
+        and (
+            isinstance(value, list)
+            or (values.get(key) == value and values_before.get(key) in (None, last.get(key)))
+        )
+    }
     new_front = rewrite(front, values)
     line = "\r\n" if "\r\n" in new_front else "\n"
     template = card_template(CLIPS_CARD if figures else CONVERSATIONS_CARD)
     sections = {name: _tidy(Template(raw).substitute(filled)) for name, raw in sections_of(template).items()}
     new_body = update_body(body, escaped(values["pretty_name"]), sections, written, contact)
     return Card(f"---{line}{new_front}---{line}{new_body}", assets, against)
-
-
-def _written(
-    values_now: Mapping[str, Any],
-    values: Mapping[str, Any],
-    values_before: Mapping[str, Any],
-    last: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Those of our values that the next version may change, because no person chose them.
-
-    Without those that describe files, which are ours in any version, and long.
-    """
-    return {
-        key: value
-        for key, value in values_now.items()
-        if key not in BY_CONFIG
-        and (
-            isinstance(value, list)
-            or (values.get(key) == value and values_before.get(key) in (None, last.get(key)))
-        )
-    }
 
 
 #: Templates of cards: of conversations, and of clips.

@@ -224,7 +224,11 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
         what = "words are style tags, which the model would learn to say"
         yield from several("tag-among-words", file, tags, what, total, "align the text without tags")
     if loudness is not None:
-        yield from _inside(file, words, loudness)
+        outside = [
+            _quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE
+        ]
+        what = f"words are outside the {loudness.seconds:.2f} s of audio"
+        yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
         yield from _energy(file, words, loudness)
 
 
@@ -250,12 +254,6 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     what = "words begin in the same 80 ms frame as the next, and are lost"
     remedy = "export it again with `dailytalk export --format moshi`"
     yield from several("same-frame", file, lost, what, len(words), remedy, level)
-
-
-def _inside(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
-    outside = [_quoted_word(word) for word in words if word.start < 0 or word.end > loudness.seconds + TOLERANCE]
-    what = f"words are outside the {loudness.seconds:.2f} s of audio"
-    yield from several("word-outside-audio", file, outside, what, len(words), _BUILD_AND_EXPORT_AGAIN)
 
 
 def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:

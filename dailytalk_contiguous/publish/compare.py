@@ -1,11 +1,13 @@
 """Compares two versions of a dataset (conversations, fields, columns, tags, times), and two folders' turn-taking.
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
-for its ids alone. The older version's rows wait, compressed, in a temporary file, so that memory holds one short
-entry a conversation however long the conversations are, and the order of neither version matters.
+for its ids alone. The newer version's rows wait, compressed, in a temporary file, so that memory holds one short
+entry a conversation however long the conversations are, and the order of neither version matters. `push` lets
+them wait as it writes them.
 """
 
 import hashlib
+import io
 import json
 import tempfile
 import zlib
@@ -27,6 +29,7 @@ from dailytalk_contiguous.core.changes import (
 )
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS
+from dailytalk_contiguous.publish.manifest import PublishedRow
 from dailytalk_contiguous.publish.version import DEFAULT, Version
 
 #: Bytes of waiting rows that stay in memory before they go to disk.
@@ -100,65 +103,110 @@ class Changes:
         }
 
 
+class _Waiting(NamedTuple):
+    """A conversation of the newer version: its split, the digest of its row, and where that waits."""
+
+    split: str
+    digest: bytes
+    place: tuple[int, int]
+
+
+class NewRows:
+    """The rows of the newer version, which wait until the older one is read.
+
+    Args:
+        with_texts: whether there is an older version, for which more than their ids is needed.
+    """
+
+    def __init__(self, with_texts: bool = True) -> None:
+        self._with_texts = with_texts
+        self._waiting: dict[str, _Waiting] = {}
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+
+    def add(self, published: PublishedRow) -> None:
+        """The next row."""
+        text = _text(published.row) if self._with_texts else b""
+        self.wait(published.row[_ID], published.split, text)
+
+    def wait(self, name: str, split: str, text: bytes) -> None:
+        """A row by its id, as text; of a file that both versions have, an empty one."""
+        self._waiting[name] = _Waiting(split, _digest(text), self._put(text))
+
+    def changes(self, before: Version | None, after: Version) -> Changes:
+        """As `compare_versions`, of which `after` has these rows."""
+        if before is None or not before.configs():
+            return Changes(added=sorted(self._waiting))
+        # A folder is named by the tag in its manifest, since its path is private.
+        if isinstance(before.where, Path):
+            changes = Changes((before.manifest() or {}).get("version"))
+        else:
+            changes = Changes(before.where.revision or before.commit)
+        old_configs, new_configs = before.configs(), after.configs()
+        for config in dict.fromkeys([*old_configs, *new_configs]):
+            old, new = before.features(config), after.features(config)
+            if new is None:
+                changes.broken[config] = ["all of it is gone"]
+            elif old is None:
+                changes.columns[config] = list(new)
+            else:
+                lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
+                lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
+                changes.broken |= {config: lost} if lost else {}
+                new_columns = added(old, new)
+                changes.columns |= {config: new_columns} if new_columns else {}
+        self._compare(before, _shared(before, after), changes)
+        changes.repacked = _repacked(before, after)
+        return changes
+
+    def _compare(self, before: Version, shared: set[str], changes: Changes) -> None:
+        splits: dict[str, str] = {}
+        differing: dict[str, tuple[int, int]] = {}
+        for name, split, text in _rows(before, shared):
+            splits[name] = split
+            # The rows of a file that both have are the same, whatever waits of them.
+            if text and name in self._waiting and _digest(text) != self._waiting[name].digest:
+                differing[name] = self._put(text)
+        for name, new in self._waiting.items():
+            if name not in splits:
+                changes.added.append(name)
+            elif splits[name] != new.split:
+                changes.moved[name] = splits[name], new.split
+            if name in differing:
+                _compare_row(name, self._row(differing[name]), self._row(new.place), changes)
+        changes.added.sort()
+        changes.removed = sorted(splits.keys() - self._waiting.keys())
+        changes.changed.sort()
+        changes.moved = dict(sorted(changes.moved.items()))
+
+    def _put(self, text: bytes) -> tuple[int, int]:
+        """Add a text to the file; where it is, and its length there."""
+        packed = zlib.compress(text, 1) if text else b""
+        offset = self._file.seek(0, io.SEEK_END)
+        self._file.write(packed)
+        return offset, len(packed)
+
+    def _row(self, place: tuple[int, int]) -> dict[str, Any]:
+        self._file.seek(place[0])
+        row: dict[str, Any] = json.loads(zlib.decompress(self._file.read(place[1])))
+        return row
+
+
 def compare_versions(before: Version | None, after: Version) -> Changes:
     """What `after` changes against `before`; without `before`, or with an empty one, all of it is added.
 
     Raises:
         DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
-    if before is None or not before.configs():
-        return Changes(added=sorted(name for name, _, _ in _rows(after, set(_digests(after).values()))))
-    changes = Changes(previous=_revision(before))
-    old_configs, new_configs = before.configs(), after.configs()
-    for config in dict.fromkeys([*old_configs, *new_configs]):
-        old, new = before.features(config), after.features(config)
-        if new is None:
-            changes.broken[config] = ["all of it is gone"]
-        elif old is None:
-            changes.columns[config] = list(new)
-        else:
-            lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
-            lost = [f"the split {split} is gone" for split in lost_splits] + breaking(old, new)
-            changes.broken |= {config: lost} if lost else {}
-            new_columns = added(old, new)
-            changes.columns |= {config: new_columns} if new_columns else {}
-    _compare_rows(before, after, changes)
-    changes.repacked = _repacked(before, after)
-    return changes
+    is_first = before is None or not before.configs()
+    rows = NewRows()
+    for name, split, text in _rows(after, _shared(after if is_first else before, after)):
+        rows.wait(name, split, text)
+    return rows.changes(before, after)
 
 
-class _Waiting(NamedTuple):
-    """A conversation of the older version: its split, the digest of its row, and where that waits."""
-
-    split: str
-    offset: int
-    length: int
-    digest: bytes
-
-
-def _compare_rows(before: Version, after: Version, changes: Changes) -> None:
-    shared = set(_digests(before).values()) & set(_digests(after).values())
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        waiting: dict[str, _Waiting] = {}
-        for name, split, text in _rows(before, shared):
-            packed = zlib.compress(text, 1) if text else b""
-            waiting[name] = _Waiting(split, file.tell(), len(packed), _digest(text))
-            file.write(packed)
-        for name, split, text in _rows(after, shared):
-            old = waiting.pop(name, None)
-            if old is None:
-                changes.added.append(name)
-                continue
-            if old.split != split:
-                changes.moved[name] = old.split, split
-            if _digest(text) != old.digest:
-                file.seek(old.offset)
-                old_row = json.loads(zlib.decompress(file.read(old.length)))
-                _compare_row(name, old_row, json.loads(text), changes)
-    changes.added.sort()
-    changes.removed = sorted(waiting)
-    changes.changed.sort()
-    changes.moved = dict(sorted(changes.moved.items()))
+def _shared(before: Version | None, after: Version) -> set[str]:
+    """The digests of files that both versions have."""
+    return set(_digests(before).values() if before else ()) & set(_digests(after).values())
 
 
 def _compare_row(name: str, old: dict[str, Any], new: dict[str, Any], changes: Changes) -> None:
@@ -211,7 +259,7 @@ def _conversations(version: Version) -> tuple[str, list[str]]:
     return config, [name for name in columns if name != "audio" or _AUDIO_DIGEST not in columns]
 
 
-def _text(row: dict[str, Any]) -> bytes:
+def _text(row: Mapping[str, Any]) -> bytes:
     """A row as JSON that is the same for the same values; audio is the digest of its bytes."""
     fields = {name: value for name, value in row.items() if name not in ("audio", _AUDIO_DIGEST)}
     audio = row.get("audio")
@@ -245,13 +293,6 @@ def _digests(version: Version) -> dict[str, str]:
     """SHA-256 of the data files by name, from the manifest."""
     manifest = version.manifest() or {}
     return {name: file["sha256"] for name, file in manifest.get("files", {}).items() if name in version.names}
-
-
-def _revision(version: Version) -> str | None:
-    """The tag, branch or commit; for a folder, the tag of its manifest, since its path is private."""
-    if isinstance(version.where, Path):
-        return (version.manifest() or {}).get("version")
-    return version.where.revision or version.commit
 
 
 def count_in_words(changes: Mapping[str, Any]) -> str:

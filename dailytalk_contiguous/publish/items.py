@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,6 @@ from dailytalk_contiguous.core.documents import (
     fits,
     is_number,
     json_lines,
-    parse_json,
     path_of,
     quoted,
     read_json,
@@ -50,6 +50,9 @@ from dailytalk_contiguous.core.schema import (
     STRING,
     Row,
     built,
+    kept_speaker,
+    name_or_none,
+    voices,
 )
 from dailytalk_contiguous.core.turns import Timed, stretches
 from dailytalk_contiguous.core.utterance import (
@@ -83,14 +86,6 @@ from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
 
 _REMEDY = "build the conversation again"
-
-#: The fields of a row's provenance that are read (see `core.documents.expect`).
-_PROVENANCE: dict[str, Any] = {
-    "tool?": str,
-    "voice?": str,
-    "settings?": dict,
-    "models?": {str: {"name?": str, "licence?": str, "url?": str}},
-}
 
 #: Columns whose types are checked; `provenance` is a struct in what was published, and only `push` reads it.
 _TYPED = Features({name: LABELLED[name] for name in LABELLED if name != "provenance"})
@@ -179,14 +174,6 @@ def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], cha
     times = {edge: part[edge] for edge in ("start", "end")}
     wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
     return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
-
-
-def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
-    text = expect(row["provenance"] or "{}", str, "its provenance", _REMEDY)
-    value = parse_json(text, "its provenance", _REMEDY)
-    record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", _REMEDY)
-    return record
 
 
 # One reader for everything that holds items: rows, one row, its sound, its rejects.
@@ -351,12 +338,20 @@ class FiledItems(Items):
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
         """The row at a place. Raises BadInput if there is none any more."""
+        return next(self.rows_at([place], columns))
+
+    def rows_at(self, places: Iterable[Place], columns: Iterable[str] | None = None) -> Iterator[Row]:
+        """The rows at some sorted places; each file is opened once, and each of its row groups read once."""
         wanted = None if columns is None else {*columns}
-        with self._opened(place.file, wanted) as opened:
-            row = opened.row(place.group, place.number, _stored(opened.schema.names, wanted))
-        if row is None:
-            raise BadInput(f"{place.file} has changed meanwhile", "run the same command again")
-        return self._item(row, place.file, wanted, place.number + 1)
+        for file, of_file in groupby(places, key=attrgetter("file")):
+            at = [*of_file]
+            with self._opened(file, wanted) as opened:
+                numbers = [(place.group, place.number) for place in at]
+                rows = opened.rows_at(numbers, _stored(opened.schema.names, wanted))
+                for place, row in zip(at, rows, strict=True):
+                    if row is None:
+                        raise BadInput(f"{file} has changed meanwhile", "run the same command again")
+                    yield self._item(row, file, wanted, place.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         """An item from a row of a file; `number` is that of the row."""
@@ -519,7 +514,7 @@ class VersionItems(FiledItems):
         self._split_of = {name: split for split, files in names.items() for name in files}
         self.files = list(self._split_of)
 
-    @property
+    @cached_property
     def labelled(self) -> bool:
         """As in `Items`; the first file is asked."""
         return "labels" in (self._version.features(CONFIGS[0]) or {})
@@ -1169,7 +1164,7 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
             f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
             "build it again with a shorter --max-conversation",
         )
-    pcm = read_pcm(audio, sample_rate)
+    pcm = read_pcm(audio, sample_rate=sample_rate)
     main, other = ("right", "left") if swap else ("left", "right")
     seconds = len(pcm) / sample_rate
     speakers = row["speakers"] or {}
@@ -1181,23 +1176,11 @@ def conversation(row: Mapping[str, Any], sample_rate: int, swap: bool) -> Conver
         utterances=tuple(_utterances(row["utterances"] or (), main)),
         sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
         language=row["language"],
-        main_speaker=_name_or_none(speakers.get(main)),
-        other_speaker=_name_or_none(speakers.get(other)),
+        main_speaker=name_or_none(speakers.get(main)),
+        other_speaker=name_or_none(speakers.get(other)),
         kept_speaker=kept_speaker(row),
         voices=voices(row),
     )
-
-
-def kept_speaker(row: Mapping[str, Any]) -> str | None:
-    """The name of the person whose own voice it is: on the right or, of a clip, on the left; None if unknown."""
-    return _name_or_none((row["speakers"] or {}).get("left" if row.get("labels") else "right"))
-
-
-def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
-    syntheses = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
-    names = {synthesis["voice"] or synthesis["engine"] for synthesis in syntheses}
-    return tuple(sorted(str(name) for name in names if name))
 
 
 def _words(alignments: Any, main: str, seconds: float) -> Iterator[AlignedWord]:
@@ -1219,8 +1202,3 @@ def _utterances(utterances: Any, main: str) -> Iterator[Utterance]:
     for utterance in sorted(audible, key=lambda item: (item["start"], item["end"])):
         said = (utterance[name] or "" for name in ("text", "tag", "event"))
         yield Utterance(utterance["start"], utterance["end"], utterance["channel"] == main, *said)
-
-
-def _name_or_none(speaker: str | None) -> str | None:
-    """The name of a person, if any; a side is not one."""
-    return None if speaker in (None, "", "left", "right") else speaker

@@ -7,22 +7,22 @@ import itertools
 import json
 import re
 import shutil
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
 import soundfile
 from datasets import Features
 
 from dailytalk_contiguous.core.audio import Pcm, from_uri, probe
-from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.documents import expect, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, published_features
+from dailytalk_contiguous.core.schema import CHANNELS, CONFIGS, SPLITS, Row, kept_speaker, published_features
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.items import (
@@ -31,27 +31,35 @@ from dailytalk_contiguous.publish.items import (
     Place,
     Shards,
     finished_items,
-    kept_speaker,
-    row_provenance,
 )
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
+from dailytalk_contiguous.run.clips import listed_clips
 from dailytalk_contiguous.run.outputs import read_run
 from dailytalk_contiguous.shards import read_entries, read_rows
+from dailytalk_contiguous.sources.folder import side_by_side
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, locked, sha256_of, write_text
 from dailytalk_contiguous.store.owned_folder import file_name
-from dailytalk_contiguous.store.parquet import write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, writing_parquet
 
 # Indexing the finished conversations of a work folder, without reading their audio.
 #
-# Publishing reads every conversation twice: once to decide its split and its file, once to copy it. The
-# first pass reads all except the audio, rejects what can't be published, and keeps a few hundred bytes of a
+# Publishing reads every conversation twice: once to decide its split and its file, once with its audio, for
+# everything else. The first pass rejects what can't be published, and keeps a few hundred bytes of a
 # conversation, so that a corpus of any length fits in memory.
 
 
 #: What rejects of a push name as their stage.
 STAGE = "push"
+
+#: The fields of a row's provenance that are read (see `core.documents.expect`).
+_PROVENANCE: dict[str, Any] = {
+    "tool?": str,
+    "voice?": str,
+    "settings?": dict,
+    "models?": {str: {"name?": str, "licence?": str, "url?": str}},
+}
 
 
 class Finished(NamedTuple):
@@ -63,7 +71,8 @@ class Finished(NamedTuple):
         seconds: of audio. heard: number of audible utterances. heard_seconds: their total length.
         chain: digest after each stage of the spoken half, from its shard; empty where the shard has none.
         digest: changes whenever the row may have.
-        split: that it has already, as clips have; None for one that is still to be decided.
+        clip: what decides how often a manifest lists it (see `run.clips.listed_clips`), with the split that it has
+            already; None of a conversation, whose split is still to be decided.
         place: where the row is.
     """
 
@@ -75,7 +84,7 @@ class Finished(NamedTuple):
     heard_seconds: float
     chain: tuple[str, ...]
     digest: str
-    split: str | None
+    clip: Row | None
     place: Place
 
 
@@ -109,18 +118,44 @@ def index_folder(folder: Path) -> Index:
     finished: dict[str, Finished] = {}
     rejects: list[Reject] = []
     rates: set[int] = set()
+    chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
     for path in items.files:
-        for rate, item in _index_shard(items, path):
-            if isinstance(item, Reject):
-                rejects.append(item)
+        entries, stat = read_entries(path) or {}, path.stat()
+        for place, row in items.rows_of(path, SMALL):
+            name = row["conversation_id"]
+            try:
+                _refuse_unfit(row)
+            except BadInput as problem:
+                rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
                 continue
-            if item.id in finished:
+            if name in finished:
                 raise DailytalkError(
-                    f"the conversation {item.id!r} is in {finished[item.id].place.file} and in {path}",
+                    f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
-            finished[item.id] = item
-            rates.add(rate)
+            audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
+            entry, clip = entries.get(name), None
+            made_by = f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
+            identity = f"{name} {stat.st_size} {stat.st_mtime_ns} {place.group} {place.number} {made_by}"
+            if labels := row["labels"]:
+                identity += f" {row['provenance']}"  # which is in run.json
+                weights = {label: labels[label] for label in ("weight", "emotion", "conditioning")}
+                columns = {column: row[column] for column in ("conversation_id", "duration", "split")}
+                clip = columns | {"labels": weights}
+            chain = entry.chain if entry else ()
+            rates.add(row["sample_rate"])
+            finished[name] = Finished(
+                name,
+                row["recording_id"],
+                kept_speaker(row),
+                row["duration"],
+                len(audible),
+                sum((utterance["end"] or 0.0) - (utterance["start"] or 0.0) for utterance in audible),
+                chains.setdefault(chain, chain),
+                hashlib.sha256(identity.encode()).hexdigest()[:16],
+                clip,
+                place,
+            )
     if not finished:
         why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(
@@ -137,56 +172,22 @@ def index_folder(folder: Path) -> Index:
     )
 
 
-def read_row(items: Shards, finished: Finished) -> Row:
-    """The row of a conversation, with the columns of `core.schema.BUILT`. Raises DailytalkError if it changed."""
+def finished_rows(items: Shards, members: Sequence[Finished]) -> list[Row]:
+    """Rows with the columns of `core.schema.BUILT`. Raises DailytalkError if one changed."""
+    by_place = sorted(members, key=attrgetter("place"))
+    rows: dict[str, Row] = {}
     try:
-        row = items.at(finished.place)
-        is_same = row["conversation_id"] == finished.id and (row["audio"] or {}).get("bytes")
-        problem = "" if is_same else "another row"
-    except BadInput as error:
-        problem = error.reason
-    if problem:
+        for finished, row in zip(by_place, items.rows_at([member.place for member in by_place]), strict=True):
+            if row["conversation_id"] != finished.id or not (row["audio"] or {}).get("bytes"):
+                raise BadInput("another row", "")
+            rows[finished.id] = row
+    except BadInput as problem:
+        changed = by_place[len(rows)]
         raise DailytalkError(
-            f"the conversation {finished.id!r} is not whole in {finished.place.file} any more ({problem})",
+            f"the conversation {changed.id!r} is not whole in {changed.place.file} any more ({problem.reason})",
             "wait until the run that writes there has ended, and push again",
-        )
-    return row
-
-
-def _index_shard(items: Shards, path: Path) -> Iterator[tuple[int, Finished | Reject]]:
-    """The sampling rate and the entry of each row of a shard, or why it can't be published."""
-    entries = read_entries(path) or {}
-    stat = path.stat()
-    chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
-    for place, row in items.rows_of(path, SMALL):
-        try:
-            _refuse_unfit(row)
-        except BadInput as problem:
-            yield 0, Reject(row["conversation_id"], STAGE, problem.reason, problem.remedy)
-            continue
-        audible = [utterance for utterance in row["utterances"] or () if utterance["status"] != "dropped"]
-        entry = entries.get(row["conversation_id"])
-        at = f"{stat.st_size} {stat.st_mtime_ns} {place.group} {place.number}"
-        made_by = f"{entry.input_digest} {entry.chain[-1]}" if entry and entry.chain else ""
-        identity = f"{row['conversation_id']} {at} {made_by}"
-        if row["labels"]:  # whose provenance is in run.json
-            identity += f" {row['provenance']}"
-        chain = entry.chain if entry else ()
-        yield (
-            row["sample_rate"],
-            Finished(
-                row["conversation_id"],
-                row["recording_id"],
-                kept_speaker(row),
-                row["duration"],
-                len(audible),
-                sum((utterance["end"] or 0.0) - (utterance["start"] or 0.0) for utterance in audible),
-                chains.setdefault(chain, chain),
-                hashlib.sha256(identity.encode()).hexdigest()[:16],
-                row["split"],
-                place,
-            ),
-        )
+        ) from None
+    return [rows[finished.id] for finished in members]
 
 
 def _refuse_unfit(row: Row) -> None:
@@ -236,6 +237,14 @@ def origin(folder: Path) -> RowOrigin:
     )
 
 
+def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the provenance of a finished row says. Raises BadInput if it is not JSON, or not of its shape."""
+    text = expect(row["provenance"] or "{}", str, "its provenance", "build the conversation again")
+    value = parse_json(text, "its provenance", "build the conversation again")
+    record: dict[str, Any] = expect(value, _PROVENANCE, "its provenance", "build the conversation again")
+    return record
+
+
 def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -> dict[str, Any]:
     """The provenance of a finished row, with the fields of `core.schema.PROVENANCE`."""
     record = row_provenance(row)
@@ -267,7 +276,7 @@ def provenance(row: Mapping[str, Any], finished: Finished, made_by: RowOrigin) -
     }
 
 
-def utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
+def published_utterance(fields: Mapping[str, Any]) -> dict[str, Any]:
     """An utterance with portable names of its model and voice."""
     synthesis = fields["synthesis"]
     if synthesis is None:
@@ -336,64 +345,33 @@ def _bearable(count: int, size: float, shard_bytes: float) -> bool:
     return (count == 1 or size / count >= LEAST * shard_bytes) and size / count <= MOST * shard_bytes
 
 
-def row_groups(rows: Iterable[tuple[Item, str, int]]) -> Iterator[list[Item]]:
-    """Cut rows, given with their ids and bytes of audio, into row groups of 6 to 16 MB; a larger row is alone.
+class RowGroups(Generic[Item]):
+    """Cuts rows into row groups of 6 to 16 MB of audio, each of which is given to `write`; a larger row is alone.
 
     Whether a group ends after a row depends on the row, so that behind a change the old borders soon come back.
     """
-    group: list[Item] = []
-    pending = 0
-    for row, name, size in rows:
-        if group and pending + size > ROW_GROUP_HIGH:
-            yield group
-            group, pending = [], 0
-        group.append(row)
-        pending += size
+
+    def __init__(self, write: Callable[[list[Item]], None]) -> None:
+        self._write = write
+        self._group: list[Item] = []
+        self._bytes = 0
+
+    def add(self, row: Item, name: str, size: int) -> None:
+        """The next row, with its id and its bytes of audio."""
+        if self._bytes + size > ROW_GROUP_HIGH:
+            self.end()
+        self._group.append(row)
+        self._bytes += size
         # Other bits than those that sort the rows, which are much the same in neighbours.
         chance = int.from_bytes(hashlib.sha256(b"border\0" + name.encode("utf-8", "surrogateescape")).digest()[:8])
-        if pending >= ROW_GROUP_LOW and chance * _BETWEEN < size << 64:
-            yield group
-            group, pending = [], 0
-    if group:
-        yield group
+        if self._bytes >= ROW_GROUP_LOW and chance * _BETWEEN < size << 64:
+            self.end()
 
-
-# Writing one published Parquet file: the same rows give the same bytes, on any run.
-
-
-#: The column of a file, by its path, that is neither compressed nor given a dictionary.
-_AUDIO = "audio.bytes"
-
-
-class WrittenFile(NamedTuple):
-    """What a file holds: rows, and seconds of audio."""
-
-    rows: int
-    seconds: float
-
-
-def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]) -> WrittenFile:
-    """Write a file so that it is either there, whole and on disk, or not at all.
-
-    Args:
-        path: the file.
-        features: its columns, the first of which is the id of a row.
-        rows: each with the seconds of its audio; a few of them are in memory at a time.
-
-    Raises OSError as the disk does, and any error that `rows` raises.
-    """
-    key = next(iter(features))
-    count, seconds = 0, 0.0
-
-    def counted() -> Iterator[tuple[Row, str, int]]:
-        nonlocal count, seconds
-        for row, length in rows:
-            count += 1
-            seconds += length
-            yield row, row[key], len(row["audio"]["bytes"])
-
-    write_parquet(path, features, row_groups(counted()), audio=_AUDIO)
-    return WrittenFile(count, seconds)
+    def end(self) -> None:
+        """Write the rows that wait, if there are any."""
+        if self._group:
+            self._write(self._group)
+        self._group, self._bytes = [], 0
 
 
 # The rows of each published config, made from one finished conversation at a time.
@@ -402,65 +380,62 @@ def write_rows(path: Path, features: Features, rows: Iterable[tuple[Row, float]]
 # sample. A file's name inside the audio column is a plain one, made from the row's id.
 
 
-def conversation_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
-    """The row of config `conversations`, with its seconds.
+#: Rows by config, each with the seconds of its audio.
+PublishedRows = dict[str, list[tuple[Row, float]]]
 
-    Raises DailytalkError if it can't be read any more, or its audio is not the stereo that the column declares.
+
+def published_rows(finished: Finished, row: Row, made_by: RowOrigin, configs: Collection[str]) -> PublishedRows:
+    """The rows of a finished conversation in each of some configs, in its order, each with its seconds.
+
+    Raises DailytalkError if its audio can't be read or is not the stereo that the column declares, or an utterance
+    is outside it.
     """
-    row = read_row(items, finished)
+    data, rate = row["audio"]["bytes"], row["sample_rate"]
+    utterances = [published_utterance(fields) for fields in row["utterances"] or ()]
+    rows: PublishedRows = {}
     try:
-        header = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
+                raise _unusable(finished.id, f"it has {sound.channels} channel(s) at {sound.samplerate} Hz")
+            if "utterances" in configs:
+                rows["utterances"] = list(_utterance_rows(row, utterances, sound.read(dtype="int16"), rate))
     except soundfile.LibsndfileError as error:
         raise _unusable(finished.id, str(error)) from None
-    if (header.channels, header.samplerate) != (len(CHANNELS), row["sample_rate"]):
-        raise _unusable(finished.id, f"it has {header.channels} channel(s) at {header.samplerate} Hz")
-    row = row | {
-        "audio": encoded(finished.id, row["audio"]["bytes"]),
-        "audio_sha256": hashlib.sha256(row["audio"]["bytes"]).hexdigest(),
-        "utterances": [utterance(fields) for fields in row["utterances"] or ()],
-        "provenance": provenance(row, finished, made_by),
-    }
-    yield row, row["duration"]
+    if "conversations" in configs:
+        published = row | {
+            "audio": encoded(finished.id, data),
+            "audio_sha256": hashlib.sha256(data).hexdigest(),
+            "utterances": utterances,
+            "provenance": provenance(row, finished, made_by),
+        }
+        rows["conversations"] = [(published, row["duration"])]
+    return rows
 
 
-def utterance_rows(items: Shards, finished: Finished, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
-    """The rows of config `utterances` of a conversation, in its order, each with its seconds.
-
-    Raises DailytalkError if its audio can't be decoded or is no stereo, or an utterance is outside it.
-    """
-    row = read_row(items, finished)
-    pcm, rate = _decoded(finished.id, row["audio"]["bytes"])
-    for fields in row["utterances"] or ():
-        if fields["status"] == "dropped":
+def _utterance_rows(
+    row: Row, utterances: Iterable[Mapping[str, Any]], pcm: Pcm, rate: int
+) -> Iterator[tuple[Row, float]]:
+    for utterance in utterances:
+        if utterance["status"] == "dropped":
             continue
-        part = _cut(fields, pcm, rate)
+        part = _cut(utterance, pcm, rate)
         file = io.BytesIO()
         soundfile.write(file, part, rate, subtype="PCM_16", format="FLAC")
         data = file.getvalue()
         seconds = len(part) / rate
-        published = utterance(fields)
-        yield (
-            published
-            | {
-                "conversation_id": finished.id,
-                "recording_id": finished.recording_id,
-                "audio": encoded(fields["utterance_id"], data),
-                "audio_sha256": hashlib.sha256(data).hexdigest(),
-                "sample_rate": rate,
-                "duration": seconds,
-                "language": published.get("language") or row["language"],
-                "words": list(words_of(fields, row["alignments"] or (), seconds)),
-                "labels": row["labels"],
-            },
-            seconds,
-        )
-
-
-#: How a finished conversation becomes rows of a config.
-OF_CONVERSATIONS: Mapping[str, Callable[[Shards, Finished, RowOrigin], Iterator[tuple[Row, float]]]] = {
-    "conversations": conversation_rows,
-    "utterances": utterance_rows,
-}
+        published = {
+            **utterance,
+            "conversation_id": row["conversation_id"],
+            "recording_id": row["recording_id"],
+            "audio": encoded(utterance["utterance_id"], data),
+            "audio_sha256": hashlib.sha256(data).hexdigest(),
+            "sample_rate": rate,
+            "duration": seconds,
+            "language": utterance.get("language") or row["language"],
+            "words": list(words_of(utterance, row["alignments"] or (), seconds)),
+            "labels": row["labels"],
+        }
+        yield published, seconds
 
 
 def words_of(
@@ -483,16 +458,6 @@ def words_of(
 def encoded(name: str, data: bytes, ending: str = ".flac") -> dict[str, Any]:
     """An audio column's value: the bytes, and a plain file name made from a row's id."""
     return {"bytes": data, "path": file_name(name) + ending}
-
-
-def _decoded(name: str, data: bytes) -> tuple[Pcm, int]:
-    try:
-        pcm, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise _unusable(name, str(error)) from None
-    if pcm.shape[1] != len(CHANNELS):
-        raise _unusable(name, f"it has {pcm.shape[1]} channel(s)")
-    return pcm, rate
 
 
 def _unusable(name: str, cause: str) -> DailytalkError:
@@ -577,7 +542,7 @@ def split_of(recording: PackedRecording, side: dict[str, str]) -> str:
     return next(name for name in SPLITS if name in splits)
 
 
-def packed_recording_rows(recording: PackedRecording, made_by: RowOrigin) -> Iterator[tuple[Row, float]]:
+def packed_recording_row(recording: PackedRecording, made_by: RowOrigin) -> tuple[Row, float]:
     """The row of config `source`, with its seconds. Raises DailytalkError if the recording changed meanwhile."""
     data = recording.path.read_bytes()
     if len(data) != recording.size:
@@ -593,7 +558,7 @@ def packed_recording_rows(recording: PackedRecording, made_by: RowOrigin) -> Ite
         "source": made_by.source,
         "source_licence": made_by.source_licence,
     }
-    yield row, recording.seconds
+    return row, recording.seconds
 
 
 def _recording(name: str, rows: list[Row]) -> PackedRecording:
@@ -695,9 +660,10 @@ def _record(path: Path) -> Path:
 
 # Packing a work folder into the Parquet files of one version on this disk: all of a push except the Hub.
 #
-# First a plan (which row is in which split and file) from all columns except the audio, then the files, several
-# at once and each independent, so that a stopped run continues with the first missing file. Threads are
-# enough: decoding, encoding and hashing release the interpreter lock.
+# First a plan (which row is in which split and file) from all columns except the audio, then one pass over the
+# rows with their audio, in the order of the version: it writes the files of `conversations` and `utterances` side
+# by side, and shows each row as it is written to what counts and compares. Threads cut and encode rows: decoding,
+# encoding and hashing release the interpreter lock. A stopped run continues with the first missing file.
 
 
 #: Version of what this code makes of a row; another one packs every file again.
@@ -734,6 +700,7 @@ def pack_version(
     shard_bytes: float = SHARD_BYTES,
     workers: int = 2,
     progress: PackProgress = lambda file, done, of: None,
+    readers: Sequence[Callable[[PublishedRow], None]] = (),
 ) -> Packed:
     """Pack the finished conversations of a work folder into the files of one version.
 
@@ -745,8 +712,9 @@ def pack_version(
         shards_before: `CONFIG/SPLIT` to its number of files in the version before.
         valid_share, test_share, seed: as in `publish.splits.split_three`. Clips keep the split that they have.
         shard_bytes: bytes of a file at most, in the mean.
-        workers: files that are made at once.
+        workers: threads that cut and encode.
         progress: called after each file.
+        readers: each is called with each conversation, in the order of the version.
 
     Raises DailytalkError: the folder holds nothing that can be published, a recording is missing or another one
     than was tagged, the disk is too small, or the stage holds what no push wrote.
@@ -759,7 +727,9 @@ def pack_version(
         for finished in index.conversations
     ]
     if index.items.labelled:
-        side, disjoint = as_decided(voices, {item.id: str(item.split) for item in index.conversations})
+        side, disjoint = as_decided(
+            voices, {item.id: item.clip["split"] for item in index.conversations if item.clip}
+        )
     else:
         side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed)
     if include_source and index.items.labelled:
@@ -780,7 +750,7 @@ def pack_version(
         progress(file, number, len(jobs))
     try:
         # Closed at once after any error here: a traceback would keep it, and its threads, alive.
-        with closing(_write_missing(missing, stage, index, made_by, workers)) as files:
+        with closing(_pack(jobs, dict(files_by_name), stage, index, made_by, workers, readers)) as files:
             for file in files:
                 files_by_name[file.name] = file
                 progress(file, len(files_by_name), len(jobs))
@@ -841,38 +811,129 @@ def _size(member: Member, config: str, bytes_per_second: float) -> float:
     return bytes_per_second * (member.seconds if config == "conversations" else member.heard_seconds)
 
 
-def _write_missing(
-    jobs: Sequence[_Job], stage: Path, index: Index, made_by: RowOrigin, workers: int
+def _pack(
+    jobs: Sequence[_Job],
+    staged: Mapping[str, DataFile],
+    stage: Path,
+    index: Index,
+    made_by: RowOrigin,
+    workers: int,
+    readers: Sequence[Callable[[PublishedRow], None]],
 ) -> Generator[DataFile, None, None]:
-    """Make files, several at once, and yield each when it is on disk; what fails or interrupts one stops all."""
-    stopped = threading.Event()
+    """Write the files that are not staged yet, yield each when it is on disk, and show the rows of all."""
+    in_order = (member for job in jobs if job.config == "conversations" for member in job.members)
+    listed = listed_clips(member.clip for member in in_order if isinstance(member, Finished) and member.clip)
 
-    def make(job: _Job) -> DataFile:
-        path = stage / job.name
-        written = write_rows(
-            path,
-            _features(job.config, index),
-            _rows(job, index, made_by, stopped),
-        )
-        file = DataFile(job.name, path, job.config, job.split, sha256_of(path), path.stat().st_size, *written)
+    def show(job: _Job, rows: Iterable[Row]) -> None:
+        for row in rows:
+            published = PublishedRow(row, job.split, listed.get(row["conversation_id"], 1))
+            for read in readers:
+                read(published)
+
+    def make(read: tuple[Finished, Row, list[str]]) -> tuple[str, PublishedRows]:
+        finished, row, configs = read
+        return finished.id, published_rows(finished, row, made_by, configs)
+
+    for split in SPLITS:
+        of_split = [job for job in jobs if job.split == split]
+        missing = [job for job in of_split if job.name not in staged]
+        job_of = {(job.config, member.id): job for job in missing for member in job.members}
+        with ExitStack() as opened:
+            files = {
+                config: _Files(opened, stage, _features(config, index), shown)
+                for config, shown in zip(CONFIGS, (show, None, None), strict=True)
+            }
+            for job in of_split:
+                recordings = [member for member in job.members if isinstance(member, PackedRecording)]
+                for recording in recordings if job in missing else ():
+                    yield from files["source"].add(job, [packed_recording_row(recording, made_by)])
+                if job.config != "conversations":
+                    continue
+                if job.name in staged:
+                    with open_parquet(staged[job.name].path, "push again") as packed:
+                        show(job, packed.rows(name for name in packed.schema.names if name != "audio"))
+                configs = {
+                    member.id: [config for config in CONFIGS if (config, member.id) in job_of]
+                    for member in job.members
+                }
+                finished = [
+                    member for member in job.members if isinstance(member, Finished) and configs[member.id]
+                ]
+                reads = ((*read, configs[read[0].id]) for read in _read_ahead(index, finished))
+                for name, rows in side_by_side(make, reads, workers):
+                    for config in rows:
+                        yield from files[config].add(job_of[config, name], rows[config])
+                yield from files["conversations"].finish()
+            for config in ("utterances", "source"):
+                yield from files[config].finish()
+
+
+def _read_ahead(index: Index, members: Iterable[Finished]) -> Iterator[tuple[Finished, Row]]:
+    """Members with their rows, in this order.
+
+    About as many as a published file holds are read at once, in the order of the folder: short conversations share
+    row groups, and to read one of them is to read its neighbours.
+    """
+    some: list[Finished] = []
+    size = 0.0
+    for finished in members:
+        some.append(finished)
+        size += index.bytes_per_second * finished.seconds
+        if size >= SHARD_BYTES:
+            yield from zip(some, finished_rows(index.items, some), strict=True)
+            some, size = [], 0.0
+    yield from zip(some, finished_rows(index.items, some), strict=True)
+
+
+class _Files:
+    """Writes the files of a config, one after another; with `opened` ends what is not finished, and is removed.
+
+    `show` is called with the rows of each row group as they are written.
+    """
+
+    def __init__(
+        self,
+        opened: ExitStack,
+        stage: Path,
+        features: Features,
+        show: Callable[[_Job, Iterable[Row]], None] | None,
+    ) -> None:
+        self._open = opened.enter_context(ExitStack())
+        self._stage, self._features, self._show = stage, features, show
+        self._job: _Job | None = None
+
+    def add(self, job: _Job, rows: Iterable[tuple[Row, float]]) -> Iterator[DataFile]:
+        """Rows of the file of a job, each with its seconds; yields the file before it, which is finished now."""
+        if job is not self._job:
+            yield from self.finish()
+            path = self._stage / job.name
+            write = self._open.enter_context(writing_parquet(path, self._features, audio="audio.bytes"))
+            self._job, self._rows, self._seconds = job, 0, 0.0
+            self._groups = RowGroups(partial(self._write_group, job, write))
+        key = next(iter(self._features))
+        for row, seconds in rows:
+            self._rows += 1
+            self._seconds += seconds
+            self._groups.add(row, row[key], len(row["audio"]["bytes"]))
+
+    def finish(self) -> Iterator[DataFile]:
+        """The file that was being written, if any, when it is whole and on disk."""
+        if self._job is None:
+            return
+        self._groups.end()
+        self._open.close()
+        job, path = self._job, self._stage / self._job.name
+        self._job = None
+        size = path.stat().st_size
+        file = DataFile(job.name, path, job.config, job.split, sha256_of(path), size, self._rows, self._seconds)
         keep(file, job.key)
-        return file
+        yield file
 
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(make, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _rows(job: _Job, index: Index, made_by: RowOrigin, stopped: threading.Event) -> Iterator[tuple[Row, float]]:
-    for member in job.members:
-        if stopped.is_set():
-            raise InterruptedError("packing was stopped")
-        if isinstance(member, PackedRecording):
-            yield from packed_recording_rows(member, made_by)
-        else:
-            yield from OF_CONVERSATIONS[job.config](index.items, member, made_by)
+    def _write_group(self, job: _Job, write: Callable[[Sequence[Row]], pa.Table], rows: list[Row]) -> None:
+        written = write(rows)
+        if self._show:
+            published = written.drop_columns(["audio"]).to_pylist()
+            self._show(
+                job,
+                ({**as_written, "audio": row["audio"]} for as_written, row in zip(published, rows, strict=True)),
+            )

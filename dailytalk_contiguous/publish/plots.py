@@ -1,25 +1,21 @@
-"""Plots as data, drawn twice: as SVG in a page, and by matplotlib as PNG, since a card on the Hub shows no SVG.
+"""Plots as data, drawn once: as marks that are SVG in a page, and pixels on a card, since the Hub shows no SVG.
 
-Each plot is declared once, with its title, its axes and what its colours mean. The SVG is drawn here and not by
-matplotlib: its colours are classes, so that one drawing serves light, dark and forced colours, its text can be
-selected and read aloud, and a page of twenty plots takes a millisecond each and a tenth of the bytes. It is drawn
-for a card of about 360 px, so that its lettering stays legible on a phone.
+Each plot is declared once, with its title, its axes and what its colours mean. The SVG is not matplotlib's: its
+colours are classes, so that one drawing serves light, dark and forced colours, its text can be selected and read
+aloud, and a page of twenty plots takes a millisecond each and a tenth of the bytes. A drawing is made for a card
+of about 360 px, so that its lettering stays legible on a phone.
 """
 
 import io
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.render import Html, TableCell, fill, joined, percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
 
 class Axis(NamedTuple):
@@ -280,120 +276,174 @@ COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": 
 INK, SOFT, FAINT, BEYOND = "#1b2330", "#566070", "#dcdfe4", "#ececec"
 
 
-# SVG. Colours are classes that the page's style sheet fills.
+# A drawing: marks in units of about one CSS pixel, from the upper left corner. A style is a class of the page's
+# style sheets.
 
-#: Units of the drawing (about one CSS pixel each): its width, and the heights of a bar's row, a histogram, a map.
+
+class Rect(NamedTuple):
+    """A rectangle by its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    style: str
+    opacity: float = 1.0
+
+
+class Polyline(NamedTuple):
+    """A line from point to point."""
+
+    points: Sequence[tuple[float, float]]
+    style: str
+
+
+class Circle(NamedTuple):
+    """A circle, with what is shown where a pointer rests on it."""
+
+    x: float
+    y: float
+    radius: float
+    style: str
+    hint: str = ""
+
+
+class Lettering(NamedTuple):
+    """A line of text on its base line; `anchor` is `start`, `middle` or `end`, and `angle` is clockwise."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = "start"
+    style: str = ""
+    hint: str = ""
+    angle: float = 0.0
+
+
+Mark = Rect | Polyline | Circle | Lettering
+
+
+class Drawing(NamedTuple):
+    """Marks, and how much room they have."""
+
+    width: float
+    height: float
+    marks: Sequence[Mark]
+
+
+#: Width of a drawing, and the heights of a bar's row, a histogram, a map.
 WIDTH, ROW, LOW, HIGH = 380, 22, 220, 300
 
 #: Characters of a name that fit beside a bar, and the width of a letter.
 NAME_CHARACTERS, LETTER_WIDTH = 17, 6.6
 
+#: Where rows begin, beside their names.
+NAMES_WIDTH = 112
+
 #: Radius of the largest circle, and the least count that it has: a few points stay small.
 RADIUS, FULL_COUNT = 12.0, 8
 
-#: Side of a small map, and how large its circles are beside those of a large one.
-SMALL_SIDE, SMALL_SCALE = 190, 0.6
+#: Side of a small map on a page, how large its circles are beside those of a large one, and maps side by side in a
+#: picture.
+SMALL_SIDE, SMALL_SCALE, PANELS = 190, 0.6, 3
 
 #: The count at which a logarithmic axis begins, so that one has a height.
 LEAST_COUNT = 0.5
 
+#: How far right a character of a slanted head reaches.
+_SLANTED_CHARACTER = 5.0
 
-def svg(plot: Plot) -> Html:
-    """A plot with its key as HTML."""
+
+def _drawing(plot: Plot) -> Drawing:
     if isinstance(plot, BarPlot):
-        return _key(plot.series) + _svg_bars(plot)
+        return _bars(plot)
     if isinstance(plot, HistogramPlot):
-        return _key([series for series, _ in plot.series]) + _svg_histogram(plot)
+        return _histogram(plot)
     if isinstance(plot, RangePlot):
-        return _key(plot.series) + _svg_ranges(plot)
+        return _ranges(plot)
     if isinstance(plot, MatrixPlot):
-        return _svg_matrix(plot)
-    if isinstance(plot, MultiplesPlot):
-        return _svg_multiples(plot)
+        return _matrix(plot)
     assert isinstance(plot, MapPlot)
     frame = _Frame(plot.x_axis, plot.y_axis, HIGH)
-    parts = frame.axes(lambda value: f"{value:g}")
+    marks = frame.axes(lambda value: f"{value:g}")
     if plot.diagonal:
-        low, high = _diagonal(plot)
-        parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "zero"))
-    parts += _circles(plot.points, frame, plot.most, plot.style, plot.unit)
-    return _svg(plot, HIGH, parts) + _size_key(plot.most, plot.unit, plot.style)
+        low, high = max(plot.x_axis.low, plot.y_axis.low), min(plot.x_axis.high, plot.y_axis.high)
+        marks.append(Polyline([(frame.x(low), frame.y(low)), (frame.x(high), frame.y(high))], "zero"))
+    return Drawing(WIDTH, HIGH, [*marks, *_circles(plot.points, frame, plot.most, plot.style, plot.unit)])
 
 
-def _key(series: Sequence[Series]) -> Html:
-    """What the colours mean, where there are several."""
-    items = joined(fill('<li><i class="{}"></i>{}</li>', style, name) for style, name in series)
-    return fill('<ul class="key">{}</ul>', items) if len(series) > 1 else joined([])
-
-
-def _svg_bars(plot: BarPlot) -> Html:
+def _bars(plot: BarPlot) -> Drawing:
     labels = [row.label or " · ".join(map(str, row.cells)) for row in plot.rows]
-    left, right = 112, 10 + LETTER_WIDTH * max(map(len, labels), default=0)
     lengths = [max(row.values) if plot.grouped else sum(row.values) for row in plot.rows]
-    scale = max(40.0, WIDTH - left - right) / max([*lengths, 1e-9])
-    parts = []
+    height = max(1, len(plot.rows)) * ROW + 38
+    right = min(10 + LETTER_WIDTH * max(map(len, labels), default=0), WIDTH - NAMES_WIDTH - 40.0)
+    most = max(lengths, default=0.0) or 1.0
+    axis = Axis(plot.axis, 0, most, _tick_step(most, 1e-6))
+    frame = _Frame(axis, Axis("", 0, 1, 1), height, left=NAMES_WIDTH, right=right, top=0)
+    marks = frame.axes(None)
     for number, (row, label, length) in enumerate(zip(plot.rows, labels, lengths, strict=True)):
-        y, x = number * ROW, float(left)
-        parts.append(_text(left - 6, y + 15, shortened_name(row.name, NAME_CHARACTERS), "end", title=row.name))
-        height = (ROW - 6) / (len(plot.series) if plot.grouped else 1)
+        y, start = number * ROW, 0.0
+        marks.append(_row_name(row.name, y + 15))
+        depth = (ROW - 6) / (len(plot.series) if plot.grouped else 1)
         for place, (value, series) in enumerate(zip(row.values, plot.series, strict=True)):
-            top = y + 3 + (place * height if plot.grouped else 0)
-            start = left if plot.grouped else x
-            parts.append(_rect(start, top, max(0.0, value * scale), height, series.style))
-            x += value * scale
-        parts.append(_text(left + length * scale + 5, y + 15, label, style="soft"))
-    return _svg(plot, max(1, len(plot.rows)) * ROW, parts)
+            top = y + 3 + (place * depth if plot.grouped else 0)
+            marks.append(Rect(frame.x(start), top, frame.x(max(0.0, value)) - frame.x(0), depth, series.style))
+            start += 0 if plot.grouped else value
+        marks.append(Lettering(frame.x(length) + 5, y + 15, label, style="soft"))
+    return Drawing(WIDTH, height, marks)
 
 
-def _svg_histogram(plot: HistogramPlot) -> Html:
-    frame = _Frame(plot.axis, _height_axis(plot), LOW, top=24 if plot.limits else 8, is_log=plot.counted)
-    top = frame.y(frame.y_axis.high)
-    parts = []
+def _row_name(name: str, y: float, characters: int = NAME_CHARACTERS, right: float = NAMES_WIDTH - 6) -> Lettering:
+    return Lettering(right, y, shortened_name(name, characters), "end", hint=name)
+
+
+def _histogram(plot: HistogramPlot) -> Drawing:
+    most = max([value for _, values in plot.series for value in values.values()] + [0.01])
+    if plot.counted:
+        y_axis = Axis(f"{plot.of}, logarithmic", 0, max(2 * most, 10.0), 1)
+    else:
+        step = _tick_step(most, 0.01)
+        y_axis = Axis(f"share of {plot.of} (%)", 0, math.ceil(most / step - 1e-9) * step, step)
+    frame = _Frame(plot.axis, y_axis, LOW, top=24 if plot.limits else 8, is_log=plot.counted)
+    top, floor = frame.y(y_axis.high), frame.y(0)
+    marks: list[Mark] = []
     for limit in plot.limits:
         edges = (plot.axis.low, limit.value) if limit.side == "below" else (limit.value, plot.axis.high)
         first, last = (frame.x(min(max(edge, plot.axis.low), plot.axis.high)) for edge in edges)
-        parts.append(_rect(first, top, last - first, frame.y(0) - top, "beyond"))
-    parts += frame.axes(lambda value: f"{value:g}" if plot.counted else f"{100 * value:.0f}")
+        marks.append(Rect(first, top, last - first, floor - top, "beyond"))
+    marks += frame.axes(lambda value: f"{value:,.0f}" if plot.counted else f"{100 * value:.0f}")
     for number, (series, values) in enumerate(plot.series):
-        outline = [f"M{frame.x(plot.axis.low):.1f} {frame.y(0):.1f}"]
-        for place_number, value in enumerate(plot.outline(values), 1):
-            edge = plot.axis.low + place_number * plot.bin_width
-            outline.append(f"V{frame.y(value):.1f}H{frame.x(edge):.1f}")
+        outline, edge = [(frame.x(plot.axis.low), floor)], plot.axis.low
+        for value in plot.outline(values):
+            outline += [(frame.x(edge), frame.y(value)), (frame.x(edge + plot.bin_width), frame.y(value))]
+            edge += plot.bin_width
         # The first is filled, so that both are visible where they are equal.
-        style = series.style if number else f"filled {series.style}"
-        parts.append(fill('<path class="outline {}" d="{}V{:.1f}"/>', style, "".join(outline), frame.y(0)))
+        style = f"outline {series.style}" if number else f"outline filled {series.style}"
+        marks.append(Polyline([*outline, (frame.x(edge), floor)], style))
     if plot.axis.low < 0 < plot.axis.high:
-        parts.append(_line(frame.x(0), frame.y(0), frame.x(0), top, "zero"))
+        marks.append(Polyline([(frame.x(0), floor), (frame.x(0), top)], "zero"))
     for limit in plot.limits:
         x = frame.x(limit.value)
-        parts.append(_line(x, frame.y(0), x, top, "limit"))
+        marks.append(Polyline([(x, floor), (x, top)], "limit"))
         is_left = x < WIDTH / 2
-        parts.append(_text(x if is_left else x + 2, top - 6, limit.label, "start" if is_left else "end"))
-    return _svg(plot, LOW, parts)
+        marks.append(Lettering(x if is_left else x + 2, top - 6, limit.label, "start" if is_left else "end"))
+    return Drawing(WIDTH, LOW, marks)
 
 
-def _height_axis(plot: HistogramPlot) -> Axis:
-    """The axis of shares or numbers, with five ticks at most."""
-    most = max([value for _, values in plot.series for value in values.values()] + [0.01])
-    if plot.counted:
-        return Axis(f"{plot.of}, logarithmic", 0, max(2 * most, 10.0), 1)
-    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if most / step <= 5)
-    return Axis(f"share of {plot.of} (%)", 0, math.ceil(most / step - 1e-9) * step, step)
+def _tick_step(most: float, least: float) -> float:
+    """The distance of at most five ticks: 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(most, least)) - 1)
+    steps = (factor * power * scale for scale in (1, 10) for factor in (1, 2, 5))
+    return next(step for step in steps if most / step <= 5 and step >= 0.99 * least)
 
 
-def _circles(points: Points, frame: "_Frame", most: int, style: str, unit: str, scale: float = 1.0) -> list[Html]:
+def _circles(
+    points: Points, frame: "_Frame", most: int, style: str, unit: str, scale: float = 1.0
+) -> Iterator[Circle]:
     """Circles with a constant area a count, the largest first."""
-    return [
-        fill(
-            '<circle class="bubble {}" cx="{:.1f}" cy="{:.1f}" r="{:.2f}">{}</circle>',
-            style,
-            frame.x(x),
-            frame.y(y),
-            scale * circle_radius(n, most),
-            fill("<title>{}</title>", counted(n, unit)) if unit else "",
-        )
-        for x, y, n in sorted(points, key=lambda point: -point[2])
-    ]
+    for x, y, n in sorted(points, key=lambda point: -point[2]):
+        hint = counted(n, unit) if unit else ""
+        yield Circle(frame.x(x), frame.y(y), scale * circle_radius(n, most), f"bubble {style}", hint)
 
 
 def circle_radius(n: int, most: int) -> float:
@@ -414,112 +464,61 @@ def size_steps(most: int) -> list[int]:
     return sorted({1, max(1, round(most / 4)), most})
 
 
-def _size_key(most: int, unit: str, style: str, scale: float = 1.0) -> Html:
-    """What the areas mean."""
-    items = joined(
-        fill(
-            '<li><svg class="size" width="{0}" height="{0}" viewBox="0 0 {0} {0}" aria-hidden="true">'
-            '<circle class="bubble {1}" cx="{2}" cy="{2}" r="{3:.2f}"/></svg>{4}</li>',
-            round(2 * RADIUS + 2),
-            style,
-            round(RADIUS + 1),
-            scale * circle_radius(n, most),
-            counted(n, unit),
-        )
-        for n in size_steps(most)
-    )
-    return fill('<ul class="key">{}</ul>', items)
+def _panels(plot: MultiplesPlot, side: int) -> Iterator[Drawing]:
+    """The drawing of each small map."""
+    everything = [(x, y, 1) for _, points in plot.panels for x, y, _ in points]
+    scale = SMALL_SCALE * side / SMALL_SIDE
+    for _, points in plot.panels:
+        frame = _Frame(plot.x_axis, plot.y_axis, side, side, left=30, bottom=20)
+        marks = frame.axes(lambda value: f"{value:g}", titles=False)
+        marks += _circles(everything, frame, 4 * FULL_COUNT, "before", "", scale)
+        marks += _circles(points, frame, plot.most, "after", plot.unit, scale)
+        yield Drawing(side, side, marks)
 
 
-def _svg_multiples(plot: MultiplesPlot) -> Html:
-    everything = [point for _, points in plot.panels for point in points]
-    most = max(plot.most, 1)
-    panels = []
-    for name, points in plot.panels:
-        frame = _Frame(plot.x_axis, plot.y_axis, SMALL_SIDE, SMALL_SIDE, left=30, bottom=20)
-        parts = frame.axes(lambda value: f"{value:g}", titles=False)
-        parts += _circles([(x, y, 1) for x, y, _ in everything], frame, 4 * FULL_COUNT, "before", "", SMALL_SCALE)
-        parts += _circles(points, frame, most, "after", plot.unit, SMALL_SCALE)
-        caption = f"{name} ({sum(n for *_, n in points):,})"
-        words = f"{caption}: {_map_words(points, plot.x_axis, plot.y_axis)}"
-        drawing = _drawing(words, SMALL_SIDE, SMALL_SIDE, parts)
-        panels.append(fill("<figure><figcaption>{}</figcaption>{}</figure>", caption, drawing))
-    axes = fill('<p class="soft">Across: {}. Up: {}.</p>', plot.x_axis.title, plot.y_axis.title)
-    key = _size_key(most, plot.unit, "after", SMALL_SCALE)
-    return fill('<div class="multiples">{}</div>', joined(panels)) + axes + key
-
-
-def _svg_ranges(plot: RangePlot) -> Html:
+def _ranges(plot: RangePlot) -> Drawing:
     step = 8 + 8 * len(plot.series)
     height = len(plot.rows) * step + 46
-    frame = _Frame(plot.axis, Axis("", 0, 1, 1), height, left=112)
-    parts = frame.axes(None)
+    frame = _Frame(plot.axis, Axis("", 0, 1, 1), height, left=NAMES_WIDTH)
+    marks = frame.axes(None)
     if plot.middle is not None:
-        parts.append(_line(frame.x(plot.middle), frame.y(0), frame.x(plot.middle), 8, "zero"))
+        marks.append(Polyline([(frame.x(plot.middle), frame.y(0)), (frame.x(plot.middle), 8)], "zero"))
     for number, row in enumerate(plot.rows):
         top = 8 + number * step
-        name = shortened_name(row.name, NAME_CHARACTERS)
-        parts.append(_text(106, top + step / 2 + 4, name, "end", title=row.name))
+        marks.append(_row_name(row.name, top + step / 2 + 4))
         for place, (series, value) in enumerate(zip(plot.series, row.values, strict=True)):
             if value is None:
                 continue
             y = top + 8 + 8 * place
             low, middle, high = (frame.x(min(max(point, plot.axis.low), plot.axis.high)) for point in value)
-            parts.append(_line(low, y, high, y, f"range {series.style}"))
-            parts.append(fill('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="4"/>', series.style, middle, y))
-    return _svg(plot, height, parts)
+            marks.append(Polyline([(low, y), (high, y)], f"range {series.style}"))
+            marks.append(Circle(middle, y, 4, f"dot {series.style}"))
+    return Drawing(WIDTH, height, marks)
 
 
-#: How far right a character of a slanted head reaches, in units of the drawing.
-_CHARACTER = 5.0
-
-
-def _svg_matrix(plot: MatrixPlot) -> Html:
+def _matrix(plot: MatrixPlot) -> Drawing:
     left, top, side = 96, 74, 26
     width = (WIDTH - left) / max(1, len(plot.columns))
     # A slanted head of the last column may be longer than half of it.
-    beyond = _CHARACTER * len(shortened_name(plot.columns[-1], 12)) - width / 2 if plot.columns else 0.0
-    width -= max(0.0, beyond) / max(1, len(plot.columns))
-    parts = []
-    for number, name in enumerate(plot.columns):
-        x = left + (number + 0.5) * width
-        parts.append(
-            fill(
-                '<text transform="translate({:.1f} {}) rotate(-40)">{}<title>{}</title></text>',
-                x,
-                top - 6,
-                shortened_name(name, 12),
-                name,
-            )
-        )
+    last = shortened_name(plot.columns[-1], 12) if plot.columns else ""
+    width -= max(0.0, _SLANTED_CHARACTER * len(last) - width / 2) / max(1, len(plot.columns))
+    marks: list[Mark] = [
+        Lettering(left + (number + 0.5) * width, top - 6, shortened_name(name, 12), hint=name, angle=-40)
+        for number, name in enumerate(plot.columns)
+    ]
     for row_number, (name, counts) in enumerate(plot.rows):
         y, whole = top + row_number * side, max(1, sum(counts))
-        parts.append(_text(left - 6, y + 17, shortened_name(name, 14), "end", title=name))
+        marks.append(_row_name(name, y + 17, 14, left - 6))
         for number, n in enumerate(counts):
             x = left + number * width
-            parts.append(
-                fill(
-                    '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="cell" fill-opacity="{:.3f}"/>',
-                    x + 0.5,
-                    y,
-                    width - 1,
-                    side - 1,
-                    0.5 * n / whole,
-                )
-            )
+            marks.append(Rect(x + 0.5, y, width - 1, side - 1, "cell", 0.5 * n / whole))
             if n:
-                parts.append(_text(x + width / 2, y + 17, f"{n:,}", "middle"))
-    return _svg(plot, top + side * len(plot.rows) + 2, parts)
-
-
-def _diagonal(plot: MapPlot) -> tuple[float, float]:
-    return max(plot.x_axis.low, plot.y_axis.low), min(plot.x_axis.high, plot.y_axis.high)
+                marks.append(Lettering(x + width / 2, y + 17, f"{n:,}", "middle"))
+    return Drawing(WIDTH, top + side * len(plot.rows) + 2, marks)
 
 
 class _Frame:
     """Positions of values between two axes, in units of the drawing."""
-
-    right = 12
 
     def __init__(
         self,
@@ -528,12 +527,13 @@ class _Frame:
         height: int,
         width: int = WIDTH,
         left: int = 46,
+        right: float = 12,
         top: int = 8,
         bottom: int = 38,
         is_log: bool = False,
     ) -> None:
         self.x_axis, self.y_axis, self.height, self.width, self.is_log = x_axis, y_axis, height, width, is_log
-        self.left, self.top, self.bottom = left, top, bottom
+        self.left, self.right, self.top, self.bottom = left, right, top, bottom
 
     def x(self, value: float) -> float:
         share = (value - self.x_axis.low) / (self.x_axis.high - self.x_axis.low)
@@ -551,49 +551,23 @@ class _Frame:
             return self.y_axis.ticks()
         return [10.0**power for power in range(math.floor(math.log10(self.y_axis.high)) + 1)]
 
-    def axes(self, y_label: Callable[[float], str] | None, titles: bool = True) -> list[Html]:
+    def axes(self, y_label: Callable[[float], str] | None, titles: bool = True) -> list[Mark]:
         """Lines, figures and titles of both axes; of the one across alone without `y_label`."""
-        floor, middle = self.height - self.bottom, (self.height - self.bottom + self.top) / 2
-        parts = []
+        floor, end = self.height - self.bottom, self.width - self.right
+        marks: list[Mark] = []
         for value in self.y_ticks() if y_label else ():
-            parts.append(_line(self.left, self.y(value), self.width - self.right, self.y(value), "grid"))
-            parts.append(_text(self.left - 5, self.y(value) + 4, y_label(value) if y_label else "", "end", "soft"))
+            y = self.y(value)
+            marks.append(Polyline([(self.left, y), (end, y)], "grid"))
+            marks.append(Lettering(self.left - 5, y + 4, y_label(value) if y_label else "", "end", "soft"))
         for value in self.x_axis.ticks():
-            parts.append(_line(self.x(value), floor, self.x(value), floor + 4, "tick"))
-            parts.append(_text(self.x(value), floor + 16, f"{value:g}".replace("-", "−"), "middle", "soft"))
-        if not titles:
-            return parts
-        across = (self.left + self.width - self.right) / 2
-        parts.append(_text(across, self.height - 5, self.x_axis.title, "middle"))
-        return (
-            [
-                *parts,
-                fill(
-                    '<text transform="translate(12 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>',
-                    middle,
-                    self.y_axis.title,
-                ),
-            ]
-            if y_label
-            else parts
-        )
-
-
-def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "", title: str = "") -> Html:
-    hint = fill("<title>{}</title>", title) if title and title != text else ""
-    return fill(
-        '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>', x, y, anchor, style, text, hint
-    )
-
-
-def _rect(x: float, y: float, width: float, height: float, style: str) -> Html:
-    return fill(
-        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"/>', x, y, width, height, style
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> Html:
-    return fill('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>', x1, y1, x2, y2, style)
+            x = self.x(value)
+            marks.append(Polyline([(x, floor), (x, floor + 4)], "tick"))
+            marks.append(Lettering(x, floor + 16, f"{value:g}".replace("-", "−"), "middle", "soft"))
+        if titles:
+            marks.append(Lettering((self.left + end) / 2, self.height - 5, self.x_axis.title, "middle"))
+        if titles and y_label:
+            marks.append(Lettering(12, (floor + self.top) / 2, self.y_axis.title, "middle", angle=-90))
+        return marks
 
 
 def shortened_name(name: str, longest: int) -> str:
@@ -605,18 +579,96 @@ def shortened_name(name: str, longest: int) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def _svg(plot: Plot, height: float, parts: Sequence[Html]) -> Html:
-    return _drawing(alternative(plot), WIDTH, height, parts)
+class KeyItem(NamedTuple):
+    """What a colour means, or a circle of a radius."""
+
+    style: str
+    name: str
+    radius: float = 0.0
 
 
-def _drawing(words: str, width: float, height: float, parts: Sequence[Html]) -> Html:
+def _key(plot: Plot) -> list[KeyItem]:
+    """What the areas of circles mean, or the colours where there are several."""
+    if isinstance(plot, MapPlot | MultiplesPlot):
+        style, scale = (plot.style, 1.0) if isinstance(plot, MapPlot) else ("after", SMALL_SCALE)
+        most = plot.most
+        return [KeyItem(style, counted(n, plot.unit), scale * circle_radius(n, most)) for n in size_steps(most)]
+    series: Sequence[Series] = ()
+    if isinstance(plot, HistogramPlot):
+        series = [series for series, _ in plot.series]
+    elif isinstance(plot, BarPlot | RangePlot):
+        series = plot.series
+    return [KeyItem(*item) for item in series] if len(series) > 1 else []
+
+
+# SVG. Colours are classes that the page's style sheets fill.
+
+
+def svg(plot: Plot) -> Html:
+    """A plot with its key as HTML."""
+    items = _key(plot)
+    key = fill('<ul class="key">{}</ul>', joined(map(_svg_key_item, items))) if items else joined([])
+    if isinstance(plot, MultiplesPlot):
+        panels = []
+        for (name, points), drawing in zip(plot.panels, _panels(plot, SMALL_SIDE), strict=True):
+            caption = _caption(name, points)
+            picture = _svg(f"{caption}: {_map_words(points, plot.x_axis, plot.y_axis)}", drawing)
+            panels.append(fill("<figure><figcaption>{}</figcaption>{}</figure>", caption, picture))
+        axes = fill('<p class="soft">{}</p>', _axes_in_words(plot))
+        return fill('<div class="multiples">{}</div>', joined(panels)) + axes + key
+    picture = _svg(alternative(plot), _drawing(plot))
+    return picture + key if isinstance(plot, MapPlot) else key + picture
+
+
+def _caption(name: str, points: Points) -> str:
+    return f"{name} ({sum(n for *_, n in points):,})"
+
+
+def _axes_in_words(plot: MultiplesPlot) -> str:
+    return f"Across: {plot.x_axis.title}. Up: {plot.y_axis.title}."
+
+
+def _svg_key_item(item: KeyItem) -> Html:
+    if not item.radius:
+        return fill('<li><i class="{}"></i>{}</li>', item.style, item.name)
+    side = round(2 * RADIUS + 2)
+    size = fill('width="{0}" height="{0}" viewBox="0 0 {0} {0}"', side)
+    circle = _svg_mark(Circle(side / 2, side / 2, item.radius, f"bubble {item.style}"))
+    return fill('<li><svg class="size" {} aria-hidden="true">{}</svg>{}</li>', size, circle, item.name)
+
+
+def _svg(words: str, drawing: Drawing) -> Html:
     return fill(
         '<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>',
-        width,
-        height,
+        drawing.width,
+        drawing.height,
         words,
-        joined(parts),
+        joined(map(_svg_mark, drawing.marks)),
     )
+
+
+def _svg_mark(mark: Mark) -> Html:
+    match mark:
+        case Rect(x, y, width, height, style, opacity):
+            shade = fill(' fill-opacity="{:.3f}"', opacity) if opacity < 1 else ""
+            return fill(
+                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"{}/>',
+                *(x, y, width, height, style, shade),
+            )
+        case Polyline(points, style):
+            return fill('<path class="{}" d="M{}"/>', style, "L".join(f"{x:.1f} {y:.1f}" for x, y in points))
+        case Circle(x, y, radius, style, hint):
+            return fill(
+                '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:.2f}">{}</circle>',
+                *(style, x, y, radius, fill("<title>{}</title>", hint) if hint else ""),
+            )
+        case Lettering(x, y, text, anchor, style, hint, angle):
+            at = fill('transform="translate({:.1f} {:.1f}) rotate({:g})"', x, y, angle)
+            return fill(
+                '<text {} text-anchor="{}" class="{}">{}{}</text>',
+                at if angle else fill('x="{:.1f}" y="{:.1f}"', x, y),
+                *(anchor, style, text, fill("<title>{}</title>", hint) if hint and hint != text else ""),
+            )
 
 
 # PNG. Nothing of the machine goes into a file (no date, no version, no style sheet of the user), so that the same
@@ -625,272 +677,132 @@ def _drawing(words: str, width: float, height: float, parts: Sequence[Html]) -> 
 # imported here alone.
 
 
-#: Characters of a name beside a bar.
-PNG_NAME_CHARACTERS = 17
+#: Pixels of the width of a plot, and of several.
+PNG_PIXELS, SHEET_PIXELS = 810, 1100
 
-#: Inches, and pixels of one: 810 px. Points of lettering.
-PNG_WIDTH, PNG_DPI, FONT_SIZE = 4.5, 180, 9
+#: Units of the drawing that letters are high, and those of titles.
+FONT_SIZE, _SIZES = 10.6, {"title": 11.1, "heading": 15.0}
 
 #: Characters of a line of a title.
 TITLE_CHARACTERS = 52
 
-#: `text.parse_math`: a tag is plain text.
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": FONT_SIZE,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": SOFT,
-    "text.color": INK,
-    "grid.color": FAINT,
-    "text.parse_math": False,
+#: Colour, unless it is that of a series, width and dashes of lines.
+_LINES: dict[str, tuple[str, float, tuple[float, ...]]] = {
+    "grid": (FAINT, 1.0, ()),
+    "tick": (SOFT, 1.0, ()),
+    "zero": (SOFT, 1.0, (4.0, 3.0)),
+    "limit": (INK, 1.5, (5.0, 3.0)),
+    "range": ("", 3.0, ()),
+    "outline": ("", 2.0, ()),
 }
+
+_FILLS = COLOURS | {"beyond": BEYOND, "cell": COLOURS["after"]}
+
+#: `text.parse_math`: a tag is plain text.
+_STYLE: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.parse_math": False}
+
+#: Marks with where they begin, across and down.
+_Placed = tuple[float, float, Sequence[Mark]]
 
 
 def png(plot: Plot) -> bytes:
     """A plot as a file, 810 px wide."""
-    # Margins are fixed, since an automatic layout draws everything twice. Inches: height of the axes, margins.
-    title = _title_lines(plot)
-    inside, left, right, bottom = 2.3, 0.62, 0.15, 0.5
-    top = 0.16 + 0.17 * len(title)
-    if isinstance(plot, BarPlot):
-        inside, left = 0.12 + 0.24 * len(plot.rows) * (1.5 if plot.grouped else 1), 1.42
-        top += 0.2 if len(plot.series) > 1 else 0.0
-    elif isinstance(plot, RangePlot):
-        inside, left = 0.12 + len(plot.rows) * (0.14 + 0.13 * len(plot.series)), 1.42
-        top += 0.2 if len(plot.series) > 1 else 0.0
-    elif isinstance(plot, MatrixPlot):
-        inside, left, top, bottom = 0.05 + 0.27 * len(plot.rows), 1.42, top + 0.85, 0.1
-    elif isinstance(plot, HistogramPlot):
-        top += 0.2 * (len(plot.series) > 1) + 0.2 * bool(plot.limits)
-    elif isinstance(plot, MapPlot):
-        inside, top = 3.1, top + 0.3
-    elif isinstance(plot, MultiplesPlot):
-        inside, top = 1.42 * math.ceil(len(plot.panels) / _PANELS), top + 0.5
-    height = inside + top + bottom
-    margins = (left / PNG_WIDTH, bottom / height, 1 - right / PNG_WIDTH, 1 - top / height)
-    return _figure([plot], (PNG_WIDTH, height), 1, margins)
+    return sheet([plot], 1, width=PNG_PIXELS)
 
 
-def _title_lines(plot: Plot) -> list[str]:
-    return textwrap.wrap(plot.title, TITLE_CHARACTERS) or [""]
-
-
-def sheet(plots: Sequence[Plot], columns: int = 3, title: str = "") -> bytes:
+def sheet(plots: Sequence[Plot], columns: int = 3, title: str = "", width: int = SHEET_PIXELS) -> bytes:
     """Several plots as one file with a title over them."""
-    rows = math.ceil(len(plots) / columns)
-    return _figure(plots, (11, 3 * rows + (0.4 if title else 0)), columns, None, title)
-
-
-def _figure(
-    plots: Sequence[Plot],
-    size: tuple[float, float],
-    columns: int,
-    margins: tuple[float, float, float, float] | None,
-    title: str = "",
-) -> bytes:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Affine2D
 
+    titled, above = [_titled(plot) for plot in plots], 40 if title else 0
+    depth, scale = 8 + max(height for height, _ in titled), width / (columns * WIDTH)
+    height = round(scale * (above + depth * math.ceil(len(plots) / columns)))
+    placed: list[_Placed] = [(0, 0, [Lettering(8, 26, title, style="heading")])]
+    for number, (_, parts) in enumerate(titled):
+        row, column = divmod(number, columns)
+        placed += [(column * WIDTH + x, above + row * depth + y, marks) for x, y, marks in parts]
     file = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=size, layout=None if margins else "constrained")
+        figure = Figure((width / 72, height / 72), dpi=72)  # a point is a pixel
         FigureCanvasAgg(figure)
-        if margins:
-            figure.subplots_adjust(*margins)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        for number, plot in enumerate(plots, 1):
-            if isinstance(plot, MultiplesPlot):
-                _draw_multiples(figure, plot)
-                continue
-            axes = figure.add_subplot(math.ceil(len(plots) / columns), columns, number)
-            _DRAW[type(plot)](axes, plot)
-            if margins:
-                _put_title(figure, plot)
-            else:
-                axes.set_title(plot.title, pad=18 if isinstance(plot, HistogramPlot) and plot.limits else None)
-        figure.savefig(file, format="png", dpi=PNG_DPI if margins else 100, metadata={"Software": None})
+        for x, y, marks in placed:
+            at = Affine2D().translate(x, y).scale(scale, -scale).translate(0, height)
+            for artist in _artists(marks, scale, at):
+                artist.set_zorder(len(figure.artists))
+                figure.add_artist(artist)
+        figure.savefig(file, format="png", dpi=72, metadata={"Software": None})
     return file.getvalue()
 
 
-def _put_title(figure: "Figure", plot: Plot) -> None:
-    """The title in the upper left corner, over the names of rows too."""
-    text = "\n".join(_title_lines(plot))
-    height = figure.get_size_inches()[1]
-    figure.text(0.02, 1 - 0.08 / height, text, ha="left", va="top", fontsize=9.5, fontweight="bold")
+def _titled(plot: Plot) -> tuple[float, list[_Placed]]:
+    """The height of a plot below its title and its key, and their marks."""
+    lines = textwrap.wrap(plot.title, TITLE_CHARACTERS) or [""]
+    marks: list[Mark] = [Lettering(8, 15 + 14.4 * n, line, style="title") for n, line in enumerate(lines)]
+    x, y = 8.0, 10 + 14.4 * len(lines)
+    items = _key(plot)
+    depth = max([20.0, *(2 * item.radius + 4 for item in items)]) if items else 0.0
+    for item in items:
+        middle, radius = y + depth / 2, item.radius or 6.0
+        if item.radius:
+            marks.append(Circle(x + radius, middle, radius, f"bubble {item.style}"))
+        else:
+            marks.append(Rect(x, middle - radius, 2 * radius, 2 * radius, item.style))
+        marks.append(Lettering(x + 2 * radius + 5, middle + 4, item.name))
+        x += 2 * radius + 17 + LETTER_WIDTH * len(item.name)
+    y += depth
+    if not isinstance(plot, MultiplesPlot):
+        drawing = _drawing(plot)
+        return y + drawing.height, [(0, 0, marks), (0, y, drawing.marks)]
+    side = WIDTH // PANELS
+    parts: list[_Placed] = [(0, 0, marks)]
+    for number, ((name, points), drawing) in enumerate(zip(plot.panels, _panels(plot, side), strict=True)):
+        row, column = divmod(number, PANELS)
+        top = y + row * (side + 16)
+        marks.append(Lettering(column * side + 8, top + 11, _caption(shortened_name(name, 13), points)))
+        parts.append((column * side, top + 10, drawing.marks))
+    y += math.ceil(len(plot.panels) / PANELS) * (side + 16)
+    marks.append(Lettering(8, y + 10, _axes_in_words(plot), style="soft"))
+    return y + 18, parts
 
 
-def _legend(axes: "Axes", n: int, height: float = 1.0) -> None:
-    """The key of several series, above the axes and from the left edge of the picture."""
-    from matplotlib.transforms import blended_transform_factory
+def _artists(marks: Sequence[Mark], scale: float, at: Any) -> Iterator[Any]:
+    """Marks as matplotlib draws them; circles of a style as one, since maps have thousands."""
+    from matplotlib.collections import CircleCollection
+    from matplotlib.patches import Polygon, Rectangle
+    from matplotlib.text import Text
 
-    place = blended_transform_factory(axes.figure.transFigure, axes.transAxes)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, height),
-        bbox_transform=place,
-        ncols=n,
-        frameon=False,
-        borderaxespad=0.1,
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
-
-
-def _draw_bars(axes: "Axes", plot: BarPlot) -> None:
-    height = 0.8 / len(plot.series) if plot.grouped else 0.8
-    starts = [0.0] * len(plot.rows)
-    for number, (style, name) in enumerate(plot.series):
-        values = [row.values[number] for row in plot.rows]
-        offset = (number - (len(plot.series) - 1) / 2) * height if plot.grouped else 0.0
-        places = [place + offset for place in range(len(plot.rows))]
-        axes.barh(places, values, height, left=starts, color=COLOURS[style], label=name)
-        if not plot.grouped:
-            starts = [start + value for start, value in zip(starts, values, strict=True)]
-    axes.set_yticks(range(len(plot.rows)), [shortened_name(row.name, PNG_NAME_CHARACTERS) for row in plot.rows])
-    axes.invert_yaxis()
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(plot.axis)
-    if len(plot.series) > 1:
-        _legend(axes, len(plot.series))
+    for circles, group in groupby(marks, lambda mark: mark.style if isinstance(mark, Circle) else ""):
+        if circles:
+            dots = [mark for mark in group if isinstance(mark, Circle)]
+            areas = [math.pi * (scale * dot.radius) ** 2 for dot in dots]
+            alpha = 0.55 if "bubble" in circles else 1.0
+            options: dict[str, Any] = {"facecolors": _colour(circles), "alpha": alpha, "linewidths": 0}
+            yield CircleCollection(areas, offsets=[dot[:2] for dot in dots], offset_transform=at, **options)
+            continue
+        for mark in group:
+            match mark:
+                case Rect(x, y, width, height, style, opacity):
+                    options = {"facecolor": _colour(style), "alpha": opacity, "linewidth": 0}
+                    yield Rectangle((x, y), width, height, transform=at, **options)
+                case Polyline(points, style):
+                    colour, thick, dashes = _LINES[style.split()[0]]
+                    options = {"color": colour or _colour(style), "fill": "filled" in style}
+                    options["linewidth"] = 0 if "filled" in style else scale * thick
+                    if dashes:
+                        options["linestyle"] = (0, [length / thick for length in dashes])
+                    yield Polygon(points, closed=False, capstyle="butt", transform=at, **options)
+                case Lettering(x, y, text, anchor, style, _, angle):
+                    colour, size = SOFT if style == "soft" else INK, scale * _SIZES.get(style, FONT_SIZE)
+                    options = {"color": colour, "size": size, "weight": "bold" if style == "title" else "normal"}
+                    ha = {"start": "left", "middle": "center", "end": "right"}[anchor]
+                    options |= {"ha": ha, "va": "baseline", "rotation": -angle, "rotation_mode": "anchor"}
+                    yield Text(x, y, text, transform=at, **options)
 
 
-def _draw_histogram(axes: "Axes", plot: HistogramPlot) -> None:
-    axis = plot.axis
-    for limit in plot.limits:
-        low, high = (axis.low, limit.value) if limit.side == "below" else (limit.value, axis.high)
-        axes.axvspan(low, high, color=BEYOND, zorder=0)
-    for number, (series, numbers) in enumerate(plot.series):
-        values = [value if plot.counted else 100 * value for value in plot.outline(numbers)]
-        edges = [axis.low + place * plot.bin_width for place in range(len(values) + 1)]
-        # The first is filled, so that both are visible where they are equal.
-        filled, colour = not number, COLOURS[series.style]
-        baseline = LEAST_COUNT / 2 if plot.counted else 0
-        axes.stairs(values, edges, baseline=baseline, color=colour, fill=filled, linewidth=1.5, label=series.name)
-    if axis.low < 0 < axis.high:
-        axes.axvline(0, color=SOFT, linewidth=0.8)
-    for limit in plot.limits:
-        axes.axvline(limit.value, color=INK, linestyle="--", linewidth=1.5)
-        is_left = limit.value < (axis.low + axis.high) / 2
-        side = "left" if is_left else "right"
-        across = axes.get_xaxis_transform()
-        axes.text(limit.value, 1.01, limit.label, transform=across, ha=side, va="bottom", fontsize=8)
-    axes.grid(axis="y")
-    axes.set(xlim=(axis.low, axis.high), xlabel=axis.title, ylabel=_height_axis(plot).title)
-    if plot.counted:
-        axes.set_yscale("log")
-        axes.set_ylim(LEAST_COUNT, _height_axis(plot).high)
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.yaxis.set_minor_formatter("")
-    if len(plot.series) > 1:
-        _legend(axes, len(plot.series))
-
-
-def _draw_map(axes: "Axes", plot: MapPlot) -> None:
-    if plot.diagonal:
-        axes.plot(_diagonal(plot), _diagonal(plot), color=SOFT, linestyle="--", linewidth=0.8)
-    _scatter(axes, plot.points, plot.most, plot.style)
-    _size_legend(axes, plot.most, plot.unit, plot.style)
-    axes.grid(visible=True)
-    axes.set(xlim=plot.x_axis[1:3], xlabel=plot.x_axis.title, ylim=plot.y_axis[1:3], ylabel=plot.y_axis.title)
-
-
-def _scatter(axes: "Axes", points: Points, most: int, style: str, label: str = "", scale: float = 1.0) -> None:
-    """Circles whose area, in square points, grows with the count and nothing else."""
-    xs, ys = ([point[place] for point in points] for place in (0, 1))
-    sizes = [(scale * _POINTS * circle_radius(n, most)) ** 2 for *_, n in points]
-    axes.scatter(xs, ys, sizes, color=COLOURS[style], alpha=0.55, linewidths=0, label=label or None)
-
-
-def _size_legend(axes: "Axes", most: int, unit: str, style: str, scale: float = 1.0, height: float = 1.0) -> None:
-    for n in size_steps(most):
-        _scatter(axes, [(math.nan, math.nan, n)], most, style, counted(n, unit), scale)
-    _legend(axes, 3, height)
-
-
-#: Points of the diameter of a circle for a unit of its radius in SVG, and small maps side by side.
-_POINTS, _PANELS = 1.3, 3
-
-
-def _draw_multiples(figure: "Figure", plot: MultiplesPlot) -> None:
-    everything = [(x, y, 1) for _, points in plot.panels for x, y, _ in points]
-    rows = math.ceil(len(plot.panels) / _PANELS)
-    figure.subplots_adjust(left=0.12, right=0.98, hspace=0.45, wspace=0.12)
-    for number, (name, points) in enumerate(plot.panels, 1):
-        axes = figure.add_subplot(rows, _PANELS, number)
-        _scatter(axes, everything, 4 * FULL_COUNT, "before", "", SMALL_SCALE)
-        _scatter(axes, points, plot.most, "after", "", SMALL_SCALE)
-        title = f"{shortened_name(name, 14)} ({sum(n for *_, n in points):,})"
-        axes.set_title(title, fontsize=8.5, pad=4)
-        if number == 1:
-            _size_legend(axes, plot.most, plot.unit, "after", SMALL_SCALE, 1.2)
-        axes.set(xlim=plot.x_axis[1:3], ylim=plot.y_axis[1:3])
-        axes.tick_params(
-            labelsize=8, labelleft=number % _PANELS == 1, labelbottom=number > len(plot.panels) - _PANELS
-        )
-    figure.supxlabel(plot.x_axis.title, fontsize=9)
-    figure.supylabel(plot.y_axis.title, fontsize=9)
-    _put_title(figure, plot)
-
-
-def _draw_ranges(axes: "Axes", plot: RangePlot) -> None:
-    height = 0.55 / len(plot.series)
-    if plot.middle is not None:
-        axes.axvline(plot.middle, color=SOFT, linestyle="--", linewidth=0.8)
-    for number, (style, name) in enumerate(plot.series):
-        offset = (number - (len(plot.series) - 1) / 2) * height
-        known = [(place + offset, row.values[number]) for place, row in enumerate(plot.rows)]
-        for place, value in known:
-            if value is not None:
-                axes.plot(value[::2], (place, place), color=COLOURS[style], linewidth=2.2, solid_capstyle="butt")
-        dots = [(value[1], place) for place, value in known if value is not None]
-        axes.plot(*zip(*dots, strict=True), "o", color=COLOURS[style], markersize=5, label=name) if dots else None
-    axes.set_yticks(range(len(plot.rows)), [shortened_name(row.name, PNG_NAME_CHARACTERS) for row in plot.rows])
-    axes.set_ylim(len(plot.rows) - 0.5, -0.5)
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlim=(plot.axis.low, plot.axis.high), xlabel=plot.axis.title)
-    if len(plot.series) > 1:
-        _legend(axes, len(plot.series))
-
-
-def _draw_matrix(axes: "Axes", plot: MatrixPlot) -> None:
-    from matplotlib.colors import to_rgba
-
-    for row_number, (_, counts) in enumerate(plot.rows):
-        whole = max(1, sum(counts))
-        for number, n in enumerate(counts):
-            corner = (number - 0.48, row_number - 0.46)
-            axes.add_patch(_cell(corner, to_rgba(COLOURS["after"], 0.6 * n / whole)))
-            if n:
-                axes.text(number, row_number, f"{n:,}", ha="center", va="center", fontsize=8)
-    axes.set(xlim=(-0.5, len(plot.columns) - 0.5), ylim=(len(plot.rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(plot.rows)), [shortened_name(name, PNG_NAME_CHARACTERS) for name, _ in plot.rows])
-    names = [shortened_name(name, 12) for name in plot.columns]
-    axes.set_xticks(range(len(plot.columns)), names, rotation=40, ha="left", rotation_mode="anchor")
-    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _cell(corner: tuple[float, float], colour: tuple[float, float, float, float]) -> "Rectangle":
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(corner, 0.96, 0.92, facecolor=colour, edgecolor="none")
-
-
-_DRAW: dict[type[Plot], Any] = {
-    BarPlot: _draw_bars,
-    HistogramPlot: _draw_histogram,
-    MapPlot: _draw_map,
-    RangePlot: _draw_ranges,
-    MatrixPlot: _draw_matrix,
-}
+def _colour(style: str) -> str:
+    return next(_FILLS[word] for word in style.split() if word in _FILLS)

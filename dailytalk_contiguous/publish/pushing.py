@@ -30,9 +30,10 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, parse_tag
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.retries import Backoff, retry_after
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
-from dailytalk_contiguous.publish.card import Card, CardFacts, divide, render_card, values_of
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
+from dailytalk_contiguous.publish.card import CardFacts, CardRows, divide, render_card, values_of
+from dailytalk_contiguous.publish.compare import Changes, NewRows, count_in_words
 from dailytalk_contiguous.publish.items import finished_items, open_items
 from dailytalk_contiguous.publish.manifest import (
     LAYOUT,
@@ -69,26 +70,18 @@ FAILURES = (_CONNECTION, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
-    """How often a request is made, and how long to wait in between.
-
-    Attributes:
-        tries: of one request, at least 1.
-        first: seconds before the second try; each wait after it is twice as long.
-        longest: seconds of a wait, also where a server asks for more (`Retry-After`).
-        sleep: waits for some seconds.
-    """
+class RetryPolicy(Backoff):
+    """How often a request is made, at least once, and how long to wait in between; `sleep` waits for seconds."""
 
     tries: int = 5
-    first: float = 1.0
-    longest: float = 60.0
     sleep: Callable[[float], None] = time.sleep
 
     def waits(self, attempt: int, error: Exception) -> bool:
         """Wait before the next try, if there is to be one; `attempt` counts the failed tries from 1."""
         if attempt >= self.tries or not is_passing(error):
             return False
-        self.sleep(min(self.longest, max(self.first * 2 ** (attempt - 1), _retry_after(error))))
+        headers = error.response.headers if isinstance(error, HfHubHTTPError) else {}
+        self.sleep(self.seconds(attempt - 1, retry_after(headers.get("Retry-After"))))
         return True
 
 
@@ -109,14 +102,6 @@ def with_retries(request: Callable[[], Answer], patience: RetryPolicy) -> Answer
             if not patience.waits(attempt, error):
                 raise
             attempt += 1
-
-
-def _retry_after(error: Exception) -> float:
-    """Seconds that the server asks to be left alone for; 0 where it does not say, or names a date."""
-    if not isinstance(error, HfHubHTTPError):
-        return 0.0
-    header = error.response.headers.get("Retry-After", "")
-    return float(header) if header.isdecimal() else 0.0
 
 
 # The state of a dataset repository before publishing: permissions and contents.
@@ -466,43 +451,40 @@ _ASKED = 256
 _AGAIN = "run the same command again: what was uploaded is not sent again"
 
 
-class Uploaded(NamedTuple):
-    """Bytes sent, bytes that were there already, and the operations for the commit, by name.
-
-    They are to be used for the commit: the client would go through the files of new ones once more.
-    """
-
-    sent: int
-    present: int
-    additions: dict[str, CommitOperationAdd]
-
-
 def upload(
-    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Callable[[str], None]
-) -> Uploaded:
-    """Upload the data files whose content the Hub does not have. Raises what the Hub does, or a DailytalkError."""
-    changed = set(plan_push(state, release).named("add", "replace"))
+    api: HfApi,
+    target: Target,
+    state: State,
+    release: Release,
+    planned: PushPlan,
+    patience: RetryPolicy,
+    say: Callable[[str], None],
+) -> tuple[int, dict[str, CommitOperationAdd]]:
+    """Upload the data files whose content the Hub does not have from any commit or stopped run.
+
+    Returns the bytes sent, and the operations for the commit, by name: of new ones the client would read the files
+    once more. Raises what the Hub does, or a DailytalkError.
+    """
+    changed, present = set(planned.named("add", "replace")), {file.sha256 for file in state.files.values()}
     files = [file for file in release.packed.files if file.name in changed]
-    present = {file.sha256 for file in state.files.values()}
-    missing = _missing(api, target, [file for file in files if file.sha256 not in present], patience)
-    additions = {file.name: _addition(file) for file in files}
-    total, sent = sum(file.size for file in missing), 0
-    for batch in _batches(missing):
-        some = [additions[file.name] for file in batch]
-        with_retries(functools.partial(_preupload, api, target, some), patience)
-        sent += sum(file.size for file in batch)
-        say(f"uploaded {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
-    return Uploaded(sent, sum(file.size for file in release.packed.files) - sent, additions)
-
-
-def _missing(api: HfApi, target: Target, files: Sequence[DataFile], patience: RetryPolicy) -> list[DataFile]:
-    """The files whose content the Hub's store does not have from any commit or stopped run."""
+    additions = {file.name: CommitOperationAdd(file.name, file.path) for file in files}
+    for file in files:
+        additions[file.name].upload_info.sha256 = bytes.fromhex(
+            file.sha256
+        )  # else it is read once more to hash it
+    unknown = [file for file in files if file.sha256 not in present]
     missing: list[DataFile] = []
-    for start in range(0, len(files), _ASKED):
-        some = files[start : start + _ASKED]
+    for start in range(0, len(unknown), _ASKED):
+        some = unknown[start : start + _ASKED]
         digests = with_retries(functools.partial(_asked_for_upload, api, target, some), patience)
         missing += [file for file in some if file.sha256 in digests]
-    return missing
+    total, sent = sum(file.size for file in missing), 0
+    for batch in _batches(missing):
+        operations = [additions[file.name] for file in batch]
+        with_retries(functools.partial(_preupload, api, target, operations), patience)
+        sent += sum(file.size for file in batch)
+        say(f"uploaded {sent / 1e6:.1f} of {total / 1e6:.1f} MB")
+    return sent, additions
 
 
 def _asked_for_upload(api: HfApi, target: Target, files: Sequence[DataFile]) -> set[str]:
@@ -560,12 +542,6 @@ def _batches(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
         yield batch
 
 
-def _addition(file: DataFile) -> CommitOperationAdd:
-    addition = CommitOperationAdd(file.name, file.path)
-    addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # else every file is read once more to hash it
-    return addition
-
-
 # Publishing a version so that readers see the old one or the new one, even if the push stops at any point.
 #
 # Files are uploaded first, unseen by readers; then one commit adds all of them and removes stale ones, and is
@@ -596,33 +572,45 @@ class Published:
 
 
 def publish(
-    api: HfApi, target: Target, state: State, release: Release, patience: RetryPolicy, say: Say
+    api: HfApi,
+    target: Target,
+    state: State,
+    release: Release,
+    patience: RetryPolicy,
+    say: Say,
+    planned: PushPlan | None = None,
 ) -> Published:
     """Publish a release: repository and branch, uploads, one commit, a check of it, the tag.
 
     Args:
         state: what the release was planned against. If the head has moved since, that is an error.
         say: called with one line at each step.
+        planned: the plan for this state, if it was made already.
 
     Raises:
         DailytalkError: there was another push meanwhile, or the Hub refuses or keeps failing. Readers see the
             old version then, or, if only the tag is missing, the new one.
     """
     with hub_errors(target.repo):
+        total = sum(file.size for file in release.packed.files)
         if not target.pull_request and is_published(state, release) and state.head:
             prepared(api, target, state, patience)  # a new branch starts from main
             say("the commit is there already")
-            total = sum(file.size for file in release.packed.files)
             tag = _tagged(api, target.repo, release.tag, state.head, patience)
             return Published(state.head, _page(api, target.repo, state.head), tag, 0, total, committed=False)
-        state = prepared(api, target, state, patience)
+        planned = planned or plan_push(state, release)
+        read_before, state = state, prepared(api, target, state, patience)
+        if state is not read_before:
+            changed, planned = planned, plan_push(state, release)
+            for change in sorted({*planned.changes} - {*changed.changes}):
+                say(f"{change.what} {change.name}: the repository has changed since the plan")
         with suitable_transfer(api, target.repo, patience) as way:
             say(way)
-            uploaded = upload(api, target, state, release, patience, say)
-            commit, url = _commit(api, target, state, release, uploaded, patience)
+            sent, additions = upload(api, target, state, release, planned, patience, say)
+            commit, url = _commit(api, target, state, release, planned, additions, patience)
         _check(api, target, commit, release, patience)
         tag = None if target.pull_request else _tagged(api, target.repo, release.tag, commit, patience)
-    return Published(commit, url, tag, uploaded.sent, uploaded.present)
+    return Published(commit, url, tag, sent, total - sent)
 
 
 def push_model(
@@ -664,13 +652,18 @@ def prepared(api: HfApi, target: Target, state: State, patience: RetryPolicy) ->
 
 
 def _commit(
-    api: HfApi, target: Target, state: State, release: Release, uploaded: Uploaded, patience: RetryPolicy
+    api: HfApi,
+    target: Target,
+    state: State,
+    release: Release,
+    planned: PushPlan,
+    additions: Mapping[str, CommitOperationAdd],
+    patience: RetryPolicy,
 ) -> tuple[str, str]:
     """Make the one commit; its id and its page."""
-    planned = plan_push(state, release)
-    changed = planned.named("add", "replace")
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        uploaded.additions.get(name) or CommitOperationAdd(name, release.contents[name].source) for name in changed
+        additions.get(name) or CommitOperationAdd(name, release.contents[name].source)
+        for name in planned.named("add", "replace")
     ]
     operations += [CommitOperationDelete(name, is_folder=False) for name in planned.named("delete")]
     attempt = 1
@@ -940,6 +933,8 @@ def push_version(
                 before = open_version(Reference(target.repo, state.head))
                 sides = open_items(before).splits() if CONFIGS[0] in before.configs() else {}
             counts = Counter(name.split("-")[0] for name in state.manifest["files"])
+        compared_with = _before(target.repo, state, settings.tag)
+        card_rows, new_rows = CardRows(), NewRows(with_texts=state.head is not None)
         before_had_source = any(name.startswith("source/") for name in counts)
         packed = pack_version(
             folder,
@@ -951,27 +946,46 @@ def push_version(
             test_share=settings.test_share,
             seed=settings.seed,
             progress=lambda file, done, of: say(f"packed {done} of {of} files") if _is_tenth(done, of) else None,
+            readers=(card_rows.add, new_rows.add),
         )
         write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
         after = open_version(stage)
-        changes = compare_versions(_before(target.repo, state, settings.tag), after)
+        changes = new_rows.changes(compared_with, after)
         changes.repacked |= _asks_other_card(state.card, settings)
         tag = settings.tag if settings.tag != AUTO else next_tag(state.tags, changes.bump)
-        if _is_there(api, target, state, packed, after, tag, changes, settings, patience):
+        if _is_there(api, target, state, packed, after, new_rows, tag, changes, settings, patience):
             if not dry_run:
                 shutil.rmtree(stage)
             return PushOutcome(tag or (state.manifest or {}).get("version"), changes, packed)
         _check_tag(tag, state, changes)
-        card = _card(folder, target.repo, tag, state, packed, after, changes, settings)
-        manifest_of_version = manifest(packed, tag, changes.as_dict()) | {ASSETS: sorted(card.assets)}
-        message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+        record = changes.as_dict()
+        history = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(record))] if tag else []
+        for version in list_versions(target.repo) if state.tags else ():
+            if version.kind == "version":
+                date = version.date.date().isoformat() if version.date else ""
+                history.append((version.name, date, push_in_words(version.changes or {})))
+        facts = CardFacts(
+            target.repo,
+            tag,
+            licence=settings.licence,
+            pretty_name=settings.title,
+            history=tuple(history),
+            changes=record,
+            contact=settings.contact,
+        )
+        for reject in (*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)):
+            card_rows.tally.add_reject(reject)
+        card = render_card(state.card, packed, after, card_rows, facts, read_run(folder) or {})
+        manifest_of_version = manifest(packed, tag, record) | {ASSETS: sorted(card.assets)}
+        message = settings.message or f"Publish {tag or 'conversations'}: {push_in_words(record)}"
         release = Release(packed, tag, manifest_of_version, card.text, card.assets, message)
         planned = plan_push(state, release)
+        way: Callable[..., Published] = functools.partial(publish, planned=planned)
         if settings.method != METHODS[0]:
             check_plain(target, release)
+            way = publish_plainly
         if dry_run:
             return PushOutcome(tag, changes, packed, planned, warnings=card.warnings)
-        way = publish if settings.method == METHODS[0] else publish_plainly
         published = way(api, target, state, release, patience, say)
         shutil.rmtree(stage)
         return PushOutcome(tag, changes, packed, planned, published, card.warnings)
@@ -1014,6 +1028,7 @@ def _is_there(
     state: State,
     packed: Packed,
     after: Version,
+    new_rows: NewRows,
     tag: str | None,
     changes: Changes,
     settings: PushSettings,
@@ -1033,7 +1048,7 @@ def _is_there(
     with hub_errors(target.repo):
         same = same_data(read_manifest(api, target.repo, tagged_commit, patience), packed)
     # Files may be others with the same rows, as another method or version of a library writes them.
-    same = same or compare_versions(open_version(Reference(target.repo, tagged_commit)), after).same_rows
+    same = same or new_rows.changes(open_version(Reference(target.repo, tagged_commit)), after).same_rows
     if same and not asks_card:
         return True
     difference = "another card" if same else "other data"
@@ -1064,36 +1079,6 @@ def _check_tag(tag: str | None, state: State, changes: Changes) -> None:
         f"{tag} would break readers of {previous} ({config}: {sentences[0]})",
         f"pass --tag {next_tag(state.tags, 'major')}",
     )
-
-
-def _card(
-    folder: Path,
-    repo: str,
-    tag: str | None,
-    state: State,
-    packed: Packed,
-    after: Version,
-    changes: Changes,
-    settings: PushSettings,
-) -> Card:
-    before = [version for version in list_versions(repo) if version.kind == "version"] if state.tags else []
-    history = []
-    for version in before:
-        date = version.date.date().isoformat() if version.date else ""
-        history.append((version.name, date, push_in_words(version.changes or {})))
-    changes_record = changes.as_dict()
-    new = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes_record))] if tag else []
-    facts = CardFacts(
-        repo,
-        tag,
-        licence=settings.licence,
-        pretty_name=settings.title,
-        history=(*new, *history),
-        changes=changes_record,
-        contact=settings.contact,
-    )
-    rejects = [*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)]
-    return render_card(state.card, packed, after, facts, read_run(folder) or {}, rejects)
 
 
 def push_in_words(changes: dict[str, Any]) -> str:

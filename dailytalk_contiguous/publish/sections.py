@@ -576,7 +576,8 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     """
     side = tally.turn_taking
     offsets = {channel: side.offsets_of[channel] for channel in CHANNELS}
-    known = [offset for histogram in offsets.values() if histogram.n for offset in _ends(histogram)]
+    measured = [histogram for histogram in offsets.values() if histogram.n]
+    known = [histogram.quantile(end) for histogram in measured for end in (0.01, 0.99)]  # all but one in a hundred
     low = max(OFFSETS[0], 0.5 * math.floor(2 * min(known, default=-0.5)))
     high = min(OFFSETS[1], 0.5 * math.ceil(2 * max(known, default=1.0) + 1e-6))
     low, high = min(low, -0.5), max(high, 1.0)
@@ -605,11 +606,6 @@ def offsets_plot(tally: Tally) -> HistogramPlot:
     )
 
 
-def _ends(histogram: Histogram) -> tuple[float, float]:
-    """Between which values all are except one in a hundred at either end."""
-    return histogram.quantile(0.01), histogram.quantile(0.99)
-
-
 def _seconds_from(offset: float) -> str:
     return f"{abs(offset):.2f} s {'after' if offset >= 0 else 'before'}"
 
@@ -629,7 +625,7 @@ def time_plot(tally: Tally) -> BarPlot:
     for name, values in amounts.items():
         label = " → ".join(map(length_text, values))
         if len(values) == 2 and values[0] > 0:
-            label += f" ({_change(values[1] / values[0])})"
+            label += f" ({_signed(100 * (values[1] / values[0] - 1), 0)} %)"
         rows.append(Bar(name, tuple(max(0.0, value) / scale for value in values), (label,), label))
     kept = tally.timeline["overlap_kept"]
     note = ""
@@ -649,10 +645,6 @@ def time_plot(tally: Tally) -> BarPlot:
         nothing="no conversation has a length",
         name="time",
     )
-
-
-def _change(ratio: float) -> str:
-    return _signed(100 * (ratio - 1), 0) + " %"
 
 
 def _signed(value: float, digits: int) -> str:

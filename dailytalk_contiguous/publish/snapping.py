@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_analysis, to_uri
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, read_pcm, to_uri
 from dailytalk_contiguous.core.documents import expect, quoted, read_json
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import MAIN, OTHER
@@ -132,7 +132,7 @@ def _snap_file(wav: Path, transcript: Path) -> tuple[bool, list[Snapped]]:
             case [str(), [int() | float(), int() | float()], str()]:
                 continue
         raise DailytalkError(f"{transcript} has the word {quoted(entry)}", remedy)
-    samples = read_analysis({"bytes": None, "path": to_uri(wav)})
+    samples = read_pcm({"bytes": None, "path": to_uri(wav)})
     results: list[Snapped] = []
     snapped: list[list[Any]] = []
     for speaker, channel in CHANNELS.items():

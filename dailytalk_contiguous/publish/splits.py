@@ -42,22 +42,19 @@ def split_two(
     """
     if not 0 < eval_share < 1:
         raise DailytalkError(f"an eval share of {eval_share} is not between 0 and 1", "give one such as 0.1")
-    items = list(conversations)
-    seconds = {name: length for name, _, length in items}
-    if len(seconds) < len(items):
+    items = [SplitVoice(name, speaker, name, seconds) for name, speaker, seconds in conversations]
+    if len({item.id for item in items}) < len(items):
         raise DailytalkError("two conversations have the same id", "run `dailytalk check` on the dataset")
-    if len(items) < 2:
-        return Split(dict.fromkeys(seconds, "train"), disjoint=True)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name, speaker, _ in items:
-        groups[f"conversation\0{name}" if speaker is None else f"speaker\0{speaker}"].append(name)
-    chosen = _front(groups, seconds, eval_share, seed)
-    if chosen is None:
-        alone = {f"conversation\0{name}": [name] for name in seconds}
-        chosen = _front(alone, seconds, eval_share, seed) or {
-            min(seconds, key=lambda candidate: (seconds[candidate], candidate))
-        }
-    side = {name: "eval" if name in chosen else "train" for name in seconds}
+    alone = [f"conversation\0{item.id}" for item in items]
+    speakers = [f"speaker\0{item.kept_speaker}" if item.kept_speaker is not None else "" for item in items]
+    of_speakers = [speaker or key for speaker, key in zip(speakers, alone, strict=True)]
+    shares = (("eval", eval_share),)[: max(0, len(items) - 1)]
+    for keys in (of_speakers, alone):
+        side = _assigned(_by_key(items, keys), {}, shares, seed)
+        if side is not None:
+            break
+    else:
+        side = _shortest(items, {}, ["eval"])
     return Split(side, _disjoint(items, side))
 
 
@@ -66,39 +63,18 @@ def as_given(conversations: Iterable[tuple[str, str | None, float]], side: Mappi
 
     Raises DailytalkError if nothing is left to train on.
     """
-    items = list(conversations)
-    side_of = {name: side[name] for name, _, _ in items}
+    items = [SplitVoice(name, speaker, name, seconds) for name, speaker, seconds in conversations]
+    side_of = {item.id: side[item.id] for item in items}
     if "train" not in side_of.values():
         raise DailytalkError("no conversation is left to train on", "give an eval share to divide them again")
     return Split(side_of, _disjoint(items, side_of))
 
 
-def _front(
-    groups: Mapping[str, Sequence[str]], seconds: Mapping[str, float], share: float, seed: int
-) -> set[str] | None:
-    """Ids of the groups that evaluate; None if every group is too large, or there is just one."""
-    total = sum(seconds.values())
-    lengths = {key: sum(seconds[name] for name in names) for key, names in groups.items()}
-    fitting = [key for key in groups if lengths[key] <= LARGEST * share * total]
-    chosen: set[str] = set()
-    chosen_seconds = 0.0
-    for key in sorted(fitting, key=lambda group: _order_key(group, seed)):
-        # A group that ends further from the share than it begins is left to train, but one always evaluates.
-        if chosen and chosen_seconds + lengths[key] - share * total > share * total - chosen_seconds:
-            break
-        if len(chosen) + len(groups[key]) == len(seconds):
-            break
-        chosen.update(groups[key])
-        chosen_seconds += lengths[key]
-    return chosen or None
-
-
-def _disjoint(items: Iterable[tuple[str, str | None, float]], side: Mapping[str, str]) -> bool:
-    sides: dict[str, set[str]] = defaultdict(set)
-    for name, speaker, _ in items:
-        if speaker is not None:
-            sides[speaker].add(side[name])
-    return all(len(sides_of) == 1 for sides_of in sides.values())
+def _disjoint(items: Iterable["SplitVoice"], side: Mapping[str, str]) -> bool:
+    sides: dict[str | None, set[str]] = defaultdict(set)
+    for item in items:
+        sides[item.kept_speaker].add(side[item.id])
+    return all(len(sides_of) == 1 for speaker, sides_of in sides.items() if speaker is not None)
 
 
 def _order_key(key: str, seed: int) -> str:
@@ -208,7 +184,9 @@ def _assigned(
         for key in new:
             if key in side or lengths[key] > LARGEST * share * total:
                 continue
-            # As in `_front`: a group that ends further from the share than it begins is left to train.
+            if len(shares) == 1 and len(side) + 1 == len(groups):  # the last of two sides: one is left to train
+                break
+            # A group that ends further from the share than it begins is left to train.
             if split_seconds and split_seconds + lengths[key] - share * total > share * total - split_seconds:
                 break
             side[key] = name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_blocks, pcm_to_float, probe
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, blocks_at, pcm_to_float, probe, to_pcm
 from dailytalk_contiguous.core.cuts import SHORTEST_SILENCE, CutRule
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.silences import (
@@ -83,7 +83,8 @@ def survey(row: Row, rule: CutRule, below: float | None) -> SilenceSurvey:
     channels = [SpeechActivity() for _ in range(info.channels)]
     # The loudest voice counts: speech is where anybody speaks.
     probabilities: list[NDArray[np.float32]] = []
-    for block in pcm_blocks(row["audio"], ANALYSIS_RATE, tap=meter.push):
+    for samples in blocks_at(row["audio"], ANALYSIS_RATE, tap=meter.push):
+        block = to_pcm(samples)
         interrupts.check_interrupt()
         heard = [activity.push(pcm_to_float(channel)) for activity, channel in zip(channels, block.T, strict=True)]
         probabilities.append(np.max(heard, axis=0))

@@ -27,13 +27,12 @@ from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS, MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.licensing import licence_of
 from dailytalk_contiguous.core.quality import NO_LIMIT
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.schema import CHANNELS, Row, kept_speaker, voices
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tally import UNKNOWN, Tally
 from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.recogniser import WIDE_BAND
-from dailytalk_contiguous.publish.items import kept_speaker, voices
 from dailytalk_contiguous.publish.render import Html, fill, joined, model_name, percent, public
 from dailytalk_contiguous.publish.sections import CorpusFigures
 from dailytalk_contiguous.stages.transcribe import GIVEN, GIVEN_FITTED
@@ -974,10 +973,6 @@ def _excess(value: float, limit: float, bound: _Bound) -> float:
     return (limit - value if bound.is_least else value - limit) / step
 
 
-def _share(some: int, whole: int) -> str:
-    return f"{some:,} of {counted(whole, 'conversation')}"
-
-
 def _shown(name: str, value: float, limit: bool = False) -> str:
     """A value of a measure as people read it, with its unit; of a limit, without zeros at its end."""
     measure = CONVERSATION_MEASURES[name]
@@ -1040,8 +1035,11 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
 def _lost(lost: LostHours, tally: Tally | None) -> Finding:
     kinds = [*lost.reasons] or [kind for (_, kind), _ in (tally.rejects.most_common() if tally else ())]
     why = f": {kinds[0]}" if kinds else ""
-    lengths = f"{_of_lengths(lost.seconds, lost.of_seconds)}, {_share(lost.conversations, lost.of_conversations)}"
-    what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}){why}"
+    lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
+    if lost.of_seconds >= 600:
+        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+    conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+    what = f"{percent(lost.seconds, lost.of_seconds)} of the input was rejected ({lengths}, {conversations}){why}"
     return advice("lost-hours", ".", what, remedy_of(lost, kinds))
 
 
@@ -1057,10 +1055,6 @@ def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
     """What to do about rejects, by what they say themselves of the first of these kinds that has a remedy."""
     remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])
-
-
-def _of_lengths(part: float, whole: float) -> str:
-    return f"{part:.1f} of {whole:.1f} s" if whole < 600 else f"{length_text(part)} of {length_text(whole)}"
 
 
 def shares_of_rejects(run: Mapping[str, Any], tally: Tally) -> list[tuple[str, str]]:

@@ -322,4 +322,4 @@ def voice_folder(place: Path) -> Iterator["VoiceSource | Reject"]:
 
 
 def _mono(audio: dict[str, Any]) -> Callable[[int], Pcm]:
-    return lambda sample_rate: mixed_down(read_pcm(audio, sample_rate))
+    return lambda sample_rate: mixed_down(read_pcm(audio, sample_rate=sample_rate))

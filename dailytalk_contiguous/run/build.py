@@ -12,10 +12,10 @@ from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.speaking import SpeakOutcome, read_synthesis_input, speak_transcript
-from dailytalk_contiguous.run.tagging import TagOutcome, find, tag_recordings
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
+from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage, find_stage
@@ -33,8 +33,8 @@ _Kind = TypeVar("_Kind", bound=Stage)
 class Built:
     """What a recipe did: both outcomes (`spoken` is None without a second half), rejects, and what was skipped."""
 
-    tagged: TagOutcome
-    spoken: SpeakOutcome | None
+    tagged: RunOutcome
+    spoken: RunOutcome | None
     rejects: list[Reject]
     left_out: LeftOut = field(default_factory=LeftOut)
 
@@ -76,13 +76,13 @@ def run_recipe(
     sources = [inputs] if isinstance(inputs, str) else inputs
     recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
-    tagged = tag_recordings(recordings, folder, tagging, options, about, progress, planned)
+    tagged = run(TagSpec(recordings, folder, tagging, about), options, progress, planned)
     rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, rejects, recordings.left_out)
     script = read_synthesis_input(folder)
     about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
-    spoken = speak_transcript(script, folder, speaking, options, about, progress, planned)
+    spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
 
 

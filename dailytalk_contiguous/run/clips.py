@@ -4,9 +4,8 @@ import io
 import itertools
 import json
 import math
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +26,7 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
-from dailytalk_contiguous.run import local, outputs
+from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.clip_plan import (
     CLIPS,
     MEASURED,
@@ -38,12 +37,11 @@ from dailytalk_contiguous.run.clip_plan import (
     filter_clips,
     plan_clips,
 )
-from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, refuse_mixing, refuse_unwritable
-from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, group, read_rows
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
+from dailytalk_contiguous.shards import ShardIndex, group, read_rows
 from dailytalk_contiguous.sources.corpora import registry
-from dailytalk_contiguous.stages.base import Stage, Stages
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.finish import clip_row
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, mark, written_before
@@ -445,141 +443,91 @@ _MEASURED = (
 )
 
 
-@dataclass(frozen=True)
-class CorpusOutcome:
-    """What a run did.
-
-    Attributes:
-        record: what run.json holds; None after a mere report, or while shards of other hosts are missing.
-        measured: all clips that could be measured. kept: those within the limits.
-        rejects: of clips, from all stages.
-        n_made, n_missing: shards that this run made, and those of other hosts that its pass still lacks.
-        account: how the run spent its time.
-    """
-
-    record: dict[str, Any] | None
-    measured: list[Row]
-    kept: list[Row]
-    rejects: list[Reject]
-    n_made: int
-    n_missing: int
-    wall_seconds: float
-    account: Account
-
-    @property
-    def n_clips(self) -> int:
-        """Finished clips without copies; after a report, those that would be kept."""
-        return len(self.kept) if self.record is None else int(self.record["counts"]["clips"])
-
-
-def build_corpus(
-    read: Read,
-    out: Path,
-    stages: tuple[Sequence[Stage], Sequence[Stage]],
-    wanted: ClipPlan = ClipPlan(),
-    options: RunOptions = OPTIONS,
-    about: Mapping[str, Any] | None = None,
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-    text_conditions: bool = False,
-    report_only: bool = False,
-) -> CorpusOutcome:
-    """Measure, plan, finish and write the clips of a corpus into `out`.
+class CorpusSpec(Spec):
+    """A corpus of clips: measured, planned, finished and written.
 
     Args:
         read: from `read_corpus`. out: the work folder; created if need be.
         stages: the two lists, measuring and finishing (see `pipelines.clip_stages`).
-        wanted: what is kept, split, balanced and copied. options: how the run is carried out.
+        wanted: what is kept, split, balanced and copied.
         about: goes into run.json as it is.
-        progress, planned: called with every stage of every batch, and before each pass with what is left to do.
         text_conditions: whether annotations condition on emotion and style.
-        report_only: whether to stop after measuring, and return what would be kept.
+        report_only: whether to stop after measuring, and find only what would be kept.
 
-    Raises DailytalkError for stages that make no clips, and for a plan that the clips can't fulfil.
+    Attributes, once all are measured:
+        measured: all clips that could be measured. kept: those within the limits.
+
+    Raises DailytalkError for stages that make no clips; a run also for a plan that the clips can't fulfil.
     """
-    started = time.perf_counter()
-    measuring, second = stages
-    wanted = _checked(read, wanted, stages)
-    todo = _measuring(read, out, measuring, options)
-    about = dict(about or {})
-    digest = chain_of((*measuring, *second))[-1]
-    described, kept, rejects = list[Row](), list[Row](), [*read.problems]
-    record = None
-    with Journal(out, "corpus", digest, about.get("command", ""), options.shard, options.workers) as journal:
-        passes = Passes(options, journal, progress, planned)
-        missing = passes.make(todo, passes.plan(todo, second))
-        if not missing:
-            todo.check_nothing_lost()
-            measured, failed = _measured(todo, read.rows)
-            described = describe(measured, wanted.affect(measuring), second, wanted.emotion)
-            kept, filtered = filter_clips(described, wanted, second)
-            rejects += [*failed, *filtered]
-        if not missing and not report_only:
-            clips = plan_clips(kept, wanted, second)
-            finishing = _finishing(clips, out, second, options)
-            missing = passes.make(finishing, passes.plan(finishing))
-            if not missing:
-                finishing.check_nothing_lost()
-                entries = [entry for path in finishing.paths for entry in finishing.index.of(path).items()]
-                finished = {name for name, entry in entries if not entry.reject}
-                rejects += [*clips.rejects, *(entry.reject for _, entry in entries if entry.reject)]
-                _check_balance(read, clips, finished, rejects)
-                made = (*measuring, *((wanted.emotion,) if wanted.emotion else ()), *second)
-                about["settings"] = settings_of(*made, wanted) | dict(about.get("settings", {}))
-                paths = finishing.outputs()
-                record = write_corpus_outputs(out, paths, made, read, clips, rejects, about, text_conditions)
-                journal.rejects = outputs.rejects_by_reason(out)
-                drop_stale(finishing.folder, paths)
-        if not missing:
-            drop_stale(todo.folder, todo.outputs())
-    return CorpusOutcome(
-        record, described, kept, rejects, passes.n_made, missing, time.perf_counter() - started, journal.account
-    )
+
+    kind = "corpus"
+
+    def __init__(
+        self,
+        read: Read,
+        out: Path,
+        stages: tuple[Sequence[Stage], Sequence[Stage]],
+        wanted: ClipPlan = ClipPlan(),
+        about: Mapping[str, Any] = {},
+        text_conditions: bool = False,
+        report_only: bool = False,
+    ) -> None:
+        wanted.check(itertools.chain(*stages))
+        self.read, self.out, self.about = read, out, about
+        self.wanted = replace(wanted, split=wanted.split or registry.corpus_named(read.name).SPLIT)
+        self.measuring, self.finishing = (tuple(part) for part in stages)
+        self.stages = (*self.measuring, *self.finishing)
+        self.rejects = [*read.problems]
+        self.measured, self.kept = list[Row](), list[Row]()
+        self.text_conditions, self.report_only = text_conditions, report_only
+        self._clips: PlannedClips | None = None
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        rows = map(clip_to_measure, self.read.rows)
+        groups = list(group(rows, options.shard_seconds))
+        todo = Pass(ShardIndex(self.out / MEASURED), groups, self.measuring, _CLIPS, later=self.finishing)
+        yield todo
+        measured = _measured(todo, self.read.rows)
+        affect = self.wanted.affect(self.measuring)
+        self.measured = describe(measured, affect, self.finishing, self.wanted.emotion)
+        self.kept, filtered = filter_clips(self.measured, self.wanted, self.finishing)
+        self.rejects += [*todo.rejects, *filtered]
+        if self.report_only:
+            return
+        self._clips = plan_clips(self.kept, self.wanted, self.finishing)
+        groups = list(group(self._clips.rows, options.shard_seconds))
+        keeps = self.finishing[-1].adds
+        self._finished = Pass(ShardIndex(self.out / CLIPS), groups, self.finishing, PLANNED, keeps)
+        yield self._finished
+
+    def write(self, account: Account) -> dict[str, Any] | None:
+        if self._clips is None:
+            return None
+        self.rejects += [*self._clips.rejects, *self._finished.rejects]
+        finished = (name for name, entry in self._finished.entries if not entry.reject)
+        check_balance(self.read, self._clips, finished, self.rejects)
+        made = (*self.measuring, *((self.wanted.emotion,) if self.wanted.emotion else ()), *self.finishing)
+        settings = settings_of(*made, self.wanted) | dict(self.about.get("settings", {}))
+        return write_corpus_outputs(
+            self.out,
+            self._finished.outputs(),
+            made,
+            self.read,
+            self._clips,
+            self.rejects,
+            {**self.about, "settings": settings},
+            self.text_conditions,
+        )
 
 
-def intended_corpus(
-    read: Read,
-    out: Path,
-    stages: tuple[Sequence[Stage], Sequence[Stage]],
-    wanted: ClipPlan = ClipPlan(),
-    options: RunOptions = OPTIONS,
-) -> tuple[local.RunPlan, Stages]:
-    """What `build_corpus` would do first: its plan of measuring, or of finishing where all clips are measured.
-
-    The stages are all that are left to run. Writes and downloads nothing. Raises DailytalkError for whatever
-    `build_corpus` would reject before its first shard.
-    """
-    measuring, second = stages
-    wanted = _checked(read, wanted, stages)
-    todo = _measuring(read, out, measuring, options)
-    plan = todo.plan(options.shard)
-    left = (*measuring[plan.first_stage :], *second)
-    if not todo.plan().tasks:
-        measured = _measured(todo, read.rows)[0]
-        described = describe(measured, wanted.affect(measuring), second, wanted.emotion)
-        clips = plan_clips(filter_clips(described, wanted, second)[0], wanted, second)
-        todo = _finishing(clips, out, second, options)
-        plan = todo.plan(options.shard)
-        left = tuple(second[plan.first_stage :])
-    if plan.tasks:
-        options.runner.preflight(left, fetch=False)
-    refuse_unwritable(todo.folder)
-    return plan, left if plan.tasks else ()
-
-
-def _checked(read: Read, wanted: ClipPlan, stages: tuple[Sequence[Stage], Sequence[Stage]]) -> ClipPlan:
-    """The plan, with the corpus's default split where none is chosen."""
-    wanted.check(itertools.chain(*stages))
-    return replace(wanted, split=wanted.split or registry.corpus_named(read.name).SPLIT)
-
-
-def _measuring(read: Read, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
-    rows = map(clip_to_measure, read.rows)
-    return Pass(ShardIndex(out / MEASURED), list(group(rows, options.shard_seconds)), stages, _CLIPS)
-
-
-def _finishing(clips: PlannedClips, out: Path, stages: Sequence[Stage], options: RunOptions) -> Pass:
-    return Pass(ShardIndex(out / CLIPS), list(group(clips.rows, options.shard_seconds)), stages, PLANNED)
+def check_balance(read: Read, planned: PlannedClips, finished: Iterable[str], rejects: Iterable[Reject]) -> None:
+    """Every clip and every copy is finished or rejected, once. A failure here is a bug, and stops everything."""
+    copies = {row["id"] for row in planned.rows if row["labels"]["augmented_from"] is not None}
+    went_in = [*(row["id"] for row in read.rows), *(problem.id for problem in read.problems), *copies]
+    came_out = [*finished, *(reject.id for reject in rejects)]
+    if sorted(went_in) != sorted(came_out):
+        lost, extra = sorted(set(went_in) - set(came_out))[:5], sorted(set(came_out) - set(went_in))[:5]
+        raise RuntimeError(f"{len(went_in)} clips went in, {len(came_out)} came out: lost {lost}, extra {extra}")
 
 
 def clip_to_measure(row: Row) -> Row:
@@ -590,28 +538,12 @@ def clip_to_measure(row: Row) -> Row:
     return clip | {name: row[name] for name in ("text", "language", "speaker")}
 
 
-def _measured(done: Pass, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
-    """Rows of the source with their measures, and rejects of the others."""
-    source_rows = {row["id"]: row for row in rows}
-    measured: dict[str, Row] = {}
-    rejects = []
-    for row in done.rows(_MEASURED):
-        name = row["conversation_id"]
-        measured[name] = (
-            source_rows[name]
-            | dict.fromkeys((*AFFECT, *EMOTION_GUESS))
-            | {key: row[key] for key in row if key in _MEASURED}
-        )
-    for path in done.paths:
-        rejects += [entry.reject for entry in done.index.of(path).values() if entry.reject]
-    return [measured[row["id"]] for row in rows if row["id"] in measured], rejects
-
-
-def _check_balance(read: Read, planned: PlannedClips, finished: set[str], rejects: Sequence[Reject]) -> None:
-    """Every clip and every copy is finished or rejected, once. A failure here is a bug, and stops everything."""
-    copies = {row["id"] for row in planned.rows if row["labels"]["augmented_from"] is not None}
-    went_in = [*(row["id"] for row in read.rows), *(problem.id for problem in read.problems), *copies]
-    came_out = [*finished, *(reject.id for reject in rejects)]
-    if sorted(went_in) != sorted(came_out):
-        lost, extra = sorted(set(went_in) - set(came_out))[:5], sorted(set(came_out) - set(went_in))[:5]
-        raise RuntimeError(f"{len(went_in)} clips went in, {len(came_out)} came out: lost {lost}, extra {extra}")
+def _measured(done: Pass, rows: Sequence[Row]) -> list[Row]:
+    """Rows of the source with their measures; without those that were rejected."""
+    measured = {row["conversation_id"]: row for row in done.rows(_MEASURED)}
+    nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
+    return [
+        row | nothing | {name: value for name, value in measured[row["id"]].items() if name in _MEASURED}
+        for row in rows
+        if row["id"] in measured
+    ]

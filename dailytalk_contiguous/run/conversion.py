@@ -88,7 +88,7 @@ class Conversion:
         rates = self.container.rates
         if self.rate and rates and self.rate not in rates:
             raise DailytalkError(
-                f"{self.to} has no --rate {self.rate}", f"choose one of {', '.join(map(str, rates))}"
+                f"{self.to} has no --sample-rate {self.rate}", f"choose one of {', '.join(map(str, rates))}"
             )
         if self.bits and not self.container.bits:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")

@@ -23,13 +23,13 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.clip_plan import CLIPS, MEASURED, ClipPlan
-from dailytalk_contiguous.run.clips import DATA, Read, build_corpus
+from dailytalk_contiguous.run.clips import DATA, OPTIONS, CorpusSpec, Read
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import AUDIO, TRANSCRIPT, rejects_in
-from dailytalk_contiguous.run.passes import RunOptions
 from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.speaking import speak_stage_of
-from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, tag_recordings
+from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.speaking import SpeakSpec, speak_stage_of
+from dailytalk_contiguous.run.tagging import TAGGED, FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row, read_rows
 from dailytalk_contiguous.sources.transcripts import cues_within
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage
@@ -168,7 +168,7 @@ def estimate_corpus(
     seed: int = 0,
     on_piece: Callable[[int, int], None] = lambda done, of: None,
 ) -> Estimate:
-    """Run a sample of the clips of a corpus and extrapolate: `estimate_run` for `build_corpus`."""
+    """Run a sample of the clips of a corpus and extrapolate: `estimate_run` for a corpus."""
     if not read.rows:
         raise DailytalkError("none of the clips can be used", "run dailytalk corpus --dry-run to see why")
     pieces = sample_clips(read.rows, _sampled(read, sample_seconds), seed)
@@ -286,7 +286,7 @@ def _measure(
 ) -> Measured | None:
     """Run a piece of a conversation that is `times_as_long`; None if it was rejected."""
     processor = ProcessorTime()
-    outcome = tag_recordings(FoundRecordings([[piece]], []), out, tagging, RunOptions(), {}, processor)
+    outcome = run(TagSpec(FoundRecordings([[piece]], []), out, tagging), progress=processor)
     record = outcome.record
     if record is None or not record["counts"]["conversations"]:
         return None
@@ -329,8 +329,9 @@ def _measure_clips(
     read: Read, piece: list[Row], out: Path, stages: tuple[Stages, Stages], wanted: ClipPlan
 ) -> Measured | None:
     """Run some clips; None if none of them can be used."""
-    outcome = build_corpus(replace(read, rows=piece, problems=[], counts=[]), out, stages, wanted)
-    if not outcome.n_clips:
+    spec = CorpusSpec(replace(read, rows=piece, problems=[], counts=[]), out, stages, wanted)
+    outcome = run(spec, OPTIONS)
+    if not (outcome.record or {}).get("counts", {}).get("clips"):
         return None
     took = _stages(outcome.account)
     sizes = {"measured_bytes": out / MEASURED, "clips_bytes": out / CLIPS, "data_bytes": out / DATA}
@@ -348,10 +349,10 @@ def _speak(piece: Row, out: Path, stages: Sequence[Stage]) -> tuple[dict[str, fl
     quantities = {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
     if not voice.synthesiser().deterministic:
         return quantities | _like_the_source(piece, voice.sample_rate), {}
-    outcome = speaking.speak_transcript(script, out, stages, RunOptions(), {})
+    outcome = run(SpeakSpec(script, out, stages))
     seconds = _stages(outcome.account)
     quantities["speak_seconds"] = sum(seconds.values())
-    if not outcome.record["counts"].get("conversations"):  # held back: there are no files to measure
+    if not outcome.counts.get("conversations"):  # held back: there are no files to measure
         return quantities | _like_the_source(piece, voice.sample_rate), seconds
     disk = {"dataset_bytes": out / speaking.DATASET, "wav_bytes": out / AUDIO, "cache_bytes": Path(voice.cache)}
     return quantities | {name: _size(path) for name, path in disk.items()}, seconds

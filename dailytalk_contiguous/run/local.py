@@ -18,7 +18,7 @@ from dailytalk_contiguous.models.affect import ACOUSTIC_ESTIMATE
 from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.forecast import Forecast
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
-from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
+from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, resumed_at
 from dailytalk_contiguous.shards import ShardIndex, chain_of, shard_path
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
@@ -97,9 +97,16 @@ class RunPlan:
 
 
 def plan_run(
-    index: ShardIndex, groups: Sequence[list[Row]], stages: Sequence[Stage], columns: Features = SOURCE
+    index: ShardIndex,
+    groups: Sequence[list[Row]],
+    stages: Sequence[Stage],
+    columns: Features = SOURCE,
+    keeps: Features | None = None,
 ) -> RunPlan:
-    """Compare the shards of an index with what they should be, without reading them. `columns`: of the rows."""
+    """Compare the shards of an index with what they should be, without reading them.
+
+    `columns` are those of the rows, `keeps` those of the shards (as in `Task`).
+    """
     chain = chain_of(stages)
     known, folder = index.entries, index.folder
     paths, tasks, first = [], [], len(stages)
@@ -119,12 +126,12 @@ def plan_run(
             needed = len(entry[1].chain) if entry and entry[1].reject else len(chain)
             if not entry or entry[0] != path or n_valid != needed:
                 done.append(n_valid)
-                for place in range(0 if stages[-1].final and n_valid < len(stages) else n_valid, len(stages)):
+                for place in range(resumed_at(stages, n_valid, keeps), len(stages)):
                     left[place] += row["duration"]
         if done:
             first = min(first, *done)
             known_entries = {name: entry for name, entry in entries.items() if entry}
-            tasks.append(Task(path, rows, known_entries, tuple(left), columns))
+            tasks.append(Task(path, rows, known_entries, tuple(left), columns, keeps))
     costs = tuple(took / heard if heard else None for took, heard in zip(wall, audio, strict=True))
     return RunPlan(paths, tasks, first, costs)
 

@@ -420,18 +420,17 @@ class Worker:
     def _without(self, task: Task, refused: dict[Path, BadInput]) -> Task:
         """The task with the conversations of some recordings rejected already, by the first stage.
 
-        A recording that was replaced gives other conversations when it is tagged again. When speaking, the old one
-        may come back under the same digest: its reject has no input digest, so that the next run tries again.
+        The old recording may come back: the rejects have no input digest, so that the next run tries again.
         """
         first, rows, known = self._setup.stages[0].name, [], dict(task.known)
         for row in task.rows:
             where = _recording(row)
             if where in refused:
-                name, digest = row["conversation_id"], "" if self._setup.stages[-1].final else row["input_digest"]
+                name = row["conversation_id"]
                 reject = Reject(name, first, refused[where].reason, "run dailytalk tag again")
                 about = (row["recording_id"], row["duration"], reject)
-                known[name] = (task.path, Entry(digest, self._setup.chain[:1], (0.0,), *about))
-                row = expand_row(row) | {"input_digest": digest}
+                known[name] = (task.path, Entry("", self._setup.chain[:1], (0.0,), *about))
+                row = expand_row(row) | {"input_digest": ""}
             rows.append(row)
         return replace(task, rows=rows, known=known)
 

@@ -286,8 +286,10 @@ def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
     return hashlib.sha256(json.dumps([files, *parts]).encode()).hexdigest()[:20]
 
 
-def rejects_by_reason(out: Path) -> int:
-    """How many rejects the rejects.jsonl of a work folder lists, those of `tag` and `speak` together."""
+def count_rejects(out: Path) -> int | None:
+    """How many rejects the rejects.jsonl of a work folder lists, of all commands together; None without it."""
+    if not (out / REJECTS).is_file():
+        return None
     with inside(out, REJECTS).open("rb") as file:
         return sum(1 for line in file if line.strip())
 

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,16 +49,22 @@ Progress = Callable[[str, float, float | None], None]
 
 
 def features_of(stages: Sequence[Stage]) -> Features:
-    """The columns of a shard: those of the source and all that the stages add, except the transient ones.
-
-    If the last stage is `final`, only its columns.
-    """
-    if stages and stages[-1].final:
-        return stages[-1].adds
+    """The columns of a shard: those of the source and all that the stages add, except the transient ones."""
     columns = dict(SOURCE)
     for stage in stages:
         columns |= {name: feature for name, feature in stage.adds.items() if name not in stage.transient}
     return Features(columns)
+
+
+def resumed_at(stages: Sequence[Stage], n_valid: int, keeps: Container[str] | None) -> int:
+    """How many stages a row need not go through again whose first `n_valid` are still valid.
+
+    It goes on from its shard where that keeps all that these stages have added; otherwise from the beginning.
+    """
+    if keeps is None or n_valid == len(stages):
+        return n_valid
+    stored = (name for stage in stages[:n_valid] for name in stage.adds if name not in stage.transient)
+    return n_valid if all(name in keeps for name in stored) else 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Task:
         known: the shards and entries of earlier runs, by conversation id.
         left: seconds of audio that each stage has to process, by its place; empty if that is all of it.
         columns: the types of the source's columns; rows may lack some of them.
+        keeps: the columns of the shard; None for all (`features_of`).
     """
 
     path: Path
@@ -77,6 +84,7 @@ class Task:
     known: dict[str, tuple[Path, shards.Entry]]
     left: tuple[float, ...] = ()
     columns: Features = field(default_factory=lambda: SOURCE)
+    keeps: Features | None = None
 
     @property
     def seconds(self) -> float:
@@ -159,7 +167,7 @@ class ShardJob:
         progress: Progress = lambda stage, audio, wall: None,
     ) -> None:
         self.task = task
-        self._stages, self._columns = stages, features_of(stages)
+        self._stages, self._columns = stages, task.keeps or features_of(stages)
         self._progress = progress
         self._checkpoint = Checkpoint(shards.checkpoint_path(task.path))
         self._device_batches = batch_seconds > 0
@@ -193,28 +201,13 @@ class ShardJob:
 
         A Ctrl-C is raised between two stages, between two batches of a model, or once the shard is written.
         """
-        started, task = time.perf_counter(), self.task
-        with interrupts.deferred(), quiet_datasets():
-            shard = self._finish()
-        give_back_memory()
-        self._wall_seconds += time.perf_counter() - started
-        return ShardReport(
-            task.path,
-            len(task.rows),
-            sum(entry.reject is not None for entry in shard.entries.values()),
-            task.seconds,
-            self._wall_seconds,
-            dict(self._stage_seconds),
-            dict(self._stage_audio),
-            os.getpid(),
-        )
-
-    def _finish(self) -> shards.Shard:
-        untidy = 0.0
-        with contextlib.closing(
+        started, task, untidy = time.perf_counter(), self.task, 0.0
+        with (
+            interrupts.deferred(),
+            quiet_datasets(),
             # On a device the next portion is prepared while this one is worked on.
-            ahead(self._prepared, range(len(self._waiting)), self._device_batches)
-        ) as coming:
+            contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._device_batches)) as coming,
+        ):
             for portion in coming:
                 try:
                     while portion.done < len(self._stages):
@@ -233,14 +226,25 @@ class ShardJob:
                     untidy = 0.0
                     give_back_memory()
                 self._save_in_time(None)
-        shard = shards.Shard(
-            [self._finished[name] for name in self._source if name in self._finished],
-            {name: self._settled[name] for name in self._source},
+            shard = shards.Shard(
+                [self._finished[name] for name in self._source if name in self._finished],
+                {name: self._settled[name] for name in self._source},
+            )
+            shards.write_shard(task.path, shard, self._columns)
+            shards.part_path(task.path).unlink(missing_ok=True)
+            self._checkpoint.remove()
+        give_back_memory()
+        self._wall_seconds += time.perf_counter() - started
+        return ShardReport(
+            task.path,
+            len(task.rows),
+            sum(entry.reject is not None for entry in shard.entries.values()),
+            task.seconds,
+            self._wall_seconds,
+            dict(self._stage_seconds),
+            dict(self._stage_audio),
+            os.getpid(),
         )
-        shards.write_shard(self.task.path, shard, self._columns)
-        shards.part_path(self.task.path).unlink(missing_ok=True)
-        self._checkpoint.remove()
-        return shard
 
     def _advance(self, portion: Portion) -> None:
         """Run the next stage."""
@@ -293,8 +297,8 @@ class ShardJob:
     def _save(self, in_hand: Portion | None) -> None:
         rows, entries = list(self._finished.values()), dict(self._settled)
         if in_hand is not None and in_hand.done:
-            # Before a final stage there are no columns to keep rows in; rejects are always kept.
-            kept = [] if self._stages[-1].final else in_hand.ids
+            # Rows that could not go on from there are not kept; rejects always are.
+            kept = in_hand.ids if resumed_at(self._stages, in_hand.done, self.task.keeps) else []
             rows += in_hand.rows(self._columns) if kept else ()
             entries |= {name: self._entry(in_hand, name) for name in {*kept, *in_hand.rejects}}
         shards.write_shard(shards.part_path(self.task.path), shards.Shard(rows, entries), self._columns)
@@ -349,7 +353,7 @@ def _resume(
     waiting: list[_Waiting] = []
     settled: dict[str, shards.Entry] = {}
     stored: dict[Path, dict[str, Row]] = {}
-    columns = features_of(stages)
+    columns = task.keeps or features_of(stages)
     for row in task.rows:
         name = row["conversation_id"]
         path, entry = task.known.get(name, (None, None))
@@ -357,15 +361,14 @@ def _resume(
         if entry is not None and entry.reject and n_valid == len(entry.chain):
             settled[name] = entry
             continue
-        if stages[-1].final and n_valid < len(stages):
-            n_valid = 0  # the columns in between were not kept
+        n_valid = resumed_at(stages, n_valid, task.keeps)
         if n_valid and path is not None and path not in stored:
             try:
                 stored[path] = shards.read_rows(path, columns)
             except BadInput:  # damaged: its rows are made again
                 stored[path] = {}
-        # The source's columns are today's: a recording may have been moved.
-        made = set(features_of(stages[:n_valid])) - (set() if stages[-1].final else set(SOURCE))
+        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
+        made = {name for stage in stages[:n_valid] for name in stage.adds if name in columns}
         if path is None or not made <= stored.get(path, {}).get(name, {}).keys():
             n_valid = 0
         row = shards.expand_row(row)

@@ -5,9 +5,7 @@ conversation of which something could not be said is held back and tried again b
 """
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +16,11 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS, Field, published
-from dailytalk_contiguous.models.engines import ENGINES, Budget, SpendingLimit, load_synthesiser, open_budget
-from dailytalk_contiguous.run import local, outputs
-from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, paid_voice, refuse_loss
-from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
+from dailytalk_contiguous.models.engines import ENGINES, Budget, load_synthesiser, open_budget
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, expand_row, group
 from dailytalk_contiguous.sources.editable import laid_over
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
@@ -66,18 +63,6 @@ class SynthesisInput:
         return map(expand_row, self.rows)
 
 
-@dataclass(frozen=True)
-class SpeakOutcome:
-    """What a run did; `record` is its part of run.json."""
-
-    record: dict[str, Any]
-    n_shards: int
-    n_made: int
-    audio_seconds: float
-    wall_seconds: float
-    account: Account
-
-
 def read_synthesis_input(
     folder: Path,
     transcript: Path | None = None,
@@ -99,105 +84,78 @@ def read_synthesis_input(
     return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(edited), fields)
 
 
-def speak_transcript(
-    script: SynthesisInput,
-    out: Path,
-    stages: Sequence[Stage],
-    options: RunOptions,
-    about: Mapping[str, Any],
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-) -> SpeakOutcome:
-    """Say, rebuild and align every conversation of a script into `out`.
+class SpeakSpec(Spec):
+    """A transcript into finished conversations: every one of them said, rebuilt and aligned.
 
     Args:
         script: what is to be said. out: the work folder.
-        stages: from `Speak` to `Finish`, whose provenance is set. options: how they are run.
+        stages: from `Speak` to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
-        progress: called with every stage of every batch. planned: called with what is left to do, before it is
-            done.
-
-    Raises DailytalkError, before anything is bought, for tags that the synthesiser does not know, and for results
-    in `out` of conversations that are not in the script (unless they may be dropped).
     """
-    started = time.perf_counter()
+
+    kind = "speak"
+
+    def __init__(
+        self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        self._money, paid = opened_budget(stages)
+        self.budget = self._money if paid else None
+        self.script, self.out, self.about = script, out, about
+        self.stages = with_provenance(stages, script.models, script.fields)
+        self.rejects = [*script.rejects]
+        self._index = ShardIndex(out / DATASET)
+        self._pass = spoken_pass(self._index, script.groups, self.stages, script.fields)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError, before anything is bought, for tags that the synthesiser does not know.
+
+        And for results in `out` of conversations that are not in the script, unless they may be dropped.
+        """
+        check_script_tags(self.script, self.stages)
+        # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
+        here = {row["conversation_id"] for row in self.script.rows}
+        refuse_loss(
+            set()
+            if options.prune
+            else {name for name, (_, entry) in self._index.entries.items() if not entry.reject} - here,
+            str(self.out),
+            "finished conversation",
+            "that the transcript or its recordings do not give any more",
+            "put the recordings back, choose another --out, or pass --prune to drop them",
+        )
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, account: Account) -> dict[str, Any]:
+        made_of = {"transcript_sha256": self.script.digest, "time": account.as_dict()}
+        about = {**self.about, **made_of, "money": self._money.as_dict()}
+        source = self.script.source
+        return outputs.write_spoken(
+            self.out, self._index, self._pass.paths, self.stages, self.rejects, about, source
+        )
+
+
+def spoken_pass(
+    index: ShardIndex,
+    groups: Sequence[list[Row]],
+    stages: Stages,
+    fields: Sequence[Field],
+    others: Sequence[Path] = (),
+) -> Pass:
+    """The pass that says groups of conversations; the shards keep what is finished alone."""
+    return Pass(index, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds, others=others)
+
+
+def opened_budget(stages: Sequence[Stage]) -> tuple[Budget, bool]:
+    """What a run may spend, and whether anything in it costs money.
+
+    Opened before the run: threads that begin at the same time would open one each.
+    """
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     open_budget.cache_clear()
     paid = paid_voice(stages)
-    # Opened here: threads that begin at the same time would open one each.
-    money = open_budget(paid.max_cost if paid else None)
-    command = about.get("command", "")
-    spent = (lambda: money.spent) if paid else None
-    todo = intended_speak(script, out, stages, options.prune)
-    with Journal(out, "speak", todo.digest, command, workers=options.workers, spent=spent) as journal:
-        passes = Passes(options, journal, progress, planned)
-        plan = passes.plan(todo)  # a run that is refused here leaves no trace
-        with spending(out, "speak", command, money if paid else None):
-            passes.make(todo, plan)
-        drop_stale(todo.folder, todo.paths)
-        todo.check_nothing_lost()
-        record = outputs.write_spoken(
-            out,
-            todo.index,
-            todo.paths,
-            todo.stages,
-            script.rejects,
-            {
-                **about,
-                "transcript_sha256": script.digest,
-                "time": journal.account.as_dict(),
-                "money": money.as_dict(),
-            },
-            script.source,
-        )
-        journal.rejects = outputs.rejects_by_reason(out)
-    return SpeakOutcome(
-        record,
-        len(todo.paths),
-        passes.n_made,
-        passes.audio_seconds,
-        time.perf_counter() - started,
-        journal.account,
-    )
-
-
-def intended_speak(script: SynthesisInput, out: Path, stages: Sequence[Stage], prune: bool = False) -> Pass:
-    """What `speak_transcript` will do. `Runner.preflight` checks whether its stages can run.
-
-    Raises DailytalkError for tags that the synthesiser does not know, and for results that would be lost.
-    """
-    check_script_tags(script, stages)
-    index = ShardIndex(out / DATASET)
-    # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
-    here = {row["conversation_id"] for row in script.rows}
-    refuse_loss(
-        set() if prune else {name for name, (_, entry) in index.entries.items() if not entry.reject} - here,
-        str(out),
-        "finished conversation",
-        "that the transcript or its recordings do not give any more",
-        "put the recordings back, choose another --out, or pass --prune to drop them",
-    )
-    made = with_provenance(stages, script.models, script.fields)
-    return Pass(index, script.groups, made, script_row((*FIELDS, *script.fields)))
-
-
-@contextmanager
-def spending(out: Path, kind: str, command: str, money: Budget | None) -> Iterator[None]:
-    """If the block ends early, write to run.json what was spent until then, including purchases under way.
-
-    If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
-    limit. `money` is None for a run that costs nothing.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if money is None:
-            raise
-        limit = SpendingLimit(error.limit, money.spent) if isinstance(error, SpendingLimit) else None
-        outputs.note_stop(out, kind, command, limit or error, money.as_dict())
-        if limit:
-            raise limit from None
-        raise
+    return open_budget(paid.max_cost if paid else None), paid is not None
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> Speak:

@@ -11,8 +11,7 @@ import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -30,12 +29,11 @@ from dailytalk_contiguous.core.machine import cores, give_back_memory
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.run import local, outputs
-from dailytalk_contiguous.run.events import Journal
-from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions, make_writable
-from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import ShardIndex, drop_stale, expand_row, read_rows
+from dailytalk_contiguous.shards import ShardIndex, expand_row, read_rows
 from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.cut import CutAtSilences
@@ -124,60 +122,49 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-@dataclass(frozen=True)
-class SplitOutcome:
-    """What a run did: what run.json holds, rejected recordings, and the number of files that it wrote."""
-
-    record: dict[str, Any]
-    rejects: list[Reject]
-    n_written: int
-    audio_seconds: float
-    wall_seconds: float
-
-
-def split_recordings(
-    recordings: FoundRecordings,
-    out: Path,
-    stages: Sequence[Stage],
-    options: RunOptions,
-    about: Mapping[str, Any],
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-) -> SplitOutcome:
-    """Cut recordings into pieces and write them to `out`, as far as that was not done before.
+class SplitSpec(Spec):
+    """Recordings into pieces, as files in a folder that people may change afterwards.
 
     Args:
         recordings: one row each.
         out: a folder that this command wrote, an empty one, or one that does not exist.
-        stages: of `pipelines.split_stages`. options: how they are run.
-        about: goes into run.json as it is.
-        progress, planned: called with what is done, and with what is to be done.
+        stages: of `pipelines.split_stages`. about: goes into run.json as it is.
 
-    Raises DailytalkError if `out` holds other files, pieces that were changed since, or results of recordings that
-    are not in this input.
+    Attributes:
+        n_written: how many files a run has written.
     """
-    started = time.perf_counter()
-    index = ShardIndex(out / PIECES_FOLDER)
-    refuse_to_lose(index, recordings, options.prune)
-    make_writable(index.folder)
-    OwnedFolder(out, _KIND, ())
-    todo = Pass(index, recordings.groups, stages)
-    with Journal(out, "split", todo.digest, about.get("command", ""), workers=options.workers) as journal:
-        passes = Passes(options, journal, progress, planned)
-        passes.make(todo, passes.plan(todo))
-        todo.check_nothing_lost()
-        writer = _Writer(out, todo, recordings.problems)
-        record = writer.finished_record()
-        if record is None:
-            record = writer.write({**about, **({"source": recordings.source} if recordings.source else {})})
-        journal.rejects = record["counts"]["rejects"]
-        drop_stale(todo.folder, todo.paths)
-    seconds = passes.audio_seconds
-    return SplitOutcome(record, writer.rejects, writer.n_written, seconds, time.perf_counter() - started)
+
+    kind = "split"
+
+    def __init__(
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.rejects = [*recordings.problems]
+        self.n_written = 0
+        self._pass = Pass(ShardIndex(out / PIECES_FOLDER), recordings.groups, self.stages)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
+        refuse_to_lose(self._pass.index, self.recordings, options.prune)
+        make_writable(self._pass.folder)
+        OwnedFolder(self.out, _KIND, ())
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, account: Account) -> dict[str, Any]:
+        """Write all pieces that are missing. Raises DailytalkError if pieces were changed since they were made."""
+        self.rejects += self._pass.rejects
+        writer = _Writer(self.out, self._pass, self.rejects)
+        source = {"source": self.recordings.source} if self.recordings.source else {}
+        record = writer.finished_record() or writer.write({**self.about, **source})
+        self.n_written = writer.n_written
+        return record
 
 
-def split_dry_run(recordings: FoundRecordings, split: CutAtSilences) -> SplitOutcome:
-    """What `split_recordings` would make, as far as it can be known without words; nothing is written."""
+def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
+    """What a run would make, as far as that can be known without words; nothing is written."""
     started = time.perf_counter()
     totals, rejects = _Totals(), list(recordings.problems)
     for result in side_by_side(partial(_cut, split=split), recordings.rows, min(AT_ONCE, cores())):
@@ -185,8 +172,7 @@ def split_dry_run(recordings: FoundRecordings, split: CutAtSilences) -> SplitOut
             rejects.append(result)
         else:
             totals.add(*result)
-    seconds = totals.seconds["audio"]
-    return SplitOutcome(totals.record(len(rejects)), rejects, 0, seconds, time.perf_counter() - started)
+    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, totals.record(len(rejects)))
 
 
 def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
@@ -236,17 +222,15 @@ class _Writer:
     """Writes the pieces in the shards of a pass, the list of them, and the rejects.
 
     Attributes:
-        rejects: recordings that could not be used. n_written: how many files.
+        rejects: recordings that could not be used, to which others may be added. n_written: how many files.
     """
 
     _COLUMNS = ("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest")
 
-    def __init__(self, out: Path, todo: Pass, problems: Sequence[Reject]) -> None:
-        self._out, self._todo = out, todo
+    def __init__(self, out: Path, todo: Pass, rejects: list[Reject]) -> None:
+        self._out, self._todo, self.rejects = out, todo, rejects
         self.n_written = 0
-        entries = [entry for path in todo.paths for entry in todo.index.of(path).values()]
-        self.rejects = [*problems, *(entry.reject for entry in entries if entry.reject)]
-        self._bases = piece_bases(sorted({entry.recording_id for entry in entries}))
+        self._bases = piece_bases(sorted({entry.recording_id for _, entry in todo.entries}))
         failed = [reject.as_dict() for reject in self.rejects]
         self._fingerprint = outputs.fingerprint_of(todo.paths, todo.digest, failed, code_digest(_Writer))
 

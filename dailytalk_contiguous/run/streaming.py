@@ -5,8 +5,7 @@ import itertools
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,20 +17,27 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import FIELDS
-from dailytalk_contiguous.models.engines import Budget, load_synthesiser, open_budget
-from dailytalk_contiguous.run import local, outputs, passes
-from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import (
+    Pass,
+    RunOptions,
+    Spec,
+    make_writable,
+    paid_voice,
+    refuse_mixing,
+    refuse_unwritable,
+)
 from dailytalk_contiguous.run.speaking import (
     DATASET,
     SynthesisInput,
     check_script_tags,
-    speak_stage_of,
-    spending,
+    opened_budget,
+    spoken_pass,
     with_provenance,
 )
 from dailytalk_contiguous.run.tagging import TAGGED
-from dailytalk_contiguous.shards import ShardIndex, chain_of, drop_stale, read_rows
+from dailytalk_contiguous.shards import ShardIndex, chain_of, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import (
     HubStream,
@@ -43,7 +49,6 @@ from dailytalk_contiguous.sources.hub_repository import (
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stages, published_by
-from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.store.files import inside, json_text, write_lines, write_text
 
 # position.jsonl: how far a stream has come, a line a window, written once the window's shards are on disk.
@@ -362,7 +367,7 @@ class StreamJob:
     speaking: Stages
     profile: str
     config: FolderConfig
-    window_seconds: float = passes.RunOptions.shard_seconds
+    window_seconds: float = RunOptions.shard_seconds
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -435,8 +440,8 @@ def pinned(repository: Repository, out: Path) -> Repository:
     Raises DailytalkError if `out` can't be written to or holds something else, or if the revision that the user
     names is another commit.
     """
-    passes.refuse_unwritable(out / TAGGED)
-    passes.refuse_mixing(out)
+    refuse_unwritable(out / TAGGED)
+    refuse_mixing(out)
     about = Positions(out).about
     if about is None:
         if any((out / folder).is_dir() and any((out / folder).iterdir()) for folder in (TAGGED, DATASET)):
@@ -461,79 +466,12 @@ def pinned(repository: Repository, out: Path) -> Repository:
     return open_repository(repository.reference._replace(revision=about["commit"]), repository.choice)
 
 
-# What a stream leaves when it stops: the outputs of all finished windows, as the other commands write them.
-#
-# Their bytes are counted before any are written: a stream is for corpora larger than the disk, and the sound files
-# of an hour are at least twice as large as the shards that they are made from.
-
-
-@dataclass(frozen=True)
-class StreamOutputs:
-    """Writes the outputs of the windows in `positions`, made by these stages, in the work folder `out`."""
-
-    job: StreamJob
-    out: Path
-    positions: Positions
-    tagged: ShardIndex
-    dataset: ShardIndex
-    tag_stages: Stages
-    speak_stages: Stages
-
-    def exist(self) -> bool:
-        """Whether they exist and cover all windows."""
-        names = (outputs.TRANSCRIPT, outputs.SHIFTED) if self.job.speaking else (outputs.TRANSCRIPT,)
-        return self.positions.written and all((self.out / name).is_file() for name in names)
-
-    def bytes_to_write(self) -> int:
-        """Bytes that `write` would add to the disk, except rejects and the record. Reads all rows, no sound."""
-        published = published_by(self.tag_stages)
-        columns, fields = outputs.transcript_columns(published), (*FIELDS, *published)
-        rows = (row for path in self._tagged() for row in read_rows(path, columns).values())
-        lines = (json_text(line) for row in rows for line in outputs.lines(row, fields=fields))
-        return sum(len(line.encode()) for line in lines) + outputs.bytes_to_write(
-            self.out, self.dataset, self._spoken()
-        )
-
-    def write(self, about: Mapping[str, Any], stopped: str, account: Account, money: Budget) -> dict[str, Any]:
-        """Write them; returns what run.json holds.
-
-        Args:
-            about: how the run was started. stopped: why it ended before its source did, or empty.
-            account: of its time. money: what it spent.
-        """
-        done = self.positions.windows
-        common = dict(about) | {
-            "source": self.job.source,
-            "streaming": {"windows": len(done), "complete": self.positions.complete, "stopped": stopped},
-            "time": account.as_dict(),
-        }
-        common["settings"] = {"profile": self.job.profile}
-        paths = self._tagged() or passes.Pass(self.tagged, [], self.tag_stages).outputs()
-        problems = [problem for window in done for problem in window.problems]
-        record = outputs.write_outputs(self.out, self.tagged, paths, self.tag_stages, problems, common)
-        drop_stale(self.tagged.folder, paths)
-        if self.job.speaking:
-            common |= {"transcript_sha256": record["transcript_sha256"], "money": money.as_dict()}
-            paths = self._spoken()
-            unsaid = [reject for window in done for reject in window.unsaid]
-            outputs.write_spoken(self.out, self.dataset, paths, self.speak_stages, unsaid, common, self.job.source)
-            drop_stale(self.dataset.folder, paths)
-            record = outputs.read_run(self.out) or record
-        self.positions.note_outputs()
-        return record
-
-    def _tagged(self) -> list[Path]:
-        return [self.out / TAGGED / window.tagged for window in self.positions.windows if window.tagged]
-
-    def _spoken(self) -> list[Path]:
-        return [self.out / DATASET / window.dataset for window in self.positions.windows if window.dataset]
-
-
 # Streaming: a dataset on the Hub that is larger than the disk, a window of conversations at a time.
 #
 # A window is fetched, goes through the same stages as in other runs, becomes one shard of `tagged` and one of
 # `dataset`, and is dropped. `position.jsonl` records what was done, so that a run that was stopped in any way goes
-# on after the last finished window, at the commit that it began with.
+# on after the last finished window, at the commit that it began with. The bytes of the outputs are counted before
+# any are written: the sound files of an hour are at least twice as large as the shards that they are made from.
 
 
 #: Folder of the recordings in use, inside a work folder; hidden, and removed after each run.
@@ -547,160 +485,81 @@ HOURS, DISK, UNSAID = "--limit-hours", "--limit-disk", "unsaid"
 FRUITLESS = 5
 
 
-@dataclass(frozen=True)
-class Streamed:
-    """What a run did.
-
-    Attributes:
-        record: what run.json holds, or None if the outputs were not written.
-        windows, made: how many are done in all, and by this run. complete: whether the source has ended.
-        stopped: HOURS, DISK or UNSAID, or empty. held: how many conversations the next run tries again.
-        hours: of audio in all windows. audio_seconds: in those of this run. wall_seconds: what it took.
-    """
-
-    record: dict[str, Any] | None
-    windows: int
-    made: int
-    complete: bool
-    stopped: str
-    held: int
-    hours: float
-    audio_seconds: float
-    wall_seconds: float
-    account: Account
-
-
-def stream_dataset(
-    job: StreamJob,
-    out: Path,
-    limits: Limits,
-    about: Mapping[str, Any],
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-) -> Streamed:
-    """Make what is missing of a stream in `out`, up to its limits, and write the outputs of all finished windows.
+class StreamSpec(Spec):
+    """A dataset on the Hub, up to some limits; its passes are those of its windows.
 
     If it stops because of DISK, no outputs are written: they need room too, and are begun only if there is enough
-    for all of them. Raises DailytalkError for settings that are not those that `out` was begun with, and whatever
-    a stage or the source raises; finished windows stay.
+    for all of them.
+
+    Args:
+        job: the source and the settings. out: the work folder. limits: where to stop.
+        about: goes into run.json as it is.
+
+    Attributes:
+        positions: the windows that are done. made: seconds of audio of those that this run has made.
+        stopped: HOURS, DISK or UNSAID, or empty.
+
+    A run raises DailytalkError for settings that are not those that `out` was begun with, and whatever a stage or
+    the source raises; finished windows stay.
     """
-    return _Run(job, out, limits, about, progress, planned).run()
 
-
-def intended_stream(job: StreamJob, out: Path, limits: Limits) -> Stages:
-    """The stages that `stream_dataset` would run; none if no window is left. Writes and downloads nothing.
-
-    Raises DailytalkError for whatever `stream_dataset` would reject before its first window.
-    """
-    positions = Positions(out)
-    if positions.about is not None:
-        job.agree(positions.about, out)
-    if not _is_left(positions, limits):
-        return ()
-    tag_stages, speak_stages = job.stages()
-    passes.RunOptions().runner.preflight((*tag_stages, *speak_stages), fetch=False)
-    return (*tag_stages, *speak_stages)
-
-
-def _is_left(positions: Positions, limits: Limits) -> bool:
-    """Whether there is a window to make: one with conversations held back, or a new one within the limits."""
-    held = any(window.held for window in positions.windows)
-    return held or not (positions.complete or limits.reached(positions.audio_seconds))
-
-
-class _Run:
-    """One run, with everything that its windows share."""
-
-    def __init__(
-        self,
-        job: StreamJob,
-        out: Path,
-        limits: Limits,
-        about: Mapping[str, Any],
-        progress: Progress,
-        planned: local.Planned,
-    ) -> None:
-        load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
-        open_budget.cache_clear()
-        self.money = open_budget(speak_stage_of(job.speaking).max_cost if job.speaking else None)
-        self.job, self.out, self.limits, self.about = job, out, limits, dict(about)
-        self.progress, self.planned = progress, planned
-        self.tag_stages, self.speak_stages = job.stages()
+    def __init__(self, job: StreamJob, out: Path, limits: Limits, about: Mapping[str, Any] = {}) -> None:
+        self._money, _ = opened_budget(job.speaking)
+        self.budget = self._money if job.speaking else None
+        self.kind = "build" if job.speaking else "tag"
+        self.job, self.out, self.limits, self.about = job, out, limits, about
+        self.tagging, self.speaking = job.stages()
+        self.stages = (*self.tagging, *self.speaking)
         self.positions = Positions(out)
-        self.tagged, self.dataset = ShardIndex(out / TAGGED), ShardIndex(out / DATASET)
-        self.options = passes.RunOptions()
+        self.rejects = []
         self.stopped = ""
-        self.made: list[StreamWindow] = []
+        self.made: list[float] = []
+        self._tagged, self._dataset = ShardIndex(out / TAGGED), ShardIndex(out / DATASET)
 
-    def run(self) -> Streamed:
-        """All windows that are left, then the outputs."""
-        started = time.perf_counter()
-        passes.make_writable(self.out / TAGGED)
+    @property
+    def held(self) -> int:
+        """How many conversations the next run tries again."""
+        return sum(window.held for window in self.positions.windows)
+
+    def left(self) -> Stages:
+        """The stages that a run would run; none if no window is left. Writes and downloads nothing.
+
+        Raises DailytalkError for whatever a run would reject before its first window.
+        """
+        if self.positions.about is not None:
+            self.job.agree(self.positions.about, self.out)
+        # A window is left if conversations of one were held back, or if there is a new one within the limits.
+        ended = self.positions.complete or self.limits.reached(self.positions.audio_seconds)
+        if ended and not self.held:
+            return ()
+        RunOptions().runner.preflight(self.stages, fetch=False)
+        return self.stages
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        make_writable(self.out / TAGGED)
         if self.positions.about is None:
             self.positions.begin(self.job.about())
-        else:
-            self.job.agree(self.positions.about, self.out)
-        scratch = self.out / SCRATCH
-        kind = "build" if self.job.speaking else "tag"
-        digest = chain_of((*self.tag_stages, *self.speak_stages))[-1]
-        command = self.about.get("command", "")
-        spent = (lambda: self.money.spent) if self.job.speaking else None
-        record = outputs.read_run(self.out)
-        with Journal(self.out, kind, digest, command, spent=spent) as journal:
-            if self._to_do():
-                shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-                try:
-                    with spending(self.out, kind, command, self.money if self.job.speaking else None):
-                        self._all_windows(scratch, journal)
-                finally:
-                    shutil.rmtree(scratch, ignore_errors=True)
-            stream_outputs = StreamOutputs(
-                self.job, self.out, self.positions, self.tagged, self.dataset, self.tag_stages, self.speak_stages
-            )
-            if self.stopped == DISK:
-                record = None
-            elif self.made or record is None or not stream_outputs.exist():
-                record = self._written(stream_outputs, journal.account)
-            if record:
-                journal.rejects = outputs.rejects_by_reason(self.out)
-        done = self.positions
-        return Streamed(
-            record,
-            len(done.windows),
-            len(self.made),
-            done.complete,
-            self.stopped,
-            sum(window.held for window in done.windows),
-            done.audio_seconds / 3600,
-            sum(window.audio_seconds for window in self.made),
-            time.perf_counter() - started,
-            journal.account,
-        )
-
-    def _to_do(self) -> bool:
-        left = _is_left(self.positions, self.limits)
-        if not left and not self.positions.complete:
-            self.stopped = HOURS
-        return left
-
-    def _all_windows(self, scratch: Path, journal: Journal) -> None:
-        self.options.runner.preflight((*self.tag_stages, *self.speak_stages))
-        job = self.job
-        fruitless = 0
-        maker = passes.Passes(self.options, journal, self.progress, self.planned)
-        windows = Windows(HubStream(job.repository), scratch, job.config, job.window_seconds)
-        with contextlib.closing(
-            windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
-        ) as coming:
-            for window in coming:
-                finished = self._work(window, maker)
-                self.positions.add(finished)
-                self.made.append(window)
-                fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
-                window.rows = [{"duration": window.audio_seconds}]  # all that is still needed of them
-                if fruitless == FRUITLESS:
-                    self.stopped = UNSAID
-                    return
+        if not self.left():
+            self.stopped = "" if self.positions.complete else HOURS
+            return
+        scratch, fruitless = self.out / SCRATCH, 0
+        others = {folder: self._paths(folder) for folder in (TAGGED, DATASET)}
+        shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+        try:
+            options.runner.preflight(self.stages)
+            windows = Windows(HubStream(self.job.repository), scratch, self.job.config, self.job.window_seconds)
+            ahead = windows_ahead(self._wanted(windows), windows.stop, self._has_room_for_one)
+            with contextlib.closing(ahead) as coming:
+                for window in coming:
+                    finished = yield from self._window(window, others)
+                    self.positions.add(finished)
+                    self.made.append(window.audio_seconds)
+                    fruitless = fruitless + 1 if finished.held == len(window.rows) > 0 else 0
+                    if fruitless == FRUITLESS:
+                        self.stopped = UNSAID
+                        return
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         if not self.stopped and not self.positions.complete:
             self.stopped = HOURS
 
@@ -731,23 +590,28 @@ class _Run:
         self.stopped = DISK
         return False
 
-    def _work(self, window: StreamWindow, maker: passes.Passes) -> FinishedWindow:
-        """Take a window through all stages."""
+    def _window(
+        self, window: StreamWindow, others: Mapping[str, Sequence[Path]]
+    ) -> Generator[Pass, None, FinishedWindow]:
+        """The passes of a window; returns what is recorded of it. `others`: the shards of earlier runs."""
         tagged = dataset = None
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            tagged = self._make(passes.Pass(self.tagged, [window.rows], self.tag_stages), maker)
+            todo = Pass(self._tagged, [window.rows], self.tagging, later=self.speaking, others=others[TAGGED])
+            yield todo
+            (tagged,) = todo.paths
         if tagged and self.job.speaking:
             script = self._script(window, tagged)
             unsaid = script.rejects
             if script.rows:
-                check_script_tags(script, self.speak_stages)
-                columns = script_row((*FIELDS, *script.fields))
-                dataset = self._make(passes.Pass(self.dataset, [script.rows], self.speak_stages, columns), maker)
+                check_script_tags(script, self.speaking)
+                todo = spoken_pass(self._dataset, script.groups, self.speaking, script.fields, others[DATASET])
+                yield todo
+                (dataset,) = todo.paths
                 # A deterministic synthesiser would fail in the same way again.
-                if passes.paid_voice(self.speak_stages):
-                    held = sum(not entry.input_digest for entry in self.dataset.of(dataset).values())
+                if paid_voice(self.speaking):
+                    held = sum(not entry.input_digest for entry in self._dataset.of(dataset).values())
         before = self.positions.windows[window.number : window.number + 1]
         return FinishedWindow(
             window.number,
@@ -765,26 +629,55 @@ class _Run:
             window.size + sum(path.stat().st_size for path in (tagged, dataset) if path),
         )
 
-    def _make(self, todo: passes.Pass, maker: passes.Passes) -> Path:
-        """The one shard of a pass, made unless it is finished."""
-        maker.make(todo, maker.plan(todo))
-        todo.check_nothing_lost()
-        return todo.paths[0]
-
     def _script(self, window: StreamWindow, tagged: Path) -> SynthesisInput:
         """What `dailytalk speak` would read from a window's transcript: the same times, rounded alike."""
-        published = published_by(self.tag_stages)
-        rows = read_rows(tagged, outputs.transcript_columns(published))
+        published = published_by(self.tagging)
         path = window.folder / outputs.TRANSCRIPT
+        write_lines(path, self._lines([tagged]))
         fields = (*FIELDS, *published)
-        lines = (line for row in rows.values() for line in outputs.lines(row, fields=fields))
-        write_lines(path, map(json_text, lines))
-        script = SynthesisInput([], [], outputs.models_of(self.tag_stages), self.job.source, fields=published)
+        script = SynthesisInput([], [], outputs.models_of(self.tagging), self.job.source, fields=published)
         script.groups.append(list(transcribed(path, tagged, window.root, script.rejects, fields)))
         return script
 
-    def _written(self, stream_outputs: StreamOutputs, account: Account) -> dict[str, Any] | None:
-        """What run.json holds about all finished windows; None if the disk has no room for the outputs."""
-        if not self._has_room(stream_outputs.bytes_to_write()):
+    def _lines(self, paths: Sequence[Path]) -> Iterator[str]:
+        """The lines of the transcript of tagged shards."""
+        published = published_by(self.tagging)
+        for path in paths:
+            for row in read_rows(path, outputs.transcript_columns(published)).values():
+                yield from map(json_text, outputs.lines(row, fields=(*FIELDS, *published)))
+
+    def _paths(self, folder: str) -> list[Path]:
+        """The shards of the windows that are done."""
+        names = (window.tagged if folder == TAGGED else window.dataset for window in self.positions.windows)
+        return [self.out / folder / name for name in names if name]
+
+    def write(self, account: Account) -> dict[str, Any] | None:
+        """Write the outputs of all finished windows, as other runs do, where the disk has room for them."""
+        positions, before = self.positions, outputs.read_run(self.out)
+        if self.stopped == DISK:
             return None
-        return stream_outputs.write(self.about, self.stopped, account, self.money)
+        names = (outputs.TRANSCRIPT, outputs.SHIFTED) if self.job.speaking else (outputs.TRANSCRIPT,)
+        exist = positions.written and all((self.out / name).is_file() for name in names)
+        if exist and before and not self.made:
+            return before
+        tagged, spoken = self._paths(TAGGED), self._paths(DATASET)
+        need = sum(len(line.encode()) for line in self._lines(tagged))
+        if not self._has_room(need + outputs.bytes_to_write(self.out, self._dataset, spoken)):
+            return None
+        done = positions.windows
+        about = dict(self.about) | {
+            "source": self.job.source,
+            "streaming": {"windows": len(done), "complete": positions.complete, "stopped": self.stopped},
+            "time": account.as_dict(),
+            "settings": {"profile": self.job.profile},
+        }
+        tagged = tagged or Pass(self._tagged, [], self.tagging).outputs()
+        problems = [problem for window in done for problem in window.problems]
+        record = outputs.write_outputs(self.out, self._tagged, tagged, self.tagging, problems, about)
+        if self.job.speaking:
+            about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
+            unsaid = [reject for window in done for reject in window.unsaid]
+            outputs.write_spoken(self.out, self._dataset, spoken, self.speaking, unsaid, about, self.job.source)
+            record = outputs.read_run(self.out) or record
+        positions.note_outputs()
+        return record

@@ -5,9 +5,8 @@ outputs once everything is finished. A run never loses anything: results of reco
 are kept unless `prune` is set, and the ids that go in are those that come out plus rejects, always checked.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,46 +14,20 @@ from typing import Any
 from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.models.recogniser import check_language
-from dailytalk_contiguous.run import local, passes
-from dailytalk_contiguous.run.events import Account, Journal
-from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, rejects_by_reason, write_outputs
-from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, drop_stale, expand_row, group
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.outputs import ABOUT_CORPUS, write_outputs
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
+from dailytalk_contiguous.shards import PLANNING_COLUMNS, ShardIndex, compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.people import People, people_of, read_people
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
-from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.base import Stage, published_by
 from dailytalk_contiguous.store.files import inside
 
 #: Folder of the shards inside a work folder.
 TAGGED = "tagged"
-
-
-@dataclass(frozen=True)
-class TagOutcome:
-    """What a run did.
-
-    Attributes:
-        record: what run.json holds, or None while shards of other hosts are missing.
-        problems: recordings that the source could not use.
-        n_shards, n_made, n_missing: shards in all, made by this run, and still missing after it.
-        audio_seconds: of the conversations that this run worked on. wall_seconds: what it took.
-        account: how the run spent this time.
-    """
-
-    record: dict[str, Any] | None
-    problems: list[Reject]
-    n_conversations: int
-    n_shards: int
-    n_made: int
-    n_missing: int
-    audio_seconds: float
-    wall_seconds: float
-    account: Account
 
 
 @dataclass
@@ -105,7 +78,7 @@ def find(
     inputs: Sequence[str],
     out: Path | None,
     channel: str = "both",
-    shard_seconds: float = passes.RunOptions.shard_seconds,
+    shard_seconds: float = RunOptions.shard_seconds,
     max_conversation: float = MAX_CONVERSATION,
     transcripts: str | None = None,
     given: bool = True,
@@ -132,7 +105,7 @@ def find(
     Raises DailytalkError if an input does not exist, if there are no recordings, and if `out` holds some.
     """
     if out is not None:
-        passes.refuse_mixing(out)
+        refuse_mixing(out)
     named = read_people(speakers) if speakers else {}
     repository = repository_of(inputs, hub or HubChoice())
     fetched = None
@@ -189,119 +162,61 @@ def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def tag_recordings(
-    recordings: FoundRecordings,
-    out: Path,
-    stages: Sequence[Stage],
-    options: passes.RunOptions,
-    about: Mapping[str, Any],
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-) -> TagOutcome:
-    """Make what is missing in `out` and, once all shards are finished, write the transcript, rejects and record.
+class TagSpec(Spec):
+    """Recordings into tagged utterances, as a transcript that people may edit.
 
     A stage that must know all rows first (`Stage.unfitted`) is fitted once the stages before it are done for all
     rows.
 
     Args:
-        recordings: the conversations.
-        out: the work folder; created if need be.
-        stages: from `Segment` to tagged utterances. options: how they are run.
-        about: goes into run.json as it is.
-        progress: called with every stage of every batch. planned: called with what is left to do, before it is
-            done.
+        recordings: the conversations. out: the work folder; created if need be.
+        stages: from `Segment` to tagged utterances. about: goes into run.json as it is.
 
     Raises DailytalkError as `published_by` does.
     """
-    started = time.perf_counter()
-    published_by(stages)  # a field that clashes is found before any work
-    index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, recordings, options.prune)
-    todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
-    with Journal(out, "tag", todo.digest, about.get("command", ""), options.shard, options.workers) as journal:
-        maker = passes.Passes(options, journal, progress, planned)
-        missing = _make(maker, todo, stages[len(todo.stages) + 1 :])
-        while len(todo.stages) < len(stages) and not missing:
-            stages = _fitted(todo, stages)
-            todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
-            missing = _make(maker, todo, stages[len(todo.stages) + 1 :])
-        record = None
-        if not missing:
-            todo.check_nothing_lost()
-            record_about = {
-                **about,
-                **({"source": recordings.source} if recordings.source else {}),
-                "time": journal.account.as_dict(),
-            }
-            record = write_outputs(
-                out, index, todo.outputs(), todo.stages, recordings.problems, record_about, recordings.people
-            )
-            journal.rejects = rejects_by_reason(out)
-            drop_stale(todo.folder, todo.outputs())  # now that all rows are in other shards
-    return TagOutcome(
-        record,
-        recordings.problems,
-        len(recordings.rows),
-        len(todo.paths),
-        maker.n_made,
-        missing,
-        maker.audio_seconds,
-        time.perf_counter() - started,
-        journal.account,
-    )
 
+    kind = "tag"
 
-def _make(maker: passes.Passes, todo: passes.Pass, later: Sequence[Stage] = ()) -> int:
-    plan = maker.plan(todo, later)
-    _refuse_language(plan, todo.stages)
-    return maker.make(todo, plan)
+    def __init__(
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        published_by(stages)  # a field that clashes is found before any work
+        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.rejects = [*recordings.problems]
+        self._index = ShardIndex(out / TAGGED)
 
+    def check(self, options: RunOptions) -> None:
+        refuse_to_lose(self._index, self.recordings, options.prune)
 
-def intended_tag(
-    recordings: FoundRecordings, out: Path, stages: Sequence[Stage], options: passes.RunOptions
-) -> tuple[local.RunPlan, Stages]:
-    """What `tag_recordings` would do: its plan and all its stages. Writes and downloads nothing.
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        for place, stage in enumerate(self.stages):
+            if stage.unfitted:
+                yield self._pass(place)
+                fitted = stage.fit(self._pass(place).rows(stage.needs))
+                self.stages = (*self.stages[:place], fitted, *self.stages[place + 1 :])
+        yield self._pass(len(self.stages))
 
-    Raises DailytalkError for whatever `tag_recordings` would reject before its first shard.
-    """
-    published_by(stages)
-    index = ShardIndex(out / TAGGED)
-    refuse_to_lose(index, recordings, options.prune)
-    todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
-    plan = todo.plan(options.shard)
-    while len(todo.stages) < len(stages) and not todo.plan().tasks:
-        stages = _fitted(todo, stages)
-        todo = passes.Pass(index, recordings.groups, passes.fittable(stages))
-        plan = todo.plan(options.shard)
-    if plan.tasks:
-        options.runner.preflight(todo.stages[plan.first_stage :], fetch=False)
-    _refuse_language(plan, todo.stages)
-    passes.refuse_unwritable(todo.folder)
-    return plan, tuple(stages)
+    def _pass(self, n_stages: int) -> Pass:
+        stages, later = self.stages[:n_stages], self.stages[n_stages + 1 :]
+        return Pass(self._index, self.recordings.groups, stages, later=later)
 
-
-def _fitted(todo: passes.Pass, stages: Sequence[Stage]) -> Stages:
-    """The stages, with the first after this pass fitted to its rows."""
-    stage, *later = stages[len(todo.stages) :]
-    return (*todo.stages, stage.fit(todo.rows(stage.needs)), *later)
-
-
-def _refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError if a recogniser that is still to run can't recognise the language of its settings."""
-    recogniser = find_stage(Transcribe, stages[plan.first_stage :])
-    try:
-        if recogniser:
-            check_language(recogniser.model, recogniser.language)
-    except DailytalkError:
-        # If people transcribed everything, nothing has to be recognised.
-        if not all(expand_row(row).get("given") for task in plan.tasks for row in task.rows):
-            raise
+    def write(self, account: Account) -> dict[str, Any]:
+        source = {"source": self.recordings.source} if self.recordings.source else {}
+        return write_outputs(
+            self.out,
+            self._index,
+            self._pass(len(self.stages)).outputs(),
+            self.stages,
+            self.rejects,
+            {**self.about, **source, "time": account.as_dict()},
+            self.recordings.people,
+        )
 
 
 def refuse_to_lose(index: ShardIndex, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder holds recordings that this input does not."""
     here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
-    passes.refuse_loss(
+    refuse_loss(
         set() if prune else {entry.recording_id for _, entry in index.entries.values()} - here,
         f"--out {as_text(index.folder.parent)!r} holds results of",
         "recording",

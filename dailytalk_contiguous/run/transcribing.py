@@ -10,9 +10,7 @@ import hashlib
 import math
 import os
 import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,15 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.models.recogniser import POCKETSPHINX, check_language
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.models.recogniser import POCKETSPHINX
 from dailytalk_contiguous.run.clips import clip_to_measure
-from dailytalk_contiguous.run.events import Journal
-from dailytalk_contiguous.run.passes import Pass, Passes, RunOptions
-from dailytalk_contiguous.run.shard import Progress
+from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.shards import ShardIndex, group
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.corpora.registry import corpus_rows
-from dailytalk_contiguous.stages.base import Stage, find_stage
-from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 from dailytalk_contiguous.store.files import refuse_half_renamed
 
 #: Frames of Whisper a second, the unit of `seek`.
@@ -52,26 +48,6 @@ _HEARD = (
 )
 
 
-@dataclass(frozen=True)
-class TranscribedClips:
-    """What a run did.
-
-    Attributes:
-        out: the whisper.json. entries: how many it has.
-        heard: names of the clips that this run added. empty: those of them without a word.
-        rejects: clips that can't be read, and entries that can't be used or have no clip.
-        audio_seconds: of the clips that this run worked on. wall_seconds: what it took.
-    """
-
-    out: Path
-    entries: int
-    heard: list[str]
-    empty: list[str]
-    rejects: list[Reject]
-    audio_seconds: float
-    wall_seconds: float
-
-
 def default_json(source: Path) -> Path:
     """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
     try:
@@ -80,87 +56,81 @@ def default_json(source: Path) -> Path:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
 
-def transcribe_clips(
-    source: Path,
-    out: Path,
-    stages: Sequence[Stage],
-    options: RunOptions,
-    command: str = "",
-    follow_links: bool = False,
-    progress: Progress = lambda stage, audio, wall: None,
-    planned: local.Planned = lambda plan, forecast: None,
-    dry_run: bool = False,
-) -> TranscribedClips:
-    """Transcribe the clips of a folder that have no entry in `out`, and write `out` with its old and new entries.
+class TranscribeSpec(Spec):
+    """The clips of a folder that have no entry in a whisper.json, heard and added to its old entries.
 
     Args:
         source: as for the corpus `clips`. out: the whisper.json; created if need be.
-        stages: of `pipelines.transcribe_stages`. options: how they are run.
-        command: the command line, for the journal.
+        stages: of `pipelines.transcribe_stages`. about: its `command` is for the journal.
         follow_links: whether symbolic links may lead out of the source.
-        progress, planned: called with every stage of every batch, and with what is left to do.
-        dry_run: whether to say only which clips would be heard (`heard`), and how long they are.
+
+    Attributes:
+        left: the clips without an entry, by their names; these are what is heard.
+        entries: those of the whisper.json. heard: names of the clips that this run added.
+        empty: those of them without a word.
 
     Raises DailytalkError for a source without clips, and for an `out` that is broken, of another layout, or can't
-    be written; nothing is transcribed then.
+    be written.
     """
-    started = time.perf_counter()
-    if out.is_dir():
-        raise DailytalkError(
-            f"--out {as_text(out)!r} is a folder", f"name a file, such as {whisper_json.WHISPER_JSON}"
-        )
-    above = next(path for path in out.absolute().parents if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
-    refuse_half_renamed(source)
-    before = _existing(out)
-    rows, rejects = _clips(source, follow_links)
-    matches = whisper_json.match_names(before.entries, rows)
-    rejects += {reject.id: reject for reject in chain(matches.rejects, before.rejects)}.values()
-    left = {name: row for name, row in rows.items() if name not in matches.keys}
-    if dry_run:
-        seconds = sum(row["duration"] for row in left.values())
-        took = time.perf_counter() - started
-        return TranscribedClips(out, len(before.entries), [*left], [], rejects, seconds, took)
-    work = transcribe_folder(source, out)
-    groups = list(group(map(clip_to_measure, left.values()), options.shard_seconds))
-    todo = Pass(ShardIndex(work / "transcribed"), groups, stages)
-    recogniser = find_stage(Transcribe, stages)
-    assert recogniser is not None
-    if left:
-        check_language(recogniser.model, recogniser.language)
-    with Journal(work, "transcribe", todo.digest, command, workers=options.workers) as journal:
-        passes = Passes(options, journal, progress, planned)
-        if left:
-            passes.make(todo, passes.plan(todo))
-            todo.check_nothing_lost()
-        names = {row["id"]: name for name, row in left.items()}
-        made = {names[row["conversation_id"]]: entry_of(row) for row in todo.rows(_HEARD)}
-        entries = chain.from_iterable(todo.index.of(path).values() for path in todo.paths)
-        rejects += [entry.reject for entry in entries if entry.reject]
-        now = _existing(out)  # another program may have written it meanwhile
-        taken = whisper_json.match_names(now.entries, made).keys if now.sha256 != before.sha256 else {}
-        heard = [name for name in made if name not in taken]
-        merged = now.entries | {name: made[name] for name in heard}
-        journal.rejects = len(rejects)
-        if heard or not out.exists():
+
+    kind = "transcribe"
+
+    def __init__(
+        self,
+        source: Path,
+        out: Path,
+        stages: Sequence[Stage],
+        about: Mapping[str, Any] = {},
+        follow_links: bool = False,
+    ) -> None:
+        if out.is_dir():
+            raise DailytalkError(
+                f"--out {as_text(out)!r} is a folder", f"name a file, such as {whisper_json.WHISPER_JSON}"
+            )
+        above = next(path for path in out.absolute().parents if path.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
+        refuse_half_renamed(source)
+        self.file, self.stages, self.about = out, tuple(stages), about
+        self.out = transcribe_folder(source, out)
+        self._before = _existing(out)
+        rows, self.rejects = _clips(source, follow_links)
+        matches = whisper_json.match_names(self._before.entries, rows)
+        self.rejects += {reject.id: reject for reject in chain(matches.rejects, self._before.rejects)}.values()
+        self.left = {name: row for name, row in rows.items() if name not in matches.keys}
+        self.entries = self._before.entries
+        self.heard, self.empty = list[str](), list[str]()
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        self._made: dict[str, dict[str, Any]] = {}
+        if self.left:
+            groups = list(group(map(clip_to_measure, self.left.values()), options.shard_seconds))
+            todo = Pass(ShardIndex(self.out / "transcribed"), groups, self.stages)
+            yield todo
+            names = {row["id"]: name for name, row in self.left.items()}
+            self._made = {names[row["conversation_id"]]: entry_of(row) for row in todo.rows(_HEARD)}
+            self.rejects += todo.rejects
+
+    def write(self, account: Account) -> dict[str, Any]:
+        """Write the whisper.json; returns its entries. The shards are not needed any more."""
+        now = _existing(self.file)  # another program may have written it meanwhile
+        changed = now.sha256 != self._before.sha256
+        taken = whisper_json.match_names(now.entries, self._made).keys if changed else {}
+        self.heard = [name for name in self._made if name not in taken]
+        self.empty = [name for name in self.heard if not self._made[name]["text"]]
+        self.entries = now.entries | {name: self._made[name] for name in self.heard}
+        if self.heard or not self.file.exists():
             try:
-                whisper_json.write_whisper_json(out, merged)
+                whisper_json.write_whisper_json(self.file, self.entries)
             except OSError as error:
-                reason = f"{shown(out)} can't be written ({error.strerror or error})"
+                reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
                 raise DailytalkError(
                     reason, "make room, and run the same command: nothing is heard again"
                 ) from error
-    shutil.rmtree(work, ignore_errors=True)  # all of it is in `out` now
-    return TranscribedClips(
-        out,
-        len(merged),
-        heard,
-        [name for name in heard if not made[name]["text"]],
-        rejects,
-        passes.audio_seconds,
-        time.perf_counter() - started,
-    )
+        return self.entries
+
+    def close(self) -> None:
+        shutil.rmtree(self.out, ignore_errors=True)  # all of it is in the whisper.json now
 
 
 def entry_of(row: Row) -> dict[str, Any]:

@@ -77,6 +77,12 @@ class SoundPlace(NamedTuple):
     seconds: float
 
 
+def whole_sound(path: Path) -> SoundPlace:
+    """All of a file. Raises BadInput if it is none, or can't be read."""
+    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    return SoundPlace(audio, 0.0, probe(audio).seconds)
+
+
 class Editable(ABC):
     """A folder whose lines can be edited.
 
@@ -155,6 +161,10 @@ class Editable(ABC):
     @abstractmethod
     def reread(self) -> None:
         """Forget what was read of the files."""
+
+    def _drop(self, *names: str) -> None:
+        for name in names:
+            self.__dict__.pop(name, None)
 
     @abstractmethod
     def summaries(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
@@ -254,7 +264,7 @@ class TaggedLines(Editable):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._path = inside(root, RUN_TRANSCRIPT)
-        self._signature = _signature(self._path)
+        self._signature = signature_of(self._path)
 
     def names(self) -> Sequence[str]:
         return [name for name in self._scanned if name]
@@ -306,7 +316,7 @@ class TaggedLines(Editable):
         write_atomically(self._path, write)
         # As it was written, unless somebody else was quicker: it need not be read again.
         if sha256_of(self._path) == digest.hexdigest():
-            self._scanned, self._signature = after, _signature(self._path)
+            self._scanned, self._signature = after, signature_of(self._path)
 
     def content(self, file: str, changed: Mapping[str, Lines], states: Mapping[str, bool]) -> Iterable[bytes]:
         return self._written(changed, {}, hashlib.sha256())
@@ -330,10 +340,9 @@ class TaggedLines(Editable):
             write_text(path, json_document(discarded))
 
     def reread(self) -> None:
-        if self._signature != (now := _signature(self._path)):
+        if self._signature != (now := signature_of(self._path)):
             self._signature = now
-            for name in ("_scanned", "_entries"):
-                self.__dict__.pop(name, None)
+            self._drop("_scanned", "_entries")
             self._latest = (None, {})
 
     def _written(self, changed: Mapping[str, Lines], after: dict[str, "_Scanned"], digest: Any) -> Iterator[bytes]:
@@ -417,7 +426,7 @@ def _summary_of(lines: Lines) -> dict[str, Any]:
     return summary_of(line for _, line in in_order(lines))
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def signature_of(path: Path) -> tuple[int, int, int] | None:
     """A value that changes when a file does; None without a file."""
     try:
         status = path.stat()
@@ -472,11 +481,9 @@ class ClipsLines(Editable):
     def __init__(self, place: Path) -> None:
         folder = whisper_json.clips_folder(place)
         super().__init__(place if place.is_dir() else place.parent)
-        self._audio, self._path = (
-            folder.audio,
-            folder.json or emptied_json(self.root) or self.root / whisper_json.WHISPER_JSON,
-        )
-        self._folder, self._signature = _signature(self._audio), _signature(self._path)
+        self._audio = folder.audio
+        self._path = folder.json or emptied_json(self.root) or self.root / whisper_json.WHISPER_JSON
+        self._folder, self._signature = signature_of(self._audio), signature_of(self._path)
 
     def names(self) -> Sequence[str]:
         return self._listed.here
@@ -521,8 +528,7 @@ class ClipsLines(Editable):
             raise BadInput(f"{as_text(self._audio)!r} has no clip {name[:200]!r}", "reload the page")
         path = inside(self._audio, name)
         path = path if path.exists() else inside(self.aside, name)
-        audio = {"bytes": None, "path": to_uri(path.absolute())}
-        return SoundPlace(audio, 0.0, probe(audio).seconds)
+        return whole_sound(path)
 
     def seconds(self, name: str) -> float | None:
         return None
@@ -584,19 +590,15 @@ class ClipsLines(Editable):
         write_bytes(self._path, data.encode("utf-8", "surrogatepass"))
         self._drop("_texts", "_keys")
         if sha256_of(self._path) == hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest():
-            self._texts, self._signature = texts, _signature(self._path)
+            self._texts, self._signature = texts, signature_of(self._path)
 
     def reread(self) -> None:
-        if self._folder != (now := _signature(self._audio)):
+        if self._folder != (now := signature_of(self._audio)):
             self._folder = now
             self._drop("_listed", "_discarded", "_keys", "_keys_aside")
-        if self._signature != (now := _signature(self._path)):
+        if self._signature != (now := signature_of(self._path)):
             self._signature = now
             self._drop("_texts", "_keys")
-
-    def _drop(self, *names: str) -> None:
-        for name in names:
-            self.__dict__.pop(name, None)
 
     @property
     def aside(self) -> Path:
@@ -777,8 +779,7 @@ class MoshiLines(Editable):
         return lines if lines is not None else _turns(words)
 
     def place(self, name: str) -> SoundPlace:
-        audio = {"bytes": None, "path": to_uri(self._beside(name, "").absolute())}
-        return SoundPlace(audio, 0.0, probe(audio).seconds)
+        return whole_sound(self._beside(name, ""))
 
     def seconds(self, name: str) -> float | None:
         return self._named.get(name)
@@ -816,7 +817,7 @@ class MoshiLines(Editable):
         return _MANIFESTS
 
     def reread(self) -> None:
-        self.__dict__.pop("_named", None)
+        self._drop("_named")
 
     @property
     def aside(self) -> Path:
@@ -1202,7 +1203,7 @@ def _laid(root: Path) -> _Laid | None:
     """What the files of a folder lack; None if they have all edits."""
     with _LAYING:
         # Files are replaced, never written in place: then the folder changes, too.
-        return _laid_now(root, _signature(root / JOURNAL), _signature(root))
+        return _laid_now(root, signature_of(root / JOURNAL), signature_of(root))
 
 
 #: Recordings are read side by side, and what is laid over is said once.

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.audio import (
     Probe,
     pcm_to_float,
     probe,
-    read_analysis,
+    read_pcm,
     to_uri,
 )
 from dailytalk_contiguous.core.code import code_digest
@@ -102,7 +102,7 @@ def _find(audio: dict[str, Any], seconds: float, longest: float) -> list[float]:
 def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, float]:
     """The middle of the longest mutual silence in a range, and its length; where both always speak, the
     quietest frame, and 0."""
-    samples = read_analysis(audio, start, end - start)
+    samples = read_pcm(audio, start, end - start)
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
     silent = np.all([speech_probabilities(channel) < SILENCE for channel in _channels(samples)], axis=0)
     if silent.any():
@@ -322,8 +322,7 @@ def _check(info: Probe, channel: str) -> None:
         return
     if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise BadInput(
-            f"its sample rate is {info.sample_rate} Hz",
-            f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
+            f"its sample rate is {info.sample_rate} Hz", f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         )
     if info.channels > 2:
         raise BadInput(f"it has {info.channels} channels", "export it with one speaker left and one right")

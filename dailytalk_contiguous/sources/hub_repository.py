@@ -1,6 +1,5 @@
 """A dataset on the Hub as a source: audio files, tables and shards, whole or as a stream."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -10,8 +9,8 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from contextlib import AbstractContextManager, suppress
+from dataclasses import astuple, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -29,14 +28,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.sources.recordings import (
-    LARGEST,
-    Names,
-    Recording,
-    common_name,
-    identities,
-    shortened,
-)
+from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
@@ -199,11 +191,8 @@ def made_folders(paths: Collection[str]) -> list[str]:
 
 def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, list[str]]:
     """For each recording, the files beside it that `sources.transcripts` may read as its transcript."""
-    beside: dict[tuple[str, str], list[str]] = {}
-    recordings = list(recordings)
-    for path in recordings:
-        for key in _transcript_keys(path):
-            beside[key] = []
+    keys = {path: _transcript_keys(path) for path in recordings}
+    beside: dict[tuple[str, str], list[str]] = {key: [] for of_path in keys.values() for key in of_path}
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
         folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
@@ -213,8 +202,8 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         elif is_shared(name, ""):
             shared[folder].append(path)
     return {
-        path: [name for key in _transcript_keys(path) for name in beside[key]] + shared[_folder_and_stem(path)[0]]
-        for path in recordings
+        path: [name for key in of_path for name in beside[key]] + shared[of_path[0][0]]
+        for path, of_path in keys.items()
     }
 
 
@@ -292,7 +281,7 @@ def fetch_file(repository: Repository, path: str, folder: Path | None = None) ->
     local, seconds = download(repository, path, folder), modified_of(repository.files[path].digest)
     if int(local.stat().st_mtime) != seconds:
         # A cache of another user keeps its own times, which don't change either.
-        with contextlib.suppress(PermissionError):
+        with suppress(PermissionError):
             os.utime(local, (seconds, seconds))
     return local
 
@@ -305,15 +294,9 @@ def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
 
 def _transcript_keys(path: str) -> list[tuple[str, str]]:
     """Folder and stem of a recording and, if it may be one side of a pair, of the pair."""
-    folder, stem = _folder_and_stem(path)
+    folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
     conversation = common_name(stem)
     return [(folder, stem)] + ([(folder, conversation)] if conversation else [])
-
-
-def _folder_and_stem(path: str) -> tuple[str, str]:
-    """Folder of a path, and its name without the ending."""
-    pure = PurePosixPath(path)
-    return str(pure.parent), pure.stem
 
 
 # Reading the rows of one shard, Parquet or WebDataset, over the network without a copy of the shard.
@@ -408,9 +391,7 @@ def _rows_of_groups(
         n_before = end
 
 
-def _parquet(
-    repository: Repository, path: str, file: BinaryIO
-) -> contextlib.AbstractContextManager[ParquetReader]:
+def _parquet(repository: Repository, path: str, file: BinaryIO) -> AbstractContextManager[ParquetReader]:
     name = f"{path} of {repository.reference.repo}"
     return open_parquet(file, "choose another revision", name, _BUFFER)
 
@@ -435,10 +416,10 @@ def _damaged(repository: Repository, path: str, error: Exception) -> BadInput:
     )
 
 
-@contextmanager
-def _opened(repository: Repository, path: str) -> Iterator[BinaryIO]:
-    with HfFileSystem().open(f"datasets/{repository.reference.repo}@{repository.commit}/{path}", "rb") as file:
-        yield file
+def _opened(repository: Repository, path: str) -> AbstractContextManager[BinaryIO]:
+    path = f"datasets/{repository.reference.repo}@{repository.commit}/{path}"
+    opened: AbstractContextManager[BinaryIO] = HfFileSystem().open(path, "rb")
+    return opened
 
 
 def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
@@ -492,14 +473,8 @@ _DONE = ".complete.json"
 #: What encoded audio begins with, at which byte.
 _MAGIC = (
     *((0, b"RIFF", ".wav"), (0, b"RF64", ".wav"), (0, b"fLaC", ".flac"), (28, b"OpusHead", ".opus")),
-    *(
-        (0, b"OggS", ".ogg"),
-        (0, b"ID3", ".mp3"),
-        (0, b"FORM", ".aiff"),
-        (0, b"caff", ".caf"),
-        (4, b"ftyp", ".m4a"),
-    ),
-    *((0, b".snd", ".au"), (0, b"\x1aE\xdf\xa3", ".mka")),
+    *((0, b"OggS", ".ogg"), (0, b"ID3", ".mp3"), (0, b"FORM", ".aiff"), (0, b"caff", ".caf")),
+    *((4, b"ftyp", ".m4a"), (0, b".snd", ".au"), (0, b"\x1aE\xdf\xa3", ".mka")),
     *((0, start, ".mp3") for start in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
 )
 
@@ -651,12 +626,11 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     """What to read of which shards. Raises DailytalkError where a column, config or split has to be chosen."""
     shards = _shards(repository)
     first, names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
-    id_column = repository.choice.id_column
-    if id_column and id_column not in names:
-        raise _no_such("column", id_column, "--id-column", names, repository)
-    guess = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
+    named_by = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
+    if id_column := repository.choice.id_column:
+        named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
-    return TablePlan(shards, _audio_column(repository, first, names, audio), id_column or guess, words, folder)
+    return TablePlan(shards, _audio_column(repository, first, names, audio), named_by, words, folder)
 
 
 def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[str, list[str], list[str]]:
@@ -670,11 +644,8 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[str, l
 
 
 def _audio_column(repository: Repository, shard: str, names: list[str], audio: list[str]) -> str:
-    chosen = repository.choice.audio_column
-    if chosen:
-        if chosen not in names:
-            raise _no_such("column", chosen, "--audio-column", names, repository)
-        return chosen
+    if chosen := repository.choice.audio_column:
+        return _one_of(names, chosen, "column", "--audio-column", repository)
     if not audio:
         raise DailytalkError(
             f"{repository.reference.repo} has no column with audio ({', '.join(names)})",
@@ -709,9 +680,8 @@ def _shards(repository: Repository) -> dict[str, list[str]]:
         str(split): [path.removeprefix(before) for path in paths if path.lower().endswith(TABLE_SUFFIXES)]
         for split, paths in (builder.config.data_files or {}).items()
     }
-    if choice.split and choice.split not in shards:
-        raise _no_such("split", choice.split, "--split", list(shards), repository)
-    chosen = {split: paths for split, paths in shards.items() if paths and choice.split in ("", split)}
+    splits = [_one_of(shards, choice.split, "split", "--split", repository)] if choice.split else shards
+    chosen = {split: shards[split] for split in splits if shards[split]}
     if not chosen:
         raise DailytalkError(f"{repo} has no Parquet or WebDataset shards there", "choose another --config")
     return chosen
@@ -719,11 +689,8 @@ def _shards(repository: Repository) -> dict[str, list[str]]:
 
 def _config(repository: Repository) -> str:
     configs = get_dataset_config_names(repository.reference.repo, revision=repository.commit)
-    chosen = repository.choice.config
-    if chosen:
-        if chosen not in configs:
-            raise _no_such("config", chosen, "--config", configs, repository)
-        return chosen
+    if chosen := repository.choice.config:
+        return _one_of(configs, chosen, "config", "--config", repository)
     guess = configs[0] if len(configs) == 1 else next((name for name in CONFIGS if name in configs), None)
     if guess is None:
         raise DailytalkError(
@@ -732,17 +699,17 @@ def _config(repository: Repository) -> str:
     return str(guess)
 
 
-def _no_such(kind: str, name: str, option: str, available: list[str], repository: Repository) -> DailytalkError:
-    return DailytalkError(
-        f"{repository.reference.repo} has no {kind} {name!r}", f"choose {option} from {', '.join(available)}"
-    )
+def _one_of(available: Collection[str], name: str, kind: str, option: str, repository: Repository) -> str:
+    """The name that an option gives. Raises DailytalkError for one that there is not."""
+    if name not in available:
+        raise DailytalkError(
+            f"{repository.reference.repo} has no {kind} {name!r}", f"choose {option} from {', '.join(available)}"
+        )
+    return name
 
 
 def _tables_folder(repository: Repository) -> Path:
-    choice = json.dumps(
-        [getattr(repository.choice, name) for name in ("config", "split", "audio_column", "id_column")]
-    )
-    digest = hashlib.sha256(choice.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(astuple(repository.choice)).encode()).hexdigest()[:8]
     return cache_folder() / "hub" / repository.reference.repo.replace("/", "--") / repository.commit / digest
 
 

@@ -1,10 +1,11 @@
 """For other datasets: their audio column as the 16 kHz `speech` that utterance stages work on."""
 
+from functools import partial
 from typing import Any, TypeVar
 
 from datasets import Dataset, Features, IterableDataset, Value
 
-from dailytalk_contiguous.core.audio import read_analysis
+from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.stages.base import undecoded
@@ -42,7 +43,7 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
         raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(
-        _Speech(audio),
+        partial(_speeches, audio),
         with_indices=True,
         batched=True,
         batch_size=BATCH_ROWS,
@@ -51,14 +52,8 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     )
 
 
-class _Speech:
-    """What `map` calls; a class, so that it can be pickled with the column's name."""
-
-    def __init__(self, audio: str) -> None:
-        self.audio = audio
-
-    def __call__(self, batch: Batch, rows: list[int]) -> Batch:
-        return {"speech": [_speech(value or {}, row) for value, row in zip(batch[self.audio], rows, strict=True)]}
+def _speeches(audio: str, batch: Batch, rows: list[int]) -> Batch:
+    return {"speech": [_speech(value or {}, row) for value, row in zip(batch[audio], rows, strict=True)]}
 
 
 def _speech(value: dict[str, Any], row: int) -> bytes:
@@ -66,7 +61,7 @@ def _speech(value: dict[str, Any], row: int) -> bytes:
     if audio["bytes"] is None and not audio["path"]:
         raise BadInput(f"row {row} holds no audio", "filter such rows out first", row)
     try:
-        samples = read_analysis(audio)
+        samples = read_pcm(audio)
     except BadInput as error:
         name = f" ({audio['path']})" if audio["path"] else ""
         raise BadInput(f"row {row}{name}: {error.reason}", error.remedy, row) from None

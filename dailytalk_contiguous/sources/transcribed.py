@@ -11,21 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, probe, to_uri
-from dailytalk_contiguous.core.documents import (
-    LATEST,
-    Readable,
-    as_text,
-    expect,
-    json_lines,
-    path_of,
-    shown,
-)
+from dailytalk_contiguous.core.documents import LATEST, Readable, as_text, expect, json_lines, path_of, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import FIELDS, OPTIONAL_FIELDS, Field, line_problem
 from dailytalk_contiguous.shards import compress, compress_row, expand, expand_row, read_entries, read_rows
-from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened
+from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -185,7 +177,7 @@ def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = probe(audio)
     return {
-        "recording_id": recording_stem(audio_file),
+        "recording_id": shortened(stem(audio_file)),
         "audio": audio,
         "audio_file": audio_file,
         "offset": 0.0,
@@ -210,11 +202,6 @@ def _lying_at(path: Path) -> Path:
     inner = {side: side for side in map(path.with_name, names) if not side.is_symlink()}
     pair = pairs(inner).get(path)
     return put_together(pair[0], path.name) if pair else path
-
-
-def recording_stem(audio_file: str) -> str:
-    """The id of a recording: its path without its ending."""
-    return shortened(audio_file.rpartition(".")[0] or audio_file)
 
 
 def _identity(path: Path) -> str:
@@ -326,7 +313,7 @@ def _part_of(line: _Line, parts: Sequence[tuple[str, Row]]) -> str:
     for name, row in parts:
         if row["offset"] <= line["start"] < row["offset"] + row["duration"]:
             return name
-    return recording_stem(line["audio_file"])
+    return shortened(stem(line["audio_file"]))
 
 
 def _tagged_rows(tagged: Path, rejects: list[Reject]) -> tuple[dict[str, Row], dict[str, BadInput]]:

@@ -324,11 +324,7 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     if shared:
         return chosen
     if not chosen and "" not in names and len(names) > 1:
-        raise broken(
-            path,
-            f"is about {_listed(names)}, not {quoted(stem)}",
-            "give it the lines of this recording",
-        )
+        raise broken(path, f"is about {_listed(names)}, not {quoted(stem)}", "give it the lines of this recording")
     return [name for name in names if not name or name in chosen] or names
 
 
@@ -352,19 +348,15 @@ def _bare(name: str) -> str:
     return path.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else path
 
 
-def _labels(passages: Sequence[Passage]) -> list[str | None]:
-    """The label of each passage's speaker: its channel where the file has several, else its speaker."""
+def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:
+    """The passages with their `core.schema.CHANNELS`, or None where the file does not say who speaks."""
     channels = {item.channel for item in passages}
     speakers = {item.speaker for item in passages} - {None}
     by_channel = None not in channels and (
         len(channels) > 1 or channels <= {*CHANNELS} or (len(speakers) < 2 and not channels & _ANY_CHANNEL)
     )
-    return [item.channel if by_channel else item.speaker for item in passages]
-
-
-def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:
-    """The passages with their `core.schema.CHANNELS`, or None where the file does not say who speaks."""
-    labels = _labels(passages)
+    # A channel is the label of a speaker where the file has several.
+    labels = [item.channel if by_channel else item.speaker for item in passages]
     names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
         raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")

@@ -133,8 +133,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def encoded_entry(name: str, entry: Any) -> str:
     """An entry with its name as `write_whisper_json` writes it, without what is between two entries."""
-    text = json.dumps({name: entry}, ensure_ascii=False, indent=4, sort_keys=True)
-    return text.removeprefix("{\n").removesuffix("\n}")
+    return whisper_json_text({name: entry}).removeprefix("{\n").removesuffix("\n}\n")
 
 
 def entry_texts(path: Path, names: Collection[str]) -> dict[str, str] | None:
@@ -310,8 +309,9 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
                 matched |= {*same}
         left = [key for key in left if key not in matched]
         free = [name for name in free if name not in key_by_name]
-    alike = _grouped(names, _loosest)
-    return Matches(key_by_name, [_unmatched(key, alike.get(_loosest(key), []), key_by_name) for key in left])
+    loosest = _FORMS[-1]
+    alike = _grouped(names, loosest)
+    return Matches(key_by_name, [_unmatched(key, alike.get(loosest(key), []), key_by_name) for key in left])
 
 
 def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Reject:
@@ -333,10 +333,6 @@ def _composed(name: str) -> str:
 
 def _folded(name: str) -> str:
     return _composed(_composed(name).casefold())
-
-
-def _loosest(name: str) -> str:
-    return PurePosixPath(_folded(name)).name
 
 
 def _base(form: Callable[[str], str]) -> Callable[[str], str]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from datasets import Features, List
 
 from dailytalk_contiguous.core.audio import pcm_to_float
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Batch
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import (
     Word,
@@ -61,15 +61,7 @@ class Align(Stage):
     def models(self) -> dict[str, str]:
         return {"aligner": self.recogniser} if self.recogniser else {}
 
-    def __call__(self, batch: Batch) -> Batch:
-        return {
-            "alignments": [
-                self._align({name: batch[name][index] for name in self.needs})
-                for index in range(len(batch["utterance_id"]))
-            ]
-        }
-
-    def _align(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+    def row(self, row: Row) -> Row:
         by_speaker: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
         places = [
             place
@@ -94,7 +86,7 @@ class Align(Stage):
             fitted = fit([word for word, _ in ordered], row["built_duration"])
             for word, (_, source) in zip(fitted, ordered, strict=True):
                 aligned.append(word.row() | {"speaker": speaker, "source": source})
-        return sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))
+        return {"alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))}
 
     def _spoken(self, row: dict[str, Any], places: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
         """The words of synthesised utterances in their own seconds, and how the times of each are known."""

@@ -46,7 +46,7 @@ IDS = ("conversation_id", "recording_id")
 
 REVOICE = Setting("Whose voice is resynthesised: {choices}.", panel="result", choices=CHANNELS)
 SAMPLE_RATE = Setting(
-    "Of the result; source: the recording's.",
+    "Sample rate of the result.",
     panel="result",
     words={"source": 0},
     least=LOWEST_RATE,
@@ -77,7 +77,6 @@ class Stage:
         publishes: those of `adds` that finished rows and transcripts have, too, as fields of an utterance beside
             those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do.
         transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
-        final: whether nothing but the columns of this stage, the last one, is kept.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
@@ -90,7 +89,6 @@ class Stage:
     adds: ClassVar[Features] = Features({})
     publishes: ClassVar[tuple[Field | str, ...]] = ()
     transient: ClassVar[tuple[str, ...]] = ()
-    final: ClassVar[bool] = False
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
     retried: ClassVar[bool] = False
@@ -108,10 +106,13 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        columns, problems = self._attempt_rows(batch)
-        for place, error in problems.items():
-            raise error.at(place) from None
-        return columns
+        names, rows = self._read(batch), []
+        for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+            try:
+                rows.append(self.row(dict(zip(names, values, strict=True))))
+            except BadInput as error:
+                raise error.at(place) from None
+        return {name: [row[name] for row in rows] for name in self.adds}
 
     def attempt(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
         """`__call__` where rows may be unusable: columns with null for such a row, and why, by its place.
@@ -120,9 +121,17 @@ class Stage:
         again without the row that it refused. A Ctrl-C is raised between two calls.
         """
         interrupts.check_interrupt()
-        if self.by_row:
-            return self._attempt_rows(batch)
         names, problems = self._read(batch), dict[int, BadInput]()
+        if self.by_row:
+            rows = []
+            for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
+                interrupts.check_interrupt()
+                try:
+                    rows.append(self.row(dict(zip(names, values, strict=True))))
+                except BadInput as error:
+                    rows.append(dict.fromkeys(self.adds))
+                    problems[place] = error
+            return {name: [row[name] for row in rows] for name in self.adds}, problems
         if not names:
             return self(batch), problems
         n_rows = len(batch[names[0]])
@@ -137,18 +146,6 @@ class Stage:
                 columns = {name: _with_nulls(values, places, n_rows) for name, values in columns.items()}
             return columns, problems
         return {name: [None] * n_rows for name in self.adds}, problems
-
-    def _attempt_rows(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
-        names = self._read(batch)
-        rows, problems = [], dict[int, BadInput]()
-        for place, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
-            interrupts.check_interrupt()
-            try:
-                rows.append(self.row(dict(zip(names, values, strict=True))))
-            except BadInput as error:
-                rows.append(dict.fromkeys(self.adds))
-                problems[place] = error
-        return {name: [row[name] for row in rows] for name in self.adds}, problems
 
     def _read(self, batch: Batch) -> list[str]:
         """The columns of a batch that this stage reads."""

@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, Row
+from dailytalk_contiguous.core.schema import CONDITIONING, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.models import speech_activity, voice_effects
 from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
@@ -85,13 +85,7 @@ class Condition(Stage):
             "conditioned": Value("binary"),
             "conditioned_rate": Value("int32"),
             "conditioned_duration": SECONDS,
-            "clip_start": SECONDS,
-            "trim_start": SECONDS,
-            "trim_end": SECONDS,
-            "gain_db": MEASURE,
-            "noise_reduced_db": MEASURE,
-            "loudness_lufs_after": MEASURE,
-            "true_peak_dbtp_after": MEASURE,
+            **CONDITIONING,
         }
     )
 
@@ -151,13 +145,7 @@ class Condition(Stage):
                 "it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out"
             )
         gain = np.float32(10 ** (adjusted.gain_db / 20))
-        return Cut(
-            adjusted,
-            samples[:first] * gain,
-            first / RATE,
-            (len(samples) - last) / RATE,
-            reduced_db,
-        )
+        return Cut(adjusted, samples[:first] * gain, first / RATE, (len(samples) - last) / RATE, reduced_db)
 
     def _prompt(self, audio: dict[str, Any] | None) -> Samples:
         """The prompt's levelled samples at `RATE`; none without a prompt."""

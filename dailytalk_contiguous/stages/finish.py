@@ -55,21 +55,12 @@ class Finish(Stage):
     fields: tuple[Field, ...] = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
-        *(
-            "conversation_id",
-            "recording_id",
-            "duration",
-            "main_language",
-            "built_audio",
-            "built_rate",
-            "built_duration",
-            "built_sides",
-        ),
+        *("conversation_id", "recording_id", "duration", "main_language"),
+        *("built_audio", "built_rate", "built_duration", "built_sides"),
         *("alignments", "sounds", "timeline"),
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = tuple(sorted(OPTIONAL_FIELDS))
-    final: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = schema.BUILT
 
@@ -93,7 +84,11 @@ class Finish(Stage):
         utterances = pack_utterances({**row, **renamed}, (*FIELDS, *self.fields))
         for utterance in utterances:
             utterance["channel"] = sides[utterance["source_channel"]]
-        sounds = [_sound(sound) for sound in row["sounds"]]
+        sounds = [
+            {"channel": "right", "start": sound["new_start"], "end": sound["new_end"]}
+            | {"source_start": sound["start"], "source_end": sound["end"]}
+            for sound in row["sounds"]
+        ]
         words = [dict(word) for word in row["alignments"]]
         for item in (*utterances, *words, *sounds):
             for name in _TIMES & item.keys():
@@ -121,16 +116,6 @@ def _rounded(seconds: float | None, latest: float) -> float | None:
     if seconds is None:
         return None
     return round(min(round(seconds, 4), math.floor(latest * 1e4) / 1e4 if math.isfinite(latest) else latest), 4)
-
-
-def _sound(sound: dict[str, float]) -> dict[str, Any]:
-    return {
-        "channel": "right",
-        "start": sound["new_start"],
-        "end": sound["new_end"],
-        "source_start": sound["start"],
-        "source_end": sound["end"],
-    }
 
 
 def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
@@ -169,20 +154,14 @@ class TakeConditioned(Stage):
     )
     adds: ClassVar[Features] = Features({"audio": schema.AUDIO, "duration": schema.SECONDS, "words": List(WORD)})
 
-    def __call__(self, batch: schema.Batch) -> schema.Batch:
-        words: list[list[dict[str, Any]] | None] = []
-        for place, timed in enumerate(batch["words"]):
-            start, trimmed = batch["clip_start"][place], batch["trim_start"][place]
-            if timed is None:
-                words.append(None)
-                continue
-            moved = [word | {name: word[name] - trimmed + start for name in ("start", "end")} for word in timed]
-            words.append(fit_words(moved, start, batch["conditioned_duration"][place]))
-        return {
-            "audio": [{"bytes": encoded, "path": None} for encoded in batch["conditioned"]],
-            "duration": batch["conditioned_duration"],
-            "words": words,
-        }
+    def row(self, row: schema.Row) -> schema.Row:
+        words = row["words"]
+        if words is not None:
+            start, trimmed = row["clip_start"], row["trim_start"]
+            moved = [word | {name: word[name] - trimmed + start for name in ("start", "end")} for word in words]
+            words = fit_words(moved, start, row["conditioned_duration"])
+        audio = {"bytes": row["conditioned"], "path": None}
+        return {"audio": audio, "duration": row["conditioned_duration"], "words": words}
 
 
 #: Fields of the utterance of a clip that are known before it is conditioned; columns of these names on their way.
@@ -200,7 +179,6 @@ class FinishClip(Stage):
     )
     uses: ClassVar[tuple[str, ...]] = tuple(PROSODIC_TOKENS)
     adds: ClassVar[Features] = schema.LABELLED
-    final: ClassVar[bool] = True
 
     def row(self, row: schema.Row) -> schema.Row:
         conditioning = {name: row[name] for name in schema.CONDITIONING}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.audio import mixed_down, probe, read_analysis
+from dailytalk_contiguous.core.audio import mixed_down, probe, read_pcm
 from dailytalk_contiguous.core.code import code_digest
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.core.settings import unlisted
@@ -54,7 +54,7 @@ class FirstWords(Stage):
 
     def _speech(self, audio: dict[str, Any], piece: dict[str, Any], rate: int) -> bytes:
         start, end = piece["start"] / rate, piece["end"] / rate
-        return mixed_down(read_analysis(audio, start, min(end - start, HEARD_SECONDS + self.words))).tobytes()
+        return mixed_down(read_pcm(audio, start, min(end - start, HEARD_SECONDS + self.words))).tobytes()
 
     def preflight(self, fetch: bool = True) -> None:
         self.transcribe.preflight(fetch)

@@ -7,11 +7,11 @@ recogniser (null); in one that it does mention, an utterance without words is on
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Batch
+from dailytalk_contiguous.core.schema import CHANNELS, MIX, REJECTED, STRING, Row
 from dailytalk_contiguous.core.settings import unlisted
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Cue, WordRow, find_shift, join_words, match_words
@@ -42,13 +42,7 @@ class MatchTranscript(Stage):
     max_distance: float = unlisted(1.0)
 
     needs: ClassVar[tuple[str, ...]] = (
-        "conversation_id",
-        "given",
-        "offset",
-        "utterance_id",
-        "channel",
-        "start",
-        "end",
+        *("conversation_id", "given", "offset", "utterance_id", "channel", "start", "end"),
     )
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -59,22 +53,10 @@ class MatchTranscript(Stage):
         if not (math.isfinite(self.max_distance) and self.max_distance >= 0):
             raise ValueError(f"max_distance is {self.max_distance} s; give 0 or more")
 
-    def __call__(self, batch: Batch) -> Batch:
-        rows = [self._match(*values) for values in zip(*(batch[name] for name in self.needs), strict=True)]
-        return {name: [row[name] for row in rows] for name in self.adds}
-
-    def _match(
-        self,
-        conversation_id: str,
-        transcript: list[Cue],
-        offset: float,
-        utterance_ids: list[str],
-        channels: list[str],
-        starts: list[float],
-        ends: list[float],
-    ) -> dict[str, list[Any]]:
-        texts: list[str | None] = [None] * len(utterance_ids)
-        words: list[list[WordRow] | None] = [None] * len(utterance_ids)
+    def row(self, row: Row) -> Row:
+        conversation_id, transcript = row["conversation_id"], row["given"]
+        texts: list[str | None] = [None] * len(row["utterance_id"])
+        words: list[list[WordRow] | None] = [None] * len(row["utterance_id"])
         unmatched = []
         strangers = sorted({str(cue["channel"]) for cue in transcript} - {*CHANNELS, MIX})
         if strangers:
@@ -84,14 +66,15 @@ class MatchTranscript(Stage):
             cues = [cue for cue in transcript if cue["channel"] == channel and cue["text"] is not None]
             if not cues:
                 continue
-            places = [place for place, name in enumerate(channels) if name == channel]
-            spans = [(starts[place], ends[place]) for place in places]
+            places = [place for place, name in enumerate(row["channel"]) if name == channel]
+            spans = [(row["start"][place], row["end"][place]) for place in places]
             transcribed.append((cues, spans))
             matched = match_words(cues, spans, self.max_distance)
             for place, text, matched_words in zip(places, matched.texts, matched.words, strict=True):
                 texts[place], words[place] = text, matched_words
             unmatched += [
-                self._rejected(conversation_id, cues[number], offset, left) for number, left in matched.left_over
+                self._rejected(conversation_id, cues[number], row["offset"], left)
+                for number, left in matched.left_over
             ]
         unmatched = [*self._misplaced(conversation_id, transcribed), *unmatched]
         return {"given_text": texts, "given_words": words, "unmatched": unmatched}

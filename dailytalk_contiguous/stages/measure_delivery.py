@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from datasets import Features, List, Value
 
-from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.settings import Setting, setting
@@ -69,7 +69,7 @@ class MeasureDelivery(Stage):
             embed_delivery(self.delivery, self.codebook, [])
 
     def row(self, row: Row) -> Row:
-        channel = read_analysis(row["audio"], row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
+        channel = read_pcm(row["audio"], row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
         lines = zip(*(row[name] for name in ("source_channel", "start", "end", "text")), strict=True)
         sounds = [
             pcm_to_float(excerpt(channel, start, end if side == self.revoice and text.strip() else start))

@@ -8,7 +8,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float
 from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.schema import MEASURE, Batch
+from dailytalk_contiguous.core.schema import MEASURE, Row
 from dailytalk_contiguous.core.utterance import PROSODY
 from dailytalk_contiguous.stages.base import Stage
 
@@ -25,16 +25,10 @@ class MeasureProsody(Stage):
     uses: ClassVar[tuple[str, ...]] = ("words", "text_raw", "speech_seconds")
     adds: ClassVar[Features] = Features(dict.fromkeys(PROSODY, MEASURE))
 
-    def __call__(self, batch: Batch) -> Batch:
-        count = len(batch["speech"])
-        texts = batch.get("text_raw") or [""] * count
-        words = batch.get("words") or [None] * count
-        seconds = batch.get("speech_seconds") or [None] * count
-        rows = []
-        for speech, text, timed, spoken in zip(batch["speech"], texts, words, seconds, strict=True):
-            n_words: float = len(timed) if timed is not None else len((text or "").split())
-            if timed is None and text is None:
-                n_words = math.nan
-            samples = pcm_to_float(speech)
-            rows.append(measure_prosody(samples, n_words, spoken or len(samples) / ANALYSIS_RATE))
-        return {name: [row[name] for row in rows] for name in self.adds}
+    def row(self, row: Row) -> Row:
+        timed, text = row.get("words"), row.get("text_raw", "")
+        n_words: float = len(timed) if timed is not None else len((text or "").split())
+        if timed is None and text is None:
+            n_words = math.nan
+        samples = pcm_to_float(row["speech"])
+        return dict(measure_prosody(samples, n_words, row.get("speech_seconds") or len(samples) / ANALYSIS_RATE))

@@ -99,7 +99,7 @@ class RateAffect(Stage):
         object.__setattr__(self, "precision", affect.settled_precision(self.model, self.device, self.precision))
 
     def preflight(self, fetch: bool = True) -> None:
-        if self._estimates:
+        if self.model == affect.ACOUSTIC_ESTIMATE:
             return
         devices.device_of(self.device)  # not whether it is here: the work may be done elsewhere
         if fetch or Path(self.model).is_dir():
@@ -108,14 +108,10 @@ class RateAffect(Stage):
     def models(self) -> dict[str, str]:
         return {"affect": self.model}
 
-    @property
-    def _estimates(self) -> bool:
-        return self.model == affect.ACOUSTIC_ESTIMATE
-
     def __call__(self, batch: Batch) -> Batch:
         heard = [index for index, speech in enumerate(batch["speech"]) if speech]
         chosen = {name: [values[index] for index in heard] for name, values in batch.items()}
-        rated = (self._estimate if self._estimates else self._rate)(chosen) if heard else {}
+        rated = (self._estimate if self.model == affect.ACOUSTIC_ESTIMATE else self._rate)(chosen) if heard else {}
         columns: Batch = {name: [math.nan] * len(batch["speech"]) for name in AFFECT}
         columns["context_seconds"] = [0.0] * len(batch["speech"])
         for name, values in rated.items():
@@ -136,10 +132,8 @@ class RateAffect(Stage):
             return model.rate([pcm_to_float(pcm) for pcm in group])
 
         call = checkpointed(rate, lambda value: Affect(*map(float, value)))
-        if device == "cpu":
-            rated = devices.run_side_by_side(chosen, lengths, budget, call, affect.threads_of_one())
-        else:
-            rated = devices.run_batched(chosen, lengths, budget, call, model.room)
+        pool = affect.threads_of_one() if device == "cpu" else None
+        rated = devices.run_batched(chosen, lengths, budget, call, model.room, pool=pool)
         return {name: [getattr(ratings, name) for ratings in rated] for name in AFFECT} | {
             "context_seconds": borrowed_seconds
         }

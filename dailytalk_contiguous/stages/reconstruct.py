@@ -94,11 +94,12 @@ class Reconstruct(Stage):
         rate = self.sample_rate or row["sample_rate"]
         source = audio.read_at(row["audio"], rate, row["offset"], row["duration"])
         total = len(source) / rate
-        analysed = audio.read_analysis(row["audio"], row["offset"], row["duration"])
+        analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
         # Laughs, breaths and coughs of the kept channel.
         side = 1 - CHANNELS.index(self.revoice)
-        leaked = leaks[side].mask | (_loudest_leak(leaks[side], analysed[:, side]) > 0)
+        loudest_leak = _loudest_leak(leaks[side], analysed[:, side])
+        leaked = leaks[side].mask | (loudest_leak > 0)
         spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
         sounds = find_sounds(analysed[:, side], spans, np.repeat(leaked, HOP)[::FRAME])
         parts = self._parts(row, sounds, rate)
@@ -108,9 +109,8 @@ class Reconstruct(Stage):
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
         left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
-        kept = 1 - CHANNELS.index(self.revoice)
-        heard = float(np.mean(np.square(tones[kept]))) * 10 ** (HEARD_DB / 10)
-        replaced = leaked_spans(_loudest_leak(leaks[kept], analysed[:, kept]) > heard, rate)
+        heard = float(np.mean(np.square(tones[side]))) * 10 ** (HEARD_DB / 10)
+        replaced = leaked_spans(loudest_leak > heard, rate)
         right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
         rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
         measures = turns.compare_turns(

@@ -177,12 +177,7 @@ def seconds_within(seconds: float, base: Row) -> float:
 
 
 def _utterance(
-    identity: str,
-    place: int,
-    line: Mapping[str, Any],
-    base: Row,
-    runs: Mapping[str, int],
-    fields: Sequence[Field],
+    identity: str, place: int, line: Mapping[str, Any], base: Row, runs: Mapping[str, int], fields: Sequence[Field]
 ) -> dict[str, Any]:
     def within(item: Mapping[str, Any]) -> dict[str, Any]:
         return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}

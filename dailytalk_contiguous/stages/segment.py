@@ -131,7 +131,7 @@ class Segment(Stage):
     def restore(self, batch: Batch) -> Batch:
         speech = []
         for index, sound in enumerate(batch["audio"]):
-            pcm = self._pcm(audio.read_analysis(sound, batch["offset"][index], batch["duration"][index]))
+            pcm = self._pcm(audio.read_pcm(sound, batch["offset"][index], batch["duration"][index]))
             spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
             speech.append([audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans])
         return {"speech": speech}
@@ -144,7 +144,7 @@ class Segment(Stage):
             for name, meter in meters.items():
                 meter.push(block.mean(axis=1) if name == "mix" else block[:, ("left", "right").index(name)])
 
-        samples = audio.read_analysis(row["audio"], row["offset"], row["duration"], measure)
+        samples = audio.read_pcm(row["audio"], row["offset"], row["duration"], measure)
         pcm = self._pcm(samples)
         total = len(samples) / audio.ANALYSIS_RATE
         leaks = self._leaks(samples)

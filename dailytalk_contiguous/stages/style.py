@@ -61,18 +61,7 @@ class Bucket(Stage):
     min_values: int = unlisted(buckets.MIN_VALUES)
     corpus: CorpusStatistics = unlisted(())
 
-    needs: ClassVar[tuple[str, ...]] = (
-        "utterance_id",
-        "channel",
-        "valence",
-        "arousal",
-        "dominance",
-        "rms",
-        "zcr",
-        "f0_mean",
-        "f0_std",
-        "speech_rate",
-    )
+    needs: ClassVar[tuple[str, ...]] = ("utterance_id", "channel", *buckets.FEATURES)
     adds: ClassVar[Features] = per_utterance(
         Features({**dict.fromkeys(buckets.FEATURES.values(), STRING), **dict.fromkeys(MARGINS, MEASURE)})
     )
@@ -94,15 +83,6 @@ class Bucket(Stage):
         if bad_corpus := [entry for entry in self.corpus if not (math.isfinite(entry[1]) and entry[2] >= 0)]:
             raise ValueError(f"corpus entries are (feature, median, spread from 0 up), not {bad_corpus}")
 
-    def __call__(self, batch: Batch) -> Batch:
-        self.preflight()
-        added: Batch = {name: [] for name in self.adds}
-        for place, ids in enumerate(batch["utterance_id"]):
-            row = {name: batch[name][place] for name in self.needs}
-            for name, values in self._of_row(row, len(ids)).items():
-                added[name].append(values)
-        return added
-
     @property
     def unfitted(self) -> bool:
         return self.preset == "robust" and not self.corpus
@@ -119,7 +99,9 @@ class Bucket(Stage):
                 "take stage.fit(rows) of the rows that the stages before it have made, or the preset 'percentile'",
             )
 
-    def _of_row(self, row: Mapping[str, Any], n_utterances: int) -> dict[str, list[Any]]:
+    def row(self, row: Row) -> Row:
+        self.preflight()
+        n_utterances = len(row["utterance_id"])
         channels = _places(row["channel"])
         groups = [np.arange(n_utterances)] if self.preset == "seed" else channels
         columns: dict[str, list[Any]] = {}
@@ -187,10 +169,7 @@ def _array(values: Iterable[float | None], n_utterances: int) -> NDArray[np.floa
 
 
 #: Fields of the evidence and the columns that they come from.
-BUCKETS = {
-    field: f"{field}_bucket"
-    for field in ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
-}
+BUCKETS = {name.removesuffix("_bucket"): name for name in buckets.FEATURES.values()}
 MEASURES = ("rms_gain_db", "f0_ratio", "rate_ratio", "speech_rate", "voiced_fraction")
 
 

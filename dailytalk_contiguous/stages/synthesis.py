@@ -384,12 +384,7 @@ class Speak(Stage):
         )
 
     def _spoken(
-        self,
-        synthesiser: Synthesiser,
-        utterance: dict[str, Any],
-        chosen: GoodTake,
-        judged: int,
-        cost: float,
+        self, synthesiser: Synthesiser, utterance: dict[str, Any], chosen: GoodTake, judged: int, cost: float
     ) -> dict[str, Any]:
         take = chosen.take
         rate = self.sample_rate or utterance["sample_rate"] or take.spoken.sample_rate
@@ -527,9 +522,7 @@ def _voices(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[
     return {conversation: voice_of(lines) for conversation, lines in by_conversation.items()}
 
 
-def _registers(
-    takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]],
-) -> dict[Any, tuple[Register, Register]]:
+def _registers(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, tuple[Register, Register]]:
     """What is usual for the source and for the voice, of each conversation in which both are voiced."""
     by_conversation: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
     for utterance, take in takes:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_analysis
+from dailytalk_contiguous.core.audio import Pcm, embedded, excerpt, read_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import UTTERANCE, WORD, unpack_utterances
 from dailytalk_contiguous.stages.base import Stage
@@ -58,7 +58,7 @@ class TakeUtterances(Stage):
             with open_parquet(Path(audio["path"]), "build the dataset again") as file:
                 stored = file.row(row["row_group"], row["row_number"], ["audio"])
             audio = embedded(stored and stored["audio"])
-        samples = read_analysis(audio, row["offset"], row["duration"])
+        samples = read_pcm(audio, row["offset"], row["duration"])
         speech = [_cut(samples, span) for span in row["spans"]]
         known = {"labels": row.get("labels"), "split": row.get("split")}
         return unpack_utterances(row["spans"], _SPAN) | known | {"speech": speech}

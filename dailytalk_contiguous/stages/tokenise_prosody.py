@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor, as_features
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
@@ -41,7 +41,20 @@ CODEBOOK = Setting(
 
 
 @dataclass(frozen=True)
-class TokeniseProsody(Stage):
+class _Tokenises(Stage):
+    """What stages have in common that take tokens from a codebook."""
+
+    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
+
+    def preflight(self, fetch: bool = True) -> None:
+        Codebook.load(self.codebook)
+
+    def models(self) -> dict[str, str]:
+        return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
+
+
+@dataclass(frozen=True)
+class TokeniseProsody(_Tokenises):
     """Prosodic tokens of utterances: a token a frame, in runs, and by word; `prosody_model` names the codebook.
 
     A speaker's usual is that of the same channel of the same conversation, all of which must then be in
@@ -51,8 +64,6 @@ class TokeniseProsody(Stage):
     Attributes:
         codebook: `bundled`, or a folder.
     """
-
-    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
@@ -66,12 +77,6 @@ class TokeniseProsody(Stage):
             "prosody_model": schema.STRING,
         }
     )
-
-    def preflight(self, fetch: bool = True) -> None:
-        Codebook.load(self.codebook)
-
-    def models(self) -> dict[str, str]:
-        return {"prosody": bundled_name() if self.codebook == DEFAULT_CODEBOOK else self.codebook}
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:
         codebook = Codebook.load(self.codebook)
@@ -100,10 +105,9 @@ class TokeniseProsody(Stage):
 
 
 @dataclass(frozen=True)
-class TokeniseResult(Stage):
+class TokeniseResult(_Tokenises):
     """Prosodic tokens of the utterances of a rebuilt conversation, as they sound in it; none of a dropped one."""
 
-    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
     revoice: str = setting(schema.CHANNELS[0], REVOICE)
 
     needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
@@ -111,14 +115,8 @@ class TokeniseResult(Stage):
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = schema.per_utterance(Features(PROSODIC_TOKENS))
 
-    def preflight(self, fetch: bool = True) -> None:
-        Codebook.load(self.codebook)
-
-    def models(self) -> dict[str, str]:
-        return TokeniseProsody(self.codebook).models()
-
     def row(self, row: schema.Row) -> schema.Row:
-        samples = read_analysis(row["built_audio"])
+        samples = read_pcm(row["built_audio"])
         lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
         speech = [
             excerpt(samples[:, int(channel != self.revoice)], start or 0.0, end or 0.0).tobytes()
@@ -128,23 +126,15 @@ class TokeniseResult(Stage):
 
 
 @dataclass(frozen=True)
-class TokeniseClip(Stage):
+class TokeniseClip(_Tokenises):
     """Prosodic tokens of a finished clip, without the prompt before it."""
-
-    codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "clip_start", "duration")
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(PROSODIC_TOKENS)
 
-    def preflight(self, fetch: bool = True) -> None:
-        Codebook.load(self.codebook)
-
-    def models(self) -> dict[str, str]:
-        return TokeniseProsody(self.codebook).models()
-
     def row(self, row: schema.Row) -> schema.Row:
-        samples = read_analysis(row["audio"])
+        samples = read_pcm(row["audio"])
         speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
         (tokens,), (model,) = _tokens_of(self.codebook, {"speech": [speech]}).values()
         return {"prosody_tokens": tokens, "prosody_model": model}

@@ -39,11 +39,7 @@ LANGUAGE_SECONDS = 30.0
 #: `packed`: several utterances a window of 30 s. `utterance`: one. `short`: one, and the recogniser's window only
 #: as long as it, where the recogniser can.
 WINDOWS = ("packed", "utterance", "short")
-ASR_WINDOWS = Setting(
-    "Utterances in a window of Whisper: {choices}.",
-    option="asr_windows",
-    choices=WINDOWS,
-)
+ASR_WINDOWS = Setting("Utterances in a window of Whisper: {choices}.", option="asr_windows", choices=WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -124,13 +120,11 @@ class Transcribe(Stage):
             for index, words in enumerate(given_words)
             if words is not None
         }
-        found = batch.get("given_language") or [None] * count
-        languages = {
-            conversation: language or self._hint()
-            for conversation, language in zip(conversations, found, strict=True)
-        }
+        hint = UNDETERMINED if self.language == "auto" else self.language
+        given = zip(conversations, batch.get("given_language") or [None] * count, strict=True)
+        languages = {conversation: language or hint for conversation, language in given}
         if unheard:
-            languages |= {conversations[index]: self._hint() for index in unheard}
+            languages |= {conversations[index]: hint for index in unheard}
             speech = {index: pcm_to_float(batch["speech"][index]) for index in unheard}
             short = self.windows == "short"
             recogniser = load_recogniser(
@@ -152,9 +146,6 @@ class Transcribe(Stage):
             in_order.append(row)
         _mark_given_questions(in_order, conversations)
         return {name: [row[name] for row in in_order] for name in self.adds}
-
-    def _hint(self) -> str:
-        return UNDETERMINED if self.language == "auto" else self.language
 
     def _detect(
         self, recogniser: Recogniser, speech: dict[int, Samples], conversations: list[Hashable]

@@ -1,7 +1,7 @@
 """ChooseVoice: the cleanest speech of a conversation's own speaker, for a synthesiser that clones voices."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from datasets import Features, Value
@@ -36,12 +36,8 @@ class ChooseVoice(Stage):
     adds: ClassVar[Features] = Features({"voice_wav": Value("binary"), "voice_text": STRING})
 
     def row(self, row: Row) -> Row:
-        samples = read_at(row["audio"], row["sample_rate"], row["offset"], row["duration"])
-        wav, text = self._choose(row, samples[:, CHANNELS.index(self.revoice)])
-        return {"voice_wav": wav, "voice_text": text}
-
-    def _choose(self, row: dict[str, Any], channel: Samples) -> tuple[bytes, str]:
         rate = row["sample_rate"]
+        channel = read_at(row["audio"], rate, row["offset"], row["duration"])[:, CHANNELS.index(self.revoice)]
         spans = list(zip(row["source_channel"], row["start"], row["end"], row["text"], strict=True))
         others = [(start, end) for side, start, end, _ in spans if side != self.revoice]
         stretches = [
@@ -66,4 +62,4 @@ class ChooseVoice(Stage):
             )
         chosen.sort(key=lambda stretch: stretch[0])
         wav = encoded_sound(to_pcm(np.concatenate([samples for _, samples, _ in chosen])), rate, "WAV")
-        return wav, " ".join(text.strip() for _, _, text in chosen)
+        return {"voice_wav": wav, "voice_text": " ".join(text.strip() for _, _, text in chosen)}

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.store.files import inside, json_text, refuse_linked
+from dailytalk_contiguous.store.files import inside, json_text, refuse_linked, sync_folder
 
 #: The journal in the folder of the data, and the lock that is held while one record is written. Its lines are
 #: JSON, and its name doesn't say so: moshi-finetune takes every file `*jsonl` in its folder for a manifest.
@@ -211,12 +211,8 @@ class EditJournal:
                 raise
         finally:
             os.close(descriptor)
-        if is_new and os.name == "posix":
-            folder = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        if is_new:
+            sync_folder(self.folder)
         self._read += len(line)
 
 

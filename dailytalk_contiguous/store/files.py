@@ -20,8 +20,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a file under a temporary name beside `path`, flush it to disk, and rename it.
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name beside `path`; where the block ends, it is flushed to disk and renamed.
 
     The temporary name begins with a dot, so that nothing that lists the folder takes it for a result. It is
     removed if writing fails. Raises OSError as the disk does (full, read-only).
@@ -30,13 +31,19 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
-            write(file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let `write` fill the file that is to be `path`, as `replacing` does."""
+    with replacing(path) as file:
+        write(file)
 
 
 class Disk:

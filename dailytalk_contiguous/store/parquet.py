@@ -5,8 +5,11 @@ errors of the disk and of the network stay what they are, because reading again 
 a row group of the requested columns, and a row group that unpacks to far more than it has is not read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,11 +20,14 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
-from dailytalk_contiguous.store.files import Disk, write_atomically
+from dailytalk_contiguous.store.files import Disk, replacing
 from dailytalk_contiguous.store.parquet_pages import pages_of
 
 #: Rows that are Python objects at a time.
 BATCH = 64
+
+#: Of each row group that is read: its file, its number and its columns, on the level of debugging.
+log = logging.getLogger(__name__)
 
 #: A row group is not read if it has more bytes than this once it is unpacked, and more than this many times its
 #: own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values could have more.
@@ -94,6 +100,8 @@ class ParquetReader:
                 largest = max((self._largest_value(group, names) for group in run), default=0)
                 n_rows = max(1, min(size, LARGEST_UNPACKED // max(largest, 1)))
                 batches = self._file.iter_batches(n_rows, row_groups=run, columns=names, use_threads=False)
+            for group in run:
+                log.debug("read %s, row group %d: %s", self._name, group, names or self.schema.names)
             while True:
                 with self._reading():
                     batch = next(batches, None)
@@ -103,14 +111,26 @@ class ParquetReader:
 
     def row(self, group: int, place: int, columns: Iterable[str] | None = None) -> Row | None:
         """The row at a place of a row group; None where there is no such place. Raises BadInput for damage."""
-        if group >= len(self.group_sizes) or place >= self.group_sizes[group]:
-            return None
-        for number, batch in enumerate(self.batches(columns, [group], size=1)):
-            if number == place:
-                with self._reading():
-                    row: Row = batch.to_pylist()[0]
-                return row
-        return None
+        return next(self.rows_at([(group, place)], columns))
+
+    def rows_at(
+        self, places: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
+    ) -> Iterator[Row | None]:
+        """As `row` of each of some sorted places, of which the row groups are read once."""
+        for group, of_group in itertools.groupby(places, key=itemgetter(0)):
+            wanted = [place for _, place in of_group]
+            n_rows = self.group_sizes[group] if group < len(self.group_sizes) else 0
+            start = 0
+            for batch in self.batches(columns, [group]) if wanted[0] < n_rows else ():
+                for place in wanted:
+                    if start <= place < start + batch.num_rows:
+                        with self._reading():
+                            row: Row = batch.slice(place - start, 1).to_pylist()[0]
+                        yield row
+                start += batch.num_rows
+                if start > wanted[-1]:
+                    break
+            yield from (None for place in wanted if place >= n_rows)
 
     def _largest_value(self, group: int, names: Sequence[str] | None) -> int:
         """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
@@ -212,27 +232,24 @@ def _damaged(error: Exception, name: str, remedy: str) -> BadInput:
     return BadInput(f"{name} can't be read ({cause(error)})", remedy)
 
 
-def write_parquet(
-    path: Path,
-    features: Features,
-    groups: Iterable[Sequence[Row]],
-    metadata: Mapping[bytes, bytes] = {},
-    audio: str | None = None,
-) -> None:
+@contextmanager
+def writing_parquet(
+    path: Path, features: Features, metadata: Mapping[bytes, bytes] = {}, audio: str | None = None
+) -> Iterator[Callable[[Sequence[Row]], pa.Table]]:
     """Write a file so that it is either there, whole and on disk, or not at all.
 
-    The same rows give the same bytes, on any run.
+    Yields what writes some rows as a row group, and returns them as they are in the file. The same rows give the
+    same bytes, on any run.
 
     Args:
         path: the file.
         features: its columns.
-        groups: the rows of each row group; one is in memory at a time.
         metadata: of the file, beside that of the features.
         audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
             stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
             recognised wherever it moves to. None: every column is compressed alike.
 
-    Raises OSError as the disk does, and any error that `groups` raises.
+    Raises OSError as the disk does, and any error that the block raises.
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
@@ -251,15 +268,26 @@ def write_parquet(
             "write_page_index": True,
             "use_content_defined_chunking": True,
         }
+    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
 
-    def write(file: BinaryIO) -> None:
-        with Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
-            for rows in groups:
-                columns = {
-                    name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features
-                }
-                # One row group, for far fewer than a million rows fit.
-                writer.write_table(pa.table(columns, schema=schema))
-                disk.check()
+        def write(rows: Sequence[Row]) -> pa.Table:
+            columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
+            table = pa.table(columns, schema=schema)
+            writer.write_table(table)  # one row group, for far fewer than a million rows fit
+            disk.check()
+            return table
 
-    write_atomically(path, write)
+        yield write
+
+
+def write_parquet(
+    path: Path,
+    features: Features,
+    groups: Iterable[Sequence[Row]],
+    metadata: Mapping[bytes, bytes] = {},
+    audio: str | None = None,
+) -> None:
+    """Write the rows of each row group as `writing_parquet` does; one is in memory at a time."""
+    with writing_parquet(path, features, metadata, audio) as write:
+        for rows in groups:
+            write(rows)

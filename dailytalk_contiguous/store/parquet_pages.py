@@ -112,5 +112,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:
     """A number whose sign is its last bit."""
-    value, at = _varint(data, at)
-    return value >> 1 ^ -(value & 1), at
+    value, behind = data[at], at + 1
+    if value & 0x80:  # few have more than a byte
+        value, behind = _varint(data, at)
+    return value >> 1 ^ -(value & 1), behind

@@ -104,7 +104,9 @@ def test_rate_and_channels_are_as_asked_and_mono_is_the_mean(tmp_path: Path, dai
     assert rate == 48000
     assert np.abs(mono - samples.mean(axis=1)).max() < 1e-4
     assert (
-        dailytalk("convert", out / "a.wav", "--to", "flac", "--out", out, "--rate", 16000, "--channels", 2).code
+        dailytalk(
+            "convert", out / "a.wav", "--to", "flac", "--out", out, "--sample-rate", 16000, "--channels", 2
+        ).code
         == 0
     )
     wide, rate = soundfile.read(out / "a.flac", dtype="float32")
@@ -227,7 +229,7 @@ def test_empty_folder_says_that_nothing_could_be_used(tmp_path: Path, dailytalk:
         (("--to", "m4a"), "--to can't be 'm4a'"),
         (("--to", "mp3", "--bits", "16"), "--bits is for wav and flac"),
         (("--to", "wav", "--bits", "20"), "--bits can't be 20"),
-        (("--to", "opus", "--rate", "44100"), "opus has no --rate 44100"),
+        (("--to", "opus", "--sample-rate", "44100"), "opus has no --sample-rate 44100"),
     ],
 )
 def test_what_a_format_has_not_is_said_before_anything_is_written(
@@ -263,7 +265,9 @@ def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, daily
     save(tmp_path / "in/b.wav", tones(20.0))
     for to in ("wav", "flac", "mp3"):
         out = tmp_path / to
-        running = start_full(100_000, "convert", tmp_path / "in", "--to", to, "--out", out, "--rate", "44100")
+        running = start_full(
+            100_000, "convert", tmp_path / "in", "--to", to, "--out", out, "--sample-rate", "44100"
+        )
         _, told = running.communicate()
         assert (running.returncode, told) == (
             1,
@@ -272,7 +276,7 @@ def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, daily
         )
         assert names(out) == [f"a.{to}"]
         assert list(out.rglob("*.tmp")) == []
-        assert dailytalk("convert", tmp_path / "in", "--to", to, "--out", out, "--rate", 44100).code == 0
+        assert dailytalk("convert", tmp_path / "in", "--to", to, "--out", out, "--sample-rate", 44100).code == 0
 
 
 #: `dailytalk` whose second file stops half way, says "held" and waits for a signal.
@@ -293,8 +297,8 @@ def encode(*arguments, whole=conversion._encode):
     return whole(*arguments)
 
 conversion._encode = encode
-from dailytalk_contiguous.__main__ import run
-run()
+from dailytalk_contiguous.__main__ import entry_point
+entry_point()
 """
 
 

@@ -82,7 +82,10 @@ def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk:
     refused = dailytalk("report", work, "--listening-test", "3", "--out", tmp_path / "t.html")
     assert (refused.code, "add --pairs" in refused.err) == (1, True)
     made = dailytalk("report", work, "--listening-test", "3", "--pairs", "--out", tmp_path / "t.html")
-    assert made.out == f"test  {tmp_path}/t.html (6 clips); its key, not for listeners: {tmp_path}/t.key.json\n"
+    assert made.out.splitlines() == [
+        f"test  {tmp_path}/t.html (6 clips); its key, not for listeners: {tmp_path}/t.key.json",
+        f"next: dailytalk agreement {tmp_path}/t.key.json ANSWERS.json",
+    ]
     key = json.loads((tmp_path / "t.key.json").read_text())
     answer = {"kind": "dailytalk paired listening test answers", "test": key["test"], "answers": {}}
     for clip, fields in key["clips"].items():

@@ -32,7 +32,7 @@ COMMANDS: Any = {name: command_of(name) for name in NAMES}
 #: Numbers that options have by default, wherever there is such an option. `seed` is 0 everywhere.
 NUMBERS = {
     "agreement": 0.0,
-    "confidence": 0.4,
+    "emotion_confidence": 0.4,
     "digits": 6,
     "port": 0,
     "eval_share": 0.1,

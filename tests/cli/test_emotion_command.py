@@ -93,7 +93,7 @@ def test_a_recording_is_told_over_time_and_aloud(dailytalk: Command, tmp_path: P
     assert all(sentence.startswith("On the ") for sentence in told["said"])
     assert soundfile.info(tmp_path / "said.wav").duration > 1
 
-    done = dailytalk("emotion predict", call, "--confidence", "0.99", "--device", "cpu")
+    done = dailytalk("emotion predict", call, "--emotion-confidence", "0.99", "--device", "cpu")
     assert done.code == 0, done.err
     assert "unsure" in done.out
     assert "I can't tell how you feel" in done.out

@@ -29,13 +29,13 @@ def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 @pytest.fixture(scope="module")
 def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        from dailytalk_contiguous.learn.token_rows import find_speech, make_prosody
-        from dailytalk_contiguous.run.passes import RunOptions
+        from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
+        from dailytalk_contiguous.run.run import run
         from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
         out = tmp_path_factory.mktemp("tokens") / "tokens"
         patch.chdir(out.parent)
-        make_prosody(find_speech([str(EXAMPLE)], out), out, TokeniseProsody(), RunOptions(1), "encode")
+        run(ProsodySpec(find_speech([str(EXAMPLE)], out), out, TokeniseProsody()))
         return out
 
 

@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("megabytes", [150, 400])
 def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_path: Path) -> None:
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20,) * 2)"
-    program = f"{limit}; from dailytalk_contiguous.__main__ import run; run()"
+    program = f"{limit}; from dailytalk_contiguous.__main__ import entry_point; entry_point()"
     command = [sys.executable, "-c", program, "build", source, "--out", tmp_path / "work", *EMBEDDED]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -49,7 +49,7 @@ def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_pat
         (("--buckets", "x"), "--buckets can't be 'x': choose one of percentile, robust, seed."),
         (
             ("--affect-precision", "int4"),
-            "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16.",
+            "--affect-precision can't be 'int4': choose one of auto, float32, bfloat16, float16, int8.",
         ),
         (("--rules", "x"), "--rules can't be 'x': choose one of standard, seed."),
         (("--asr-windows", "x"), "--asr-windows can't be 'x': choose one of packed, utterance, short."),
@@ -70,11 +70,11 @@ def test_too_little_memory_is_one_sentence(megabytes: int, source: Path, tmp_pat
         (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a file of many recordings"),
         (("--language", "de"), "pocketsphinx understands English only, not de: "),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
-        (("--asr-model", "tiny"), "Whisper 'tiny' is not in the cache and can't be downloaded"),
-        (("--asr-model", "empty"), "empty is no Whisper model in CTranslate2 format: no model.bin"),
+        (("--asr-model", "tiny"), "Systran/faster-whisper-tiny can't be reached"),
+        (("--asr-model", "empty"), "'empty' is no whole Whisper model in CTranslate2 format: no model.bin"),
         (("--affect-model", "empty"), "'empty' is no model of transformers: it has no config.json"),
-        (("--affect-model", "nobody/nothing"), "the model 'nobody/nothing' is not in the cache"),
-        (("--affect-model", "not a name!"), "'not a name!' is neither a folder nor a model on the Hub"),
+        (("--affect-model", "nobody/nothing"), "nobody/nothing can't be reached"),
+        (("--affect-model", "not a name!"), "'not a name!' is no folder, and no name of a model on the Hub"),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_nothing_is_written(

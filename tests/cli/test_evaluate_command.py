@@ -11,7 +11,8 @@ from rich.cells import cell_len
 
 from dailytalk_contiguous import ExtractContours, ProsodicSequenceEncoder, TokeniseProsody, token_rows
 from dailytalk_contiguous.learn.embeddings import write_embeddings
-from dailytalk_contiguous.learn.token_rows import find_speech, make_prosody
+from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
+from dailytalk_contiguous.run.run import run
 
 HOSTILE = "<script>alert(1)</script>|[x](http://example.org)"
 
@@ -39,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(6)
     ]
     speech = find_speech([str(corpus_folder(folder / "corpus", rows))], folder / "tokens")
-    make_prosody(speech, folder / "tokens", TokeniseProsody())
-    make_prosody(speech, folder / "contours", ExtractContours())
+    run(ProsodySpec(speech, folder / "tokens", TokeniseProsody()))
+    run(ProsodySpec(speech, folder / "contours", ExtractContours()))
     torch.manual_seed(0)
     encoder = ProsodicSequenceEncoder(hidden_dim=32, num_layers=1, nhead=2)
     encoder.save_pretrained(folder / "encoder")
@@ -60,11 +61,12 @@ def test_tables_fit_80_columns_and_are_those_of_json_and_markdown(
         folder / "contours",
         *("--sound", folder / "corpus"),
     )
-    plain = dailytalk(*words, "--out", tmp_path / "evaluation.md")
+    plain = dailytalk(*words, "--markdown", tmp_path / "evaluation.md")
     assert plain.code == 0, plain.err
     told = json.loads(dailytalk(*words, "--json").out)
     lines = plain.out.splitlines()
-    assert max(cell_len(line) for line in lines if not line.startswith("note: ")) <= 80
+    shown = [line for line in lines if "evaluation.md" not in line]
+    assert max(cell_len(line) for line in shown if not line.startswith(("note: ", "next: "))) <= 80
     assert told["features"].keys() - {"eGeMAPS"} == {"embedding", "tokens", "contours"}
     probes = {(probe["target"], probe["features"]): probe for probe in told["probes"]}
     assert probes.keys() == {
@@ -86,7 +88,7 @@ def test_tables_fit_80_columns_and_are_those_of_json_and_markdown(
 
 
 def test_names_from_outside_are_text_in_markdown(folder: Path, tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("tokens evaluate", folder / "tokens", "--out", tmp_path / "evaluation.md")
+    done = dailytalk("tokens evaluate", folder / "tokens", "--markdown", tmp_path / "evaluation.md")
     assert "alert(1)" in done.out
     text = (tmp_path / "evaluation.md").read_text(encoding="utf-8")
     assert "alert(1)" in text
@@ -125,7 +127,7 @@ def test_what_is_named_and_is_not_there_is_one_sentence(folder: Path, dailytalk:
 def test_one_speaker_without_labels_gives_notes_alone_and_an_exit_code(tmp_path: Path, dailytalk: Command) -> None:
     rows = [clip_row(f"ann-{number}", None, gender=None, text="It is so.") for number in range(3)]
     speech = find_speech([str(corpus_folder(tmp_path / "corpus", rows))], tmp_path / "tokens")
-    make_prosody(speech, tmp_path / "tokens", TokeniseProsody())
+    run(ProsodySpec(speech, tmp_path / "tokens", TokeniseProsody()))
     done = dailytalk("tokens evaluate", tmp_path / "tokens", "--json")
     assert (done.code, json.loads(done.out)["probes"]) == (1, [])
     assert [

@@ -14,11 +14,31 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from dailytalk_contiguous.cli.main import COMMANDS, GROUPS, LISTED, command_of
-from dailytalk_contiguous.cli.terminal import HelpPanel
+from dailytalk_contiguous.cli.terminal import Panel
 
-#: Options that mean something else in some of the commands: of recordings, clips, talks, a published dataset.
-OF_EACH_COMMAND = {"--language", "--out", "--private", "--sample-rate", "--split", "--valid-share"}
-OF_EACH_COMMAND |= {"--max-cost", "--voice"}
+#: Options of which a word of the help, the values or the default differ between commands, and why. All others say
+#: the same of themselves wherever they are.
+DIFFERENT = {
+    # They mean something else.
+    "--language": "corpus leaves out clips in others; converse has no conversation in which to find it",
+    "--out": "a folder, which for work may be in a store; or a file, which has a name of its own",
+    "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
+    "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
+    "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
+    # Another default suits the command.
+    "--affect-model": "emotion predict has no profile",
+    "--emotion": "converse always guesses, what makes datasets only where it is asked to",
+    "--emotion-confidence": "converse reacts to what is surer",
+    "--epochs": "each training has its own",
+    "--folds": "networks take hours for one",
+    "--learning-rate": "each training has its own",
+    "--model": "emotion evaluate trains one where none is named",
+    "--patience": "each training has its own",
+    "--profile": "speak goes on with that of tag",
+    "--prosodic-tokens": "the commands of tokens are for nothing else",
+    "--sample-rate": "each format has its own; speak may keep that of the recording",
+    "--seed": "converse is random unless one is given",
+}
 
 
 @pytest.fixture
@@ -37,22 +57,30 @@ def lines_of(dailytalk: Command, name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_has_a_panel_and_a_sentence(name: str) -> None:
-    assert [option.opts for option in options_of(name) if option.rich_help_panel not in [*HelpPanel]] == []
+    assert [option.opts for option in options_of(name) if option.rich_help_panel not in [*Panel]] == []
     assert [option.opts for option in options_of(name) if option.help[-1:] not in (".", "…")] == []
 
 
-def test_option_has_the_same_text_and_panel_in_every_command() -> None:
-    seen: dict[str, set[tuple[str, str]]] = defaultdict(set)
+def test_option_says_the_same_in_every_command(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name in COMMANDS:
+        shown = shown_behind(dailytalk, name, monkeypatch)
         for option in options_of(name):
-            seen[option.opts[0]].add((option.help, option.rich_help_panel))
-    assert {option for option, texts in seen.items() if len(texts) > 1} == OF_EACH_COMMAND
+            values = re.sub(r" ?\[required\]|[()]", "", shown[option.opts[0]])
+            said[option.opts[0]].add((option.help, values))
+    assert {option for option, words in said.items() if len(words) > 1} == {*DIFFERENT}
+
+
+def test_list_of_commands_is_one_screen(dailytalk: Command) -> None:
+    lines = dailytalk("--help").out.splitlines()
+    assert len(lines) <= 45
+    assert max(map(cell_len, lines)) <= 80
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_panels_come_once_each_and_in_one_order(name: str, dailytalk: Command) -> None:
     titles = [line.strip("╭─╮ ") for line in lines_of(dailytalk, name) if line.startswith("╭─")]
-    order = ["Arguments", *HelpPanel]
+    order = ["Arguments", *Panel]
     assert titles == sorted(set(titles), key=order.index)
     assert "Run" in titles  # with --json and --help
 
@@ -96,19 +124,24 @@ def test_ranges_and_defaults_that_the_help_shows_are_these(
     assert {name: list(options) for name, options in shown.items()} == {name: list(known[name]) for name in known}
 
 
-def test_list_of_commands_is_in_panels_and_fits_80_columns(dailytalk: Command) -> None:
-    lines = Text.from_ansi(dailytalk("--help").out).plain.splitlines()
-    assert max(map(cell_len, lines)) == 80
-    assert [line.strip("╭─╮ ") for line in lines if line.startswith("╭─")] == ["Options", *LISTED]
-    listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
-    assert listed == list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+def listed(lines: list[str]) -> list[str]:
+    return [match[1] for line in lines if (match := re.match(r"(?:[A-Z]\w+ {2,}| {10})([a-z]+) ", line))]
+
+
+def test_commands_are_listed_by_what_a_person_wants(dailytalk: Command) -> None:
+    lines = dailytalk("--help").out.splitlines()
+    titles = [match[1] for line in lines if (match := re.match(r"([A-Z]\w+) {2,}[a-z-]+ +", line))]
+    assert titles == [*LISTED, "Options"]
+    assert listed(lines) == list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
 
 
 def test_commands_of_two_words_are_listed_under_the_first(dailytalk: Command) -> None:
     for first in GROUPS:
-        lines = Text.from_ansi(dailytalk(first, "--help").out).plain.splitlines()
-        listed = [match[1] for line in lines if (match := re.match(r"│ ([a-z]+) ", line))]
-        assert [f"{first} {second}" for second in listed] == [name for name in COMMANDS if name.startswith(first)]
+        lines = dailytalk(first, "--help").out.splitlines()
+        assert max(map(cell_len, lines)) <= 80
+        assert [f"{first} {second}" for second in listed(lines)] == [
+            name for name in COMMANDS if name.startswith(first)
+        ]
         assert f"No such command '{first}s'" in dailytalk(first, f"{first}s").err
 
 

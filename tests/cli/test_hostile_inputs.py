@@ -166,7 +166,7 @@ def test_hidden_recordings_are_named_and_cost_nothing(
     (tmp_path / "in/._good.flac").write_bytes(b"x")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert done.code == 0
-    (told,) = [line for line in done.out.splitlines() if line.startswith("passed over")]
+    (told,) = [line for line in done.err.splitlines() if line.startswith("passed over")]
     assert '".old.' in told
     assert "DS_Store" not in told
     hidden = next((tmp_path / "in").glob(".old.*"))

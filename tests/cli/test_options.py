@@ -13,13 +13,13 @@ from uuid import uuid4
 
 import fsspec
 import pytest
-import typer
 from audio_files import tones
 from hub.server import HubServer
 from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, folder
 
+from dailytalk_contiguous.cli import corpus as corpus_command
 from dailytalk_contiguous.cli import export as export_command
 from dailytalk_contiguous.cli import main as main_command
 from dailytalk_contiguous.cli import mix as mix_command
@@ -33,9 +33,9 @@ from dailytalk_contiguous.cli import tag as tag_command
 from dailytalk_contiguous.cli import versions as versions_command
 from dailytalk_contiguous.cli.main import app
 from dailytalk_contiguous.cli.options import pair_of, recordings_of, value_of
-from dailytalk_contiguous.cli.terminal import exit_code
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import INSECURE
+from dailytalk_contiguous.core.outcome import Outcome
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.pipelines import clip_stages, speak_stages, tag_stages
 from dailytalk_contiguous.publish.mixture import Settings as MixSettings
@@ -43,9 +43,9 @@ from dailytalk_contiguous.publish.pushing import PushSettings, Target
 from dailytalk_contiguous.publish.verdict import FitnessLimits
 from dailytalk_contiguous.run import clips, on_ray
 from dailytalk_contiguous.run.clip_plan import ClipPlan
-from dailytalk_contiguous.run.clips import OPTIONS, CorpusOutcome, Read, WrittenConversations
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, Read, WrittenConversations
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.passes import Runner
+from dailytalk_contiguous.run.run import Runner, RunOutcome
 from dailytalk_contiguous.run.storage import OF_CORPUS, WorkFolder
 from dailytalk_contiguous.run.streaming import Limits
 from dailytalk_contiguous.sources.hub_repository import HubChoice
@@ -148,7 +148,8 @@ def caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Caught:
             patched.setattr(module, name, reached)
             with pytest.raises(Reached) as how:
                 called(*command)
-        return dict(how.value.args[0])
+        values = dict(how.value.args[0])
+        return {**vars(values["spec"]), **values} if "spec" in values else values
 
     return catch
 
@@ -164,7 +165,7 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     assert (plain["channel"], plain["shard_seconds"]) == ("both", 600.0)
     assert (plain["out"], plain["max_conversation"], plain["transcripts"]) == (tmp_path / "out", 900.0, None)
     assert (plain["hub"], plain["licence"], plain["follow_links"]) == (HubChoice(), "", False)
-    run = caught(tag_command, "run_tagging", *command)
+    run = caught(tag_command, "run", *command)
     assert (run["stages"], run["about"]["settings"]) == (tag_stages(), {"profile": "standard"})
     options = run["options"]
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (1, (1, 1), 600.0, False)
@@ -178,7 +179,7 @@ def test_options_of_tag_reach_the_search_and_the_settings(tmp_path: Path, caught
     assert (full["channel"], full["shard_seconds"]) == ("left", 120.0)
     assert (full["hub"], full["licence"], full["follow_links"]) == (HubChoice("c", "s", "a", "i"), "mit", True)
     assert (full["max_conversation"], full["transcripts"]) == (3600.0, str(tmp_path / "texts"))
-    run = caught(tag_command, "run_tagging", *more)
+    run = caught(tag_command, "run", *more)
     options = run["options"]
     assert run["stages"] == TAGGING
     assert (options.workers, options.shard, options.shard_seconds, options.prune) == (3, (2, 3), 120.0, True)
@@ -188,9 +189,9 @@ def test_command_line_is_in_the_record(tmp_path: Path, caught: Caught, monkeypat
     save(tmp_path / "in/call.wav")
     monkeypatch.setattr("sys.argv", ["/bin/dailytalk", "tag", "my calls"])
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
-    assert caught(tag_command, "run_tagging", *command)["about"]["command"] == "dailytalk tag 'my calls'"
+    assert caught(tag_command, "run", *command)["about"]["command"] == "dailytalk tag 'my calls'"
     work = folder(tmp_path / "work", first=SHORT)
-    about = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")["about"]
+    about = caught(speak_command, "run", "speak", work, "--profile", "embedded")["about"]
     assert about["command"] == "dailytalk tag 'my calls'"
 
 
@@ -205,12 +206,12 @@ def test_options_of_a_stream_reach_its_job_and_its_limits(
     (tmp_path / "texts").mkdir()
     command = ("build" if both else "tag", "tester/calls", "--streaming", "--out", tmp_path / "out")
     command += ("--profile", "embedded", "--language", "en")
-    plain = caught(stream_command, "run_streaming", *command)
+    plain = caught(stream_command, "run", *command)
     assert plain["limits"] == Limits(None, 0.0)
     assert (plain["job"].window_seconds, plain["job"].licence) == (600.0, "")
     assert plain["job"].speaking == (speak_stages(profile="embedded") if both else ())
     full = caught(
-        *(stream_command, "run_streaming", *command, "--channel", "both" if both else "left", "--follow-links"),
+        *(stream_command, "run", *command, "--channel", "both" if both else "left", "--follow-links"),
         *("--limit-hours", "2", "--limit-disk", "3", "--shard-minutes", "5", "--source-licence", "mit"),
         *("--max-conversation", "20m", "--transcripts", "texts"),
     )
@@ -241,9 +242,9 @@ def test_code_of_a_stream_is_that_of_its_command_which_does_nothing_else(
 ) -> None:
     given: list[Any] = []
 
-    def stream(*values: Any) -> int:
+    def stream(*values: Any) -> Outcome:
         given.append(values)
-        return 7
+        return Outcome({}, "", 7)
 
     monkeypatch.setattr(speak_command if both else tag_command, "stream", stream)
     command = (
@@ -268,11 +269,9 @@ def test_stream_as_json_keeps_its_lines_off_stdout(
     publish(tmp_path / "call.wav")
     command = ("tag", "tester/calls", "--streaming", "--out", tmp_path / "out", "--profile", "embedded")
     capfd.readouterr()
-    caught(stream_command, "run_streaming", *command, "--json")
+    caught(stream_command, "run", *command, "--json")
     told = capfd.readouterr()
     assert (told.out, told.err.startswith("streaming tester/calls, commit ")) == ("", True)
-    caught(stream_command, "run_streaming", *command)
-    assert capfd.readouterr().out.startswith("streaming tester/calls, commit ")
     assert called(*command, "--dry-run", "--json") == 0
     assert json.loads(capfd.readouterr().out)["to_fetch"]["files"] == 1
 
@@ -292,8 +291,6 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
     told = capfd.readouterr()
     assert json.loads(told.out)["hidden"] == [".hidden.wav"]
     assert "passed over 1 hidden" in told.err
-    assert called(*command) == 0
-    assert "passed over 1 hidden" in capfd.readouterr().out
     work = folder(tmp_path / "work", first=SHORT[:1])
     command = ("speak", work, "--profile", "embedded", "--profile-stages", "--asr-model", "pocketsphinx")
     assert called(*command, "--json") == 0
@@ -301,7 +298,7 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
     assert json.loads(told.out)["counts"]["conversations"] == 1
     assert "where the time went" in told.err
     assert called(*command) == 0
-    assert "where the time went" in capfd.readouterr().out
+    assert "where the time went" in capfd.readouterr().err
     assert called(*command, "--dry-run", "--json") == 0
     assert json.loads(capfd.readouterr().out)["utterances"] == 1
 
@@ -311,18 +308,18 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(
 
 def test_options_of_speak_reach_its_settings_and_its_run(tmp_path: Path, caught: Caught) -> None:
     work = folder(tmp_path / "work", first=SHORT)
-    plain = caught(speak_command, "run_speaking", "speak", work, "--profile", "embedded")
-    assert (plain["stages"], plain["about"]["settings"]) == (
-        speak_stages("embedded"),
+    plain = caught(speak_command, "run", "speak", work, "--profile", "embedded")
+    assert (plain["stages"][:-1], plain["about"]["settings"]) == (
+        speak_stages("embedded")[:-1],
         {"profile": "embedded"},
     )
     assert (plain["out"], plain["options"].prune, plain["options"].workers) == (work, False, 1)
     full = caught(
-        *(speak_command, "run_speaking", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
+        *(speak_command, "run", "speak", work, "--out", tmp_path / "out", *OF_SPEECH),
         *("--cache", tmp_path / "speech", "--max-cost", "1.5", "--workers", "3", "--prune"),
     )
     own = {"cache": str(tmp_path / "speech"), "max_cost": 1.5}
-    assert full["stages"] == speak_stages(**(SPEAKING | own))
+    assert full["stages"][:-1] == speak_stages(**(SPEAKING | own))[:-1]  # Finish has the provenance, too
     assert (full["out"], full["options"].prune, full["options"].workers) == (tmp_path / "out", True, 3)
     assert [row["conversation_id"] for row in full["script"].rows] == ["first"]
     read = caught(
@@ -355,8 +352,8 @@ def test_device_of_a_cluster_is_what_its_nodes_have(
     save(tmp_path / "in/call.wav")
     work = folder(tmp_path / "work", first=SHORT)
     cluster = ("--profile", "embedded", "--runner", "ray", "--address", "host:6379")
-    found = caught(tag_command, "run_tagging", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
-    said = caught(speak_command, "run_speaking", "speak", work, *cluster)
+    found = caught(tag_command, "run", "tag", tmp_path / "in", "--out", tmp_path / "out", *cluster)
+    said = caught(speak_command, "run", "speak", work, *cluster)
     stages = [getattr(stage, "stage", stage) for ran in (found, said) for stage in ran["stages"]]
     devices = [stage.device for stage in stages if hasattr(stage, "device")]
     assert (set(devices), asked) == ({"cuda" if gpus else "cpu"}, ["host:6379"] * 2)
@@ -451,9 +448,9 @@ def test_build_leaves_with_the_worse_of_both_codes(
         real = getattr(speak_command, name)
 
         @functools.wraps(real)
-        def half(**options: Any) -> None:
+        def half(**options: Any) -> Outcome:
             halves[name] = options
-            raise typer.Exit(with_code)
+            return Outcome({}, name, with_code)
 
         return half
 
@@ -472,10 +469,10 @@ def test_dry_run_of_a_build_names_the_stages_of_both_halves_and_json_those_of_th
     command = ("build", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--dry-run")
     capfd.readouterr()
     assert called(*command) == 0
-    first, *_, last = capfd.readouterr().out.splitlines()
-    assert first == "1 recording, 1 conversation, 6.0 s"
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "1 recording, 1 conversation, 6.0 s"
     said = [stage.name for stage in speak_stages(profile="embedded")]
-    assert last == f"then, to speak: {', '.join(said)}"
+    assert f"then, to speak: {', '.join(said)}" in lines
     assert called(*command, "--json") == 0
     told = json.loads(capfd.readouterr().out)
     assert (told["conversations"], told["stages"][0], "Speak" in told["stages"]) == (1, "Segment", False)
@@ -543,14 +540,17 @@ def test_options_of_corpus_reach_its_settings(
     assert (read["agreed_only"], read["follow_links"]) == (True, True)
     monkeypatch.setattr(clips, "read_corpus", corpus_read)
     noise = save(tmp_path / "noise/a.wav").parent
-    plain = caught(clips, "build_corpus", *command)
+    plain = caught(corpus_command, "run", *command)
     work = WorkFolder(tmp_path / "out")
-    assert (plain["stages"], plain["wanted"]) == (clip_stages(), ClipPlan())
+    assert ((plain["measuring"], plain["finishing"]), plain["wanted"]) == (
+        clip_stages(),
+        ClipPlan(split="speakers"),
+    )
     assert plain["options"] == replace(OPTIONS, runner=Runner(work=work))
     assert (plain["text_conditions"], plain["report_only"]) == (False, False)
     assert callable(plain["planned"])  # the bar
     full = caught(
-        *(clips, "build_corpus", *command, "--profile", "embedded", "--asr-model", "none"),
+        *(corpus_command, "run", *command, "--profile", "embedded", "--asr-model", "none"),
         *("--asr-windows", "short", "--compute-type", "float32", "--affect-model", "none", "--language", "en"),
         *("--split", "speakers", "--augment", "pitch, noise", "--copies", "2", "--balance", "sample"),
         *("--target-minutes", "4", "--prompt-channel", "--agreed-only", "--reduce-noise-under", "12"),
@@ -570,7 +570,7 @@ def test_options_of_corpus_reach_its_settings(
         *("--seed", "9", "--text-conditions", "--report-only", "--noise-folder", noise),
         *("--shard", "2/3", "--shard-minutes", "2"),
     )
-    assert full["stages"] == clip_stages(
+    assert (full["measuring"], full["finishing"]) == clip_stages(
         profile="embedded",
         asr_model="none",
         asr_windows="short",
@@ -629,11 +629,6 @@ def test_option_of_clips_is_refused_for_conversations(
     assert laid == [("dailytalk", tmp_path, tmp_path / "out", 3, True)]
 
 
-@pytest.mark.parametrize(("count", "rejected", "code"), [(0, 0, 1), (0, 2, 1), (1, 0, 0), (1, 1, 3)])
-def test_exit_code_of_corpus_tells_of_clips_and_rejects(count: int, rejected: int, code: int) -> None:
-    assert exit_code(count, rejected) == code
-
-
 @pytest.mark.parametrize(
     ("missing", "kept", "rejected", "code"),
     [(1, 0, 0, 0), (1, 0, 2, 3), (0, 0, 0, 1), (0, 0, 2, 1), (0, 3, 0, 0), (0, 3, 1, 3)],
@@ -648,26 +643,40 @@ def test_corpus_leaves_with_0_or_3_while_shards_of_other_hosts_are_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rejects = [Reject(f"c{n}", "Quality", "it is short", "leave it out") for n in range(rejected)]
-    outcome = CorpusOutcome(None, [], [{}] * kept, rejects, 1, missing, 1.0, Account({}, {}))
+
+    def run(spec: CorpusSpec, *values: Any, **named: Any) -> RunOutcome:
+        spec.kept = [{}] * kept
+        return RunOutcome(rejects, Account({}, {}), n_missing=missing)
+
     monkeypatch.setattr(clips, "read_corpus", corpus_read)
-    monkeypatch.setattr(clips, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(corpus_command, "run", run)
     command = ("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded")
     assert called(*command) == called(*command, "--json") == code
     told = capsys.readouterr().out
-    waits = "1 shard still missing: run the same command again once all hosts are done"
+    waits = "1 shard still missing\nnext: the same command again once all hosts are done"
+    if rejected:
+        waits = "1 shard still missing\nrejected: "
     assert (waits in told, f"{kept} of 0 measured clips would be kept" in told) == (bool(missing), not missing)
 
 
-@pytest.mark.parametrize(
-    ("record", "dropped"), [(None, ()), ({"counts": {"read": 1, "clips": 1}}, OF_CORPUS)], ids=["missing", "whole"]
-)
+WHOLE_CORPUS: dict[str, Any] = {
+    "counts": {"read": 1, "clips": 1, "copies": 0, "by_emotion": {}, "by_word_source": {}, "without_text": 0}
+    | {"without_prompt": 0},
+    "hours": {"audio": 0.1},
+    "corpus": {"licence": "mit"},
+    "split": None,
+    "balance": None,
+}
+
+
+@pytest.mark.parametrize(("record", "dropped"), [(None, ()), (WHOLE_CORPUS, OF_CORPUS)], ids=["missing", "whole"])
 def test_store_loses_stale_shards_of_a_corpus_once_all_of_it_is_done(
     record: dict[str, Any] | None, dropped: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled: list[Any] = []
-    outcome = CorpusOutcome(record, [], [], [], 1, 0 if record else 1, 1.0, Account({}, {}))
+    outcome = RunOutcome([], Account({}, {}), record=record, n_missing=0 if record else 1)
     monkeypatch.setattr(clips, "read_corpus", corpus_read)
-    monkeypatch.setattr(clips, "build_corpus", lambda *values, **named: outcome)
+    monkeypatch.setattr(corpus_command, "run", lambda *values, **named: outcome)
     monkeypatch.setattr(WorkFolder, "settle", lambda work, stale=(): settled.append(stale))
     assert called("corpus", "esd", tmp_path, "--out", tmp_path / "out", "--profile", "embedded", "--json") == 0
     assert settled == [dropped]
@@ -836,7 +845,7 @@ def test_one_number_is_how_many_conversations_and_all_else_are_ids(
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_what_is_said_before_the_work_is_not_mixed_with_json(
+def test_what_is_said_before_the_work_is_not_mixed_with_the_outcome(
     as_json: bool,
     tmp_path: Path,
     caught: Caught,
@@ -853,18 +862,18 @@ def test_what_is_said_before_the_work_is_not_mixed_with_json(
     monkeypatch.setattr(push_command, "edited_since", lambda folder: True)
     embedded = ("--out", tmp_path / "out", "--profile", "embedded", "--language", "en")
     for module, work_of_it, command, told in (
-        (tag_command, "run_tagging", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
-        (tag_command, "run_tagging", ("tag", "tester/calls", *embedded), "to fetch from tester/calls, commit "),
+        (tag_command, "run", ("tag", tmp_path / "in", *embedded), "passed over 1 hidden"),
+        (tag_command, "run", ("tag", "tester/calls", *embedded), "to fetch from tester/calls, commit "),
         (plan_command, "estimate_run", ("plan", tmp_path / "in", *embedded[2:]), "passed over 1 hidden"),
-        (speak_command, "run_speaking", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
-        (stream_command, "run_streaming", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
+        (speak_command, "run", ("speak", work, "--profile", "embedded"), "spoken by openai, as in"),
+        (stream_command, "run", ("tag", "tester/calls", "--streaming", *embedded), "streaming tester/"),
         (push_command, "run_push", ("push", work, "tester/new"), "transcript.jsonl was changed since"),
     ):
         capfd.readouterr()
         caught(module, work_of_it, *command, *(["--json"] if as_json else []))
         printed = capfd.readouterr()
-        assert told in (printed.err if as_json else printed.out)
-        assert told not in (printed.out if as_json else printed.err)
+        assert told in printed.err
+        assert told not in printed.out
 
 
 @pytest.mark.parametrize(
@@ -889,20 +898,31 @@ def test_bug_keeps_the_traceback_of_python_and_help_offers_nothing_to_install(
         assert "completion" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("folder", "pause"), [("work", 2.0), ("memory://x/work", 30.0)])
 def test_store_is_looked_at_less_often_than_a_folder(
-    tmp_path: Path, caught: Caught, monkeypatch: pytest.MonkeyPatch
+    folder: str, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_command, "_look", lambda folder: ([], None))
-    assert caught(status_command, "_lines", "status", tmp_path, "--follow")["pause"] == 2.0
-    seen = caught(status_command, "_lines", "status", "memory://x/work", "--follow", "--json")
-    assert (seen["pause"], seen["as_json"]) == (30.0, True)
+    def looked(folder: Any) -> Any:
+        return [SimpleNamespace(run="1", state="running", last_event=None, as_dict=lambda at: {})], None
+
+    monkeypatch.setattr(status_command, "_look", looked)
+    waited = Reached()
+
+    def sleep(seconds: float) -> None:
+        waited.args = (seconds,)
+        raise waited
+
+    monkeypatch.setattr(status_command.time, "sleep", sleep)
+    with pytest.raises(Reached):
+        called("status", folder, "--follow", "--json")
+    assert waited.args == (pause,)
 
 
 def test_mono_recording_needs_the_channel_mix(tmp_path: Path, caught: Caught) -> None:
     save(tmp_path / "in/mono.wav", tones(1.0, channels=1))
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
     assert called(*command, "--dry-run", "--json") == 0
-    recordings = caught(tag_command, "run_tagging", *command, "--channel", "mix")["recordings"]
+    recordings = caught(tag_command, "run", *command, "--channel", "mix")["recordings"]
     assert (len(recordings.rows), recordings.problems) == (1, [])
 
 

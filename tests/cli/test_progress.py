@@ -1,13 +1,11 @@
 """How far a run is, for a terminal and for a log."""
 
-import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 from rich.progress import Progress
 
 from dailytalk_contiguous.cli.show import Left, StageProgress, WorkBar, Working, bar
@@ -18,12 +16,19 @@ from dailytalk_contiguous.run.shard import Task
 OUT = Path("/data")
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns."""
+    for name, value in (("COLUMNS", "80"), ("TERM", "xterm"), ("FORCE_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+
+
 def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     log = logging.getLogger("dailytalk_contiguous")
     before = (log.level, log.propagate, [*log.handlers])
-    with bar(Console(file=io.StringIO()), quiet=True):
+    with bar():
         log.info("shard 1 of 2")
     assert capsys.readouterr().err == "shard 1 of 2\n"
     assert caplog.records == []  # nor handed on to whoever prints what the root logger gets
@@ -84,22 +89,24 @@ def test_speed_of_a_run_that_ends_at_once_is_a_figure() -> None:
     assert Left().render(progress.tasks[0]).plain == "2000.0× real time  0 s left"
 
 
+@pytest.mark.usefixtures("terminal")
 def test_bar_of_a_second_pass_is_that_of_the_first() -> None:
-    with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
+    with bar() as shown:
         for _ in range(2):
             shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), Forecast())
         assert len(shown.progress.tasks) == 1
 
 
-def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock) -> None:
+@pytest.mark.usefixtures("terminal")
+def test_nothing_of_a_bar_is_left_on_the_terminal(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({OUT: {"Tag": 60.0}}, {"Tag": 0.05})
-    file = io.StringIO()
-    with bar(Console(file=file, width=80, force_terminal=True), quiet=False) as shown:
+    with bar() as shown:
         shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}], {})], 0), forecast)
         shown.progress.refresh()
-    assert "of 1.0 min" in file.getvalue()
-    assert file.getvalue().endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased
+    drawn = capsys.readouterr().err
+    assert "of 1.0 min" in drawn
+    assert drawn.endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased
 
 
 def test_hours_are_shown_as_hours_and_money_where_any_is_spent(clock: Clock) -> None:
@@ -124,30 +131,34 @@ def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left:
 
 
 @pytest.mark.parametrize("width", [20, 30, 40, 80])
-def test_bar_is_one_line_however_narrow_the_terminal(clock: Clock, width: int) -> None:
+@pytest.mark.usefixtures("terminal")
+def test_bar_is_one_line_however_narrow_the_terminal(
+    clock: Clock, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     forecast = Forecast(clock=clock)
     forecast.planned({OUT: {"Match Transcript": 3599.0}}, {"Match Transcript": 0.05})
     forecast.progress("Match Transcript", 3599.0, None)
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False)
-    with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
+    with bar(spent=lambda: 12.3456) as shown:
         shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
-        assert len(console.render_lines(shown.progress.get_renderable())) == 1
+        assert len(shown.progress.console.render_lines(shown.progress.get_renderable())) == 1
 
 
+@pytest.mark.usefixtures("terminal")
 def test_bar_fits_a_terminal_of_80_columns(clock: Clock) -> None:
     forecast = Forecast(clock=clock)
     forecast.planned({OUT: {"MatchTranscript": 3599.0}}, {"MatchTranscript": 0.05})
     forecast.progress("MatchTranscript", 3599.0, None)
-    console = Console(file=io.StringIO(), width=80, force_terminal=True, highlight=False)
-    with bar(console, quiet=False, spent=lambda: 12.3456) as shown:
+    with bar(spent=lambda: 12.3456) as shown:
         shown.planned(RunPlan([OUT], [Task(OUT, [{"duration": 3599.0}], {})], 0), forecast)
-        (line,) = console.render_lines(shown.progress.get_renderable())
+        (line,) = shown.progress.console.render_lines(shown.progress.get_renderable())
         text = "".join(segment.text for segment in line)
     assert text.startswith("MatchTranscript ")
     assert text.rstrip().endswith("20.0× real time  3.0 min left")
 
 
+@pytest.mark.usefixtures("terminal")
 def test_plan_with_nothing_to_do_shows_no_bar() -> None:
-    with bar(Console(file=io.StringIO(), force_terminal=True), quiet=False) as shown:
+    with bar() as shown:
         shown.planned(RunPlan([OUT], [], 0), Forecast())
         assert shown.progress.tasks == []

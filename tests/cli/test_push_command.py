@@ -67,7 +67,7 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     assert "nothing was changed on the Hub" in push("--tag", "v1.0.0", "--create", "--dry-run").out
     assert refs(hub) == {}
     first = push("--tag", "v1.0.0", "--create")
-    assert (first.code, first.err) == (0, "")
+    assert first.code == 0, first.err
     for told in ("tag      v1.0.0", "4 conversations", f'load_dataset("{REPO}", revision="v1.0.0")', "/commit/"):
         assert told in first.out
     assert not (work / ".publish").exists()
@@ -100,9 +100,9 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     (work / "transcript.jsonl").write_text('{"text": "as it was"}\n', encoding="utf-8")
     digest = hashlib.sha256((work / "transcript.jsonl").read_bytes()).hexdigest()
     (work / "run.json").write_text(json.dumps({"speak": {"transcript_sha256": digest}}), encoding="utf-8")
-    assert "was changed since" not in push("--create").out
+    assert "was changed since" not in push("--create").err
     (work / "transcript.jsonl").write_text('{"text": "as it should be"}\n', encoding="utf-8")
-    told = push().out
+    told = push().err
     assert "transcript.jsonl was changed since dailytalk speak" in told
     assert "run dailytalk speak first" in told
 
@@ -129,7 +129,7 @@ def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: 
     finished(work, 1)  # too few for splits to evaluate on
     before = refs(hub)
     refused = push("--tag", "v1.1.0")
-    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert refused.code == 1
     assert "v1.1.0 would break readers of v1.0.0 (conversations: the split " in refused.err
     assert "pass --tag v2.0.0" in refused.err
     assert refs(hub) == before
@@ -168,7 +168,7 @@ def test_packing_is_told_in_ten_lines_at_most(files: int) -> None:
 
 def test_push_to_hub_publishes_the_same_rows_and_a_manifest_of_its_files(hub: HubServer, push: Any) -> None:
     done = push("--tag", "v1.0.0", "--create", "--method", "push_to_hub")
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0, done.err
     assert re.search(r"^sent +[1-9].*; 0 bytes were there already$", done.out, re.MULTILINE)
     assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
     assert sum(split.num_rows for split in load_dataset(REPO, "utterances", revision="v1.0.0").values()) == 16

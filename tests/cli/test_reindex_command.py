@@ -29,17 +29,17 @@ def test_renames_are_said_and_taken_back(tmp_path: Path, dailytalk: Command) -> 
     root = clips(tmp_path / "in", "a_000002.wav", "a_000007.wav")
     (root / "whisper.json").write_text('{"a_000007.wav": {"text": "seven"}}')
     done = dailytalk("reindex", root, "--dry-run")
-    assert (done.code, done.out.splitlines()[0]) == (0, f"2 files would be renamed in {root}")
+    assert (done.code, done.out.splitlines()[-2]) == (0, f"2 files would be renamed in {root}")
     assert names(root) == ["a_000002.wav", "a_000007.wav", "whisper.json"]
     done = dailytalk("reindex", root)
     assert (done.code, done.out) == (
         0,
-        f"2 files renamed in {root}\n"
         "  a_000002 → a_000001\n"
         "  a_000007 → a_000002\n"
         "what names them follows: whisper.json\n"
         f"as they were: {root}/.dailytalk-reindex/0001/backup\n"
-        f"back: dailytalk reindex {root} --undo\n",
+        f"2 files renamed in {root}\n"
+        f"next: dailytalk reindex {root} --undo gives the names back\n",
     )
     assert names(root) == ["a_000001.wav", "a_000002.wav", "whisper.json"]
     assert dailytalk("reindex", root).out == "nothing to do: there is no gap\n"

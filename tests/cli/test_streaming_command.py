@@ -51,8 +51,8 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     later = publish(3)
     done = dailytalk(*command)
     assert done.code in (0, 3)
-    assert f"commit {commit[:8]}" in done.out
-    assert f"the repository is at {later[:8]} by now" in done.out
+    assert f"commit {commit[:8]}" in done.err
+    assert f"the repository is at {later[:8]} by now" in done.err
     assert "2 windows, 0.00 h to the end of the source" in done.out
     assert {path.name for path in (out / "audio").glob("*.wav")} == {"0_edited.wav", "1_edited.wav"}
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ def test_full_disk_that_is_foreseen_gives_3_and_one_sentence(
     publish(1)
     command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--limit-disk", "1000000000")
     done = dailytalk(*command)
-    assert (done.code, done.err) == (3, "")
+    assert (done.code, done.err.count("\n")) == (3, 1)
     assert "stopped at --limit-disk; free some space" in done.out
     assert not (tmp_path / "out/tagged").exists()
 

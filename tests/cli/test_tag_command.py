@@ -88,8 +88,8 @@ def test_short_transcript_needs_its_language_before_any_work(
     out = () if command == "plan" else ("--out", tmp_path / "out")
     done = dailytalk(command, tmp_path / "in", *out, "--profile", "embedded")
     assert done.code == 1
-    assert "too short to know its language" in done.out
-    assert "--language" in done.out
+    assert "too short to know its language" in done.out + done.err
+    assert "--language" in done.out + done.err
     assert not any(path.stat().st_size for path in tmp_path.glob("out/transcript.jsonl"))
     if command == "tag":
         checked = dailytalk("check", tmp_path / "out")
@@ -346,7 +346,7 @@ def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path,
     done = dailytalk("tag", source, "--out", source / "run2", *EMBEDDED)
     assert done.code == 0
     assert {line["audio_file"] for line in read_lines(source / "run2/transcript.jsonl")} == {"a.wav"}
-    assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "data/", "run1/audio/"' in done.out
+    assert 'passed over 2 made by dailytalk (name one as INPUT to take it): "data/", "run1/audio/"' in done.err
     refused = dailytalk("tag", source / "run1", "--out", tmp_path / "third", *EMBEDDED)
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "name what dailytalk made there to take it: audio/" in refused.err
@@ -359,7 +359,7 @@ def test_precision_that_only_costs_time_is_said(tmp_path: Path, dailytalk: Comma
     calls(tmp_path / "in", "call")
     asked = ("--affect-model", model, "--affect-precision", "float16", "--device", "cpu", "--dry-run")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, *asked)
-    assert ("the CPU here doesn't multiply in float16: affect takes longer" in done.out) == (model == "tiny")
+    assert ("the CPU here doesn't multiply in float16: affect takes longer" in done.err) == (model == "tiny")
 
 
 def test_precision_of_the_affect_model_is_in_the_record(

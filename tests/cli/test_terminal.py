@@ -19,6 +19,7 @@ from rich.table import Table
 import dailytalk_contiguous.cli
 from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.cli.terminal import Console, print_json, say, visible
+from dailytalk_contiguous.core.outcome import Judgement
 from dailytalk_contiguous.run.events import log
 
 #: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
@@ -91,21 +92,19 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("stderr", [False, True])
 @pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_what_is_said_goes_to_its_stream_as_it_is_and_is_broken_on_a_terminal_alone(
-    kind: type[io.StringIO], stderr: bool, monkeypatch: pytest.MonkeyPatch
+def test_what_is_said_while_a_command_works_goes_to_stderr_and_is_broken_on_a_terminal_alone(
+    kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    streams = {"stdout": kind(), "stderr": kind()}
-    for name, stream in streams.items():
-        monkeypatch.setattr(f"sys.{name}", stream)
+    stdout, stderr = kind(), kind()
+    monkeypatch.setattr("sys.stdout", stdout)
+    monkeypatch.setattr("sys.stderr", stderr)
     for name, value in (("COLUMNS", "20"), ("TERM", "xterm"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
-    say("[red]one[/red] two three four :smile:", stderr=stderr, end="|")
-    said = "[red]one[/red] two\nthree four :smile:|"
-    own = streams.pop("stderr" if stderr else "stdout")
-    assert own.getvalue() == (said if kind is Terminal else said.replace("\n", " "))
-    assert [stream.getvalue() for stream in streams.values()] == [""]
+    say("[red]one[/red] two three four :smile:")
+    said = "[red]one[/red] two\nthree four :smile:\n"
+    assert stderr.getvalue() == (said if kind is Terminal else said.replace("\n", " ", 1))
+    assert stdout.getvalue() == ""
 
 
 def test_line_as_wide_as_the_terminal_stays_one_and_empty_lines_stay() -> None:
@@ -135,17 +134,17 @@ def test_labels_and_verdicts_have_colours_on_a_terminal_alone() -> None:
     for terminal in (True, False):
         file = io.StringIO()
         console = Console(file=file, force_terminal=terminal, width=80)
-        console.labelled("error", "it [broke]")
-        console.verdict(False, "not fit for training")
+        console.detail("error: it [broke]")
+        console.detail(Judgement("not fit for training", False))
         drawn.append(file.getvalue())
     assert "\x1b[1;31merror\x1b[0m: it [broke]" in drawn[0]
     assert drawn[1] == "error: it [broke]\nnot fit for training\n"
 
 
 def test_lines_of_a_log_show_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
-    with bar(Console(stderr=True), quiet=True):
+    with bar():
         log.log(logging.INFO, "shard of %s", HOSTILE)
-    say(HOSTILE, stderr=True)
+    say(HOSTILE)
     assert not FORBIDDEN & set(capsys.readouterr().err)
 
 

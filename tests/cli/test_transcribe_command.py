@@ -8,8 +8,8 @@ from command import Command
 from recordings import excerpt, save, state
 
 from dailytalk_contiguous.pipelines import transcribe_stages
-from dailytalk_contiguous.run.passes import RunOptions
-from dailytalk_contiguous.run.transcribing import transcribe_clips
+from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.transcribing import TranscribeSpec
 
 FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
 FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}
@@ -107,11 +107,12 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        transcribe_clips(source, out, stages, options, progress=stop)
+        run(TranscribeSpec(source, out, stages), options, progress=stop)
     assert list(shards)
     assert not out.exists()
-    done = transcribe_clips(source, out, stages, options)
-    assert len(done.heard) == 4
+    spec = TranscribeSpec(source, out, stages)
+    done = run(spec, options)
+    assert len(spec.heard) == 4
     assert done.audio_seconds < 13.0
     assert list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
 
@@ -123,8 +124,9 @@ def test_what_another_program_wrote_meanwhile_is_kept(tmp_path: Path, monkeypatc
     def write(stage: str, audio: float, wall: float | None) -> None:
         out.write_text(json.dumps({"a.wav": {"text": "Theirs."}}))
 
-    done = transcribe_clips(source, out, transcribe_stages("embedded"), RunOptions(), progress=write)
-    assert done.heard == ["b.wav"]
+    spec = TranscribeSpec(source, out, transcribe_stages("embedded"))
+    run(spec, progress=write)
+    assert spec.heard == ["b.wav"]
     assert entries(out)["a.wav"] == {"text": "Theirs."}
 
 

@@ -45,7 +45,8 @@ def test_versions_come_newest_first_with_what_their_manifests_tell(
 ) -> None:
     done = dailytalk("versions", REPO)
     assert (done.code, done.err) == (0, "")
-    heading, *lines = done.out.splitlines()
+    heading, *lines, headline, _ = done.out.splitlines()
+    assert headline == f"2 versions of {REPO}"
     assert heading.split() == ["version", "date", "commit", "rows", "hours", "size", "changes"]
     assert [line.split()[0] for line in lines] == ["v1.1.0", "v1.0.0", "paper", "main", "draft"]
     assert published[1][:7] in lines[0]
@@ -85,7 +86,7 @@ def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Comm
     assert lines[:4] == ["added: 1: c", "removed: 1: a", "changed: 1: b", "moved to another split: 0"]
     assert "utterances.tag 1" in lines
     assert "calm excited 1" in lines
-    assert lines[-1] == "this calls for a minor version"
+    assert lines[-2:] == ["this calls for a minor version", f"next: dailytalk push DIR {REPO} --tag auto"]
 
 
 def test_diff_as_json_has_all_ids(dailytalk: Command, hub: HubServer, tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from dailytalk_contiguous.core.audio import (
     from_uri,
     pcm_to_float,
     probe,
-    read_analysis,
     read_at,
     read_pcm,
     refuse_truncated,
@@ -58,7 +57,12 @@ def probe_and_read(audio: bytes | Path) -> None:
 @pytest.mark.parametrize("rate", [16000, 24000])
 def test_recording_is_read_from_its_beginning_to_its_end_where_no_part_is_named(rate: int) -> None:
     audio = struct_of(wav_bytes(tones(SECONDS, 16000), 16000))
-    whole = [np.concatenate([*blocks(audio)]), read_at(audio, rate), read_pcm(audio, rate), read_analysis(audio)]
+    whole = [
+        np.concatenate([*blocks(audio)]),
+        read_at(audio, rate),
+        read_pcm(audio, sample_rate=rate),
+        read_pcm(audio),
+    ]
     assert [len(samples) for samples in whole] == [round(SECONDS * at) for at in (16000, rate, rate, 16000)]
     assert np.array_equal(read_at(audio, rate, 0.0, SECONDS), whole[1])
     assert np.array_equal(to_pcm(whole[1]), whole[2])
@@ -72,7 +76,7 @@ def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> N
     assert (info.sample_rate, info.channels, info.format) == (rate, 2, "WAV")
     assert info.seconds == pytest.approx(SECONDS)
     assert np.abs(read(audio) - samples).max() < 1e-4
-    analysis = read_analysis(struct_of(audio))
+    analysis = read_pcm(struct_of(audio))
     assert analysis.shape == (SECONDS * ANALYSIS_RATE, 2)
     inner = slice(800, -800)  # a resampler rings at the edges
     assert np.abs(analysis / 32768 - tones(SECONDS))[inner].max() < 2e-3
@@ -172,7 +176,7 @@ def test_sound_of_a_video_is_read(tmp_path: Path) -> None:
 
 def test_a_part_of_analysis_has_the_length_that_was_asked_for() -> None:
     audio = struct_of(wav_bytes(tones(SECONDS, 44100), 44100))
-    assert read_analysis(audio, 0.5, 1.25).shape == (20000, 2)
+    assert read_pcm(audio, 0.5, 1.25).shape == (20000, 2)
 
 
 def test_reading_past_the_end_gives_what_there_is() -> None:
@@ -181,7 +185,7 @@ def test_reading_past_the_end_gives_what_there_is() -> None:
 
 def test_a_recording_without_samples_keeps_its_channels() -> None:
     for rate in (16000, 48000):
-        assert read_analysis(struct_of(wav_bytes(np.zeros((0, 2), "float32"), rate))).shape == (0, 2)
+        assert read_pcm(struct_of(wav_bytes(np.zeros((0, 2), "float32"), rate))).shape == (0, 2)
 
 
 def test_an_empty_file_is_told_from_a_broken_one(tmp_path: Path) -> None:
@@ -268,15 +272,15 @@ def test_an_mp3_is_walked_once_for_all_its_parts_and_anew_after_it_changed(
     monkeypatch.setattr(audio_module, "refuse_wrong_length", counted)
     path = tmp_path / "call.mp3"
     path.write_bytes(mp3(6))
-    parts = [read_analysis(struct_of(path), start, 1.0) for start in range(5)]
+    parts = [read_pcm(struct_of(path), start, 1.0) for start in range(5)]
     assert (len(walks), probe(struct_of(path))) == (1, probe(struct_of(path.read_bytes())))
     for start, part in enumerate(parts):
-        np.testing.assert_array_equal(part, read_analysis(struct_of(path.read_bytes()), start, 1.0))
+        np.testing.assert_array_equal(part, read_pcm(struct_of(path.read_bytes()), start, 1.0))
     path.write_bytes(mp3(6)[:-9000])
     for _ in range(2):  # what is wrong with a file is not remembered: it may be mended
         walks.clear()
         with pytest.raises(BadInput, match="its header makes it 6"):
-            read_analysis(struct_of(path), 0.0, 1.0)
+            read_pcm(struct_of(path), 0.0, 1.0)
         assert len(walks) == 1
     path.write_bytes(mp3(5))
     assert probe(struct_of(path)).seconds == pytest.approx(5, abs=0.2)
@@ -485,7 +489,7 @@ def test_any_name_is_text_that_leads_back_to_the_file(tmp_path: Path, name: str)
     text = to_uri(path)
     text.encode("utf-8")
     assert from_uri(text) == path
-    assert len(read_analysis({"bytes": None, "path": text})) == SECONDS * 16000
+    assert len(read_pcm({"bytes": None, "path": text})) == SECONDS * 16000
 
 
 def test_m4a_of_any_name_is_read(tmp_path: Path) -> None:
@@ -493,7 +497,7 @@ def test_m4a_of_any_name_is_read(tmp_path: Path) -> None:
     for name in ("-i new\nline: 'x'", os.fsdecode(b"caf\xe9"), "http:example"):
         path = plain.rename(tmp_path / f"{name}.m4a")
         assert probe({"bytes": None, "path": to_uri(path)}).sample_rate == 16000
-        assert len(read_analysis({"bytes": None, "path": to_uri(path)}, 0.5, 0.25)) == 4000
+        assert len(read_pcm({"bytes": None, "path": to_uri(path)}, 0.5, 0.25)) == 4000
         path.rename(plain)
 
 
@@ -528,7 +532,7 @@ def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, en
             read(audio)
 
 
-@pytest.mark.parametrize("reading", [probe, read_analysis, lambda audio: list(blocks(audio))])
+@pytest.mark.parametrize("reading", [probe, read_pcm, lambda audio: list(blocks(audio))])
 def test_pipe_or_folder_or_device_is_refused_and_not_waited_for(tmp_path: Path, reading: Any) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     for place, kind in (
@@ -545,7 +549,7 @@ def test_row_of_a_dataset_is_its_bytes_and_never_a_path(tmp_path: Path) -> None:
     path.write_bytes(wav_bytes(tones(SECONDS)))
     for named in (str(path), f"file://{path}", None):
         audio = embedded({"bytes": None, "path": named})
-        for reading in (probe, read_analysis, lambda audio: list(blocks(audio))):
+        for reading in (probe, read_pcm, lambda audio: list(blocks(audio))):
             with pytest.raises(BadInput, match="the row holds no audio"):
                 reading(audio)
     assert embedded({"bytes": b"RIFF", "path": str(path)}) == {"bytes": b"RIFF", "path": None}
@@ -579,9 +583,9 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
 
 def test_more_than_is_made_room_for_at_first_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     audio = struct_of(wav_bytes(tones(50.0, 44100), 44100))
-    whole = read_analysis(audio)
+    whole = read_pcm(audio)
     monkeypatch.setattr(audio_module, "_LONGEST_PROMISE", 1.0)
-    np.testing.assert_array_equal(read_analysis(audio), whole)
+    np.testing.assert_array_equal(read_pcm(audio), whole)
 
 
 def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_them(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from audio_files import EXAMPLES
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis, to_uri
+from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm, to_uri
 from dailytalk_contiguous.core.pitch import BLOCK_FRAMES, F0_FRAME, F0_HOP, F0_MAX, F0_MIN, track_pitch
 
 RATE = 16000
@@ -56,7 +56,7 @@ def as_pcm(samples: np.ndarray) -> np.ndarray:
 
 
 def speech(name: str, side: int) -> np.ndarray:
-    recording = read_analysis({"path": to_uri(EXAMPLES / f"{name}.flac"), "bytes": None}, 3.0, 8.0)
+    recording = read_pcm({"path": to_uri(EXAMPLES / f"{name}.flac"), "bytes": None}, 3.0, 8.0)
     return pcm_to_float(np.ascontiguousarray(recording[:, side]).tobytes())
 
 

@@ -6,7 +6,7 @@ from audio_files import REAL_CALLS, room_tone, struct_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_analysis
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_pcm
 from dailytalk_contiguous.core.crosstalk import HOP, leakage
 from dailytalk_contiguous.core.spans import FRAME, JOIN, find_sounds, sound_blocks, spoken_frames
 from dailytalk_contiguous.stages.segment import Segment
@@ -176,7 +176,7 @@ def test_every_block_is_one_neighbourhood(drawn: list[tuple[int, int]], heard, d
 def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
     for path in REAL_CALLS:
         audio = struct_of(path)
-        pcm = read_analysis(audio)
+        pcm = read_pcm(audio)
         seconds = len(pcm) / ANALYSIS_RATE
         row = {"conversation_id": ["a"], "recording_id": ["a"], "audio": [audio]}
         found = Segment()(row | {"offset": [0.0], "duration": [seconds]})

@@ -1,4 +1,6 @@
+import os
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech_models import make_speech_model
 
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.learn import emotion_networks_training, feature_store
+from dailytalk_contiguous.learn import emotion_networks_training, feature_store, training
 from dailytalk_contiguous.learn.emotion_examples import EmotionExamples, held_examples
 from dailytalk_contiguous.learn.emotion_networks_training import (
     altered,
@@ -92,7 +95,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_losses(
         settings = EncoderSettings(epochs=2, batch=8, encoder=encoder, fine_tune=kind == "fine-tuned")
     name = "spectrogram" if kind == "spectrogram" else "ssl"
     whole = fit_network(name, examples, settings)
-    monkeypatch.setattr(emotion_networks_training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
 
     def kill(epoch: int, *_: object) -> None:
         if epoch == 2:
@@ -110,6 +113,44 @@ def test_a_training_that_was_killed_goes_on_to_the_same_losses(
     done = fit_network(name, examples, settings, work=tmp_path, on_epoch=lambda epoch, *_: again.append(epoch))
     assert same(done, whole)
     assert not again, "what is finished is not trained again"
+
+
+def test_ctrl_c_ends_a_training_that_goes_on_to_the_same_network(
+    examples: EmotionExamples, tmp_path: Path
+) -> None:
+    """After the learning rate was halved, and before the loss has stayed for long enough to stop."""
+    settings = SpectrogramSettings(epochs=40, batch=5, patience=5, seed=3, learning_rate=0.02)
+    whole = fit_network("spectrogram", examples, settings)
+    assert whole.training["stopped_early"]
+    n_epochs = len(whole.training["epochs"])
+    epochs: list[int] = []
+
+    def press(epoch: int, *_: object) -> None:
+        epochs.append(epoch)
+        if epoch == n_epochs - 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), interrupts.watched("dailytalk"):
+        fit_network("spectrogram", examples, settings, work=tmp_path, on_epoch=press)
+    resumed = fit_network("spectrogram", examples, settings, work=tmp_path, on_epoch=press)
+    assert epochs == [*range(1, n_epochs + 1)]
+    assert resumed.training == whole.training
+    assert same(resumed, whole)
+
+
+def test_a_finished_training_keeps_no_state_of_its_optimiser(examples: EmotionExamples, tmp_path: Path) -> None:
+    fit_network("spectrogram", examples, SPECTROGRAM, work=tmp_path)
+    (weights,) = tmp_path.rglob("model.safetensors")
+    kept = sum(path.stat().st_size for path in tmp_path.glob("training-*/**/*") if path != weights)
+    assert kept < weights.stat().st_size / 10
+
+
+def test_without_accelerate_networks_say_what_to_install(
+    examples: EmotionExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DailytalkError, match=r"pip install 'dailytalk-contiguous\[train\]'"):
+        fit_network("spectrogram", examples, SPECTROGRAM)
 
 
 def test_features_of_a_frozen_encoder_are_computed_once(

@@ -22,14 +22,13 @@ from dailytalk_contiguous.learn.masked_tokens import (
     CURVES,
     LOSSES,
     RECORD,
-    WHOLE,
     TokenBatches,
     TrainingOutcome,
     TrainingSettings,
-    _Watch,
     train_encoder,
 )
 from dailytalk_contiguous.learn.model_cards import DataSource
+from dailytalk_contiguous.learn.training import WHOLE, Watch
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, ProsodicSequenceEncoder
 
 #: Smaller than tiny, so that a step takes milliseconds.
@@ -200,18 +199,22 @@ def test_ctrl_c_saves_and_the_training_goes_on_from_there(whole: TrainingOutcome
     assert same_weights(out, whole.out)
 
 
+@pytest.mark.parametrize("changed", [{}, {"steps": 400, "check_every": 2, "patience": 2, "learning_rate": 0.3}])
 def test_a_stop_after_the_last_step_loses_nothing(
-    whole: TrainingOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changed: dict[str, Any], whole: TrainingOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if changed:  # it stops where validation gets no better
+        whole = train(tmp_path / "whole", **changed)
+
     def stop(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(masked_tokens, "_finish", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "encoder")
+            train(tmp_path / "encoder", **changed)
     steps: list[int] = []
-    outcome = train(tmp_path / "encoder", lambda step, planned, loss: steps.append(step))
+    outcome = train(tmp_path / "encoder", lambda step, planned, loss: steps.append(step), **changed)
     assert steps == []
     assert losses(outcome) == losses(whole)
     assert same_weights(outcome.out, whole.out)
@@ -329,7 +332,7 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
         global_step, max_steps = 7, 10
 
     with pytest.raises(DailytalkError, match="the loss is nan after 7 steps"):
-        _Watch(None).on_log(None, State(), None, {"loss": float("nan")})
+        Watch("").on_log(None, State(), None, {"loss": float("nan")})
 
 
 @in_processes

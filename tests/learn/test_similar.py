@@ -27,13 +27,14 @@ from dailytalk_contiguous.learn.embeddings import (
 )
 from dailytalk_contiguous.learn.similar import SHRINKAGE, Match, find_similar, write_similar_page
 from dailytalk_contiguous.learn.token_rows import (
+    ProsodySpec,
     find_speech,
-    make_prosody,
     open_sound,
     token_rows,
     utterance_sound,
 )
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
+from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 HOSTILE = "</p><script>alert(1)</script><img src=http://example.org/x onerror=alert(2)>"
@@ -61,7 +62,7 @@ def ids(matches: list[Match]) -> list[str]:
 
 def embedded(source: Path, out: Path) -> Embeddings:
     """Tokens and embeddings in `out`, of an encoder that has learned nothing."""
-    make_prosody(find_speech([str(source)], out), out, TokeniseProsody())
+    run(ProsodySpec(find_speech([str(source)], out), out, TokeniseProsody()))
     write_embeddings(token_rows(out), ProsodicSequenceEncoder(hidden_dim=32, num_layers=1, nhead=2), out)
     return read_embeddings(out)
 

@@ -18,17 +18,17 @@ from recordings import calls, excerpt, save
 from dailytalk_contiguous import ClusteringPipeline, Codebook, ExtractContours, TokeniseProsody, token_rows
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.learn.clusters import gather_frames
-from dailytalk_contiguous.learn.token_rows import TOKEN_SHARDS, ProsodyOutcome, find_speech, make_prosody
-from dailytalk_contiguous.run.passes import RunOptions
+from dailytalk_contiguous.learn.token_rows import TOKEN_SHARDS, ProsodySpec, find_speech
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.stages.segment import Segment
 
 pytest_plugins = ["hub.hub_fixtures"]
 
 
-def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> ProsodyOutcome:
+def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> RunOutcome:
     segment = Segment(channel=options.pop("channel", "both"))
     speech = find_speech([*map(str, inputs)], out, segment, options.get("shard_seconds", 600.0))
-    return make_prosody(speech, out, stage or TokeniseProsody(), RunOptions(**options))
+    return run(ProsodySpec(speech, out, stage or TokeniseProsody()), RunOptions(**options))
 
 
 def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
     save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
     (tmp_path / "in/clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
     speech = find_speech([str(tmp_path / "in")], tmp_path / "out")
-    assert not make_prosody(speech, tmp_path / "out", TokeniseProsody(), RunOptions()).rejects
+    assert not run(ProsodySpec(speech, tmp_path / "out", TokeniseProsody())).rejects
     rows = [*token_rows(tmp_path / "out")]
     assert {row["channel"] for row in rows if row["conversation_id"] == "call"} <= {"left", "right"}
     clip = [row for row in rows if row["conversation_id"] == "clip"]

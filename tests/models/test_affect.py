@@ -12,6 +12,7 @@ from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 from tiny_models import make_tiny_affect
 
+from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.models import affect
@@ -59,7 +60,7 @@ def change_weights(folder: Path, changes: dict[str, torch.Tensor | None]) -> Non
 
 def test_frames_are_those_of_the_encoder_that_they_are_made_of(tiny_affect: str) -> None:
     checkpoint = find_affect_model(tiny_affect)
-    encoder = _load_module(_read_config(checkpoint), checkpoint)
+    encoder = _load_module(_read_config(checkpoint)[0], checkpoint)
     samples = torch.from_numpy(
         np.stack([normalised(samples) for samples in (UTTERANCES[0], UTTERANCES[2][:16000])])
     )
@@ -112,9 +113,8 @@ def test_a_frame_of_the_real_encoder_takes_25_ms() -> None:
     assert receptive_field(Wav2Vec2Config()) == 400  # samples at 16 kHz
 
 
-def test_precisions_of_this_machine_are_some_of_those_that_there_are_and_end_with_float32() -> None:
-    assert set(fast_precisions("cpu")) <= set(PRECISIONS)
-    assert fast_precisions("cpu")[-1] == "float32"
+def test_precisions_of_this_machine_are_some_of_those_that_there_are_and_float32_is_one() -> None:
+    assert {"float32"} <= set(fast_precisions("cpu")) <= set(PRECISIONS)
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,19 @@ def test_precision_is_settled_before_the_model_is_loaded(model: str, precision: 
 
 
 @pytest.mark.parametrize(
-    ("flags", "precision"),
+    ("flags", "precision", "preview"),
     [
-        ("flags : fpu avx512_bf16 avx2", "bfloat16"),
-        ("flags : amx_bf16", "bfloat16"),
-        ("Features : fp asimd i8mm bf16", "bfloat16"),
-        ("flags : fpu avx2 avx512f", "float32"),
-        ("flags : avx512_bf16_emulated", "float32"),
-        (None, "float32"),
+        ("flags : fpu avx512_bf16 avx2", "bfloat16", "bfloat16"),
+        ("flags : amx_bf16", "bfloat16", "bfloat16"),
+        ("Features : fp asimd i8mm bf16", "bfloat16", "bfloat16"),
+        ("flags : fpu avx2 avx512f", "float32", "int8"),
+        ("flags : avx512_bf16_emulated", "float32", "float32"),
+        ("Features : fp asimd", "float32", "float32"),
+        (None, "float32", "float32"),
     ],
 )
-def test_cpu_computes_in_bfloat16_only_where_its_instructions_are(
-    flags: str | None, precision: str, monkeypatch: pytest.MonkeyPatch
+def test_cpu_computes_in_what_it_has_instructions_for_and_in_int8_in_previews_alone(
+    flags: str | None, precision: str, preview: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_text(path: Path, encoding: str) -> str:
         assert str(path) == "/proc/cpuinfo"
@@ -152,7 +153,26 @@ def test_cpu_computes_in_bfloat16_only_where_its_instructions_are(
         return flags
 
     monkeypatch.setattr(Path, "read_text", read_text)
-    assert fast_precisions("cpu")[0] == precision
+    assert settled_precision(AUDEERING, "cpu", "auto") == precision
+    (rated,) = (stage.stage for stage in tag_stages(fast=True, device="cpu") if stage.name == "RateAffect")
+    assert rated.precision == preview
+    if preview == "int8":
+        assert settled_precision(AUDEERING, "cpu", "int8") == "int8"
+    elif not flags or "avx2" not in flags:
+        with pytest.raises(DailytalkError, match="int8 only on CPUs with AVX2"):
+            settled_precision(AUDEERING, "cpu", "int8")
+
+
+@pytest.mark.skipif("int8" not in fast_precisions("cpu"), reason="this CPU does not multiply in int8")
+def test_int8_rates_an_utterance_nearly_as_float32_does_and_the_same_every_time(tiny_affect: str) -> None:
+    exact = np.array([load(tiny_affect).rate([samples])[0] for samples in UTTERANCES])
+    first, second = (
+        np.array([model.rate([samples])[0] for samples in utterances])
+        for utterances in (UTTERANCES, UTTERANCES[::-1])
+        for model in [AffectModel(find_affect_model(tiny_affect), "cpu", "int8")]
+    )
+    assert 0 < np.abs(first - exact).max() < 0.02
+    assert np.array_equal(first, second[::-1])
 
 
 def test_numbers_that_overflow_are_an_error_and_no_rating(copy: Path) -> None:
@@ -276,7 +296,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_offline_and_not_cached_says_so_and_what_to_do(offline: Path) -> None:
     assert not available(AUDEERING)
-    with pytest.raises(ModelMissing, match="not in the cache") as raised:
+    with pytest.raises(ModelMissing, match="HF_HUB_OFFLINE is set") as raised:
         find_affect_model(AUDEERING)
     assert "--profile embedded" in raised.value.remedy
 
@@ -329,7 +349,7 @@ def test_preview_on_a_gpu_is_in_bfloat16_where_its_card_has_it(
 @pytest.mark.usefixtures("offline")
 def test_a_name_that_can_be_none_is_refused() -> None:
     assert not available("/no/such/folder")
-    with pytest.raises(ModelMissing, match="'/no/such/folder' is neither a folder nor"):
+    with pytest.raises(ModelMissing, match="'/no/such/folder' is no folder, and no name"):
         find_affect_model("/no/such/folder")
 
 
@@ -364,14 +384,16 @@ def test_cuda_rates_as_the_cpu_does(tiny_affect: str) -> None:
     np.testing.assert_allclose(on_cuda.rate(UTTERANCES), singly, atol=1e-5)
 
 
-#: Prints what RateAffect makes of two utterances.
+#: Prints what RateAffect makes of two utterances, in int8 too where the CPU multiplies in it.
 RATED = """
 import sys
 import numpy as np
 from dailytalk_contiguous import RateAffect
+from dailytalk_contiguous.models.affect import fast_precisions
 noise = np.random.default_rng(0).standard_normal((2, 40000)) * 3000
 speech = [samples.astype(np.int16).tobytes() for samples in noise]
-print(RateAffect(model=sys.argv[1], device="cpu")({"speech": speech}))
+for precision in ("auto", *({"int8"} & {*fast_precisions("cpu")})):
+    print(RateAffect(model=sys.argv[1], device="cpu", precision=precision)({"speech": speech}))
 """
 
 

@@ -6,7 +6,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from dailytalk_contiguous.models.paid import Pace, backoff, retry_after
+from dailytalk_contiguous.core.retries import backoff, retry_after
+from dailytalk_contiguous.models.paid import Pace
 
 
 class Clock:

@@ -20,7 +20,6 @@ from dailytalk_contiguous.models.prosodic_encoder import (
     SPANS,
     ProsodicEncoderConfig,
     ProsodicSequenceEncoder,
-    batches_of,
     mask_spans,
     window_sizes,
 )
@@ -118,14 +117,6 @@ def test_embed_keeps_the_order_whatever_the_batches(encoder: ProsodicSequenceEnc
     rows = sequences(40, 3, 17, 17, 300, 1)
     assert np.allclose(encoder.embed(rows), encoder.embed(rows, frames_per_batch=20), atol=1e-5)
     assert encoder.embed([]).shape == (0, 32)
-
-
-@given(st.lists(st.integers(0, 300), max_size=40), st.integers(1, 500))
-def test_batches_hold_every_sequence_once_within_their_size(lengths: list[int], most: int) -> None:
-    batches = list(batches_of(lengths, most))
-    assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(lengths[place] for place in batch) <= most
 
 
 @given(st.integers(1, 10_000), st.integers(1, 2000))
@@ -278,11 +269,11 @@ def test_a_setting_or_size_that_does_not_exist_is_named() -> None:
 
 
 def test_a_checkpoint_of_another_size_is_one_sentence(saved: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"another size: embedding.weight is \(122, 32\), not \(122, 64\)"):
+    with pytest.raises(ModelMissing, match=r"of another shape, 'embedding.weight' first.*its own config"):
         ProsodicSequenceEncoder.from_pretrained(saved, hidden_dim=64)
-    with pytest.raises(ModelMissing, match="another size: it lacks 8 weights"):
+    with pytest.raises(ModelMissing, match="8 weights missing"):
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=3)
-    with pytest.raises(ModelMissing, match="another size: it has 8 weights too many"):
+    with pytest.raises(ModelMissing, match="8 weights unexpected"):
         ProsodicSequenceEncoder.from_pretrained(saved, num_layers=1)
 
 
@@ -290,7 +281,7 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(saved: Path) -> None:
     weights = load_file(saved / "model.safetensors")
     del weights["head.bias"]
     save_file(weights, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"it lacks 1 weight, head\.bias first"):
+    with pytest.raises(ModelMissing, match=r"1 weight missing, 'head\.bias' first"):
         ProsodicSequenceEncoder.from_pretrained(saved)
 
 
@@ -301,7 +292,7 @@ def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Pa
     with pytest.raises(ModelMissing, match="can't be loaded"):
         ProsodicSequenceEncoder.from_pretrained(pickled)
     (saved / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(ModelMissing, match="can't be loaded"):
+    with pytest.raises(ModelMissing, match="can't be read"):
         ProsodicSequenceEncoder.from_pretrained(saved)
     with pytest.raises(ModelMissing, match="is no encoder of prosodic tokens"):
         ProsodicSequenceEncoder.from_pretrained(tmp_path)
@@ -322,8 +313,8 @@ def configured(saved: Path, **settings: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"hidden_dim": 16384, "num_layers": 256}, r"embedding.weight is \(122, 32\), not \(122, 16384\)"),
-        ({"vocab_size": 1 << 20}, r"embedding.weight is \(122, 32\), not \(1048576, 32\)"),
+        ({"hidden_dim": 16384, "num_layers": 256}, "2,032 weights missing"),
+        ({"vocab_size": 1 << 20}, "3 weights of another shape"),
         ({"prosody_model": ["x"]}, r"prosody_model is \['x'\]"),
         ({"mask_prob": float("nan")}, "NaN is not a number"),
         ({"note": "x" * (1 << 20)}, "more than 1.0 MiB"),
@@ -376,12 +367,12 @@ def test_no_file_outside_the_folder_is_opened_for_its_weights(saved: Path, tmp_p
 def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
     weights = load_file(saved / "model.safetensors")
     save_file(weights | {"head.bias": weights["head.bias"].int()}, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"head\.bias as I32, not as floats"):
+    with pytest.raises(ModelMissing, match=r"1 weight no floats, 'head\.bias' first"):
         ProsodicSequenceEncoder.from_pretrained(saved)
     weights["norm.bias"][0] = float("nan")
     save_file(weights, saved / "model.safetensors", {"format": "pt"})
-    with pytest.raises(DailytalkError, match="embedding of row 0 holds what is no number"):
-        ProsodicSequenceEncoder.from_pretrained(saved).embed(sequences(9, 30))
+    with pytest.raises(ModelMissing, match=r"damaged: norm\.bias is no number"):
+        ProsodicSequenceEncoder.from_pretrained(saved)
 
 
 def test_a_configuration_out_of_range_is_refused_before_memory_is_taken(saved: Path) -> None:

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 from built_conversations import built_row
 
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.items import open_items
+from dailytalk_contiguous.publish.manifest import DataFile, Packed, PublishedRow
 from dailytalk_contiguous.publish.version import Version, open_version
 
 MODELS = (
@@ -67,3 +69,15 @@ def write_version(
             DataFile(name, folder / name, "conversations", split, digest, len(content), len(rows), seconds)
         )
     return Packed(tuple(sorted(files)), 24000, disjoint), open_version(folder)
+
+
+def card_of(
+    old: str | None, packed: Packed, version: Version, facts: CardFacts, run: Any = None, rejects: Any = ()
+) -> Card:
+    """The card of a version that is written already, of which all rows are read."""
+    rows = CardRows()
+    for row in open_items(version).listed():
+        rows.add(PublishedRow(row, row["split"], (row["labels"] or {}).get("weight")))
+    for reject in rejects:
+        rows.tally.add_reject(reject)
+    return render_card(old, packed, version, rows, facts, run or {})

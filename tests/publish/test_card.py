@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 from built_conversations import LINES
-from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
+from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from hub.server import HubServer
@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
 from dailytalk_contiguous.core.tally import Tally
 from dailytalk_contiguous.publish import sections
-from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, render_card, written_of
+from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, card_template, written_of
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.render import public_cell
@@ -50,13 +50,13 @@ def render(
 ) -> Card:
     if facts is FACTS and not run and not rejects:
         return _rendered(made, old)
-    return render_card(old, *made, facts, run or {}, rejects)
+    return card_of(old, *made, facts, run or {}, rejects)
 
 
 @lru_cache(maxsize=None)
 def _rendered(made: Made, old: str | None) -> Card:
     """Drawing the plots takes most of a second; the same card is looked at in many ways."""
-    return render_card(old, *made, FACTS, {}, ())
+    return card_of(old, *made, FACTS, {}, ())
 
 
 def front(card: Card | str) -> dict[str, Any]:
@@ -79,10 +79,10 @@ def test_rendering_twice_gives_the_same_text_and_plots(
     made: Made, drawn_once: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sections, "png", drawn_once)
-    first = render_card(None, *made, FACTS, {}, ())
-    again = render_card(first.text, *made, FACTS, {}, ())
+    first = card_of(None, *made, FACTS, {}, ())
+    again = card_of(first.text, *made, FACTS, {}, ())
     assert (again.text, again.assets) == (first.text, first.assets)
-    assert render_card(None, *made, FACTS, {}, ()) == first
+    assert card_of(None, *made, FACTS, {}, ()) == first
 
 
 def test_the_hub_accepts_the_front_matter(made: Made, hub: HubServer) -> None:

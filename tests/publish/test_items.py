@@ -76,7 +76,7 @@ def test_every_kind_gives_rows_one_row_and_its_sound(tmp_path: Path, kind: str) 
         assert row["problem"] is None
         assert {column: value for column, value in row.items() if column != "audio"} == alone
         assert items.sound(name).audio == row["audio"]
-        assert len(read_pcm(items.sound(name).audio, 24000)) == round(row["duration"] * 24000)
+        assert len(read_pcm(items.sound(name).audio, sample_rate=24000)) == round(row["duration"] * 24000)
     splits = {row["conversation_id"]: row["split"] for row in rows if row["split"]}
     assert items.splits() == splits
     wanted = [name for name, split in splits.items() if split == "train"]

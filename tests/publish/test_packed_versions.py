@@ -28,11 +28,10 @@ from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, ma
 from dailytalk_contiguous.publish.packing import (
     RowOrigin,
     _cut,
-    _decoded,
+    finished_rows,
     index_folder,
     origin,
     pack_version,
-    read_row,
     words_of,
 )
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
@@ -357,17 +356,17 @@ def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path
 def test_conversation_that_is_not_in_its_shard_any_more_is_refused(tmp_path: Path) -> None:
     index = index_folder(write_dataset(tmp_path, [built_row("a")]))
     (known,) = index.conversations
-    assert read_row(index.items, known)["conversation_id"] == "a"
+    assert [row["conversation_id"] for row in finished_rows(index.items, [known])] == ["a"]
     for rows in ([built_row("b")], [built_row("a", audio={"bytes": b"", "path": None})]):
         write_dataset(tmp_path, rows)
         with pytest.raises(DailytalkError, match=r"'a' is not whole in .*shard-0\.parquet any more"):
-            read_row(index.items, known)
+            finished_rows(index.items, [known])
     with pytest.raises(DailytalkError, match="any more"):
-        read_row(index.items, known._replace(place=known.place._replace(group=1)))
+        finished_rows(index.items, [known._replace(place=known.place._replace(group=1))])
     (tmp_path / "dataset/shard-0.parquet").unlink()
     os.mkfifo(tmp_path / "dataset/shard-0.parquet")
     with pytest.raises(DailytalkError, match=r"shard-0\.parquet is not a regular file"):
-        read_row(index.items, known)
+        finished_rows(index.items, [known])
 
 
 @pytest.mark.parametrize(
@@ -590,9 +589,3 @@ def test_text_of_a_manifest_is_one_for_one_content() -> None:
     assert manifest_text({"b": "ä", "a": {"d": 1, "c": []}}) == (
         '{\n "a": {\n  "c": [],\n  "d": 1\n },\n "b": "ä"\n}\n'
     )
-
-
-def test_audio_of_utterances_that_is_no_stereo_is_refused_by_name() -> None:
-    mono = flac(stereo([], 1.0, 24000)[:, 0], 24000)
-    with pytest.raises(DailytalkError, match=r"the audio of 'a' can't be used \(it has 1 channel\(s\)\)"):
-        _decoded("a", mono)

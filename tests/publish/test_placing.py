@@ -1,12 +1,24 @@
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.publish.packing import ROW_GROUP_HIGH, position, row_groups, shard_count, shard_of
+from dailytalk_contiguous.publish.packing import ROW_GROUP_HIGH, RowGroups, position, shard_count, shard_of
 
 NAMES = st.sets(st.text(min_size=1, max_size=12), min_size=1, max_size=60)
+
+
+def row_groups(rows: Iterable[tuple[Any, str, int]]) -> list[list[Any]]:
+    """What rows with their ids and bytes are cut into."""
+    groups: list[list[Any]] = []
+    cutting = RowGroups(groups.append)
+    for row in rows:
+        cutting.add(*row)
+    cutting.end()
+    return groups
 
 
 def ids(count: int) -> list[str]:
@@ -59,7 +71,7 @@ def test_number_of_files_stays_while_their_size_is_bearable(size: float, before:
 @given(st.lists(st.integers(1, 40_000_000), max_size=80))
 def test_every_row_is_in_one_row_group_that_is_no_larger_than_allowed(sizes: list[int]) -> None:
     rows = [(number, f"id{number}", size) for number, size in enumerate(sizes)]
-    groups = list(row_groups(rows))
+    groups = row_groups(rows)
     assert [number for group in groups for number in group] == list(range(len(sizes)))
     assert all(len(group) == 1 or sum(sizes[one] for one in group) <= ROW_GROUP_HIGH for group in groups)
 
@@ -67,11 +79,11 @@ def test_every_row_is_in_one_row_group_that_is_no_larger_than_allowed(sizes: lis
 @pytest.mark.parametrize("size", [80_000, 1_000_000, 3_000_000])
 def test_row_groups_have_6_to_16_mb_and_a_new_row_moves_few_borders(size: int) -> None:
     rows = [(name, name, size) for name in ids(round(1e9 / size))]
-    before = list(row_groups(rows))
+    before = row_groups(rows)
     sizes = [len(group) * size for group in before[:-1]]
     assert min(sizes) >= 6_000_000
     assert max(sizes) <= ROW_GROUP_HIGH
-    after = list(row_groups([*rows[:20], ("new", "new", size), *rows[20:]]))
+    after = row_groups([*rows[:20], ("new", "new", size), *rows[20:]])
     moved = Counter(map(tuple, before)) - Counter(map(tuple, after))
     assert sum(moved.values()) <= 5
 
@@ -89,6 +101,6 @@ def test_row_groups_have_6_to_16_mb_and_a_new_row_moves_few_borders(size: int) -
 def test_row_group_ends_from_6_mb_on_and_before_16_mb_are_passed(
     sizes: list[int], groups: list[int] | None
 ) -> None:
-    made = list(row_groups((n, f"call{n}", size) for n, size in enumerate(sizes)))
+    made = row_groups((n, f"call{n}", size) for n, size in enumerate(sizes))
     assert [row for group in made for row in group] == list(range(len(sizes)))
     assert [len(group) for group in made] == groups

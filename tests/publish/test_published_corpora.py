@@ -253,7 +253,9 @@ def test_published_corpus_is_checked_and_reported(
     for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
         done = dailytalk("report", where, "--out", str(path))
         assert done.code == 0
-        assert re.search(r" MB, 3 clips(, 4 measured)?, \d with sound\)\ndoubtful: ", done.out), done.out
+        assert re.search(
+            r"^doubtful: .*\nreport .* MB, 3 clips(, 4 measured)?, \d with sound\)$", done.out, re.M
+        ), done.out
     sections = [
         {
             part[:16].partition('"')[0]: part.partition("</section>")[0]

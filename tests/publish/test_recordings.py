@@ -121,4 +121,4 @@ def test_recording_that_changes_while_it_is_packed_is_refused(work: Path) -> Non
     with found.path.open("ab") as file:
         file.write(b"x")
     with pytest.raises(DailytalkError, match=r"the recording 'long\.FLAC' changed just now"):
-        list(packing.packed_recording_rows(found, RowOrigin()))
+        packing.packed_recording_row(found, RowOrigin())

@@ -12,14 +12,13 @@ import built_conversations
 import numpy as np
 import pytest
 import soundfile
-import typer
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
+from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
 from paired_conversations import RECORDED_HZ, work_folder
-from typer.testing import CliRunner
 
-from dailytalk_contiguous.cli.report import chosen_conversations, report
+from dailytalk_contiguous.cli.report import chosen_conversations
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tally import MAX_KINDS, OTHER_KINDS, Tally
 from dailytalk_contiguous.core.wording import kind_of
@@ -800,14 +799,11 @@ def test_bad_line_of_a_transcript_is_named(tmp_path, bad):
 # The command
 
 
-def test_command_says_what_it_wrote(tmp_path):
-    app = typer.Typer()
-    app.command()(report)
+def test_command_says_what_it_wrote(tmp_path, monkeypatch, capfd):
+    dailytalk = Command(monkeypatch, capfd)
     folder = write_dataset(tmp_path / "work", [built_row("a"), built_row("b")])
     out = tmp_path / "pages" / "page.html"
-    options = ["--out", str(out), "--conversations", "b", "--json"]
-    done = CliRunner().invoke(app, [str(folder), *options], catch_exceptions=False)
-    told = json.loads(done.output)
+    told = json.loads(dailytalk("report", folder, "--out", out, "--conversations", "b", "--json").out)
     assert told.pop("verdict")["level"] in ("good", "doubtful", "bad")
     assert told == {
         "out": str(out),
@@ -816,7 +812,7 @@ def test_command_says_what_it_wrote(tmp_path):
         "shown": ["b"],
         "files": None,
     }
-    assert "1 of 2" in CliRunner().invoke(app, [str(folder), "--conversations", "1"]).output
+    assert "1 of 2" in dailytalk("report", folder, "--conversations", "1").out
 
 
 def test_a_number_is_how_many_and_anything_else_is_an_id():

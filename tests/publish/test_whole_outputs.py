@@ -19,17 +19,17 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
-from card_versions import MODELS, NON_COMMERCIAL, published_row, write_version
+from card_versions import MODELS, NON_COMMERCIAL, card_of, published_row, write_version
 from finished_corpora import clip_row, corpus_folder, measures
-from matplotlib.collections import PathCollection
+from matplotlib.collections import CircleCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle, StepPatch
+from matplotlib.text import Text
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.tally import Sum, Tally
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.exports import export_csm, export_jmoshi, export_moshi
@@ -295,44 +295,17 @@ def drawings(folder: Path) -> str:
     return page_text("\n".join(map(page_html, sections)))
 
 
-def axes_drawn(axes: Any) -> dict[str, Any]:
-    """What matplotlib is told to draw between two axes."""
-    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    steps = [patch for patch in axes.patches if not isinstance(patch, Rectangle)]
-    legend = axes.get_legend()
-    frame = legend.get_frame() if legend and legend.get_frame_on() else None
-    return {
-        "texts": [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()],
-        "limits": [axes.get_xlim(), axes.get_ylim(), axes.get_yscale()],
-        "names": [tick.get_text() for tick in axes.get_yticklabels()] if bars else None,
-        "tick": axes.yaxis.get_tick_params().get("length"),
-        "grid": [bool(axis.get_tick_params().get("gridOn")) for axis in (axes.xaxis, axes.yaxis)],
-        "bars": [[to_hex(bar.get_facecolor()), bar.get_bbox().extents.tolist()] for bar in bars],
-        "steps": [
-            [
-                to_hex(step.get_facecolor() if step.get_fill() else step.get_edgecolor()),
-                step.get_fill(),
-                step.get_linewidth(),
-                *map(list, step.get_data()[:2]),
-            ]
-            for step in steps
-            if isinstance(step, StepPatch)
-        ],
-        "lines": [
-            [to_hex(line.get_color()), line.get_linestyle(), line.get_linewidth(), line.get_xydata().tolist()]
-            for line in axes.lines
-        ],
-        "circles": [
-            [
-                *(part.tolist() for part in (dots.get_offsets(), dots.get_sizes())),
-                *(to_hex(colour, keep_alpha=True) for colour in dots.get_facecolors()),
-            ]
-            for dots in axes.collections
-            if isinstance(dots, PathCollection)
-        ],
-        "legend": legend and [text.get_text() for text in legend.get_texts()],
-        "frame": frame and [frame.get_alpha(), to_hex(frame.get_edgecolor(), keep_alpha=True)],
-    }
+def drawn(artist: Any) -> list[Any]:
+    """What matplotlib is asked to draw: a line of text, circles, or a shape."""
+    if isinstance(artist, Text):
+        place = [*map(float, artist.get_position()), artist.get_ha(), artist.get_rotation()]
+        return [artist.get_text(), to_hex(artist.get_color()), artist.get_fontsize(), *place]
+    if isinstance(artist, CircleCollection):
+        colour = to_hex(artist.get_facecolor()[0], keep_alpha=True)
+        return [colour, artist.get_sizes().tolist(), artist.get_offsets().tolist()]
+    faces = [to_hex(artist.get_facecolor(), keep_alpha=True), to_hex(artist.get_edgecolor(), keep_alpha=True)]
+    edges = [artist.get_fill(), artist.get_linewidth(), artist.get_linestyle()]
+    return [*faces, *edges, artist.get_patch_transform().transform(artist.get_path().vertices).tolist()]
 
 
 def pictures(folder: Path) -> str:
@@ -340,10 +313,8 @@ def pictures(folder: Path) -> str:
     told: list[Any] = []
 
     def saved(figure: Figure, file: Any, **options: Any) -> None:
-        margins = figure.subplotpars
-        size = [figure.get_size_inches().tolist(), margins.left, margins.bottom, margins.right, margins.top]
-        told.append([size, type(figure.get_layout_engine()).__name__, dict(sorted(options.items()))])
-        told.extend(sparse(axes_drawn(axes)) for axes in figure.axes)
+        size = figure.get_size_inches().tolist()
+        told.append([size, dict(sorted(options.items())), *map(drawn, figure.artists)])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", saved)
@@ -468,8 +439,8 @@ def card(folder: Path) -> str:
     history = (("v1.1.0", "2026-02-03", "second"), ("v1.0.0", "2026-01-02", "first"))
     facts = CardFacts("owner/good_talks", "v1.1.0", contact="mail@example.org", history=history, changes=changes)
     run = {"settings": {"rules": "seed", "profile": "standard"}, "packages": {"torch": "2.13.0"}}
-    made = render_card(None, packed, version, facts, run, REJECTS)
-    again = render_card(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
+    made = card_of(None, packed, version, facts, run, REJECTS)
+    again = card_of(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)
     assert again.text == made.text.replace("# good talks", "# Mine")
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
 
@@ -478,7 +449,7 @@ def card_of_clips(folder: Path) -> str:
     work = corpus(folder / "acted", run={"corpus": ACTED, "stages": [{"name": "Condition", "digest": "d"}]})
     packed = pack_version(work, folder / "stage")
     facts = CardFacts("owner/acted-clips", "v1.0.0")
-    made = render_card(None, packed, open_version(folder / "stage"), facts, {"corpus": ACTED}, REJECTS[:3])
+    made = card_of(None, packed, open_version(folder / "stage"), facts, {"corpus": ACTED}, REJECTS[:3])
     return text_of(made) + rows_as_text([made.warnings, sorted(made.assets)])
 
 
@@ -841,7 +812,7 @@ def test_record_that_says_nothing_and_one_of_nulls_are_one(told: dict[str, Any],
     mix_folders([(first, None), (talks, None)], tmp_path / "out", Settings())
     assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
     packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
-    made = render_card(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())
+    made = card_of(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())
     assert "Made with dailytalk-contiguous 0.1.0." in made.text
 
 

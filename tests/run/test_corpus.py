@@ -19,7 +19,8 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.run.clip_plan import corpus_pipeline
-from dailytalk_contiguous.run.clips import OPTIONS, build_corpus, read_corpus
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
+from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.stages.augment import Augment
 
 MANIFESTS = ("expressive_dataset.jsonl", "expressive_dataset_validation.jsonl")
@@ -258,7 +259,7 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(read_corpus("crema_d", source, out), out, stages, wanted, options, progress=stop)
+        run_spec(CorpusSpec(read_corpus("crema_d", source, out), out, stages, wanted), options, stop)
     before = {name: time for name, time in times(out).items() if "/shard-" in name}
     assert any(name.startswith("clips/") for name in before)
     assert not (out / "run.json").exists()

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import CLIP
 from dailytalk_contiguous.core.sentences import length_class
 from dailytalk_contiguous.pipelines import clip_stages
 from dailytalk_contiguous.run.clip_plan import PlannedClips, corpus_pipeline, describe, filter_clips, plan_clips
-from dailytalk_contiguous.run.clips import Read, _check_balance
+from dailytalk_contiguous.run.clips import Read, check_balance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
 
@@ -270,15 +270,15 @@ def test_clip_that_is_lost_or_comes_twice_stops_everything() -> None:
     rows = corpus(1)
     planned, read = plan(rows), Read("acted", rows, [], DatasetInfo(), [])
     names = {row["id"] for row in rows}
-    _check_balance(read, planned, names, [])
+    check_balance(read, planned, names, [])
     some, other = sorted(names)[:2]
     rejected = Reject(some, "Check", "too loud", "record it again")
-    _check_balance(read, planned, names - {some}, [rejected])
+    check_balance(read, planned, names - {some}, [rejected])
     for finished, rejects in ((names - {some}, []), (names, [rejected]), (names - {other}, [rejected])):
         with pytest.raises(RuntimeError, match="clips went in"):
-            _check_balance(read, planned, finished, rejects)
+            check_balance(read, planned, finished, rejects)
     with pytest.raises(RuntimeError) as lost:
-        _check_balance(read, planned, {f"new{n}" for n in range(7)}, [])
+        check_balance(read, planned, {f"new{n}" for n in range(7)}, [])
     extra = [f"new{n}" for n in range(5)]
     told = f"{len(names)} clips went in, 7 came out: lost {sorted(names)[:5]}, extra {extra}"
     assert str(lost.value) == told

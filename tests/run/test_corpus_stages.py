@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from corpus_trees import put, table
-from spoken_corpora import crema_d, rows_of, run, spoken
+from spoken_corpora import crema_d, rows_of, run, spec_of, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.clip_plan import ClipPlan, corpus_pipeline
-from dailytalk_contiguous.run.clips import build_corpus, read_corpus
+from dailytalk_contiguous.run.clips import OPTIONS, CorpusSpec, read_corpus
+from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.stages.augment import Augment
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.clip_words import CutSpeech, TimeWords
@@ -72,26 +73,27 @@ def test_list_without_a_stage_that_others_need_is_refused(missing: Stage) -> Non
 
 def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path) -> None:
     read = read_corpus("crema_d", crema_d(tmp_path / "in", actors=(1001, 1002, 1003)), tmp_path / "out")
-    outcome = build_corpus(read, tmp_path / "out", (MEASURE, AUGMENTED), ClipPlan(copies=2))
+    run_spec(CorpusSpec(read, tmp_path / "out", (MEASURE, AUGMENTED), ClipPlan(copies=2)), OPTIONS)
     told = record(tmp_path / "out")
     rows = [row["labels"] for row in rows_of(tmp_path / "out", ["labels"]).values()]
     trained = [row for row in rows if row["split"] == "train" and row["augmented_from"] is None]
     assert told["counts"]["copies"] == 2 * len(trained)
     assert (told["settings"]["augment"], told["settings"]["copies"]) == (["noise", "room"], 2)
-    assert outcome.n_clips == 9
+    assert told["counts"]["clips"] == 9
 
 
 def test_copies_of_no_kind_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     source, out = crema_d(tmp_path / "in", actors=(1001,)), tmp_path / "out"
     with pytest.raises(DailytalkError, match="--copies needs --augment"):
-        build_corpus(read_corpus("crema_d", source, out), out, (MEASURE, FINISH), ClipPlan(copies=2))
+        CorpusSpec(read_corpus("crema_d", source, out), out, (MEASURE, FINISH), ClipPlan(copies=2))
     assert not list(out.rglob("*.parquet"))
 
 
 def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp_path: Path) -> None:
     source, out = msp_podcast(tmp_path / "in"), tmp_path / "out"
-    outcome = run(source, out, name="msp_podcast")
-    assert (outcome.n_clips, len(outcome.kept)) == (2, 3)
+    spec = spec_of(source, out, "msp_podcast")
+    run_spec(spec, OPTIONS)
+    assert (record(out)["counts"]["clips"], len(spec.kept)) == (2, 3)
     assert {name: row["split"] for name, row in rows_of(out, ["split"]).items()} == {
         "msp_podcast/MSP-PODCAST_0001_0001": "train",
         "msp_podcast/MSP-PODCAST_0002_0001": "validation",

@@ -37,8 +37,8 @@ from dailytalk_contiguous.run.events import (
 )
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.on_ray import ActorResources, BudgetActor, plan_actors
-from dailytalk_contiguous.run.passes import Pass, Runner, RunOptions
 from dailytalk_contiguous.run.processes import _broken
+from dailytalk_contiguous.run.run import Pass, Runner, RunOptions, run
 from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.run.streaming import (
     FinishedWindow,
@@ -364,33 +364,33 @@ def test_windows_are_dropped_once_the_next_is_asked_for_and_none_begins_without_
 
 
 def run_with(limits: Limits, tmp_path: Path, *windows: FinishedWindow) -> Any:
-    run = object.__new__(streaming._Run)
-    run.limits, run.out, run.stopped = limits, tmp_path, ""
-    run.positions = Positions(tmp_path)
-    run.positions.begin({"source": {}, "commit": "c0ffee"})
-    for one in windows:
-        run.positions.add(one)
-    return run
+    spec = object.__new__(streaming.StreamSpec)
+    spec.limits, spec.out, spec.stopped, spec.stages = limits, tmp_path, "", (Tag(),)
+    spec.job = SimpleNamespace(agree=lambda begun, out: None)  # type: ignore[assignment]
+    spec.positions = Positions(tmp_path)
+    spec.positions.begin({"source": {}, "commit": "c0ffee"})
+    for window in windows:
+        spec.positions.add(window)
+    return spec
 
 
 @pytest.mark.parametrize(
-    ("hours", "held", "last", "to_do", "stopped"),
+    ("hours", "held", "last", "to_do"),
     [
-        (None, 0, False, True, ""),
-        (None, 0, True, False, ""),
-        (None, 1, True, True, ""),
-        (1.0, 0, False, False, streaming.HOURS),
-        (1.0, 1, False, True, ""),
-        (1.0, 0, True, False, ""),
-        (1.5, 0, False, True, ""),
+        (None, 0, False, True),
+        (None, 0, True, False),
+        (None, 1, True, True),
+        (1.0, 0, False, False),
+        (1.0, 1, False, True),
+        (1.0, 0, True, False),
+        (1.5, 0, False, True),
     ],
 )
 def test_stream_goes_on_until_its_hours_or_its_end_and_for_what_was_held_back(
-    hours: float | None, held: int, last: bool, to_do: bool, stopped: str, tmp_path: Path
+    hours: float | None, held: int, last: bool, to_do: bool, tmp_path: Path
 ) -> None:
     done = FinishedWindow(0, StreamPosition(), StreamPosition(), last, held=held, audio_seconds=3600.0)
-    run = run_with(Limits(hours), tmp_path, done)
-    assert (run._to_do(), run.stopped) == (to_do, stopped)
+    assert bool(run_with(Limits(hours), tmp_path, done).left()) == to_do
 
 
 def test_stream_stops_where_less_than_its_limit_would_be_left(
@@ -485,20 +485,17 @@ def test_both_halves_of_a_recipe_have_its_workers_and_its_licence(
         calls["find"] = (inputs, channel, licence)
         return FoundRecordings([], [Reject("a", "Folder", "why", "mend it")])
 
-    def tag(found: Any, out: Any, settings: Any, options: Any, *rest: Any) -> Any:
-        calls["tag"] = options.workers
-        return Tagged()
-
-    def speak(script: Any, out: Any, stages: Any, options: Any, *rest: Any) -> Any:
-        calls["speak"] = options.workers
-        return "spoken"
+    def made(spec: Any, options: Any, *rest: Any) -> Any:
+        calls[spec] = options.workers
+        return Tagged() if spec == "tag" else "spoken"
 
     class Script:
         rejects = (Reject("b", "Transcript", "why", "mend it"),)
 
     monkeypatch.setattr(build, "find", find)
-    monkeypatch.setattr(build, "tag_recordings", tag)
-    monkeypatch.setattr(build, "speak_transcript", speak)
+    monkeypatch.setattr(build, "TagSpec", lambda *parts: "tag")
+    monkeypatch.setattr(build, "SpeakSpec", lambda *parts: "speak")
+    monkeypatch.setattr(build, "run", made)
     monkeypatch.setattr(build, "read_synthesis_input", lambda folder: Script())
     built = build.run_recipe("in", tmp_path, TAGGING, SPEAKING, workers=3, source_licence="mit")
     assert calls == {"find": (["in"], "both", "mit"), "tag": 3, "speak": 3}
@@ -734,16 +731,16 @@ def test_models_are_asked_for_before_work_and_not_where_there_is_none(tmp_path: 
     options = RunOptions(runner=Missing())
     found = tagging.find([str(tmp_path / "in")], tmp_path / "out")
     with pytest.raises(DailytalkError, match="a model is missing"):
-        tagging.tag_recordings(found, tmp_path / "out", stages, options, {})
+        run(tagging.TagSpec(found, tmp_path / "out", stages), options)
     assert not list((tmp_path / "out").rglob("*.parquet"))
-    done = tagging.tag_recordings(FoundRecordings([], []), tmp_path / "none", stages, options, {})
+    done = run(tagging.TagSpec(FoundRecordings([], []), tmp_path / "none", stages), options)
     assert (done.n_shards, done.n_made, done.n_missing) == (0, 0, 0)
 
 
 def test_hosts_that_share_a_run_make_every_shard_once(tmp_path: Path) -> None:
     row = dict.fromkeys(SOURCE) | {"duration": 1.0}
     groups = [[row | {"conversation_id": name, "input_digest": name}] for name in "abcdefg"]
-    todo = Pass(ShardIndex(tmp_path), groups, [Bucket()])
+    todo = Pass(ShardIndex(tmp_path), groups, (Bucket(),))
     shares = [todo.plan((number, 3)) for number in (1, 2, 3)]
     told = [[task.rows[0]["conversation_id"] for task in share.tasks] for share in shares]
     assert told == [["a", "d", "g"], ["b", "e"], ["c", "f"]]

@@ -13,7 +13,7 @@ from scripted import folder, loopback, say, settings, talk
 from tts_server import MIX, NO_CREDIT, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.speaking import SpeakOutcome
+from dailytalk_contiguous.run.run import RunOutcome
 
 #: -40 dBFS: far above the room tone, far below anything said.
 AUDIBLE = 0.01
@@ -27,7 +27,7 @@ def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
     chosen = settings(tmp_path)
     stops: list[str] = []
     with loopback(monkeypatch, faulty) as server:
-        outcome: SpeakOutcome | None = None
+        outcome: RunOutcome | None = None
         while outcome is None and len(stops) < 10:
             try:
                 outcome = say(work, chosen)
@@ -53,7 +53,7 @@ def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
     _audible(work)
 
 
-def _balanced(work: Path, ids: set[str], outcome: SpeakOutcome) -> None:
+def _balanced(work: Path, ids: set[str], outcome: RunOutcome) -> None:
     shifted = read_lines(work / "transcript_shifted.jsonl")
     assert sorted(line["utterance_id"] for line in shifted) == sorted(ids)
     assert (work / "rejects.jsonl").read_bytes() == b""

@@ -209,7 +209,7 @@ def test_records_of_a_work_folder_are_not_read_through_a_link_out_of_it(tmp_path
 
 def test_rejects_are_the_lines_that_hold_one(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text('{"id": "a"}\n\n  \n{"id": "b"}\nof a damaged disk')
-    assert outputs.rejects_by_reason(tmp_path) == 3
+    assert outputs.count_rejects(tmp_path) == 3
     assert [reject["id"] for reject in outputs.rejects_in(tmp_path)] == ["a", "b", "rejects.jsonl:5"]
 
 

@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.passes import Runner, RunOptions, runner_of
+from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.run.shard import Task
 from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.stages.base import Stages
@@ -27,7 +27,7 @@ def test_runner_that_there_is_not_and_an_address_without_ray_are_refused(
     tmp_path: Path, name: str, address: str, told: str
 ) -> None:
     with pytest.raises(DailytalkError, match=told):
-        runner_of(name, address, WorkFolder(tmp_path), ())
+        Runner(name, address, WorkFolder(tmp_path), ())
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_runner_that_there_is_not_and_an_address_without_ray_are_refused(
 def test_only_a_cluster_with_an_address_is_elsewhere(
     tmp_path: Path, name: str, address: str, few: int, elsewhere: bool
 ) -> None:
-    runner = runner_of(name, address, WorkFolder(tmp_path), ())
+    runner = Runner(name, address, WorkFolder(tmp_path), ())
     assert (runner.few, runner.elsewhere) == (few, elsewhere)
 
 

@@ -11,7 +11,7 @@ from recordings import calls, results, run
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.pipelines import tag_stages
 from dailytalk_contiguous.run.events import journals, read_events, run_status
-from dailytalk_contiguous.run.passes import Runner
+from dailytalk_contiguous.run.run import Runner
 from dailytalk_contiguous.run.storage import OF_TAG, fetched, folder_of, open_work, watched_store
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings

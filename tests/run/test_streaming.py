@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,21 +23,20 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.pipelines import speak_stages, tag_stages
 from dailytalk_contiguous.run import local, streaming
 from dailytalk_contiguous.run.local import networks_device
-from dailytalk_contiguous.run.passes import PAID_BATCH_SECONDS, Runner, RunOptions
+from dailytalk_contiguous.run.run import PAID_BATCH_SECONDS, Runner, RunOptions, run
 from dailytalk_contiguous.run.shard import ShardJob
-from dailytalk_contiguous.run.speaking import read_synthesis_input, speak_transcript
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import (
     DISK,
     HOURS,
     UNSAID,
     Limits,
     Positions,
-    Streamed,
     StreamJob,
+    StreamSpec,
     pinned,
-    stream_dataset,
 )
-from dailytalk_contiguous.run.tagging import find, tag_recordings
+from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository
 from dailytalk_contiguous.stages.base import Stages, find_stage
@@ -133,19 +132,39 @@ def job(tagger: Stages, speaker: Stages, out: Path, seconds: float = TWO) -> Str
     return StreamJob(repository, tagger, speaker, "embedded", FolderConfig(), seconds)
 
 
+class Streamed(NamedTuple):
+    """What came of a stream."""
+
+    record: dict[str, Any] | None
+    windows: int
+    made: int
+    complete: bool
+    stopped: str
+    held: int
+    hours: float
+    audio_seconds: float
+
+
+def made(work: StreamJob, out: Path, **limits: Any) -> Streamed:
+    spec = StreamSpec(work, out, Limits(**limits))
+    record, windows = run(spec).record, spec.positions
+    state = (len(windows.windows), len(spec.made), windows.complete, spec.stopped, spec.held)
+    return Streamed(record, *state, windows.audio_seconds / 3600, sum(spec.made))
+
+
 def streamed(tagger: Stages, speaker: Stages, out: Path, **limits: Any) -> Streamed:
-    return stream_dataset(job(tagger, speaker, out), out, Limits(**limits), {})
+    return made(job(tagger, speaker, out), out, **limits)
 
 
 def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
     """What an eager run of a layout leaves; what it tags is kept for other tests of that layout."""
     if speaker or layout not in TAGGED_EAGERLY:
-        tag_recordings(find([REPO], out, shard_seconds=TWO), out, tagger, RunOptions(), {})
+        run(TagSpec(find([REPO], out, shard_seconds=TWO), out, tagger))
         TAGGED_EAGERLY[layout] = results(out)
     if not speaker:
         return TAGGED_EAGERLY[layout]
     script = read_synthesis_input(out, shard_seconds=TWO)
-    speak_transcript(script, out, speaker, RunOptions(), {})
+    run(SpeakSpec(script, out, speaker))
     return results(out)
 
 
@@ -334,7 +353,7 @@ def test_input_is_on_the_disk_for_two_windows_at_most(
         return finish(making)
 
     monkeypatch.setattr(ShardJob, "finish", looked_at)
-    done = stream_dataset(job(tagger, (), tmp_path / "out", seconds=3.0), tmp_path / "out", Limits(), {})
+    done = made(job(tagger, (), tmp_path / "out", seconds=3.0), tmp_path / "out")
     assert done.windows == len(seen) == 5
     for number, folders in enumerate(seen):
         assert f"{number:06d}" in folders
@@ -394,14 +413,14 @@ def test_held_conversations_are_fetched_and_tried_again_alone(
         assert isinstance(server, Stubborn)
         server.word = " "
         monkeypatch.setattr(streaming, "FRUITLESS", 2)
-        made = job(tagger, paid(tmp_path, no_text="keep-original"), out, seconds=3.0)
-        first = stream_dataset(made, out, Limits(), {})
+        work = job(tagger, paid(tmp_path, no_text="keep-original"), out, seconds=3.0)
+        first = made(work, out)
         assert (first.held, first.windows, first.stopped) == (2, 2, UNSAID)
         server.word = ""
-        done = stream_dataset(made, out, Limits(), {})
+        done = made(work, out)
         assert (done.held, done.made, done.complete) == (0, 3, True)
         before = state(out)
-        assert stream_dataset(made, out, Limits(), {}).made == 0
+        assert made(work, out).made == 0
         assert state(out) == before
     assert len(rows(out / "dataset")) == 3
     assert left_of_input(tmp_path) == []
@@ -430,7 +449,7 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stag
     later = publish({"train/a.wav": call(5), "train/z.wav": call(4)})
     again = job(tagger, (), out)
     assert (again.repository.commit, commit != later) == (commit, True)
-    done = stream_dataset(again, out, Limits(), {})
+    done = made(again, out)
     assert done.record is not None
     assert (done.complete, done.record["source"]["revision"]) == (True, commit)
     assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
@@ -456,13 +475,7 @@ def test_other_settings_source_or_results_are_refused(
         streamed(tagger, speaker, out)
     with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
         pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
-    tag_recordings(
-        find([REPO], tmp_path / "eager", shard_seconds=TWO),
-        tmp_path / "eager",
-        tagger,
-        RunOptions(),
-        {},
-    )
+    run(TagSpec(find([REPO], tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
     with pytest.raises(DailytalkError, match="without --streaming"):
         pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):

@@ -21,9 +21,10 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.passes import Runner, RunOptions
+from dailytalk_contiguous.run.run import Runner, RunOptions, intended
+from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import features_of
-from dailytalk_contiguous.run.tagging import FoundRecordings, find, intended_tag, tag_recordings
+from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, expand_row, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
@@ -203,14 +204,7 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     done: list[str] = []
     seed = changed_setting(settings, rules="seed")
     found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=1.0)
-    tag_recordings(
-        found,
-        tmp_path / "out",
-        seed,
-        RunOptions(),
-        {},
-        lambda stage, audio, wall: done.append(stage),
-    )
+    run_spec(TagSpec(found, tmp_path / "out", seed), progress=lambda stage, audio, wall: done.append(stage))
     assert done == ["Tag", "Tag", "Punctuate", "Punctuate"]  # its beginning, its end
     after = read_lines(tmp_path / "out/transcript.jsonl")
     assert [one["words"] for one in after] == [one["words"] for one in before]
@@ -247,14 +241,11 @@ def test_added_recording_leaves_the_rows_of_the_others(tmp_path: Path, settings:
     save(tmp_path / "in/b.wav", excerpt("old_friends"))
     done: Counter[float] = Counter()
     found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
-    tag_recordings(
-        found,
-        tmp_path / "out",
-        settings,
-        RunOptions(),
-        {},
-        lambda stage, audio, wall: done.update({stage: audio if wall else 0.0}),
-    )
+
+    def add(stage: str, audio: float, wall: float | None) -> None:
+        done.update({stage: audio if wall else 0.0})
+
+    run_spec(TagSpec(found, tmp_path / "out", settings), progress=add)
     assert set(done.values()) == {6.0}  # seconds of audio through each stage: the new recording's
     after = results(tmp_path / "out")["rows"]
     assert sorted(after) == ["a", "b", "c"]
@@ -268,14 +259,7 @@ def test_other_size_of_shards_makes_nothing_anew(tmp_path: Path, settings: Stage
     before = results(tmp_path / "out")
     done: list[str] = []
     found = find([str(tmp_path / "in")], tmp_path / "out", shard_seconds=100.0)
-    tag_recordings(
-        found,
-        tmp_path / "out",
-        settings,
-        RunOptions(),
-        {},
-        lambda stage, audio, wall: done.append(stage),
-    )
+    run_spec(TagSpec(found, tmp_path / "out", settings), progress=lambda stage, audio, wall: done.append(stage))
     assert done == []
     assert results(tmp_path / "out") == before
     assert len(list((tmp_path / "out/tagged").iterdir())) == 1
@@ -307,10 +291,10 @@ def test_results_that_would_be_lost_are_counted_and_the_first_three_named(
     work = folder(tmp_path / "work", **dict.fromkeys(names, SHORT[:1]), kept=SHORT[:1])
     here = FoundRecordings([], [Reject("kept", "Folder", "it is mono", "mix it")])
     with pytest.raises(DailytalkError) as refused:
-        intended_tag(here, work, settings, RunOptions())
+        intended(TagSpec(here, work, settings))
     assert refused.value.reason == f"--out '{work}' holds results of {told}"
     assert refused.value.remedy == "choose another --out, or pass --prune to drop them"
-    plan, _ = intended_tag(here, work, settings, RunOptions(prune=True))
+    plan, _ = intended(TagSpec(here, work, settings), RunOptions(prune=True))
     assert (plan.paths, plan.tasks) == ([], [])
 
 

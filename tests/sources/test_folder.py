@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recordings import excerpt, save
 
 from dailytalk_contiguous import Folder
-from dailytalk_contiguous.core.audio import read_analysis
+from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows, side_by_side
 from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.sources.transcribed import identity_of
@@ -74,7 +74,7 @@ def test_added_recording_is_seen_despite_the_cache(tmp_path: Path) -> None:
 def test_name_that_is_not_utf8_can_be_read(tmp_path: Path) -> None:
     (row,) = rows(save(os.fsencode(tmp_path) + b"/bad\xff.wav").parent)
     assert row["conversation_id"] == "bad\\xff"
-    assert len(read_analysis(row["audio"])) == 6 * 16000
+    assert len(read_pcm(row["audio"])) == 6 * 16000
 
 
 def test_wrong_extension_is_no_matter(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_long_recording_becomes_numbered_conversations_that_leave_nothing_out(
     assert ends[-1] == pytest.approx(50.0)
     assert max(part["duration"] for part in parts) <= 20.0
     whole, _ = soundfile.read(path, dtype="int16")
-    read = [read_analysis(part["audio"], part["offset"], part["duration"]) for part in parts]
+    read = [read_pcm(part["audio"], part["offset"], part["duration"]) for part in parts]
     np.testing.assert_array_equal(np.concatenate(read), whole)
 
 

@@ -37,7 +37,7 @@ def rows(folder: Path, **options: str) -> list[dict[str, object]]:
 
 
 def heard(row: dict[str, object]) -> Samples:
-    return np.asarray(read_pcm(row["audio"], 16000), np.float32) / 32768  # type: ignore[arg-type]
+    return np.asarray(read_pcm(row["audio"], sample_rate=16000), np.float32) / 32768  # type: ignore[arg-type]
 
 
 def named(*names: str, mono: bool = True) -> dict[str, list[str]]:

@@ -153,7 +153,7 @@ def test_names_reach_the_transcript_and_the_dataset_and_a_new_table_runs_no_stag
     names = table(tmp_path, HEADER + "a,left,Anna,female,\na,right,Bob,,en-GB\nzz,left,Eva,,\n")
     done = dailytalk("build", source, "--out", out, *EMBEDDED, "--speakers", names)
     assert done.code == 0
-    assert '--speakers names 1 recording not in INPUT: "zz"' in done.out
+    assert '--speakers names 1 recording not in INPUT: "zz"' in done.err
     lines = read_lines(out / "transcript.jsonl")
     said = {(line["conversation_id"], line["channel"]): line for line in lines}
     assert {key: line["speaker"] for key, line in said.items()} == {

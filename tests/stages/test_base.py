@@ -442,10 +442,10 @@ def test_digest_changes_with_code_that_a_stage_imports_but_not_with_words_about_
     )
     other, lifting = package / "core" / "buckets.py", package / "stages" / "base.py"
     edits = [
-        (stage, "rows = []", "rows = []"),  # as it is
-        (stage, "rows = []", "rows = list()"),
+        (stage, "n_words = math.nan", "n_words = math.nan"),  # as it is
+        (stage, "n_words = math.nan", "n_words = float('nan')"),
         (stage, "    Words are counted", "    All words are counted"),
-        (stage, "        rows = list()", "\n        # a comment\n        rows = list( )"),
+        (stage, " n_words = float('nan')", " # a comment\n            n_words = float( 'nan' )"),
         (core, "MIN_VOICED = 5", "MIN_VOICED = 6"),
         (core, '    """Prosody of one', '    """The prosody of one'),
         (audio, "32768.0", "32767.0"),  # reached by what it reaches

@@ -133,7 +133,6 @@ def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
 
 
 def test_nothing_else_of_what_was_needed_is_kept() -> None:
-    assert Finish.final
     assert Finish.adds == BUILT
 
 

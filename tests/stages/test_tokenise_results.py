@@ -6,7 +6,7 @@ from audio_files import EXAMPLES
 from built_conversations import flac
 from datasets import Dataset
 
-from dailytalk_contiguous.core.audio import pcm_to_float, read_analysis
+from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
@@ -17,7 +17,7 @@ SOUND = {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None}
 
 
 def tokens_of(channel: int, start: float, end: float) -> list[int]:
-    samples = read_analysis(SOUND)[round(start * 16000) : round(end * 16000), channel]
+    samples = read_pcm(SOUND)[round(start * 16000) : round(end * 16000), channel]
     (tokens,) = ProsodicClusterSequences().extract_cluster_sequences(pcm_to_float(samples.tobytes()))
     return tokens
 
@@ -38,7 +38,7 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
 
 
 def test_tokens_of_a_clip_leave_out_the_prompt_before_it() -> None:
-    clip = read_analysis(SOUND)[round(4.2 * 16000) : round(5.8 * 16000), :1]
+    clip = read_pcm(SOUND)[round(4.2 * 16000) : round(5.8 * 16000), :1]
     prompt = np.full((16000, 1), 800, np.int16)
     audio = {"bytes": flac(np.concatenate((prompt, clip)), 16000), "path": None}
     done = TokeniseClip().row({"audio": audio, "clip_start": 1.0, "duration": 2.6})

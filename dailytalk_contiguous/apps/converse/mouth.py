@@ -50,7 +50,9 @@ class _Saying:
         at, words = self.at / TALK_RATE, []
         for word in self.words:
             if word.start < at:
-                start = self._in_talk(word.start)
+                sample = round(word.start * TALK_RATE)
+                piece = next(piece for piece in reversed(self.pieces) if piece[1] <= sample)
+                start = (piece[0] + sample - piece[1]) / TALK_RATE
                 words.append(word._replace(start=start, end=start + min(word.end, at) - word.start))
         first, last = self.pieces[0], self.pieces[-1]
         complete = self.at >= len(self.samples) or (bool(self.words) and at >= self.words[-1].end)
@@ -60,11 +62,6 @@ class _Saying:
         if complete and words:
             end = min(end, words[-1].end)
         return Said(self.number, self.sentence, first[0] / TALK_RATE, end, words, heard, complete)
-
-    def _in_talk(self, time: float) -> float:
-        sample = round(time * TALK_RATE)
-        piece = next(piece for piece in reversed(self.pieces) if piece[1] <= sample)
-        return (piece[0] + sample - piece[1]) / TALK_RATE
 
 
 class Mouth:

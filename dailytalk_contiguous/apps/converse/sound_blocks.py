@@ -263,7 +263,9 @@ class DeviceBlocks:
                 elif now - gone_since > WAITS_FOR_DEVICE:
                     self._notify(f"{self.name} did not come back: the talk ends")
                     return None
-                self._reopen()
+                with suppress(*refusals(self._library), DailytalkError):  # it is not back yet
+                    self._stream.close()
+                    self._open()
                 continue
             if gone_since is not None:
                 self._notify(f"{self.name} is back")
@@ -297,11 +299,6 @@ class DeviceBlocks:
             self._stream.start()
         except refusals(self._library) as error:
             raise _refused("microphone", error, _INPUT) from None
-
-    def _reopen(self) -> None:
-        with suppress(*refusals(self._library), DailytalkError):  # it is not back yet
-            self._stream.close()
-            self._open()
 
     def _take(self, samples: Any, *_: Any) -> None:
         self._ring.put((samples[:, 0].copy(), time.monotonic()))

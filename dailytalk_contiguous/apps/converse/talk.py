@@ -549,14 +549,12 @@ class Talk:
                 if written > 12 * self.parts.most_tokens:  # a model that knows no limit
                     pieces.close()
                     break
-            for sentence in cutter.flush():
-                self._inbox.put(partial(self._take_sentence, reply, sentence))
         except KeyboardInterrupt:  # the talk ends, in its own thread
             return
         except Exception as problem:  # the talk goes on without the rest
-            for sentence in cutter.flush():
-                self._inbox.put(partial(self._take_sentence, reply, sentence))
             error = _sentence_of(problem)
+        for sentence in cutter.flush():
+            self._inbox.put(partial(self._take_sentence, reply, sentence))
         self._inbox.put(partial(self._end_reply, reply, error))
 
     def _take_piece(self, reply: _Reply) -> None:

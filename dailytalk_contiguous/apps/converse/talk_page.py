@@ -191,7 +191,12 @@ class TalkPage:
 
     def hush(self) -> float:
         window = self._current
-        self._tell({"kind": "hush"})
+
+        def tell() -> None:
+            if self._current is not None:
+                self._current.send({"kind": "hush"})
+
+        self._do(tell)
         return min(max(0, window.sent - window.done), TALK_RATE) / TALK_RATE if window else 0.0
 
     def lateness(self) -> float:
@@ -228,13 +233,6 @@ class TalkPage:
     def _do(self, task: Callable[[], object]) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(task)
-
-    def _tell(self, message: Mapping[str, Any]) -> None:
-        def tell() -> None:
-            if self._current is not None:
-                self._current.send(message)
-
-        self._do(tell)
 
     def _pass_sound(self, data: bytes) -> None:
         if self._current is not None:

@@ -105,7 +105,12 @@ class TalkModels:
         reference=True,
     )
     max_cost: float | None = setting(
-        None, "What this talk may spend.", panel="run", least=0, metavar="USD", shown="no limit", execution=True
+        None,
+        "What this run may spend, all workers together.",
+        panel="run",
+        least=0,
+        metavar="USD",
+        execution=True,
     )
     device: str = setting("auto", DEVICE, execution=True)
 

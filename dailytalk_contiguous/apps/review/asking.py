@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, probe, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.edits import Lines, SpokenLine, in_order, shown_words
@@ -271,7 +271,7 @@ def _flat(asked: AskedLine) -> dict[str, list[Any]]:
 def _channel_samples(asked: AskedLine, start: float) -> Pcm:
     """The channel of a line from a second of its item up to the end of the line, at 16 kHz."""
     seconds = asked.line["end"] - asked.offset - start
-    pcm = read_analysis(asked.place.audio, asked.place.start + start, seconds)
+    pcm = read_pcm(asked.place.audio, asked.place.start + start, seconds)
     channel = min(CHANNELS.index(asked.line["channel"]), pcm.shape[1] - 1)
     return pcm[:, channel]
 

@@ -10,7 +10,8 @@ import threading
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,7 @@ from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_aga
 from dailytalk_contiguous.apps.review.standing import division_of, progress_of, proposed, shared_sample
 from dailytalk_contiguous.apps.review.suspects import Listener, Suspect
 from dailytalk_contiguous.apps.review.viewing import lines_of
-from dailytalk_contiguous.core.audio import probe, to_uri
+from dailytalk_contiguous.core.audio import probe
 from dailytalk_contiguous.core.documents import as_text, is_number
 from dailytalk_contiguous.core.edits import (
     SIDES,
@@ -255,8 +256,7 @@ class Session:
         path = self._rebuilt_path(name)
         if path is None:
             raise BadInput("no conversation was made of it", "run dailytalk speak")
-        audio = {"bytes": None, "path": to_uri(path.absolute())}
-        return editable.SoundPlace(audio, 0.0, probe(audio).seconds)
+        return editable.whole_sound(path)
 
     def _rebuilt_path(self, name: str) -> Path | None:
         if self.editable.kind != "tagged":
@@ -279,9 +279,18 @@ class Session:
 
     # Editing.
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else writes to the session and its journal, in this process or in another."""
+        if self.why_not is not None:
+            raise BadInput("nothing can be changed here", self.why_not)
+        with self._lock, self.journal.locked():
+            self._changed(self._catch_up())
+            yield
+
     def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
         """Do an action on an item and save it. Raises `Conflict`, BadInput, and OSError as the disk does."""
-        with _Writing(self):
+        with self._writing():
             known = self._known.get(name)
             if known and known.base != base:
                 last = known.records[-1]
@@ -298,7 +307,7 @@ class Session:
 
     def undo(self, author: str, name: str | None = None, again: bool = False) -> dict[str, Any]:
         """Undo the last edit of an author (of an item); with `again`, redo what was undone last."""
-        with _Writing(self):
+        with self._writing():
             done, undone = self._stacks(author, name)
             if not (undone if again else done):
                 what = "taken back" if again else "edited"
@@ -391,10 +400,8 @@ class Session:
         held = self._lines.get(name)
         records = self.journal.append([new])
         self._catch_up()
-        if held is not None:
-            self._lines[name] = _Held(replayed(held.lines, change), held.open)
-            if held.open:
-                self._lines.pop(name)  # an edit of an open field closes it
+        if held is not None and not held.open:  # an edit of an open field closes it
+            self._lines[name] = _Held(replayed(held.lines, change), [])
         self._changed(records)
 
     def _changed(self, records: Sequence[Record]) -> None:
@@ -435,7 +442,7 @@ class Session:
 
     def discard(self, names: Sequence[str], author: str, discarded: bool = True) -> list[str]:
         """Discard items: their files and entries are moved at once, or when the folder is opened next."""
-        with _Writing(self):
+        with self._writing():
             edits = []
             for name in dict.fromkeys(names):
                 if self._fields(name)["discarded"] == discarded:
@@ -487,7 +494,7 @@ class Session:
         `since` is the number of an edit: a side that somebody else chose after it is not replaced, but all is
         refused. Raises BadInput, and OSError as the disk does.
         """
-        with _Writing(self):
+        with self._writing():
             before: dict[str, str | None] = {}
             edits: list[NewEdit] = []
             listed = {item["id"] for item in self.items()["items"]}
@@ -622,16 +629,8 @@ class Session:
                 continue
             self._complained, settled = False, self.journal.number
 
-    def _files_signature(self) -> tuple[tuple[str, int, int], ...]:
-        """Size and time of the files with lines, where these are few."""
-        signature = []
-        for path in self.editable.watched():
-            try:
-                status = path.stat()
-                signature.append((str(path), status.st_size, status.st_mtime_ns))
-            except OSError:
-                signature.append((str(path), -1, -1))
-        return tuple(signature)
+    def _files_signature(self) -> list[tuple[int, int, int] | None]:
+        return [*map(editable.signature_of, self.editable.watched())]
 
     def _notice(self) -> None:
         """Read again what another program has changed: the files, and the journal."""
@@ -807,32 +806,6 @@ def _edit_events(records: Sequence[Record]) -> list[tuple[str, dict[str, Any]]]:
 
 #: Fields of a line that people edit: whether an edit can be taken back depends on them.
 _EDITED_FIELDS = frozenset({"channel", "speaker", "start", "end", "text", "tag", "vad", "features"})
-
-
-class _Writing:
-    """The session and its journal, for one edit: nobody else writes, in this process or in another."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __enter__(self) -> None:
-        session = self._session
-        if session.why_not is not None:
-            raise BadInput("nothing can be changed here", session.why_not)
-        session._lock.acquire()
-        try:
-            self._locked = session.journal.locked()
-            self._locked.__enter__()
-            session._changed(session._catch_up())
-        except BaseException:
-            session._lock.release()
-            raise
-
-    def __exit__(self, *error: Any) -> None:
-        try:
-            self._locked.__exit__(*error)
-        finally:
-            self._session._lock.release()
 
 
 def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:

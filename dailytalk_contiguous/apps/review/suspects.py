@@ -6,17 +6,17 @@ after another, first those that somebody looks at; nothing waits for them.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import blocks, pcm_to_float, probe, read_analysis
+from dailytalk_contiguous.core.audio import blocks, pcm_to_float, probe, read_pcm
 from dailytalk_contiguous.core.edits import SpokenLine, shown_words
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.spans import merge_gaps
+from dailytalk_contiguous.core.spans import merge_gaps, outside
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
 from dailytalk_contiguous.sources.editable import SoundPlace
 
@@ -78,43 +78,17 @@ def sound_suspects(
             suspect = {"kind": "silent", "why": f"nothing sounds at {named}"}
             of_line[key] = [suspect]
             suspects.append(suspect)
-    suspects += _without_words(lines, heard, place, offset)
-    return suspects, of_line
-
-
-def _without_words(
-    lines: Mapping[str, SpokenLine], heard: HeardItem, place: SoundPlace, offset: float
-) -> list[Suspect]:
-    """Speech while no channel has a line: beside a line it may have leaked from the other speaker."""
-    suspects = []
     spoken = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
     for channel, spans in enumerate(heard.audible):
-        for start, end in _outside(merge_gaps(sorted(spans), 0.3), spoken):
+        # While no channel has a line: beside a line it may have leaked from the other speaker.
+        for start, end in outside(merge_gaps(sorted(spans), 0.3), spoken):
             if end - start < LONG_SPEECH:
                 continue
-            pcm = read_analysis(place.audio, place.start + start, min(end - start, 30.0))
+            pcm = read_pcm(place.audio, place.start + start, min(end - start, 30.0))
             samples = pcm_to_float(pcm[:, channel])
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
                 suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
-    return suspects
-
-
-def _outside(
-    spans: Iterable[tuple[float, float]], taken: Sequence[tuple[float, float]]
-) -> list[tuple[float, float]]:
-    """The parts of spans that no taken span covers."""
-    left = []
-    covered = merge_gaps(sorted(taken), 0.0)
-    for start, end in spans:
-        for first, last in covered:
-            if last <= start or first >= end:
-                continue
-            if first > start:
-                left.append((start, first))
-            start = max(start, last)
-        if end > start:
-            left.append((start, end))
-    return left
+    return suspects, of_line
 
 
 class Listener:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import datasets
 import numpy as np
@@ -146,22 +146,24 @@ class FoundFile:
     def read(self) -> bytes:
         """All its bytes. Raises BadInput, also for more than `LARGEST`, and a Git LFS pointer in its place."""
         self.check()
+        content = io.BytesIO()
         try:
-            with self._opened() as file:
-                data = _bytes_of(file)
+            packed = self.archive.open(self.member) if self.archive and self.member else None
+            with packed or self.path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    content.write(piece)
+                    if content.tell() > LARGEST:
+                        reason = f"it has over {LARGEST / 1e9:g} GB, which is the most that is read"
+                        raise BadInput(reason, "split the file")
         except OSError as error:
             raise BadInput(f"it can't be read ({error.strerror or error})", self.remedy) from error
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
             # Damage, and as RuntimeError a compression that zipfile does not know.
             raise BadInput(f"it can't be read from the archive ({error})", "download the archive again") from error
+        data = content.getvalue()
         if data.startswith(LFS_POINTER) and len(data) < _LONGEST_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         return data
-
-    def _opened(self) -> IO[bytes]:
-        if self.archive is None or self.member is None:
-            return self.path.open("rb")
-        return self.archive.open(self.member)
 
     def check(self) -> None:
         """Raise BadInput if it can't be read at all."""
@@ -319,16 +321,6 @@ def _refused(member: zipfile.ZipInfo) -> str | None:
     if member.file_size > LARGEST:
         return f"it has {member.file_size / 1e9:.2f} GB unpacked, and {LARGEST / 1e9:g} GB are read at most"
     return None
-
-
-def _bytes_of(file: IO[bytes]) -> bytes:
-    """The content of a file, read in pieces. Raises BadInput for more than `LARGEST`."""
-    content = io.BytesIO()
-    while piece := file.read(_PIECE):
-        content.write(piece)
-        if content.tell() > LARGEST:
-            raise BadInput(f"it has over {LARGEST / 1e9:g} GB, which is the most that is read", "split the file")
-    return content.getvalue()
 
 
 def _is_litter(name: str) -> bool:

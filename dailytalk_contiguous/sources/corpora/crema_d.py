@@ -6,7 +6,7 @@ a dataset of speech has no faces in it; where two emotions got as many votes, th
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -149,14 +149,12 @@ def votes(tree: common.Tree) -> dict[str, VoteCount]:
         for line in common.by_clip(summary, lines, "FileName").values():
             votes_by_clip[line["FileName"]] = VoteCount(line["VoiceVote"], None, _level(line, summary))
     if table := tree.named("tabulatedVotes.csv"):
-        lines = [
-            line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
-        ]
-        for clip, line in common.by_clip(table, lines, "fileName").items():
+        for clip, numbers in _tabulated(table):
+            most, total = max(numbers.values()), sum(numbers.values())
+            letters = ":".join(letter for letter, number in numbers.items() if number == most)
             level = votes_by_clip[clip].level if clip in votes_by_clip else None
-            votes_by_clip[clip] = _counted(
-                [_number(line[letter], table, line) for letter in VOTES], level, clip, table
-            )
+            shares = {letter: number / total for letter, number in numbers.items() if number}
+            votes_by_clip[clip] = VoteCount(letters, common.measure_of(most / total), level, shares)
     for clip, (letters, *_) in votes_by_clip.items():
         if unknown := set(letters.split(":")) - set(VOTES):
             names = " or ".join(repr(letter.name) for letter in (summary, table) if letter)
@@ -183,26 +181,24 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
             f"{CremaD.NAME}/{clip}": {VOTES[letter]: 1 / len(clip_letters) for letter in clip_letters}
             for clip, clip_letters in letters.items()
         }
+    return {
+        f"{CremaD.NAME}/{clip}": {VOTES[letter]: n / sum(numbers.values()) for letter, n in numbers.items() if n}
+        for clip, numbers in _tabulated(table)
+    }
+
+
+def _tabulated(table: common.FoundFile) -> Iterator[tuple[str, dict[str, int]]]:
+    """How many raters of the voice alone heard each letter of `VOTES` in each clip. Raises DailytalkError."""
     lines = [
         line for line in common.read_table(table, ("", "fileName", *VOTES)) if _VOICE_LINE.fullmatch(line[""])
     ]
-    shares = {}
     for clip, line in common.by_clip(table, lines, "fileName").items():
-        numbers = {VOTES[letter]: _number(line[letter], table, line) for letter in VOTES}
-        if not (total := sum(numbers.values())):
+        if wrong := [line[letter] for letter in VOTES if not line[letter].isdecimal()]:
+            raise DailytalkError(f"{clip} has {wrong[0]!r} votes in {table.name!r}", _AGAIN)
+        numbers = {letter: int(line[letter]) for letter in VOTES}
+        if not any(numbers.values()):
             raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
-        shares[f"{CremaD.NAME}/{clip}"] = {name: n / total for name, n in numbers.items() if n}
-    return shares
-
-
-def _counted(numbers: list[int], level: float | None, clip: str, table: common.FoundFile) -> VoteCount:
-    most = max(numbers)
-    if not most:
-        raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
-    letters = [letter for letter, number in zip(VOTES, numbers, strict=True) if number == most]
-    total = sum(numbers)
-    shares = {letter: number / total for letter, number in zip(VOTES, numbers, strict=True) if number}
-    return VoteCount(":".join(letters), common.measure_of(most / total), level, shares)
+        yield clip, numbers
 
 
 def _level(line: dict[str, str], table: common.FoundFile) -> float:
@@ -211,16 +207,9 @@ def _level(line: dict[str, str], table: common.FoundFile) -> float:
         levels = [float(level) for level in line["VoiceLevel"].split(":")]
     except ValueError:
         raise DailytalkError(
-            f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}",
-            _AGAIN,
+            f"{line['FileName']} has the level {line['VoiceLevel']!r} in {table.name!r}", _AGAIN
         ) from None
     return common.measure_of(sum(levels) / len(levels) / 100)
-
-
-def _number(text: str, table: common.FoundFile, line: dict[str, str]) -> int:
-    if not text.isdecimal():
-        raise DailytalkError(f"{line['fileName']} has {text!r} votes in {table.name!r}", _AGAIN)
-    return int(text)
 
 
 def _perceived(vote: VoteCount | None) -> Row:

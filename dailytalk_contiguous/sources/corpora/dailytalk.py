@@ -148,23 +148,20 @@ class Turns:
             raise BadInput(f"its speaker is {speaker}, but {turn['speaker']} in metadata.json", "correct the name")
         label = str(turn.get("emotion"))
         common.known(EMOTIONS, label, "emotion", "metadata.json")
-        return Turn(
-            dialogue=dialogue,
-            number=int(number),
-            speaker=speaker,
-            text=self._text(file, turn),
-            label=label,
-            act=_optional(turn, "act"),
-            topic=_optional(turn, "topic"),
-        )
-
-    def _text(self, file: common.FoundFile, entry: Row) -> str:
-        text = entry.get("text")
+        text = turn.get("text")
         if text is None and (written := self._texts.get(str(file.pure.with_suffix(".txt")))):
             text = common.decoded(written, written.read())
         if not isinstance(text, str) or not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
-        return " ".join(text.split())
+        return Turn(
+            dialogue=dialogue,
+            number=int(number),
+            speaker=speaker,
+            text=" ".join(text.split()),
+            label=label,
+            act=_optional(turn, "act"),
+            topic=_optional(turn, "topic"),
+        )
 
 
 def _optional(entry: Row, name: str) -> str | None:

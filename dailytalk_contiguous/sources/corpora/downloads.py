@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text, expect, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.retries import backoff, retry_after
 from dailytalk_contiguous.store.files import inside
 
 # A reader of a corpus imports this module, too, and asks no server.
@@ -164,8 +165,6 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int,
 
 def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     """Fetch a file unless it is there; whether it came."""
-    from dailytalk_contiguous.models.paid import backoff
-
     path = inside(folder, file.name)
     if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
         return False
@@ -218,8 +217,6 @@ def _document(address: str) -> bytes:
     """A small file, in memory. Raises DailytalkError if it can't be had."""
     import requests
 
-    from dailytalk_contiguous.models.paid import backoff
-
     with requests.Session() as session:
         for tries in range(TRIES):
             wait: float | None = None
@@ -271,8 +268,6 @@ def _pieces(response: "requests.Response", most: int) -> Iterator[bytes]:
 
 def _refused(response: "requests.Response", what: str) -> float | None:
     """Seconds to wait before another try. Raises DailytalkError for a status that won't pass."""
-    from dailytalk_contiguous.models.paid import retry_after
-
     if response.status_code in (408, 429) or response.status_code >= 500:
         return min(retry_after(response.headers.get("Retry-After")) or 1.0, 60.0)
     raise DailytalkError(

@@ -70,39 +70,30 @@ class Esd(Corpus):
         }
 
         def read(file: FoundFile) -> Row:
-            speaker, number = _numbers(file)
-            speaker_texts = texts.get(speaker)
-            return _row(file, speaker, number, speaker_texts.line(file.pure.stem) if speaker_texts else None)
+            match = _NAME.fullmatch(file.pure.stem)
+            if match is None:
+                raise BadInput(f"its name {file.pure.name!r} is not like 0011_000001.wav", "rename it")
+            speaker, number = match[1], int(match[2])
+            if speaker not in SPEAKERS:
+                raise BadInput(f"its speaker {speaker!r} is unknown (known are 0001 to 0020)", "correct the name")
+            if not 1 <= number <= TEXTS * len(EMOTIONS):
+                raise BadInput(f"its number {match[2]!r} is unknown (the last is 001750)", "correct the name")
+            line = texts[speaker].line(file.pure.stem) if speaker in texts else None
+            language, gender = SPEAKERS[speaker]
+            label = _label(file, number, line)
+            return {
+                "clip": file.pure.stem,
+                "text": line.text if line else None,
+                "language": language,
+                "speaker": f"esd/{speaker}",
+                "gender": gender,
+                "sentence": f"{language}-{(number - 1) % TEXTS + 1:03d}",
+                "emotion": EMOTIONS[label],
+                "label": label,
+                "official_split": next((SPLITS[part] for part in _folders(file) if part in SPLITS), None),
+            }
 
         return read
-
-
-def _numbers(file: FoundFile) -> tuple[str, int]:
-    match = _NAME.fullmatch(file.pure.stem)
-    if match is None:
-        raise BadInput(f"its name {file.pure.name!r} is not like 0011_000001.wav", "rename it")
-    speaker, number = match[1], int(match[2])
-    if speaker not in SPEAKERS:
-        raise BadInput(f"its speaker {speaker!r} is unknown (known are 0001 to 0020)", "correct the name")
-    if not 1 <= number <= TEXTS * len(EMOTIONS):
-        raise BadInput(f"its number {match[2]!r} is unknown (the last is 001750)", "correct the name")
-    return speaker, number
-
-
-def _row(file: FoundFile, speaker: str, number: int, line: EsdLine | None) -> Row:
-    language, gender = SPEAKERS[speaker]
-    label = _label(file, number, line)
-    return {
-        "clip": file.pure.stem,
-        "text": line.text if line else None,
-        "language": language,
-        "speaker": f"esd/{speaker}",
-        "gender": gender,
-        "sentence": f"{language}-{(number - 1) % TEXTS + 1:03d}",
-        "emotion": EMOTIONS[label],
-        "label": label,
-        "official_split": next((SPLITS[part] for part in _folders(file) if part in SPLITS), None),
-    }
 
 
 def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:

@@ -185,11 +185,7 @@ def _pieces(tree: common.Tree) -> dict[str, Row]:
     pieces: dict[str, Row] = {}
     for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
         folder = f"{manifest.pure.parent}/" if len(manifest.pure.parts) > 1 else ""
-        try:
-            text = common.decoded(manifest, manifest.read())
-        except BadInput as error:
-            raise DailytalkError(f"{manifest.name}: {error.reason}", error.remedy) from None
-        for number, line in enumerate(text.split("\n"), 1):
+        for number, line in enumerate(common.table_text(manifest).split("\n"), 1):
             if line.strip():
                 try:
                     piece = parse_json(line, f"line {number} of {manifest.name}")

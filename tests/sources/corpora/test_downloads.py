@@ -196,7 +196,7 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
     folder = tmp_path / "ravdess"
     shown = dailytalk("corpus", "ravdess", "--download", folder)
     assert shown.code == 1
-    assert "CC-BY-NC-SA-4.0" in shown.out
+    assert "CC-BY-NC-SA-4.0" in shown.err
     assert "--accept-licence" in shown.err
     assert (folder.exists(), home.asked) == (False, [])
     done = dailytalk("corpus", "ravdess", "--download", folder, "--accept-licence")

@@ -1,0 +1,94 @@
+"""What came of a command: one value, printed for people or as JSON by `cli.terminal.show_outcome`.
+
+Whoever does the work says what came of it: text here is plain, without markup, and a table is its headings and its
+rows, so that no room below the command line needs to know how a terminal shows them.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.wording import counted
+
+#: Where all rejects are of a command that writes no file of them.
+WITH_JSON = "all with --json"
+
+
+class Figures(NamedTuple):
+    """A table. A heading with `>` before it is of numbers; `gap`: spaces between columns."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    gap: int = 2
+
+
+class Judgement(NamedTuple):
+    """A sentence that is shown in green if it is good, in red if not, in yellow with reservations (None)."""
+
+    text: str
+    good: bool | None
+
+
+class Rejected(NamedTuple):
+    """What was rejected.
+
+    Attributes:
+        share: `5`, or `5 of 20 conversations`.
+        rejects: each with `id`, `reason` and `remedy`; read once, and only if they are shown.
+        where: where all of them are: `in work/rejects.jsonl`.
+    """
+
+    share: str
+    rejects: Iterable[Mapping[str, str]]
+    where: str = WITH_JSON
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a command.
+
+    Attributes:
+        record: what `--json` prints; None where it is printed already.
+        headline: what was made, and where it is.
+        code: the exit code. 0: all is done; 3: done, except for what was rejected; 1: nothing was done.
+        details: what is shown before the headline: lines and tables.
+        rejected: what was rejected, in as many parts as have a place or a stage of their own.
+        next: the command to run next, or what else to do.
+        error: what is in the way of a run that was only planned; raised once the rest is printed.
+    """
+
+    record: Any
+    headline: str | Judgement
+    code: int = 0
+    details: Sequence[str | Judgement | Figures] = ()
+    rejected: Sequence[Rejected] = ()
+    next: str = ""
+    error: DailytalkError | None = None
+
+
+def exit_code(done: int, rejected: int) -> int:
+    """The exit code of a run that has done so much, and rejected so much.
+
+    >>> exit_code(2, 0), exit_code(2, 1), exit_code(0, 1)
+    (0, 3, 1)
+    """
+    return 1 if not done else 3 if rejected else 0
+
+
+def rejected_of(rejects: Sequence[Reject], noun: str = "", where: str = WITH_JSON) -> tuple[Rejected, ...]:
+    """Rejects as a part of an outcome, none if there are none; `noun`: what they are."""
+    share = counted(len(rejects), noun) if noun else f"{len(rejects):,}"
+    return (Rejected(share, (reject.as_dict() for reject in rejects), where),) if rejects else ()
+
+
+def to_run(*words: str | Path) -> str:
+    """The line of a command, for `next`.
+
+    >>> to_run("speak", "my calls")
+    "dailytalk speak 'my calls'"
+    """
+    return as_text(shlex.join(["dailytalk", *map(str, words)]))

@@ -1,0 +1,462 @@
+"""One run: what every command that makes shards does, from its rows to its record.
+
+A `Spec` says what is particular to tagging, speaking, a corpus or a stream: its passes, each a list of stages
+over groups of rows, and what it writes when all are made. The rest is `run`: the plan compared with the finished
+shards, the checks before hours of work, the engine, the journal, the check that nothing is lost.
+"""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from datasets import Features
+
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.devices import device_of, resolve_device
+from dailytalk_contiguous.models.engines import Budget, SpendingLimit, open_budget
+from dailytalk_contiguous.models.recogniser import check_language
+from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.run import local, on_ray, outputs
+from dailytalk_contiguous.run.events import Account, Journal
+from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
+from dailytalk_contiguous.run.storage import WorkFolder
+from dailytalk_contiguous.shards import Entry, ShardIndex, chain_of, drop_stale, expand_row, read_rows, shard_path
+from dailytalk_contiguous.sources.remote import Mirror
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+RUNNERS = ("local", "ray")
+
+#: Seconds between two copies of the journal of a run to the store, which takes it only as a whole.
+TELL_SECONDS = 120.0
+
+#: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
+PAID_BATCH_SECONDS = 1800.0
+
+_ELSEWHERE = "choose a folder that you may write to"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Which engine makes shards, and where they are kept. What plans the work knows neither.
+
+    Attributes:
+        name: one of `RUNNERS`. address: of a Ray cluster; empty for one of this process.
+        work: the folder of the results. inputs: mirrors of recordings that are in a store.
+
+    Raises DailytalkError for an unknown name, or an address without Ray.
+    """
+
+    name: str = "local"
+    address: str = ""
+    work: WorkFolder | None = None
+    inputs: tuple[Mirror, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in RUNNERS:
+            raise DailytalkError(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
+        if self.address and self.name != "ray":
+            raise DailytalkError("--address is that of a Ray cluster", "add --runner ray, or leave it out")
+
+    @property
+    def few(self) -> int:
+        """The default number of workers: 1, or 0 on Ray for as many as there is room for."""
+        return 0 if self.name == "ray" else 1
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other machines do the work; they may have GPUs that this one lacks."""
+        return self.name == "ray" and bool(self.address)
+
+    def device(self, device: str) -> str:
+        """`device` (auto, cpu, cuda) for the settings of a run; on a cluster, `auto` depends on its GPUs."""
+        if device != "auto" or not self.elsewhere:
+            return device
+        return "cuda" if on_ray.has_gpus(self.address) else "cpu"
+
+    def on_cuda(self, stages: Iterable[Stage]) -> bool:
+        """Whether any of the stages will run a network on a GPU, here or in the cluster."""
+        device = local.networks_device(stages)
+        return device is not None and device_of(self.device(device)) == "cuda"
+
+    def preflight(self, stages: Sequence[Stage], fetch: bool = True) -> None:
+        """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
+        device = local.networks_device(stages)
+        if device is not None and not self.elsewhere:
+            resolve_device(device)
+        for stage in stages:
+            stage.preflight(fetch)
+
+    def run(
+        self,
+        plan: local.RunPlan,
+        stages: Sequence[Stage],
+        options: "RunOptions",
+        progress: Progress = lambda stage, audio, wall: None,
+        finished: Callable[[ShardReport], None] = lambda made: None,
+    ) -> Iterator[Path]:
+        """Make what is left of a plan; gives each shard once it is on disk, in the store, and `finished` was
+        called.
+
+        Paid speech is requested for all conversations of a batch together. On this machine one process makes all
+        of them; on Ray, every worker asks one budget before it buys, and finds what others bought in the cache.
+        """
+        if not plan.tasks:
+            return iter(())
+        workers, batch_seconds, paid = options.workers, 0.0, paid_voice(stages)
+        if paid:
+            workers, batch_seconds = workers if self.name == "ray" else 1, PAID_BATCH_SECONDS
+        elif self.on_cuda(stages) and not find_stage(Speak, stages):
+            batch_seconds = options.batch_seconds
+        kept = self._keeping(finished)
+        if self.name == "local":
+            return local.run_local(plan, stages, max(1, workers), batch_seconds, progress, kept)
+        mirror = self.work.mirror if self.work else None
+        cache = SpeechCache(Path(paid.cache) if paid.cache else None) if paid else None
+        shared = str(cache.folder.absolute()) if cache else ""
+        setup = on_ray.WorkerConfig(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
+        cluster = on_ray.Cluster(self.address, workers, self.on_cuda(stages))
+        return on_ray.run_on_ray(
+            plan, setup, cluster, progress, kept, open_budget(paid.max_cost) if paid else None
+        )
+
+    def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
+        last_update = -math.inf
+
+        def kept(made: ShardReport) -> None:
+            nonlocal last_update
+            if self.work:
+                self.work.keep(made.path)
+            finished(made)
+            if self.work and time.monotonic() - last_update >= TELL_SECONDS:
+                last_update = time.monotonic()
+                self.work.tell()
+
+        return kept
+
+
+def paid_voice(stages: Iterable[Stage]) -> Speak | None:
+    """The stage that says utterances at a price; None if speech is free, or no stage says any."""
+    voice = find_stage(Speak, stages)
+    return None if voice is None or voice.synthesiser().deterministic else voice
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; none of it changes the results.
+
+    Attributes:
+        workers: processes; 0 is 1 here, and as many as there is room for on Ray.
+        shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
+        shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
+        prune: whether results of recordings that are no longer in the input may be dropped.
+        runner: which engine makes the shards, and where they are kept.
+    """
+
+    workers: int = 1
+    shard: tuple[int, int] = (1, 1)
+    shard_seconds: float = 600.0
+    batch_seconds: float = 900.0
+    prune: bool = False
+    runner: Runner = Runner()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Stages over groups of rows, each of which is a shard in the folder of `index`.
+
+    Attributes:
+        index: of the shards there; read once, and passed on to later passes in the same folder.
+        groups: the rows of each shard. Of compressed rows, only `PLANNING_COLUMNS` are read.
+        stages: in order.
+        columns: those of the rows, which may lack some of them.
+        keeps: the columns of the shards; None for all that are not transient.
+        later: stages of the passes that follow, which must be able to run, too, before anything is made.
+        others: shards in the folder that belong to the result, too: those of earlier runs of a stream.
+    """
+
+    index: ShardIndex
+    groups: Sequence[list[Row]]
+    stages: Stages
+    columns: Features = field(default_factory=lambda: SOURCE)
+    keeps: Features | None = None
+    later: Stages = ()
+    others: Sequence[Path] = ()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shards."""
+        return self.index.folder
+
+    @property
+    def digest(self) -> str:
+        """The digest of all stages together."""
+        return chain_of(self.stages)[-1]
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """The files of the shards, one a group."""
+        return [shard_path(self.folder, rows) for rows in self.groups]
+
+    @property
+    def entries(self) -> list[tuple[str, Entry]]:
+        """What the shards record of each conversation, by its id."""
+        return [entry for path in self.paths for entry in self.index.of(path).items()]
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """Why conversations have no row in the shards."""
+        return [entry.reject for _, entry in self.entries if entry.reject]
+
+    def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
+        """What is left to make, for host i of N: every N-th shard, by its place among all."""
+        plan = local.plan_run(self.index, self.groups, self.stages, self.columns, self.keeps)
+        number, count = shard
+        mine = set(plan.paths[number - 1 :: count])
+        return replace(plan, tasks=[task for task in plan.tasks if task.path in mine]) if count > 1 else plan
+
+    def rows(self, columns: Iterable[str]) -> Iterator[Row]:
+        """The rows of all shards, a shard at a time, with the id and these columns."""
+        for path in self.paths:
+            yield from read_rows(path, tuple(columns)).values()
+
+    def check_nothing_lost(self) -> None:
+        """Every conversation that went in has a row or a reject. A failure here is a bug, and stops everything."""
+        pairs = zip(self.paths, self.groups, strict=True)
+        lost = [
+            row["conversation_id"]
+            for path, rows in pairs
+            for row in rows
+            if row["conversation_id"] not in self.index.of(path)
+        ]
+        if lost:
+            raise RuntimeError(f"{len(lost)} conversations are neither in the shards nor rejected: {lost[:5]}")
+
+    def outputs(self) -> list[Path]:
+        """The shards; if there are none, one without rows, or `load_dataset` would not open the folder."""
+        if self.paths:
+            return self.paths
+        path = shard_path(self.folder, [])
+        if not path.exists():
+            make_shard(Task(path, [], {}, keeps=self.keeps), self.stages)
+        return [path]
+
+
+class Spec:
+    """What a run is made of. Subclasses hold the rows and the stages, and what they find on the way.
+
+    Attributes:
+        kind: as the journal names it. out: the work folder. stages: of all passes.
+        about: goes into run.json as it is; its `command` into the journal, too.
+        rejects: of the source, and whatever else is rejected on the way.
+        budget: what the run may spend; None if it costs nothing.
+    """
+
+    kind: str
+    out: Path
+    stages: Stages
+    about: Mapping[str, Any]
+    rejects: list[Reject]
+    budget: Budget | None = None
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError for what can't be run."""
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
+        raise NotImplementedError
+
+    def write(self, account: Account) -> dict[str, Any] | None:
+        """Write what people read, from the shards of all passes; returns what run.json holds.
+
+        `account`: how the run spent its time.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Remove what is not needed once all is written and the journal is closed."""
+
+
+@dataclass
+class RunOutcome:
+    """What a run did.
+
+    Attributes:
+        rejects: of the source, and what the spec has found on the way.
+        account: how the run spent its time. wall_seconds: all of it.
+        record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
+        n_conversations, n_shards: that went into the last pass, and its shards.
+        n_made, n_missing: shards made by this run, and still missing after it.
+        audio_seconds: of the conversations in the shards made.
+    """
+
+    rejects: list[Reject]
+    account: Account
+    wall_seconds: float = 0.0
+    record: dict[str, Any] | None = None
+    n_conversations: int = 0
+    n_shards: int = 0
+    n_made: int = 0
+    n_missing: int = 0
+    audio_seconds: float = 0.0
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """Those of the record; empty without one."""
+        return dict((self.record or {}).get("counts", {}))
+
+
+def run(
+    spec: Spec,
+    options: RunOptions = RunOptions(),
+    progress: Progress = lambda stage, audio, wall: None,
+    planned: local.Planned = lambda plan, forecast: None,
+) -> RunOutcome:
+    """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.
+
+    Args:
+        spec: what is run. options: how.
+        progress: called with every stage of every batch. planned: called with what is left to do of each pass,
+            before it is done.
+
+    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, and if nothing can be written.
+    """
+    started = time.perf_counter()
+    spec.check(options)
+    runner, budget, command = options.runner, spec.budget, str(spec.about.get("command", ""))
+    spent, digest = (lambda: budget.spent) if budget else None, chain_of(spec.stages)[-1]
+    results: dict[Path, set[Path]] = {}
+    with (
+        Journal(spec.out, spec.kind, digest, command, options.shard, options.workers, spent) as journal,
+        contextlib.closing(spec.passes(options)) as passes,
+        contextlib.ExitStack() as begun,
+    ):
+        outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
+        for todo in passes:
+            plan = todo.plan(options.shard)
+            planned(plan, journal.forecast)
+            if plan.tasks:
+                runner.preflight((*todo.stages[plan.first_stage :], *todo.later))
+                refuse_language(plan, todo.stages)
+            make_writable(todo.folder)
+            if budget and not results:  # a run that is refused before leaves no trace
+                begun.enter_context(noted_spending(spec, command, budget))
+            outcome.n_conversations, outcome.n_shards = sum(map(len, todo.groups)), len(todo.paths)
+            whole = sum(row["duration"] for rows in todo.groups for row in rows)
+            journal.planned(plan, whole, [stage.name for stage in todo.stages])
+            seconds = {task.path: task.seconds for task in plan.tasks}
+            for path in runner.run(plan, todo.stages, options, telling, journal.made):
+                if path.exists():  # else another machine made it, and it stays in the store until all are made
+                    todo.index.reread(path)
+                outcome.n_made += 1
+                outcome.audio_seconds += seconds[path]
+            if runner.work and plan.tasks:
+                runner.work.gather()  # what other hosts have made of this plan meanwhile
+            if (runner.work and runner.work.mirror) or options.shard != (1, 1):
+                todo.index.refresh()
+            todo.index.save()
+            outcome.n_missing = len(todo.plan().tasks) if options.shard != (1, 1) else 0
+            if outcome.n_missing:
+                break
+            todo.check_nothing_lost()
+            # Without any rows, the shard that `Pass.outputs` makes.
+            paths = todo.paths or [shard_path(todo.folder, [])]
+            results.setdefault(todo.folder, set(todo.others)).update(paths)
+        else:
+            outcome.record = spec.write(journal.account)
+            journal.rejects = None if outcome.record is None else outputs.count_rejects(spec.out)
+            for folder, shards in results.items():
+                drop_stale(folder, shards)  # now that all rows are in other shards
+    if not outcome.n_missing:
+        spec.close()
+    outcome.wall_seconds = time.perf_counter() - started
+    return outcome
+
+
+@contextlib.contextmanager
+def noted_spending(spec: Spec, command: str, budget: Budget) -> Iterator[None]:
+    """If the block ends early, write to run.json what was spent until then, including purchases under way.
+
+    If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
+    limit.
+    """
+    try:
+        yield
+    except BaseException as error:
+        limit = SpendingLimit(error.limit, budget.spent) if isinstance(error, SpendingLimit) else None
+        outputs.note_stop(spec.out, spec.kind, command, limit or error, budget.as_dict())
+        if limit:
+            raise limit from None
+        raise
+
+
+def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunPlan, Stages]:
+    """What `run` would do first: the plan of its first pass that is not finished, and the stages that are left.
+
+    Writes and downloads nothing. Raises DailytalkError for whatever `run` would reject before its first shard.
+    """
+    spec.check(options)
+    for todo in spec.passes(options):
+        plan = todo.plan(options.shard)
+        if todo.plan().tasks:
+            break
+    left = (*todo.stages[plan.first_stage :], *todo.later) if plan.tasks else ()
+    options.runner.preflight(left, fetch=False)
+    refuse_language(plan, todo.stages)
+    refuse_unwritable(todo.folder)
+    return plan, left
+
+
+def refuse_language(plan: local.RunPlan, stages: Sequence[Stage]) -> None:
+    """Raise DailytalkError if a recogniser that is still to run can't recognise the language of its settings."""
+    recogniser = find_stage(Transcribe, stages[plan.first_stage :])
+    try:
+        if recogniser:
+            check_language(recogniser.model, recogniser.language)
+    except DailytalkError:
+        # If people transcribed everything, nothing has to be recognised.
+        if not all(expand_row(row).get("given") for task in plan.tasks for row in task.rows):
+            raise
+
+
+def refuse_loss(gone: Iterable[str], before: str, noun: str, after: str, remedy: str) -> None:
+    """Raise DailytalkError if results of some ids would be lost: `before` 2 `noun`s `after` (the first ids)."""
+    names = sorted(gone)
+    if names:
+        shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+        raise DailytalkError(f"{before} {counted(len(names), noun)} {after} ({shown})", remedy)
+
+
+def make_writable(folder: Path) -> None:
+    """Create the work folder of a folder of shards. Raises DailytalkError if nothing can be written there."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        a_file = folder.parent.exists()
+        why = "not a directory" if a_file else (error.strerror or "it can't be created").lower()
+        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be used ({why})", _ELSEWHERE) from error
+    refuse_unwritable(folder)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise DailytalkError if nothing can be written to a folder of shards, or it can't be created."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be written to", _ELSEWHERE)
+
+
+def refuse_mixing(out: Path) -> None:
+    """Raise DailytalkError if results would be among recordings: the next run would take them for transcripts."""
+    if out.is_dir() and any(path.suffix.lower() in AUDIO_SUFFIXES for path in out.iterdir()):
+        raise DailytalkError(f"--out {as_text(out)!r} holds recordings", "choose a folder for the results alone")
