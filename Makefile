@@ -87,7 +87,7 @@ audit: $(VENV)/audit/.installed
 $(VENV)/audit/.installed:
 	$(PYTHON) -m venv $(VENV)/audit
 	$(VENV)/audit/bin/python -m pip --disable-pip-version-check install --quiet 'pip-audit>=2.10'
-	@touch $@
+	@: > $@
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -104,7 +104,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,review,tokens]'
-	@touch $@
+	@: > $@
 
 clean:
 	rm -rf $(VENV) out
