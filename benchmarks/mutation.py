@@ -213,7 +213,7 @@ SAME = (
         "PCM_16 is what soundfile writes into a WAV anyway",
     ),
     Same(
-        "run/passes.py",
+        "run/run.py",
         "if self.work and time.monotonic() - told >= TELL_SECONDS:",
         "time.monotonic() - told >= TELL_SECONDS -> time.monotonic() - told > TELL_SECONDS",
         "a clock never shows that very moment",
