@@ -507,7 +507,7 @@ def test_a_microphone_that_is_unplugged_is_waited_for_and_then_given_up(monkeypa
     spoken = np.full((BLOCK, 1), 0.5, np.float32)
     card.opened[0].callback(0 * spoken)  # while models are loaded
     assert blocks.lag == pytest.approx(0.04 + 2 * 0.032)
-    threading.Timer(0.005, card.opened[0].callback, [spoken]).start()
+    threading.Timer(0.2, card.opened[0].callback, [spoken]).start()
     monkeypatch.setattr(sound_blocks, "GONE_AFTER", 5.0)
     np.testing.assert_array_equal(blocks.read(), spoken[:, 0])
     monkeypatch.setattr(sound_blocks, "GONE_AFTER", 0.01)
