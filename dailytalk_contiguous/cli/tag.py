@@ -105,7 +105,9 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     limits = Limits(options["limit_hours"], 1e9 * (options["limit_disk"] or 0.0))
     spec = StreamSpec(job, out, limits, {"command": command_line()})
     if options["dry_run"]:
-        return _to_fetch_outcome(repository, to_fetch(repository), spec.left())
+        left = spec.left()
+        Runner().preflight(left, fetch=False)
+        return _to_fetch_outcome(repository, to_fetch(repository), left)
     show.say_slow_precision(tagging, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     if repository.commit != head.commit:

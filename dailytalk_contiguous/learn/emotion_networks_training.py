@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -193,7 +194,7 @@ def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, see
 # What a network is trained on.
 
 
-class _Task:
+class _Task(ABC):
     """What is trained, and what it is shown.
 
     Attributes:
@@ -208,9 +209,9 @@ class _Task:
     digest: str
     rate: float
 
+    @abstractmethod
     def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
         """Inputs of the network for examples, altered by `rng` in training."""
-        raise NotImplementedError
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
         """Parameters and their learning rates."""
@@ -567,9 +568,9 @@ class _EmotionTrainer(training.RepeatableTrainer):
                     part = slice(start, start + self._part)
                     logits, _ = model(batch["inputs"][part], batch["lengths"][part])
                     # Cross-entropy in nats; soft labels count by their shares.
-                    own = -(weights[part] * logits.float().log_softmax(dim=1)).sum() / total
-                    self.accelerator.backward(own)
-                    loss += own.detach()
+                    share = -(weights[part] * logits.float().log_softmax(dim=1)).sum() / total
+                    self.accelerator.backward(share)
+                    loss += share.detach()
                 return loss
             except RuntimeError as error:
                 if not is_out_of_memory(error) or self._device == "cpu" or self._part == 1:

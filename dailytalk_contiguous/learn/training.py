@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -73,7 +74,7 @@ def seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint32)[0])
 
 
-class Batches(Dataset[dict[str, Any]]):
+class Batches(Dataset[dict[str, Any]], ABC):
     """Batches, epoch after epoch: item i is batch i of all, and depends on nothing but the seed and i.
 
     Attributes:
@@ -84,13 +85,13 @@ class Batches(Dataset[dict[str, Any]]):
         self.in_epoch = self.n_batches = in_epoch
         self._plan = lru_cache(maxsize=2)(self.plan)
 
+    @abstractmethod
     def plan(self, epoch: int) -> Sequence[list[int]]:
         """The rows of each batch of an epoch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def batch(self, rows: list[int], number: int) -> dict[str, Any]:
         """Rows as batch `number` of all."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return self.n_batches
@@ -134,7 +135,7 @@ class Watch(TrainerCallback):
             self._on_step(state.global_step, state.max_steps, logs["loss"])
 
 
-class RepeatableTrainer(Trainer):
+class RepeatableTrainer(Trainer, ABC):
     """`Trainer` on `Batches`, each an item, with one device a process.
 
     Args:
@@ -199,9 +200,9 @@ class RepeatableTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
+    @abstractmethod
     def validate(self) -> dict[str, float]:
         """The `loss` on what is validated on, and other figures."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

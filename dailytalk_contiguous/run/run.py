@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -253,7 +254,7 @@ class Pass:
         return [path]
 
 
-class Spec:
+class Spec(ABC):
     """What a run is made of. Subclasses hold the rows and the stages, and what they find on the way.
 
     Attributes:
@@ -270,21 +271,21 @@ class Spec:
     rejects: list[Reject]
     budget: Budget | None = None
 
-    def check(self, options: RunOptions) -> None:
+    def check(self, options: RunOptions) -> None:  # noqa: B027
         """Raise DailytalkError for what can't be run."""
 
+    @abstractmethod
     def passes(self, options: RunOptions) -> Generator[Pass]:
         """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, account: Account) -> dict[str, Any] | None:
         """Write what people read, from the shards of all passes; returns what run.json holds.
 
         `account`: how the run spent its time.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Remove what is not needed once all is written and the journal is closed."""
 
 
@@ -409,7 +410,7 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunP
     spec.check(options)
     for todo in spec.passes(options):
         plan = todo.plan(options.shard)
-        if todo.plan().tasks:
+        if (plan if options.shard == (1, 1) else todo.plan()).tasks:
             break
     left = (*todo.stages[plan.first_stage :], *todo.later) if plan.tasks else ()
     options.runner.preflight(left, fetch=False)

@@ -98,8 +98,8 @@ class SpeakSpec(Spec):
     def __init__(
         self, script: SynthesisInput, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
     ) -> None:
-        self._money, paid = opened_budget(stages)
-        self.budget = self._money if paid else None
+        self._money = opened_budget(stages)
+        self.budget = self._money if paid_voice(stages) else None
         self.script, self.out, self.about = script, out, about
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
@@ -147,15 +147,15 @@ def spoken_pass(
     return Pass(index, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds, others=others)
 
 
-def opened_budget(stages: Sequence[Stage]) -> tuple[Budget, bool]:
-    """What a run may spend, and whether anything in it costs money.
+def opened_budget(stages: Sequence[Stage]) -> Budget:
+    """What a run may spend.
 
     Opened before the run: threads that begin at the same time would open one each.
     """
     load_synthesiser.cache_clear()  # the environment may name another token, voice or server than before
     open_budget.cache_clear()
     paid = paid_voice(stages)
-    return open_budget(paid.max_cost if paid else None), paid is not None
+    return open_budget(paid.max_cost if paid else None)
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> Speak:

@@ -504,7 +504,7 @@ class StreamSpec(Spec):
     """
 
     def __init__(self, job: StreamJob, out: Path, limits: Limits, about: Mapping[str, Any] = {}) -> None:
-        self._money, _ = opened_budget(job.speaking)
+        self._money = opened_budget(job.speaking)
         self.budget = self._money if job.speaking else None
         self.kind = "build" if job.speaking else "tag"
         self.job, self.out, self.limits, self.about = job, out, limits, about
@@ -524,16 +524,13 @@ class StreamSpec(Spec):
     def left(self) -> Stages:
         """The stages that a run would run; none if no window is left. Writes and downloads nothing.
 
-        Raises DailytalkError for whatever a run would reject before its first window.
+        Raises DailytalkError for settings that are not those that `out` was begun with.
         """
         if self.positions.about is not None:
             self.job.agree(self.positions.about, self.out)
         # A window is left if conversations of one were held back, or if there is a new one within the limits.
         ended = self.positions.complete or self.limits.reached(self.positions.audio_seconds)
-        if ended and not self.held:
-            return ()
-        RunOptions().runner.preflight(self.stages, fetch=False)
-        return self.stages
+        return () if ended and not self.held else self.stages
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         make_writable(self.out / TAGGED)
@@ -598,7 +595,7 @@ class StreamSpec(Spec):
         unsaid: list[Reject] = []
         held = 0
         if window.rows:
-            todo = Pass(self._tagged, [window.rows], self.tagging, later=self.speaking, others=others[TAGGED])
+            todo = Pass(self._tagged, [window.rows], self.tagging, others=others[TAGGED])
             yield todo
             (tagged,) = todo.paths
         if tagged and self.job.speaking:

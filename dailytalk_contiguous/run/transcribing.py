@@ -112,7 +112,7 @@ class TranscribeSpec(Spec):
             self.rejects += todo.rejects
 
     def write(self, account: Account) -> dict[str, Any]:
-        """Write the whisper.json; returns its entries. The shards are not needed any more."""
+        """Write the whisper.json, which is all that remains of a run; returns its counts."""
         now = _existing(self.file)  # another program may have written it meanwhile
         changed = now.sha256 != self._before.sha256
         taken = whisper_json.match_names(now.entries, self._made).keys if changed else {}
@@ -127,7 +127,7 @@ class TranscribeSpec(Spec):
                 raise DailytalkError(
                     reason, "make room, and run the same command: nothing is heard again"
                 ) from error
-        return self.entries
+        return {"counts": {"entries": len(self.entries), "heard": len(self.heard)}}
 
     def close(self) -> None:
         shutil.rmtree(self.out, ignore_errors=True)  # all of it is in the whisper.json now
