@@ -70,7 +70,7 @@ test-bare: install
 test-programs: install
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m programs $(OPTIONS)
 
-# Property tests with 500 examples each instead of 30.
+# All tests, those marked `nightly` too, and property tests with 500 examples each instead of 30.
 test-nightly: install
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n auto --dist loadgroup
 

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from command import Command
 
 # As `__main__` has it, before NumPy is imported, here or in tests: what is imported stays, and the collector would
 # look at all of it again and again; to wait for a second thread costs NumPy more than it saves.
@@ -25,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests run side by side, on a core each: threads of a model would spend a fourth of the time waiting for others.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-#: `make test-nightly`: more examples, and references that are computed instead of read.
+#: `make test-nightly`: tests marked `nightly` too, more examples, references that are computed instead of read.
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 if NIGHTLY:
@@ -106,10 +109,17 @@ _WANT = "for want of "
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): skipped where one is missing; the closest marker counts")
     config.addinivalue_line("markers", "programs: tests to which programs on PATH make a difference")
+    config.addinivalue_line("markers", "nightly: tests that take too long for each change; `make test-nightly`")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `programs` all tests of a file in which one needs a program: others say what is so without it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests marked `nightly`, except in the nightly run.
+
+    All tests of a file in which one needs a program are marked `programs`: others say what is so without it.
+    """
+    if not NIGHTLY:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     files = {item.path for item in items if set(_needs(item)) & set(PROGRAMS)}
     for item in items:
         if item.path in files:
@@ -226,6 +236,16 @@ def encoded_once() -> Iterator[None]:
         for module in (clip_figures, survey):
             patch.setattr(module, "sheet", sheet)
         yield
+
+
+@pytest.fixture
+def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> "Command":
+    """The command in this process, with a cache of its own, on a terminal of 80 columns."""
+    from command import Command
+
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "80")
+    return Command(monkeypatch, capfd)
 
 
 def _needs(item: pytest.Item) -> tuple[str, ...]:

@@ -66,11 +66,6 @@ def server(work: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def ada(server: Server) -> Client:
     return Client(server.address)
 

@@ -31,11 +31,6 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.items import open_items
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def test_a_question_is_answered_half_a_second_after_it() -> None:
     talk = Simulation(["where have you been"]).hear(silence(0.5), QUESTION, silence(1.0)).until_idle()
     assert talk.of("user") == ["where have you been"]

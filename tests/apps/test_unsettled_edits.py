@@ -25,11 +25,6 @@ from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.store.edit_journal import JOURNAL, EditJournal, NewEdit
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def edited(root: Path, item: str, text: str) -> Path:
     """A folder whose `review` was killed before it wrote the edit of a line into the files."""
     editable = open_editable(root)

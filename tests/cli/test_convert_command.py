@@ -20,11 +20,6 @@ from dailytalk_contiguous.store.files import folder_locked
 TAGS = {"title": "Grüße", "artist": "Ann", "album": "Calls", "date": "2021", "genre": "Speech", "comment": "two"}
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def save(path: Path, samples: Any = None, rate: int = 16000, subtype: str = "PCM_16", **tags: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = tones(2.0, rate) if samples is None else samples

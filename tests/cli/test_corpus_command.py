@@ -21,11 +21,6 @@ PLAIN = ("--profile", "embedded", "--asr-model", "none")
 SMALL = ("--shard-minutes", "0.1")
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crema_d(tmp_path_factory.mktemp("corpus") / "in", actors=(1001, 1002, 1003))

@@ -8,11 +8,6 @@ from paired_conversations import work_folder
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     rows = [clip_row(f"s{n}-{emotion}", emotion, 0.3) for emotion in ("happy", "sad") for n in range(4)]
     return corpus_folder(tmp_path / "work", rows, measured=[measures()] * 8)

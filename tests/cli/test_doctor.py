@@ -8,11 +8,6 @@ from dailytalk_contiguous.models.devices import compute_type_of, cublas
 pytestmark = pytest.mark.programs
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def test_doctor_names_packages_models_and_what_each_profile_needs(dailytalk: Command) -> None:
     done = dailytalk("doctor")
     assert (done.code, done.err) == (0, "")

@@ -17,11 +17,6 @@ from dailytalk_contiguous.core.mood import mood_sentence
 pytest_plugins = ["hub.hub_fixtures"]
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
     """A folder of `dailytalk corpus` with made-up voices in six manners."""
     rows = []

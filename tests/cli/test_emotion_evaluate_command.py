@@ -15,12 +15,6 @@ RATE = 16000
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Command(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six speakers of RAVDESS, whose sad clips are quiet and low, and whose happy ones are loud and high."""

@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import pytest
 from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
@@ -10,11 +9,6 @@ from recordings import excerpt, save
 from tiny_speech_models import make_speech_model
 
 from dailytalk_contiguous.core.emotions import SIX
-
-
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
 
 
 def corpus(folder: Path, speakers: int) -> Path:

@@ -20,9 +20,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no test asks the network
-    return Command(monkeypatch, capfd)
+    return dailytalk
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ from dailytalk_contiguous.run.run import run
 HOSTILE = "<script>alert(1)</script>|[x](http://example.org)"
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Command(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`corpus`, its `tokens` and `contours`, an `encoder` that has learned nothing, and its `embeddings`."""

@@ -20,11 +20,6 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
     done = dailytalk("export", spoken, "--out", tmp_path / "data")
     assert (done.code, done.err) == (0, "")

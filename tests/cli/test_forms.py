@@ -24,12 +24,6 @@ DONE, EXCEPT_REJECTS = "\x1b[1;32m", "\x1b[1;33m"
 TABLE = ["where the time went", "planning", "reading, writing shards", "writing outputs", "by the clock"]
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
 def lines(text: str) -> list[str]:
     """The lines of what was printed, without colours, spaces at their ends, and empty ones."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text)

@@ -41,12 +41,6 @@ DIFFERENT = {
 }
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.setenv("COLUMNS", "80")
-    return Command(monkeypatch, capfd)
-
-
 def options_of(name: str) -> list[Any]:
     return [option for option in command_of(name).params if option.param_type_name == "option"]
 

@@ -27,11 +27,6 @@ def published(hub: HubServer, folder: Path) -> str:
     return NAME
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def names(manifest: Path) -> set[str]:
     return {Path(line["path"]).stem for line in read_lines(manifest)}
 

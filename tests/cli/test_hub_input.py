@@ -21,12 +21,6 @@ REPO = "tester/calls"
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def quick(tiny_whisper: str) -> tuple[str, ...]:
     return (*EMBEDDED, "--asr-model", tiny_whisper)
 

@@ -13,12 +13,6 @@ pytest_plugins = ["hub.hub_fixtures"]
 REPO = "tester/work"
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
 def test_a_folder_of_a_repository_is_worked_in_like_one_of_this_machine(
     tmp_path: Path, dailytalk: Command, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,10 @@
 import json
 from pathlib import Path
 
-import pytest
 from command import Command
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.cli.mix import weighted
-
-
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
 
 
 def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:

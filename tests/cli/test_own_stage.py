@@ -27,11 +27,6 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_stage(tmp_path, monkeypatch)
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
     file: Path, tmp_path: Path, dailytalk: Command
 ) -> None:

@@ -17,13 +17,12 @@ from dailytalk_contiguous.shards import compress_row
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     for name in ("FISH_API_KEY", "FISH_AUDIO_REFERENCE_ID"):
         monkeypatch.delenv(name, raising=False)
-    return Command(monkeypatch, capfd)
+    return dailytalk
 
 
 @pytest.fixture

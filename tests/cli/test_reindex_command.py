@@ -3,15 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
 from command import Command
 
 from dailytalk_contiguous.store.files import FOLDER_LOCK, folder_locked
-
-
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
 
 
 def clips(root: Path, *names: str) -> Path:

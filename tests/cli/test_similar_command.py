@@ -13,11 +13,6 @@ from dailytalk_contiguous.learn.token_rows import ProsodySpec, find_speech
 from dailytalk_contiguous.run.run import run
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tokens of two calls in `tokens`, and their embeddings in `embeddings`."""

@@ -24,12 +24,6 @@ ESPEAK = ("--profile", "embedded")
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubborn]:
     with loopback(monkeypatch, Stubborn("", "500")) as running:
         assert isinstance(running, Stubborn)

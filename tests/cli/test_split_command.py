@@ -27,11 +27,6 @@ from dailytalk_contiguous.run.splitting import (
 )
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def talk(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
     """A tone with a pause of a second in every five, over soft noise, shape (n, channels)."""
     sound = tones(seconds, rate, channels)

@@ -61,9 +61,9 @@ def test_tag_and_speak_load_what_makes_or_buys_sound_where_they_do_so_and_not_be
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("COLUMNS", "200")
-    return Command(monkeypatch, capfd)
+    return dailytalk
 
 
 def test_version_is_that_of_the_package(dailytalk: Command) -> None:

@@ -15,12 +15,6 @@ from dailytalk_contiguous.run.events import EVENTS, append, birth, now, read_eve
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def quick(tiny_whisper: str) -> tuple[str, ...]:
     return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")
 

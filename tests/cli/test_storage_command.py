@@ -35,11 +35,6 @@ def store(server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fsspec.filesystem("s3").clear_instance_cache()
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def test_killed_build_into_a_bucket_is_finished_by_another_machine(
     store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,12 +18,6 @@ REPO = "tester/calls"
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def quick(tiny_whisper: str) -> tuple[str, ...]:
     """A window for each recording."""
     return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")

@@ -14,12 +14,6 @@ from dailytalk_contiguous.pipelines import tag_stages
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def quick(tiny_whisper: str) -> tuple[str, ...]:
     """Options of a run that hears nonsense quickly, with a shard for every two recordings."""
     return (*EMBEDDED, "--asr-model", tiny_whisper, "--shard-minutes", "0.1")

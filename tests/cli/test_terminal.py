@@ -28,11 +28,6 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202egpj.exe\u2066\x00\r\x7f\u2028\ud8
 FORBIDDEN = set("\x1b\x07\x9b\u202e\u2066\x00\r\x7f\u2028")
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 @given(st.text(st.characters()))
 def test_only_tab_and_newline_are_left_of_the_control_characters(text: str) -> None:
     shown = visible(text)

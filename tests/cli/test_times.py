@@ -32,11 +32,6 @@ TIMES = {
 AMBIGUOUS = {"--end", "--listen", "--max-conversation", "--max-length", "--start"}
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("15m", 900.0), ("90s", 90.0), ("1.5 H", 5400.0), ("300ms", 0.3), ("0", 0.0), ("0s", 0.0), (" never ", 0.0)],

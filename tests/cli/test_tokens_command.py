@@ -12,11 +12,6 @@ from recordings import calls, excerpt, save
 from dailytalk_contiguous import Codebook, token_rows
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def contours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of recordings, and in `contours/` what was extracted of them."""

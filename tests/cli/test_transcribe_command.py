@@ -15,12 +15,6 @@ FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
 FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
 def clips(folder: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         save(folder / name, excerpt(start=0.0, seconds=4.0 + number / 10)[:, :1])

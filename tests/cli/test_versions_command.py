@@ -14,9 +14,9 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("COLUMNS", "40")  # a row is one line all the same where nobody looks at a terminal
-    return Command(monkeypatch, capfd)
+    return dailytalk
 
 
 @pytest.fixture

@@ -37,11 +37,6 @@ SPELLINGS: list[Callable[[Path], str]] = [str, lambda path: f"file://{path}"]
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def private(tmp_path: Path) -> Path:
     """A recording that no dataset holds, with a sound of its own."""
     path = tmp_path / "private.wav"

@@ -54,11 +54,6 @@ def clips(**changed: Any) -> list[Row]:
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def work(tmp_path: Path) -> Path:
     return corpus_folder(tmp_path / "work", clips(), RUN)
 

@@ -20,12 +20,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
 def folder(tmp_path: Path, texts: Any = TEXTS, **more: Any) -> Path:
     entries = {
         name: {"text": text, "language": "en", "segments": [], "reviewer": "Ann"} for name, text in texts.items()

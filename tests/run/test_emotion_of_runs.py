@@ -35,11 +35,6 @@ def calls(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
 def rows_in(folder: Path) -> list[dict[str, Any]]:
     return [
         row for path in sorted(folder.glob("shard-*.parquet")) for row in read_rows(path, list(BUILT)).values()

@@ -140,12 +140,6 @@ def test_recordings_are_named_by_id_or_path_and_strangers_are_told() -> None:
 # Where the names go
 
 
-@pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    return Command(monkeypatch, capfd)
-
-
 def test_names_reach_the_transcript_and_the_dataset_and_a_new_table_runs_no_stage(
     tmp_path: Path, dailytalk: Command
 ) -> None:

@@ -174,11 +174,6 @@ def test_files_in_git_lfs_are_checked_by_their_pointers(home: Home, tmp_path: Pa
 
 
 @pytest.fixture
-def dailytalk(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch, capfd)
-
-
-@pytest.fixture
 def offering(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """RAVDESS with a home page on this machine."""
     archive = io.BytesIO()
