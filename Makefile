@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly check audit format install clean
 
 demo: install
-	$(BIN)/dailytalk build examples --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
+	$(BIN)/dailytalk build examples/conversations --out $(DEMO_OUT) --profile embedded --language en --workers 2 --shard-minutes 1 \
 		--source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)
 	$(BIN)/dailytalk export $(DEMO_OUT) --format moshi --out $(DEMO_OUT)-moshi
@@ -28,29 +28,29 @@ demo: install
 
 # A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
 workbench: install
-	$(BIN)/dailytalk silences readings
-	$(BIN)/dailytalk split readings --out $(WORKBENCH_OUT)
+	$(BIN)/dailytalk silences examples/readings
+	$(BIN)/dailytalk split examples/readings --out $(WORKBENCH_OUT)
 	$(BIN)/dailytalk transcribe $(WORKBENCH_OUT)/Usable --profile embedded --language en
 	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
 
 # Contours of the examples, a codebook of them (24 tokens, of which five minutes of speech hold enough), tokens, a tiny
 # encoder, trained for two minutes on two cores, and its embeddings, lines that are said alike, and a picture.
 tokens: install
-	$(BIN)/dailytalk tokens extract examples --out $(TOKENS_OUT)/contours --workers 2
+	$(BIN)/dailytalk tokens extract examples/conversations --out $(TOKENS_OUT)/contours --workers 2
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook --n-clusters 24
-	$(BIN)/dailytalk tokens encode examples --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
+	$(BIN)/dailytalk tokens encode examples/conversations --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
 	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 800 \
 		--frames-per-batch 600 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1 --source-licence CC0-1.0
 	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
 	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \
 		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens
-	$(BIN)/dailytalk tokens plot examples/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
+	$(BIN)/dailytalk tokens plot examples/conversations/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
 # A person of three turns, from files, talks with the listener of the embedded profile, in real time: transcript,
 # emotions, latencies. Then the talk is checked, and exported for Moshi.
 converse: install
 	$(BIN)/dailytalk converse --profile embedded --voice female --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
-		spoken_user/*.flac)),--input $(turn))
+		examples/spoken_user/*.flac)),--input $(turn))
 	$(BIN)/dailytalk check $(TALKS_OUT)
 	$(BIN)/dailytalk export $(TALKS_OUT) --format moshi --out $(TALKS_OUT)-moshi
 

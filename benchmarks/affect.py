@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--model", default="", help="a name on the Hub or a folder; without, one of random weights"
     )
-    parser.add_argument("--recordings", type=Path, default=ROOT / "examples")
+    parser.add_argument("--recordings", type=Path, default=ROOT / "examples/conversations")
     parser.add_argument("--utterances", type=int, help="the first so many; without, all")
     parser.add_argument("--avx2", action="store_true", help="as on a CPU that has no later instructions")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, help="by default those that the device has")

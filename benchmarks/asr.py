@@ -33,7 +33,7 @@ from dailytalk_contiguous import Folder, MatchTranscript, PerUtterance, Segment,
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.models.whisper import Whisper
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 
 
 def main() -> None:

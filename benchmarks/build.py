@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 GOALS = {"first run": 60.0, "second run": 5.0}
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import HIGHEST_F0, LOWEST_F0, ProsodicFeatureExtractor
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 RATE, HOP = 16000, 0.016
 OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light")
 

@@ -110,7 +110,7 @@ def make_corpus(folder: Path, count: int) -> float:
 def spoken_lines() -> list[np.ndarray]:
     """Lines of the bundled recordings, at most 2 s of each."""
     lines = []
-    for path in sorted((ROOT / "examples").glob("*.reference.json")):
+    for path in sorted((ROOT / "examples/conversations").glob("*.reference.json")):
         samples, rate = soundfile.read(
             path.with_name(path.name.replace(".reference.json", ".flac")), dtype="float32"
         )

@@ -42,7 +42,7 @@ from dailytalk_contiguous.models.contracts import Line
 from dailytalk_contiguous.models.offline_voices import STYLE_PROSODY, Espeak, Flite, StyleProsody
 from dailytalk_contiguous.models.prosodic_encoder import SIZES, mask_spans, padded
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 HOP_SECONDS = 0.016
 
 #: Goals: time of PyTorch's encoder over ours; largest difference of an embedding; shares of the entropy; how much

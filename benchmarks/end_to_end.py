@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--whisper", default="base", choices=("tiny", "base", "small", "medium"))
     parser.add_argument("--recordings", type=int, default=1, help="how many of the folder's")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each, from its start")
-    parser.add_argument("--folder", default=str(ROOT / "examples"))
+    parser.add_argument("--folder", default=str(ROOT / "examples/conversations"))
     parser.add_argument("--only", choices=GOALS, help="measure this side of ours, without the plain loop")
     parser.add_argument("--avx2", action="store_true", help="as on a CPU that has no later instructions")
     chosen = parser.parse_args()

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.transcript_formats import DOCUMENTS, FORMATS, ending_of
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "old_friends.flac"
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples/conversations" / "old_friends.flac"
 
 #: The recording's name, and those of the people on its sides.
 NAME = "call"

@@ -148,7 +148,7 @@ def frames_to_sound() -> list[str]:
     try:
         with tempfile.TemporaryDirectory() as out:
             options = ["--out", out, "--profile", "embedded", "--language", "en", "--workers", "1"]
-            command_of("tag").main([str(ROOT / "examples"), *options], standalone_mode=False)
+            command_of("tag").main([str(ROOT / "examples/conversations"), *options], standalone_mode=False)
     except FirstRead as error:
         frames = traceback.extract_tb(error.__traceback__)
         ours = [f"{Path(at.filename).stem}.{at.name}" for at in frames if f"/{PACKAGE}/" in at.filename]

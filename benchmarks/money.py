@@ -198,7 +198,7 @@ class Stuck(Watched):
 
 def takes(place: Path, calls: Path | None) -> bool:
     """Print how many takes are refused rightly and wrongly; whether the goals are met."""
-    folders = {"examples": ROOT / "examples"} | ({"calls": calls} if calls else {})
+    folders = {"examples": ROOT / "examples/conversations"} | ({"calls": calls} if calls else {})
     good = True
     print(
         f"\n3. {'':<10}{'engine':<12}{'conversations':>14}{'held back':>10}{'cut takes noticed':>19}"

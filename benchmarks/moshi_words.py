@@ -46,7 +46,9 @@ Aligned = tuple[str, tuple[float, float], str]
 def main() -> int:
     """Build, export and read each folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="*", type=Path, default=[ROOT / "examples"], metavar="FOLDER")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, default=[ROOT / "examples/conversations"], metavar="FOLDER"
+    )
     parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="the SentencePiece model of your Moshi")
     chosen = parser.parse_args()
     met = True

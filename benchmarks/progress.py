@@ -113,7 +113,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="progress-") as folder:
         source, out = Path(folder) / "in", Path(folder) / "out"
         source.mkdir()
-        for path in sorted((ROOT / "examples").glob("*.flac")) + sorted((ROOT / "examples").glob("*.wav")):
+        for path in sorted((ROOT / "examples/conversations").glob("*.flac")) + sorted(
+            (ROOT / "examples/conversations").glob("*.wav")
+        ):
             for copy in range(chosen.copies):
                 shutil.copyfile(path, source / f"{path.stem}-{copy}{path.suffix}")
         command = [sys.executable, "-m", "dailytalk_contiguous", "tag", str(source), "--out", str(out)]

@@ -20,7 +20,7 @@ from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.tagging import TagSpec, find
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 GOAL = 0.95
 
 

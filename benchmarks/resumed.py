@@ -35,7 +35,10 @@ GOAL = 120.0
 
 def long_call(path: Path, minutes: float) -> None:
     """Write a stereo recording of so many minutes."""
-    calls, rates = zip(*(soundfile.read(file) for file in sorted((ROOT / "examples").glob("*.flac"))), strict=True)
+    calls, rates = zip(
+        *(soundfile.read(file) for file in sorted((ROOT / "examples/conversations").glob("*.flac"))),
+        strict=True,
+    )
     whole = np.concatenate(calls * 99)[: round(minutes * 60 * rates[0])]
     soundfile.write(path, whole, rates[0])
 

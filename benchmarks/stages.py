@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--whisper", default="base", choices=("tiny", "base", "small", "medium"))
     parser.add_argument("--recordings", type=int, default=1, help="how many of the folder's")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each, from its start")
-    parser.add_argument("--folder", default=str(ROOT / "examples"))
+    parser.add_argument("--folder", default=str(ROOT / "examples/conversations"))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         material = prepare(Path(folder), chosen.folder, chosen.recordings, chosen.seconds, chosen.whisper)

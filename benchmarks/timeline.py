@@ -40,7 +40,7 @@ from dailytalk_contiguous.models.offline_voices import Espeak
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.segment import Segment
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples/conversations"
 REVOICED = "left"
 SAMPLE_RATE = 24000
 

@@ -24,7 +24,10 @@ from dailytalk_contiguous.models.codebook import BUNDLED, Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDINGS = (*sorted((ROOT / "examples").glob("*.flac")), *sorted((ROOT / "readings").glob("*.flac")))
+RECORDINGS = (
+    *sorted((ROOT / "examples/conversations").glob("*.flac")),
+    *sorted((ROOT / "examples/readings").glob("*.flac")),
+)
 
 #: Goals: MB over the map of the file, inertia over that of Lloyd on the same frames, tokens that are
 #: equally frequent.

@@ -1,9 +1,9 @@
 """Draw a conversation as README shows it: as it was recorded, and below it as it was rebuilt.
 
-`make demo`, then `python docs/picture.py out/demo examples/bicycle_repair.flac docs/conversation.png`. Both have
-one axis of time. Speech of each side has its colour, and time in which both speak is dark; over the resynthesised
-side are its style tags, where they fit. The ground is white, so that it is legible in dark mode, too, and its
-lettering is large enough for 400 px.
+`make demo`, then `python docs/picture.py out/demo examples/conversations/bicycle_repair.flac
+docs/conversation.png`. Both have one axis of time. Speech of each side has its colour, and time in which both
+speak is dark; over the resynthesised side are its style tags, where they fit. The ground is white, so that it
+is legible in dark mode, too, and its lettering is large enough for 400 px.
 """
 
 import io

@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = ROOT / "examples/conversations"
 EXAMPLE_NAMES = ("bicycle_repair", "burnt_dinner", "old_friends", "weekend_trip")
 
 #: Two telephone calls that are not part of the repository.

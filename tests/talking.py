@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.dialogue import ReplySentence
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import ChatMessage, Spoken
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples/conversations"
 
 
 def example(name: str, start: float, end: float, channel: int) -> Samples:

@@ -129,7 +129,7 @@ def test_benchmarks_and_scripts_import_names_that_exist() -> None:
     modules = {module_of(path): {*names_in(tree)} for path, tree in TREES.items()}
     missing = []
     for folder in ("benchmarks", "builder_scripts", "docs", "examples"):
-        for path in sorted((PACKAGE.parent / folder).glob("*.py")):
+        for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == PACKAGE.name:
                     base = str(node.module)

@@ -9,7 +9,7 @@ import soundfile
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.snapping import snap_folder
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples/conversations"
 
 
 def training_folder(tmp_path: Path, late: float) -> Path:

@@ -1,6 +1,6 @@
 """Make reading.flac: what one speaker of a bundled conversation says, with pauses as of somebody who reads aloud.
 
-python readings/make_reading.py
+python examples/readings/make_reading.py
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 HERE = Path(__file__).resolve().parent
-SOURCE, CHANNEL = HERE.parent / "examples" / "old_friends.flac", 1
+SOURCE, CHANNEL = HERE.parent / "conversations" / "old_friends.flac", 1
 
 #: Seconds that a pause has at most, and the level below which a hundredth of a second is one.
 LONGEST_PAUSE, QUIET = 1.1, 10 ** (-50 / 20)

@@ -6,7 +6,7 @@ serve as a demonstration and as a yardstick. Decided here: flite speaks every li
 word times come from the synthesiser's own phone times, never from recognition; one voice per
 channel without leakage; a faint seeded room tone so that no channel is digitally silent.
 
-Run `python examples/make_examples.py [FOLDER]`; it needs flite, numpy and soundfile. The same flite
+Run `python examples/conversations/make_examples.py [FOLDER]`; it needs flite, numpy and soundfile. The same flite
 version gives the same samples every time.
 """
 
