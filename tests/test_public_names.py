@@ -1,10 +1,8 @@
 """The public face of the package: what it names can be imported, is documented, and costs nothing until used."""
 
-import ast
 import inspect
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -23,15 +21,8 @@ def test_name_can_be_imported_and_is_documented(name: str) -> None:
     assert value.__doc__  # of its own, not inherited
 
 
-def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse(Path(dailytalk_contiguous.__file__).read_text())
-    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
-    names = {alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert names == set(dailytalk_contiguous.__all__)
-
-
 def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+    with pytest.raises(AttributeError, match="Nonsense"):
         _ = dailytalk_contiguous.Nonsense
     with pytest.raises(ImportError):
         exec("from dailytalk_contiguous import Nonsense")
